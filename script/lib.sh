@@ -1,0 +1,123 @@
+# shellcheck shell=bash
+# Sourced by the commands in script/. Brings uv, and keeps backend/.venv at the versions of the lock files.
+#
+# Everything lands in the checkout (.tools/ and backend/.venv, both git-ignored); nothing is installed
+# for the user or the system. AGENTROUTE_PYTHON (a version such as 3.12, or a path) chooses the interpreter.
+
+ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+BACKEND="$ROOT/backend"
+VENV="$BACKEND/.venv"
+TOOLS="$ROOT/.tools"
+
+SUPPORTED_PYTHON='>=3.11,<3.14'
+UV_LOCK="$ROOT/script/uv-requirements.lock"
+UV_OLDEST_MINOR=7 # 0.7 understands every option used here
+
+# Progress goes to stderr: stdout belongs to the command.
+say() { printf '%s\n' "$*" >&2; }
+die() {
+    say "error: $*"
+    exit 1
+}
+
+uv_is_usable() {
+    local version
+    version=$("$1" --version 2>/dev/null) || return 1
+    [[ $version =~ ^uv\ ([0-9]+)\.([0-9]+)\. ]] || return 1
+    ((BASH_REMATCH[1] > 0 || BASH_REMATCH[2] >= UV_OLDEST_MINOR))
+}
+
+# Sets UV to a usable uv: the one on PATH, else a private one in .tools/.
+find_uv() {
+    local candidate
+    for candidate in "$(command -v uv || true)" "$TOOLS/uv/bin/uv" "$TOOLS/uv-target/bin/uv"; do
+        if [[ -n $candidate ]] && uv_is_usable "$candidate"; then
+            UV=$candidate
+            return
+        fi
+    done
+    install_uv
+}
+
+install_uv() {
+    local python
+    python=$(command -v python3 || command -v python || true)
+    [[ -n $python ]] || die "neither uv nor python3 is on PATH: install one of them and run this again"
+    mkdir -p "$TOOLS" 2>/dev/null || die "cannot write to $ROOT: run this as the owner of the checkout"
+    say "uv is not on PATH: installing a private copy into .tools/ ..."
+    # Debian without python3-venv makes half a venv and fails; its pip, when there is one, can still fill a folder.
+    if "$python" -m venv "$TOOLS/uv" >"$TOOLS/uv.log" 2>&1 &&
+        "$TOOLS/uv/bin/python" -m pip install --quiet --require-hashes -r "$UV_LOCK" >>"$TOOLS/uv.log" 2>&1; then
+        UV="$TOOLS/uv/bin/uv"
+    elif "$python" -m pip install --quiet --upgrade --target "$TOOLS/uv-target" \
+        --require-hashes -r "$UV_LOCK" >>"$TOOLS/uv.log" 2>&1; then
+        UV="$TOOLS/uv-target/bin/uv"
+    else
+        tail -n 3 "$TOOLS/uv.log" >&2
+        die "could not install uv with $python (see .tools/uv.log): install uv, or python3-venv, and run this again"
+    fi
+    uv_is_usable "$UV" || die "the uv that was installed does not run: $UV"
+}
+
+# uv needs a cache folder; a user without a home (a container's uid, nobody) has none.
+ensure_cache() {
+    [[ -n ${UV_CACHE_DIR:-} || -n ${XDG_CACHE_HOME:-} ]] && return
+    if [[ -z ${HOME:-} || ! -w $HOME ]]; then
+        export UV_CACHE_DIR="$TOOLS/uv-cache"
+    fi
+}
+
+python_version() {
+    "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null
+}
+
+venv_is_usable() {
+    local have want wanted
+    have=$(python_version "$VENV/bin/python") || return 1
+    [[ $have =~ ^3\.(11|12|13)\. ]] || return 1
+    [[ -n ${AGENTROUTE_PYTHON:-} ]] || return 0
+    wanted=$("$UV" python find --no-project --system "$AGENTROUTE_PYTHON" 2>/dev/null) || return 1
+    want=$(python_version "$wanted") && [[ $have == "$want" ]]
+}
+
+ensure_venv() {
+    venv_is_usable && return
+    local python=${AGENTROUTE_PYTHON:-$SUPPORTED_PYTHON}
+    say "Creating backend/.venv for Python $python ..."
+    "$UV" venv --quiet --clear --no-project --prompt agentroute --python "$python" "$VENV" ||
+        die "no usable Python $python: set AGENTROUTE_PYTHON to a Python 3.11, 3.12 or 3.13"
+    venv_is_usable || die "AGENTROUTE_PYTHON=$python is not a Python 3.11, 3.12 or 3.13"
+}
+
+# What an installation depends on. The path is part of it: a moved checkout has broken scripts.
+fingerprint() {
+    printf '%s\n' "$BACKEND" "$(python_version "$VENV/bin/python")"
+    cat "$BACKEND/pyproject.toml" "$@" | cksum
+}
+
+# ensure_environment run|dev: bring everything the command needs. Quick when nothing changed.
+ensure_environment() {
+    local locks=("$BACKEND/requirements.lock")
+    local stamp="$VENV/.agentroute-run"
+    if [[ $1 == dev || -e "$VENV/.agentroute-dev" ]]; then
+        locks+=("$BACKEND/requirements-dev.lock")
+        stamp="$VENV/.agentroute-dev"
+    fi
+    if [[ -f $stamp ]] && [[ $(<"$stamp") == "$(fingerprint "${locks[@]}")" ]] && [[ -z ${AGENTROUTE_PYTHON:-} ]]; then
+        return
+    fi
+    [[ -w $BACKEND ]] || die "cannot write to $BACKEND: run this as the owner of the checkout, or in a copy of it"
+    find_uv
+    ensure_cache
+    ensure_venv
+    [[ -f $stamp && $(<"$stamp") == "$(fingerprint "${locks[@]}")" ]] && return
+    say "Installing the locked dependencies into backend/.venv ..."
+    local lock arguments=()
+    for lock in "${locks[@]}"; do arguments+=(-r "$lock"); done
+    "$UV" pip install --quiet --python "$VENV/bin/python" --require-hashes "${arguments[@]}" ||
+        die "the dependencies could not be installed; the reason is above"
+    # The build back end is in the lock, so nothing unpinned is fetched to build the project.
+    "$UV" pip install --quiet --python "$VENV/bin/python" --no-deps --no-build-isolation --editable "$BACKEND" ||
+        die "the project could not be installed; the reason is above"
+    fingerprint "${locks[@]}" >"$stamp"
+}
