@@ -1,0 +1,92 @@
+"""The Taskiq broker, used the safe way: a message is a wake-up hint that holds a run's row id.
+
+Taskiq's own redelivery is not relied on: it repeats tasks that run longer than
+its idle time, hoards messages in one worker and never reclaims from an idle
+queue. A run is claimed in Postgres; a lost hint is sent again by the reaper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+from taskiq import AckableMessage
+from taskiq_redis import RedisStreamBroker
+
+from core.config import RedisSettings
+
+log = structlog.get_logger(__name__)
+
+BLOCK_SECONDS = 2.0
+"""How long one read waits. Below redis-py's socket timeout, or a quiet read would look like a fault."""
+RECONNECT_SECONDS = 0.5
+
+
+class HintBroker(RedisStreamBroker):
+    """A Redis Stream broker whose worker side survives the loss of Redis."""
+
+    async def startup(self) -> None:
+        """Start without Redis too: the group is declared when it is first read."""
+        try:
+            await super().startup()
+        except (RedisError, OSError, TimeoutError) as exc:
+            log.warning("hint_queue_unreachable", error=type(exc).__name__)
+
+    async def listen(self) -> AsyncGenerator[AckableMessage, None]:
+        """Yield hints for ever; a fault of Redis is a pause, never the end of the worker."""
+        while True:
+            try:
+                fetched = await self._read()
+            except ResponseError:
+                # NOGROUP: Redis was flushed or replaced. From 0, so hints sent meanwhile are read too.
+                await self._declare_again()
+                continue
+            except (RedisError, OSError, TimeoutError) as exc:
+                log.warning("hint_queue_lost", error=type(exc).__name__)
+                await asyncio.sleep(RECONNECT_SECONDS)
+                continue
+            for entry_id, fields in fetched:
+                if data := fields.get(b"data"):
+                    yield AckableMessage(data=data, ack=self._ack_generator(entry_id, self.queue_name))
+
+    async def _read(self) -> list[Any]:
+        async with Redis(connection_pool=self.connection_pool) as redis:
+            fetched: Any = await redis.xreadgroup(
+                self.consumer_group_name,
+                self.consumer_name,
+                {self.queue_name: ">"},
+                block=int(BLOCK_SECONDS * 1000),
+                count=1,
+                noack=False,
+            )
+        return fetched[0][1] if fetched else []
+
+    async def _declare_again(self) -> None:
+        try:
+            await self._declare_consumer_group()
+        except (RedisError, OSError, TimeoutError):
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+
+def create_broker(settings: RedisSettings) -> HintBroker:
+    """Build the broker of a process; nothing connects before ``startup``."""
+    return HintBroker(
+        settings.url.get_secret_value(),
+        queue_name=f"{settings.key_prefix}:hints",
+        consumer_group_name=f"{settings.key_prefix}:workers",
+        # From the beginning: a hint sent before the first worker ever started counts.
+        consumer_id="0",
+        xread_block=int(BLOCK_SECONDS * 1000),
+        xread_count=1,
+        maxlen=settings.hint_entries,
+        max_connection_pool_size=settings.pool_size,
+        socket_timeout=BLOCK_SECONDS + settings.command_timeout_seconds,
+        socket_connect_timeout=settings.command_timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
+    )

@@ -1,0 +1,203 @@
+"""Settings of every process, read once from ``AGENT_*`` environment variables.
+
+One section per subsystem; nested names use two underscores
+(``AGENT_MODEL__BASE_URL``). Built by a composition root and passed down: no
+module keeps a global copy.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSettings(_Section):
+    """Postgres, the only truth."""
+
+    url: SecretStr = SecretStr("")
+    """``postgresql://user:password@host:5432/name``; a unix socket directory goes in ``?host=/dir``."""
+    pool_size: int = Field(default=10, gt=0, le=200)
+    """Connections a process may hold for short transactions."""
+    pool_timeout_seconds: float = Field(default=5.0, gt=0)
+    statement_timeout_seconds: float = Field(default=5.0, gt=0)
+    lock_timeout_seconds: float = Field(default=2.0, gt=0)
+
+
+class RedisSettings(_Section):
+    """Redis (or Valkey): hints for workers and the live tail of threads. Losing all of it loses no data."""
+
+    url: SecretStr = SecretStr("")
+    """``redis://[:password@]host:6379/0`` or ``unix:///path/to.sock``."""
+    key_prefix: str = Field(default="agentroute", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
+    pool_size: int = Field(default=20, gt=2, le=1000)
+    command_timeout_seconds: float = Field(default=1.0, gt=0, lt=5)
+    tail_entries: int = Field(default=5000, ge=100)
+    """Entries a thread's stream keeps; older events come from Postgres."""
+    tail_seconds: int = Field(default=3600, ge=60)
+    """Idle time after which a thread's stream is dropped."""
+    hint_entries: int = Field(default=10_000, ge=100)
+    """Longest the hint stream may become. Hints are droppable: the reaper repeats them."""
+
+
+class ModelSettings(_Section):
+    """The OpenAI-compatible endpoint: a LiteLLM proxy or any provider."""
+
+    base_url: str = ""
+    """Up to and including the version, for example ``https://api.example.com/v1``."""
+    api_key: SecretStr = SecretStr("")
+    name: str = "demo"
+    """Model name sent when the profile's stage names none."""
+    provider: str = ""
+    """Name shown in usage; the host of ``base_url`` when empty."""
+    context_tokens: int = Field(default=128_000, ge=1024)
+    connect_timeout_seconds: float = Field(default=10.0, gt=0)
+    first_token_timeout_seconds: float = Field(default=60.0, gt=0)
+    idle_timeout_seconds: float = Field(default=60.0, gt=0)
+    """Longest silence between two chunks of one stream."""
+    max_retries: int = Field(default=3, ge=0, le=10)
+    """Tries after the first one; only before the first delta."""
+    max_connections: int = Field(default=200, gt=0)
+    prices_path: Path | None = None
+    """JSON price table that overrides the bundled one."""
+
+
+class IdentitySettings(_Section):
+    """Who is calling."""
+
+    mode: Literal["local", "jwt"] = "jwt"
+    """``local``: every caller is one local user; refused on any address but loopback."""
+    jwt_secret: SecretStr = SecretStr("")
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    max_lifetime_seconds: int = Field(default=86_400, gt=0)
+    leeway_seconds: int = Field(default=30, ge=0, le=300)
+
+    @model_validator(mode="after")
+    def _secret_is_strong(self) -> IdentitySettings:
+        secret = self.jwt_secret.get_secret_value()
+        if secret and len(secret.encode()) < 32:
+            # RFC 7518, section 3.2: an HS256 key has at least 256 bits.
+            raise ValueError("AGENT_IDENTITY__JWT_SECRET must have at least 32 bytes")
+        return self
+
+
+class ServerSettings(_Section):
+    """The HTTP process."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    cors_origins: tuple[str, ...] = ()
+    docs: bool = True
+    """Serve ``/docs`` and ``/openapi.json``."""
+    drain_seconds: float = Field(default=10.0, gt=0)
+
+
+class StreamSettings(_Section):
+    """Server-sent events."""
+
+    heartbeat_seconds: float = Field(default=15.0, gt=0)
+    """A comment after this much silence: a quarter of nginx's default proxy_read_timeout."""
+    retry_milliseconds: int = Field(default=2000, ge=100)
+    max_age_seconds: float = Field(default=900.0, gt=0)
+    """A followed thread's stream ends after this, give or take a fifth; the client returns with its cursor."""
+    page_events: int = Field(default=500, gt=0, le=5000)
+    patrol_seconds: float = Field(default=1.0, gt=0, le=10)
+    """How often a silent thread's head is compared with Postgres."""
+
+
+class WorkerSettings(_Section):
+    """Processes that execute runs."""
+
+    concurrency: int = Field(default=50, gt=0, le=1000)
+    """Runs one process executes at once."""
+    lease_seconds: float = Field(default=30.0, ge=1)
+    reap_seconds: float = Field(default=5.0, gt=0)
+    kick_after_seconds: float = Field(default=2.0, gt=0)
+    """A queued run without a worker is hinted again after this."""
+    drain_seconds: float = Field(default=25.0, ge=0)
+    max_attempts: int = Field(default=2, ge=1, le=10)
+    flush_interval_seconds: float = Field(default=0.01, ge=0, le=1)
+    """Shortest time between the starts of two flushes; what is urgent does not wait for it."""
+    max_pending_bytes: int = Field(default=1 << 20, ge=1 << 16)
+    """Undurable bytes a run may hold while Postgres is away."""
+    outage_seconds: float = Field(default=60.0, gt=0)
+    """How long a run waits for Postgres to return before it stops."""
+    event_retention_days: int = Field(default=7, ge=1)
+
+
+class LimitSettings(_Section):
+    """What one request, run or user may use."""
+
+    max_body_bytes: int = Field(default=4 << 20, ge=1024)
+    max_messages: int = Field(default=5000, ge=1)
+    max_message_bytes: int = Field(default=128 << 10, ge=1024)
+    max_tools: int = Field(default=64, ge=0)
+    max_json_depth: int = Field(default=32, ge=4)
+    max_queued_runs: int = Field(default=1000, ge=1)
+    max_queue_age_seconds: float = Field(default=60.0, gt=0)
+    max_runs_per_user: int = Field(default=100, ge=1)
+    run_seconds: float = Field(default=600.0, gt=0)
+    queue_seconds: float = Field(default=600.0, gt=0)
+    interrupt_seconds: float = Field(default=86_400.0, gt=0)
+
+
+class ToolSettings(_Section):
+    """Built-in tools."""
+
+    timeout_seconds: float = Field(default=60.0, gt=0)
+    max_result_bytes: int = Field(default=256 << 10, ge=1024)
+    """What a model may get of one result."""
+    max_event_bytes: int = Field(default=64 << 10, ge=1024)
+    """What a client may get of one result."""
+    fetch_allow_hosts: tuple[str, ...] = ()
+    """``host`` or ``host:port`` that ``fetch_url`` may reach although its address is not public."""
+    fetch_max_bytes: int = Field(default=2 << 20, ge=1024)
+    fetch_timeout_seconds: float = Field(default=10.0, gt=0)
+
+
+class Settings(BaseSettings):
+    """Everything a process needs to know before it starts."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AGENT_", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
+
+    database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
+    model: ModelSettings = ModelSettings()
+    identity: IdentitySettings = IdentitySettings()
+    server: ServerSettings = ServerSettings()
+    stream: StreamSettings = StreamSettings()
+    worker: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+    tools: ToolSettings = ToolSettings()
+    profile_path: Path | None = None
+    """Agent profile (TOML); the bundled default when absent."""
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    data_dir: Path | None = None
+    """Where the embedded mode keeps its data."""
+
+
+def unknown_variables(environ: dict[str, str] | None = None) -> list[str]:
+    """List ``AGENT_*`` variables that no setting reads, so that a typo is not silent.
+
+    pydantic-settings ignores unknown top-level names; a wrong name inside a
+    section already fails.
+    """
+    names = os.environ if environ is None else environ
+    known = {name.upper() for name in Settings.model_fields}
+    return sorted(
+        name
+        for name in names
+        if name.upper().startswith("AGENT_")
+        and name.upper().removeprefix("AGENT_").split("__")[0] not in known
+    )

@@ -1,0 +1,40 @@
+"""Makes any text or JSON value fit for Postgres and JSON: the one sanitiser on the way out.
+
+U+0000 is refused by Postgres, lone surrogates by UTF-8, NaN and infinities by
+JSON. Input is refused instead (``core/json_body.py``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+_BAD = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean_text(text: str) -> str:
+    """Return the text with U+0000 and lone surrogates replaced by U+FFFD."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return _BAD.sub("�", text)
+
+
+def clean_json(value: Any) -> Any:
+    """Return the JSON value with clean strings and keys; NaN and infinities become null.
+
+    Anything that is not JSON (a set, an object) becomes its text.
+    """
+    match value:
+        case str():
+            return clean_text(value)
+        case bool() | int() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {clean_text(str(key)): clean_json(item) for key, item in value.items()}
+        case list() | tuple():
+            return [clean_json(item) for item in value]
+        case _:
+            return clean_text(str(value))
