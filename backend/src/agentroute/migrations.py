@@ -1,0 +1,115 @@
+"""The schema of the database: brings it to a revision, and says where it is.
+
+Two processes may migrate at once (two containers of one deploy): the second
+waits, then finds nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+# Any number no other program takes in the same database: "AGRT" in ASCII.
+_LOCK = 0x41475254
+_CONNECT_SECONDS = 10
+
+
+class MigrationError(Exception):
+    """The schema cannot be brought to the revision. The message is one line that says what to do."""
+
+
+async def upgrade(url: str, revision: str = "head") -> None:
+    """Apply the missing migrations up to ``revision``; waits for a migration that runs elsewhere.
+
+    All of them are one transaction: a failure leaves the schema as it was.
+
+    Args:
+        url: ``postgresql://`` URL of the database.
+        revision: Alembic revision; ``head`` is the newest.
+
+    Raises:
+        MigrationError: The database has a revision this version does not know.
+        OSError: The server does not answer.
+        asyncpg.PostgresError: The server refuses the connection or a statement.
+    """
+    await _migrate(url, lambda config: command.upgrade(config, revision))
+
+
+async def downgrade(url: str, revision: str) -> None:
+    """Undo migrations down to ``revision`` (``base`` for none, ``-1`` for one back). Errors as ``upgrade``."""
+    await _migrate(url, lambda config: command.downgrade(config, revision))
+
+
+async def current(url: str) -> str | None:
+    """Return the revision of a database; None before the first migration. Errors as ``upgrade``."""
+    async with connect(url) as connection:
+        return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+
+
+def head() -> str | None:
+    """Return the newest revision this version brings; None while there is none."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+@asynccontextmanager
+async def connect(url: str) -> AsyncIterator[AsyncConnection]:
+    """Open the one connection of a migration, without the time limits of the service's pool."""
+    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    async def open_connection() -> Any:
+        # asyncpg reads the URL itself: it knows libpq's options (sslmode, several hosts), SQLAlchemy does not.
+        return await asyncpg.connect(
+            dsn, timeout=_CONNECT_SECONDS, server_settings={"application_name": "agentroute-migrate"}
+        )
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_connection, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+async def _migrate(url: str, step: Callable[[Config], None]) -> None:
+    def run(connection: Connection) -> None:
+        step(_config(connection=connection))
+
+    async with connect(url) as connection:
+        await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+        # The lock is the session's: it outlives this transaction and ends with the connection.
+        await connection.commit()
+        try:
+            await connection.run_sync(run)
+            await connection.commit()
+        except CommandError as exc:
+            raise MigrationError(
+                f"the schema cannot be migrated: {exc}. Is the database from a newer version?"
+            ) from exc
+
+
+def _config(**attributes: Any) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(attributes)
+    return config
+
+
+def _scripts() -> Path:
+    """The ``alembic`` directory: inside the package in a wheel, beside ``src`` in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "alembic"
+    return installed if (installed / "env.py").is_file() else package.parents[1] / "alembic"

@@ -1,0 +1,21 @@
+"""All tables. Importing this package fills ``models.base.Base.metadata`` for Alembic."""
+
+from models.agent_chat_message import AgentChatMessage
+from models.agent_chat_session import AgentChatSession
+from models.agent_checkpoint import AgentCheckpoint
+from models.agent_interrupt import AgentInterrupt
+from models.agent_memory import AgentMemory
+from models.agent_model_call import AgentModelCall
+from models.agent_run import AgentRun
+from models.agent_run_event import AgentRunEvent
+
+__all__ = [
+    "AgentChatMessage",
+    "AgentChatSession",
+    "AgentCheckpoint",
+    "AgentInterrupt",
+    "AgentMemory",
+    "AgentModelCall",
+    "AgentRun",
+    "AgentRunEvent",
+]

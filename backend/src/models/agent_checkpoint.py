@@ -1,0 +1,27 @@
+"""The agent's own state after a run's last safe point, from which the next turn continues."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Integer, Text, UniqueConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base
+
+
+class AgentCheckpoint(Base):
+    __tablename__ = "agent_checkpoint"
+    __table_args__ = (UniqueConstraint("session_id", "ordinal"),)
+
+    run_pk: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("agent_run.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    session_id: Mapped[int] = mapped_column(ForeignKey("agent_chat_session.id", ondelete="CASCADE"))
+    ordinal: Mapped[int] = mapped_column(Integer)
+    agentscope_version: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    """``AgentState`` as JSON text."""
+    updated_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.clock_timestamp()
+    )

@@ -1,0 +1,54 @@
+"""A tool call that waits for the user's decision. Answered at most once, by a conditional update."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base
+
+
+class AgentInterrupt(Base):
+    __tablename__ = "agent_interrupt"
+    __table_args__ = (
+        UniqueConstraint("session_id", "interrupt_id"),
+        CheckConstraint("status IN ('open', 'resolved', 'cancelled', 'expired')", name="status"),
+        Index("ix_agent_interrupt_open", "session_id", postgresql_where=text("status = 'open'")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    session_id: Mapped[int] = mapped_column(ForeignKey("agent_chat_session.id", ondelete="CASCADE"))
+    run_pk: Mapped[int] = mapped_column(ForeignKey("agent_run.id", ondelete="CASCADE"))
+    interrupt_id: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text, server_default="open")
+    reason: Mapped[str] = mapped_column(Text)
+    message: Mapped[str] = mapped_column(Text)
+    tool_call_id: Mapped[str] = mapped_column(Text)
+    tool_name: Mapped[str] = mapped_column(Text)
+    arguments: Mapped[str] = mapped_column(Text)
+    """JSON text as the model wrote it: the call that will run, whatever a client sends back."""
+    arguments_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    response_schema: Mapped[Any] = mapped_column(JSONB)
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    resolved_by_run_pk: Mapped[int | None] = mapped_column(BigInteger)
+    resolved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    answer: Mapped[Any] = mapped_column(JSONB(none_as_null=True), nullable=True)
+    created_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.clock_timestamp()
+    )
