@@ -1,0 +1,21 @@
+"""What accepting a run gives back: the answer of a port, not of HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.agentscope.schemas.agent_runtime import RunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRun:
+    """A durable run, new or found again by its idempotency key."""
+
+    task_id: str
+    thread_id: str
+    run_id: str
+    status: RunStatus
+    ordinal: int | None
+    """Place of the run in its thread; ``None`` while it waits behind another."""
+    created: bool
+    """False for an idempotent repeat."""

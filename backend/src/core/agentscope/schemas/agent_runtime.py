@@ -1,0 +1,224 @@
+"""The contract between the routes, the runtime and the events: commands in, events and answers out.
+
+Plain data, no I/O. The wire forms follow AG-UI 1.0; field lists and rules are
+cited where they are not obvious.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+import orjson
+from pydantic import ConfigDict, Field, model_validator
+
+from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.internal_events import (
+    InternalRuntimeEvent,
+    internal_event_adapter,
+)
+from core.agentscope.schemas.messages import Id, Message, WireModel
+
+__all__ = [
+    "AcceptedTaskResponse",
+    "ActiveRun",
+    "AgUiWireEvent",
+    "ContextItem",
+    "Cursor",
+    "FrontendTool",
+    "HistorySnapshotResponse",
+    "InternalRuntimeEvent",
+    "ResumeCommand",
+    "ResumeEntry",
+    "RunCommand",
+    "RunOptions",
+    "RunStatus",
+    "RunStatusResponse",
+    "ThreadUsage",
+    "internal_event_adapter",
+]
+
+RunStatus = Literal["waiting", "queued", "running", "succeeded", "interrupted", "cancelled", "failed"]
+"""``waiting`` stands behind a live run; the last four are ends and absorb."""
+
+
+class FrontendTool(WireModel):
+    """A tool the client executes; the run ends and names the open calls."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    description: str = Field(default="", max_length=4096)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """JSON Schema of the arguments."""
+
+
+class ContextItem(WireModel):
+    description: str
+    value: str
+
+
+class ResumeEntry(WireModel):
+    """The answer to one open interrupt (AG-UI 1.0, ``RunAgentInput.resume``)."""
+
+    interrupt_id: Id
+    status: Literal["resolved", "cancelled"]
+    payload: Any = None
+    metadata: dict[str, Any] | None = None
+
+
+class RunOptions(WireModel):
+    """What ``forwardedProps`` may ask of this server; other members are left alone."""
+
+    on_busy: Literal["reject", "enqueue", "supersede"] = "reject"
+    on_interrupt: Literal["refuse", "cancel"] = "refuse"
+    on_disconnect: Literal["continue", "cancel"] = "continue"
+    regenerate_from: Id | None = None
+
+
+class RunCommand(WireModel):
+    """Body of ``POST /runs``: a superset of AG-UI's ``RunAgentInput``.
+
+    ``threadId`` and ``runId`` are made by the server when absent. Absent
+    ``tools`` and ``context`` are empty; unknown members are ignored.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "threadId": "thread-1",
+                    "runId": "run-1",
+                    "messages": [{"id": "m-1", "role": "user", "content": "what time is it"}],
+                }
+            ]
+        }
+    )
+
+    thread_id: Id | None = None
+    run_id: Id | None = None
+    protocol_version: str | None = Field(default=None, pattern=r"^\d{1,4}\.\d{1,4}$")
+    parent_run_id: Id | None = None
+    state: Any = None
+    messages: list[Message] = Field(default_factory=list)
+    tools: list[FrontendTool] = Field(default_factory=list)
+    context: list[ContextItem] = Field(default_factory=list)
+    forwarded_props: dict[str, Any] = Field(default_factory=dict)
+    resume: list[ResumeEntry] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        # Clients before 1.0 and the Dart SDK send null for what they leave out.
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if value is not None}
+        return data
+
+    def options(self) -> RunOptions:
+        """Read this server's options from ``forwardedProps``.
+
+        Raises:
+            pydantic.ValidationError: A known option has a value it cannot have.
+        """
+        return RunOptions.model_validate(self.forwarded_props)
+
+
+class ResumeCommand(RunCommand):
+    """Body of ``POST /resume``: the same, with at least one answer."""
+
+    resume: list[ResumeEntry] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class AgUiWireEvent:
+    """One AG-UI event, ready to store: ``body`` has camelCase members and ``type`` first.
+
+    Optional members are absent, never null. ``to_json`` is the text that is
+    stored, published and replayed byte for byte.
+    """
+
+    type: str
+    body: dict[str, Any]
+
+    def to_json(self) -> str:
+        return orjson.dumps(self.body).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> AgUiWireEvent:
+        body = orjson.loads(text)
+        return cls(type=body["type"], body=body)
+
+
+class AcceptedTaskResponse(WireModel):
+    """202: the run is durable. Read ``eventsUrl`` from ``cursor``."""
+
+    task_id: str
+    thread_id: str
+    run_id: str
+    status: RunStatus
+    events_url: str
+    history_url: str
+    cursor: str | None = None
+    """The place before the run's first event; absent while the run waits behind another."""
+
+
+class ActiveRun(WireModel):
+    run_id: str
+    status: RunStatus
+    events_url: str
+
+
+class ThreadUsage(WireModel):
+    """Totals over all model calls of the thread."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Decimal | None = None
+    """Sum of the known costs; absent when none is known."""
+    cost_complete: bool = True
+    """False when the cost of at least one call is unknown."""
+    currency: str = "USD"
+
+
+class HistorySnapshotResponse(WireModel):
+    """One consistent read of a thread: ``messages`` is what a client that saw every event holds.
+
+    ``cursor`` belongs to the same read, so following ``/events`` from it shows
+    every later event once.
+    """
+
+    thread_id: str
+    title: str | None = None
+    messages: list[dict[str, Any]]
+    state: Any = None
+    pending_interrupts: list[dict[str, Any]]
+    active_run: ActiveRun | None = None
+    cursor: str
+    has_more: bool = False
+    next_before: str | None = None
+    usage: ThreadUsage
+
+
+class RunStatusResponse(WireModel):
+    """One run: status, timings, usage, cost, and why it waits."""
+
+    thread_id: str
+    run_id: str
+    task_id: str
+    status: RunStatus
+    waits_for: Literal["worker", "approval", "client-tool", "earlier-run"] | None = None
+    attempt: int
+    error_code: str | None = None
+    cancel_requested: bool = False
+    created_at: datetime
+    started_at: datetime | None = None
+    first_token_at: datetime | None = None
+    ended_at: datetime | None = None
+    queue_ms: int | None = None
+    ttft_ms: int | None = None
+    total_ms: int | None = None
+    model_ms: int = 0
+    usage: ThreadUsage
+    events_url: str

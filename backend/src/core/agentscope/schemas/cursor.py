@@ -1,0 +1,41 @@
+"""A reader's place in a thread: ``<run ordinal>-<seq>``.
+
+The same value is the SSE ``id``, the primary key of the event row and the
+explicit Redis stream entry id, so Redis itself refuses repeats and late writers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+_FORM = re.compile(r"(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,17})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cursor:
+    """The last event a reader has seen; ``seq`` 0 is the place before a run's first event."""
+
+    ordinal: int
+    seq: int
+
+    START: ClassVar[Cursor]
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Read a cursor; ``parse(str(cursor)) == cursor``.
+
+        Raises:
+            ValueError: The text is not a cursor in canonical form.
+        """
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise ValueError("a cursor is '<run ordinal>-<sequence>', for example 3-17")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.ordinal}-{self.seq}"
+
+
+Cursor.START = Cursor(0, 0)

@@ -1,0 +1,204 @@
+"""What the runtime says happened, before any protocol: ``InternalRuntimeEvent``.
+
+The orchestrator emits these and nothing else; ``events/agui_codec.py`` is the
+only place that turns them into AG-UI. Plain data, no I/O.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+StageName = Literal["intent", "execution", "report"]
+ToolState = Literal["success", "error", "denied", "interrupted"]
+RunOutcome = Literal["success", "interrupt", "cancelled"]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunStarted(_Event):
+    kind: Literal["run_started"] = "run_started"
+    thread_id: str
+    run_id: str
+    parent_run_id: str | None = None
+
+
+class RunFinished(_Event):
+    """The run ended in order. With ``interrupt`` the collected ``InterruptRequested`` are its reasons."""
+
+    kind: Literal["run_finished"] = "run_finished"
+    outcome: RunOutcome = "success"
+    pending_tool_call_ids: tuple[str, ...] = ()
+    """Frontend tool calls that wait for the client."""
+
+
+class RunFailed(_Event):
+    """The run ended by a failure; ``code`` and ``message`` are safe to show."""
+
+    kind: Literal["run_failed"] = "run_failed"
+    code: str
+    message: str
+
+
+class StepStarted(_Event):
+    kind: Literal["step_started"] = "step_started"
+    name: str
+
+
+class StepFinished(_Event):
+    kind: Literal["step_finished"] = "step_finished"
+    name: str
+
+
+class TextStarted(_Event):
+    kind: Literal["text_started"] = "text_started"
+    message_id: str
+
+
+class TextDelta(_Event):
+    kind: Literal["text_delta"] = "text_delta"
+    message_id: str
+    delta: str
+
+
+class TextEnded(_Event):
+    kind: Literal["text_ended"] = "text_ended"
+    message_id: str
+    metadata: dict[str, Any] | None = None
+    """Ends up on the assistant message: model, tokens, cost, latency."""
+
+
+class ReasoningStarted(_Event):
+    kind: Literal["reasoning_started"] = "reasoning_started"
+    message_id: str
+
+
+class ReasoningDelta(_Event):
+    kind: Literal["reasoning_delta"] = "reasoning_delta"
+    message_id: str
+    delta: str
+
+
+class ReasoningEnded(_Event):
+    kind: Literal["reasoning_ended"] = "reasoning_ended"
+    message_id: str
+
+
+class ToolCallStarted(_Event):
+    kind: Literal["tool_call_started"] = "tool_call_started"
+    tool_call_id: str
+    name: str
+    parent_message_id: str | None = None
+
+
+class ToolCallArguments(_Event):
+    kind: Literal["tool_call_arguments"] = "tool_call_arguments"
+    tool_call_id: str
+    delta: str
+
+
+class ToolCallEnded(_Event):
+    kind: Literal["tool_call_ended"] = "tool_call_ended"
+    tool_call_id: str
+
+
+class ToolResult(_Event):
+    kind: Literal["tool_result"] = "tool_result"
+    message_id: str
+    tool_call_id: str
+    content: str
+    state: ToolState = "success"
+
+
+class InterruptRequested(_Event):
+    """A tool call waits for the user's decision. The stored call is the one that will run."""
+
+    kind: Literal["interrupt_requested"] = "interrupt_requested"
+    interrupt_id: str
+    reason: str
+    message: str
+    tool_call_id: str
+    tool_name: str
+    arguments: str
+    """JSON text, as the model wrote it."""
+    response_schema: dict[str, Any]
+    expires_at: datetime
+
+
+class StateSnapshot(_Event):
+    kind: Literal["state_snapshot"] = "state_snapshot"
+    snapshot: Any
+
+
+class StateDelta(_Event):
+    kind: Literal["state_delta"] = "state_delta"
+    delta: list[dict[str, Any]]
+    """RFC 6902 operations."""
+
+
+class CustomEvent(_Event):
+    kind: Literal["custom"] = "custom"
+    name: str
+    value: Any
+
+
+class ModelUsage(_Event):
+    """One model call, whatever its fate. No wire event: it goes to the ledger and into the terminal's ``usage``."""
+
+    kind: Literal["usage"] = "usage"
+    call_id: str
+    stage: StageName
+    provider: str
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    """Includes the reasoning tokens."""
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+    """The provider reported no usage (a cut or cancelled call): tokens are counted from bytes."""
+    cost: Decimal | None = None
+    """``None`` is unknown, never free."""
+    currency: str = "USD"
+    cost_source: Literal["stream", "header", "price-table", "unknown"] = "unknown"
+    latency_ms: int = 0
+    ttft_ms: int | None = None
+    """From the request to the first delta; absent when none came."""
+    finish_reason: str | None = None
+    """As the provider said: stop, length, tool_calls, content_filter."""
+    outcome: Literal["completed", "cancelled", "failed"] = "completed"
+    message_id: str | None = None
+    """The assistant message this call wrote."""
+
+
+InternalRuntimeEvent = Annotated[
+    RunStarted
+    | RunFinished
+    | RunFailed
+    | StepStarted
+    | StepFinished
+    | TextStarted
+    | TextDelta
+    | TextEnded
+    | ReasoningStarted
+    | ReasoningDelta
+    | ReasoningEnded
+    | ToolCallStarted
+    | ToolCallArguments
+    | ToolCallEnded
+    | ToolResult
+    | InterruptRequested
+    | StateSnapshot
+    | StateDelta
+    | CustomEvent
+    | ModelUsage,
+    Field(discriminator="kind"),
+]
+
+internal_event_adapter: TypeAdapter[InternalRuntimeEvent] = TypeAdapter(InternalRuntimeEvent)
