@@ -1,0 +1,113 @@
+"""T-append: the only way an event comes to exist while its run is running.
+
+One statement advances ``last_seq`` and the lease of every run of a flush under
+its (attempt, status) and feeds the insert, on a connection of its own: the
+statement is the hot path of the product.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+
+from core.agentscope.events.append_writer import AppendBatch, AppendResult
+from core.config import DatabaseSettings
+from core.database import asyncpg_dsn
+from core.errors import StoreUnavailable
+
+_APPEND = """
+WITH flushed AS (
+    SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::int[]) AS f(run_pk, attempt, n)
+), advanced AS (
+    UPDATE agent_run AS r
+    SET last_seq = r.last_seq + f.n,
+        lease_until = clock_timestamp() + $4::float8 * interval '1 second',
+        first_token_at = CASE
+            WHEN r.first_token_at IS NULL AND r.id = ANY($9::bigint[]) THEN clock_timestamp()
+            ELSE r.first_token_at END
+    FROM flushed AS f
+    WHERE r.id = f.run_pk AND r.attempt = f.attempt AND r.status = 'running'
+    RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq - f.n AS base,
+              r.cancel_requested_at IS NOT NULL AS cancel_requested
+), inserted AS (
+    INSERT INTO agent_run_event (session_id, ordinal, seq, attempt, type, payload)
+    SELECT a.session_id, a.ordinal, a.base + e.place, a.attempt, e.type, e.payload
+    FROM unnest($5::bigint[], $6::int[], $7::text[], $8::text[]) AS e(run_pk, place, type, payload)
+    JOIN advanced AS a ON a.id = e.run_pk
+)
+SELECT id, base, cancel_requested FROM advanced
+"""
+
+_OWNED = """
+SELECT r.id, r.last_seq FROM agent_run AS r
+JOIN unnest($1::bigint[], $2::smallint[]) AS o(run_pk, attempt) ON r.id = o.run_pk AND r.attempt = o.attempt
+WHERE r.status = 'running'
+"""
+
+_FIRST_TOKEN_TYPES = frozenset({"TEXT_MESSAGE_CONTENT", "REASONING_MESSAGE_CONTENT", "TOOL_CALL_START"})
+_UNAVAILABLE = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TransactionRollbackError,
+)
+"""Faults that say nothing about the events: the flush is settled and tried again."""
+
+
+class PostgresAppendStore:
+    """Appends flushes on one connection, opened when needed and again after it broke."""
+
+    def __init__(self, settings: DatabaseSettings, *, lease_seconds: float) -> None:
+        self._settings = settings
+        self._lease_seconds = lease_seconds
+        self._connection: asyncpg.Connection | None = None
+
+    async def append(self, batches: Sequence[AppendBatch]) -> dict[int, AppendResult]:
+        run_pks = [batch.run_pk for batch in batches for _ in batch.types]
+        places = [place for batch in batches for place in range(1, len(batch.types) + 1)]
+        rows = await self._fetch(
+            _APPEND,
+            [batch.run_pk for batch in batches],
+            [batch.attempt for batch in batches],
+            [len(batch.types) for batch in batches],
+            self._lease_seconds,
+            run_pks,
+            places,
+            [kind for batch in batches for kind in batch.types],
+            [payload for batch in batches for payload in batch.payloads],
+            [batch.run_pk for batch in batches if not _FIRST_TOKEN_TYPES.isdisjoint(batch.types)],
+        )
+        return {row["id"]: AppendResult(row["base"], row["cancel_requested"]) for row in rows}
+
+    async def owned_seqs(self, owned: Sequence[tuple[int, int]]) -> dict[int, int]:
+        rows = await self._fetch(_OWNED, [run_pk for run_pk, _ in owned], [attempt for _, attempt in owned])
+        return {row["id"]: row["last_seq"] for row in rows}
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def _fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        try:
+            connection = await self._connected()
+            return await connection.fetch(sql, *arguments, timeout=self._settings.statement_timeout_seconds)
+        except _UNAVAILABLE as exc:
+            await self.close()
+            raise StoreUnavailable from exc
+
+    async def _connected(self) -> asyncpg.Connection:
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            connection = self._connection = await asyncpg.connect(
+                asyncpg_dsn(self._settings),
+                timeout=self._settings.pool_timeout_seconds,  # pyright: ignore[reportArgumentType]  asyncpg annotates int, takes float
+                server_settings={"application_name": "agentroute-writer", "timezone": "UTC"},
+            )
+        return connection

@@ -1,0 +1,364 @@
+"""Group commit: one writer a process appends the events of all its runs, a statement a flush.
+
+Rules:
+
+* Committed first, published after; a waiter is released by the commit.
+* A flush starts when the last one is done and ``flush_interval_seconds`` have
+  passed since it began; what is urgent (a first delta, a tool call, an end)
+  does not wait for the interval.
+* Adjacent deltas of one message merge while they wait, never across anything.
+* Nothing is written for a run whose lease was lost: its appender is fenced.
+* An unknown outcome (the connection broke during a flush) is settled by reading
+  ``last_seq``, never by a blind repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from core.agentscope.schemas.agent_runtime import AgUiWireEvent
+from core.config import WorkerSettings
+from core.errors import LeaseLost, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+_MERGEABLE = {
+    "TEXT_MESSAGE_CONTENT": "messageId",
+    "REASONING_MESSAGE_CONTENT": "messageId",
+    "TOOL_CALL_ARGS": "toolCallId",
+}
+MAX_MERGED_CHARS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedRun:
+    """A run this worker has claimed; ``attempt`` is the fence of everything it writes."""
+
+    run_pk: int
+    session_id: int
+    ordinal: int
+    attempt: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppendBatch:
+    """Events of one run that go into one flush, already encoded."""
+
+    run_pk: int
+    session_id: int
+    ordinal: int
+    attempt: int
+    types: list[str]
+    payloads: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """What the database said of one batch; ``base`` is the sequence before its first event."""
+
+    base: int
+    cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBatch:
+    """Durable events of one run, to be shown; the first has ``first_seq``."""
+
+    session_id: int
+    ordinal: int
+    first_seq: int
+    payloads: list[str]
+
+
+class AppendStore(Protocol):
+    """The durable side of the writer."""
+
+    async def append(self, batches: Sequence[AppendBatch]) -> dict[int, AppendResult]:
+        """Append all batches in one transaction; a run missing from the result is fenced.
+
+        Raises:
+            StoreUnavailable: The outcome is unknown, or nothing was written.
+        """
+        ...
+
+    async def owned_seqs(self, owned: Sequence[tuple[int, int]]) -> dict[int, int]:
+        """Return ``last_seq`` by run for the (run, attempt) pairs that still run.
+
+        Raises:
+            StoreUnavailable: Postgres cannot be asked.
+        """
+        ...
+
+
+class Publisher(Protocol):
+    """The live side of the writer; may forget."""
+
+    def publish(self, batches: Sequence[StreamBatch]) -> None:
+        """Show durable events, in order, without waiting."""
+        ...
+
+
+class RunAppender:
+    """The queue of one run's events on their way to the log."""
+
+    def __init__(self, run: OwnedRun, writer: GroupCommitWriter, on_cancel: Callable[[], None]) -> None:
+        self.run = run
+        self.last_seq = run.last_seq
+        """Sequence of the newest committed event."""
+        self.failure: Exception | None = None
+        self.on_cancel = on_cancel
+        self._writer = writer
+        self._pending: list[AgUiWireEvent] = []
+        self._pending_chars = 0
+        self._in_flight = 0
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        """Futures with the sequence that has to be committed first."""
+
+    @property
+    def has_pending(self) -> bool:
+        return bool(self._pending)
+
+    def append(self, events: Sequence[AgUiWireEvent], *, urgent: bool = False) -> None:
+        """Queue events for the next flush.
+
+        Raises:
+            LeaseLost: Another worker owns the run now.
+            StoreUnavailable: Postgres stayed away longer than a run may wait.
+        """
+        self._check()
+        for event in events:
+            if not self._merge(event):
+                self._pending.append(event)
+            self._pending_chars += len(event.body.get("delta", "")) + 128
+        if events:
+            self._writer.wake(self, urgent=urgent)
+
+    async def durable(self) -> None:
+        """Return when everything queued so far is committed.
+
+        Raises:
+            LeaseLost: Another worker owns the run now.
+            StoreUnavailable: Postgres stayed away longer than a run may wait.
+        """
+        self._check()
+        if self._pending:
+            self._writer.wake(self, urgent=True)
+        await self._reached(self.last_seq + self._in_flight + len(self._pending))
+
+    async def room(self) -> None:
+        """Wait while more than a run's share of undurable events is queued."""
+        if self._pending_chars > self._writer.settings.max_pending_bytes:
+            await self.durable()
+
+    async def take(self) -> list[AgUiWireEvent]:
+        """Return what is not committed yet, once no flush is under way: the run's end writes it.
+
+        Raises:
+            LeaseLost: Another worker owns the run now.
+            StoreUnavailable: Postgres stayed away longer than a run may wait.
+        """
+        self._writer.forget(self)
+        await self._reached(self.last_seq + self._in_flight)
+        self._check()
+        return self._drain()
+
+    def fail(self, failure: Exception) -> None:
+        """End the run's writing: drop what is queued and let every waiter and the runtime know."""
+        self.failure = failure
+        self._in_flight = 0
+        self._drain()
+        waiters, self._waiters = self._waiters, []
+        for _, waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(failure)
+        self.on_cancel()
+
+    def start_flush(self) -> list[AgUiWireEvent]:
+        events = self._drain()
+        self._in_flight = len(events)
+        return events
+
+    def end_flush(self, last_seq: int) -> None:
+        self.last_seq = last_seq
+        self._in_flight = 0
+        reached = [waiter for target, waiter in self._waiters if target <= last_seq]
+        self._waiters = [entry for entry in self._waiters if entry[0] > last_seq]
+        for waiter in reached:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _reached(self, seq: int) -> None:
+        if self.last_seq >= seq:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((seq, waiter))
+        await waiter
+
+    def _drain(self) -> list[AgUiWireEvent]:
+        events, self._pending, self._pending_chars = self._pending, [], 0
+        return events
+
+    def _merge(self, event: AgUiWireEvent) -> bool:
+        key = _MERGEABLE.get(event.type)
+        if key is None or not self._pending:
+            return False
+        last = self._pending[-1]
+        if last.type != event.type or last.body[key] != event.body[key]:
+            return False
+        if len(last.body["delta"]) > MAX_MERGED_CHARS:
+            return False
+        last.body["delta"] += event.body["delta"]
+        return True
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+class GroupCommitWriter:
+    """The one writer of a worker process."""
+
+    def __init__(self, store: AppendStore, publisher: Publisher, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self._store = store
+        self._publisher = publisher
+        self._ready: dict[int, RunAppender] = {}
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._closing = False
+        self._last_flush_at = 0.0
+
+    def open(self, run: OwnedRun, on_cancel: Callable[[], None]) -> RunAppender:
+        """Return the appender of a claimed run; ``on_cancel`` is called when a cancel or a fence is seen."""
+        return RunAppender(run, self, on_cancel)
+
+    def wake(self, appender: RunAppender, *, urgent: bool) -> None:
+        self._ready[appender.run.run_pk] = appender
+        self._wake.set()
+        if urgent:
+            self._urgent.set()
+
+    def forget(self, appender: RunAppender) -> None:
+        self._ready.pop(appender.run.run_pk, None)
+
+    async def run(self) -> None:
+        """Flush until closed; then flush what is left."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._wake.wait()
+            wait = self._last_flush_at + self.settings.flush_interval_seconds - loop.time()
+            if wait > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._urgent.wait(), wait)
+            self._wake.clear()
+            self._urgent.clear()
+            self._last_flush_at = loop.time()
+            await self._flush()
+            if self._closing and not self._ready:
+                return
+
+    async def close(self) -> None:
+        """Make ``run`` return after a last flush."""
+        self._closing = True
+        self._urgent.set()
+        self._wake.set()
+
+    async def _flush(self) -> None:
+        appenders = list(self._ready.values())
+        self._ready.clear()
+        taken = [(appender, events) for appender in appenders if (events := appender.start_flush())]
+        if not taken:
+            return
+        batches = {
+            appender.run.run_pk: AppendBatch(
+                appender.run.run_pk,
+                appender.run.session_id,
+                appender.run.ordinal,
+                appender.run.attempt,
+                [event.type for event in events],
+                [event.to_json() for event in events],
+            )
+            for appender, events in taken
+        }
+        by_run = {appender.run.run_pk: appender for appender, _ in taken}
+        await self._commit(batches, by_run)
+
+    async def _commit(self, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender]) -> None:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self.settings.outage_seconds
+        pause = 0.05
+        while batches:
+            try:
+                results = await self._store.append(list(batches.values()))
+            except StoreUnavailable:
+                log.warning("append_outcome_unknown", runs=len(batches))
+            except Exception as exc:  # noqa: BLE001  one bad batch must not stop every run of the process
+                await self._isolate(batches, appenders, exc)
+                return
+            else:
+                self._finish(batches, appenders, results)
+                return
+            settled = await self._settle(batches, appenders)
+            if not settled and loop.time() > give_up_at:
+                for run_pk in batches:
+                    appenders[run_pk].fail(StoreUnavailable())
+                return
+            if batches:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    def _finish(
+        self,
+        batches: dict[int, AppendBatch],
+        appenders: dict[int, RunAppender],
+        results: dict[int, AppendResult],
+    ) -> None:
+        shown: list[StreamBatch] = []
+        for run_pk, batch in batches.items():
+            appender = appenders[run_pk]
+            result = results.get(run_pk)
+            if result is None:
+                appender.fail(LeaseLost())
+                continue
+            shown.append(StreamBatch(batch.session_id, batch.ordinal, result.base + 1, batch.payloads))
+            appender.end_flush(result.base + len(batch.payloads))
+            if result.cancel_requested:
+                appender.on_cancel()
+        self._publisher.publish(shown)
+
+    async def _settle(self, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender]) -> bool:
+        """Find out which batches were committed; leave only those that were not."""
+        try:
+            seqs = await self._store.owned_seqs([(batch.run_pk, batch.attempt) for batch in batches.values()])
+        except StoreUnavailable:
+            return False
+        done: dict[int, AppendBatch] = {}
+        results: dict[int, AppendResult] = {}
+        for run_pk, batch in list(batches.items()):
+            before = appenders[run_pk].last_seq
+            seq = seqs.get(run_pk)
+            if seq == before:
+                continue
+            done[run_pk] = batches.pop(run_pk)
+            if seq == before + len(batch.payloads):
+                results[run_pk] = AppendResult(before, cancel_requested=False)
+        self._finish(done, appenders, results)
+        return True
+
+    async def _isolate(
+        self, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender], cause: Exception
+    ) -> None:
+        """Append run by run after a flush failed as a whole, so only the run at fault ends."""
+        log.error("append_failed", runs=len(batches), exc_info=cause)
+        for run_pk, batch in batches.items():
+            if len(batches) > 1:
+                await self._commit({run_pk: batch}, appenders)
+            else:
+                appenders[run_pk].fail(cause)

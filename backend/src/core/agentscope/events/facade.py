@@ -1,0 +1,129 @@
+"""All that the routes see of the events module: read, follow, history."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from core.agentscope.events.history import HistoryReader, history_url
+from core.agentscope.events.hub import ThreadHub
+from core.agentscope.events.peer_version import PeerVersions
+from core.agentscope.events.reader import ThreadReader
+from core.agentscope.events.redis_bus import RedisBus
+from core.agentscope.events.sse import sse_stream
+from core.agentscope.events.store import EventStore, RunSegment, ThreadHead
+from core.agentscope.schemas.agent_runtime import HistorySnapshotResponse, RunStatusResponse
+from core.agentscope.schemas.cursor import Cursor
+from core.config import StreamSettings
+from core.errors import CursorAhead, CursorExpired, NotFound
+from core.identity import Principal
+
+
+class AgentScopeEventsFacade:
+    """Reads of threads for their owners; every call authorises before it touches an event."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        history: HistoryReader,
+        bus: RedisBus,
+        hub: ThreadHub,
+        settings: StreamSettings,
+    ) -> None:
+        self._store = store
+        self._history = history
+        self._bus = bus
+        self._hub = hub
+        self._settings = settings
+
+    async def history(
+        self, principal: Principal, thread_id: str, *, limit: int, before: str | None
+    ) -> HistorySnapshotResponse:
+        """Return one consistent snapshot of a thread. See ``HistoryReader.history``."""
+        return await self._history.history(principal, thread_id, limit=limit, before=before)
+
+    async def run_status(self, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
+        """Return one run. See ``HistoryReader.run_status``."""
+        return await self._history.run_status(principal, thread_id, run_id)
+
+    async def follow(
+        self, principal: Principal, thread_id: str, *, run_id: str | None, cursor: Cursor | None
+    ) -> AsyncIterator[bytes] | None:
+        """Return the frames after a cursor, of one run or of the whole thread.
+
+        With ``run_id`` the stream ends after the run's terminal event; without,
+        it follows every run of the thread. No cursor is the first event of the
+        run, or of the live or latest run.
+
+        Returns:
+            Ready SSE bytes, or ``None`` when the run has ended and nothing is left.
+
+        Raises:
+            NotFound: The caller has no such thread, or the thread no such run.
+            CursorAhead: No event has this cursor yet.
+            CursorExpired: The events after this cursor are past their retention.
+        """
+        thread = await self._store.find_thread(principal, thread_id)
+        if thread is None:
+            raise NotFound("No such thread.")
+        segments: list[RunSegment] | None = None
+        if run_id is not None:
+            segments = await self._store.list_segments(thread.session_id, run_id)
+            if not segments:
+                raise NotFound("No such run in this thread.")
+        start = _start(thread, segments, cursor)
+        await self._check(thread, start)
+        if segments is not None and _nothing_left(segments, start):
+            return None
+        versions = PeerVersions(
+            lambda ordinal: self._protocol_version(thread.session_id, ordinal),
+            {segment.ordinal: segment.protocol_version for segment in segments or () if segment.ordinal},
+        )
+        reader = ThreadReader(
+            thread.session_id,
+            start,
+            store=self._store,
+            bus=self._bus,
+            hub=self._hub,
+            settings=self._settings,
+            ordinals=frozenset(segment.ordinal for segment in segments if segment.ordinal)
+            if segments
+            else None,
+        )
+        return sse_stream(reader, versions, self._settings)
+
+    async def _protocol_version(self, session_id: int, ordinal: int) -> str | None:
+        run = await self._store.find_run_at(session_id, ordinal)
+        return None if run is None else run.protocol_version
+
+    async def _check(self, thread: ThreadHead, start: Cursor) -> None:
+        if start > thread.head:
+            raise CursorAhead(
+                "No event has this cursor. Load the history again and follow from its cursor.",
+                historyUrl=history_url(thread.thread_id),
+            )
+        if start.ordinal > thread.pruned_ordinal:
+            return
+        run = await self._store.find_run_at(thread.session_id, start.ordinal)
+        if start.ordinal < thread.pruned_ordinal or run is None or start.seq < run.last_seq:
+            raise CursorExpired(
+                "The events after this cursor are no longer kept. The history still has every message.",
+                historyUrl=history_url(thread.thread_id),
+            )
+
+
+def _ordinals(segments: list[RunSegment]) -> list[int]:
+    return [segment.ordinal for segment in segments if segment.ordinal] or [0]
+
+
+def _start(thread: ThreadHead, segments: list[RunSegment] | None, cursor: Cursor | None) -> Cursor:
+    if segments is not None:
+        first = Cursor(min(_ordinals(segments)), 0)
+        return first if cursor is None else max(first, cursor)
+    return Cursor(thread.head.ordinal, 0) if cursor is None else cursor
+
+
+def _nothing_left(segments: list[RunSegment], start: Cursor) -> bool:
+    if not all(segment.ended for segment in segments):
+        return False
+    last = max(segments, key=lambda segment: segment.ordinal or 0)
+    return start >= Cursor(last.ordinal or 0, last.last_seq)

@@ -1,0 +1,232 @@
+"""One hub an API process: a single shared subscription serves every reader.
+
+Each followed thread has a short window of its newest events; a reader behind
+the window, or after a gap, goes back to Redis and then to Postgres. Readers
+pull at their own pace and nothing is queued for any of them. Pub/sub forgets,
+so a patrol compares the heads of all followed threads with Postgres, in one
+query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.redis_bus import channel_name, parse_bell
+from core.agentscope.schemas.cursor import Cursor
+from core.config import RedisSettings, StreamSettings
+
+log = structlog.get_logger(__name__)
+
+WINDOW_EVENTS = 512
+SUBSCRIBE_WAIT_SECONDS = 0.25
+"""How long a new reader waits for its subscription before it trusts the patrol instead."""
+RECONNECT_SECONDS = 0.5
+
+Heads = Callable[[Sequence[int]], Awaitable[dict[int, Cursor]]]
+
+
+class Tail:
+    """The newest events of one followed thread, without gaps inside."""
+
+    def __init__(self) -> None:
+        self.readers = 0
+        self.subscribed = asyncio.Event()
+        self.head: Cursor = Cursor.START
+        """The newest place known to exist, whether its event is in the window or not."""
+        self._window: list[Envelope] = []
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def after(self, position: Cursor, *, at_end_of_run: bool) -> list[Envelope]:
+        """Return the events that come right after ``position``; empty when there are none here."""
+        window = self._window
+        if not window:
+            return []
+        start = bisect_right(window, (position.ordinal, position.seq), key=_place)
+        if start == len(window):
+            return []
+        first = window[start]
+        follows = (first.ordinal, first.seq) == (position.ordinal, position.seq + 1) or (
+            at_end_of_run and (first.ordinal, first.seq) == (position.ordinal + 1, 1)
+        )
+        return window[start:] if follows else []
+
+    def add(self, envelopes: list[Envelope]) -> None:
+        """Take in a doorbell message: extends the window, or replaces it after a gap."""
+        window = self._window
+        if window:
+            last = window[-1]
+            envelopes = [item for item in envelopes if _place(item) > _place(last)]
+            if not envelopes:
+                return
+            if not _continues(last, envelopes[0]):
+                window.clear()
+        window.extend(envelopes)
+        if len(window) > 2 * WINDOW_EVENTS:
+            del window[:-WINDOW_EVENTS]
+        self.see(window[-1].cursor)
+
+    def see(self, head: Cursor) -> None:
+        """Note that an event at ``head`` exists and wake the readers."""
+        if head > self.head:
+            self.head = head
+            self.wake()
+
+    def wake(self) -> None:
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait(self, position: Cursor, timeout_seconds: float) -> bool:
+        """Return True once something after ``position`` exists or the hub wakes everybody."""
+        if self.head > position:
+            return True
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            done, _ = await asyncio.wait({waiter}, timeout=timeout_seconds)
+            return bool(done)
+        finally:
+            self._waiters.discard(waiter)
+
+
+def _place(envelope: Envelope) -> tuple[int, int]:
+    return envelope.ordinal, envelope.seq
+
+
+def _continues(last: Envelope, first: Envelope) -> bool:
+    if first.ordinal == last.ordinal:
+        return first.seq == last.seq + 1
+    return last.is_terminal and (first.ordinal, first.seq) == (last.ordinal + 1, 1)
+
+
+class ThreadHub:
+    """Follows threads for all readers of a process."""
+
+    def __init__(
+        self, redis: Redis, heads: Heads, redis_settings: RedisSettings, stream: StreamSettings
+    ) -> None:
+        self._redis = redis
+        self._heads = heads
+        self._prefix = redis_settings.key_prefix
+        self._stream = stream
+        self._tails: dict[int, Tail] = {}
+        self._by_channel: dict[bytes, Tail] = {}
+        self._pubsub: PubSub | None = None
+        self.draining = asyncio.Event()
+        """Set when the process is told to stop: every stream ends by itself."""
+
+    @asynccontextmanager
+    async def follow(self, session_id: int) -> AsyncIterator[Tail]:
+        """Keep a thread followed while the context is open."""
+        tail = self._tails.get(session_id)
+        if tail is None:
+            tail = self._tails[session_id] = Tail()
+            self._by_channel[self._channel(session_id)] = tail
+        tail.readers += 1
+        try:
+            if tail.readers == 1:
+                await self._subscribe(session_id)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(tail.subscribed.wait(), SUBSCRIBE_WAIT_SECONDS)
+            yield tail
+        finally:
+            tail.readers -= 1
+            if tail.readers == 0:
+                self._tails.pop(session_id, None)
+                self._by_channel.pop(self._channel(session_id), None)
+                await self._unsubscribe(session_id)
+
+    def drain(self) -> None:
+        """End every stream: the clients come back with their cursors."""
+        self.draining.set()
+        for tail in self._tails.values():
+            tail.wake()
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep, but not through a drain."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.draining.wait(), seconds)
+
+    async def run(self) -> None:
+        """Listen and patrol until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen())
+            tasks.create_task(self._patrol())
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._listen_once()
+            except (TimeoutError, RedisError, OSError) as exc:
+                log.warning("doorbell_lost", error=type(exc).__name__)
+                for tail in self._tails.values():
+                    tail.subscribed.clear()
+                await self._discard()
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _listen_once(self) -> None:
+        pubsub = self._redis.pubsub()
+        # One channel that is never left: redis-py cannot wait on a connection without any.
+        await pubsub.subscribe(f"{self._prefix}:bell")
+        self._pubsub = pubsub
+        for session_id in list(self._tails):
+            await pubsub.subscribe(self._channel(session_id))
+        while True:
+            message: dict[str, Any] | None = await pubsub.get_message(timeout=1.0)
+            if message is None:
+                continue
+            tail = self._by_channel.get(message["channel"])
+            if tail is None:
+                continue
+            if message["type"] == "subscribe":
+                tail.subscribed.set()
+            elif message["type"] == "message":
+                tail.add(parse_bell(message["data"]))
+
+    async def _patrol(self) -> None:
+        while True:
+            await asyncio.sleep(self._stream.patrol_seconds)
+            session_ids = list(self._tails)
+            if not session_ids:
+                continue
+            try:
+                heads = await self._heads(session_ids)
+            except Exception as exc:  # noqa: BLE001  top of a background loop: Postgres may be away
+                log.warning("patrol_failed", error=type(exc).__name__)
+                continue
+            for session_id, head in heads.items():
+                if tail := self._tails.get(session_id):
+                    tail.see(head)
+
+    async def _subscribe(self, session_id: int) -> None:
+        if self._pubsub is None:
+            return
+        with contextlib.suppress(TimeoutError, RedisError, OSError):
+            await self._pubsub.subscribe(self._channel(session_id))
+
+    async def _unsubscribe(self, session_id: int) -> None:
+        if self._pubsub is None:
+            return
+        with contextlib.suppress(TimeoutError, RedisError, OSError):
+            await self._pubsub.unsubscribe(self._channel(session_id))
+
+    async def _discard(self) -> None:
+        pubsub, self._pubsub = self._pubsub, None
+        if pubsub is not None:
+            with contextlib.suppress(TimeoutError, RedisError, OSError):
+                await pubsub.aclose()
+
+    def _channel(self, session_id: int) -> bytes:
+        return channel_name(self._prefix, session_id).encode()

@@ -1,0 +1,53 @@
+"""The older AG-UI vocabulary for clients that name no protocol version.
+
+The log keeps the full vocabulary; the change happens while frames are written
+and keeps every id, so cursors mean the same to old and new clients.
+
+Source: ``@ag-ui/client`` 0.0.59 and the Dart SDK 0.3.0, which refuse what they
+do not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from core.agentscope.events.envelope import Envelope
+
+ProtocolVersionOf = Callable[[int], Awaitable[str | None]]
+_AFFECTED = b'{"type":"RUN_FINISHED"'
+
+
+class PeerVersions:
+    """Fits events to what the client that started each run understands."""
+
+    def __init__(self, version_of: ProtocolVersionOf, known: dict[int, str | None] | None = None) -> None:
+        self._version_of = version_of
+        self._known: dict[int, str | None] = dict(known or {})
+
+    async def fit(self, envelope: Envelope) -> Envelope:
+        """Return the event as the run's client can read it; most are returned as they are."""
+        if not envelope.payload.startswith(_AFFECTED):
+            return envelope
+        ordinal = envelope.ordinal
+        if ordinal not in self._known:
+            self._known[ordinal] = await self._version_of(ordinal)
+        if self._known[ordinal] is not None:
+            return envelope
+        return envelope._replace(payload=downgrade(envelope.payload))
+
+
+def downgrade(payload: bytes) -> bytes:
+    """Return a ``RUN_FINISHED`` event in the vocabulary before 1.0."""
+    body: dict[str, Any] = orjson.loads(payload)
+    outcome = body.get("outcome", {})
+    if outcome.get("type") == "cancelled":
+        older = {"type": "RUN_ERROR", "message": "The run was cancelled.", "code": "cancelled"}
+        older |= {key: body[key] for key in ("timestamp", "usage") if key in body}
+        return orjson.dumps(older)
+    if "pendingToolCallIds" not in outcome:
+        return payload
+    del outcome["pendingToolCallIds"]
+    return orjson.dumps(body)

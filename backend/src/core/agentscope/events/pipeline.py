@@ -1,0 +1,158 @@
+"""Codec, store and bus in one stated order: an internal event goes in, durable AG-UI events come out.
+
+Store before bus: a reader that reconnects must find what it was already shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+
+from core.agentscope.events.agui_codec import RunWireState, to_agui_wire
+from core.agentscope.events.append_writer import RunAppender
+from core.agentscope.events.history_fold import HistoryFold
+from core.agentscope.events.run_end import Checkpoint, EndStatus, RunEnd
+from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
+from core.agentscope.schemas.internal_events import ModelUsage, RunFailed, RunFinished
+
+log = structlog.get_logger(__name__)
+
+EndRun = Callable[[RunEnd], Awaitable[None]]
+RecordCalls = Callable[[Sequence[ModelUsage]], Awaitable[None]]
+
+_OUTCOME_STATUS: dict[str, EndStatus] = {
+    "success": "succeeded",
+    "interrupt": "interrupted",
+    "cancelled": "cancelled",
+}
+_HOT = frozenset({"text_delta", "reasoning_delta", "tool_call_arguments"})
+_DURABLE_FIRST = frozenset({"tool_call_ended", "tool_result"})
+"""The runtime acts on these, so they are committed before ``emit`` returns."""
+
+
+class AgentScopeEventPipeline:
+    """The way of one run's events: codec → store → bus.
+
+    Args:
+        state: What the run's stream has open.
+        appender: The run's place in the process' group commit.
+        end_run: T-end, in one transaction; raises ``LeaseLost``.
+        record_calls: Puts model calls into the ledger as they end, so that a
+            crash later in the run loses none.
+    """
+
+    def __init__(
+        self,
+        state: RunWireState,
+        appender: RunAppender,
+        *,
+        end_run: EndRun,
+        record_calls: RecordCalls,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._state = state
+        self._appender = appender
+        self._end_run = end_run
+        self._record_calls = record_calls
+        self._clock = clock
+        self._fold = HistoryFold()
+        self._usages: list[ModelUsage] = []
+        self._recording: set[asyncio.Task[None]] = set()
+        self._deltas_seen: set[str] = set()
+
+    @property
+    def visible(self) -> bool:
+        """Whether readers were shown more than ``RUN_STARTED``."""
+        return bool(self._state.used_ids or self._state.steps or self._state.answered)
+
+    async def emit(self, event: InternalRuntimeEvent) -> None:
+        """Turn an internal event into AG-UI events and put them on their way.
+
+        Returns at once for most events. Returns after the commit for the end
+        and the result of a tool call: a tool starts only after its call is
+        durable. Waits while the run holds more undurable bytes than it may.
+
+        Raises:
+            LeaseLost: Another worker owns the run now; nothing more is written.
+            StoreUnavailable: Postgres stayed away longer than a run may wait.
+            ValueError: ``event`` is terminal; use ``finish``.
+        """
+        if isinstance(event, RunFinished | RunFailed):
+            raise ValueError("a terminal event ends the run: use finish()")
+        if isinstance(event, ModelUsage):
+            self._keep(event)
+        wire = self._encode(event)
+        self._appender.append(wire, urgent=event.kind not in _HOT or self._is_first_delta(wire))
+        if event.kind in _DURABLE_FIRST:
+            await self._appender.durable()
+        else:
+            await self._appender.room()
+
+    async def durable(self) -> None:
+        """Return when everything emitted so far is committed."""
+        await self._appender.durable()
+
+    async def finish(self, event: RunFinished | RunFailed, checkpoint: Checkpoint | None = None) -> None:
+        """End the run: what is not committed yet, the closing events and the terminal one, together.
+
+        Raises:
+            LeaseLost: Another worker owns the run now; nothing was written.
+            StoreUnavailable: Postgres stayed away longer than a run may wait.
+        """
+        pending = await self._appender.take()
+        closing = self._encode(event)
+        if self._recording:
+            await asyncio.wait(self._recording)
+        failed = isinstance(event, RunFailed)
+        await self._end_run(
+            RunEnd(
+                status="failed" if failed else _OUTCOME_STATUS[_outcome(closing, event.outcome)],
+                events=[*pending, *closing],
+                messages=self._fold.snapshot(),
+                error_code=event.code if failed else None,
+                interrupts=() if failed or event.outcome != "interrupt" else tuple(self._state.interrupts),
+                usages=tuple(self._usages),
+                checkpoint=checkpoint,
+                state=self._fold.state,
+                state_changed=self._fold.state_changed,
+            )
+        )
+
+    def _encode(self, event: InternalRuntimeEvent) -> list[AgUiWireEvent]:
+        wire = to_agui_wire(event, self._state, timestamp_ms=int(self._clock() * 1000))
+        for item in wire:
+            self._fold.apply(item)
+        return wire
+
+    def _is_first_delta(self, wire: Sequence[AgUiWireEvent]) -> bool:
+        """Tell whether a message begins to show: the moment a user waits for."""
+        if not wire:
+            return False
+        body = wire[-1].body
+        owner = body.get("messageId") or body.get("toolCallId", "")
+        if owner in self._deltas_seen:
+            return False
+        self._deltas_seen.add(owner)
+        return True
+
+    def _keep(self, usage: ModelUsage) -> None:
+        self._usages.append(usage)
+        task = asyncio.create_task(self._record(usage))
+        self._recording.add(task)
+        task.add_done_callback(self._recording.discard)
+
+    async def _record(self, usage: ModelUsage) -> None:
+        try:
+            await self._record_calls([usage])
+        except Exception as exc:  # noqa: BLE001  T-end writes the same rows again; this one only saves them from a crash
+            log.warning("model_call_not_recorded_yet", error=type(exc).__name__)
+
+
+def _outcome(closing: Sequence[AgUiWireEvent], asked: str) -> str:
+    """Return the outcome the codec wrote; an interrupt without a question is a success."""
+    body: dict[str, Any] = closing[-1].body if closing else {}
+    return body.get("outcome", {}).get("type", asked)

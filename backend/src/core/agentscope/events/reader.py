@@ -1,0 +1,146 @@
+"""One reader of a thread: Postgres until dry, then the live tail, then Postgres after any doubt.
+
+From any cursor it yields exactly the events after it: in order, without gap or
+repeat, the same bytes for everybody. It holds no database connection while it
+waits and no queue of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.hub import Tail, ThreadHub
+from core.agentscope.events.redis_bus import RedisBus
+from core.agentscope.events.store import EventStore
+from core.agentscope.schemas.cursor import Cursor
+from core.config import StreamSettings
+
+log = structlog.get_logger(__name__)
+
+STORE_PATIENCE_SECONDS = 60.0
+"""How long a stream stays open with heartbeats while Postgres is away."""
+
+
+class ThreadReader:
+    """Follows a thread from a cursor, or only some of its runs.
+
+    Args:
+        ordinals: The runs to yield; ``None`` for every run of the thread.
+            The reader ends after the terminal event of the last of them.
+    """
+
+    def __init__(
+        self,
+        session_id: int,
+        cursor: Cursor,
+        *,
+        store: EventStore,
+        bus: RedisBus,
+        hub: ThreadHub,
+        settings: StreamSettings,
+        ordinals: frozenset[int] | None = None,
+    ) -> None:
+        self._session_id = session_id
+        self._position = cursor
+        self._at_end_of_run = False
+        self._store = store
+        self._bus = bus
+        self._hub = hub
+        self._settings = settings
+        self._ordinals = ordinals
+        self._last_ordinal = max(ordinals) if ordinals else None
+        self._done = False
+
+    async def read(self, ends_at: float) -> AsyncIterator[list[Envelope]]:
+        """Yield batches of events; an empty batch is a heartbeat's turn.
+
+        Args:
+            ends_at: Event loop time after which a quiet moment ends the stream.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._hub.follow(self._session_id) as tail:
+            store_lost_at: float | None = None
+            while not self._done and not self._hub.draining.is_set():
+                before = self._position
+                try:
+                    async for batch in self._from_store():
+                        yield batch
+                    store_lost_at = None
+                    if self._position == before and tail.head > before:
+                        # The log was pruned under the reader: nothing will come for this place.
+                        await self._hub.rest(self._settings.patrol_seconds)
+                except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                    log.warning("replay_interrupted", error=type(exc).__name__)
+                    store_lost_at = store_lost_at or loop.time()
+                    if loop.time() - store_lost_at > STORE_PATIENCE_SECONDS:
+                        return
+                    yield []
+                    await self._hub.rest(1.0)
+                async for batch in self._from_tail(tail, ends_at):
+                    yield batch
+
+    async def _from_store(self) -> AsyncIterator[list[Envelope]]:
+        while not self._done:
+            page = await self._store.page(self._session_id, self._position, self._settings.page_events)
+            if batch := self._accept(page):
+                yield batch
+            if len(page) < self._settings.page_events:
+                return
+
+    async def _from_tail(self, tail: Tail, ends_at: float) -> AsyncIterator[list[Envelope]]:
+        """Yield live events and heartbeats; returns when Postgres has to be asked."""
+        loop = asyncio.get_running_loop()
+        quiet_since = loop.time()
+        while not self._done and not self._hub.draining.is_set():
+            live = tail.after(self._position, at_end_of_run=self._at_end_of_run)
+            if not live and tail.head > self._position:
+                live = await self._from_redis()
+                if not live:
+                    return
+            if live:
+                quiet_since = loop.time()
+                if batch := self._accept(live):
+                    yield batch
+                continue
+            if loop.time() >= ends_at:
+                self._done = True
+                return
+            silence = quiet_since + self._settings.heartbeat_seconds - loop.time()
+            if silence <= 0:
+                quiet_since = loop.time()
+                yield []
+            else:
+                await tail.wait(self._position, min(silence, max(ends_at - loop.time(), 0.01)))
+
+    async def _from_redis(self) -> list[Envelope]:
+        """Return the part of the Redis stream that follows without a gap."""
+        entries = await self._bus.read(self._session_id, self._position, self._settings.page_events)
+        following: list[Envelope] = []
+        position, at_end = self._position, self._at_end_of_run
+        for entry in entries:
+            follows = (entry.ordinal, entry.seq) == (position.ordinal, position.seq + 1) or (
+                at_end and (entry.ordinal, entry.seq) == (position.ordinal + 1, 1)
+            )
+            if not follows:
+                break
+            following.append(entry)
+            position, at_end = entry.cursor, entry.is_terminal
+        return following
+
+    def _accept(self, envelopes: list[Envelope]) -> list[Envelope]:
+        """Move on over these events and return the ones the reader wants."""
+        if not envelopes:
+            return []
+        wanted = envelopes
+        if self._ordinals is not None:
+            wanted = [item for item in envelopes if item.ordinal in self._ordinals]
+            if any(item.is_terminal and item.ordinal == self._last_ordinal for item in wanted):
+                self._done = True
+        last = envelopes[-1]
+        self._position, self._at_end_of_run = last.cursor, last.is_terminal
+        return wanted

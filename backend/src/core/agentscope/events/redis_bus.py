@@ -1,0 +1,135 @@
+"""The live tail of threads in Redis: a stream a thread, and a doorbell channel beside it.
+
+May forget: whatever Redis does not have, readers take from Postgres. Entry ids
+are cursors, so Redis itself refuses repeats and a late writer's events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from core.agentscope.events.append_writer import StreamBatch
+from core.agentscope.events.envelope import Envelope
+from core.agentscope.schemas.cursor import Cursor
+from core.config import RedisSettings
+
+log = structlog.get_logger(__name__)
+
+_PUBLISH = """
+local first = tonumber(ARGV[5])
+for i = 6, #ARGV do
+  -- An id that is not above the newest is a repeat or comes from a fenced writer: skipped.
+  redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], ARGV[4] .. '-' .. string.format('%d', first + i - 6), 'p', ARGV[i])
+end
+redis.pcall('EXPIRE', KEYS[1], ARGV[3])
+return redis.call('PUBLISH', ARGV[1], ARGV[4] .. ' ' .. ARGV[5] .. '\\n' .. table.concat(ARGV, '\\n', 6))
+"""
+
+MAX_QUEUED_BATCHES = 20_000
+"""Undelivered batches a worker keeps for a slow Redis; the oldest are forgotten first."""
+PAUSE_SECONDS = 0.5
+"""Rest after a failed publish, so a dead Redis costs one attempt and not one a flush."""
+
+
+def stream_key(prefix: str, session_id: int) -> str:
+    return f"{prefix}:thread:{session_id}"
+
+
+def channel_name(prefix: str, session_id: int) -> str:
+    return f"{prefix}:bell:{session_id}"
+
+
+def parse_bell(data: bytes) -> list[Envelope]:
+    """Read a doorbell message: ``<ordinal> <first seq>`` and then a payload a line."""
+    head, *payloads = data.split(b"\n")
+    ordinal, first = head.split(b" ")
+    return [Envelope(int(ordinal), int(first) + place, payload) for place, payload in enumerate(payloads)]
+
+
+class RedisBus:
+    """Publishes durable events in order, from one task; never makes a run wait."""
+
+    def __init__(self, redis: Redis, settings: RedisSettings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._queue: list[StreamBatch] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._sha = ""
+
+    def publish(self, batches: Sequence[StreamBatch]) -> None:
+        """Queue durable events to be shown; order within a thread is kept."""
+        self._queue.extend(batches)
+        if (excess := len(self._queue) - MAX_QUEUED_BATCHES) > 0:
+            del self._queue[:excess]
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish until closed; what Redis does not take is forgotten."""
+        while not (self._closing and not self._queue):
+            await self._wake.wait()
+            self._wake.clear()
+            batches, self._queue = self._queue, []
+            if not batches:
+                continue
+            try:
+                await self._send(batches)
+            except (TimeoutError, RedisError, OSError) as exc:
+                log.warning("publish_failed", batches=len(batches), error=type(exc).__name__)
+                self._sha = ""
+                if not self._closing:
+                    await asyncio.sleep(PAUSE_SECONDS)
+
+    async def close(self) -> None:
+        """Make ``run`` return after a last attempt."""
+        self._closing = True
+        self._wake.set()
+
+    async def read(self, session_id: int, after: Cursor, count: int) -> list[Envelope]:
+        """Return the tail's events after a cursor; empty when Redis has none or is away."""
+        with contextlib.suppress(TimeoutError, RedisError, OSError):
+            entries: Any = await self._redis.xrange(
+                stream_key(self._settings.key_prefix, session_id), min=f"({after}", count=count
+            )
+            return [_entry(entry_id, fields) for entry_id, fields in entries]
+        return []
+
+    async def forget(self, session_id: int) -> None:
+        """Drop a thread's tail (the thread was deleted)."""
+        with contextlib.suppress(TimeoutError, RedisError, OSError):
+            await self._redis.delete(stream_key(self._settings.key_prefix, session_id))
+
+    async def _send(self, batches: list[StreamBatch]) -> None:
+        if not self._sha:
+            self._sha = await self._redis.script_load(_PUBLISH)
+        pipe = self._redis.pipeline(transaction=False)
+        for batch in batches:
+            pipe.evalsha(
+                self._sha,
+                1,
+                stream_key(self._settings.key_prefix, batch.session_id),
+                channel_name(self._settings.key_prefix, batch.session_id),
+                str(self._settings.tail_entries),
+                str(self._settings.tail_seconds),
+                str(batch.ordinal),
+                str(batch.first_seq),
+                *batch.payloads,
+            )
+        try:
+            await pipe.execute()
+        except NoScriptError:
+            # Redis was restarted or flushed since the script was loaded; ids make the repeat harmless.
+            self._sha = ""
+            await self._send(batches)
+
+
+def _entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Envelope:
+    ordinal, seq = entry_id.split(b"-")
+    return Envelope(int(ordinal), int(seq), fields[b"p"])

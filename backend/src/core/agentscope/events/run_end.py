@@ -1,0 +1,238 @@
+"""T-end: closing events, the terminal event, messages, usage, interrupts, checkpoint and status together.
+
+Either all of it is true or none of it: a reader that sees the terminal event
+finds the history that belongs to it.
+
+Locks are taken in one order everywhere, thread before run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.agentscope.events.append_writer import OwnedRun, StreamBatch
+from core.agentscope.events.message_rows import metrics, to_row
+from core.agentscope.schemas.agent_runtime import AgUiWireEvent
+from core.agentscope.schemas.internal_events import InterruptRequested, ModelUsage
+from core.errors import LeaseLost
+from models import AgentChatMessage, AgentInterrupt, AgentModelCall
+
+EndStatus = Literal["succeeded", "interrupted", "cancelled", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The agent's state at a safe point, as JSON text."""
+
+    agentscope_version: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a run ends. ``events`` holds everything not yet in the log; the last one is terminal."""
+
+    status: EndStatus
+    events: Sequence[AgUiWireEvent]
+    messages: Sequence[dict[str, Any]]
+    error_code: str | None = None
+    interrupts: Sequence[InterruptRequested] = ()
+    usages: Sequence[ModelUsage] = ()
+    checkpoint: Checkpoint | None = None
+    state: Any = None
+    state_changed: bool = False
+    from_status: Literal["running", "queued"] = field(default="running")
+
+
+async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> StreamBatch:
+    """End a run inside the caller's transaction; show the returned events after its commit.
+
+    Raises:
+        LeaseLost: The run is not ours, or has ended already. Nothing was written.
+    """
+    await connection.execute(_LOCK_THREAD, {"session_id": run.session_id})
+    base = (
+        await connection.execute(
+            _END_RUN,
+            {
+                "run_pk": run.run_pk,
+                "attempt": run.attempt,
+                "from_status": end.from_status,
+                "n": len(end.events),
+                "status": end.status,
+                "error_code": end.error_code,
+            },
+        )
+    ).scalar_one_or_none()
+    if base is None:
+        raise LeaseLost
+    await _insert_events(connection, run, base, end.events)
+    await record_model_calls(connection, run.run_pk, end.usages)
+    calls = await _ledger(connection, run.run_pk)
+    await connection.execute(_ADD_USAGE, {"run_pk": run.run_pk})
+    await _insert_messages(connection, run, end.messages, metrics(calls))
+    if end.interrupts:
+        await connection.execute(
+            insert(AgentInterrupt), [_interrupt_row(run, interrupt) for interrupt in end.interrupts]
+        )
+    if end.checkpoint is not None:
+        await save_checkpoint(connection, run, end.checkpoint)
+    if end.state_changed:
+        await connection.execute(_SET_STATE, {"session_id": run.session_id, "state": _json(end.state)})
+    return StreamBatch(run.session_id, run.ordinal, base + 1, [event.to_json() for event in end.events])
+
+
+async def record_model_calls(connection: AsyncConnection, run_pk: int, usages: Sequence[ModelUsage]) -> None:
+    """Put model calls into the ledger; one that is there already is left alone."""
+    if not usages:
+        return
+    await connection.execute(
+        upsert(AgentModelCall).on_conflict_do_nothing(index_elements=["run_pk", "call_id"]),
+        [{"run_pk": run_pk, **usage.model_dump(exclude={"kind"})} for usage in usages],
+    )
+
+
+async def save_checkpoint(connection: AsyncConnection, run: OwnedRun, checkpoint: Checkpoint) -> None:
+    """Keep the agent's state for this run; 0 rows when the run is no longer ours.
+
+    The row is written only under the run's fence, so a lost worker cannot
+    replace the state of its successor.
+    """
+    await connection.execute(
+        _SAVE_CHECKPOINT,
+        {
+            "run_pk": run.run_pk,
+            "session_id": run.session_id,
+            "ordinal": run.ordinal,
+            "attempt": run.attempt,
+            "version": checkpoint.agentscope_version,
+            "state": checkpoint.state,
+        },
+    )
+
+
+async def _insert_events(
+    connection: AsyncConnection, run: OwnedRun, base: int, events: Sequence[AgUiWireEvent]
+) -> None:
+    await connection.execute(
+        _INSERT_EVENTS,
+        {
+            "session_id": run.session_id,
+            "ordinal": run.ordinal,
+            "base": base,
+            "attempt": run.attempt,
+            "types": [event.type for event in events],
+            "payloads": [event.to_json() for event in events],
+        },
+    )
+
+
+async def _insert_messages(
+    connection: AsyncConnection,
+    run: OwnedRun,
+    messages: Sequence[dict[str, Any]],
+    by_message: dict[str, dict[str, Any]],
+) -> None:
+    last_ord = (
+        await connection.execute(_TAKE_ORDS, {"session_id": run.session_id, "n": len(messages)})
+    ).scalar_one()
+    if not messages:
+        return
+    first = last_ord - len(messages) + 1
+    rows = [
+        to_row(message, session_id=run.session_id, position=first + place, ordinal=run.ordinal)
+        | by_message.get(message["id"], {})
+        for place, message in enumerate(messages)
+    ]
+    # A message that is there already is left alone: a run must always be able to end.
+    await connection.execute(upsert(AgentChatMessage).on_conflict_do_nothing(), rows)
+
+
+async def _ledger(connection: AsyncConnection, run_pk: int) -> list[dict[str, Any]]:
+    table = AgentModelCall.__table__
+    rows = await connection.execute(select(table).where(table.c.run_pk == run_pk).order_by(table.c.id))
+    return [dict(row._mapping) for row in rows]
+
+
+def _interrupt_row(run: OwnedRun, interrupt: InterruptRequested) -> dict[str, Any]:
+    return {
+        "session_id": run.session_id,
+        "run_pk": run.run_pk,
+        "interrupt_id": interrupt.interrupt_id,
+        "reason": interrupt.reason,
+        "message": interrupt.message,
+        "tool_call_id": interrupt.tool_call_id,
+        "tool_name": interrupt.tool_name,
+        "arguments": interrupt.arguments,
+        "arguments_sha256": hashlib.sha256(interrupt.arguments.encode()).digest(),
+        "response_schema": interrupt.response_schema,
+        "expires_at": interrupt.expires_at,
+    }
+
+
+def _json(value: Any) -> str:
+    return AgUiWireEvent("", value).to_json()
+
+
+_LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR UPDATE")
+
+_END_RUN = text("""
+UPDATE agent_run SET
+    last_seq = last_seq + :n, status = :status, error_code = :error_code,
+    lease_until = NULL, ended_at = clock_timestamp()
+WHERE id = :run_pk AND attempt = :attempt AND status = :from_status
+RETURNING last_seq - :n
+""")
+
+_INSERT_EVENTS = text("""
+INSERT INTO agent_run_event (session_id, ordinal, seq, attempt, type, payload)
+SELECT :session_id, :ordinal, :base + e.place, :attempt, e.type, e.payload
+FROM unnest(CAST(:types AS text[]), CAST(:payloads AS text[])) WITH ORDINALITY AS e(type, payload, place)
+""")
+
+_TAKE_ORDS = text("""
+UPDATE agent_chat_session SET last_ord = last_ord + :n, updated_at = clock_timestamp()
+WHERE id = :session_id RETURNING last_ord
+""")
+
+_ADD_USAGE = text("""
+WITH used AS (
+    SELECT count(*) AS calls,
+           coalesce(sum(input_tokens), 0) AS input_tokens, coalesce(sum(output_tokens), 0) AS output_tokens,
+           coalesce(sum(cached_input_tokens), 0) AS cached_input_tokens,
+           coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,
+           sum(cost) AS cost, count(*) FILTER (WHERE cost IS NULL) AS unknown_cost_calls,
+           coalesce(sum(latency_ms), 0) AS model_ms
+    FROM agent_model_call WHERE run_pk = :run_pk
+), of_run AS (
+    UPDATE agent_run AS r SET
+        input_tokens = u.input_tokens, output_tokens = u.output_tokens,
+        cached_input_tokens = u.cached_input_tokens, reasoning_tokens = u.reasoning_tokens,
+        cost = u.cost, unknown_cost_calls = u.unknown_cost_calls, model_ms = u.model_ms
+    FROM used AS u WHERE r.id = :run_pk AND u.calls > 0 RETURNING r.session_id
+)
+UPDATE agent_chat_session AS s SET
+    input_tokens = s.input_tokens + u.input_tokens, output_tokens = s.output_tokens + u.output_tokens,
+    cached_input_tokens = s.cached_input_tokens + u.cached_input_tokens,
+    reasoning_tokens = s.reasoning_tokens + u.reasoning_tokens,
+    cost = CASE WHEN u.cost IS NULL THEN s.cost ELSE coalesce(s.cost, 0) + u.cost END,
+    unknown_cost_calls = s.unknown_cost_calls + u.unknown_cost_calls
+FROM used AS u, of_run AS r WHERE s.id = r.session_id
+""")
+
+_SAVE_CHECKPOINT = text("""
+INSERT INTO agent_checkpoint (run_pk, session_id, ordinal, agentscope_version, state)
+SELECT r.id, :session_id, :ordinal, :version, :state FROM agent_run AS r
+WHERE r.id = :run_pk AND r.attempt = :attempt
+ON CONFLICT (run_pk) DO UPDATE SET
+    state = excluded.state, agentscope_version = excluded.agentscope_version, updated_at = clock_timestamp()
+""")
+
+_SET_STATE = text("UPDATE agent_chat_session SET state = CAST(:state AS jsonb) WHERE id = :session_id")
