@@ -1,0 +1,36 @@
+"""The JSON Schema of a tool's arguments, as small as a model needs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+_SCHEMA_MAPS = ("properties", "$defs", "patternProperties", "dependentSchemas")
+_SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SCHEMAS = ("items", "additionalProperties", "not", "contains", "propertyNames")
+
+
+def arguments_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the model's schema without the titles pydantic derives from names.
+
+    They repeat the names, and every model call pays for them. A property that
+    is itself called ``title`` stays.
+    """
+    return _without_titles(model.model_json_schema())
+
+
+def _without_titles(schema: Any) -> Any:
+    if not isinstance(schema, dict):
+        return schema  # `true` and `false` are schemas
+    result = {key: value for key, value in schema.items() if key != "title"}
+    for key in _SCHEMA_MAPS:
+        if key in result:
+            result[key] = {name: _without_titles(value) for name, value in result[key].items()}
+    for key in _SCHEMA_LISTS:
+        if key in result:
+            result[key] = [_without_titles(value) for value in result[key]]
+    for key in _SCHEMAS:
+        if key in result:
+            result[key] = _without_titles(result[key])
+    return result

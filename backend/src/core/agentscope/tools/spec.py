@@ -1,0 +1,181 @@
+"""What a tool is: its name, its arguments, its permission, and the one way to call it.
+
+The rules a call keeps, whatever the tool does:
+
+1. Arguments are validated before the tool runs; a mistake becomes a text the model can act on.
+2. Only a `ToolError` speaks to the model. Every other exception becomes "The tool failed." and goes
+   to the log with its ids: exception texts hold passwords, hosts and SQL.
+3. A call ends: it has a timeout, and a blocking function has a thread of its own.
+4. A result fits: it is valid text (no NUL, no lone surrogates), and cut to a size with a marker.
+5. Cancelling the run cancels the call; a tool can neither swallow a cancellation nor fake one.
+
+No AgentScope here: the runtime adapts a `Tool` to it, and the API process lists tools without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from core.agentscope.tools.argument_errors import describe_argument_errors
+from core.agentscope.tools.blocking import run_in_thread
+from core.agentscope.tools.errors import ToolDefinitionError, ToolError
+from core.agentscope.tools.json_schema import arguments_schema
+from core.agentscope.tools.result_text import fit_text, result_text
+from core.config import ToolSettings
+from core.identity import Principal
+
+Permission = Literal["allow", "ask", "deny"]
+"""``ask`` stops the run until the user has approved the call."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # what OpenAI-compatible providers accept
+_DEFAULTS = ToolSettings()  # what holds for a tool that nobody has fitted to a configuration
+_FAILED = "The tool failed."
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """On whose behalf, and in which place of which run, a tool is called."""
+
+    principal: Principal
+    thread_id: str
+    run_id: str
+    tool_call_id: str
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every execution of this call; pass it on with a side effect."""
+        return f"{self.run_id}:{self.tool_call_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """What the model and the user may see of a call."""
+
+    state: Literal["success", "error"]
+    content: str
+
+
+Handler = Callable[[Any, ToolContext], object]
+"""Takes the validated arguments; returns the result or an awaitable of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A capability of the agent. Immutable and free of run state: share it between runs.
+
+    Raises:
+        ToolDefinitionError: On construction, when the parts do not fit together.
+    """
+
+    name: str
+    description: str
+    """For the model: when to use it and what comes back."""
+    parameters: type[BaseModel]
+    """The arguments; unknown ones are refused (``extra="forbid"``)."""
+    handler: Handler
+    permission: Permission
+    """The default; an agent profile may override it."""
+    editable: bool = False
+    """Whether who approves the call may change its arguments."""
+    read_only: bool = False
+    """The call changes nothing and sends nothing out."""
+    blocking: bool = False
+    """The handler is a plain function that waits or computes: it runs in a thread."""
+    timeout_seconds: float | None = None
+    """``None`` is the default of the settings; no call is without an end."""
+    max_result_bytes: int | None = None
+    """UTF-8 bytes of a result; ``None`` is the default of the settings."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ToolDefinitionError(f"{self.name!r}: a tool's name matches {_NAME.pattern}")
+        if self.parameters.model_config.get("extra") != "forbid":
+            raise ToolDefinitionError(f"{self.name}: the arguments' model must forbid extra members")
+        if self.blocking and inspect.iscoroutinefunction(self.handler):
+            raise ToolDefinitionError(f"{self.name}: an async function cannot be marked as blocking")
+
+    def within(self, settings: ToolSettings) -> Tool:
+        """Return the tool with the settings' timeout where it has none, and at most their result size."""
+        return replace(
+            self,
+            timeout_seconds=self.timeout_seconds or settings.timeout_seconds,
+            max_result_bytes=min(
+                self.max_result_bytes or settings.max_result_bytes, settings.max_result_bytes
+            ),
+        )
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the arguments, without titles."""
+        return arguments_schema(self.parameters)
+
+    async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        """Run the tool once and say what happened; failures are outcomes, not exceptions.
+
+        A timed-out blocking function cannot be killed: its thread goes on and
+        its result is dropped.
+
+        Raises:
+            asyncio.CancelledError: The caller was cancelled.
+        """
+        ids = {"tool": self.name, "run_id": context.run_id, "tool_call_id": context.tool_call_id}
+        task = asyncio.current_task()
+        cancels_before = task.cancelling() if task else 0
+        seconds = self.timeout_seconds or _DEFAULTS.timeout_seconds
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                outcome = await self._run(arguments, context)
+        except ToolError as exc:
+            outcome = self._error(exc.message)
+        except asyncio.CancelledError:
+            if task is None or task.cancelling() > 0:
+                raise
+            # Nobody cancelled us: the tool awaited something that was. Passed on, it would end the run.
+            log.exception("tool failed", **ids)
+            outcome = self._error(_FAILED)
+        except (Exception, SystemExit):
+            # SystemExit too: a tool that calls sys.exit() must not end the worker.
+            log.exception("tool timed out" if limit.expired() else "tool failed", **ids)
+            outcome = self._error(self._timeout_text(seconds) if limit.expired() else _FAILED)
+        if task is not None and task.cancelling() > cancels_before:
+            raise asyncio.CancelledError
+        return outcome
+
+    async def _run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        try:
+            validated = self.parameters.model_validate(arguments)
+        except ValidationError as exc:
+            return self._error(describe_argument_errors(self.name, exc))
+
+        def run() -> object:
+            value = self.handler(validated, context)
+            return value if inspect.isawaitable(value) else self._success(value)
+
+        made = await run_in_thread(run) if self.blocking else run()
+        if inspect.isawaitable(made):
+            made = self._success(await made)
+        return cast("ToolOutcome", made)
+
+    def _success(self, value: object) -> ToolOutcome:
+        return ToolOutcome("success", self._fit(result_text(value)))
+
+    def _error(self, message: str) -> ToolOutcome:
+        return ToolOutcome("error", self._fit(message))
+
+    def _fit(self, text: str) -> str:
+        return fit_text(text, self.max_result_bytes or _DEFAULTS.max_result_bytes)
+
+    def _timeout_text(self, seconds: float) -> str:
+        text = f"The tool did not finish within {seconds:g} seconds."
+        # The model must not repeat a payment because its answer was slow.
+        return text if self.read_only else f"{text} It may have taken effect."
