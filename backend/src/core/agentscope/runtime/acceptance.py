@@ -1,0 +1,285 @@
+"""T-accept: ownership, idempotency, one live run per thread, new messages and answers, in one transaction.
+
+Lock order: thread, then run. The thread's row serialises everything that is
+accepted on it.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.agentscope.events.history import events_url
+from core.agentscope.events.message_rows import to_row
+from core.agentscope.runtime.interrupts import (
+    Answer,
+    cancel_open,
+    check_answers,
+    refuse_if_open,
+    write_answers,
+)
+from core.agentscope.runtime.new_messages import NewMessages, select_new_messages, title_of
+from core.agentscope.schemas.accepted import AcceptedRun
+from core.agentscope.schemas.agent_runtime import RunCommand
+from core.agentscope.schemas.messages import UserMessage
+from core.config import LimitSettings, WorkerSettings
+from core.errors import IdempotencyMismatch, InvalidRequest, Overloaded, RateLimited, RunActive
+from core.identity import Principal
+from models import AgentChatMessage, AgentChatSession, AgentRun
+
+LIVE = ("queued", "running")
+UNENDED = ("waiting", "queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """One request to run, and the rules it is accepted under."""
+
+    principal: Principal
+    command: RunCommand
+    idempotency_key: str
+    request_hash: bytes
+    limits: LimitSettings
+    worker: WorkerSettings
+
+    async def accept(self, session: AsyncSession) -> tuple[AcceptedRun, int]:
+        """Accept inside the caller's transaction; returns the run and its row id.
+
+        Raises:
+            AgentBackendError: The refusals named by ``v1.agent.ports.RunGateway.accept``.
+            sqlalchemy.exc.IntegrityError: Another request won a race; a new transaction decides.
+        """
+        if repeat := await self._find_repeat(session):
+            return repeat
+        await self._refuse_overload(session)
+        thread, is_new = await self._lock_thread(session)
+        if repeat := await self._find_repeat(session):
+            # The same request, accepted while this one waited for the thread.
+            return repeat
+        segment = await self._segment(session, thread)
+        await self._refuse_busy(session, thread)
+        now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+        answers = await self._answers(session, thread, now)
+        messages = await self._messages(session, thread, is_new=is_new)
+        run = self._run(thread, messages, segment, now)
+        session.add(run)
+        await session.flush()
+        if answers:
+            await write_answers(session, answers, run, now)
+        else:
+            await cancel_open(session, thread.id, run, now)
+        await self._write_messages(session, thread, run, messages)
+        thread.last_ordinal += 1
+        thread.updated_at = now
+        if self.command.state:
+            thread.state = self.command.state
+        return _accepted(run, thread.thread_id, created=True), run.id
+
+    async def _find_repeat(self, session: AsyncSession) -> tuple[AcceptedRun, int] | None:
+        """Return the run this request already made; refuses the key with another body.
+
+        A body that answers interrupts is a continuation, whatever its run id:
+        CopilotKit resumes under the interrupted run's own id.
+        """
+        rows = (
+            await session.execute(
+                select(AgentRun, AgentChatSession.thread_id)
+                .join(AgentChatSession, AgentChatSession.id == AgentRun.session_id)
+                .where(
+                    AgentRun.tenant_id == self.principal.tenant_id,
+                    AgentRun.user_id == self.principal.user_id,
+                    AgentRun.idempotency_key == self.idempotency_key,
+                )
+            )
+        ).all()
+        for run, thread_id in rows:
+            if run.request_hash == self.request_hash:
+                return _accepted(run, thread_id, created=False), run.id
+        if rows and not self.command.resume:
+            raise IdempotencyMismatch(
+                "This run id or Idempotency-Key was already used with another body. Repeat the first body, or use a new id."
+            )
+        return None
+
+    async def _refuse_overload(self, session: AsyncSession) -> None:
+        queued, oldest_seconds = (
+            await session.execute(
+                select(
+                    func.count(),
+                    func.extract("epoch", func.clock_timestamp() - func.min(AgentRun.created_at)),
+                ).where(AgentRun.status == "queued")
+            )
+        ).one()
+        if queued >= self.limits.max_queued_runs or (oldest_seconds or 0) > self.limits.max_queue_age_seconds:
+            raise Overloaded("Too many runs wait for a worker. Try again shortly.", retry_after_seconds=5.0)
+        unended = await session.scalar(
+            select(func.count())
+            .select_from(AgentRun)
+            .where(
+                AgentRun.tenant_id == self.principal.tenant_id,
+                AgentRun.user_id == self.principal.user_id,
+                AgentRun.status.in_(UNENDED),
+            )
+        )
+        if (unended or 0) >= self.limits.max_runs_per_user:
+            raise RateLimited(
+                f"You already have {unended} unfinished runs. Wait for one to end.", retry_after_seconds=5.0
+            )
+
+    async def _lock_thread(self, session: AsyncSession) -> tuple[AgentChatSession, bool]:
+        owner = {"tenant_id": self.principal.tenant_id, "user_id": self.principal.user_id}
+        await session.execute(
+            insert(AgentChatSession)
+            .values(**owner, thread_id=self.command.thread_id)
+            .on_conflict_do_nothing()
+        )
+        thread = await session.scalar(
+            select(AgentChatSession).filter_by(**owner, thread_id=self.command.thread_id).with_for_update()
+        )
+        assert thread is not None  # noqa: S101  inserted above or there before
+        return thread, thread.last_ordinal == 0
+
+    async def _segment(self, session: AsyncSession, thread: AgentChatSession) -> int:
+        """Return the number of this row of the run: 0, or one more for each resume under its id."""
+        rows = (
+            await session.execute(
+                select(AgentRun.segment, AgentRun.session_id)
+                .where(
+                    AgentRun.tenant_id == self.principal.tenant_id,
+                    AgentRun.user_id == self.principal.user_id,
+                    (AgentRun.idempotency_key == self.idempotency_key)
+                    | ((AgentRun.session_id == thread.id) & (AgentRun.run_id == self.command.run_id)),
+                )
+                .order_by(AgentRun.segment)
+            )
+        ).all()
+        if not rows:
+            return 0
+        segment, session_id = rows[-1]
+        if not self.command.resume or session_id != thread.id:
+            raise IdempotencyMismatch("This run id was already used for another request. Use a new id.")
+        return segment + 1
+
+    async def _refuse_busy(self, session: AsyncSession, thread: AgentChatSession) -> None:
+        live = await session.scalar(
+            select(AgentRun).where(AgentRun.session_id == thread.id, AgentRun.status.in_(LIVE))
+        )
+        if live is not None:
+            raise RunActive(
+                "The thread has a live run. Follow it, wait for its end, or cancel it.",
+                retry_after_seconds=2.0,
+                runId=live.run_id,
+                eventsUrl=events_url(thread.thread_id, live.run_id),
+            )
+
+    async def _answers(self, session: AsyncSession, thread: AgentChatSession, now: datetime) -> list[Answer]:
+        if self.command.resume:
+            return await check_answers(session, thread.id, self.command.resume, now)
+        if self.command.options().on_interrupt != "cancel":
+            await refuse_if_open(session, thread.id)
+        return []
+
+    async def _messages(
+        self, session: AsyncSession, thread: AgentChatSession, *, is_new: bool
+    ) -> NewMessages:
+        ids = [message.id for message in self.command.messages]
+        known = set(
+            await session.scalars(
+                select(AgentChatMessage.message_id).where(
+                    AgentChatMessage.session_id == thread.id, AgentChatMessage.message_id.in_(ids)
+                )
+            )
+        )
+        messages = select_new_messages(
+            self.command.messages,
+            known_ids=known,
+            open_tool_calls=() if is_new else await _open_tool_calls(session, thread),
+            thread_is_new=is_new,
+            strict_tool_results=not self.command.resume,
+        )
+        if not messages.fresh and not self.command.resume:
+            raise InvalidRequest(
+                "Nothing to answer: send at least one user message with an id this thread does not know.",
+                errors=[{"pointer": "/messages", "message": "no new user message"}],
+            )
+        return messages
+
+    def _run(self, thread: AgentChatSession, messages: NewMessages, segment: int, now: datetime) -> AgentRun:
+        kept = self.command.wire() | {
+            "messages": [message.wire() for message in (*messages.imported, *messages.fresh)]
+        }
+        return AgentRun(
+            session_id=thread.id,
+            tenant_id=self.principal.tenant_id,
+            user_id=self.principal.user_id,
+            run_id=self.command.run_id,
+            segment=segment,
+            parent_run_id=self.command.parent_run_id,
+            task_id=uuid.uuid4().hex,
+            idempotency_key=self.idempotency_key,
+            request_hash=self.request_hash,
+            input=json.dumps(kept, ensure_ascii=False),
+            protocol_version=self.command.protocol_version,
+            status="queued",
+            ordinal=thread.last_ordinal + 1,
+            next_kick_at=now + timedelta(seconds=self.worker.kick_after_seconds),
+            queue_deadline_at=now + timedelta(seconds=self.limits.queue_seconds),
+        )
+
+    async def _write_messages(
+        self, session: AsyncSession, thread: AgentChatSession, run: AgentRun, messages: NewMessages
+    ) -> None:
+        rows: list[dict[str, Any]] = []
+        for group, imported in ((messages.imported, True), (messages.fresh, False)):
+            for message in group:
+                thread.last_ord += 1
+                rows.append(
+                    to_row(
+                        message.wire(),
+                        session_id=thread.id,
+                        position=thread.last_ord,
+                        ordinal=run.ordinal or 0,
+                        imported=imported,
+                    )
+                )
+        if rows:
+            await session.execute(insert(AgentChatMessage), rows)
+        if thread.title is None:
+            thread.title = _first_title((*messages.imported, *messages.fresh))
+
+
+def _first_title(messages: Sequence[object]) -> str | None:
+    first = next((message for message in messages if isinstance(message, UserMessage)), None)
+    return None if first is None else title_of(first)
+
+
+async def _open_tool_calls(session: AsyncSession, thread: AgentChatSession) -> set[str]:
+    """Return the calls of the thread's newest run that still have no result."""
+    rows = (
+        await session.scalars(
+            select(AgentChatMessage).where(
+                AgentChatMessage.session_id == thread.id, AgentChatMessage.ordinal == thread.last_ordinal
+            )
+        )
+    ).all()
+    called = {call["id"] for row in rows for call in row.tool_calls or ()}
+    return called - {row.tool_call_id for row in rows if row.tool_call_id}
+
+
+def _accepted(run: AgentRun, thread_id: str, *, created: bool) -> AcceptedRun:
+    return AcceptedRun(
+        task_id=run.task_id,
+        thread_id=thread_id,
+        run_id=run.run_id,
+        status=run.status,  # pyright: ignore[reportArgumentType]  the column's check constraint
+        ordinal=run.ordinal,
+        created=created,
+    )

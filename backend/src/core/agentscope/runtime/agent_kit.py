@@ -1,0 +1,84 @@
+"""What all runs of a worker process share: profile, prompts, model client, prices, tools.
+
+An agent, its model objects and its toolkit belong to one run; they are cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from core.agentscope.prompts.loader import Prompt
+from core.agentscope.runtime.chat_model import OpenAICompatibleChatModel
+from core.agentscope.runtime.prices import PriceTable, load_prices
+from core.agentscope.runtime.profile import STAGES, AgentProfile
+from core.agentscope.runtime.toolkit import ToolAccess
+from core.agentscope.schemas.internal_events import ModelUsage, StageName
+from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.memory_store import MemoryStore
+from core.agentscope.tools.registry import builtin_tools, load_tool
+from core.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class AgentKit:
+    """The parts of the agent that hold no state of a run."""
+
+    profile: AgentProfile
+    settings: Settings
+    client: httpx.AsyncClient
+    prompts: dict[StageName, Prompt]
+    prices: PriceTable
+    tools: tuple[ToolAccess, ...]
+
+    def model(self, stage: StageName, record: Callable[[ModelUsage], None]) -> OpenAICompatibleChatModel:
+        """Return a stage's model for one run; ``record`` takes each of its calls."""
+        chosen = self.profile.model_of(stage, self.settings.model.name)
+        return OpenAICompatibleChatModel(
+            self.client,
+            self.settings.model,
+            model=chosen.name or self.settings.model.name,
+            stage=stage,
+            record=record,
+            temperature=chosen.temperature,
+            max_tokens=chosen.max_tokens,
+            prices=self.prices,
+        )
+
+
+def build_kit(
+    profile: AgentProfile, settings: Settings, client: httpx.AsyncClient, memory: MemoryStore
+) -> AgentKit:
+    """Put the process' parts together.
+
+    Raises:
+        ToolDefinitionError: The profile names a tool that is not there.
+        PricesInvalid: The price table cannot be read.
+    """
+    return AgentKit(
+        profile=profile,
+        settings=settings,
+        client=client,
+        prompts={stage: profile.prompt_of(stage) for stage in STAGES},
+        prices=load_prices(settings.model.prices_path),
+        tools=tuple(profile_tools(profile, settings, memory)),
+    )
+
+
+def profile_tools(profile: AgentProfile, settings: Settings, memory: MemoryStore) -> list[ToolAccess]:
+    """Return the profile's tools with their permissions."""
+    builtin = builtin_tools(settings.tools, memory)
+    access: list[ToolAccess] = []
+    for entry in profile.tools:
+        if entry.reference is not None:
+            tool = load_tool(entry.reference, settings.tools)
+        elif entry.name in builtin:
+            tool = builtin[entry.name]
+        else:
+            raise ToolDefinitionError(
+                f"{entry.name}: no built-in tool has this name; there are {', '.join(builtin)}"
+            )
+        access.append(ToolAccess(tool, entry.permission))
+    return access

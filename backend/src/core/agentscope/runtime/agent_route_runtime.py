@@ -1,0 +1,123 @@
+"""One run from its first event to its last: exactly one terminal event, whatever happens between.
+
+The orchestrator says how a run ends in order; everything else (a failure, a
+stop, a lost lease) is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from core.agentscope.events.run_end import Checkpoint
+from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
+from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
+from core.agentscope.schemas.internal_events import RunFailed, RunFinished, RunStarted
+from core.errors import AgentBackendError, LeaseLost, RunTimeout, WorkerShutdown
+
+log = structlog.get_logger(__name__)
+
+
+class Orchestrator(Protocol):
+    """Goes through a run's stages."""
+
+    async def run(self) -> RunFinished: ...
+
+    def checkpoint(self) -> Checkpoint | None: ...
+
+
+class Pipeline(Protocol):
+    """Where a run's events go."""
+
+    @property
+    def visible(self) -> bool: ...
+
+    async def emit(self, event: InternalRuntimeEvent) -> None: ...
+
+    async def finish(self, event: RunFinished | RunFailed, checkpoint: Checkpoint | None = None) -> None: ...
+
+
+class AgentRouteRuntime:
+    """Executes one claimed run.
+
+    Args:
+        prepare: Loads what the run needs and returns its orchestrator; called
+            after ``RUN_STARTED`` is on its way, so loading costs the user nothing.
+        pipeline: Codec, store and bus of this run.
+        stop: Says when and why the run should stop.
+        release: Gives a run that showed nothing back to the queue; False when
+            that is not possible any more.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[RunCommand], Awaitable[Orchestrator]],
+        pipeline: Pipeline,
+        stop: StopSignal,
+        *,
+        release: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._prepare = prepare
+        self._pipeline = pipeline
+        self._stop = stop
+        self._release = release
+        self._orchestrator: Orchestrator | None = None
+
+    async def run(self, command: RunCommand) -> None:
+        """Execute the run to its end; returns without an end when it is no longer ours.
+
+        Raises:
+            StoreUnavailable: Postgres stayed away; the reaper ends the run.
+        """
+        try:
+            end = await self._run(command)
+            if end is not None:
+                await self._pipeline.finish(end, self._checkpoint())
+        except LeaseLost:
+            # Another worker or the reaper owns the run: what it writes counts, not we.
+            log.warning("run_lost", run_id=command.run_id)
+
+    async def _run(self, command: RunCommand) -> RunFinished | RunFailed | None:
+        try:
+            await self._pipeline.emit(
+                RunStarted(
+                    thread_id=command.thread_id or "",
+                    run_id=command.run_id or "",
+                    parent_run_id=command.parent_run_id,
+                )
+            )
+            self._orchestrator = await self._stop.guard(self._prepare(command))
+            return await self._orchestrator.run()
+        except LeaseLost:
+            raise
+        except RunStopped:
+            return await self._stopped()
+        except AgentBackendError as exc:
+            log.warning("run_failed", run_id=command.run_id, code=exc.code)
+            return RunFailed(code=exc.code, message=exc.detail)
+        except Exception:
+            if self._stop.is_set:
+                # What broke while the run was being stopped is a part of the stop.
+                return await self._stopped()
+            log.exception("run_failed", run_id=command.run_id, code="internal-error")
+            return RunFailed(code="internal-error", message="The run failed for an internal reason.")
+
+    async def _stopped(self) -> RunFinished | RunFailed | None:
+        match self._stop.reason:
+            case "user":
+                return RunFinished(outcome="cancelled")
+            case "deadline":
+                return RunFailed(code=RunTimeout.code, message="The run took longer than it may.")
+            case "shutdown":
+                if not self._pipeline.visible and await self._release():
+                    return None
+                return RunFailed(
+                    code=WorkerShutdown.code, message="The server was stopped during this run. Send it again."
+                )
+            case _:
+                raise LeaseLost
+
+    def _checkpoint(self) -> Checkpoint | None:
+        return None if self._orchestrator is None else self._orchestrator.checkpoint()

@@ -1,0 +1,251 @@
+"""AgentScope's chat model over any OpenAI-compatible endpoint: lean, metered, and strict about its end.
+
+What a caller can rely on:
+
+1. The deltas of one network read come together: one response a block, in order. A block is never reopened.
+2. A call is retried only before its first delta; what was shown is never taken back or repeated.
+3. It ends: by the provider's word, or by an error within the first-token or the idle timeout.
+4. Every call that can have cost something is recorded once, whatever becomes of it (``chat_meter``).
+5. Cancelling closes the connection before the cancellation goes on.
+
+The request is sent when the first response is asked for: a stream that nobody
+reads costs nothing and leaks nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any
+
+import httpx
+from agentscope.credential import CredentialBase
+from agentscope.message import Msg, TextBlock, ThinkingBlock, ToolCallBlock
+from agentscope.model import ChatModelBase, ChatResponse, ChatUsage
+from agentscope.tool import ToolChoice
+
+from core.agentscope.runtime.chat_call import ChatCall
+from core.agentscope.runtime.chat_errors import CallFailed, ModelRejected, log_failure
+from core.agentscope.runtime.chat_meter import CallMeter, Outcome
+from core.agentscope.runtime.chat_order import Delta
+from core.agentscope.runtime.chat_request import (
+    ChatFormatter,
+    encode,
+    format_tools,
+    max_tokens_member,
+    tool_call_ids,
+)
+from core.agentscope.runtime.chat_retry import RETRY_WINDOW_SECONDS, delay_seconds
+from core.agentscope.runtime.chat_stream import ChatStreamParser
+from core.agentscope.runtime.model_client import completions_url, provider_name
+from core.agentscope.runtime.prices import PriceTable, load_prices
+from core.agentscope.runtime.token_counts import parse_cost
+from core.agentscope.schemas.internal_events import ModelUsage, StageName
+from core.config import ModelSettings
+
+
+class OpenAICompatibleChatModel(ChatModelBase):
+    """A model of one stage of one run. Cheap to build; the client and the prices are shared."""
+
+    class Parameters(ChatModelBase.Parameters):
+        """What the profile may set; absent is the provider's default."""
+
+        temperature: float | None = None
+        max_tokens: int | None = None
+
+    type = "openai_compatible"
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        settings: ModelSettings,
+        *,
+        model: str,
+        stage: StageName,
+        record: Callable[[ModelUsage], None],
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        prices: PriceTable | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        """Bind a model name to a stage.
+
+        Args:
+            client: From ``create_model_client`` with the same settings; not closed here.
+            settings: Endpoint, timeouts and retries.
+            model: Name sent to the endpoint.
+            stage: Stage the calls are booked under.
+            record: Takes the ledger's line of each call, before the call's last response or its error. Called
+                in the event loop; must not raise.
+            temperature: Sampling temperature.
+            max_tokens: Longest answer, reasoning included.
+            prices: Price table; the one of the settings when absent.
+            clock: Monotonic seconds.
+            sleep: Waits between tries.
+            dice: Random numbers in [0, 1), for the jitter.
+
+        Raises:
+            ValueError: ``settings.base_url`` is not an HTTP URL.
+            PricesInvalid: ``settings.prices_path`` holds no price table.
+        """
+        provider = provider_name(settings)
+        super().__init__(
+            # The key stays in the client: AgentScope's objects get logged and stored.
+            credential=CredentialBase(name=provider),
+            model=model,
+            parameters=self.Parameters(temperature=temperature, max_tokens=max_tokens),
+            # The base class retries without jitter, Retry-After or a limit; this one does it itself.
+            max_retries=0,
+            context_size=settings.context_tokens,
+        )
+        self.formatter = ChatFormatter()
+        self._client = client
+        self._settings = settings
+        self._stage: StageName = stage
+        self._record = record
+        self._provider = provider
+        self._url = completions_url(settings)
+        self._prices = prices or load_prices(settings.prices_path)
+        self._clock = clock
+        self._sleep = sleep
+        self._dice = dice
+        self._options = _options(self._url.host, temperature, max_tokens)
+
+    @classmethod
+    def _get_structured_output_fallback_exceptions(cls) -> tuple[type[Exception], ...]:
+        # Some reasoning models refuse a forced tool choice and take a free one.
+        return (ModelRejected,)
+
+    async def _call_api(
+        self,
+        model_name: str,
+        messages: list[Msg],
+        tools: list[dict[str, Any]] | None = None,
+        tool_choice: ToolChoice | None = None,
+        **kwargs: Any,
+    ) -> AsyncGenerator[ChatResponse, None]:
+        """Prepare a call; the stream returned sends it, and raises the run failures of ``core.errors``.
+
+        Raises:
+            ValueError: ``tool_choice`` names a tool that is not there.
+        """
+        self._validate_tool_choice(tool_choice, tools)
+        body = {
+            "model": model_name,
+            "messages": await self.formatter.format(messages),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **self._options,
+            **format_tools(tools, tool_choice),
+            **kwargs.pop("extra_body", {}),
+            **kwargs,
+        }
+        return self._responses(body)
+
+    async def _responses(self, body: dict[str, Any]) -> AsyncGenerator[ChatResponse, None]:
+        content = encode(body)
+        ids = tool_call_ids(body)
+        began = self._clock()
+        for retry in itertools.count(1):
+            call = self._new_call(body["model"], content, ids)
+            blocks = _Blocks(call.meter.call_id)
+            outcome: Outcome = "failed"
+            failed: CallFailed | None = None
+            usage: ModelUsage | None = None
+            try:
+                async with aclosing(call.deltas()) as reads:
+                    async for deltas in reads:
+                        for delta in deltas:
+                            yield blocks.response(delta)
+                outcome = "completed"
+            except CallFailed as exc:
+                failed = exc
+            except (asyncio.CancelledError, GeneratorExit):
+                outcome = "completed" if call.answer.finished else "cancelled"
+                raise
+            finally:
+                if call.sent and not call.refused:
+                    usage = self._book(call, outcome, body)
+            if failed is None:
+                if usage is not None:
+                    yield blocks.usage(usage)
+                return
+            log_failure(
+                self._settings, failed, call_id=call.meter.call_id, model=body["model"], stage=self._stage
+            )
+            await self._before_retry(retry, failed, call, began)
+
+    async def _before_retry(self, retry: int, failed: CallFailed, call: ChatCall, began: float) -> None:
+        wait = delay_seconds(retry, failed.retry_after, self._dice)
+        late = self._clock() - began + wait > RETRY_WINDOW_SECONDS
+        if call.meter.answering or not failed.transient or retry > self._settings.max_retries or late:
+            raise failed.error from failed
+        await self._sleep(wait)
+
+    def _new_call(self, model: str, content: bytes, ids: list[str]) -> ChatCall:
+        return ChatCall(
+            self._client,
+            self._client.build_request("POST", self._url, content=content),
+            self._settings,
+            CallMeter(self._stage, self._provider, model, self._clock),
+            ChatStreamParser(ids),
+            self._clock,
+        )
+
+    def _book(self, call: ChatCall, outcome: Outcome, body: dict[str, Any]) -> ModelUsage:
+        header = (
+            call.head.headers.get("x-litellm-response-cost") if call.head and call.answer.is_json else None
+        )
+        usage = call.meter.usage(
+            call.answer, outcome, body=body, prices=self._prices, header_cost=parse_cost(header)
+        )
+        self._record(usage)
+        return usage
+
+
+class _Blocks:
+    """Makes the responses of one call: AgentScope joins their blocks by id."""
+
+    def __init__(self, call_id: str) -> None:
+        self._call_id = call_id
+        self._created_at = datetime.now().isoformat()  # noqa: DTZ005  AgentScope's own form
+
+    def response(self, delta: Delta) -> ChatResponse:
+        """Wrap a delta."""
+        at = self._created_at
+        if delta.call is not None:
+            block = ToolCallBlock(id=delta.call.id, name=delta.call.name, input=delta.text, created_at=at)
+        elif delta.kind == "thinking":
+            block = ThinkingBlock(id=f"{self._call_id}-thinking", thinking=delta.text, created_at=at)
+        else:
+            block = TextBlock(id=f"{self._call_id}-text", text=delta.text, created_at=at)
+        return ChatResponse(content=[block], is_last=False, id=self._call_id, created_at=at)
+
+    def usage(self, usage: ModelUsage) -> ChatResponse:
+        """Carry the counts to AgentScope; what it has no field for is in ``ChatUsage.metadata``."""
+        return ChatResponse(
+            content=[],
+            is_last=False,
+            id=self._call_id,
+            created_at=self._created_at,
+            usage=ChatUsage(
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                time=usage.latency_ms / 1000,
+                cache_creation_input_tokens=usage.cache_write_tokens,
+                cache_input_tokens=usage.cached_input_tokens,
+                metadata=usage.model_dump(mode="json", exclude={"kind", "message_id"}),
+            ),
+        )
+
+
+def _options(host: str, temperature: float | None, max_tokens: int | None) -> dict[str, Any]:
+    options = {"temperature": temperature, max_tokens_member(host): max_tokens}
+    return {name: value for name, value in options.items() if value is not None}

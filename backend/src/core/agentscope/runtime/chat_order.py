@@ -1,0 +1,179 @@
+"""Brings a completion's deltas into an order in which every block is opened once and closed once.
+
+Pure. AgentScope ends a block as soon as a delta of another one arrives, and
+starts it again, under the same id, when it continues. Providers may interleave
+parallel tool calls, so:
+
+1. Deltas come out in the order they came in, except that nothing overtakes an open tool call.
+2. A tool call is open from its first delta until its arguments are a whole JSON object, or the stream ends.
+3. What came meanwhile waits and follows in its own order.
+4. A tool call waits for its name; one that never gets it is called ``unknown``.
+5. Tool call ids come out unique and fit for the wire; others, missing and repeated ones are replaced.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import orjson
+
+DeltaKind = Literal["text", "thinking", "tool_call"]
+
+# What the wire contract accepts as an id.
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+
+
+class ToolCallOverrun(ValueError):
+    """A tool call went on after its arguments were whole and another block had begun."""
+
+
+@dataclass(slots=True, eq=False)
+class ToolCall:
+    """A tool call being written."""
+
+    id: str
+    name: str = ""
+    wire_id: str | None = None
+    """The id the provider gave it."""
+    held: str = ""
+    """Arguments that came before the name."""
+    shown: list[str] = field(default_factory=list)
+    closed: bool = False
+    tested: int = 0
+    """How many pieces the last test for wholeness saw: parsing the same text again is wasted."""
+
+    def whole(self) -> bool:
+        """Whether the arguments shown so far are a complete JSON object, which nothing can continue."""
+        if len(self.shown) == self.tested or not self.shown[-1].rstrip().endswith("}"):
+            return False
+        self.tested = len(self.shown)
+        try:
+            return isinstance(orjson.loads("".join(self.shown)), dict)
+        except orjson.JSONDecodeError:
+            return False
+
+
+@dataclass(slots=True)
+class Delta:
+    """A piece of one block; ``text`` is a tool call's arguments when ``call`` is set."""
+
+    kind: DeltaKind
+    text: str
+    call: ToolCall | None = None
+
+
+def random_id() -> str:
+    """Return a new tool call id."""
+    return f"call_{uuid.uuid4().hex}"
+
+
+class BlockOrder:
+    """Takes deltas as the provider sent them and gives them out in order."""
+
+    def __init__(self, taken_ids: Iterable[str] = (), new_id: Callable[[], str] = random_id) -> None:
+        """Start a completion.
+
+        Args:
+            taken_ids: Tool call ids of the conversation so far. Some servers count from ``call_0`` again in
+                every completion; a second use would give one call the result of another.
+            new_id: Makes replacement ids.
+        """
+        self._taken = set(taken_ids)
+        self._new_id = new_id
+        self._calls: list[ToolCall] = []
+        self._by_index: dict[int, ToolCall] = {}
+        self._open: ToolCall | None = None
+        self._waiting: list[Delta] = []
+        self._out: list[Delta] = []
+
+    def text(self, kind: Literal["text", "thinking"], text: str) -> None:
+        """Add a piece of text or of reasoning."""
+        if self._open is None:
+            self._emit(Delta(kind, text))
+        else:
+            self._put(Delta(kind, text))
+
+    def tool_call(self, index: int | None, wire_id: str | None, name: str, arguments: str) -> None:
+        """Add a piece of a tool call, named by whichever of index and id the provider sends.
+
+        Raises:
+            ToolCallOverrun: The call was whole already.
+        """
+        call = self._find(index, wire_id, name)
+        first = not call.name
+        call.name = call.name or name
+        if not call.name:
+            call.held += arguments
+            return
+        text, call.held = call.held + arguments, ""
+        if text or first:
+            self._put(Delta("tool_call", text, call))
+
+    def take(self) -> list[Delta]:
+        """Return the deltas that may be shown now; neighbours of one block are merged."""
+        out, self._out = self._out, []
+        return out
+
+    def finish(self) -> None:
+        """Let everything out that still waits: the stream is over, no call can grow."""
+        for call in self._calls:
+            if not call.name:
+                call.name = "unknown"
+                self._put(Delta("tool_call", call.held, call))
+        while self._waiting:
+            self._advance()
+
+    def _find(self, index: int | None, wire_id: str | None, name: str) -> ToolCall:
+        if index is not None:
+            call = self._by_index.get(index)
+            # Gemini's endpoint gives every parallel call index 0 and only the id tells them apart; others
+            # send a new id with each piece of one call, but the name only once.
+            if call is None or (wire_id and name and call.wire_id and wire_id != call.wire_id):
+                call = self._by_index[index] = self._begin(wire_id)
+            return call
+        last = self._calls[-1] if self._calls else None
+        known = next((call for call in self._calls if wire_id and call.wire_id == wire_id), None)
+        if known:
+            return known
+        return self._begin(wire_id) if name or last is None else last
+
+    def _begin(self, wire_id: str | None) -> ToolCall:
+        fit = wire_id is not None and _ID.fullmatch(wire_id) and wire_id not in self._taken
+        call = ToolCall(id=wire_id if fit and wire_id else self._new_id(), wire_id=wire_id)
+        self._taken.add(call.id)
+        self._calls.append(call)
+        return call
+
+    def _put(self, delta: Delta) -> None:
+        if delta.call is not None and delta.call.closed:
+            if delta.text.strip():
+                raise ToolCallOverrun
+        elif self._open is None or delta.call is self._open:
+            self._open = delta.call
+            self._emit(delta)
+        else:
+            self._waiting.append(delta)
+        if self._waiting and self._open is not None and self._open.whole():
+            self._advance()
+
+    def _advance(self) -> None:
+        """Close the open call and let out what waited, as far as the next call allows."""
+        if self._open is not None:
+            self._open.closed = True
+            self._open = None
+        waiting, self._waiting = self._waiting, []
+        for delta in waiting:
+            self._put(delta)
+
+    def _emit(self, delta: Delta) -> None:
+        if delta.call is not None:
+            delta.call.shown.append(delta.text)
+        last = self._out[-1] if self._out else None
+        if last is not None and last.kind == delta.kind and last.call is delta.call:
+            last.text += delta.text
+        else:
+            self._out.append(delta)

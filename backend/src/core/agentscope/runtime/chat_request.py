@@ -1,0 +1,104 @@
+"""The request of a model call: AgentScope's messages and tools as OpenAI chat completions expect them.
+
+Works on AgentScope's own formatter and narrows what it does: nothing is read
+from disk or fetched, and the result is what the most endpoints accept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from agentscope.formatter import OpenAIChatFormatter
+from agentscope.message import DataBlock, Msg, URLSource
+from agentscope.model import OpenAIChatModel
+from agentscope.tool import ToolChoice
+
+from core.log import get_logger
+
+_MODES = frozenset({"auto", "none", "required"})
+
+_log = get_logger(__name__)
+
+
+class ChatFormatter(OpenAIChatFormatter):
+    """Formats messages without touching the file system or the network.
+
+    AgentScope's formatter reads ``file://`` URLs, downloads sounds and PDFs
+    with blocking calls to any address, and writes attachments of other types
+    into temporary files, again in every call. Attachments come from users.
+    """
+
+    async def format(self, msgs: list[Msg]) -> list[dict[str, Any]]:
+        """Return the messages, each in its plainest form."""
+        messages = await super().format(msgs)
+        for message in messages:
+            _simplify(message)
+        return messages
+
+    def _format_openai_data_block(self, block: DataBlock) -> dict[str, Any] | None:
+        source = block.source
+        if isinstance(source, URLSource) and not (
+            source.media_type.startswith("image/") and source.url.scheme in {"http", "https"}
+        ):
+            _log.warning("attachment left out of a model call", media_type=source.media_type)
+            return None
+        return super()._format_openai_data_block(block)
+
+    @staticmethod
+    def _convert_unsupported_data_block_to_string(block: DataBlock) -> str:
+        return f"[an attachment of type {block.source.media_type} that cannot be shown here]"
+
+
+def format_tools(tools: Sequence[dict[str, Any]] | None, choice: ToolChoice | None) -> dict[str, Any]:
+    """Return the members ``tools`` and ``tool_choice``, as far as they are needed.
+
+    Schemas are flattened: some endpoints do not follow ``$ref``. A schema
+    without references is passed on as it is.
+    """
+    if not tools:
+        return {}
+    allowed = choice.tools if choice else None
+    chosen = [tool for tool in tools if not allowed or tool["function"]["name"] in allowed]
+    members: dict[str, Any] = {"tools": OpenAIChatModel._flatten_tool_schemas(chosen)}
+    if choice is not None:
+        forced = {"type": "function", "function": {"name": choice.mode}}
+        members["tool_choice"] = choice.mode if choice.mode in _MODES else forced
+    return members
+
+
+def max_tokens_member(host: str) -> str:
+    """Return what an endpoint calls the longest answer.
+
+    OpenAI's reasoning models refuse the old name; most compatible servers know only that one.
+    """
+    new = host.endswith(("openai.com", "openai.azure.com"))
+    return "max_completion_tokens" if new else "max_tokens"
+
+
+def encode(body: dict[str, Any]) -> bytes:
+    """Return the body as JSON. Lone surrogates, which no JSON may hold, become question marks."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def tool_call_ids(body: dict[str, Any]) -> list[str]:
+    """List the ids of the tool calls in the conversation that is sent."""
+    return [call["id"] for message in body["messages"] for call in message.get("tool_calls", ())]
+
+
+def _simplify(message: dict[str, Any]) -> None:
+    # A name that repeats the role says nothing, and some endpoints refuse the member.
+    if message["role"] == "tool" or message.get("name") == message["role"]:
+        message.pop("name", None)
+    content = message.get("content")
+    # Plain text is understood by all; content parts in system and tool messages are not.
+    if isinstance(content, list) and len(content) == 1 and content[0]["type"] == "text":
+        message["content"] = content[0]["text"]
+    for call in message.get("tool_calls", ()):
+        # A call without arguments is streamed as nothing, and refused when it comes back as nothing.
+        call["function"]["arguments"] = call["function"]["arguments"] or "{}"

@@ -1,0 +1,76 @@
+"""When a model call is tried again, and how long to wait before. Pure: the clock and the dice come from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+# A retry that starts later than this would make the user wait for an answer that hardly comes.
+RETRY_WINDOW_SECONDS = 60.0
+MAX_RETRY_AFTER_SECONDS = 20.0
+_FIRST_DELAY_SECONDS = 0.5
+_MAX_DELAY_SECONDS = 8.0
+
+# 408 and 409: lock and request timeouts of gateways; 425: a replayed TLS early-data request.
+_TRANSIENT = frozenset({408, 409, 425, 429})
+
+
+def is_transient(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether the same request may succeed a little later.
+
+    Source: OpenAI's client libraries, which also obey ``x-should-retry``: an
+    exhausted quota is a 429 too, and no waiting mends it.
+    """
+    match headers.get("x-should-retry", ""):
+        case "true":
+            return True
+        case "false":
+            return False
+        case _:
+            return status in _TRANSIENT or status >= 500
+
+
+def retry_after_seconds(
+    headers: Mapping[str, str], now: Callable[[], datetime] | None = None
+) -> float | None:
+    """Read how long the provider asks to wait; ``None`` when it does not say.
+
+    Source: RFC 9110, section 10.2.3 (seconds or a date); ``retry-after-ms`` is OpenAI's and Azure's.
+    """
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after", "")
+    if (seconds := _number(value)) is not None:
+        return seconds
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (when - (now or _utc_now)()).total_seconds()) if when.tzinfo else None
+
+
+def delay_seconds(retry: int, asked: float | None, dice: Callable[[], float]) -> float:
+    """Return the wait before a retry: exponential with full jitter, and no less than was asked for.
+
+    Args:
+        retry: 1 for the first retry.
+        asked: What ``Retry-After`` said; more than 20 s counts as 20 s.
+        dice: Returns a number in [0, 1).
+
+    Source: AWS Architecture Blog, "Exponential Backoff and Jitter".
+    """
+    ceiling = min(_MAX_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** (retry - 1))
+    return max(dice() * ceiling, min(asked or 0.0, MAX_RETRY_AFTER_SECONDS))
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,261 @@
+"""Executes runs in a worker process: claims, keeps the lease, runs, ends.
+
+Every run executes in a task of this process' own; a Taskiq task is only the
+hint that starts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.agentscope.events.agui_codec import RunWireState
+from core.agentscope.events.append_writer import GroupCommitWriter, OwnedRun, Publisher, StreamBatch
+from core.agentscope.events.pipeline import AgentScopeEventPipeline
+from core.agentscope.events.run_end import Checkpoint, RunEnd, end_run, record_model_calls, save_checkpoint
+from core.agentscope.events.store import ENDED
+from core.agentscope.runtime.agent_kit import AgentKit
+from core.agentscope.runtime.agent_route_runtime import AgentRouteRuntime, Orchestrator
+from core.agentscope.runtime.leases import ClaimedRun, Heartbeat, Leases
+from core.agentscope.runtime.orchestrator import AgentScopeOrchestrator, RunTask
+from core.agentscope.runtime.stop_signal import StopReason, StopSignal
+from core.agentscope.runtime.thread_memory import load_memory
+from core.agentscope.schemas.agent_runtime import RunCommand
+from core.agentscope.schemas.internal_events import ModelUsage
+from core.agentscope.schemas.messages import Message
+from core.agentscope.tools.spec import ToolContext
+from core.config import Settings
+from core.errors import LeaseLost, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+_RELEASE = text("""
+UPDATE agent_run SET status = 'queued', lease_until = NULL, worker_id = NULL, attempt = attempt - 1,
+    next_kick_at = clock_timestamp()
+WHERE id = :run_pk AND attempt = :attempt AND status = 'running' AND last_seq <= 1
+RETURNING id
+""")
+
+_STATUS = text("SELECT status, last_seq FROM agent_run WHERE id = :run_pk")
+
+
+class RunExecutor:
+    """The runs of one worker process."""
+
+    def __init__(
+        self,
+        kit: AgentKit,
+        engine: AsyncEngine,
+        leases: Leases,
+        heartbeat: Heartbeat,
+        writer: GroupCommitWriter,
+        publisher: Publisher,
+        settings: Settings,
+    ) -> None:
+        self._kit = kit
+        self._engine = engine
+        self._leases = leases
+        self._heartbeat = heartbeat
+        self._writer = writer
+        self._publisher = publisher
+        self._settings = settings
+        self._stops: dict[int, StopSignal] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    @property
+    def free(self) -> int:
+        """How many more runs this process may execute."""
+        return 0 if self._draining else self._settings.worker.concurrency - len(self._tasks)
+
+    def start(self, run_pk: int) -> asyncio.Task[None] | None:
+        """Execute a run in the background; ``None`` when there is no room or the process drains."""
+        if self.free <= 0:
+            return None
+        task = asyncio.create_task(self._execute(run_pk), name=f"run-{run_pk}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def cancel(self, run_pk: int) -> None:
+        """Stop a run for its user, if this process executes it."""
+        if stop := self._stops.get(run_pk):
+            stop.set("user")
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Take no more runs; let those at work end, then stop them; returns when all have ended."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_seconds)
+        for stop in list(self._stops.values()):
+            stop.set("shutdown")
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _execute(self, run_pk: int) -> None:
+        try:
+            claimed = await self._leases.claim(run_pk)
+        except (SQLAlchemyError, OSError, TimeoutError) as exc:
+            # Still queued: the reaper hints it again.
+            log.warning("claim_failed", run=run_pk, error=type(exc).__name__)
+            return
+        if claimed is None:
+            return
+        structlog.contextvars.bind_contextvars(run_id=claimed.run_id, thread_id=claimed.thread_id)
+        stop = self._stops[run_pk] = StopSignal()
+        try:
+            await self._run(claimed, stop)
+        except StoreUnavailable:
+            log.error("run_abandoned", reason="Postgres stayed away; the reaper ends the run")
+        except Exception:
+            log.exception("run_abandoned", reason="its end could not be written; the reaper ends it")
+        finally:
+            self._stops.pop(run_pk, None)
+
+    async def _run(self, claimed: ClaimedRun, stop: StopSignal) -> None:
+        loop = asyncio.get_running_loop()
+        owned = claimed.owned
+        appender = self._writer.open(owned, lambda: stop.set(_reason(appender.failure)))
+        unwatch = self._heartbeat.watch(owned, stop.set)
+        deadline = loop.call_later(max(claimed.seconds_left, 0), stop.set, "deadline")
+        checkpoints = _CheckpointSaver(self._engine, owned)
+        pipeline = AgentScopeEventPipeline(
+            RunWireState(claimed.thread_id, claimed.run_id, started=owned.last_seq > 0),
+            appender,
+            end_run=lambda end: self._end(owned, end),
+            record_calls=lambda usages: self._record(owned, usages),
+        )
+
+        async def prepare(command: RunCommand) -> Orchestrator:
+            fresh_ids = [message.id for message in _answerable(command)]
+            memory = await load_memory(self._engine, owned, fresh_ids)
+            context = ToolContext(claimed.principal, claimed.thread_id, claimed.run_id, tool_call_id="")
+            return AgentScopeOrchestrator(
+                self._kit,
+                RunTask(command, context, memory),
+                emit=pipeline.emit,
+                save=checkpoints.save,
+                stop=stop,
+            )
+
+        async def release() -> bool:
+            # Nothing of ours may land after another worker has begun.
+            await appender.take()
+            return await self._release(owned)
+
+        runtime = AgentRouteRuntime(prepare, pipeline, stop, release=release)
+        command = RunCommand.model_validate_json(claimed.input).model_copy(
+            update={
+                "thread_id": claimed.thread_id,
+                "run_id": claimed.run_id,
+                "parent_run_id": claimed.parent_run_id,
+            }
+        )
+        try:
+            await runtime.run(command)
+        finally:
+            deadline.cancel()
+            unwatch()
+            await checkpoints.settle()
+
+    async def _end(self, run: OwnedRun, end: RunEnd) -> None:
+        """Write T-end; an unknown outcome is settled by reading the run, never by a blind repeat."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._settings.worker.outage_seconds
+        unknown = False
+        while True:
+            try:
+                # Shielded: a cancel in the middle would leave the connection in an unknown state.
+                shown = await asyncio.shield(self._end_once(run, end))
+            except LeaseLost:
+                if unknown and await self._ended_by_us(run, end):
+                    return
+                raise
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                if not _is_outage(exc) or loop.time() > give_up_at:
+                    raise StoreUnavailable from exc
+                log.warning("end_outcome_unknown", error=type(exc).__name__)
+                unknown = True
+                await asyncio.sleep(0.5)
+            else:
+                self._publisher.publish([shown])
+                return
+
+    async def _end_once(self, run: OwnedRun, end: RunEnd) -> StreamBatch:
+        async with self._engine.begin() as connection:
+            return await end_run(connection, run, end)
+
+    async def _ended_by_us(self, run: OwnedRun, end: RunEnd) -> bool:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(_STATUS, {"run_pk": run.run_pk})).one()
+        return row.status == end.status and row.status in ENDED
+
+    async def _record(self, run: OwnedRun, usages: Sequence[ModelUsage]) -> None:
+        async with self._engine.begin() as connection:
+            await record_model_calls(connection, run.run_pk, usages)
+
+    async def _release(self, run: OwnedRun) -> bool:
+        """Give a run that showed nothing back to the queue; another worker starts it."""
+        async with self._engine.begin() as connection:
+            row = (
+                await connection.execute(_RELEASE, {"run_pk": run.run_pk, "attempt": run.attempt})
+            ).one_or_none()
+        return row is not None
+
+
+class _CheckpointSaver:
+    """Writes the newest checkpoint in the background, one at a time; older ones are skipped."""
+
+    def __init__(self, engine: AsyncEngine, run: OwnedRun) -> None:
+        self._engine = engine
+        self._run = run
+        self._newest: Checkpoint | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        self._newest = checkpoint
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._write())
+
+    async def settle(self) -> None:
+        """Return when nothing is being written any more."""
+        self._newest = None
+        if self._task is not None:
+            with contextlib.suppress(Exception):
+                await self._task
+
+    async def _write(self) -> None:
+        while (checkpoint := self._newest) is not None:
+            self._newest = None
+            try:
+                async with self._engine.begin() as connection:
+                    await save_checkpoint(connection, self._run, checkpoint)
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                # The run's end writes the state again; this copy only shortens what a crash forgets.
+                log.warning("checkpoint_not_saved", error=type(exc).__name__)
+
+
+def _reason(failure: Exception | None) -> StopReason:
+    """Tell a fence (the writer failed the run) from a cancel that the append saw."""
+    return "user" if failure is None else "lost"
+
+
+def _answerable(command: RunCommand) -> list[Message]:
+    last_answer = max(
+        (place for place, message in enumerate(command.messages) if message.role == "assistant"), default=-1
+    )
+    return list(command.messages[last_answer + 1 :])
+
+
+def _is_outage(exc: Exception) -> bool:
+    """Tell a lost connection, which a repeat may mend, from a statement that can never succeed."""
+    if not isinstance(exc, DBAPIError):
+        return True
+    sqlstate = getattr(exc.orig, "sqlstate", None) or ""
+    return exc.connection_invalidated or not sqlstate or sqlstate[:2] in ("08", "40", "53", "55", "57", "25")

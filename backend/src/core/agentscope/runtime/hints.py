@@ -1,0 +1,47 @@
+"""Hints to workers: a run waits, a run should stop. Droppable: Postgres knows both without them."""
+
+from __future__ import annotations
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from taskiq import AsyncBroker
+from taskiq.exceptions import TaskiqError
+from taskiq.kicker import AsyncKicker
+
+from core.config import RedisSettings
+
+log = structlog.get_logger(__name__)
+
+RUN_TASK = "agent_run"
+"""The one task name, for ever: an old worker would drop a name it does not know."""
+
+
+def cancel_channel(settings: RedisSettings) -> str:
+    return f"{settings.key_prefix}:cancel"
+
+
+class HintSender:
+    """Sends hints, best effort; a failure costs latency only."""
+
+    def __init__(self, broker: AsyncBroker, redis: Redis, settings: RedisSettings) -> None:
+        self._broker = broker
+        self._redis = redis
+        self._settings = settings
+
+    async def send(self, run_pk: int, task_id: str) -> bool:
+        """Tell one worker that a run waits; False when nobody was told."""
+        kicker: AsyncKicker = AsyncKicker(task_name=RUN_TASK, broker=self._broker, labels={})
+        try:
+            await kicker.with_task_id(task_id).kiq(run_pk)
+        except (TaskiqError, RedisError, OSError, TimeoutError) as exc:
+            log.warning("hint_not_sent", run=run_pk, error=type(exc).__name__)
+            return False
+        return True
+
+    async def cancel(self, run_pk: int) -> None:
+        """Tell all workers that a run should stop; its own sees it at the next append anyway."""
+        try:
+            await self._redis.publish(cancel_channel(self._settings), str(run_pk))
+        except (RedisError, OSError, TimeoutError) as exc:
+            log.warning("cancel_hint_not_sent", run=run_pk, error=type(exc).__name__)

@@ -1,0 +1,156 @@
+"""Answers to open interrupts: all of them at once, each at most once.
+
+The tool call that runs is the stored one; a client's copy is never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.agentscope.schemas.agent_runtime import ResumeEntry
+from core.errors import (
+    InterruptExpired,
+    InterruptOpen,
+    InterruptResolved,
+    InterruptUncovered,
+    InvalidRequest,
+    NotFound,
+)
+from models import AgentInterrupt, AgentRun
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One checked answer, not yet written."""
+
+    interrupt: AgentInterrupt
+    status: str
+    payload: Any
+
+
+async def open_interrupts(session: AsyncSession, session_id: int) -> list[AgentInterrupt]:
+    """Return the thread's open interrupts, locked until the transaction ends."""
+    rows = await session.scalars(
+        select(AgentInterrupt)
+        .where(AgentInterrupt.session_id == session_id, AgentInterrupt.status == "open")
+        .order_by(AgentInterrupt.id)
+        .with_for_update()
+    )
+    return list(rows)
+
+
+async def check_answers(
+    session: AsyncSession, session_id: int, entries: Sequence[ResumeEntry], now: datetime
+) -> list[Answer]:
+    """Return the answers to all open interrupts of a thread.
+
+    Args:
+        session: An open transaction that holds the thread's lock.
+        session_id: The thread.
+        entries: The client's answers.
+        now: The database's clock.
+
+    Raises:
+        NotFound: An entry names no interrupt of this thread.
+        InterruptResolved: An entry names one that was answered already.
+        InterruptExpired: An entry resolves one that is past its expiry.
+        InterruptUncovered: An open interrupt has no entry.
+        InvalidRequest: A payload does not fit its schema, or an id is answered twice.
+    """
+    by_id = {entry.interrupt_id: entry for entry in entries}
+    if len(by_id) != len(entries):
+        raise InvalidRequest("An interrupt is answered twice in one request.")
+    rows = await session.scalars(
+        select(AgentInterrupt)
+        .where(AgentInterrupt.session_id == session_id, AgentInterrupt.interrupt_id.in_(by_id))
+        .with_for_update()
+    )
+    named = {row.interrupt_id: row for row in rows}
+    answers: list[Answer] = []
+    for place, entry in enumerate(entries):
+        row = named.get(entry.interrupt_id)
+        if row is None:
+            raise NotFound("No such interrupt in this thread.")
+        answers.append(await _check(session, row, entry, place, now))
+    missing = [
+        row.interrupt_id
+        for row in await open_interrupts(session, session_id)
+        if row.interrupt_id not in by_id
+    ]
+    if missing:
+        raise InterruptUncovered(
+            "Answer every open interrupt in one request: each needs an entry in 'resume'.",
+            interruptIds=missing,
+        )
+    return answers
+
+
+async def _check(
+    session: AsyncSession, row: AgentInterrupt, entry: ResumeEntry, place: int, now: datetime
+) -> Answer:
+    if row.status in ("resolved", "cancelled"):
+        winner = await session.get(AgentRun, row.resolved_by_run_pk) if row.resolved_by_run_pk else None
+        raise InterruptResolved(
+            "This interrupt was already answered. Load the history to see what came of it.",
+            interruptId=row.interrupt_id,
+            resolvedBy=winner.run_id if winner else "",
+        )
+    if row.status == "expired" or (row.expires_at <= now and entry.status == "resolved"):
+        raise InterruptExpired(
+            "This interrupt is past its expiry. Answer it with status 'cancelled', or send a new message.",
+            interruptId=row.interrupt_id,
+        )
+    if entry.status == "resolved":
+        _check_payload(row, entry.payload, place)
+    return Answer(row, entry.status, entry.payload)
+
+
+def _check_payload(row: AgentInterrupt, payload: Any, place: int) -> None:
+    errors = sorted(Draft202012Validator(row.response_schema).iter_errors(payload), key=str)
+    if errors:
+        raise InvalidRequest(
+            "The answer does not fit the interrupt's responseSchema.",
+            errors=[
+                {
+                    "pointer": "/".join((f"/resume/{place}/payload", *map(str, error.absolute_path))),
+                    "message": error.message,
+                }
+                for error in errors
+            ],
+        )
+
+
+async def write_answers(
+    session: AsyncSession, answers: Sequence[Answer], run: AgentRun, now: datetime
+) -> None:
+    """Record the answers; the caller's locks make each of them the only one."""
+    for answer in answers:
+        answer.interrupt.status = "resolved" if answer.status == "resolved" else "cancelled"
+        answer.interrupt.answer = answer.payload
+        answer.interrupt.resolved_by_run_pk = run.id
+        answer.interrupt.resolved_at = now
+
+
+async def cancel_open(session: AsyncSession, session_id: int, run: AgentRun, now: datetime) -> None:
+    """Cancel what is open because a new message takes its place."""
+    await session.execute(
+        update(AgentInterrupt)
+        .where(AgentInterrupt.session_id == session_id, AgentInterrupt.status == "open")
+        .values(status="cancelled", resolved_by_run_pk=run.id, resolved_at=now)
+    )
+
+
+async def refuse_if_open(session: AsyncSession, session_id: int) -> None:
+    """Raise ``InterruptOpen`` when the thread waits for an answer."""
+    if waiting := await open_interrupts(session, session_id):
+        raise InterruptOpen(
+            "The thread waits for an answer. Send it with POST /resume, or set forwardedProps.onInterrupt to 'cancel'.",
+            interruptIds=[row.interrupt_id for row in waiting],
+        )

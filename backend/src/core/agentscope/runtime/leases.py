@@ -1,0 +1,194 @@
+"""T-claim, and the heartbeat that keeps a claimed run ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.agentscope.events.append_writer import OwnedRun
+from core.agentscope.runtime.stop_signal import StopReason
+from core.config import LimitSettings, Settings
+from core.database import asyncpg_dsn
+from core.identity import Principal
+
+log = structlog.get_logger(__name__)
+
+_CLAIM = text("""
+UPDATE agent_run AS r SET
+    status = 'running', attempt = r.attempt + 1, worker_id = :worker_id,
+    lease_until = clock_timestamp() + :lease_seconds * interval '1 second',
+    started_at = coalesce(r.started_at, clock_timestamp()),
+    deadline_at = coalesce(r.deadline_at, clock_timestamp() + :run_seconds * interval '1 second')
+FROM agent_chat_session AS s
+WHERE r.id = :run_pk AND r.status = 'queued' AND r.attempt < :max_attempts AND s.id = r.session_id
+RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.input, r.parent_run_id,
+          s.thread_id, s.tenant_id, s.user_id,
+          extract(epoch FROM r.deadline_at - clock_timestamp())::float8 AS seconds_left
+""")
+
+_BEAT = """
+UPDATE agent_run AS r SET lease_until = clock_timestamp() + $3::float8 * interval '1 second'
+FROM unnest($1::bigint[], $2::smallint[]) AS o(run_pk, attempt)
+WHERE r.id = o.run_pk AND r.attempt = o.attempt AND r.status = 'running'
+RETURNING r.id, r.cancel_reason
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRun:
+    """A run this worker executes now."""
+
+    owned: OwnedRun
+    principal: Principal
+    thread_id: str
+    run_id: str
+    input: str
+    parent_run_id: str | None
+    seconds_left: float
+
+
+class Leases:
+    """Claims queued runs for one worker."""
+
+    def __init__(self, engine: AsyncEngine, settings: Settings, worker_id: str) -> None:
+        self._engine = engine
+        self._limits: LimitSettings = settings.limits
+        self._worker = settings.worker
+        self.worker_id = worker_id
+
+    async def claim(self, run_pk: int) -> ClaimedRun | None:
+        """Take a queued run; ``None`` when another worker has it or it has ended. Duplicate hints are free."""
+        async with self._engine.begin() as connection:
+            row = (
+                await connection.execute(
+                    _CLAIM,
+                    {
+                        "run_pk": run_pk,
+                        "worker_id": self.worker_id,
+                        "lease_seconds": self._worker.lease_seconds,
+                        "run_seconds": self._limits.run_seconds,
+                        "max_attempts": self._worker.max_attempts,
+                    },
+                )
+            ).one_or_none()
+        if row is None:
+            return None
+        return ClaimedRun(
+            owned=OwnedRun(row.id, row.session_id, row.ordinal, row.attempt, row.last_seq),
+            principal=Principal(row.tenant_id, row.user_id),
+            thread_id=row.thread_id,
+            run_id=row.run_id,
+            input=row.input,
+            parent_run_id=row.parent_run_id,
+            seconds_left=row.seconds_left,
+        )
+
+
+OnSignal = Callable[[StopReason], None]
+
+
+class Heartbeat:
+    """Renews the leases of all runs of a process, from a thread of its own.
+
+    A blocked event loop must not look like a dead worker, so neither the timer
+    nor the connection belongs to the loop that executes the runs.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._runs: dict[tuple[int, int], OnSignal] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Begin to beat; signals are delivered to the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; leases run out by themselves."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2.0)
+
+    def watch(self, run: OwnedRun, on_signal: OnSignal) -> Callable[[], None]:
+        """Renew a run's lease until the returned function is called."""
+        key = (run.run_pk, run.attempt)
+        with self._lock:
+            self._runs[key] = on_signal
+
+        def unwatch() -> None:
+            with self._lock:
+                self._runs.pop(key, None)
+
+        return unwatch
+
+    def _run(self) -> None:
+        asyncio.run(self._beat_until_stopped())
+
+    async def _beat_until_stopped(self) -> None:
+        interval = self._settings.worker.lease_seconds / 3
+        connection: asyncpg.Connection | None = None
+        while not await asyncio.to_thread(self._stopped.wait, interval):
+            try:
+                if connection is None or connection.is_closed():
+                    connection = await self._connect()
+                await self._beat(connection)
+                interval = self._settings.worker.lease_seconds / 3
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+                log.warning("heartbeat_failed", error=type(exc).__name__)
+                if connection is not None:
+                    connection.terminate()
+                connection = None
+                interval = 1.0
+        if connection is not None:
+            with contextlib.suppress(OSError, TimeoutError, asyncpg.InterfaceError):
+                await connection.close(timeout=1)
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            asyncpg_dsn(self._settings.database),
+            timeout=5,
+            server_settings={"application_name": "agentroute-heartbeat"},
+        )
+
+    async def _beat(self, connection: asyncpg.Connection) -> None:
+        with self._lock:
+            runs = dict(self._runs)
+        if not runs:
+            return
+        rows = await connection.fetch(
+            _BEAT,
+            [run_pk for run_pk, _ in runs],
+            [attempt for _, attempt in runs],
+            self._settings.worker.lease_seconds,
+            timeout=5,
+        )
+        ours = {row["id"]: row["cancel_reason"] for row in rows}
+        for key, on_signal in runs.items():
+            if key[0] not in ours:
+                self._tell(key, on_signal, "lost")
+            elif ours[key[0]] is not None:
+                self._tell(key, on_signal, "user")
+
+    def _tell(self, key: tuple[int, int], on_signal: OnSignal, reason: StopReason) -> None:
+        def deliver() -> None:
+            with self._lock:
+                watched = key in self._runs
+            # A run that has ended meanwhile is not lost.
+            if watched:
+                on_signal(reason)
+
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(deliver)

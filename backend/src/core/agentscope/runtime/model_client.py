@@ -1,0 +1,81 @@
+"""The HTTP client of the model endpoint: one for a process, shared by every call of every run."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import httpx
+
+from core.config import ModelSettings
+
+# Longer than most tools run: the next model call of a run finds its connection open. Shorter than
+# the idle timeout of common load balancers, so that they do not close it first.
+_KEEPALIVE_SECONDS = 30.0
+_WRITE_SECONDS = 30.0
+
+
+def create_model_client(settings: ModelSettings) -> httpx.AsyncClient:
+    """Build the client. Whoever builds it closes it.
+
+    It holds the key, follows no redirects (they would carry the key away) and
+    asks for no compression (which would hold deltas back). Silence has no
+    limit here: the chat model keeps its own deadlines. Proxies and
+    certificates come from the usual environment variables, except for a
+    loopback endpoint, which no proxy can reach.
+
+    Raises:
+        ValueError: ``base_url`` is missing or is not an HTTP URL.
+    """
+    url = _endpoint(settings)
+    headers = {
+        "accept": "text/event-stream, application/json",
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+        "user-agent": "agentroute",
+    }
+    if key := settings.api_key.get_secret_value():
+        headers["authorization"] = f"Bearer {key}"
+    return httpx.AsyncClient(
+        headers=headers,
+        timeout=httpx.Timeout(
+            connect=settings.connect_timeout_seconds,
+            read=None,
+            write=_WRITE_SECONDS,
+            pool=settings.connect_timeout_seconds,
+        ),
+        limits=httpx.Limits(
+            max_connections=settings.max_connections,
+            max_keepalive_connections=settings.max_connections,
+            keepalive_expiry=_KEEPALIVE_SECONDS,
+        ),
+        follow_redirects=False,
+        trust_env=not _is_loopback(url.host),
+    )
+
+
+def completions_url(settings: ModelSettings) -> httpx.URL:
+    """Return the URL of chat completions; a query in ``base_url`` is kept."""
+    url = _endpoint(settings)
+    return url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
+
+
+def provider_name(settings: ModelSettings) -> str:
+    """Return the name usage is booked under: the configured one, else the endpoint's host."""
+    return settings.provider or _endpoint(settings).host
+
+
+def _endpoint(settings: ModelSettings) -> httpx.URL:
+    try:
+        url = httpx.URL(settings.base_url)
+    except httpx.InvalidURL as exc:
+        raise ValueError("AGENT_MODEL__BASE_URL is not a URL") from exc
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError("AGENT_MODEL__BASE_URL must be like https://api.example.com/v1")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,118 @@
+"""Which messages of a request count: the server's history is the authority.
+
+Stock AG-UI clients send the whole conversation with every run. Taken are user
+messages with an id the server does not know, and tool messages that answer an
+open frontend call. The first run of a new thread may bring an earlier text
+conversation. Everything else is ignored.
+
+Pure: the known ids and the open calls are arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from core.agentscope.schemas.messages import (
+    AssistantMessage,
+    MediaPart,
+    Message,
+    TextPart,
+    ToolMessage,
+    UrlSource,
+    UserMessage,
+)
+from core.errors import InvalidRequest, UrlNotAllowed
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessages:
+    """``imported`` becomes history without being answered; ``fresh`` is what the agent answers."""
+
+    imported: tuple[UserMessage | AssistantMessage, ...]
+    fresh: tuple[UserMessage | ToolMessage, ...]
+
+
+def select_new_messages(
+    messages: list[Message],
+    *,
+    known_ids: Collection[str],
+    open_tool_calls: Collection[str],
+    thread_is_new: bool,
+    strict_tool_results: bool = True,
+) -> NewMessages:
+    """Return the messages of a request that the server does not have yet.
+
+    Args:
+        messages: As the client sent them, oldest first.
+        known_ids: Ids that are in the thread's history.
+        open_tool_calls: Frontend calls without a result.
+        thread_is_new: The thread has no run yet.
+        strict_tool_results: Refuse a new result for a call that is not open;
+            otherwise ignore it.
+
+    Raises:
+        InvalidRequest: A new tool message answers no open frontend call, or answers it twice.
+        UrlNotAllowed: A new user message refers to media by URL.
+    """
+    imported: list[UserMessage | AssistantMessage] = []
+    fresh: list[UserMessage | ToolMessage] = []
+    seen = set(known_ids)
+    still_open = set(open_tool_calls)
+    for place, message in enumerate(messages):
+        if message.id in seen:
+            continue
+        match message:
+            case UserMessage():
+                _check_media(message, place)
+                fresh.append(message)
+            case AssistantMessage(tool_calls=None, content=str()) if thread_is_new:
+                # What came before this answer was answered: only what follows is new.
+                imported += [item for item in fresh if isinstance(item, UserMessage)]
+                imported.append(message)
+                fresh = []
+            case ToolMessage() if message.tool_call_id in still_open:
+                still_open.discard(message.tool_call_id)
+                fresh.append(message)
+            case ToolMessage() if strict_tool_results and not thread_is_new:
+                raise InvalidRequest(
+                    "A tool message answers no open frontend tool call of this thread.",
+                    errors=[
+                        {
+                            "pointer": f"/messages/{place}/toolCallId",
+                            "message": "not an open frontend tool call, or already answered",
+                        }
+                    ],
+                )
+            case _:
+                continue
+        seen.add(message.id)
+    return NewMessages(tuple(imported), tuple(fresh))
+
+
+def _check_media(message: UserMessage, place: int) -> None:
+    if isinstance(message.content, str):
+        return
+    for part_place, part in enumerate(message.content):
+        if isinstance(part, MediaPart) and isinstance(part.source, UrlSource):
+            raise UrlNotAllowed(
+                "Media by URL is not fetched. Send it inline, as a source of type 'data'.",
+                errors=[
+                    {
+                        "pointer": f"/messages/{place}/content/{part_place}/source",
+                        "message": "use a 'data' source",
+                    }
+                ],
+            )
+
+
+def title_of(message: UserMessage) -> str | None:
+    """Return a thread's first title: the first words of its first message."""
+    text = message.content if isinstance(message.content, str) else _text_of(message)
+    words = " ".join(text.split())
+    return words if len(words) <= 60 else words[:60].rsplit(" ", 1)[0].rstrip() + "…"
+
+
+def _text_of(message: UserMessage) -> str:
+    parts = message.content if isinstance(message.content, list) else []
+    return " ".join(part.text for part in parts if isinstance(part, TextPart))

@@ -1,0 +1,175 @@
+"""The agent profile: who the agent is, its stages, models, prompts, tools and limits, in one TOML file.
+
+Read once when a process starts; a mistake stops the start with one line that
+says where it is. No AgentScope here: the API process shows the profile too.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from core.agentscope.prompts.loader import PROMPT_VALUES, Prompt, PromptInvalid, load_prompt
+from core.agentscope.runtime.profile_errors import ProfileInvalid, describe
+from core.agentscope.schemas.internal_events import StageName
+from core.agentscope.tools.spec import Permission
+
+STAGES: tuple[StageName, ...] = ("intent", "execution", "report")
+
+_BUNDLED = Path(__file__).with_name("default_profile.toml")
+
+
+def _beside_the_profile(path: Path, info: ValidationInfo) -> Path:
+    base: Path = (info.context or {}).get("directory", Path())
+    return base / path
+
+
+PromptPath = Annotated[Path, AfterValidator(_beside_the_profile)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Stages(_Part):
+    """Which stages a run goes through; execution always."""
+
+    intent: Literal["model", "off"] = "model"
+    report: Literal["auto", "always", "off"] = "auto"
+    """``auto``: only when execution did not write the answer itself."""
+
+
+class StageModel(_Part):
+    """The model of one stage; what is absent is the deployment's or the provider's default."""
+
+    name: str | None = Field(default=None, min_length=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, gt=0)
+    """Longest answer, reasoning included."""
+
+
+class StageModels(_Part):
+    """A model for each stage."""
+
+    intent: StageModel = StageModel()
+    execution: StageModel = StageModel()
+    report: StageModel = StageModel()
+
+
+class PromptPaths(_Part):
+    """Prompt files that replace the bundled ones; relative to the profile's directory."""
+
+    intent: PromptPath | None = None
+    execution: PromptPath | None = None
+    report: PromptPath | None = None
+
+
+class ProfileTool(_Part):
+    """One tool of the agent: a built-in one, or an attribute of a user's module."""
+
+    name: str | None = Field(default=None, min_length=1)
+    reference: str | None = Field(default=None, alias="import", min_length=3)
+    """``package.module:attribute``, written as ``import`` in the file."""
+    permission: Permission
+
+    @model_validator(mode="after")
+    def _is_one_tool(self) -> ProfileTool:
+        if (self.name is None) == (self.reference is None):
+            raise ValueError('set either name = "a built-in tool" or import = "package.module:attribute"')
+        return self
+
+
+class Limits(_Part):
+    """What one run may use; over it the run ends with ``max-iterations``."""
+
+    max_iterations: int = Field(default=25, ge=1, le=200)
+    """Model calls of the execution stage."""
+    max_tool_calls: int = Field(default=50, ge=0, le=1000)
+
+
+class Context(_Part):
+    """What of a long conversation the model sees."""
+
+    trigger_ratio: float = Field(default=0.7, ge=0.1, le=0.9)
+    """Share of the context size at which older messages are summarised."""
+    tool_result_tokens: int = Field(default=8000, ge=100)
+    """Longest tool result kept in the context."""
+
+
+class AgentProfile(_Part):
+    """An agent, as its file describes it."""
+
+    name: str = Field(min_length=1, max_length=64)
+    description: str = Field(min_length=1, max_length=1000)
+    greeting: str | None = None
+    """What a chat page may say before the first message."""
+    stages: Stages = Stages()
+    models: StageModels = StageModels()
+    prompts: PromptPaths = PromptPaths()
+    tools: tuple[ProfileTool, ...] = ()
+    limits: Limits = Limits()
+    context: Context = Context()
+
+    @model_validator(mode="after")
+    def _tools_differ(self) -> AgentProfile:
+        seen: set[str] = set()
+        for tool in self.tools:
+            key = tool.name or tool.reference or ""
+            if key in seen:
+                raise ValueError(f"tools: {key} is listed twice")
+            seen.add(key)
+        return self
+
+    def model_of(self, stage: StageName, default_name: str) -> StageModel:
+        """Return a stage's model with its name filled in from the deployment's where it has none."""
+        model: StageModel = getattr(self.models, stage)
+        return model if model.name else model.model_copy(update={"name": default_name})
+
+    def prompt_of(self, stage: StageName) -> Prompt:
+        """Load a stage's prompt, the user's own or the bundled one. Load once and share it.
+
+        Raises:
+            PromptInvalid: The file cannot be used.
+        """
+        path: Path | None = getattr(self.prompts, stage)
+        return load_prompt(path or stage, values=PROMPT_VALUES[stage])
+
+
+def load_profile(path: Path | None = None) -> AgentProfile:
+    """Read a profile and check all that can be checked without running it: keys, values and prompt files.
+
+    Args:
+        path: The file; the bundled profile when absent.
+
+    Raises:
+        ProfileInvalid: In one line, the file, the key, and what is allowed there.
+    """
+    source = path or _BUNDLED
+    try:
+        with source.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as exc:
+        raise ProfileInvalid(f"{source}: cannot be read ({exc.strerror}); see AGENT_PROFILE_PATH") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ProfileInvalid(f"{source}: not TOML: {exc}") from exc
+    try:
+        profile = AgentProfile.model_validate(content, context={"directory": source.parent})
+    except ValidationError as exc:
+        raise ProfileInvalid(f"{source}: {describe(exc, AgentProfile)}") from exc
+    for stage in STAGES:
+        try:
+            profile.prompt_of(stage)
+        except PromptInvalid as exc:
+            raise ProfileInvalid(f"{source}: prompts.{stage}: {exc}") from exc
+    return profile

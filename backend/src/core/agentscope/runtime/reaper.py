@@ -1,0 +1,282 @@
+"""Repairs what a lost process, a lost hint or a passed deadline left behind. Runs in every worker.
+
+It rests for one lease after its own start and after any failed contact with
+Postgres: leases cannot be renewed during an outage, so right after one every
+live run looks dead.
+
+Each repair is a transaction of its own that locks thread, then run; a row that
+somebody else has locked is left to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+from core.agentscope.events.agui_codec import state_from_log, to_agui_wire
+from core.agentscope.events.append_writer import OwnedRun, Publisher, StreamBatch
+from core.agentscope.events.history_fold import HistoryFold
+from core.agentscope.events.run_end import RunEnd, end_run
+from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.unstarted import end_unstarted
+from core.agentscope.schemas.agent_runtime import AgUiWireEvent
+from core.agentscope.schemas.internal_events import RunFailed
+from core.config import Settings
+from core.errors import LeaseLost, QueueTimeout, RunTimeout, WorkerLost
+from models import AgentChatSession, AgentRun, AgentRunEvent
+
+log = structlog.get_logger(__name__)
+
+BATCH = 50
+PICKUP_SECONDS = 1.0
+"""How often queued runs without a worker are looked for: one indexed query."""
+KICK_AGAIN_SECONDS = 5.0
+DEADLINE_GRACE_SECONDS = 30.0
+"""After this much overtime a run is ended over its worker's head."""
+PRUNE_ROWS = 5000
+
+_DUE = text("""
+UPDATE agent_run SET next_kick_at = clock_timestamp() + :again * interval '1 second'
+WHERE id IN (
+    SELECT id FROM agent_run WHERE status = 'queued' AND next_kick_at < clock_timestamp()
+    ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
+) RETURNING id, task_id
+""")
+
+_EXPIRED = text("""
+SELECT id, session_id FROM agent_run WHERE status = 'running' AND (
+    lease_until < clock_timestamp()
+    OR deadline_at < clock_timestamp() - :grace * interval '1 second')
+ORDER BY id LIMIT :batch
+""")
+
+_QUEUED_TOO_LONG = text("""
+SELECT id, session_id FROM agent_run WHERE status = 'queued' AND queue_deadline_at < clock_timestamp()
+ORDER BY id LIMIT :batch
+""")
+
+_LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR UPDATE SKIP LOCKED")
+
+_REQUEUE = text("""
+UPDATE agent_run SET status = 'queued', lease_until = NULL, worker_id = NULL, next_kick_at = clock_timestamp()
+WHERE id = :run_pk
+""")
+
+_EXPIRE_INTERRUPTS = text("""
+UPDATE agent_interrupt SET status = 'expired', resolved_at = clock_timestamp()
+WHERE status = 'open' AND expires_at < clock_timestamp()
+""")
+
+_PRUNABLE = text("""
+SELECT s.id AS session_id, max(r.ordinal) AS ordinal
+FROM agent_run AS r JOIN agent_chat_session AS s ON s.id = r.session_id
+WHERE r.ended_at < clock_timestamp() - :days * interval '1 day' AND r.ordinal > s.pruned_ordinal
+GROUP BY s.id LIMIT :batch
+""")
+
+_MARK_PRUNED = text("UPDATE agent_chat_session SET pruned_ordinal = :ordinal WHERE id = :session_id")
+
+_PRUNE = text("""
+DELETE FROM agent_run_event WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM agent_run_event WHERE session_id = :session_id AND ordinal <= :ordinal LIMIT :rows))
+""")
+
+_Repair = Callable[[AsyncConnection, AgentRun, str, datetime], Awaitable[StreamBatch | None]]
+
+
+class Reaper:
+    """One worker's share of the repairs.
+
+    Args:
+        start_run: Executes a queued run in this process when there is room;
+            False otherwise. Without Redis this is how runs start.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        hints: HintSender,
+        publisher: Publisher,
+        settings: Settings,
+        *,
+        start_run: Callable[[int], bool],
+    ) -> None:
+        self._engine = engine
+        self._hints = hints
+        self._publisher = publisher
+        self._settings = settings
+        self._start_run = start_run
+        self._rest_until = 0.0
+        self._reap_at = 0.0
+        self._prune_at = 0.0
+
+    async def run(self) -> None:
+        """Repair until cancelled."""
+        self._rest()
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(PICKUP_SECONDS)
+            try:
+                await self.pick_up()
+                if loop.time() >= max(self._rest_until, self._reap_at):
+                    self._reap_at = loop.time() + self._settings.worker.reap_seconds
+                    await self.reap()
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                log.warning("reaper_rests", error=type(exc).__name__)
+                self._rest()
+            except Exception:
+                # Top of a background loop: one run that cannot be repaired must not end all repairs.
+                log.exception("reaper_failed")
+
+    async def pick_up(self) -> int:
+        """Start or hint again the queued runs whose hint is overdue; returns how many."""
+        async with self._engine.begin() as connection:
+            rows = (await connection.execute(_DUE, {"again": KICK_AGAIN_SECONDS, "batch": BATCH})).all()
+        for row in rows:
+            if not self._start_run(row.id):
+                await self._hints.send(row.id, row.task_id)
+        return len(rows)
+
+    async def reap(self) -> int:
+        """End or requeue what is past its lease or a deadline; returns how many runs were touched."""
+        async with self._engine.connect() as connection:
+            lost = (
+                await connection.execute(_EXPIRED, {"grace": DEADLINE_GRACE_SECONDS, "batch": BATCH})
+            ).all()
+            stale = (await connection.execute(_QUEUED_TOO_LONG, {"batch": BATCH})).all()
+        touched = 0
+        for row in lost:
+            touched += await self._repair(row.id, row.session_id, self._end_lost)
+        for row in stale:
+            touched += await self._repair(row.id, row.session_id, self._end_stale)
+        async with self._engine.begin() as connection:
+            await connection.execute(_EXPIRE_INTERRUPTS)
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._prune_at:
+            self._prune_at = loop.time() + 600
+            await self.prune()
+        return touched
+
+    async def prune(self) -> int:
+        """Delete events past their retention, in batches; history is kept. Returns the deleted rows."""
+        deleted = 0
+        async with self._engine.connect() as connection:
+            rows = (
+                await connection.execute(
+                    _PRUNABLE, {"days": self._settings.worker.event_retention_days, "batch": BATCH}
+                )
+            ).all()
+        for row in rows:
+            async with self._engine.begin() as connection:
+                # Marked first: a reader with an older cursor is told so, and never sees half a log.
+                await connection.execute(_MARK_PRUNED, {"session_id": row.session_id, "ordinal": row.ordinal})
+            while True:
+                async with self._engine.begin() as connection:
+                    result = await connection.execute(
+                        _PRUNE,
+                        {"session_id": row.session_id, "ordinal": row.ordinal, "rows": PRUNE_ROWS},
+                    )
+                deleted += result.rowcount
+                if result.rowcount < PRUNE_ROWS:
+                    break
+        return deleted
+
+    async def _repair(self, run_pk: int, session_id: int, repair: _Repair) -> int:
+        try:
+            async with AsyncSession(self._engine) as session, session.begin():
+                connection = await session.connection()
+                locked = await connection.execute(_LOCK_THREAD, {"session_id": session_id})
+                if locked.one_or_none() is None:
+                    return 0
+                run = await session.scalar(
+                    select(AgentRun).where(AgentRun.id == run_pk).with_for_update(skip_locked=True)
+                )
+                thread = await session.get(AgentChatSession, session_id)
+                if run is None or thread is None:
+                    return 0
+                now = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
+                shown = await repair(connection, run, thread.thread_id, now)
+        except LeaseLost:
+            return 0
+        if shown:
+            self._publisher.publish([shown])
+        return 1
+
+    async def _end_lost(
+        self, connection: AsyncConnection, run: AgentRun, thread_id: str, now: datetime
+    ) -> StreamBatch | None:
+        if run.status != "running" or run.lease_until is None:
+            raise LeaseLost
+        overtime = (
+            run.deadline_at is not None
+            and run.deadline_at.timestamp() + DEADLINE_GRACE_SECONDS < now.timestamp()
+        )
+        if run.lease_until >= now and not overtime:
+            raise LeaseLost
+        # Nobody saw more than RUN_STARTED and no tool can have started: safe to run again.
+        pristine = run.last_seq <= 1
+        if pristine and not overtime and run.attempt < self._settings.worker.max_attempts:
+            await connection.execute(_REQUEUE, {"run_pk": run.id})
+            log.warning("run_requeued", run_id=run.run_id, attempt=run.attempt)
+            return None
+        code, message = (
+            (RunTimeout.code, "The run took longer than it may.")
+            if overtime
+            else (
+                WorkerLost.code,
+                "The server executing this run was lost. What was shown is kept; send it again.",
+            )
+        )
+        log.warning("run_reaped", run_id=run.run_id, code=code, worker=run.worker_id)
+        return await self._fail(connection, run, thread_id, RunFailed(code=code, message=message))
+
+    async def _end_stale(
+        self, connection: AsyncConnection, run: AgentRun, thread_id: str, now: datetime
+    ) -> StreamBatch:
+        if run.status != "queued" or run.queue_deadline_at >= now:
+            raise LeaseLost
+        log.warning("run_reaped", run_id=run.run_id, code=QueueTimeout.code)
+        return await end_unstarted(
+            connection,
+            run,
+            thread_id,
+            RunFailed(code=QueueTimeout.code, message="No worker took the run in time. Send it again."),
+        )
+
+    async def _fail(
+        self, connection: AsyncConnection, run: AgentRun, thread_id: str, event: RunFailed
+    ) -> StreamBatch:
+        """Close what a lost run has open, keep what was shown, and end it."""
+        rows = await connection.execute(
+            select(AgentRunEvent.payload)
+            .where(AgentRunEvent.session_id == run.session_id, AgentRunEvent.ordinal == run.ordinal)
+            .order_by(AgentRunEvent.seq)
+        )
+        logged = [AgUiWireEvent.from_json(row.payload) for row in rows]
+        state = state_from_log(thread_id, run.run_id, logged)
+        closing = to_agui_wire(event, state, timestamp_ms=int(time.time() * 1000))
+        folding = HistoryFold()
+        for item in (*logged, *closing):
+            folding.apply(item)
+        return await end_run(
+            connection,
+            OwnedRun(run.id, run.session_id, run.ordinal or 0, run.attempt, run.last_seq),
+            RunEnd(
+                status="failed",
+                events=closing,
+                messages=folding.snapshot(),
+                error_code=event.code,
+                state=folding.state,
+                state_changed=folding.state_changed,
+            ),
+        )
+
+    def _rest(self) -> None:
+        self._rest_until = asyncio.get_running_loop().time() + self._settings.worker.lease_seconds

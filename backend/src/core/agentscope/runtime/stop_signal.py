@@ -1,0 +1,69 @@
+"""Why a run should stop before its end, and the one way to hear of it.
+
+The first reason wins. Whoever executes the run registers what is to be
+cancelled; only the producer of events is ever cancelled, never the task that
+persists them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar
+
+StopReason = Literal["user", "deadline", "shutdown", "lost"]
+"""``lost``: the lease is gone; nothing more may be written."""
+
+Result = TypeVar("Result")
+
+
+class RunStopped(Exception):
+    """The run was told to stop; ``StopSignal.reason`` says why."""
+
+
+class StopSignal:
+    """Set at most once, from the event loop's thread."""
+
+    def __init__(self) -> None:
+        self.reason: StopReason | None = None
+        self._callbacks: set[Callable[[], object]] = set()
+
+    @property
+    def is_set(self) -> bool:
+        return self.reason is not None
+
+    def set(self, reason: StopReason) -> None:
+        """Ask the run to stop; a lost lease replaces every other reason, or else the first one wins."""
+        if self.reason is not None:
+            if reason == "lost":
+                self.reason = reason
+            return
+        self.reason = reason
+        for callback in list(self._callbacks):
+            callback()
+
+    def on_set(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call back when the signal is set (at once if it is); returns the way to undo it."""
+        if self.is_set:
+            callback()
+        self._callbacks.add(callback)
+        return lambda: self._callbacks.discard(callback)
+
+    async def guard(self, work: Awaitable[Result]) -> Result:
+        """Await work in a task of its own that is cancelled when the signal is set.
+
+        Raises:
+            RunStopped: The signal was set before the work was done.
+        """
+        task = asyncio.ensure_future(work)
+        undo = self.on_set(task.cancel)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        finally:
+            undo()
+        if task.cancelled() or (self.is_set and task.exception() is not None):
+            raise RunStopped
+        return task.result()

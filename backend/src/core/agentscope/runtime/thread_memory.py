@@ -1,0 +1,179 @@
+"""What the agent remembers of a thread: its last checkpoint, and what history has beyond it.
+
+A run that failed or was lost leaves messages in history that its checkpoint
+does not know; they are added, so the conversation goes on from what the user saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from agentscope.message import (
+    AssistantMsg,
+    Base64Source,
+    DataBlock,
+    Msg,
+    TextBlock,
+    ToolResultBlock,
+    ToolResultState,
+    UserMsg,
+)
+from agentscope.state import AgentState
+from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.agentscope.events.append_writer import OwnedRun
+from core.agentscope.schemas.messages import DataSource, TextPart, ToolMessage, UserMessage
+from models import AgentChatMessage, AgentCheckpoint, AgentInterrupt
+
+log = structlog.get_logger(__name__)
+
+AGENT_NAME = "assistant"
+"""The same in all stages and for ever: AgentScope finds unfinished tool calls by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatedCall:
+    """A tool call that was answered by the user: the stored one, edited only where the tool allows it."""
+
+    tool_call_id: str
+    tool_name: str
+    arguments: str
+    approved: bool
+    edited: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadMemory:
+    """What was loaded for one run."""
+
+    checkpoint: str | None
+    later_messages: tuple[tuple[str, str], ...]
+    """(role, text) of user and assistant messages the checkpoint does not have, oldest first."""
+    gated_calls: tuple[GatedCall, ...]
+
+
+async def load_memory(engine: AsyncEngine, run: OwnedRun, fresh_ids: Sequence[str]) -> ThreadMemory:
+    """Read a thread's memory as it stood before the run.
+
+    Args:
+        engine: The process' engine.
+        run: The run that is about to start.
+        fresh_ids: The messages it will answer; they are not memory yet.
+    """
+    async with engine.connect() as connection:
+        checkpoint = (
+            await connection.execute(
+                select(AgentCheckpoint.ordinal, AgentCheckpoint.state)
+                .where(AgentCheckpoint.session_id == run.session_id, AgentCheckpoint.ordinal < run.ordinal)
+                .order_by(AgentCheckpoint.ordinal.desc())
+                .limit(1)
+            )
+        ).one_or_none()
+        rows = await connection.execute(
+            select(AgentChatMessage.role, AgentChatMessage.content)
+            .where(
+                AgentChatMessage.session_id == run.session_id,
+                AgentChatMessage.ordinal > (checkpoint.ordinal if checkpoint else 0),
+                AgentChatMessage.message_id.not_in(fresh_ids),
+                AgentChatMessage.role.in_(("user", "assistant")),
+            )
+            .order_by(AgentChatMessage.ord)
+        )
+        later = tuple((row.role, text) for row in rows if (text := _text_of(row.content)))
+        answered = await connection.execute(
+            select(
+                AgentInterrupt.tool_call_id,
+                AgentInterrupt.tool_name,
+                AgentInterrupt.arguments,
+                AgentInterrupt.status,
+                AgentInterrupt.answer,
+            )
+            .where(AgentInterrupt.resolved_by_run_pk == run.run_pk)
+            .order_by(AgentInterrupt.id)
+        )
+        calls = tuple(
+            GatedCall(
+                row.tool_call_id,
+                row.tool_name,
+                row.arguments,
+                approved=row.status == "resolved" and bool((row.answer or {}).get("approved")),
+                edited=(row.answer or {}).get("input"),
+            )
+            for row in answered
+        )
+    return ThreadMemory(checkpoint.state if checkpoint else None, later, calls)
+
+
+def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:
+    """Return the agent's state before the run; a checkpoint that cannot be read gives way to the text."""
+    state = AgentState(session_id=thread_id)
+    if memory.checkpoint is not None:
+        try:
+            state = AgentState.model_validate_json(memory.checkpoint)
+        except ValidationError:
+            log.exception("checkpoint_unreadable", thread=thread_id)
+    for role, text in memory.later_messages:
+        make = UserMsg if role == "user" else AssistantMsg
+        state.context.append(make(name="user" if role == "user" else AGENT_NAME, content=text))
+    return state
+
+
+def close_unfinished(state: AgentState, results: Sequence[ToolMessage] = ()) -> list[str]:
+    """Give every unfinished tool call a result, the client's or "interrupted"; returns the interrupted ids.
+
+    A dangling tool call makes every later request invalid for the provider.
+    """
+    answered = {message.tool_call_id: message for message in results}
+    interrupted: list[str] = []
+    for call in state.get_unfinished_tool_calls(AGENT_NAME):
+        message = answered.get(call.id)
+        if message is None:
+            interrupted.append(call.id)
+        call.state = "finished"  # pyright: ignore[reportAttributeAccessIssue]  an enum that is stored by value
+        state.append_context(AGENT_NAME, [tool_result(call.id, call.name, message)])
+    return interrupted
+
+
+def tool_result(call_id: str, name: str, message: ToolMessage | None) -> ToolResultBlock:
+    """Return the result block of a call: the client's message, or that there is none."""
+    if message is None:
+        return ToolResultBlock(
+            id=call_id,
+            name=name,
+            output="The call was interrupted; it has no result.",
+            state=ToolResultState.INTERRUPTED,
+        )
+    return ToolResultBlock(
+        id=call_id,
+        name=name,
+        output=_text_of(message.wire()["content"]),
+        state=ToolResultState.ERROR if message.error else ToolResultState.SUCCESS,
+    )
+
+
+def user_msg(message: UserMessage) -> Msg:
+    """Return a user message as AgentScope's, media inline."""
+    if isinstance(message.content, str):
+        return UserMsg(name="user", content=message.content, id=message.id)
+    blocks: list[TextBlock | DataBlock] = []
+    for part in message.content:
+        if isinstance(part, TextPart):
+            blocks.append(TextBlock(text=part.text))
+        elif isinstance(part.source, DataSource):
+            blocks.append(
+                DataBlock(source=Base64Source(data=part.source.value, media_type=part.source.mime_type))
+            )
+    return UserMsg(name="user", content=blocks, id=message.id)
+
+
+def _text_of(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if part.get("type") == "text")
+    return ""

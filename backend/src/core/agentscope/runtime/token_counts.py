@@ -1,0 +1,88 @@
+"""What a provider counted for one model call, read from the ``usage`` of its answer.
+
+Pure. Providers agree on two names and differ on the rest; a member that is
+missing or not a number is 0, never an error: a broken count must not cost the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """Tokens of one call."""
+
+    input: int = 0
+    """All of the prompt, cached or not."""
+    output: int = 0
+    """All that was written, reasoning included."""
+    cached: int = 0
+    """Part of ``input`` read from the provider's cache."""
+    cache_write: int = 0
+    """Part of ``input`` written to it."""
+    reasoning: int = 0
+    """Part of ``output``."""
+    cost: Decimal | None = None
+    """What the provider or the proxy charges, in US dollars; ``None`` when it did not say."""
+
+    @classmethod
+    def parse(cls, usage: Any) -> TokenCounts | None:
+        """Read a ``usage`` object; ``None`` when it counts nothing, as servers send that do not count.
+
+        Source: OpenAI, Chat Completions, ``CompletionUsage``; the extra names are of LiteLLM, OpenRouter,
+        DeepSeek and Anthropic.
+        """
+        if not isinstance(usage, dict):
+            return None
+        prompt_details = _object(usage.get("prompt_tokens_details"))
+        output_details = _object(usage.get("completion_tokens_details"))
+        prompt, output = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+        if not prompt and not output:
+            return None
+        reasoning = _count(output_details.get("reasoning_tokens"))
+        if reasoning and _count(usage.get("total_tokens")) == prompt + output + reasoning:
+            # xAI counts the reasoning apart; the ledger's output holds all that was written.
+            output += reasoning
+        return cls(
+            input=prompt,
+            output=output,
+            cached=_first(
+                prompt_details.get("cached_tokens"),
+                usage.get("cache_read_input_tokens"),
+                usage.get("prompt_cache_hit_tokens"),
+            ),
+            cache_write=_first(
+                prompt_details.get("cache_creation_tokens"),
+                prompt_details.get("cache_write_tokens"),
+                usage.get("cache_creation_input_tokens"),
+            ),
+            reasoning=reasoning,
+            cost=parse_cost(usage.get("cost")),
+        )
+
+
+def parse_cost(value: Any) -> Decimal | None:
+    """Read an amount of US dollars from a number or its text; ``None`` for anything else."""
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        # By way of the text: 0.000811 must not become 0.00081100000000000003.
+        cost = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return cost if cost.is_finite() and cost >= 0 else None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) and 0 < value < 1 << 53 else 0
+
+
+def _first(*values: Any) -> int:
+    return next((count for value in values if (count := _count(value))), 0)

@@ -1,0 +1,173 @@
+"""Our tools as AgentScope's, and the gate every call passes before it may act.
+
+A tool starts only after its ``TOOL_CALL_END`` is durable and only while the run
+is not told to stop. The second guard is also against AgentScope 2.0.10, which
+swallows a cancel that comes just before a concurrent tool starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agentscope.message import TextBlock, ToolResultState
+from agentscope.middleware import MiddlewareBase
+from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
+from agentscope.tool import ToolBase, ToolChunk, Toolkit
+
+from core.agentscope.runtime.stop_signal import StopSignal
+from core.agentscope.schemas.agent_runtime import FrontendTool
+from core.agentscope.tools.spec import Permission, Tool, ToolContext
+
+_current_call: ContextVar[str] = ContextVar("tool_call_id")
+
+
+class ToolGate:
+    """Lets a tool call through once its events are durable, unless the run is to stop."""
+
+    def __init__(self, stop: StopSignal, *, max_calls: int) -> None:
+        self._stop = stop
+        self._durable: set[str] = set()
+        self._changed = asyncio.Event()
+        self._left = max_calls
+
+    def open(self, tool_call_id: str) -> None:
+        """The call's ``TOOL_CALL_END`` is committed."""
+        self._durable.add(tool_call_id)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def enter(self, tool_call_id: str) -> bool:
+        """Wait until the call may act; False when the run has no calls left.
+
+        Raises:
+            asyncio.CancelledError: The run was told to stop.
+        """
+        while tool_call_id not in self._durable and not self._stop.is_set:
+            await self._changed.wait()
+        if self._stop.is_set:
+            raise asyncio.CancelledError
+        self._left -= 1
+        return self._left >= 0
+
+
+class GateMiddleware(MiddlewareBase):
+    """Puts the gate before every tool, and tells the tool which call it is."""
+
+    def __init__(self, gate: ToolGate) -> None:
+        self._gate = gate
+
+    async def on_acting(
+        self, agent: Any, input_kwargs: dict[str, Any], next_handler: Callable[..., AsyncGenerator[Any, None]]
+    ) -> AsyncGenerator[Any, None]:
+        tool_call_id: str = input_kwargs["tool_call"].id
+        if not await self._gate.enter(tool_call_id):
+            # Told to the model as the tool's result; the adapter below answers instead of the tool.
+            _current_call.set("")
+        else:
+            _current_call.set(tool_call_id)
+        async for chunk in next_handler(**input_kwargs):
+            yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAccess:
+    """One of the agent's tools with the permission the profile gives it."""
+
+    tool: Tool
+    permission: Permission
+
+    def approval_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the answer to an approval request."""
+        properties: dict[str, Any] = {"approved": {"type": "boolean"}}
+        if self.tool.editable:
+            properties["input"] = self.tool.json_schema()
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": ["approved"],
+            "additionalProperties": False,
+        }
+
+
+class ServerTool(ToolBase):
+    """A tool of this server, for one run."""
+
+    is_concurrency_safe = True
+
+    def __init__(self, access: ToolAccess, context: ToolContext) -> None:
+        super().__init__()
+        self.name = access.tool.name
+        self.description = access.tool.description
+        self.input_schema = access.tool.json_schema()
+        # AgentScope allows a read-only tool without asking, whatever its permission says.
+        self.is_read_only = False
+        self._access = access
+        self._context = context
+
+    async def check_permissions(
+        self, tool_input: dict[str, Any], context: PermissionContext
+    ) -> PermissionDecision:
+        if self._access.permission == "allow":
+            return PermissionDecision(PermissionBehavior.ALLOW, "allowed by the agent's profile")
+        return PermissionDecision(
+            PermissionBehavior.ASK,
+            "the user decides",
+            # Or the second of two calls of one tool would silently wait behind the first.
+            bypass_immune=True,
+        )
+
+    async def call(self, *_args: Any, **arguments: Any) -> ToolChunk:
+        tool_call_id = _current_call.get("")
+        if not tool_call_id:
+            return _chunk("error", "The run has used all its tool calls. Answer with what you have.")
+        outcome = await self._access.tool.call(arguments, replace(self._context, tool_call_id=tool_call_id))
+        return _chunk(outcome.state, outcome.content)
+
+
+class ClientTool(ToolBase):
+    """A tool of the client: the run ends with its call open, and the client's message continues it."""
+
+    is_concurrency_safe = True
+    is_external_tool = True
+    is_read_only = False
+
+    def __init__(self, tool: FrontendTool) -> None:
+        super().__init__()
+        self.name = tool.name
+        self.description = tool.description or tool.name
+        self.input_schema = {"type": "object", "properties": {}} | tool.parameters
+
+    async def check_permissions(
+        self, tool_input: dict[str, Any], context: PermissionContext
+    ) -> PermissionDecision:
+        return PermissionDecision(PermissionBehavior.ALLOW, "the client executes it")
+
+
+def build_toolkit(
+    access: Iterable[ToolAccess], frontend: Iterable[FrontendTool], context: ToolContext
+) -> Toolkit:
+    """Return the tools of one run; a toolkit cannot be shared between runs.
+
+    A denied tool is not offered at all. A server tool wins over a client tool
+    of the same name.
+    """
+    tools: dict[str, ToolBase] = {
+        item.tool.name: ServerTool(item, context) for item in access if item.permission != "deny"
+    }
+    for item in frontend:
+        tools.setdefault(item.name, ClientTool(item))
+    return Toolkit(tools=list(tools.values()))
+
+
+def approval_schemas(access: Iterable[ToolAccess]) -> Callable[[str], dict[str, Any]]:
+    """Return the approval's answer schema by tool name."""
+    schemas: Mapping[str, dict[str, Any]] = {item.tool.name: item.approval_schema() for item in access}
+    return lambda name: schemas[name]
+
+
+def _chunk(state: str, text: str) -> ToolChunk:
+    return ToolChunk(content=[TextBlock(text=text)], state=ToolResultState(state), is_last=True)
