@@ -1,0 +1,125 @@
+"""The HTTP application: routes, middleware, and the resources they need while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from agentroute import health, problem_pages
+from agentroute.http_context import HttpContext
+from agentroute.readiness import ReadinessProbe
+from core.config import Settings
+from core.identity import Authenticator
+from core.problem import ErrorBoundary, install_problem_handlers
+from v1.agent import router as agent
+from v1.agent.openapi import add_schemas
+from v1.agent.service import AgentService
+
+_DESCRIPTION = """Runs an AgentScope agent as a durable, resumable service that speaks AG-UI 1.0.
+
+Errors are problem documents (RFC 9457); GET their `type` for what to do."""
+
+
+class Drain(Protocol):
+    """The switch that ends open streams; ``asyncio.Event`` is one if every stream waits on it."""
+
+    def set(self) -> None: ...
+
+    def is_set(self) -> bool: ...
+
+
+class ApiContainer(Protocol):
+    """What the application takes from ``agentroute.container``."""
+
+    @property
+    def service(self) -> AgentService: ...
+
+    @property
+    def authenticator(self) -> Authenticator: ...
+
+    @property
+    def capabilities(self) -> Mapping[str, Any]: ...
+
+    @property
+    def readiness(self) -> ReadinessProbe: ...
+
+    @property
+    def drain(self) -> Drain: ...
+
+
+class AgentRouteApp(FastAPI):
+    """FastAPI, plus the models of bodies that routes read themselves."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            add_schemas(super().openapi())
+        return super().openapi()
+
+
+def create_app(settings: Settings, *, container: ApiContainer | None = None) -> FastAPI:
+    """Build the application.
+
+    Args:
+        settings: Read once by the caller.
+        container: Open resources that the caller also closes. When absent, the
+            lifespan opens and closes the process's own.
+
+    Raises:
+        ConfigurationError: From the lifespan, when the settings exclude each other.
+    """
+    server = settings.server
+    app = AgentRouteApp(
+        title="AgentRoute",
+        version=version("agentroute"),
+        description=_DESCRIPTION,
+        docs_url="/docs" if server.docs else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if server.docs else None,
+        # A redirect to the path without its slash would carry the Host header's word as ours.
+        redirect_slashes=False,
+        lifespan=lambda app: _lifespan(app, settings, container),
+    )
+    # Also without a lifespan: an in-process client may not run one.
+    app.state.container = container
+    install_problem_handlers(app)
+    for router in (agent.router, health.router, problem_pages.router):
+        app.include_router(router)
+    # The last one added is the outermost. CORS lies outside the boundary, or a page
+    # could not read why its request failed.
+    app.add_middleware(ErrorBoundary)
+    if server.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=server.cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "Last-Event-ID",
+                "X-Request-Id",
+            ],
+            expose_headers=["Retry-After", "WWW-Authenticate", "X-Request-Id"],
+        )
+    app.add_middleware(HttpContext)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, settings: Settings, given: ApiContainer | None) -> AsyncIterator[None]:
+    async with AsyncExitStack() as resources:
+        if given is None:
+            app.state.container = await resources.enter_async_context(_open_container(settings))
+        yield
+
+
+def _open_container(settings: Settings) -> AbstractAsyncContextManager[ApiContainer]:
+    # Here: an application that is given a container needs neither driver nor broker.
+    from agentroute.container import open_api_container
+
+    return open_api_container(settings)

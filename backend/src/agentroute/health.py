@@ -1,0 +1,49 @@
+"""Routes for whoever operates the process. They are public and say nothing about the data."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol, cast
+
+from fastapi import APIRouter, Request
+
+from agentroute.readiness import Readiness, ReadinessProbe
+from core.errors import StoreUnavailable
+
+# 3 s: a kubelet gives up after its own timeout; an answer that says why must come first.
+_PROBE_SECONDS = 3.0
+
+router = APIRouter(tags=["operations"])
+
+
+class _Container(Protocol):
+    @property
+    def readiness(self) -> ReadinessProbe: ...
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Say that the process is alive. Looks at nothing else: a restart mends no database."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: {"description": "Do not send requests here now."}})
+async def readyz(request: Request) -> dict[str, Any]:
+    """Say whether requests can be served: Postgres answers and has this version's tables.
+
+    Redis is reported and not required.
+    """
+    container = cast("_Container", request.app.state.container)
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            found = await container.readiness()
+    except TimeoutError:
+        found = Readiness(postgres=False, migrations=False, redis=False)
+    report = {
+        "postgres": "ok" if found.postgres else "unreachable",
+        "migrations": "ok" if found.migrations else "behind" if found.postgres else "unknown",
+        "redis": "ok" if found.redis else "unreachable",
+    }
+    if not found.ready:
+        raise StoreUnavailable("The database cannot be used now.", checks=report)
+    return {"status": "ready", "checks": report}

@@ -1,0 +1,60 @@
+"""ASGI middleware around every request: its id, the headers of every answer, one log line.
+
+Plain ASGI: Starlette's ``BaseHTTPMiddleware`` would put a queue between a stream
+and its client.
+"""
+
+from __future__ import annotations
+
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.log import get_logger, request_id
+
+_log = get_logger("http")
+_PROBES = frozenset({"/healthz", "/readyz"})
+
+
+class HttpContext:
+    """Must be the outermost middleware, so that refusals of the others have an id too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_at = time.perf_counter()
+        status = 0
+
+        with request_id(Headers(scope=scope).get("x-request-id")) as current:
+
+            async def with_headers(message: Message) -> None:
+                nonlocal status
+                if message["type"] == "http.response.start":
+                    status = message["status"]
+                    _complete(MutableHeaders(raw=message["headers"]), current)
+                await send(message)
+
+            try:
+                await self._app(scope, receive, with_headers)
+            finally:
+                # The path without its query: a log keeps no more than it needs.
+                _log.log(
+                    10 if scope["path"] in _PROBES else 20,
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    duration_ms=round((time.perf_counter() - started_at) * 1000, 1),
+                )
+
+
+def _complete(headers: MutableHeaders, current: str) -> None:
+    headers["X-Request-Id"] = current
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    if "json" in headers.get("content-type", ""):
+        headers.setdefault("Cache-Control", "no-store")

@@ -1,0 +1,23 @@
+"""What the ``type`` of a problem document leads to: the meaning of a code, for people."""
+
+from __future__ import annotations
+
+import inspect
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
+
+from core.errors import NotFound
+from core.problem import catalogue
+
+router = APIRouter(prefix="/problems", tags=["operations"])
+
+
+@router.get("/{code}", response_class=PlainTextResponse, responses={404: {"description": "No such code."}})
+async def read_problem(code: str) -> str:
+    """Explain an error code."""
+    kind = catalogue().get(code)
+    if kind is None:
+        raise NotFound("There is no such code.")
+    retry = "a later repeat may succeed" if kind.retryable else "a repeat alone will not help"
+    return f"{kind.title} ({code}, HTTP {kind.status}; {retry})\n\n{inspect.getdoc(kind)}\n"

@@ -1,0 +1,137 @@
+"""The API process: checks before it serves, serves, and stops when told to.
+
+uvicorn alone waits for open streams without an end. Here the signal sets the
+drain flag first; every stream then ends by itself, its client comes back with a
+cursor, and the process is gone long before its grace is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from agentroute.app import create_app
+from agentroute.preflight import CheckResult, check_migrations, check_postgres, check_redis
+from core.config import ServerSettings, Settings, unknown_variables
+from core.identity import Authenticator
+from core.log import configure_logging, get_logger
+from v1.agent.event_stream import WRITE_TIMEOUT_SECONDS
+
+_log = get_logger(__name__)
+_BACKLOG = 2048
+
+
+class DrainingServer(uvicorn.Server):
+    """A server whose open streams end as soon as it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; a second SIGINT stops waiting.
+
+        Does not keep the signal: uvicorn raises kept ones again after a clean
+        shutdown, and the process would report death by signal.
+        """
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+        container = getattr(self._app.state, "container", None)
+        if container is not None and self._loop is not None:
+            # Runs in a signal handler: only this call may be made from there, and it wakes the loop.
+            self._loop.call_soon_threadsafe(container.drain.set)
+
+
+def run_server(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Nothing is served before Postgres, its migrations and Redis were seen. Losing
+    them later is survived.
+
+    Returns:
+        0 after an orderly stop, 1 when something it needs is missing; the reason is
+        then one line on standard error.
+
+    Raises:
+        ConfigurationError: The settings exclude each other.
+    """
+    configure_logging(settings)
+    if unknown := unknown_variables():
+        _log.warning("unknown_settings", variables=unknown)
+    Authenticator(settings.identity, server=settings.server)
+    if failed := asyncio.run(_first_failure(settings)):
+        return _refuse(failed.line)
+    try:
+        listener = listen(settings.server)
+    except OSError as exc:
+        return _refuse(
+            f"Cannot listen on {settings.server.host}:{settings.server.port}: {exc.strerror or exc}."
+        )
+    with listener:
+        return serve(create_app(settings), settings, listener)
+
+
+def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
+    """Serve an application on an open socket until SIGTERM or SIGINT. Returns as :func:`run_server`."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,  # core.log has routed uvicorn's loggers
+        access_log=False,  # one line a request comes from HttpContext, without the query
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(settings.server.drain_seconds),
+    )
+    host, port = listener.getsockname()[:2]
+    _log.info("listening", host=host, port=port)
+    try:
+        DrainingServer(config, app).run(sockets=[listener])
+    except SystemExit:
+        # uvicorn's way to say that the lifespan failed; it has logged why.
+        return _refuse("The service could not start; the log above says why.")
+    return 0
+
+
+async def _first_failure(settings: Settings) -> CheckResult | None:
+    # One after the other: without Postgres nothing can be said about migrations.
+    for check in (check_postgres, check_migrations, check_redis):
+        result = await check(settings)
+        if not result.ok:
+            return result
+    return None
+
+
+def listen(server: ServerSettings) -> socket.socket:
+    """Open the listening socket; port 0 takes a free one.
+
+    Raises:
+        OSError: The address is in use, not this machine's, or not to be had.
+    """
+    found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, *_, address = found[0]
+    listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Inherited by every connection. After a stalled write the server closes, but the
+        # kernel would hold what is unsent for as long as the client acknowledges nothing.
+        milliseconds = int(WRITE_TIMEOUT_SECONDS * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    return listener
+
+
+def _refuse(line: str) -> int:
+    print(f"error: {line}", file=sys.stderr)
+    return 1

@@ -1,0 +1,104 @@
+"""Verifies JSON Web Tokens signed with the shared secret (HS256)."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import jwt
+
+from core.config import IdentitySettings
+from core.errors import ConfigurationError, InvalidToken
+
+_ALGORITHMS = ["HS256"]
+# 8 KiB: several times an ordinary token, and little to parse before the signature is known.
+_MAX_TOKEN_CHARACTERS = 8192
+_MAX_NAME_CHARACTERS = 128
+_DEFAULT_TENANT = "default"
+_UNCONFIGURED = (
+    "AGENT_IDENTITY__MODE is jwt and there is no secret: set AGENT_IDENTITY__JWT_SECRET (at least 32 bytes), "
+    "or AGENT_IDENTITY__MODE=local on a loopback address."
+)
+
+# Most specific first: PyJWT's classes inherit from one another.
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (jwt.ExpiredSignatureError, "The token has expired."),
+    (jwt.ImmatureSignatureError, "The token is not valid yet."),
+    (
+        jwt.MissingRequiredClaimError,
+        "The token lacks a required claim (exp, iat, sub, and iss or aud where configured).",
+    ),
+    (jwt.InvalidIssuerError, "The token is from another issuer."),
+    (jwt.InvalidAudienceError, "The token is for another audience."),
+    (jwt.InvalidAlgorithmError, "The token's algorithm is not accepted."),
+    (jwt.InvalidSignatureError, "The token's signature is not valid."),
+)
+
+
+class TokenVerifier:
+    """Checks a token and returns whose it is.
+
+    Accepts exactly one algorithm, so that a token cannot choose how it is checked
+    (RFC 8725, section 3.1). ``jku``, ``x5u`` and ``jwk`` headers are never read.
+    """
+
+    def __init__(self, settings: IdentitySettings) -> None:
+        if not settings.jwt_secret.get_secret_value():
+            raise ConfigurationError(_UNCONFIGURED)
+        self._settings = settings
+        self._required = ["exp", "iat", "sub"]
+        if settings.jwt_issuer:
+            self._required.append("iss")
+        if settings.jwt_audience:
+            self._required.append("aud")
+
+    def verify(self, token: str) -> tuple[str, str]:
+        """Return (tenant, user) of a token.
+
+        The user is the claim ``sub``, the tenant the claim ``tenant`` (``default``
+        when absent).
+
+        Raises:
+            InvalidToken: A check failed; the detail says which, never the token.
+        """
+        claims = self._decode(token)
+        # PyJWT has checked that both are numbers.
+        if float(claims["exp"]) - float(claims["iat"]) > self._settings.max_lifetime_seconds:
+            raise InvalidToken(f"The token lives longer than {self._settings.max_lifetime_seconds} seconds.")
+        tenant = claims.get("tenant", _DEFAULT_TENANT)
+        return _name(tenant, "tenant"), _name(claims["sub"], "sub")
+
+    def _decode(self, token: str) -> dict[str, Any]:
+        if len(token) > _MAX_TOKEN_CHARACTERS:
+            raise InvalidToken("The token is too long.")
+        try:
+            return jwt.decode(
+                token,
+                self._settings.jwt_secret.get_secret_value(),
+                algorithms=_ALGORITHMS,
+                leeway=self._settings.leeway_seconds,
+                issuer=self._settings.jwt_issuer or None,
+                # Without a configured audience a token that names one is refused: it is for someone else.
+                audience=self._settings.jwt_audience or None,
+                options={"require": self._required},
+            )
+        except (jwt.PyJWTError, ValueError, OverflowError, TypeError, RecursionError) as exc:
+            # The builtins: the header is parsed before anything is proven, and is anyone's text.
+            raise InvalidToken(_reason(exc)) from exc
+
+
+def _reason(exc: Exception) -> str:
+    for kind, text in _REASONS:
+        if isinstance(exc, kind):
+            return text
+    return "The token is malformed."
+
+
+def _name(value: object, claim: str) -> str:
+    """Return a claim that will own rows and appear in logs: short, visible text."""
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME_CHARACTERS:
+        raise InvalidToken(f"The claim {claim} must be text of 1 to {_MAX_NAME_CHARACTERS} characters.")
+    # Categories C*: control, format, surrogate, private use, unassigned.
+    if value != value.strip() or any(unicodedata.category(character)[0] == "C" for character in value):
+        raise InvalidToken(f"The claim {claim} holds characters that are not allowed.")
+    return value

@@ -1,0 +1,64 @@
+"""Who is calling: a (tenant, user) pair that owns every thread, run and cursor it made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.bearer_token import TokenVerifier
+from core.config import IdentitySettings, ServerSettings
+from core.errors import ConfigurationError, Unauthenticated
+from core.loopback import LoopbackGuard, is_loopback
+
+_EXPOSED = (
+    "AGENT_IDENTITY__MODE=local asks nobody who they are, and {host} can be reached from other machines: "
+    "set AGENT_SERVER__HOST=127.0.0.1 or AGENT_IDENTITY__MODE=jwt."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The owner of everything a request touches; foreign things look absent."""
+
+    tenant_id: str
+    user_id: str
+
+
+LOCAL = Principal("local", "local")
+"""Everybody, in local mode."""
+
+
+class Authenticator:
+    """Turns the headers of a request into a principal."""
+
+    def __init__(self, identity: IdentitySettings, *, server: ServerSettings) -> None:
+        """Check the settings once, at start.
+
+        Raises:
+            ConfigurationError: ``local`` on an address others can reach, or ``jwt`` without a secret.
+        """
+        self._tokens: TokenVerifier | None = None
+        self._guard = LoopbackGuard(server.cors_origins)
+        if identity.mode == "jwt":
+            self._tokens = TokenVerifier(identity)
+        elif not is_loopback(server.host):
+            raise ConfigurationError(_EXPOSED.format(host=server.host))
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Principal:
+        """Return who sent a request.
+
+        Args:
+            headers: Request headers with lower-case or case-insensitive names.
+
+        Raises:
+            Unauthenticated: No credential, or one that failed a check.
+            Forbidden: Local mode, and the request comes through a foreign web page.
+        """
+        if self._tokens is None:
+            self._guard.check(headers)
+            return LOCAL
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthenticated("Send Authorization: Bearer <token>.")
+        tenant, user = self._tokens.verify(token.strip())
+        return Principal(tenant, user)

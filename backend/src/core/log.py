@@ -1,0 +1,155 @@
+"""One log for a process: every logger, ours or a library's, ends in one redacted line a record.
+
+Lines go to standard error; standard output belongs to the command a user runs.
+Message bodies are never logged; ids are.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from core.config import Settings
+from core.redaction import Redactor, secrets_of
+
+_REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+_LIBRARIES = (
+    "uvicorn",
+    "uvicorn.error",
+    "uvicorn.access",
+    "taskiq",
+    "as",  # AgentScope's logger
+    "agentscope",
+    "sqlalchemy",
+    "alembic",
+    "httpx",
+    "asyncio",
+)
+"""Loggers that bring handlers of their own or are known to be talkative."""
+
+_QUIET = ("sqlalchemy", "httpx", "httpcore", "asyncio", "alembic.runtime.plugins")
+"""Loggers whose INFO is noise, or holds URLs and statements."""
+
+_LEADING = ("timestamp", "level", "logger", "message")
+
+
+def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> None:
+    """Send the records of every logger through one handler.
+
+    May be called again: a library that installs its own handler when it is
+    imported (AgentScope does) is brought back in line.
+
+    Args:
+        settings: Format, level, and the secrets whose values must never be shown.
+        stream: Where lines go; standard error when absent.
+    """
+    redactor = Redactor(secrets_of(settings))
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _add_request_id,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                # Last before rendering, so that nothing is added after it.
+                _redact_with(redactor),
+                *_renderer(settings),
+            ],
+        )
+    )
+    _route(handler, settings.log_level)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger; works before :func:`configure_logging` too."""
+    return structlog.stdlib.get_logger(name)
+
+
+def current_request_id() -> str:
+    """Return the id of the request being handled; empty outside of one."""
+    return _REQUEST_ID.get()
+
+
+@contextmanager
+def request_id(candidate: str | None) -> Iterator[str]:
+    """Handle a request under an id: the caller's when it is sane, else a new one.
+
+    Sane is 8 to 64 of ``A-Z a-z 0-9 . _ -``: harmless in a header, a log and a shell.
+    """
+    chosen = candidate if candidate and _SANE_ID.fullmatch(candidate) else uuid.uuid4().hex
+    token = _REQUEST_ID.set(chosen)
+    try:
+        yield chosen
+    finally:
+        _REQUEST_ID.reset(token)
+
+
+def _route(handler: logging.Handler, level: str) -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _LIBRARIES:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    logging.captureWarnings(capture=True)
+
+
+def _renderer(settings: Settings) -> list[Processor]:
+    if settings.log_format == "json":
+        return [structlog.processors.EventRenamer("message"), _in_order, structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(colors=False)]
+
+
+def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if current := _REQUEST_ID.get():
+        event.setdefault("request_id", current)
+    return event
+
+
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    # What every line has comes first, so that raw lines can be read in a terminal.
+    leading = {name: event.pop(name) for name in _LEADING if name in event}
+    event.pop("color_message", None)  # uvicorn's message again, with escape codes
+    return {**leading, **event}
+
+
+def _redact_with(redactor: Redactor) -> Processor:
+    def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> dict[str, Any]:
+        return {key: redactor.value(value, name=key) for key, value in event.items()}
+
+    return redact

@@ -1,0 +1,185 @@
+"""Errors as problem documents (RFC 9457). The only file that knows HTTP errors.
+
+Every answer outside 2xx and 3xx is ``application/problem+json`` with the members
+of the contract; nothing in it comes from exception text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, cast
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
+
+from core.errors import (
+    AgentBackendError,
+    BodyTooLarge,
+    Forbidden,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    RateLimited,
+    StoreUnavailable,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+from core.log import current_request_id, get_logger
+from core.store_failure import is_store_failure
+from core.validation import escape, from_errors
+
+MEDIA_TYPE = "application/problem+json"
+
+_log = get_logger("http")
+
+_BY_STATUS: dict[int, type[AgentBackendError]] = {
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: BodyTooLarge,
+    415: UnsupportedMediaType,
+    429: RateLimited,
+    503: Overloaded,
+}
+
+
+def problem(error: AgentBackendError, *, instance: str) -> dict[str, Any]:
+    """Return the document of an error.
+
+    Args:
+        error: What happened.
+        instance: The path of the request, without its query.
+    """
+    document: dict[str, Any] = {
+        "type": f"/problems/{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "instance": instance,
+        "code": error.code,
+        "retryable": error.retryable,
+        "requestId": current_request_id(),
+    }
+    if error.errors:
+        document["errors"] = error.errors
+    # The contract's members cannot be overwritten by an error's own.
+    return {**error.members, **document}
+
+
+def problem_response(error: AgentBackendError, request: Request) -> Response:
+    """Render an error for a caller, with the headers that belong to it."""
+    headers: dict[str, str] = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = error.challenge
+    return Response(
+        orjson.dumps(problem(error, instance=request.url.path), default=str),
+        status_code=error.status,
+        headers=headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def catalogue() -> dict[str, type[AgentBackendError]]:
+    """Return the class that defines each code; the most general one where several share it."""
+    found: dict[str, type[AgentBackendError]] = {}
+    for kind in _descendants(AgentBackendError):
+        found.setdefault(kind.code, kind)
+    return found
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Make an application answer every refusal as a problem document.
+
+    What no handler knows reaches :class:`ErrorBoundary`. A ``ValidationError`` of
+    pydantic is on purpose not one of them: where input is parsed,
+    ``core.validation.parse`` names the caller's mistake, so a stray one is ours.
+    """
+    # The casts: a handler only ever gets the class it is registered for, which the
+    # framework's type cannot say.
+    app.add_exception_handler(AgentBackendError, cast("ExceptionHandler", _on_error))
+    app.add_exception_handler(RequestValidationError, cast("ExceptionHandler", _on_invalid_parameters))
+    app.add_exception_handler(HTTPException, cast("ExceptionHandler", _on_http_exception))
+
+
+class ErrorBoundary:
+    """ASGI middleware: an exception nobody foresaw becomes a problem document, logged once.
+
+    After the first byte the status is spent: the answer is left unfinished, and
+    the server closes the connection.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except ClientDisconnect:
+            _log.debug("request_abandoned")
+        except Exception as exc:  # noqa: BLE001  the HTTP border: nothing may pass
+            error = _foresee(exc)
+            if not started:
+                await problem_response(error, Request(scope))(scope, receive, send)
+
+
+def _foresee(exc: Exception) -> AgentBackendError:
+    if is_store_failure(exc):
+        # One line, no stack: an outage would fill the disk with the same trace.
+        _log.warning("store_unavailable", error=f"{type(exc).__name__}: {exc}")
+        return StoreUnavailable("The database is not reachable now. Try again with the same ids.")
+    _log.error("request_failed", exc_info=exc)
+    return AgentBackendError("An internal error occurred. Quote the requestId when you report it.")
+
+
+async def _on_error(request: Request, exc: AgentBackendError) -> Response:
+    if exc.status >= 500:
+        _log.warning("request_refused", code=exc.code, exc_info=exc.__cause__)
+    return problem_response(exc, request)
+
+
+async def _on_invalid_parameters(request: Request, exc: RequestValidationError) -> Response:
+    # Parameters have no place in a JSON body: /query/threadId, /path/runId.
+    found = [
+        {
+            "pointer": "".join("/" + escape(step) for step in entry["loc"]),
+            "message": str(entry["msg"])[:200],
+        }
+        for entry in exc.errors()
+    ]
+    return problem_response(from_errors(found), request)
+
+
+async def _on_http_exception(request: Request, exc: HTTPException) -> Response:
+    if exc.status_code < 400:
+        return Response(status_code=exc.status_code, headers=exc.headers)
+    fallback = InvalidRequest if exc.status_code < 500 else AgentBackendError
+    response = problem_response(_BY_STATUS.get(exc.status_code, fallback)(), request)
+    for name, value in (exc.headers or {}).items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _descendants(kind: type[AgentBackendError]) -> Iterator[type[AgentBackendError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _descendants(child)

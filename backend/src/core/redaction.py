@@ -1,0 +1,120 @@
+"""Takes secrets out of text before it is logged.
+
+Two nets: literal values known from the settings, and the shapes of the usual
+credentials, for those that come from outside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, SecretStr
+
+MASK = "[redacted]"
+
+# 8: shorter values ("demo", "postgres") would blank ordinary words.
+_MIN_LITERAL = 8
+_MAX_DEPTH = 8
+
+_SECRET_NAME = re.compile(
+    r"authorization|cookie|passw|secret|api[-_]?key|private[-_]?key|credential|ticket|(?:^|[-_])(?:token|jwt|dsn)$",
+    re.IGNORECASE,
+)
+
+_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # A JWT first: it would otherwise be cut at its dots by a later shape.
+    (re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,2}"), MASK),
+    # `Authorization: ...`, `"cookie": "..."`, `api_key=...`, `password='...'`
+    (
+        re.compile(
+            r"""(?ix) ( (?:authorization|set-cookie|cookie|x-api-key) ["']? \s*[:=]\s* ["']? ) [^"'\r\n]+ """,
+        ),
+        rf"\g<1>{MASK}",
+    ),
+    (
+        re.compile(
+            r"""(?ix) ( (?:api[-_]?key|access[-_]?token|refresh[-_]?token|client[-_]?secret|jwt[-_]?secret|secret|password|passwd|token|ticket)
+                ["']? \s*[:=]\s* ["']? ) [^\s"'&,;)}\]]+ """,
+        ),
+        rf"\g<1>{MASK}",
+    ),
+    # A digit or a capital: "basic tokens" is prose.
+    (re.compile(r"\b((?i:bearer|basic))\s+(?=\S*[A-Z0-9])[A-Za-z0-9._~+/=-]{6,}"), rf"\g<1> {MASK}"),
+    # `scheme://user:password@host`; the last @ counts, passwords are often not escaped.
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>]*@"), rf"\g<1>{MASK}@"),
+    # Provider keys: sk-..., sk-ant-..., ghp_..., xoxb-..., AKIA..., AIza...
+    (re.compile(r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}"), MASK),
+    (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|hf_)[A-Za-z0-9_-]{8,}"), MASK),
+    (re.compile(r"\bAKIA[0-9A-Z]{12,}|\bAIza[A-Za-z0-9_-]{20,}"), MASK),
+    (
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+        ),
+        MASK,
+    ),
+)
+
+
+class Redactor:
+    """Replaces secrets in strings and in the values of log events."""
+
+    def __init__(self, literals: Iterable[str] = ()) -> None:
+        # Longest first: one secret may contain another.
+        known = sorted({text for text in literals if len(text) >= _MIN_LITERAL}, key=len, reverse=True)
+        self._literals = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def text(self, value: str) -> str:
+        """Return the text without secrets; idempotent."""
+        if self._literals is not None:
+            value = self._literals.sub(MASK, value)
+        for shape, replacement in _SHAPES:
+            value = shape.sub(replacement, value)
+        return value
+
+    def value(self, value: Any, *, name: str = "", depth: int = 0) -> Any:
+        """Return a JSON-like copy without secrets.
+
+        Objects become their text, so that nothing reaches a renderer unseen. A
+        member whose name says that it is secret is masked whole.
+        """
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if name and _SECRET_NAME.search(name):
+            return MASK
+        if isinstance(value, str):
+            return self.text(value)
+        if depth >= _MAX_DEPTH:
+            return "[too deep]"
+        if isinstance(value, Mapping):
+            return {
+                self.text(str(key)): self.value(item, name=str(key), depth=depth + 1)
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.value(item, depth=depth + 1) for item in value]
+        return self.text(str(value))
+
+
+def secrets_of(settings: BaseModel) -> list[str]:
+    """List every secret of the settings: each ``SecretStr``, and the password inside one that is a URL."""
+    found: list[str] = []
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            found += secrets_of(value)
+        elif isinstance(value, SecretStr):
+            found += _forms(value.get_secret_value())
+    return found
+
+
+def _forms(secret: str) -> list[str]:
+    if "://" not in secret:
+        return [secret]
+    try:
+        password = urlsplit(secret).password
+    except ValueError:
+        return [secret]
+    return [secret, password, unquote(password)] if password else [secret]

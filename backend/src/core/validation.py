@@ -1,0 +1,86 @@
+"""Turns pydantic's complaints into the ``errors`` list of a problem document.
+
+Never repeats an input value: a body may hold what must not reach a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from core.errors import InvalidRequest
+
+# 20: enough to mend a form, too few to make an answer much larger than its question.
+_MAX_ERRORS = 20
+_MAX_MESSAGE = 200
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def parse(model: type[ModelT], value: Any, *, prefix: str = "") -> ModelT:
+    """Validate a JSON value.
+
+    Args:
+        model: What the value must be.
+        value: JSON as ``core.json_body`` returns it.
+        prefix: JSON pointer of the value inside the body.
+
+    Raises:
+        InvalidRequest: The value does not fit; ``errors`` has JSON pointers into the body.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as exc:
+        raise invalid_request(exc, value, prefix=prefix) from exc
+
+
+def invalid_request(exc: ValidationError, value: Any, *, prefix: str = "") -> InvalidRequest:
+    """Describe a failed validation of ``value``."""
+    problems = exc.errors(include_url=False, include_input=False, include_context=False)
+    found = [
+        {
+            "pointer": prefix + pointer(problem["loc"], value, missing=problem["type"] == "missing"),
+            "message": problem["msg"][:_MAX_MESSAGE],
+        }
+        for problem in problems
+    ]
+    return from_errors(found)
+
+
+def from_errors(found: Iterable[dict[str, str]]) -> InvalidRequest:
+    """Build the error from entries, without repeats: the branches of a union often say the same."""
+    unique = {(entry["pointer"], entry["message"]): entry for entry in found}
+    errors = list(unique.values())[:_MAX_ERRORS]
+    places = ", ".join(entry["pointer"] or "the body" for entry in errors[:3])
+    return InvalidRequest(f"The request does not fit at {places}." if places else "", errors=errors)
+
+
+def pointer(loc: Sequence[int | str], value: Any, *, missing: bool = False) -> str:
+    """Return the JSON pointer (RFC 6901) of a pydantic location.
+
+    pydantic mixes the tags of unions into a location (``messages, 0, user,
+    content, str``); only steps that exist in ``value`` are kept, and the last
+    one when it names what is missing.
+    """
+    steps: list[int | str] = []
+    node = value
+    for position, step in enumerate(loc):
+        if _has(node, step):
+            node = node[step]
+        elif not (missing and position == len(loc) - 1):
+            continue
+        steps.append(step)
+    return "".join("/" + escape(step) for step in steps)
+
+
+def _has(node: Any, step: int | str) -> bool:
+    if isinstance(node, list):
+        return isinstance(step, int) and step < len(node)
+    return isinstance(node, dict) and step in node
+
+
+def escape(step: int | str) -> str:
+    """Return one reference token of a JSON pointer."""
+    return str(step).replace("~", "~0").replace("/", "~1")

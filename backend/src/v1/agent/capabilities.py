@@ -1,0 +1,63 @@
+"""What the agent can do, in the shape AG-UI 1.0 gives it (``AgentCapabilities``).
+
+AG-UI defines the shape and no route for it. What it has no field for is under
+``custom``: ``transport.resumable`` exists but is reserved, without a meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def agent_capabilities(
+    *,
+    name: str,
+    version: str,
+    description: str = "",
+    tools: Iterable[Mapping[str, Any]] = (),
+    max_iterations: int | None = None,
+    max_run_seconds: float | None = None,
+) -> dict[str, Any]:
+    """Build the answer of ``GET /capabilities`` once, at start.
+
+    Args:
+        name: The agent's name, from its profile.
+        version: Of this service.
+        description: One sentence for people.
+        tools: Server-side tools as data: ``name``, ``description``, ``parameters`` (JSON Schema).
+        max_iterations: Steps an agent may take in one run.
+        max_run_seconds: How long a run may take.
+    """
+    items = [
+        {key: tool[key] for key in ("name", "description", "parameters") if key in tool} for tool in tools
+    ]
+    execution: dict[str, Any] = {"codeExecution": False}
+    if max_iterations is not None:
+        execution["maxIterations"] = max_iterations
+    if max_run_seconds is not None:
+        execution["maxExecutionTime"] = int(max_run_seconds * 1000)
+    identity = {"name": name, "type": "agentroute", "version": version}
+    if description:
+        identity["description"] = description
+    return {
+        "identity": identity,
+        "transport": {"streaming": True, "websocket": False, "httpBinary": False, "pushNotifications": False},
+        "tools": {"supported": True, "items": items, "clientProvided": True},
+        "state": {"snapshots": True, "persistentState": True},
+        "multiAgent": {"supported": False},
+        "reasoning": {"supported": True, "streaming": True, "encrypted": False},
+        "execution": execution,
+        "humanInTheLoop": {
+            "supported": True,
+            "approvals": True,
+            "interrupts": True,
+            "approveWithEdits": True,
+        },
+        "custom": {
+            "resumable": True,
+            "cursor": "Last-Event-ID",
+            "onBusy": ["reject", "enqueue", "supersede"],
+            "onInterrupt": ["refuse", "cancel"],
+        },
+    }

@@ -1,0 +1,101 @@
+"""The HTTP response that carries server-sent events.
+
+Frames arrive ready; this class only moves bytes. Headers go out at once, the
+iterator is closed when the client leaves, and a client that stops reading is
+let go. It holds one frame at a time, so a slow reader costs no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from core.agentscope.events.sse import HEADERS
+from core.log import get_logger
+
+# 30 s: longer than a phone needs to change networks, shorter than a proxy's patience.
+WRITE_TIMEOUT_SECONDS = 30.0
+_TURN_FRAMES = 16
+
+_log = get_logger(__name__)
+
+
+class EventStreamResponse(StreamingResponse):
+    """Sends the frames of an iterator and ends when it ends.
+
+    A failure of the iterator is logged and ends the body in order: the client
+    returns with its cursor, where a reset connection would kill some (Node's
+    fetch rejects outside of any handler).
+    """
+
+    def __init__(
+        self, frames: AsyncIterator[bytes], *, write_timeout_seconds: float = WRITE_TIMEOUT_SECONDS
+    ) -> None:
+        # With Content-Type among the headers the base class adds no charset.
+        super().__init__(frames, headers=HEADERS)
+        self._frames = frames
+        self._write_timeout = write_timeout_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        pump = asyncio.create_task(self._pump(send))
+        left = asyncio.create_task(_client_left(receive))
+        try:
+            await asyncio.wait({pump, left}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (pump, left):
+                task.cancel()
+            await asyncio.gather(pump, left, return_exceptions=True)
+        if not pump.cancelled() and (error := pump.exception()) is not None:
+            raise error
+
+    async def _pump(self, send: Send) -> None:
+        try:
+            await self._send(
+                send,
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers},
+            )
+            await self._send_frames(send)
+            await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
+        except TimeoutError:
+            # Nothing more can be said to this client: the server closes the connection.
+            _log.info("stream_stalled", write_timeout_seconds=self._write_timeout)
+        except OSError:
+            # ASGI 2.4: how a server says that the client is gone.
+            _log.debug("stream_abandoned")
+        finally:
+            await _close(self._frames)
+
+    async def _send_frames(self, send: Send) -> None:
+        sent = 0
+        while (frame := await self._next()) is not None:
+            await self._send(send, {"type": "http.response.body", "body": frame, "more_body": True})
+            sent += 1
+            if sent % _TURN_FRAMES == 0:
+                # Neither a source with frames at hand nor a server whose client is gone ever
+                # waits: without this, one long replay would hold up every other stream.
+                await asyncio.sleep(0)
+
+    async def _send(self, send: Send, message: Message) -> None:
+        async with asyncio.timeout(self._write_timeout):
+            await send(message)
+
+    async def _next(self) -> bytes | None:
+        """Return the next frame; ``None`` at the end, which a failure is too."""
+        try:
+            return await anext(self._frames, None)
+        except Exception:  # noqa: BLE001  the status is spent: all that is left is to end in order
+            _log.exception("stream_failed")
+            return None
+
+
+async def _client_left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _close(frames: AsyncIterator[bytes]) -> None:
+    if (close := getattr(frames, "aclose", None)) is not None:
+        await close()

@@ -1,0 +1,50 @@
+"""How much one command may bring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.agentscope.schemas.agent_runtime import RunCommand
+from core.agentscope.schemas.messages import ContentPart, TextPart, ToolMessage, UserMessage
+from core.config import LimitSettings
+from core.errors import LimitExceeded
+
+
+def check_limits(command: RunCommand, limits: LimitSettings) -> None:
+    """Refuse a command with more messages, tools or text than is allowed.
+
+    Only ``user`` and ``tool`` messages are measured: nothing else a client sends
+    is ever taken. Known ones are measured with the new ones; they passed the same
+    limit when they were new. Embedded media counts against the body's limit alone.
+
+    Raises:
+        LimitExceeded: With a pointer to the place.
+    """
+    _check_count("messages", len(command.messages), limits.max_messages)
+    _check_count("tools", len(command.tools), limits.max_tools)
+    for index, message in enumerate(command.messages):
+        if isinstance(message, UserMessage | ToolMessage):
+            size = _text_bytes(message.content)
+            if size > limits.max_message_bytes:
+                raise _exceeded(
+                    f"/messages/{index}/content",
+                    size,
+                    limits.max_message_bytes,
+                    "bytes of text in one message",
+                )
+
+
+def _check_count(member: str, count: int, most: int) -> None:
+    if count > most:
+        raise _exceeded(f"/{member}", count, most, member)
+
+
+def _exceeded(pointer: str, size: int, most: int, what: str) -> LimitExceeded:
+    message = f"{size} {what}; at most {most} are allowed"
+    return LimitExceeded(f"The request has {message}.", errors=[{"pointer": pointer, "message": message}])
+
+
+def _text_bytes(content: str | Sequence[ContentPart]) -> int:
+    if isinstance(content, str):
+        return len(content.encode())
+    return sum(len(part.text.encode()) for part in content if isinstance(part, TextPart))

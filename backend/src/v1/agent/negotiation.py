@@ -1,0 +1,65 @@
+"""What a request's headers ask for: the form of the answer, the key of the run, the place in the log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from core.agentscope.schemas.cursor import Cursor
+from core.errors import CursorInvalid, InvalidRequest
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+
+
+def wants_event_stream(accept: Iterable[str]) -> bool:
+    """Say whether ``text/event-stream`` is named anywhere in the ``Accept`` headers.
+
+    Anywhere, not first: the Dart SDK sends ``application/json, text/event-stream``
+    and reads only a stream. ``q=0`` means "not this" (RFC 9110, section 12.4.2);
+    wildcards do not count, since every browser sends one.
+    """
+    return any(_names_event_stream(entry) for header in accept for entry in header.split(","))
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """Read the ``Idempotency-Key`` header; the quotes of a structured field are taken off.
+
+    Raises:
+        InvalidRequest: It is not 1 to 128 characters of an id.
+    """
+    if header is None:
+        return None
+    key = header.strip()
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not _ID.fullmatch(key):
+        message = "must be 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
+        raise InvalidRequest(
+            f"The Idempotency-Key {message}.",
+            errors=[{"pointer": "/header/Idempotency-Key", "message": message}],
+        )
+    return key
+
+
+def reader_cursor(last_event_id: str | None, query: str | None) -> Cursor | None:
+    """Return where a reader stands: the ``Last-Event-ID`` header wins over ``?cursor=``.
+
+    The header is what an ``EventSource`` sends when it comes back by itself, while
+    its URL still holds the cursor it started from. An empty header is no header.
+
+    Raises:
+        CursorInvalid: The one that counts is not a cursor.
+    """
+    text = last_event_id or query
+    if text is None:
+        return None
+    try:
+        return Cursor.parse(text)
+    except ValueError as exc:
+        raise CursorInvalid("A cursor is '<run ordinal>-<sequence>', for example 3-17.") from exc
+
+
+def _names_event_stream(entry: str) -> bool:
+    media_type, *parameters = (part.strip().lower() for part in entry.split(";"))
+    refused = any(re.fullmatch(r"q\s*=\s*0(\.0{0,3})?", parameter) for parameter in parameters)
+    return media_type == "text/event-stream" and not refused

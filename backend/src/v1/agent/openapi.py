@@ -1,0 +1,126 @@
+"""The parts of the API description that signatures cannot say: bodies read by hand, streams, problems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
+from core.errors import AgentBackendError
+from core.problem import MEDIA_TYPE, problem
+from v1.agent.wire import CancelCommand, Problem
+
+_REFERENCE = "#/components/schemas/{model}"
+
+RUN_EXAMPLES: dict[str, Any] = {
+    "message": {
+        "summary": "A message on a thread; ids may be left out",
+        "value": {
+            "threadId": "thread-1",
+            "runId": "run-1",
+            "messages": [{"id": "m-1", "role": "user", "content": "what time is it in Lisbon?"}],
+        },
+    },
+    "ag-ui": {
+        "summary": "RunAgentInput as an AG-UI 1.0 client sends it",
+        "value": {
+            "protocolVersion": "1.0",
+            "threadId": "thread-1",
+            "runId": "run-2",
+            "state": {},
+            "messages": [
+                {"id": "m-1", "role": "user", "content": "what time is it in Lisbon?"},
+                {"id": "m-2", "role": "assistant", "content": "It is 14:05."},
+                {"id": "m-3", "role": "user", "content": "and in Tokyo?"},
+            ],
+            "tools": [],
+            "context": [],
+            "forwardedProps": {"onBusy": "enqueue"},
+        },
+    },
+}
+
+RESUME_EXAMPLES: dict[str, Any] = {
+    "approve": {
+        "summary": "Let the tool call run",
+        "value": {
+            "threadId": "thread-1",
+            "runId": "run-3",
+            "resume": [{"interruptId": "int-1", "status": "resolved", "payload": {"approved": True}}],
+        },
+    },
+    "cancel": {
+        "summary": "Do not answer; the call is not run",
+        "value": {"threadId": "thread-1", "resume": [{"interruptId": "int-1", "status": "cancelled"}]},
+    },
+}
+
+ACCEPTED_EXAMPLE: dict[str, Any] = {
+    "taskId": "task-7f3c",
+    "threadId": "thread-1",
+    "runId": "run-1",
+    "status": "queued",
+    "eventsUrl": "/api/v1/agent/events?threadId=thread-1&runId=run-1",
+    "historyUrl": "/api/v1/agent/history?threadId=thread-1",
+    "cursor": "1-0",
+}
+
+_STREAM_EXAMPLE = """retry: 2000
+
+id: 1-1
+data: {"type":"RUN_STARTED","threadId":"thread-1","runId":"run-1","protocolVersion":"1.0","timestamp":1795363125074}
+
+id: 1-2
+data: {"type":"TEXT_MESSAGE_START","messageId":"msg-1","role":"assistant","timestamp":1795363125310}
+
+: hb
+
+"""
+
+STREAM_RESPONSE: dict[str, Any] = {
+    "description": (
+        "Server-sent events: one AG-UI 1.0 event a frame, its cursor as the id, a comment after 15 s of silence."
+    ),
+    "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE}},
+}
+
+
+def json_body(model: type[BaseModel], examples: dict[str, Any]) -> dict[str, Any]:
+    """Describe a body that the route reads itself; :func:`add_schemas` defines the model."""
+    content = {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}, "examples": examples}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def accepted(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Describe a 202 by example."""
+    return {202: {"description": "Durable.", "content": {"application/json": {"example": example}}}}
+
+
+def problems(*kinds: type[AgentBackendError]) -> dict[int | str, dict[str, Any]]:
+    """Describe the refusals of a route, grouped by status, each with an example."""
+    described: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        response = described.setdefault(kind.status, {"description": "", "content": {}})
+        titles = [response["description"], f"{kind.title} (`{kind.code}`)"]
+        response["description"] = "; ".join(filter(None, titles))
+        content = response["content"].setdefault(
+            MEDIA_TYPE, {"schema": {"$ref": _REFERENCE.format(model="Problem")}, "examples": {}}
+        )
+        content["examples"][kind.code] = {
+            "summary": kind.title,
+            "value": problem(kind(), instance="/api/v1/agent/runs") | {"requestId": "b1946ac92492d234"},
+        }
+    return described
+
+
+def add_schemas(document: dict[str, Any]) -> None:
+    """Define the models that routes refer to by name."""
+    models = (RunCommand, ResumeCommand, CancelCommand, Problem)
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in models], by_alias=True, ref_template=_REFERENCE
+    )
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+    for name, schema in definitions["$defs"].items():
+        schemas.setdefault(name, schema)

@@ -1,0 +1,101 @@
+"""What the agent routes need from behind them. ``core.agentscope`` implements both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from core.agentscope.schemas.accepted import AcceptedRun
+from core.agentscope.schemas.agent_runtime import (
+    HistorySnapshotResponse,
+    RunCommand,
+    RunStatus,
+    RunStatusResponse,
+)
+from core.agentscope.schemas.cursor import Cursor
+from core.identity import Principal
+
+
+class RunGateway(Protocol):
+    """Makes runs durable and stops them."""
+
+    async def accept(
+        self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
+    ) -> AcceptedRun:
+        """Make a run durable, or find the one that already has this key.
+
+        ``command`` has a thread id and a run id. A key that is found with another
+        hash is refused; one that is found with the same hash gives the first
+        run's ids, whatever ids ``command`` has.
+
+        Raises:
+            NotFound: The thread or an interrupt is not the principal's.
+            IdempotencyMismatch: The key belongs to another body.
+            RunActive, InterruptOpen, InterruptUncovered, InterruptResolved, InterruptExpired:
+                The thread's state excludes the run.
+            QueueFull, Overloaded, BudgetExhausted: Not now.
+            StoreUnavailable: Nobody knows; repeat with the same key.
+        """
+        ...
+
+    async def cancel(self, principal: Principal, thread_id: str, run_id: str) -> RunStatus:
+        """Ask a run to stop; repeating it changes nothing.
+
+        Raises:
+            NotFound: No such run of the principal's.
+            RunFinished: It ended before it could be asked.
+        """
+        ...
+
+
+class EventsFacade(Protocol):
+    """Reads what runs have said."""
+
+    async def follow(
+        self, principal: Principal, thread_id: str, *, run_id: str | None, cursor: Cursor | None
+    ) -> AsyncIterator[bytes] | None:
+        """Open a stream of ready SSE frames, with the retry line and heartbeats.
+
+        Everything that can be refused is refused here, before the iterator exists.
+        The iterator ends after the terminal event of ``run_id``, at the stream's
+        greatest age, or when the process drains.
+
+        Args:
+            principal: Who reads.
+            thread_id: The thread.
+            run_id: Only this run; every run of the thread when absent.
+            cursor: The last event seen; from the first event when absent.
+
+        Returns:
+            ``None`` when the run has ended and nothing is left after ``cursor``.
+
+        Raises:
+            NotFound: No such thread or run of the principal's.
+            CursorAhead: ``cursor`` names an event that does not exist.
+            CursorExpired: Retention removed what follows ``cursor``.
+        """
+        ...
+
+    async def history(
+        self, principal: Principal, thread_id: str, *, limit: int, before: str | None
+    ) -> HistorySnapshotResponse:
+        """Return one consistent snapshot of a thread.
+
+        Args:
+            principal: Who reads.
+            thread_id: The thread.
+            limit: How many of the newest messages.
+            before: A message id; only older messages than this one.
+
+        Raises:
+            NotFound: No such thread of the principal's, or ``before`` is not in it.
+        """
+        ...
+
+    async def run_status(self, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
+        """Return one run's status, timings and usage.
+
+        Raises:
+            NotFound: No such run of the principal's.
+        """
+        ...

@@ -1,0 +1,203 @@
+"""The agent's routes. Their docstrings are the API reference."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from core import errors
+from core.agentscope.events.history import API_PREFIX
+from core.agentscope.schemas.agent_runtime import (
+    AcceptedTaskResponse,
+    HistorySnapshotResponse,
+    ResumeCommand,
+    RunCommand,
+    RunStatusResponse,
+)
+from core.agentscope.schemas.messages import Id, WireModel
+from core.json_body import read_json
+from core.validation import parse
+from v1.agent.dependencies import (
+    CurrentPrincipal,
+    CursorQuery,
+    IdempotencyKeyHeader,
+    LastEventIdHeader,
+    RunIdPath,
+    RunIdQuery,
+    Service,
+    ThreadIdQuery,
+    container_of,
+    current_principal,
+)
+from v1.agent.event_stream import EventStreamResponse
+from v1.agent.negotiation import idempotency_key, reader_cursor, wants_event_stream
+from v1.agent.openapi import (
+    ACCEPTED_EXAMPLE,
+    RESUME_EXAMPLES,
+    RUN_EXAMPLES,
+    STREAM_RESPONSE,
+    accepted,
+    json_body,
+    problems,
+)
+from v1.agent.wire import CancelAcceptedResponse, CancelCommand
+
+_ALWAYS = (errors.Unauthenticated, errors.NotFound, errors.InvalidRequest, errors.StoreUnavailable)
+_BODY = (errors.MalformedJson, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.InvalidText)
+_START = (
+    *_ALWAYS,
+    *_BODY,
+    errors.RunActive,
+    errors.InterruptOpen,
+    errors.InterruptUncovered,
+    errors.InterruptResolved,
+    errors.InterruptExpired,
+    errors.LimitExceeded,
+    errors.IdempotencyMismatch,
+    errors.UrlNotAllowed,
+    errors.RateLimited,
+    errors.BudgetExhausted,
+    errors.QueueFull,
+    errors.Overloaded,
+)
+
+router = APIRouter(prefix=API_PREFIX, tags=["agent"], dependencies=[Depends(current_principal)])
+
+
+@router.post(
+    "/runs",
+    status_code=202,
+    response_model=AcceptedTaskResponse,
+    responses=accepted(ACCEPTED_EXAMPLE) | {200: STREAM_RESPONSE} | problems(*_START),
+    openapi_extra=json_body(RunCommand, RUN_EXAMPLES),
+)
+async def start_run(
+    request: Request, principal: CurrentPrincipal, service: Service, key: IdempotencyKeyHeader = None
+) -> Response:
+    """Start a run on a thread.
+
+    With `Accept` naming `text/event-stream` the answer is the run's own event
+    stream, which ends after its terminal event; any AG-UI `HttpAgent` works.
+    Otherwise it is 202 and the run is followed with `GET /events`. Either way the
+    run is durable before the first byte and outlives the connection.
+
+    The run id, or the `Idempotency-Key` header, identifies the request: the same
+    one with the same body is the same run, never executed twice.
+    """
+    command = parse(RunCommand, await read_json(request, service.limits))
+    if wants_event_stream(request.headers.getlist("accept")):
+        return _stream(await service.stream_run(principal, command, idempotency_key(key)))
+    return _json(await service.enqueue_run(principal, command, idempotency_key(key)), 202)
+
+
+@router.post(
+    "/resume",
+    status_code=202,
+    response_model=AcceptedTaskResponse,
+    responses=accepted(ACCEPTED_EXAMPLE) | {200: STREAM_RESPONSE} | problems(*_START),
+    openapi_extra=json_body(ResumeCommand, RESUME_EXAMPLES),
+)
+async def resume_run(
+    request: Request, principal: CurrentPrincipal, service: Service, key: IdempotencyKeyHeader = None
+) -> Response:
+    """Answer the open interrupts of a thread; the answer's form is that of `POST /runs`.
+
+    `resume` must cover every open interrupt. The tool call that runs is the one
+    the server stored, never the client's copy.
+    """
+    command = parse(ResumeCommand, await read_json(request, service.limits))
+    if wants_event_stream(request.headers.getlist("accept")):
+        return _stream(await service.stream_run(principal, command, idempotency_key(key)))
+    return _json(await service.resume(principal, command, idempotency_key(key)), 202)
+
+
+@router.get(
+    "/events",
+    response_class=Response,
+    responses={200: STREAM_RESPONSE, 204: {"description": "The run has ended and nothing is left."}}
+    | problems(*_ALWAYS, errors.CursorInvalid, errors.CursorAhead, errors.CursorExpired),
+)
+async def follow_events(
+    principal: CurrentPrincipal,
+    service: Service,
+    thread_id: ThreadIdQuery,
+    run_id: RunIdQuery = None,
+    cursor: CursorQuery = None,
+    last_event_id: LastEventIdHeader = None,
+) -> Response:
+    """Follow a thread, or one run of it, from a cursor.
+
+    Every reader gets exactly the events after its cursor, in order and with the
+    same bytes, also across restarts. With `runId` the stream ends after the run's
+    terminal event, and is 204 when nothing is left; without, it follows every run
+    of the thread until its greatest age. Leaving does not stop a run.
+    """
+    return _stream(
+        await service.events(principal, thread_id, run_id=run_id, cursor=reader_cursor(last_event_id, cursor))
+    )
+
+
+@router.get("/history", response_model=HistorySnapshotResponse, responses=problems(*_ALWAYS))
+async def read_history(
+    principal: CurrentPrincipal,
+    service: Service,
+    thread_id: ThreadIdQuery,
+    limit: Annotated[int, Query(ge=1, le=200, description="How many of the newest messages.")] = 50,
+    before: Annotated[Id | None, Query(description="Only messages older than this one.")] = None,
+) -> Response:
+    """Read one consistent snapshot of a thread: what a client holds that saw every event.
+
+    `GET /events` from its `cursor` shows every later event once, also while a run
+    is streaming. All that a client needs after a reload.
+    """
+    return _json(await service.history(principal, thread_id, limit=limit, before=before))
+
+
+@router.get("/runs/{runId}", response_model=RunStatusResponse, responses=problems(*_ALWAYS))
+async def read_run(
+    principal: CurrentPrincipal, service: Service, run_id: RunIdPath, thread_id: ThreadIdQuery
+) -> Response:
+    """Read one run: status, timings, usage, cost, and why it waits."""
+    return _json(await service.run_status(principal, thread_id, run_id))
+
+
+@router.post(
+    "/runs/{runId}/cancel",
+    status_code=202,
+    response_model=CancelAcceptedResponse,
+    responses=problems(*_ALWAYS, *_BODY, errors.RunFinished),
+    openapi_extra=json_body(
+        CancelCommand, {"cancel": {"summary": "Stop the run", "value": {"threadId": "thread-1"}}}
+    ),
+)
+async def cancel_run(
+    request: Request, principal: CurrentPrincipal, service: Service, run_id: RunIdPath
+) -> Response:
+    """Stop a run. Its stream ends with the outcome `cancelled`; what was shown stays in history.
+
+    Closing a stream does not stop a run, this does. Repeating it changes nothing.
+    """
+    command = parse(CancelCommand, await read_json(request, service.limits))
+    status = await service.cancel(principal, command.thread_id, run_id)
+    return _json(CancelAcceptedResponse(thread_id=command.thread_id, run_id=run_id, status=status), 202)
+
+
+@router.get("/capabilities", responses=problems(errors.Unauthenticated))
+async def read_capabilities(request: Request) -> Response:
+    """Say what the agent can do, as AG-UI's `AgentCapabilities`."""
+    return _encoded(container_of(request).capabilities)
+
+
+def _stream(frames: AsyncIterator[bytes] | None) -> Response:
+    return Response(status_code=204) if frames is None else EventStreamResponse(frames)
+
+
+def _json(answer: WireModel, status: int = 200) -> Response:
+    return _encoded(answer.wire(), status)
+
+
+def _encoded(value: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status_code=status, media_type="application/json")

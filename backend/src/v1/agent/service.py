@@ -1,0 +1,148 @@
+"""The agent's use cases: fills in ids, checks what HTTP cannot, asks the ports, writes the links."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+from core.agentscope.events.history import events_url, history_url
+from core.agentscope.schemas.accepted import AcceptedRun
+from core.agentscope.schemas.agent_runtime import (
+    AcceptedTaskResponse,
+    HistorySnapshotResponse,
+    RunCommand,
+    RunOptions,
+    RunStatus,
+    RunStatusResponse,
+)
+from core.agentscope.schemas.cursor import Cursor
+from core.config import LimitSettings
+from core.identity import Principal
+from core.json_body import canonical_hash
+from core.validation import parse
+from v1.agent.limits import check_limits
+from v1.agent.ports import EventsFacade, RunGateway
+
+
+class AgentService:
+    """Everything the agent routes do, without HTTP."""
+
+    def __init__(
+        self, *, runtime: RunGateway, events: EventsFacade, limits: LimitSettings | None = None
+    ) -> None:
+        self._runtime = runtime
+        self._events = events
+        self.limits: LimitSettings = limits or LimitSettings()
+
+    async def enqueue_run(
+        self, principal: Principal, command: RunCommand, idempotency_key: str | None = None
+    ) -> AcceptedTaskResponse:
+        """Make a run durable and return where to follow it.
+
+        The same key and body give the same run for ever; it is never executed
+        twice. A :class:`ResumeCommand` answers the thread's open interrupts.
+
+        Args:
+            principal: Who asks.
+            command: What to run; missing thread and run ids are made here.
+            idempotency_key: Wins over the run id as the key, when given.
+
+        Raises:
+            LimitExceeded, InvalidRequest: The command brings too much, or an option it cannot have.
+            AgentBackendError: As :meth:`RunGateway.accept`.
+        """
+        accepted = await self._accept(principal, command, idempotency_key)
+        start = _start(accepted)
+        return AcceptedTaskResponse(
+            task_id=accepted.task_id,
+            thread_id=accepted.thread_id,
+            run_id=accepted.run_id,
+            status=accepted.status,
+            events_url=events_url(accepted.thread_id, accepted.run_id),
+            history_url=history_url(accepted.thread_id),
+            cursor=None if start is None else str(start),
+        )
+
+    async def stream_run(
+        self, principal: Principal, command: RunCommand, idempotency_key: str | None = None
+    ) -> AsyncIterator[bytes] | None:
+        """Make a run durable and return its event stream, from its first event.
+
+        Everything is refused before the iterator exists. Leaving the stream does
+        not stop the run.
+
+        Raises:
+            AgentBackendError: As :meth:`enqueue_run` and :meth:`EventsFacade.follow`.
+        """
+        accepted = await self._accept(principal, command, idempotency_key)
+        return await self._events.follow(
+            principal, accepted.thread_id, run_id=accepted.run_id, cursor=_start(accepted)
+        )
+
+    async def resume(
+        self, principal: Principal, command: RunCommand, idempotency_key: str | None = None
+    ) -> AcceptedTaskResponse:
+        """Answer the open interrupts of a thread; otherwise as :meth:`enqueue_run`."""
+        return await self.enqueue_run(principal, command, idempotency_key)
+
+    async def events(
+        self, principal: Principal, thread_id: str, *, run_id: str | None, cursor: Cursor | None
+    ) -> AsyncIterator[bytes] | None:
+        """Follow a thread or one of its runs; ``None`` when nothing is left.
+
+        Raises:
+            NotFound, CursorAhead, CursorExpired: As :meth:`EventsFacade.follow`.
+        """
+        return await self._events.follow(principal, thread_id, run_id=run_id, cursor=cursor)
+
+    async def history(
+        self, principal: Principal, thread_id: str, *, limit: int, before: str | None
+    ) -> HistorySnapshotResponse:
+        """Return one consistent snapshot of a thread.
+
+        Raises:
+            NotFound: No such thread of the principal's.
+        """
+        return await self._events.history(principal, thread_id, limit=limit, before=before)
+
+    async def run_status(self, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
+        """Return one run's status, timings, usage and cost.
+
+        Raises:
+            NotFound: No such run of the principal's.
+        """
+        return await self._events.run_status(principal, thread_id, run_id)
+
+    async def cancel(self, principal: Principal, thread_id: str, run_id: str) -> RunStatus:
+        """Ask a run to stop and return its status at that moment.
+
+        Raises:
+            NotFound, RunFinished: As :meth:`RunGateway.cancel`.
+        """
+        return await self._runtime.cancel(principal, thread_id, run_id)
+
+    async def _accept(
+        self, principal: Principal, command: RunCommand, idempotency_key: str | None
+    ) -> AcceptedRun:
+        check_limits(command, self.limits)
+        parse(RunOptions, command.forwarded_props, prefix="/forwardedProps")
+        # Hashed before ids are made: a client that repeats a request whose answer it
+        # never got sends the same key and, again, no ids.
+        request_hash = canonical_hash(command.wire())
+        complete = command.model_copy(
+            update={
+                "thread_id": command.thread_id or f"thread-{uuid.uuid4().hex}",
+                "run_id": command.run_id or f"run-{uuid.uuid4().hex}",
+            }
+        )
+        return await self._runtime.accept(
+            principal,
+            complete,
+            idempotency_key=idempotency_key or complete.run_id or "",
+            request_hash=request_hash,
+        )
+
+
+def _start(accepted: AcceptedRun) -> Cursor | None:
+    """Return the place before the run's first event; a waiting run has none yet."""
+    return None if accepted.ordinal is None else Cursor(accepted.ordinal, 0)

@@ -1,0 +1,46 @@
+"""Bodies that only the routes know."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from core.agentscope.schemas.agent_runtime import RunStatus
+from core.agentscope.schemas.messages import Id, WireModel
+
+
+class CancelCommand(WireModel):
+    """Body of ``POST /runs/{runId}/cancel``."""
+
+    thread_id: Id
+
+
+class CancelAcceptedResponse(WireModel):
+    """202: the run was asked to stop. Its stream ends with the outcome ``cancelled``."""
+
+    thread_id: str
+    run_id: str
+    status: RunStatus
+    """At the moment of asking; ``running`` until the worker has closed what is open."""
+
+
+class ProblemError(WireModel):
+    """One place of the request that does not fit."""
+
+    pointer: str = Field(
+        description="JSON pointer into the body; /query/…, /path/… and /header/… for the rest."
+    )
+    message: str
+
+
+class Problem(WireModel):
+    """RFC 9457 problem document. Some codes carry further members."""
+
+    type: str = Field(description="URI reference ending in the code; GET it for what to do.")
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    retryable: bool
+    request_id: str
+    errors: list[ProblemError] | None = None
