@@ -1,0 +1,145 @@
+"""The ``agentroute`` command. Each subcommand imports what it needs when it runs: starting must stay quick.
+
+Exit codes: 0 done, 1 something it needs is missing or failed, 2 wrong settings or arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from core.config import Settings
+
+app = typer.Typer(
+    help="A durable, resumable AG-UI service for AgentScope agents.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"agentroute {version('agentroute')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def serve() -> None:
+    """Run one API process. The settings come from AGENT_* variables."""
+    with _errors_as_lines():
+        settings = _settings("database", "redis")
+        from agentroute.server import run_server
+
+        raise typer.Exit(run_server(settings))
+
+
+@app.command()
+def worker() -> None:
+    """Run one worker process, which executes runs."""
+    with _errors_as_lines():
+        settings = _settings("database", "redis")
+        from agentroute.worker import run_worker
+
+        raise typer.Exit(run_worker(settings))
+
+
+@app.command()
+def embedded(
+    host: Annotated[str | None, typer.Option(help="Address to listen on  [AGENT_SERVER__HOST]")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one  [AGENT_SERVER__PORT]")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where data is kept  [AGENT_DATA_DIR, else ./.agentroute]")
+    ] = None,
+) -> None:
+    """Run everything on this machine: Postgres, Valkey, a demo model, the API and a worker."""
+    with _errors_as_lines():
+        settings = _settings()
+        from agentroute.embedded import run_embedded
+
+        raise typer.Exit(run_embedded(settings, host=host, port=port, data_dir=data_dir))
+
+
+@app.command()
+def migrate(
+    revision: Annotated[str, typer.Argument(help="Revision to go up to.")] = "head",
+    down: Annotated[bool, typer.Option("--down", help="Go down to the revision instead.")] = False,
+) -> None:
+    """Bring the database's schema to the newest revision. Safe to run at the same time as others."""
+    with _errors_as_lines():
+        settings = _settings("database")
+        from agentroute import migrations
+        from agentroute.preflight import check_postgres
+
+        reachable = asyncio.run(check_postgres(settings))
+        if not reachable.ok:
+            _fail(reachable.line)
+        url = settings.database.url.get_secret_value()
+        try:
+            asyncio.run((migrations.downgrade if down else migrations.upgrade)(url, revision))
+            typer.echo(f"The schema is at {asyncio.run(migrations.current(url)) or 'nothing'}.")
+        except migrations.MigrationError as exc:
+            _fail(str(exc))
+
+
+@app.command()
+def doctor() -> None:
+    """Check what the service needs, and say how to mend what is missing."""
+    with _errors_as_lines():
+        settings = _settings()
+        from agentroute.doctor import run_doctor
+
+        raise typer.Exit(run_doctor(settings))
+
+
+def _settings(*required: str) -> Settings:
+    from agentroute.settings_errors import load_settings
+
+    return load_settings(*required)
+
+
+@contextmanager
+def _errors_as_lines() -> Iterator[None]:
+    """Show what a user can mend as lines, without a traceback."""
+    from agentroute.local_server import LocalServerError
+    from agentroute.settings_errors import InvalidSettings
+    from core.errors import ConfigurationError
+
+    try:
+        yield
+    except InvalidSettings as exc:
+        for problem in exc.problems:
+            typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(2) from None
+    except ConfigurationError as exc:
+        typer.echo(f"error: {exc}", err=True)
+        raise typer.Exit(2) from None
+    except LocalServerError as exc:
+        _fail(str(exc))
+
+
+def _fail(line: str) -> None:
+    typer.echo(f"error: {line}", err=True)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(app())

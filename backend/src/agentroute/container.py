@@ -1,0 +1,122 @@
+"""The open resources of an API process, put together in one place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from agentroute.migrations import head
+from agentroute.readiness import StoreReadiness
+from core.agentscope.events.facade import AgentScopeEventsFacade
+from core.agentscope.events.history import HistoryReader
+from core.agentscope.events.hub import ThreadHub
+from core.agentscope.events.redis_bus import RedisBus
+from core.agentscope.events.store import EventStore
+from core.agentscope.runtime.gateway import AgentRunGateway
+from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.profile import AgentProfile, load_profile
+from core.agentscope.tools.memory_store import PostgresMemoryStore
+from core.agentscope.tools.registry import builtin_tools, load_tool
+from core.broker import create_broker
+from core.config import Settings
+from core.database import create_engine, create_session_factory
+from core.identity import Authenticator
+from core.redis_client import create_redis
+from v1.agent.capabilities import agent_capabilities
+from v1.agent.service import AgentService
+
+
+class DrainSwitch:
+    """Ends every open stream of the process; the clients come back with their cursors."""
+
+    def __init__(self, hub: ThreadHub) -> None:
+        self._hub = hub
+
+    def set(self) -> None:
+        self._hub.drain()
+
+    def is_set(self) -> bool:
+        return self._hub.draining.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResources:
+    """What the application takes; see ``agentroute.app.ApiContainer``."""
+
+    service: AgentService
+    authenticator: Authenticator
+    capabilities: Mapping[str, Any]
+    readiness: StoreReadiness
+    drain: DrainSwitch
+
+
+@asynccontextmanager
+async def open_api_container(settings: Settings) -> AsyncIterator[ApiResources]:
+    """Open the resources of an API process and close them again.
+
+    Raises:
+        ConfigurationError: The settings exclude each other.
+        ProfileInvalid: The agent's profile cannot be used.
+    """
+    profile = load_profile(settings.profile_path)
+    async with AsyncExitStack() as resources:
+        engine = create_engine(settings.database, application_name="agentroute-api")
+        resources.push_async_callback(engine.dispose)
+        redis = create_redis(settings.redis)
+        resources.push_async_callback(redis.aclose)
+        broker = create_broker(settings.redis)
+        await broker.startup()
+        resources.push_async_callback(broker.shutdown)
+        bus = RedisBus(redis, settings.redis)
+        store = EventStore(engine)
+        hub = ThreadHub(redis, store.heads, settings.redis, settings.stream)
+        background = [
+            asyncio.create_task(bus.run(), name="bus"),
+            asyncio.create_task(hub.run(), name="hub"),
+        ]
+        gateway = AgentRunGateway(
+            engine,
+            HintSender(broker, redis, settings.redis),
+            bus,
+            limits=settings.limits,
+            worker=settings.worker,
+        )
+        facade = AgentScopeEventsFacade(store, HistoryReader(engine), bus, hub, settings.stream)
+        try:
+            yield ApiResources(
+                service=AgentService(runtime=gateway, events=facade, limits=settings.limits),
+                authenticator=Authenticator(settings.identity, server=settings.server),
+                capabilities=_capabilities(
+                    profile, settings, PostgresMemoryStore(create_session_factory(engine))
+                ),
+                readiness=StoreReadiness(engine, redis, revision=head()),
+                drain=DrainSwitch(hub),
+            )
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background, timeout=2)
+
+
+def _capabilities(profile: AgentProfile, settings: Settings, memory: PostgresMemoryStore) -> dict[str, Any]:
+    builtin = builtin_tools(settings.tools, memory)
+    tools = [
+        load_tool(entry.reference, settings.tools) if entry.reference else builtin[entry.name or ""]
+        for entry in profile.tools
+        if entry.permission != "deny"
+    ]
+    return agent_capabilities(
+        name=profile.name,
+        version=version("agentroute"),
+        description=profile.description,
+        tools=[
+            {"name": tool.name, "description": tool.description, "parameters": tool.json_schema()}
+            for tool in tools
+        ],
+        max_iterations=profile.limits.max_iterations,
+        max_run_seconds=settings.limits.run_seconds,
+    )

@@ -1,0 +1,231 @@
+"""What a process needs before it can serve: one check a thing, for ``doctor`` and for the start of processes.
+
+A check never raises and never shows a password: it says what it found and what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+import httpx
+from redis.exceptions import AuthenticationError, RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from agentroute import migrations
+from core.config import Settings
+from core.database import asyncpg_dsn
+from core.redis_client import create_redis
+
+_TIMEOUT_SECONDS = 5.0
+_OLDEST_POSTGRES = 14
+_OLDEST_REDIS = (6, 2)  # XAUTOCLAIM, GETDEL
+_LOCAL_MODELS = ("http://127.0.0.1:11434/v1", "http://127.0.0.1:8080/v1")  # Ollama, llama.cpp
+_LOCAL_TIMEOUT_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The outcome of one check."""
+
+    name: str
+    ok: bool
+    found: str
+    """What there is, in a few words."""
+    fix: str = ""
+    """What to do; empty when ``ok``."""
+
+    @property
+    def line(self) -> str:
+        """The whole result as one line."""
+        return f"{self.name}: {self.found}" + (f". {self.fix}" if self.fix else "")
+
+
+async def check_all(settings: Settings) -> list[CheckResult]:
+    """Run every check at once, in the order a reader mends them."""
+    return list(
+        await asyncio.gather(
+            check_postgres(settings), check_migrations(settings), check_redis(settings), check_model(settings)
+        )
+    )
+
+
+async def check_postgres(settings: Settings) -> CheckResult:
+    """Postgres answers, lets us in, and is new enough."""
+    name = "Postgres"
+    if not settings.database.url.get_secret_value():
+        return _no_url(name, "AGENT_DATABASE__URL", "postgresql://user:password@host:5432/name")
+    try:
+        connection = await asyncpg.connect(asyncpg_dsn(settings.database), timeout=int(_TIMEOUT_SECONDS))
+        try:
+            version = str(await connection.fetchval("SHOW server_version"))
+        finally:
+            await connection.close()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, ValueError) as exc:
+        return CheckResult(name, False, *_postgres_problem(exc, settings))
+    if int(version.split(".")[0]) < _OLDEST_POSTGRES:
+        return CheckResult(name, False, f"version {version}", f"Use Postgres {_OLDEST_POSTGRES} or newer.")
+    return CheckResult(name, True, f"version {version}")
+
+
+async def check_migrations(settings: Settings) -> CheckResult:
+    """The schema is the one this version was written for."""
+    name = "Migrations"
+    if not settings.database.url.get_secret_value():
+        return CheckResult(name, False, "no database to look at", "Set AGENT_DATABASE__URL first.")
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            current = await migrations.current(asyncpg_dsn(settings.database))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, ValueError):
+        return CheckResult(name, False, "the database cannot be read", "Mend Postgres first.")
+    newest = migrations.head()
+    if current == newest:
+        return CheckResult(name, True, f"at {current}, the newest")
+    found = f"at {current}" if current else "none applied"
+    return CheckResult(name, False, f"{found}; this version needs {newest}", "Run `agentroute migrate`.")
+
+
+async def check_redis(settings: Settings) -> CheckResult:
+    """Redis (or Valkey) answers, lets us in, is new enough, and evicts nothing on its own."""
+    name = "Redis"
+    url = settings.redis.url.get_secret_value()
+    if not url:
+        return _no_url(name, "AGENT_REDIS__URL", "redis://:password@host:6379/0")
+    try:
+        client = create_redis(settings.redis)
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                info: dict[str, Any] = await client.info()
+        finally:
+            await client.aclose(close_connection_pool=True)
+    except (OSError, RedisError, ValueError) as exc:
+        return CheckResult(name, False, *_redis_problem(exc, url))
+    return _judge_redis(name, info)
+
+
+async def check_model(settings: Settings) -> CheckResult:
+    """The model endpoint answers ``GET {base_url}/models`` and takes the key."""
+    name = "Model"
+    base_url = settings.model.base_url.rstrip("/")
+    if not base_url:
+        return _no_url(name, "AGENT_MODEL__BASE_URL", "https://host/v1 of an OpenAI-compatible API")
+    place = _place(base_url)
+    key = settings.model.api_key.get_secret_value()
+    try:
+        async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS) as client:
+            answer = await client.get(
+                f"{base_url}/models", headers={"Authorization": f"Bearer {key}"} if key else {}
+            )
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        found = f"{place} does not answer ({type(exc).__name__})"
+        return CheckResult(name, False, found, "Start it, or correct AGENT_MODEL__BASE_URL.")
+    if answer.status_code in {401, 403}:
+        return CheckResult(
+            name, False, f"{place} refuses the key ({answer.status_code})", "Set AGENT_MODEL__API_KEY."
+        )
+    if answer.status_code >= 500:
+        return CheckResult(name, False, f"{place} fails ({answer.status_code})", "Look at its own log.")
+    if answer.status_code != 200:
+        fix = "AGENT_MODEL__BASE_URL must end with the version, often /v1."
+        return CheckResult(name, False, f"{place} has no /models ({answer.status_code})", fix)
+    return _judge_model(name, settings.model.name, place, _model_names(answer))
+
+
+async def find_local_models() -> list[str]:
+    """Base URLs of OpenAI-compatible servers on this machine; only ever a suggestion."""
+
+    async def probe(base_url: str) -> str | None:
+        try:
+            async with httpx.AsyncClient(timeout=_LOCAL_TIMEOUT_SECONDS, trust_env=False) as client:
+                answer = await client.get(f"{base_url}/models")
+        except httpx.HTTPError:
+            return None
+        return base_url if answer.status_code == 200 and _model_names(answer) else None
+
+    found = await asyncio.gather(*(probe(base_url) for base_url in _LOCAL_MODELS))
+    return [base_url for base_url in found if base_url]
+
+
+def _no_url(name: str, variable: str, example: str) -> CheckResult:
+    fix = f"Set it to {example}, or start `agentroute embedded`, which brings everything."
+    return CheckResult(name, False, f"{variable} is not set", fix)
+
+
+def _postgres_problem(error: Exception, settings: Settings) -> tuple[str, str]:
+    place = _place(settings.database.url.get_secret_value())
+    match error:
+        case asyncpg.InvalidAuthorizationSpecificationError():  # a wrong password is one, too
+            return f"{place} refuses the user or the password", "Correct AGENT_DATABASE__URL."
+        case asyncpg.InvalidCatalogNameError():
+            return (
+                f"{place}: the database does not exist",
+                "Create it (createdb), or correct AGENT_DATABASE__URL.",
+            )
+        case asyncpg.PostgresError():
+            return f"{place} refuses: {error}", "Mend that and try again."
+        case OSError():  # refused, unknown host, timeout
+            return f"{place} does not answer", "Start Postgres, or correct AGENT_DATABASE__URL."
+        case _:
+            return (
+                "AGENT_DATABASE__URL is not a URL of Postgres",
+                "Write postgresql://user:password@host:5432/name.",
+            )
+
+
+def _redis_problem(error: Exception, url: str) -> tuple[str, str]:
+    place = _place(url)
+    match error:
+        case AuthenticationError() if "@" not in url and "password=" not in url:
+            return f"{place} asks for a password", "Put it into AGENT_REDIS__URL: redis://:password@host."
+        case AuthenticationError():
+            return f"{place} refuses the password", "Correct AGENT_REDIS__URL."
+        case ValueError():
+            return "AGENT_REDIS__URL is not a URL of Redis", "Write redis://, rediss:// or unix://."
+        case _:
+            return f"{place} does not answer", "Start Redis, or correct AGENT_REDIS__URL."
+
+
+def _judge_redis(name: str, info: dict[str, Any]) -> CheckResult:
+    # Valkey reports the Redis version it is compatible with, and its own beside it.
+    version = str(info.get("redis_version", "0.0"))
+    shown = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"version {version}"
+    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_REDIS:
+        return CheckResult(name, False, shown, "Use Redis 6.2 or newer, or Valkey.")
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if policy.startswith("allkeys-"):
+        fix = "Set maxmemory-policy to noeviction or volatile-ttl: hints for workers have no expiry and would go."
+        return CheckResult(name, False, f"{shown}, maxmemory-policy {policy}", fix)
+    return CheckResult(name, True, f"{shown}, maxmemory-policy {policy}")
+
+
+def _judge_model(name: str, wanted: str, place: str, listed: list[str]) -> CheckResult:
+    if listed and wanted not in listed:
+        shown = ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")
+        return CheckResult(
+            name, False, f"{place} has no model {wanted!r}", f"Set AGENT_MODEL__NAME to one of: {shown}."
+        )
+    return CheckResult(name, True, f"{place}, model {wanted}")
+
+
+def _model_names(answer: httpx.Response) -> list[str]:
+    try:
+        return [str(model["id"]) for model in answer.json()["data"]]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return []
+
+
+def _place(url: str) -> str:
+    """Host and port of a URL, or its socket; never the user or the password."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "the address"
+    if host:
+        return f"{host}{port}"
+    return {"unix": unquote(parts.path), "postgresql": "the unix socket"}.get(parts.scheme) or "the address"

@@ -1,0 +1,175 @@
+"""The worker process: executes runs until it is told to stop, then drains.
+
+One event loop executes all runs; the heartbeat has a thread of its own.
+SIGTERM or SIGINT begins the drain; a second one ends the process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import uvloop
+from taskiq import AcknowledgeType
+from taskiq.receiver import Receiver
+
+from agentroute.preflight import check_migrations, check_postgres, check_redis
+from core.agentscope.events.append_store import PostgresAppendStore
+from core.agentscope.events.append_writer import GroupCommitWriter
+from core.agentscope.events.redis_bus import RedisBus
+from core.agentscope.runtime.agent_kit import build_kit
+from core.agentscope.runtime.cancel_listener import listen_for_cancels
+from core.agentscope.runtime.executor import RunExecutor
+from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.leases import Heartbeat, Leases
+from core.agentscope.runtime.model_client import create_model_client
+from core.agentscope.runtime.prices import PricesInvalid
+from core.agentscope.runtime.profile import load_profile
+from core.agentscope.runtime.profile_errors import ProfileInvalid
+from core.agentscope.runtime.reaper import Reaper
+from core.agentscope.runtime.tasks import register_run_task
+from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.memory_store import PostgresMemoryStore
+from core.broker import HintBroker, create_broker
+from core.config import Settings, unknown_variables
+from core.database import create_engine, create_session_factory
+from core.log import configure_logging, get_logger
+from core.redis_client import create_redis
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The open parts of a worker process."""
+
+    executor: RunExecutor
+    broker: HintBroker
+
+
+def run_worker(settings: Settings) -> int:
+    """Execute runs until SIGTERM or SIGINT.
+
+    Returns:
+        0 after an orderly stop, 1 when the process could not start; the reason is
+        then one line on standard error.
+    """
+    configure_logging(settings)
+    if unknown := unknown_variables():
+        log.warning("unknown_settings", variables=unknown)
+    try:
+        return uvloop.run(_main(settings))
+    except (ProfileInvalid, PricesInvalid, ToolDefinitionError, ValueError) as exc:
+        return _refuse(str(exc))
+
+
+async def _main(settings: Settings) -> int:
+    for check in (check_postgres, check_migrations, check_redis):
+        result = await check(settings)
+        if not result.ok:
+            return _refuse(result.line)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopped.is_set():
+            os._exit(130)
+        stopped.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop)
+    async with open_worker(settings) as worker:
+        log.info("worker_ready", concurrency=settings.worker.concurrency)
+        finish = asyncio.Event()
+        listening = asyncio.create_task(_listen(worker.broker, settings, finish))
+        await stopped.wait()
+        log.info("worker_drains", grace_seconds=settings.worker.drain_seconds)
+        finish.set()
+        await worker.executor.drain(settings.worker.drain_seconds)
+        listening.cancel()
+        await asyncio.wait({listening}, timeout=3)
+    return 0
+
+
+async def _listen(broker: HintBroker, settings: Settings, finish: asyncio.Event) -> None:
+    receiver = Receiver(
+        broker,
+        max_async_tasks=settings.worker.concurrency,
+        ack_type=AcknowledgeType.WHEN_RECEIVED,
+        run_startup=False,
+        validate_params=False,
+    )
+    await receiver.listen(finish)
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings, *, worker_id: str = "") -> AsyncIterator[Worker]:
+    """Open everything a worker needs and run its background loops while the context is open.
+
+    Raises:
+        ProfileInvalid, PricesInvalid, ToolDefinitionError, ValueError: A setting cannot be used.
+    """
+    profile = load_profile(settings.profile_path)
+    async with AsyncExitStack() as resources:
+        engine = create_engine(settings.database, application_name="agentroute-worker")
+        resources.push_async_callback(engine.dispose)
+        redis = create_redis(settings.redis)
+        resources.push_async_callback(redis.aclose)
+        client = await resources.enter_async_context(create_model_client(settings.model))
+        kit = build_kit(profile, settings, client, PostgresMemoryStore(create_session_factory(engine)))
+        broker = create_broker(settings.redis)
+        await broker.startup()
+        resources.push_async_callback(broker.shutdown)
+
+        bus = RedisBus(redis, settings.redis)
+        store = PostgresAppendStore(settings.database, lease_seconds=settings.worker.lease_seconds)
+        resources.push_async_callback(store.close)
+        writer = GroupCommitWriter(store, bus, settings.worker)
+        heartbeat = Heartbeat(settings)
+        heartbeat.start()
+        resources.callback(heartbeat.stop)
+        leases = Leases(engine, settings, worker_id or _worker_id())
+        executor = RunExecutor(kit, engine, leases, heartbeat, writer, bus, settings)
+        register_run_task(broker, executor)
+        reaper = Reaper(
+            engine,
+            HintSender(broker, redis, settings.redis),
+            bus,
+            settings,
+            start_run=lambda run_pk: executor.start(run_pk) is not None,
+        )
+        background = [
+            asyncio.create_task(reaper.run(), name="reaper"),
+            asyncio.create_task(listen_for_cancels(redis, settings.redis, executor.cancel), name="cancels"),
+        ]
+        flushing = [
+            asyncio.create_task(writer.run(), name="writer"),
+            asyncio.create_task(bus.run(), name="bus"),
+        ]
+        try:
+            yield Worker(executor, broker)
+        finally:
+            for task in background:
+                task.cancel()
+            # The last events leave before the connections close.
+            await writer.close()
+            await bus.close()
+            await asyncio.wait([*background, *flushing], timeout=5)
+            for task in flushing:
+                task.cancel()
+
+
+def _worker_id() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def _refuse(line: str) -> int:
+    print(f"agentroute: {line}", file=sys.stderr)
+    return 1

@@ -1,0 +1,113 @@
+"""Real servers for the tests: one Postgres and one Redis-protocol server a session, started when first asked for.
+
+Unit tests ask for none. ``TEST_DATABASE_URL`` and ``TEST_REDIS_URL`` name servers
+to use instead of the bundled ones (their user must be allowed to create
+databases; the Redis database is flushed); ``TEST_REDIS`` names a
+``redis-server`` program to start instead of Valkey.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from agentroute.local_postgres import LocalPostgres
+from agentroute.local_valkey import LocalValkey
+from agentroute.scratch_databases import ScratchDatabases
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_shell() -> Iterator[None]:
+    """Hide the developer's own ``AGENT_*`` variables: a test sets what it needs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AGENT_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def server_dir() -> Iterator[Path]:
+    """A directory for servers, with a path short enough for unix sockets."""
+    with tempfile.TemporaryDirectory(prefix="agentroute-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(server_dir: Path) -> Iterator[str]:
+    """The Postgres of the session. Tests want ``database_url``: a database of their own on it."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield url
+        return
+    # fsync off: what a killed process wrote is kept all the same, and a test machine may lose the rest.
+    small = {"shared_buffers": "32MB", "fsync": "off", "full_page_writes": "off", "io_method": "sync"}
+    with LocalPostgres(server_dir / "postgres", settings=small) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def databases(postgres_url: str) -> Iterator[ScratchDatabases]:
+    with ScratchDatabases(postgres_url) as databases:
+        yield databases
+
+
+@pytest.fixture
+def database_url(databases: ScratchDatabases) -> Iterator[str]:
+    """``postgresql://`` URL of a migrated, empty database of this test alone.
+
+    Recycled by emptying its tables; a test that changes the schema may, and
+    its database is then dropped.
+    """
+    with databases.migrated() as url:
+        yield url
+
+
+@pytest.fixture
+def blank_database_url(databases: ScratchDatabases) -> Iterator[str]:
+    """``postgresql://`` URL of a database without any table, for tests of migrations."""
+    with databases.blank() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_server_url(server_dir: Path) -> Iterator[str]:
+    """The Redis-protocol server of the session. Tests want ``redis_url``: the same, emptied."""
+    if url := os.environ.get("TEST_REDIS_URL"):
+        yield url
+        return
+    program = os.environ.get("TEST_REDIS")
+    with LocalValkey(server_dir / "redis", program=Path(program) if program else None) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """URL of a running server whose database is empty when the test starts."""
+    with redis.Redis.from_url(redis_server_url) as client:
+        client.flushdb()
+    return redis_server_url
+
+
+@pytest.fixture
+def local_postgres(tmp_path: Path) -> Iterator[LocalPostgres]:
+    """A Postgres of this test alone, not started: to stop, kill and restart."""
+    server = LocalPostgres(tmp_path / "postgres", port=0)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def local_valkey(tmp_path: Path) -> Iterator[LocalValkey]:
+    """A Valkey of this test alone, not started: to stop, kill and restart."""
+    server = LocalValkey(tmp_path / "valkey", port=0)
+    yield server
+    server.stop()
