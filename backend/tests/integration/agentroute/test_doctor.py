@@ -1,0 +1,64 @@
+"""The doctor's table: what was found, what to do, and the exit code."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from agentroute import preflight
+from agentroute.demo_model import MODEL_NAME
+from agentroute.doctor import run_doctor
+from core.config import Settings
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=70)
+
+
+def _text(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_what_is_missing_is_listed_with_its_cure(console: Console, database_url: str) -> None:
+    settings = Settings.model_validate({"database": {"url": database_url}})
+
+    assert run_doctor(settings, console=console) == 1
+
+    text = _text(console)
+    assert text.count("ok") == 2
+    assert text.count("failed") == 2
+    assert "AGENT_REDIS__URL" in text
+
+
+def test_a_healthy_setup_exits_with_0(
+    console: Console, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def healthy(_settings: Settings) -> preflight.CheckResult:
+        return preflight.CheckResult("Model", True, MODEL_NAME)
+
+    monkeypatch.setattr(preflight, "check_model", healthy)
+    settings = Settings.model_validate({"database": {"url": database_url}, "redis": {"url": redis_url}})
+
+    assert run_doctor(settings, console=console) == 0
+    assert "failed" not in _text(console)
+
+
+def test_variables_without_effect_are_named(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_DATABSE__URL", "x")
+
+    run_doctor(Settings(), console=console)
+
+    assert "AGENT_DATABSE__URL is not a setting" in _text(console)
+
+
+def test_long_addresses_are_shown_whole(console: Console) -> None:
+    url = "https://" + "long." * 30 + "example/v1"
+
+    run_doctor(Settings.model_validate({"model": {"base_url": url}}), console=console)
+
+    squeezed = "".join(part for line in _text(console).splitlines() for part in line.split("│")[3:4])
+    assert "long." * 30 in squeezed.replace(" ", "")

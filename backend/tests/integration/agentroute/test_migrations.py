@@ -1,0 +1,76 @@
+"""Migrations on real databases: up, down, at once from two sides, and against the models."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from agentroute import migrations
+from agentroute.migrations import MigrationError
+from models import AgentRun
+
+
+async def _tables(url: str) -> set[str]:
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    finally:
+        await connection.close()
+    return {row["tablename"] for row in rows} - {"alembic_version"}
+
+
+async def test_up_makes_every_table_and_down_leaves_none(blank_database_url: str) -> None:
+    await migrations.upgrade(blank_database_url)
+    assert await migrations.current(blank_database_url) == migrations.head()
+    assert await _tables(blank_database_url) == set(AgentRun.metadata.tables)
+
+    await migrations.downgrade(blank_database_url, "base")
+    assert await migrations.current(blank_database_url) is None
+    assert await _tables(blank_database_url) == set()
+
+    await migrations.upgrade(blank_database_url)
+    assert await _tables(blank_database_url) == set(AgentRun.metadata.tables)
+
+
+async def test_two_processes_may_migrate_at_once(blank_database_url: str) -> None:
+    await asyncio.gather(*(migrations.upgrade(blank_database_url) for _ in range(4)))
+
+    assert await migrations.current(blank_database_url) == migrations.head()
+
+
+async def test_up_at_the_newest_revision_changes_nothing(database_url: str) -> None:
+    before = await _tables(database_url)
+
+    await migrations.upgrade(database_url)
+
+    assert await _tables(database_url) == before
+
+
+async def test_a_database_of_a_newer_version_is_refused(blank_database_url: str) -> None:
+    await migrations.upgrade(blank_database_url)
+    connection = await asyncpg.connect(blank_database_url)
+    await connection.execute("UPDATE alembic_version SET version_num = 'from-the-future'")
+    await connection.close()
+
+    with pytest.raises(MigrationError, match="from a newer version"):
+        await migrations.upgrade(blank_database_url)
+
+
+async def test_a_missing_server_is_an_os_error() -> None:
+    with pytest.raises(OSError, match=r"127\.0\.0\.1"):
+        await migrations.current("postgresql://user@127.0.0.1:1/name")
+
+
+async def test_the_migrations_make_what_the_models_say(database_url: str) -> None:
+    async with migrations.connect(database_url) as connection:
+        differences = await connection.run_sync(
+            lambda sync: compare_metadata(
+                MigrationContext.configure(sync, opts={"compare_type": True}), AgentRun.metadata
+            )
+        )
+
+    assert differences == []

@@ -1,0 +1,97 @@
+"""Preflight checks and doctor against real servers."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+import redis
+from sqlalchemy.engine import make_url
+
+from agentroute.local_postgres import LocalPostgres
+from agentroute.local_valkey import LocalValkey
+from agentroute.preflight import check_all, check_migrations, check_postgres, check_redis
+from core.config import Settings
+
+
+def _settings(database_url: str = "", redis_url: str = "") -> Settings:
+    return Settings.model_validate({"database": {"url": database_url}, "redis": {"url": redis_url}})
+
+
+def _renamed(url: str, database: str) -> str:
+    return make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+async def test_good_servers_pass(database_url: str, redis_url: str) -> None:
+    postgres, migrations, redis_check, model = await check_all(_settings(database_url, redis_url))
+
+    assert postgres.ok
+    assert migrations.ok
+    assert redis_check.ok
+    assert not model.ok
+    assert (postgres.fix, migrations.fix, redis_check.fix) == ("", "", "")
+
+
+async def test_an_empty_database_needs_migrations(blank_database_url: str) -> None:
+    result = await check_migrations(_settings(blank_database_url))
+
+    assert not result.ok
+    assert result.found.startswith("none applied; this version needs ")
+    assert result.fix == "Run `agentroute migrate`."
+
+
+async def test_a_database_that_does_not_exist_is_named(postgres_url: str) -> None:
+    result = await check_postgres(_settings(_renamed(postgres_url, "missing")))
+
+    assert not result.ok
+    assert result.found.endswith("the database does not exist")
+
+
+async def test_a_wrong_database_password_is_named(local_postgres: LocalPostgres) -> None:
+    url = local_postgres.start()
+
+    result = await check_postgres(_settings(url.replace(local_postgres._password(), "hush")))
+
+    assert result.found == f"127.0.0.1:{local_postgres.port} refuses the user or the password"
+
+
+async def test_a_server_without_a_free_connection_says_why(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(
+            "DO $$BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 0', current_database()); END$$"
+        )
+        await connection.execute("CREATE ROLE preflight LOGIN PASSWORD 'x'")
+        result = await check_postgres(_settings(database_url.replace("postgres@", "preflight@")))
+    finally:
+        await connection.execute("DROP ROLE preflight")
+        await connection.execute(
+            "DO $$BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT -1', current_database()); END$$"
+        )
+        await connection.close()
+
+    assert not result.ok
+    assert "too many connections" in result.found
+
+
+@pytest.mark.parametrize(
+    ("password", "found"), [("", "asks for a password"), (":hush@", "refuses the password")]
+)
+async def test_a_redis_password_is_asked_for(local_valkey: LocalValkey, password: str, found: str) -> None:
+    local_valkey.start()
+
+    result = await check_redis(_settings(redis_url=f"redis://{password}127.0.0.1:{local_valkey.port}/0"))
+
+    assert result.found == f"127.0.0.1:{local_valkey.port} {found}"
+    assert "hush" not in result.line
+
+
+async def test_a_redis_that_may_forget_hints_is_refused(local_valkey: LocalValkey) -> None:
+    url = local_valkey.start()
+    with redis.Redis.from_url(url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+
+    result = await check_redis(_settings(redis_url=url))
+
+    assert not result.ok
+    assert "maxmemory-policy allkeys-lru" in result.found
+    assert "noeviction" in result.fix

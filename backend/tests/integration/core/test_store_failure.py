@@ -1,0 +1,76 @@
+"""What a real driver raises when Postgres is away, and what it raises for other reasons."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.config import DatabaseSettings
+from core.database import create_engine
+from core.store_failure import is_store_failure
+
+
+def engine_for(url: str) -> AsyncEngine:
+    settings = DatabaseSettings(
+        url=SecretStr(url), pool_size=1, pool_timeout_seconds=0.3, statement_timeout_seconds=0.3
+    )
+    return create_engine(settings, application_name="test")
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = engine_for(database_url)
+    yield engine
+    await engine.dispose()
+
+
+async def test_a_refused_connection_is_a_store_failure() -> None:
+    engine = engine_for("postgresql://a:b@127.0.0.1:1/x")
+
+    with pytest.raises(OSError) as caught:  # noqa: PT011  the platform's class and words
+        async with engine.connect():
+            pass
+    assert is_store_failure(caught.value)
+    await engine.dispose()
+
+
+async def test_an_exhausted_pool_is_a_store_failure(engine: AsyncEngine) -> None:
+    async with engine.connect():
+        with pytest.raises(SQLAlchemyError) as caught:
+            async with engine.connect():
+                pass
+    assert is_store_failure(caught.value)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT pg_terminate_backend(pg_backend_pid())", "SELECT pg_sleep(5)"],
+    ids=["terminated", "statement timeout"],
+)
+async def test_a_lost_connection_or_cut_statement_is_a_store_failure(
+    engine: AsyncEngine, statement: str
+) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        async with engine.connect() as connection:
+            await connection.execute(text(statement))
+    assert is_store_failure(caught.value)
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1/0", "SELECT nothing", "SELEC 1", "SELECT 'x'::int"])
+async def test_a_wrong_statement_is_not(engine: AsyncEngine, statement: str) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        async with engine.connect() as connection:
+            await connection.execute(text(statement))
+    assert not is_store_failure(caught.value)
+
+
+async def test_a_wrong_argument_is_not(engine: AsyncEngine) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT CAST(:n AS bigint)"), {"n": "not a number"})
+    assert not is_store_failure(caught.value)

@@ -1,0 +1,171 @@
+"""What surrounds every route: ids, headers, CORS, probes, problem pages, the lifespan."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from structlog.testing import capture_logs
+
+from agentroute.app import ApiContainer, create_app
+from agentroute.readiness import Readiness
+from core.config import IdentitySettings, ServerSettings, Settings
+from core.identity import Authenticator
+
+ORIGIN = "https://app.example"
+READY = Readiness(postgres=True, migrations=True, redis=True)
+
+
+@dataclass
+class Probe:
+    found: Readiness = READY
+
+    async def __call__(self) -> Readiness:
+        return self.found
+
+
+@pytest.fixture
+def probe() -> Probe:
+    return Probe()
+
+
+def build(probe: Probe, **server: Any) -> FastAPI:
+    settings = Settings(identity=IdentitySettings(mode="local"), server=ServerSettings(**server))
+    container = SimpleNamespace(
+        readiness=probe,
+        authenticator=Authenticator(settings.identity, server=settings.server),
+        capabilities={"identity": {"name": "x"}},
+    )
+    return create_app(settings, container=cast("ApiContainer", cast("object", container)))
+
+
+@pytest.fixture
+async def client(probe: Probe) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(build(probe, cors_origins=(ORIGIN,)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+        yield client
+
+
+async def test_a_sane_request_id_comes_back_and_any_other_is_replaced(client: httpx.AsyncClient) -> None:
+    kept = await client.get("/healthz", headers={"X-Request-Id": "req-12345678"})
+    made = await client.get("/healthz", headers={"X-Request-Id": "no spaces, please"})
+
+    assert kept.headers["x-request-id"] == "req-12345678"
+    assert len(made.headers["x-request-id"]) == 32
+
+
+async def test_the_request_id_is_in_problems_and_in_the_log(client: httpx.AsyncClient) -> None:
+    with capture_logs() as lines:
+        response = await client.get("/nowhere?token=canary", headers={"X-Request-Id": "req-12345678"})
+
+    assert response.json()["requestId"] == "req-12345678"
+    (line,) = lines
+    assert (line["event"], line["method"], line["path"], line["status"]) == (
+        "request",
+        "GET",
+        "/nowhere",
+        404,
+    )
+    assert "canary" not in str(lines)
+
+
+async def test_answers_are_not_stored_and_not_sniffed(client: httpx.AsyncClient) -> None:
+    for path in ("/healthz", "/nowhere", "/api/v1/agent/capabilities"):
+        response = await client.get(path)
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["cache-control"] == "no-store"
+        assert "server" not in response.headers
+
+
+async def test_only_configured_origins_may_read(client: httpx.AsyncClient) -> None:
+    allowed = await client.get("/healthz", headers={"Origin": ORIGIN})
+    refused = await client.get("/healthz", headers={"Origin": "https://evil.example"})
+    failed = await client.get("/nowhere", headers={"Origin": ORIGIN})
+
+    assert allowed.headers["access-control-allow-origin"] == ORIGIN
+    assert "access-control-allow-origin" not in refused.headers
+    assert failed.headers["access-control-allow-origin"] == ORIGIN
+    assert "X-Request-Id" in failed.headers["access-control-expose-headers"]
+    assert "access-control-allow-credentials" not in allowed.headers
+
+
+async def test_a_preflight_allows_what_clients_send(client: httpx.AsyncClient) -> None:
+    headers = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, content-type, idempotency-key, last-event-id",
+    }
+
+    assert (await client.options("/api/v1/agent/runs", headers=headers)).status_code == 200
+    refused = await client.options("/api/v1/agent/runs", headers=headers | {"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in refused.headers
+
+
+async def test_without_origins_there_is_no_cors(probe: Probe) -> None:
+    transport = httpx.ASGITransport(build(probe))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        response = await client.get("/healthz", headers={"Origin": ORIGIN})
+
+    assert "access-control-allow-origin" not in response.headers
+
+
+async def test_a_foreign_page_is_refused_in_local_mode(client: httpx.AsyncClient) -> None:
+    path = "/api/v1/agent/capabilities"
+
+    assert (await client.get(path)).status_code == 200
+    for headers in ({"Host": "rebound.example"}, {"Origin": "https://evil.example"}):
+        response = await client.get(path, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+
+
+async def test_alive_looks_at_nothing(client: httpx.AsyncClient, probe: Probe) -> None:
+    probe.found = Readiness(postgres=False, migrations=False, redis=False)
+
+    assert (await client.get("/healthz")).json() == {"status": "ok"}
+
+
+async def test_ready_needs_postgres_and_its_tables(client: httpx.AsyncClient, probe: Probe) -> None:
+    for found, expected in [
+        (Readiness(postgres=False, migrations=False, redis=True), ("unreachable", "unknown", "ok")),
+        (Readiness(postgres=True, migrations=False, redis=True), ("ok", "behind", "ok")),
+    ]:
+        probe.found = found
+        response = await client.get("/readyz")
+        assert (response.status_code, response.json()["code"]) == (503, "store-unavailable")
+        assert tuple(response.json()["checks"].values()) == expected
+        assert "retry-after" in response.headers
+
+
+async def test_ready_reports_redis_and_does_without(client: httpx.AsyncClient, probe: Probe) -> None:
+    probe.found = Readiness(postgres=True, migrations=True, redis=False)
+
+    response = await client.get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json()["checks"] == {"postgres": "ok", "migrations": "ok", "redis": "unreachable"}
+
+
+async def test_the_type_of_a_problem_leads_to_its_meaning(client: httpx.AsyncClient) -> None:
+    refused = (await client.get("/nowhere")).json()
+
+    page = await client.get(refused["type"])
+
+    assert page.headers["content-type"].startswith("text/plain")
+    assert page.text.startswith("Not found (not-found, HTTP 404")
+    assert (await client.get("/problems/unheard-of")).status_code == 404
+
+
+async def test_a_trailing_slash_is_another_path(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/healthz/")).status_code == 404
+
+
+async def test_the_description_can_be_switched_off(probe: Probe) -> None:
+    transport = httpx.ASGITransport(build(probe, docs=False))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for path in ("/docs", "/openapi.json", "/redoc"):
+            assert (await client.get(path)).status_code == 404

@@ -1,0 +1,104 @@
+"""The command line: quick to start, and one clear line for what a user can mend."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from agentroute.cli import app
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def test_version() -> None:
+    result = _run("--version")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("agentroute ")
+
+
+def test_help_lists_the_commands() -> None:
+    result = _run("--help")
+
+    assert result.exit_code == 0
+    for command in ("serve", "worker", "embedded", "migrate", "doctor"):
+        assert command in result.stdout
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_missing_urls_are_named_without_a_traceback(command: str) -> None:
+    result = _run(command)
+
+    assert result.exit_code == 2
+    assert [line.split()[1] for line in result.stderr.splitlines()] == [
+        "AGENT_DATABASE__URL",
+        "AGENT_REDIS__URL",
+    ]
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_SERVER__PORT", "x")
+
+    result = _run("serve")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: AGENT_SERVER__PORT: ")
+
+
+def test_migrate_without_a_server_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_DATABASE__URL", "postgresql://user:secret@127.0.0.1:1/name")
+
+    result = _run("migrate")
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: Postgres: 127.0.0.1:1 does not answer. Start Postgres, or correct AGENT_DATABASE__URL.\n"
+    )
+
+
+def test_embedded_for_others_needs_a_secret(tmp_path: Path) -> None:
+    result = _run("embedded", "--host", "192.0.2.1", "--data-dir", str(tmp_path / "data"))
+
+    assert result.exit_code == 2
+    assert "set AGENT_IDENTITY__JWT_SECRET" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_embedded_on_a_taken_port_says_so(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        result = _run("embedded", "--port", port, "--data-dir", str(tmp_path / "data"))
+
+    assert result.exit_code == 1
+    assert (
+        result.stderr
+        == f"error: port {port} on 127.0.0.1 is in use: stop the other program or choose another --port\n"
+    )
+
+
+def test_embedded_in_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    result = _run("embedded", "--data-dir", str(tmp_path / "file" / "data"))
+
+    assert result.exit_code == 1
+    assert "cannot be used: Not a directory. Choose another --data-dir" in result.stderr
+
+
+def test_starting_imports_neither_agentscope_nor_a_database_driver() -> None:
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, agentroute.cli; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+    assert not {"agentscope", "sqlalchemy", "fastapi", "alembic"} & set(loaded)

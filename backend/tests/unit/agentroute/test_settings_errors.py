@@ -1,0 +1,76 @@
+"""Wrong settings become lines that name the variable and never show its value."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentroute.settings_errors import InvalidSettings, load_settings
+
+
+def _problems(*required: str) -> list[str]:
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings(*required)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("AGENT_SERVER__PORT", "abc", "AGENT_SERVER__PORT: input should be a valid integer"),
+        ("AGENT_SERVER__PORT", "70000", "AGENT_SERVER__PORT: input should be less than or equal to 65535"),
+        ("AGENT_LOG_LEVEL", "loud", "AGENT_LOG_LEVEL: input should be 'DEBUG', 'INFO'"),
+        ("AGENT_DATABASE__UURL", "x", "AGENT_DATABASE__UURL: there is no such setting"),
+        ("AGENT_SERVER__CORS_ORIGINS", "http://a", "AGENT_SERVER__CORS_ORIGINS: expected a JSON list"),
+        (
+            "AGENT_SERVER__CORS_ORIGINS",
+            "[1, {}]",
+            "AGENT_SERVER__CORS_ORIGINS: input should be a valid string",
+        ),
+        (
+            "AGENT_SERVER",
+            "nonsense",
+            "AGENT_SERVER: is a group of settings; set one of them, such as AGENT_SERVER__HOST",
+        ),
+        (
+            "AGENT_SERVER",
+            "1",
+            "AGENT_SERVER: is a group of settings; set one of them, such as AGENT_SERVER__HOST",
+        ),
+        ("AGENT_IDENTITY__JWT_SECRET", "short", "AGENT_IDENTITY__JWT_SECRET must have at least 32 bytes"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    problems = _problems()
+
+    assert problems[0].startswith(expected)
+
+
+def test_every_wrong_variable_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_SERVER__PORT", "x")
+    monkeypatch.setenv("AGENT_WORKER__CONCURRENCY", "0")
+
+    assert len(_problems()) == 2
+
+
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_IDENTITY__JWT_SECRET", "hunter2")
+
+    assert "hunter2" not in str(_problems())
+
+
+def test_required_urls_that_are_missing_are_named() -> None:
+    database, redis = _problems("database", "redis")
+
+    assert database.startswith("AGENT_DATABASE__URL is not set")
+    assert redis.startswith("AGENT_REDIS__URL is not set")
+    assert "agentroute embedded" in database
+
+
+def test_good_settings_are_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_DATABASE__URL", "postgresql://host/name")
+
+    assert load_settings("database").database.url.get_secret_value() == "postgresql://host/name"

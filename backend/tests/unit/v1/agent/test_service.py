@@ -1,0 +1,241 @@
+"""The agent's use cases, without HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.agentscope.schemas.accepted import AcceptedRun
+from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
+from core.agentscope.schemas.cursor import Cursor
+from core.config import LimitSettings
+from core.errors import IdempotencyMismatch, InvalidRequest, LimitExceeded, NotFound
+from core.identity import Principal
+from v1.agent.memory_ports import MemoryRuns
+from v1.agent.service import AgentService
+
+ADA = Principal("default", "ada")
+EVE = Principal("default", "eve")
+HELLO = {"id": "m-1", "role": "user", "content": "hello"}
+
+
+def command(**members: Any) -> RunCommand:
+    return RunCommand.model_validate({"messages": [HELLO]} | members)
+
+
+@pytest.fixture
+def runs() -> MemoryRuns:
+    return MemoryRuns()
+
+
+@pytest.fixture
+def service(runs: MemoryRuns) -> AgentService:
+    return AgentService(runtime=runs, events=runs)
+
+
+async def test_accepting_says_where_to_follow(service: AgentService) -> None:
+    answer = await service.enqueue_run(ADA, command(threadId="t:1", runId="r-1"))
+
+    assert answer.wire() == {
+        "taskId": "task-r-1",
+        "threadId": "t:1",
+        "runId": "r-1",
+        "status": "queued",
+        "eventsUrl": answer.events_url,
+        "historyUrl": answer.history_url,
+        "cursor": "1-0",
+    }
+    assert answer.events_url.startswith("/api/v1/agent/events?threadId=t")
+    assert answer.events_url.endswith("&runId=r-1")
+
+
+async def test_missing_ids_are_made(service: AgentService) -> None:
+    first = await service.enqueue_run(ADA, command())
+    second = await service.enqueue_run(ADA, command())
+
+    assert first.thread_id.startswith("thread-")
+    assert first.run_id.startswith("run-")
+    assert len({first.thread_id, first.run_id, second.thread_id, second.run_id}) == 4
+
+
+async def test_a_run_that_waits_has_no_cursor_yet(runs: MemoryRuns) -> None:
+    class Waiting(MemoryRuns):
+        followed: Cursor | None = Cursor.START
+
+        async def accept(self, *arguments: Any, **keywords: Any) -> AcceptedRun:
+            await super().accept(*arguments, **keywords)
+            return AcceptedRun("task-1", "t-1", "r-1", "waiting", None, created=True)
+
+        async def follow(self, *arguments: Any, cursor: Cursor | None, **keywords: Any) -> Any:
+            self.followed = cursor
+
+    waiting = Waiting()
+    service = AgentService(runtime=waiting, events=waiting)
+
+    assert "cursor" not in (await service.enqueue_run(ADA, command(threadId="t-1", runId="r-1"))).wire()
+    await service.stream_run(ADA, command(threadId="t-2", runId="r-2"))
+    assert waiting.followed is None
+
+
+async def test_the_run_id_makes_a_repeat_the_same_run(service: AgentService) -> None:
+    body = command(threadId="t-1", runId="r-1")
+
+    assert await service.enqueue_run(ADA, body) == await service.enqueue_run(ADA, body)
+
+
+async def test_a_repeat_with_only_the_key_finds_the_ids_that_were_made(service: AgentService) -> None:
+    first = await service.enqueue_run(ADA, command(), "key-1")
+    second = await service.enqueue_run(ADA, command(), "key-1")
+
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"tools": [], "context": [], "state": None, "forwardedProps": {}},
+        {"protocolVersion": None, "unknownMember": 1},
+    ],
+    ids=str,
+)
+async def test_the_body_is_compared_after_its_defaults(service: AgentService, same: dict[str, Any]) -> None:
+    first = await service.enqueue_run(ADA, command(runId="r-1"))
+
+    assert await service.enqueue_run(ADA, command(runId="r-1", **same)) == first
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"messages": [HELLO | {"content": "hi"}]},
+        {"state": {"a": 1}},
+        {"threadId": "t-9"},
+        {"forwardedProps": {"x": 1}},
+        {"tools": [{"name": "t"}]},
+    ],
+    ids=str,
+)
+async def test_the_same_key_with_another_body_is_refused(
+    service: AgentService, other: dict[str, Any]
+) -> None:
+    await service.enqueue_run(ADA, command(), "key-1")
+
+    with pytest.raises(IdempotencyMismatch):
+        await service.enqueue_run(ADA, command(**other), "key-1")
+
+
+async def test_keys_belong_to_their_user(service: AgentService) -> None:
+    first = await service.enqueue_run(ADA, command(), "key-1")
+
+    assert (await service.enqueue_run(EVE, command(messages=[]), "key-1")).run_id != first.run_id
+
+
+async def test_the_key_wins_over_the_run_id(service: AgentService, runs: MemoryRuns) -> None:
+    await service.enqueue_run(ADA, command(threadId="t-1", runId="r-1"), "key-1")
+    runs.end(ADA, "t-1")
+
+    # The same run id under a new key is a new request.
+    assert await service.enqueue_run(ADA, command(threadId="t-1", runId="r-1"), "key-2")
+
+
+async def test_a_resume_goes_through_accept_as_it_is(service: AgentService, runs: MemoryRuns) -> None:
+    await service.enqueue_run(ADA, command(threadId="t-1", runId="r-1"))
+    runs.end(ADA, "t-1", "interrupted")
+    entry = {"interruptId": "i-1", "status": "resolved", "payload": {"approved": True}}
+    resume = ResumeCommand.model_validate({"threadId": "t-1", "runId": "r-1", "resume": [entry]})
+
+    answer = await service.resume(ADA, resume)
+
+    assert (answer.run_id, answer.cursor) == ("r-1", "2-0")
+
+
+async def test_streaming_starts_at_the_first_event_also_for_a_repeat(
+    service: AgentService, runs: MemoryRuns
+) -> None:
+    body = command(threadId="t-1", runId="r-1")
+    await service.enqueue_run(ADA, body)
+    runs.say(ADA, "t-1", {"type": "RUN_STARTED"})
+    runs.end(ADA, "t-1")
+
+    frames = await service.stream_run(ADA, body)
+    assert frames is not None
+    text = b"".join([frame async for frame in frames])
+
+    assert text.startswith(b"retry: 2000\n\nid: 1-1\ndata: ")
+    assert text.count(b"id: ") == 2
+
+
+@pytest.mark.parametrize(
+    ("members", "pointer"),
+    [
+        ({"messages": [HELLO] * 3}, "/messages"),
+        ({"tools": [{"name": "a"}, {"name": "b"}]}, "/tools"),
+        ({"messages": [HELLO, HELLO | {"content": "é" * 600}]}, "/messages/1/content"),
+        (
+            {"messages": [HELLO | {"content": [{"type": "text", "text": "x" * 600}] * 2}]},
+            "/messages/0/content",
+        ),
+        (
+            {"messages": [{"id": "m", "role": "tool", "toolCallId": "c", "content": "x" * 1025}]},
+            "/messages/0/content",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_too_much_is_refused_with_its_place(
+    runs: MemoryRuns, members: dict[str, Any], pointer: str
+) -> None:
+    limits = LimitSettings(max_messages=2, max_message_bytes=1024, max_tools=1)
+    service = AgentService(runtime=runs, events=runs, limits=limits)
+
+    with pytest.raises(LimitExceeded) as caught:
+        await service.enqueue_run(ADA, command(**members))
+    assert [entry["pointer"] for entry in caught.value.errors] == [pointer]
+
+
+async def test_what_is_never_taken_is_not_measured(runs: MemoryRuns) -> None:
+    service = AgentService(runtime=runs, events=runs, limits=LimitSettings(max_message_bytes=1024))
+    image = {"type": "image", "source": {"type": "data", "value": "A" * 5000, "mimeType": "image/png"}}
+    messages = [
+        {"id": "m-0", "role": "assistant", "content": "x" * 5000},
+        {"id": "m-1", "role": "system", "content": "x" * 5000},
+        {"id": "m-2", "role": "user", "content": [image]},
+    ]
+
+    assert await service.enqueue_run(ADA, command(messages=messages))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("onBusy", "queue"),
+        ("onBusy", 1),
+        ("onInterrupt", "reject"),
+        ("onDisconnect", ""),
+        ("regenerateFrom", "a b"),
+    ],
+)
+async def test_an_option_that_does_not_exist_is_refused_with_its_place(
+    service: AgentService, option: str, value: Any
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await service.enqueue_run(ADA, command(forwardedProps={option: value}))
+    assert [entry["pointer"] for entry in caught.value.errors] == [f"/forwardedProps/{option}"]
+
+
+async def test_properties_of_others_are_left_alone(service: AgentService) -> None:
+    assert await service.enqueue_run(ADA, command(forwardedProps={"theirs": {"onBusy": 1}}))
+
+
+async def test_nothing_of_another_user_is_there(service: AgentService) -> None:
+    await service.enqueue_run(ADA, command(threadId="t-1", runId="r-1"))
+
+    with pytest.raises(NotFound):
+        await service.history(EVE, "t-1", limit=50, before=None)
+    with pytest.raises(NotFound):
+        await service.events(EVE, "t-1", run_id=None, cursor=None)
+    with pytest.raises(NotFound):
+        await service.run_status(EVE, "t-1", "r-1")
+    with pytest.raises(NotFound):
+        await service.cancel(EVE, "t-1", "r-1")
