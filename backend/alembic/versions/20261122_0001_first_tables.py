@@ -126,6 +126,7 @@ def upgrade() -> None:
         sa.Column("idempotency_key", sa.Text(), nullable=False),
         sa.Column("request_hash", sa.LargeBinary(), nullable=False),
         sa.Column("input", sa.Text(), nullable=False),
+        sa.Column("front", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("protocol_version", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("ordinal", sa.Integer(), nullable=True),

@@ -67,7 +67,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiResources]:
         engine = create_engine(settings.database, application_name="agentroute-api")
         resources.push_async_callback(engine.dispose)
         redis = create_redis(settings.redis)
-        resources.push_async_callback(redis.aclose)
+        resources.push_async_callback(redis.aclose, close_connection_pool=True)
         broker = create_broker(settings.redis)
         await broker.startup()
         resources.push_async_callback(broker.shutdown)

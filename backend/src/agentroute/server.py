@@ -40,6 +40,12 @@ class DrainingServer(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            _log.info("listening", host=host, port=port)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second SIGINT stops waiting.
 
@@ -96,8 +102,6 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
         server_header=False,
         timeout_graceful_shutdown=math.ceil(settings.server.drain_seconds),
     )
-    host, port = listener.getsockname()[:2]
-    _log.info("listening", host=host, port=port)
     try:
         DrainingServer(config, app).run(sockets=[listener])
     except SystemExit:

@@ -22,7 +22,8 @@ from agentroute.local_server import LocalServerError
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LONGEST_DELAY_SECONDS = 30.0
-_LONGEST_LINE = 500  # characters of a log shown; a traceback in JSON is one line
+_LONGEST_LINE = 500
+"""Characters of a line of a log that are shown; a traceback in JSON is one line."""
 _STABLE_SECONDS = 60.0
 """A child that lived this long is forgiven its earlier deaths."""
 
@@ -197,8 +198,10 @@ class Supervisor:
 
 def _quoted(service: Service) -> str:
     lines = [line for line in service.tail() if line.strip()]
-    return (
-        ". The end of its log:\n" + "\n".join(f"    {line[:_LONGEST_LINE]}" for line in lines)
-        if lines
-        else "."
-    )
+    return ". The end of its log:\n" + "\n".join(f"    {_cut(line)}" for line in lines) if lines else "."
+
+
+def _cut(line: str) -> str:
+    """Cut from the middle: a traceback says at its end what happened."""
+    half = _LONGEST_LINE // 2
+    return line if len(line) <= _LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"

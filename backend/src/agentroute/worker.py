@@ -121,7 +121,7 @@ async def open_worker(settings: Settings, *, worker_id: str = "") -> AsyncIterat
         engine = create_engine(settings.database, application_name="agentroute-worker")
         resources.push_async_callback(engine.dispose)
         redis = create_redis(settings.redis)
-        resources.push_async_callback(redis.aclose)
+        resources.push_async_callback(redis.aclose, close_connection_pool=True)
         client = await resources.enter_async_context(create_model_client(settings.model))
         kit = build_kit(profile, settings, client, PostgresMemoryStore(create_session_factory(engine)))
         broker = create_broker(settings.redis)
@@ -136,11 +136,21 @@ async def open_worker(settings: Settings, *, worker_id: str = "") -> AsyncIterat
         heartbeat.start()
         resources.callback(heartbeat.stop)
         leases = Leases(engine, settings, worker_id or _worker_id())
-        executor = RunExecutor(kit, engine, leases, heartbeat, writer, bus, settings)
+        hints = HintSender(broker, redis, settings.redis)
+        executor = RunExecutor(
+            kit,
+            engine,
+            leases,
+            heartbeat,
+            writer,
+            bus,
+            settings,
+            hint=lambda run: hints.send(run.run_pk, run.task_id),
+        )
         register_run_task(broker, executor)
         reaper = Reaper(
             engine,
-            HintSender(broker, redis, settings.redis),
+            hints,
             bus,
             settings,
             start_run=lambda run_pk: executor.start(run_pk) is not None,

@@ -38,7 +38,7 @@ _LIBRARIES = (
 )
 """Loggers that bring handlers of their own or are known to be talkative."""
 
-_QUIET = ("sqlalchemy", "httpx", "httpcore", "asyncio", "alembic.runtime.plugins")
+_QUIET = ("sqlalchemy", "httpx", "httpcore", "asyncio", "alembic")
 """Loggers whose INFO is noise, or holds URLs and statements."""
 
 _LEADING = ("timestamp", "level", "logger", "message")

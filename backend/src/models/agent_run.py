@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     DateTime,
     ForeignKey,
@@ -82,6 +83,8 @@ class AgentRun(Base):
     request_hash: Mapped[bytes] = mapped_column(LargeBinary)
     input: Mapped[str] = mapped_column(Text)
     """The accepted ``RunCommand`` as JSON, without the conversation it repeated."""
+    front: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    """Goes before the others that wait: it superseded the live run."""
     protocol_version: Mapped[str | None] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text)
     ordinal: Mapped[int | None] = mapped_column(Integer)

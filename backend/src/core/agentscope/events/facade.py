@@ -9,7 +9,7 @@ from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import RedisBus
-from core.agentscope.events.sse import sse_stream
+from core.agentscope.events.sse import sse_after_waiting, sse_stream
 from core.agentscope.events.store import EventStore, RunSegment, ThreadHead
 from core.agentscope.schemas.agent_runtime import HistorySnapshotResponse, RunStatusResponse
 from core.agentscope.schemas.cursor import Cursor
@@ -70,6 +70,12 @@ class AgentScopeEventsFacade:
             segments = await self._store.list_segments(thread.session_id, run_id)
             if not segments:
                 raise NotFound("No such run in this thread.")
+            if any(segment.ordinal is None for segment in segments):
+                return sse_after_waiting(
+                    lambda: self._once_started(principal, thread_id, run_id, cursor),
+                    self._settings,
+                    drained=self._hub.rest,
+                )
         start = _start(thread, segments, cursor)
         await self._check(thread, start)
         if segments is not None and _nothing_left(segments, start):
@@ -90,6 +96,17 @@ class AgentScopeEventsFacade:
             else None,
         )
         return sse_stream(reader, versions, self._settings)
+
+    async def _once_started(
+        self, principal: Principal, thread_id: str, run_id: str, cursor: Cursor | None
+    ) -> AsyncIterator[bytes] | None:
+        thread = await self._store.find_thread(principal, thread_id)
+        if thread is None:
+            raise NotFound("No such thread.")
+        segments = await self._store.list_segments(thread.session_id, run_id)
+        if any(segment.ordinal is None for segment in segments):
+            return None
+        return await self.follow(principal, thread_id, run_id=run_id, cursor=cursor)
 
     async def _protocol_version(self, session_id: int, ordinal: int) -> str | None:
         run = await self._store.find_run_at(session_id, ordinal)

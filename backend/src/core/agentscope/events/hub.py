@@ -154,10 +154,11 @@ class ThreadHub:
         for tail in self._tails.values():
             tail.wake()
 
-    async def rest(self, seconds: float) -> None:
-        """Sleep, but not through a drain."""
+    async def rest(self, seconds: float) -> bool:
+        """Sleep, but not through a drain; True when the process drains."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.draining.wait(), seconds)
+        return self.draining.is_set()
 
     async def run(self) -> None:
         """Listen and patrol until cancelled."""

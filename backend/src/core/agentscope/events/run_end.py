@@ -181,7 +181,8 @@ def _json(value: Any) -> str:
     return AgUiWireEvent("", value).to_json()
 
 
-_LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR UPDATE")
+# NO KEY: a plain FOR UPDATE would hold up every insert that refers to the thread.
+_LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR NO KEY UPDATE")
 
 _END_RUN = text("""
 UPDATE agent_run SET

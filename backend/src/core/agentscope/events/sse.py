@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.peer_version import PeerVersions
@@ -51,6 +51,32 @@ async def sse_stream(
     ends_at = asyncio.get_running_loop().time() + age
     async for envelopes in reader.read(ends_at):
         yield await _frames(envelopes, versions) if envelopes else HEARTBEAT
+
+
+async def sse_after_waiting(
+    started: Callable[[], Awaitable[AsyncIterator[bytes] | None]],
+    settings: StreamSettings,
+    *,
+    drained: Callable[[float], Awaitable[bool]],
+) -> AsyncIterator[bytes]:
+    """Yield heartbeats while a run waits behind another, then its stream.
+
+    Args:
+        started: Returns the run's stream once it has its place in the log.
+        settings: Heartbeat and patrol times.
+        drained: Rests for some seconds; True when the process drains.
+    """
+    loop = asyncio.get_running_loop()
+    yield retry_line(settings.retry_milliseconds)
+    beat_at = loop.time() + settings.heartbeat_seconds
+    while (stream := await started()) is None:
+        if await drained(settings.patrol_seconds / 2):
+            return
+        if loop.time() >= beat_at:
+            beat_at = loop.time() + settings.heartbeat_seconds
+            yield HEARTBEAT
+    async for chunk in stream:
+        yield chunk
 
 
 async def _frames(envelopes: Sequence[Envelope], versions: PeerVersions) -> bytes:

@@ -31,12 +31,30 @@ from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.messages import UserMessage
 from core.config import LimitSettings, WorkerSettings
-from core.errors import IdempotencyMismatch, InvalidRequest, Overloaded, RateLimited, RunActive
+from core.errors import (
+    IdempotencyMismatch,
+    InvalidRequest,
+    Overloaded,
+    QueueFull,
+    RateLimited,
+    RunActive,
+)
 from core.identity import Principal
 from models import AgentChatMessage, AgentChatSession, AgentRun
 
+MAX_WAITING = 8
+"""Runs that may wait behind a thread's live run."""
 LIVE = ("queued", "running")
 UNENDED = ("waiting", "queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A run that is durable once the transaction is, and the live run it asks to stop."""
+
+    run: AcceptedRun
+    run_pk: int
+    superseded: AgentRun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +68,8 @@ class Acceptance:
     limits: LimitSettings
     worker: WorkerSettings
 
-    async def accept(self, session: AsyncSession) -> tuple[AcceptedRun, int]:
-        """Accept inside the caller's transaction; returns the run and its row id.
+    async def accept(self, session: AsyncSession) -> Accepted:
+        """Accept inside the caller's transaction.
 
         Raises:
             AgentBackendError: The refusals named by ``v1.agent.ports.RunGateway.accept``.
@@ -65,25 +83,31 @@ class Acceptance:
             # The same request, accepted while this one waited for the thread.
             return repeat
         segment = await self._segment(session, thread)
-        await self._refuse_busy(session, thread)
+        live = await self._live(session, thread)
         now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
-        answers = await self._answers(session, thread, now)
+        answers = [] if live is not None else await self._answers(session, thread, now)
         messages = await self._messages(session, thread, is_new=is_new)
         run = self._run(thread, messages, segment, now)
+        if live is not None:
+            # Its messages take their place in history when its turn comes.
+            run.status, run.ordinal = "waiting", None
+            run.front = self.command.options().on_busy == "supersede"
         session.add(run)
         await session.flush()
-        if answers:
-            await write_answers(session, answers, run, now)
-        else:
-            await cancel_open(session, thread.id, run, now)
-        await self._write_messages(session, thread, run, messages)
-        thread.last_ordinal += 1
-        thread.updated_at = now
         if self.command.state:
             thread.state = self.command.state
-        return _accepted(run, thread.thread_id, created=True), run.id
+        superseded = live if live is not None and run.front else None
+        if live is None:
+            if answers:
+                await write_answers(session, answers, run, now)
+            else:
+                await cancel_open(session, thread.id, run, now)
+            await self._write_messages(session, thread, run, messages)
+            thread.last_ordinal += 1
+            thread.updated_at = now
+        return Accepted(_accepted(run, thread.thread_id, created=True), run.id, superseded)
 
-    async def _find_repeat(self, session: AsyncSession) -> tuple[AcceptedRun, int] | None:
+    async def _find_repeat(self, session: AsyncSession) -> Accepted | None:
         """Return the run this request already made; refuses the key with another body.
 
         A body that answers interrupts is a continuation, whatever its run id:
@@ -102,7 +126,7 @@ class Acceptance:
         ).all()
         for run, thread_id in rows:
             if run.request_hash == self.request_hash:
-                return _accepted(run, thread_id, created=False), run.id
+                return Accepted(_accepted(run, thread_id, created=False), run.id)
         if rows and not self.command.resume:
             raise IdempotencyMismatch(
                 "This run id or Idempotency-Key was already used with another body. Repeat the first body, or use a new id."
@@ -142,7 +166,9 @@ class Acceptance:
             .on_conflict_do_nothing()
         )
         thread = await session.scalar(
-            select(AgentChatSession).filter_by(**owner, thread_id=self.command.thread_id).with_for_update()
+            select(AgentChatSession)
+            .filter_by(**owner, thread_id=self.command.thread_id)
+            .with_for_update(key_share=True)
         )
         assert thread is not None  # noqa: S101  inserted above or there before
         return thread, thread.last_ordinal == 0
@@ -168,17 +194,31 @@ class Acceptance:
             raise IdempotencyMismatch("This run id was already used for another request. Use a new id.")
         return segment + 1
 
-    async def _refuse_busy(self, session: AsyncSession, thread: AgentChatSession) -> None:
+    async def _live(self, session: AsyncSession, thread: AgentChatSession) -> AgentRun | None:
+        """Return the live run this one will wait behind; ``None`` when it can be queued at once."""
         live = await session.scalar(
             select(AgentRun).where(AgentRun.session_id == thread.id, AgentRun.status.in_(LIVE))
         )
-        if live is not None:
+        if live is None:
+            return None
+        if self.command.resume or self.command.options().on_busy == "reject":
             raise RunActive(
                 "The thread has a live run. Follow it, wait for its end, or cancel it.",
                 retry_after_seconds=2.0,
                 runId=live.run_id,
                 eventsUrl=events_url(thread.thread_id, live.run_id),
             )
+        waiting = await session.scalar(
+            select(func.count())
+            .select_from(AgentRun)
+            .where(AgentRun.session_id == thread.id, AgentRun.status == "waiting")
+        )
+        if (waiting or 0) >= MAX_WAITING:
+            raise QueueFull(
+                f"{MAX_WAITING} runs already wait on this thread. Wait for one to end.",
+                retry_after_seconds=5.0,
+            )
+        return live
 
     async def _answers(self, session: AsyncSession, thread: AgentChatSession, now: datetime) -> list[Answer]:
         if self.command.resume:

@@ -79,7 +79,7 @@ class AgentEventTranslator:
             case agentscope.ToolCallDeltaEvent():
                 return [internal.ToolCallArguments(tool_call_id=event.tool_call_id, delta=event.delta)]
             case agentscope.ModelCallEndEvent():
-                return self.end_model_call()
+                return self.end_model_call(cut=_value(event.finished_reason) == "interrupted")
             case agentscope.ToolResultTextDeltaEvent():
                 self._results.setdefault(event.tool_call_id, []).append(event.delta)
                 return []
@@ -94,14 +94,17 @@ class AgentEventTranslator:
                 # Forward compatibility: an event this version does not know says nothing.
                 return []
 
-    def end_model_call(self) -> list[InternalRuntimeEvent]:
-        """Close what the model call opened; also used after a failure, when no end came."""
+    def end_model_call(self, *, cut: bool) -> list[InternalRuntimeEvent]:
+        """Close what the model call opened; also used after a failure, when no end came.
+
+        Args:
+            cut: The call broke off: what it wrote is shown and marked as incomplete.
+        """
         events: list[InternalRuntimeEvent] = [*self._usages]
         events += [internal.ToolCallEnded(tool_call_id=call_id) for call_id in self._open_calls]
         if self._text_open:
-            events.append(
-                internal.TextEnded(message_id=self._message_id, metadata=message_metadata(self._usages))
-            )
+            metadata = message_metadata(self._usages) | ({"incomplete": True} if cut else {})
+            events.append(internal.TextEnded(message_id=self._message_id, metadata=metadata))
         self._usages.clear()
         self._open_calls.clear()
         self._text_open = False
@@ -134,8 +137,7 @@ class AgentEventTranslator:
 
     def _tool_result(self, event: agentscope.ToolResultEndEvent) -> internal.ToolResult:
         content = "".join(self._results.pop(event.tool_call_id, ()))
-        # Stored by value: an enum member when fresh, its text after a round trip.
-        state = str(getattr(event.state, "value", event.state))
+        state = _value(event.state)
         return internal.ToolResult(
             message_id=new_id("res"),
             tool_call_id=event.tool_call_id,
@@ -177,3 +179,8 @@ def message_metadata(usages: list[internal.ModelUsage]) -> dict[str, Any]:
         metadata["cost"] = format(sum(cost for cost in costs if cost is not None), "f")
         metadata["currency"] = last.currency
     return metadata
+
+
+def _value(member: object) -> str:
+    """Return an enum member's value; AgentScope stores some of them as plain text."""
+    return str(getattr(member, "value", member))

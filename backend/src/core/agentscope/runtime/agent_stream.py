@@ -53,7 +53,7 @@ async def agent_stream(
                     # The agent stands still between two events, so its state is whole here.
                     queue.put_nowait(Checkpoint(version, agent.state.model_dump_json()))
         finally:
-            for item in translator.end_model_call():
+            for item in translator.end_model_call(cut=True):
                 queue.put_nowait(item)
             queue.put_nowait(None)
 

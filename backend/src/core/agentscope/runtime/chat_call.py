@@ -77,7 +77,8 @@ class ChatCall:
             await exchange.settle(_SETTLE_SECONDS)
         finally:
             self.meter.stop()
-            self.sent = exchange.sent
+            # An answer proves it too: transports without tracing exist, and servers that answer early.
+            self.sent = exchange.sent or self.head is not None
             await exchange.aclose()
 
     async def _begin(self, exchange: Exchange) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from sqlalchemy import text
@@ -16,9 +16,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.agui_codec import RunWireState
-from core.agentscope.events.append_writer import GroupCommitWriter, OwnedRun, Publisher, StreamBatch
+from core.agentscope.events.append_writer import GroupCommitWriter, OwnedRun, Publisher
+from core.agentscope.events.ending import Ended, end_and_promote
 from core.agentscope.events.pipeline import AgentScopeEventPipeline
-from core.agentscope.events.run_end import Checkpoint, RunEnd, end_run, record_model_calls, save_checkpoint
+from core.agentscope.events.promotion import PromotedRun
+from core.agentscope.events.run_end import Checkpoint, RunEnd, record_model_calls, save_checkpoint
 from core.agentscope.events.store import ENDED
 from core.agentscope.runtime.agent_kit import AgentKit
 from core.agentscope.runtime.agent_route_runtime import AgentRouteRuntime, Orchestrator
@@ -57,6 +59,8 @@ class RunExecutor:
         writer: GroupCommitWriter,
         publisher: Publisher,
         settings: Settings,
+        *,
+        hint: Callable[[PromotedRun], Awaitable[object]],
     ) -> None:
         self._kit = kit
         self._engine = engine
@@ -65,8 +69,10 @@ class RunExecutor:
         self._writer = writer
         self._publisher = publisher
         self._settings = settings
+        self._hint = hint
         self._stops: dict[int, StopSignal] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hints: set[asyncio.Task[None]] = set()
         self._draining = False
 
     @property
@@ -125,10 +131,16 @@ class RunExecutor:
         unwatch = self._heartbeat.watch(owned, stop.set)
         deadline = loop.call_later(max(claimed.seconds_left, 0), stop.set, "deadline")
         checkpoints = _CheckpointSaver(self._engine, owned)
+
+        async def end_run_after_checkpoints(end: RunEnd) -> None:
+            # T-end writes the newest state itself; an older copy must not land beside it.
+            await checkpoints.settle()
+            await self._end(owned, end)
+
         pipeline = AgentScopeEventPipeline(
             RunWireState(claimed.thread_id, claimed.run_id, started=owned.last_seq > 0),
             appender,
-            end_run=lambda end: self._end(owned, end),
+            end_run=end_run_after_checkpoints,
             record_calls=lambda usages: self._record(owned, usages),
         )
 
@@ -172,7 +184,7 @@ class RunExecutor:
         while True:
             try:
                 # Shielded: a cancel in the middle would leave the connection in an unknown state.
-                shown = await asyncio.shield(self._end_once(run, end))
+                ended = await asyncio.shield(self._end_once(run, end))
             except LeaseLost:
                 if unknown and await self._ended_by_us(run, end):
                     return
@@ -184,12 +196,23 @@ class RunExecutor:
                 unknown = True
                 await asyncio.sleep(0.5)
             else:
-                self._publisher.publish([shown])
+                self._publisher.publish(ended.shown)
+                if ended.promoted is not None:
+                    self._promoted(ended.promoted)
                 return
 
-    async def _end_once(self, run: OwnedRun, end: RunEnd) -> StreamBatch:
+    def _promoted(self, promoted: PromotedRun) -> None:
+        """Tell the workers of a run whose turn has come; without a word they find it within a second."""
+        task = asyncio.create_task(self._hint_one(promoted))
+        self._hints.add(task)
+        task.add_done_callback(self._hints.discard)
+
+    async def _hint_one(self, promoted: PromotedRun) -> None:
+        await self._hint(promoted)
+
+    async def _end_once(self, run: OwnedRun, end: RunEnd) -> Ended:
         async with self._engine.begin() as connection:
-            return await end_run(connection, run, end)
+            return await end_and_promote(connection, run, end)
 
     async def _ended_by_us(self, run: OwnedRun, end: RunEnd) -> bool:
         async with self._engine.connect() as connection:

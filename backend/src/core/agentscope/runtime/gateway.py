@@ -7,17 +7,18 @@ best effort, and the reaper repeats a lost one.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from core.agentscope.events.append_writer import Publisher, StreamBatch
+from core.agentscope.events.append_writer import OwnedRun, Publisher, StreamBatch
+from core.agentscope.events.ending import end_and_promote, unstarted_end
 from core.agentscope.events.store import ENDED
-from core.agentscope.runtime.acceptance import Acceptance
+from core.agentscope.runtime.acceptance import Acceptance, Accepted
 from core.agentscope.runtime.hints import HintSender
-from core.agentscope.runtime.unstarted import end_unstarted
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import RunCommand, RunStatus
 from core.agentscope.schemas.internal_events import RunFinished
@@ -25,7 +26,7 @@ from core.config import LimitSettings, WorkerSettings
 from core.errors import LeaseLost, NotFound
 from core.errors import RunFinished as RunAlreadyFinished
 from core.identity import Principal
-from models import AgentChatSession, AgentRun
+from models import AgentChatSession, AgentInterrupt, AgentRun
 
 _ATTEMPTS = 3
 _RETRYABLE_SQLSTATES = frozenset({"40P01", "40001"})
@@ -35,10 +36,25 @@ _REQUEST_CANCEL = text("""
 UPDATE agent_run SET
     cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
     cancel_reason = coalesce(cancel_reason, 'user')
-WHERE id = :run_pk AND status = 'running' RETURNING id
+WHERE id = :run_pk AND status IN ('running', 'waiting')
 """)
 
 Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class _AfterCommit:
+    """What is told to others once the transaction is durable."""
+
+    to_show: list[StreamBatch] = field(default_factory=list)
+    to_start: dict[int, str] = field(default_factory=dict)
+    to_stop: list[int] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Forget a transaction that was rolled back."""
+        self.to_show.clear()
+        self.to_start.clear()
+        self.to_stop.clear()
 
 
 class AgentRunGateway:
@@ -64,43 +80,47 @@ class AgentRunGateway:
     ) -> AcceptedRun:
         """Make a run durable, then hint a worker. See ``v1.agent.ports.RunGateway.accept``."""
         acceptance = Acceptance(principal, command, idempotency_key, request_hash, self._limits, self._worker)
-        accepted, run_pk = await self._in_transaction(acceptance.accept)
-        if accepted.created:
-            # After the commit: a worker that is told earlier would find no run.
-            await self._hints.send(run_pk, accepted.task_id)
-        return accepted
+        after = _AfterCommit()
+
+        async def unit(session: AsyncSession) -> Accepted:
+            after.clear()
+            accepted = await acceptance.accept(session)
+            if accepted.superseded is not None:
+                await _stop_run(session, accepted.superseded, accepted.run.thread_id, after)
+            return accepted
+
+        accepted = await self._in_transaction(unit)
+        if accepted.run.created and accepted.run.status == "queued":
+            after.to_start[accepted.run_pk] = accepted.run.task_id
+        await self._tell(after)
+        return accepted.run
 
     async def cancel(self, principal: Principal, thread_id: str, run_id: str) -> RunStatus:
         """Ask a run to stop; it is idempotent. See ``v1.agent.ports.RunGateway.cancel``."""
+        after = _AfterCommit()
 
         async def unit(session: AsyncSession) -> RunStatus:
+            after.clear()
             run = await _newest_segment(session, principal, thread_id, run_id)
+            if run.status == "interrupted" and await _withdraw_interrupts(session, run):
+                return "cancelled"
             if run.status in ENDED:
                 if run.status == "cancelled":
                     return "cancelled"
                 raise RunAlreadyFinished("The run has already ended; there is nothing to cancel.")
-            if run.status == "queued":
-                try:
-                    shown = await end_unstarted(
-                        await session.connection(), run, thread_id, RunFinished(outcome="cancelled")
-                    )
-                except LeaseLost:
-                    # A worker took it between our look and our update: ask that worker.
-                    pass
-                else:
-                    to_show.append(shown)
-                    return "cancelled"
-            await session.execute(_REQUEST_CANCEL, {"run_pk": run.id})
-            to_tell.append(run.id)
-            return "running"
+            return await _stop_run(session, run, thread_id, after)
 
-        to_show: list[StreamBatch] = []
-        to_tell: list[int] = []
         status = await self._in_transaction(unit)
-        self._publisher.publish(to_show)
-        for run_pk in to_tell:
-            await self._hints.cancel(run_pk)
+        await self._tell(after)
         return status
+
+    async def _tell(self, after: _AfterCommit) -> None:
+        self._publisher.publish(after.to_show)
+        for run_pk, task_id in after.to_start.items():
+            # After the commit: a worker that is told earlier would find no run.
+            await self._hints.send(run_pk, task_id)
+        for run_pk in after.to_stop:
+            await self._hints.cancel(run_pk)
 
     async def _in_transaction(self, unit: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
         """Run a transaction; once more after it lost a race that a second look decides."""
@@ -116,6 +136,46 @@ class AgentRunGateway:
                     raise
         async with self._sessions() as session, session.begin():
             return await unit(session)
+
+
+async def _stop_run(session: AsyncSession, run: AgentRun, thread_id: str, after: _AfterCommit) -> RunStatus:
+    """End a queued run at once; ask the worker of a running one; note it for a waiting one."""
+    if run.status == "queued":
+        owned = OwnedRun(run.id, run.session_id, run.ordinal or 0, run.attempt, run.last_seq)
+        end = unstarted_end(thread_id, run.run_id, RunFinished(outcome="cancelled"), started=run.last_seq > 0)
+        try:
+            ended = await end_and_promote(await session.connection(), owned, end)
+        except LeaseLost:
+            # A worker took it between our look and our update: ask that worker.
+            pass
+        else:
+            after.to_show += ended.shown
+            if ended.promoted is not None:
+                after.to_start[ended.promoted.run_pk] = ended.promoted.task_id
+            return "cancelled"
+    await session.execute(_REQUEST_CANCEL, {"run_pk": run.id})
+    after.to_stop.append(run.id)
+    # A waiting run has no place in the log yet; it ends as cancelled when its turn comes.
+    return "waiting" if run.status == "waiting" else "running"
+
+
+async def _withdraw_interrupts(session: AsyncSession, run: AgentRun) -> bool:
+    """Cancel a parked run's open interrupts; True when there were any, or they were withdrawn before."""
+    await session.execute(
+        update(AgentInterrupt)
+        .where(AgentInterrupt.run_pk == run.id, AgentInterrupt.status == "open")
+        .values(status="cancelled", resolved_at=func.clock_timestamp())
+    )
+    withdrawn = await session.scalar(
+        select(func.count())
+        .select_from(AgentInterrupt)
+        .where(
+            AgentInterrupt.run_pk == run.id,
+            AgentInterrupt.status == "cancelled",
+            AgentInterrupt.resolved_by_run_pk.is_(None),
+        )
+    )
+    return bool(withdrawn)
 
 
 async def _newest_segment(

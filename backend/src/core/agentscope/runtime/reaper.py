@@ -21,11 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events.agui_codec import state_from_log, to_agui_wire
-from core.agentscope.events.append_writer import OwnedRun, Publisher, StreamBatch
+from core.agentscope.events.append_writer import OwnedRun, Publisher
+from core.agentscope.events.ending import Ended, end_and_promote, promote, unstarted_end
 from core.agentscope.events.history_fold import HistoryFold
-from core.agentscope.events.run_end import RunEnd, end_run
+from core.agentscope.events.run_end import RunEnd
 from core.agentscope.runtime.hints import HintSender
-from core.agentscope.runtime.unstarted import end_unstarted
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import RunFailed
 from core.config import Settings
@@ -62,7 +62,15 @@ SELECT id, session_id FROM agent_run WHERE status = 'queued' AND queue_deadline_
 ORDER BY id LIMIT :batch
 """)
 
-_LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR UPDATE SKIP LOCKED")
+_STRANDED = text("""
+SELECT DISTINCT w.session_id FROM agent_run AS w WHERE w.status = 'waiting'
+AND NOT EXISTS (SELECT 1 FROM agent_run AS l
+                WHERE l.session_id = w.session_id AND l.status IN ('queued', 'running'))
+AND NOT EXISTS (SELECT 1 FROM agent_interrupt AS i WHERE i.session_id = w.session_id AND i.status = 'open')
+LIMIT :batch
+""")
+
+_LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR NO KEY UPDATE SKIP LOCKED")
 
 _REQUEUE = text("""
 UPDATE agent_run SET status = 'queued', lease_until = NULL, worker_id = NULL, next_kick_at = clock_timestamp()
@@ -88,7 +96,7 @@ DELETE FROM agent_run_event WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM agent_run_event WHERE session_id = :session_id AND ordinal <= :ordinal LIMIT :rows))
 """)
 
-_Repair = Callable[[AsyncConnection, AgentRun, str, datetime], Awaitable[StreamBatch | None]]
+_Repair = Callable[[AsyncConnection, AgentRun, str, datetime], Awaitable[Ended | None]]
 
 
 class Reaper:
@@ -158,6 +166,9 @@ class Reaper:
             touched += await self._repair(row.id, row.session_id, self._end_stale)
         async with self._engine.begin() as connection:
             await connection.execute(_EXPIRE_INTERRUPTS)
+            stranded = (await connection.execute(_STRANDED, {"batch": BATCH})).scalars().all()
+        for session_id in stranded:
+            touched += await self._promote_stranded(session_id)
         loop = asyncio.get_running_loop()
         if loop.time() >= self._prune_at:
             self._prune_at = loop.time() + 600
@@ -188,6 +199,22 @@ class Reaper:
                     break
         return deleted
 
+    async def _promote_stranded(self, session_id: int) -> int:
+        """Queue a run that waits behind nothing: what it waited for ended without a run's end."""
+        ended = Ended()
+        async with self._engine.begin() as connection:
+            locked = await connection.execute(_LOCK_THREAD, {"session_id": session_id})
+            if locked.one_or_none() is None:
+                return 0
+            await promote(connection, session_id, ended)
+        await self._tell(ended)
+        return 1
+
+    async def _tell(self, ended: Ended) -> None:
+        self._publisher.publish(ended.shown)
+        if ended.promoted is not None:
+            await self._hints.send(ended.promoted.run_pk, ended.promoted.task_id)
+
     async def _repair(self, run_pk: int, session_id: int, repair: _Repair) -> int:
         try:
             async with AsyncSession(self._engine) as session, session.begin():
@@ -196,22 +223,24 @@ class Reaper:
                 if locked.one_or_none() is None:
                     return 0
                 run = await session.scalar(
-                    select(AgentRun).where(AgentRun.id == run_pk).with_for_update(skip_locked=True)
+                    select(AgentRun)
+                    .where(AgentRun.id == run_pk)
+                    .with_for_update(skip_locked=True, key_share=True)
                 )
                 thread = await session.get(AgentChatSession, session_id)
                 if run is None or thread is None:
                     return 0
                 now = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
-                shown = await repair(connection, run, thread.thread_id, now)
+                ended = await repair(connection, run, thread.thread_id, now)
         except LeaseLost:
             return 0
-        if shown:
-            self._publisher.publish([shown])
+        if ended is not None:
+            await self._tell(ended)
         return 1
 
     async def _end_lost(
         self, connection: AsyncConnection, run: AgentRun, thread_id: str, now: datetime
-    ) -> StreamBatch | None:
+    ) -> Ended | None:
         if run.status != "running" or run.lease_until is None:
             raise LeaseLost
         overtime = (
@@ -239,20 +268,17 @@ class Reaper:
 
     async def _end_stale(
         self, connection: AsyncConnection, run: AgentRun, thread_id: str, now: datetime
-    ) -> StreamBatch:
+    ) -> Ended:
         if run.status != "queued" or run.queue_deadline_at >= now:
             raise LeaseLost
         log.warning("run_reaped", run_id=run.run_id, code=QueueTimeout.code)
-        return await end_unstarted(
-            connection,
-            run,
-            thread_id,
-            RunFailed(code=QueueTimeout.code, message="No worker took the run in time. Send it again."),
-        )
+        event = RunFailed(code=QueueTimeout.code, message="No worker took the run in time. Send it again.")
+        end = unstarted_end(thread_id, run.run_id, event, started=run.last_seq > 0)
+        return await end_and_promote(connection, _owned(run), end)
 
     async def _fail(
         self, connection: AsyncConnection, run: AgentRun, thread_id: str, event: RunFailed
-    ) -> StreamBatch:
+    ) -> Ended:
         """Close what a lost run has open, keep what was shown, and end it."""
         rows = await connection.execute(
             select(AgentRunEvent.payload)
@@ -265,9 +291,9 @@ class Reaper:
         folding = HistoryFold()
         for item in (*logged, *closing):
             folding.apply(item)
-        return await end_run(
+        return await end_and_promote(
             connection,
-            OwnedRun(run.id, run.session_id, run.ordinal or 0, run.attempt, run.last_seq),
+            _owned(run),
             RunEnd(
                 status="failed",
                 events=closing,
@@ -280,3 +306,7 @@ class Reaper:
 
     def _rest(self) -> None:
         self._rest_until = asyncio.get_running_loop().time() + self._settings.worker.lease_seconds
+
+
+def _owned(run: AgentRun) -> OwnedRun:
+    return OwnedRun(run.id, run.session_id, run.ordinal or 0, run.attempt, run.last_seq)

@@ -200,6 +200,10 @@ class HistorySnapshotResponse(WireModel):
     next_before: str | None = None
     usage: ThreadUsage
 
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form; here ``null`` says "none", as in ``activeRun``."""
+        return self.model_dump(mode="json", by_alias=True)
+
 
 class RunStatusResponse(WireModel):
     """One run: status, timings, usage, cost, and why it waits."""

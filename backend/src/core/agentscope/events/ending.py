@@ -1,0 +1,65 @@
+"""How a run's end moves its thread on: T-end, then the next waiting run, in one transaction."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.agentscope.events.agui_codec import RunWireState, to_agui_wire
+from core.agentscope.events.append_writer import OwnedRun, StreamBatch
+from core.agentscope.events.promotion import PromotedRun, promote_next
+from core.agentscope.events.run_end import RunEnd, end_run
+from core.agentscope.schemas.internal_events import RunFailed, RunFinished
+
+
+@dataclass(slots=True)
+class Ended:
+    """What the caller does after the commit: show the batches, tell a worker of the promoted run."""
+
+    shown: list[StreamBatch] = field(default_factory=list)
+    promoted: PromotedRun | None = None
+
+
+async def end_and_promote(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> Ended:
+    """End a run and queue the one that waits behind it, inside the caller's transaction.
+
+    Raises:
+        LeaseLost: The run is not ours, or has ended already. Nothing was written.
+    """
+    ended = Ended([await end_run(connection, run, end)])
+    await promote(connection, run.session_id, ended)
+    return ended
+
+
+async def promote(connection: AsyncConnection, session_id: int, ended: Ended) -> None:
+    """Queue the thread's next waiting run; those that were cancelled meanwhile end on the way."""
+    while (promoted := await promote_next(connection, session_id)) is not None:
+        if not promoted.cancelled:
+            ended.promoted = promoted
+            return
+        run = OwnedRun(promoted.run_pk, session_id, promoted.ordinal, promoted.attempt, 0)
+        end = unstarted_end(promoted.thread_id, promoted.run_id, RunFinished(outcome="cancelled"))
+        ended.shown.append(await end_run(connection, run, end))
+
+
+def unstarted_end(
+    thread_id: str, run_id: str, event: RunFinished | RunFailed, *, started: bool = False
+) -> RunEnd:
+    """Return the end of a run that no worker has begun: ``RUN_STARTED`` and the terminal event.
+
+    Args:
+        thread_id: The client's thread id.
+        run_id: The client's run id.
+        event: The end.
+        started: The log has the ``RUN_STARTED`` of a first attempt already.
+    """
+    state = RunWireState(thread_id, run_id, started=started)
+    return RunEnd(
+        status="failed" if isinstance(event, RunFailed) else "cancelled",
+        events=to_agui_wire(event, state, timestamp_ms=int(time.time() * 1000)),
+        messages=[],
+        error_code=event.code if isinstance(event, RunFailed) else None,
+        from_status="queued",
+    )

@@ -1,0 +1,82 @@
+"""A waiting run becomes its thread's live run: it gets its ordinal, and its messages their place.
+
+Happens in the transaction that ends the run before it, so a thread never has
+two live runs and never forgets one that waits. A thread that waits for an
+answer goes on only after it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.agentscope.events.message_rows import to_row
+from models import AgentChatMessage
+
+
+@dataclass(frozen=True, slots=True)
+class PromotedRun:
+    """A run that was waiting and is queued now; ``cancelled`` if its user does not want it any more."""
+
+    run_pk: int
+    run_id: str
+    thread_id: str
+    task_id: str
+    ordinal: int
+    attempt: int
+    cancelled: bool
+
+
+async def promote_next(connection: AsyncConnection, session_id: int) -> PromotedRun | None:
+    """Queue the thread's next waiting run, inside a transaction that holds the thread's lock.
+
+    Returns:
+        ``None`` when no run waits, another is live, or an interrupt is open.
+    """
+    row = (await connection.execute(_PROMOTE, {"session_id": session_id})).one_or_none()
+    if row is None:
+        return None
+    messages = json.loads(row.input).get("messages", [])
+    if messages:
+        last_ord = (
+            await connection.execute(_TAKE_ORDS, {"session_id": session_id, "n": len(messages)})
+        ).scalar_one()
+        first = last_ord - len(messages) + 1
+        rows = [
+            to_row(message, session_id=session_id, position=first + place, ordinal=row.ordinal)
+            for place, message in enumerate(messages)
+        ]
+        await connection.execute(insert(AgentChatMessage).on_conflict_do_nothing(), rows)
+    return PromotedRun(
+        row.id, row.run_id, row.thread_id, row.task_id, row.ordinal, row.attempt, row.cancelled
+    )
+
+
+_PROMOTE = text("""
+WITH next AS (
+    SELECT id FROM agent_run WHERE session_id = :session_id AND status = 'waiting'
+    ORDER BY front DESC, id LIMIT 1
+), thread AS (
+    UPDATE agent_chat_session AS s SET last_ordinal = s.last_ordinal + 1
+    FROM next WHERE s.id = :session_id
+        AND NOT EXISTS (SELECT 1 FROM agent_run
+                        WHERE session_id = :session_id AND status IN ('queued', 'running'))
+        AND NOT EXISTS (SELECT 1 FROM agent_interrupt WHERE session_id = :session_id AND status = 'open')
+    RETURNING s.last_ordinal, s.thread_id
+)
+UPDATE agent_run AS r SET
+    status = 'queued', ordinal = thread.last_ordinal, next_kick_at = clock_timestamp(),
+    -- Its time in the queue begins now: the runs before it are not its fault.
+    queue_deadline_at = clock_timestamp() + (r.queue_deadline_at - r.created_at)
+FROM next, thread WHERE r.id = next.id
+RETURNING r.id, r.run_id, thread.thread_id, r.task_id, r.ordinal, r.attempt, r.input,
+          r.cancel_requested_at IS NOT NULL AS cancelled
+""")
+
+_TAKE_ORDS = text("""
+UPDATE agent_chat_session SET last_ord = last_ord + :n WHERE id = :session_id RETURNING last_ord
+""")
