@@ -17,6 +17,7 @@ from core.agentscope.schemas.agent_runtime import (
 )
 from core.agentscope.schemas.cursor import Cursor
 from core.config import LimitSettings
+from core.crash_points import crash_point
 from core.identity import Principal
 from core.json_body import canonical_hash
 from core.validation import parse
@@ -53,6 +54,7 @@ class AgentService:
         """
         accepted = await self._accept(principal, command, idempotency_key)
         start = _start(accepted)
+        crash_point("accept-answered")
         return AcceptedTaskResponse(
             task_id=accepted.task_id,
             thread_id=accepted.thread_id,

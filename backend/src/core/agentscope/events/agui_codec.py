@@ -258,7 +258,9 @@ def _tool_result(event: internal.ToolResult, state: RunWireState) -> list[dict[s
 
 
 def _interrupt_requested(event: internal.InterruptRequested, state: RunWireState) -> list[dict[str, Any]]:
-    state.interrupts.append(event)
+    # Asked twice, a client would have to answer twice what can be answered once.
+    if all(known.interrupt_id != event.interrupt_id for known in state.interrupts):
+        state.interrupts.append(event)
     return []
 
 
@@ -282,6 +284,10 @@ def _state_snapshot(event: internal.StateSnapshot, _state: RunWireState) -> list
 
 def _state_delta(event: internal.StateDelta, _state: RunWireState) -> list[dict[str, Any]]:
     return [{"type": "STATE_DELTA", "delta": clean_json(event.delta)}] if event.delta else []
+
+
+def _messages_snapshot(event: internal.MessagesSnapshot, _state: RunWireState) -> list[dict[str, Any]]:
+    return [{"type": "MESSAGES_SNAPSHOT", "messages": list(event.messages)}]
 
 
 def _custom(event: internal.CustomEvent, _state: RunWireState) -> list[dict[str, Any]]:
@@ -352,6 +358,7 @@ _TABLE: dict[str, Callable[[Any, RunWireState], list[dict[str, Any]]]] = {
     "interrupt_requested": _interrupt_requested,
     "state_snapshot": _state_snapshot,
     "state_delta": _state_delta,
+    "messages_snapshot": _messages_snapshot,
     "custom": _custom,
     "usage": _usage,
 }

@@ -14,6 +14,7 @@ import asyncpg
 
 from core.agentscope.events.append_writer import AppendBatch, AppendResult
 from core.config import DatabaseSettings
+from core.crash_points import crash_point, crash_point_soon
 from core.database import asyncpg_dsn
 from core.errors import StoreUnavailable
 
@@ -69,6 +70,7 @@ class PostgresAppendStore:
         self._connection: asyncpg.Connection | None = None
 
     async def append(self, batches: Sequence[AppendBatch]) -> dict[int, AppendResult]:
+        crash_point_soon("append-sent")
         run_pks = [batch.run_pk for batch in batches for _ in batch.types]
         places = [place for batch in batches for place in range(1, len(batch.types) + 1)]
         rows = await self._fetch(
@@ -83,6 +85,7 @@ class PostgresAppendStore:
             [payload for batch in batches for payload in batch.payloads],
             [batch.run_pk for batch in batches if not _FIRST_TOKEN_TYPES.isdisjoint(batch.types)],
         )
+        crash_point("append-committed")
         return {row["id"]: AppendResult(row["base"], row["cancel_requested"]) for row in rows}
 
     async def owned_seqs(self, owned: Sequence[tuple[int, int]]) -> dict[int, int]:

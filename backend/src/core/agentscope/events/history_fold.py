@@ -11,6 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import jsonpatch
+from jsonpatch import JsonPatchException
+from jsonpointer import JsonPointerException
+
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 
 
@@ -54,6 +58,8 @@ class HistoryFold:
                 self._tool_result(body)
             case "STATE_SNAPSHOT":
                 self.state, self.state_changed = body["snapshot"], True
+            case "STATE_DELTA":
+                self._patch_state(body["delta"])
             case _:
                 pass
 
@@ -68,6 +74,14 @@ class HistoryFold:
                 pieces[:] = ["".join(pieces)]
             call["function"]["arguments"] = pieces[0] if pieces else ""
         return [dict(message) for message in self.messages]
+
+    def _patch_state(self, delta: list[dict[str, Any]]) -> None:
+        try:
+            self.state = jsonpatch.apply_patch(self.state, delta)
+            self.state_changed = True
+        except (JsonPatchException, JsonPointerException, TypeError):
+            # As the client does: a patch that does not fit changes nothing.
+            return
 
     def _begin(self, message_id: str, role: str) -> None:
         self._open.add(message_id)

@@ -19,6 +19,7 @@ from core.agentscope.events.append_writer import StreamBatch
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings
+from core.crash_points import crash_point
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +125,7 @@ class RedisBus:
             )
         try:
             await pipe.execute()
+            crash_point("published")
         except NoScriptError:
             # Redis was restarted or flushed since the script was loaded; ids make the repeat harmless.
             self._sha = ""

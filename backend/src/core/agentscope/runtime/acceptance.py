@@ -31,6 +31,7 @@ from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.messages import UserMessage
 from core.config import LimitSettings, WorkerSettings
+from core.crash_points import crash_point
 from core.errors import (
     IdempotencyMismatch,
     InvalidRequest,
@@ -86,14 +87,15 @@ class Acceptance:
         live = await self._live(session, thread)
         now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
         answers = [] if live is not None else await self._answers(session, thread, now)
-        messages = await self._messages(session, thread, is_new=is_new)
-        run = self._run(thread, messages, segment, now)
+        messages, behind = await self._messages(session, thread, is_new=is_new)
+        run = self._run(thread, messages, segment, now, behind=behind)
         if live is not None:
             # Its messages take their place in history when its turn comes.
             run.status, run.ordinal = "waiting", None
             run.front = self.command.options().on_busy == "supersede"
         session.add(run)
         await session.flush()
+        crash_point("accept-inserted")
         if self.command.state:
             thread.state = self.command.state
         superseded = live if live is not None and run.front else None
@@ -229,7 +231,8 @@ class Acceptance:
 
     async def _messages(
         self, session: AsyncSession, thread: AgentChatSession, *, is_new: bool
-    ) -> NewMessages:
+    ) -> tuple[NewMessages, bool]:
+        """Return the messages that count, and whether the client's own copy of the thread is behind."""
         ids = [message.id for message in self.command.messages]
         known = set(
             await session.scalars(
@@ -250,11 +253,34 @@ class Acceptance:
                 "Nothing to answer: send at least one user message with an id this thread does not know.",
                 errors=[{"pointer": "/messages", "message": "no new user message"}],
             )
-        return messages
+        return messages, await self._is_behind(session, thread, len(known))
 
-    def _run(self, thread: AgentChatSession, messages: NewMessages, segment: int, now: datetime) -> AgentRun:
+    async def _is_behind(self, session: AsyncSession, thread: AgentChatSession, known: int) -> bool:
+        """Tell whether history has messages that a client, which shows the conversation, did not send."""
+        asked = self.command.options().messages_snapshot
+        if asked != "auto":
+            return asked == "always"
+        if not known and self.command.protocol_version is None:
+            # A client that sends new messages only keeps its own view; it reads GET /history.
+            return False
+        held = await session.scalar(
+            select(func.count()).select_from(AgentChatMessage).where(AgentChatMessage.session_id == thread.id)
+        )
+        return (held or 0) > known
+
+    def _run(
+        self,
+        thread: AgentChatSession,
+        messages: NewMessages,
+        segment: int,
+        now: datetime,
+        *,
+        behind: bool,
+    ) -> AgentRun:
         kept = self.command.wire() | {
-            "messages": [message.wire() for message in (*messages.imported, *messages.fresh)]
+            "messages": [message.wire() for message in (*messages.imported, *messages.fresh)],
+            "forwardedProps": self.command.forwarded_props
+            | {"messagesSnapshot": "always" if behind else "never"},
         }
         return AgentRun(
             session_id=thread.id,

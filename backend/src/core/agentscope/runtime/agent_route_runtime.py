@@ -15,6 +15,7 @@ from core.agentscope.events.run_end import Checkpoint
 from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
 from core.agentscope.schemas.internal_events import RunFailed, RunFinished, RunStarted
+from core.crash_points import crash_point
 from core.errors import AgentBackendError, LeaseLost, RunTimeout, WorkerShutdown
 
 log = structlog.get_logger(__name__)
@@ -88,6 +89,7 @@ class AgentRouteRuntime:
                     parent_run_id=command.parent_run_id,
                 )
             )
+            crash_point("run-started")
             self._orchestrator = await self._stop.guard(self._prepare(command))
             return await self._orchestrator.run()
         except LeaseLost:

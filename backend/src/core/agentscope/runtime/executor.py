@@ -33,6 +33,7 @@ from core.agentscope.schemas.internal_events import ModelUsage
 from core.agentscope.schemas.messages import Message
 from core.agentscope.tools.spec import ToolContext
 from core.config import Settings
+from core.crash_points import crash_point
 from core.errors import LeaseLost, StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -146,7 +147,8 @@ class RunExecutor:
 
         async def prepare(command: RunCommand) -> Orchestrator:
             fresh_ids = [message.id for message in _answerable(command)]
-            memory = await load_memory(self._engine, owned, fresh_ids)
+            behind = command.options().messages_snapshot == "always"
+            memory = await load_memory(self._engine, owned, fresh_ids, with_history=behind)
             context = ToolContext(claimed.principal, claimed.thread_id, claimed.run_id, tool_call_id="")
             return AgentScopeOrchestrator(
                 self._kit,
@@ -196,6 +198,7 @@ class RunExecutor:
                 unknown = True
                 await asyncio.sleep(0.5)
             else:
+                crash_point("end-committed")
                 self._publisher.publish(ended.shown)
                 if ended.promoted is not None:
                     self._promoted(ended.promoted)
@@ -212,7 +215,9 @@ class RunExecutor:
 
     async def _end_once(self, run: OwnedRun, end: RunEnd) -> Ended:
         async with self._engine.begin() as connection:
-            return await end_and_promote(connection, run, end)
+            ended = await end_and_promote(connection, run, end)
+            crash_point("end-before-commit")
+            return ended
 
     async def _ended_by_us(self, run: OwnedRun, end: RunEnd) -> bool:
         async with self._engine.connect() as connection:
@@ -259,6 +264,7 @@ class _CheckpointSaver:
             try:
                 async with self._engine.begin() as connection:
                     await save_checkpoint(connection, self._run, checkpoint)
+                crash_point("checkpoint-saved")
             except (SQLAlchemyError, OSError, TimeoutError) as exc:
                 # The run's end writes the state again; this copy only shortens what a crash forgets.
                 log.warning("checkpoint_not_saved", error=type(exc).__name__)

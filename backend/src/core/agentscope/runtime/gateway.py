@@ -23,6 +23,7 @@ from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import RunCommand, RunStatus
 from core.agentscope.schemas.internal_events import RunFinished
 from core.config import LimitSettings, WorkerSettings
+from core.crash_points import crash_point
 from core.errors import LeaseLost, NotFound
 from core.errors import RunFinished as RunAlreadyFinished
 from core.identity import Principal
@@ -90,9 +91,11 @@ class AgentRunGateway:
             return accepted
 
         accepted = await self._in_transaction(unit)
+        crash_point("accept-committed")
         if accepted.run.created and accepted.run.status == "queued":
             after.to_start[accepted.run_pk] = accepted.run.task_id
         await self._tell(after)
+        crash_point("accept-kicked")
         return accepted.run
 
     async def cancel(self, principal: Principal, thread_id: str, run_id: str) -> RunStatus:

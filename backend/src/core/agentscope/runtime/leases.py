@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.agentscope.events.append_writer import OwnedRun
 from core.agentscope.runtime.stop_signal import StopReason
 from core.config import LimitSettings, Settings
+from core.crash_points import crash_point
 from core.database import asyncpg_dsn
 from core.identity import Principal
 
@@ -81,6 +82,7 @@ class Leases:
             ).one_or_none()
         if row is None:
             return None
+        crash_point("claim-committed")
         return ClaimedRun(
             owned=OwnedRun(row.id, row.session_id, row.ordinal, row.attempt, row.last_seq),
             principal=Principal(row.tenant_id, row.user_id),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ from core.agentscope.runtime.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent_kit import AgentKit
 from core.agentscope.runtime.agent_stream import agent_stream
 from core.agentscope.runtime.intent import UNKNOWN, Intent, find_intent
+from core.agentscope.runtime.shared_state import RunState
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.runtime.thread_memory import (
     AGENT_NAME,
@@ -41,6 +42,7 @@ from core.agentscope.runtime.thread_memory import (
 from core.agentscope.runtime.toolkit import GateMiddleware, ToolGate, approval_schemas, build_toolkit
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
 from core.agentscope.schemas.internal_events import (
+    MessagesSnapshot,
     ModelUsage,
     RunFinished,
     StageName,
@@ -51,6 +53,7 @@ from core.agentscope.schemas.internal_events import (
 )
 from core.agentscope.schemas.messages import ToolMessage, UserMessage
 from core.agentscope.tools.spec import ToolContext
+from core.agentscope.tools.update_state import NAME as STATE_TOOL
 from core.errors import MaxIterations
 
 Emit = Callable[[InternalRuntimeEvent], Awaitable[None]]
@@ -85,6 +88,7 @@ class AgentScopeOrchestrator:
         self._emit = emit
         self._save = save
         self._stop = stop
+        self._shared = RunState(task.memory.shared_state, emit)
         self._state: AgentState = restore_state(task.memory, task.context.thread_id)
         self._gate = ToolGate(stop, max_calls=kit.profile.limits.max_tool_calls)
         self._now = datetime.now(UTC)
@@ -100,6 +104,9 @@ class AgentScopeOrchestrator:
             RunStopped: The run was told to stop.
             RunFailure: The run cannot go on; code and message are safe to show.
         """
+        if self._task.memory.history:
+            await self._emit(MessagesSnapshot(messages=self._task.memory.history))
+        await self._shared.show()
         inputs, fresh = await self._inputs()
         intent = UNKNOWN
         if fresh and self._kit.profile.stages.intent == "model":
@@ -187,10 +194,11 @@ class AgentScopeOrchestrator:
         """Run the agent; returns whether its last words are an answer."""
         # A plain chat needs no tools: they cost tokens and invite calls nobody asked for.
         with_tools = intent.kind == "task" or intent.needs_tools
+        tools = [item for item in self._kit.tools if item.tool.name != STATE_TOOL or self._shared.exists]
         toolkit = build_toolkit(
-            self._kit.tools if with_tools else (),
+            tools if with_tools else (),
             self._task.command.tools if with_tools else (),
-            self._task.context,
+            replace(self._task.context, shared_state=self._shared),
         )
         translator = self._translator()
         agent = self._agent("execution", intent, toolkit, translator)
@@ -276,7 +284,10 @@ class AgentScopeOrchestrator:
         )
 
     def _prompt(self, stage: StageName, intent: Intent = UNKNOWN) -> str:
-        context = "\n".join(f"- {item.description}: {item.value}" for item in self._task.command.context)
+        told = [f"- {item.description}: {item.value}" for item in self._task.command.context]
+        if self._shared.exists:
+            told.append(f"- State shared with the application (JSON): {_json(self._shared.value)}")
+        context = "\n".join(told)
         plan = "\n".join(f"{number}. {step}" for number, step in enumerate(intent.plan, start=1))
         return self._kit.prompts[stage].render(
             agent_name=self._kit.profile.name,

@@ -29,6 +29,7 @@ from core.agentscope.runtime.hints import HintSender
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import RunFailed
 from core.config import Settings
+from core.crash_points import crash_point
 from core.errors import LeaseLost, QueueTimeout, RunTimeout, WorkerLost
 from models import AgentChatSession, AgentRun, AgentRunEvent
 
@@ -232,8 +233,10 @@ class Reaper:
                     return 0
                 now = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
                 ended = await repair(connection, run, thread.thread_id, now)
+                crash_point("reaper-before-commit")
         except LeaseLost:
             return 0
+        crash_point("reaper-committed")
         if ended is not None:
             await self._tell(ended)
         return 1

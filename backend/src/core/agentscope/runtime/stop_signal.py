@@ -64,6 +64,9 @@ class StopSignal:
             raise
         finally:
             undo()
-        if task.cancelled() or (self.is_set and task.exception() is not None):
+        if self.is_set or task.cancelled():
+            # Whatever came of it: AgentScope's model base class turns a cancel into a normal return.
+            if not task.cancelled():
+                _ = task.exception()
             raise RunStopped
         return task.result()

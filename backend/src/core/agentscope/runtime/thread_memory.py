@@ -24,11 +24,12 @@ from agentscope.message import (
 from agentscope.state import AgentState
 from pydantic import ValidationError
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events.append_writer import OwnedRun
+from core.agentscope.events.message_rows import to_message
 from core.agentscope.schemas.messages import DataSource, TextPart, ToolMessage, UserMessage
-from models import AgentChatMessage, AgentCheckpoint, AgentInterrupt
+from models import AgentChatMessage, AgentChatSession, AgentCheckpoint, AgentInterrupt
 
 log = structlog.get_logger(__name__)
 
@@ -55,15 +56,21 @@ class ThreadMemory:
     later_messages: tuple[tuple[str, str], ...]
     """(role, text) of user and assistant messages the checkpoint does not have, oldest first."""
     gated_calls: tuple[GatedCall, ...]
+    shared_state: Any = None
+    history: tuple[dict[str, Any], ...] = ()
+    """The thread's messages with the run's own new ones, when they were asked for."""
 
 
-async def load_memory(engine: AsyncEngine, run: OwnedRun, fresh_ids: Sequence[str]) -> ThreadMemory:
+async def load_memory(
+    engine: AsyncEngine, run: OwnedRun, fresh_ids: Sequence[str], *, with_history: bool = False
+) -> ThreadMemory:
     """Read a thread's memory as it stood before the run.
 
     Args:
         engine: The process' engine.
         run: The run that is about to start.
         fresh_ids: The messages it will answer; they are not memory yet.
+        with_history: Load the messages as clients hold them, too.
     """
     async with engine.connect() as connection:
         checkpoint = (
@@ -106,7 +113,23 @@ async def load_memory(engine: AsyncEngine, run: OwnedRun, fresh_ids: Sequence[st
             )
             for row in answered
         )
-    return ThreadMemory(checkpoint.state if checkpoint else None, later, calls)
+        shared_state = (
+            await connection.execute(
+                select(AgentChatSession.state).where(AgentChatSession.id == run.session_id)
+            )
+        ).scalar_one_or_none()
+        history = await _history(connection, run) if with_history else ()
+    return ThreadMemory(checkpoint.state if checkpoint else None, later, calls, shared_state, history)
+
+
+async def _history(connection: AsyncConnection, run: OwnedRun) -> tuple[dict[str, Any], ...]:
+    async with AsyncSession(bind=connection) as session:
+        rows = await session.scalars(
+            select(AgentChatMessage)
+            .where(AgentChatMessage.session_id == run.session_id)
+            .order_by(AgentChatMessage.ord)
+        )
+        return tuple(to_message(row) for row in rows)
 
 
 def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:

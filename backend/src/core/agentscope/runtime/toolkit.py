@@ -21,6 +21,7 @@ from agentscope.tool import ToolBase, ToolChunk, Toolkit
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import FrontendTool
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
+from core.crash_points import crash_point
 
 _current_call: ContextVar[str] = ContextVar("tool_call_id")
 
@@ -124,7 +125,9 @@ class ServerTool(ToolBase):
         tool_call_id = _current_call.get("")
         if not tool_call_id:
             return _chunk("error", "The run has used all its tool calls. Answer with what you have.")
+        crash_point("tool-before")
         outcome = await self._access.tool.call(arguments, replace(self._context, tool_call_id=tool_call_id))
+        crash_point("tool-after")
         return _chunk(outcome.state, outcome.content)
 
 

@@ -67,13 +67,24 @@ class ResumeEntry(WireModel):
     metadata: dict[str, Any] | None = None
 
 
+def _without_nulls(data: Any) -> Any:
+    """Take null as absent: clients before 1.0 and the Dart SDK send it for what they leave out."""
+    if isinstance(data, dict):
+        return {key: value for key, value in data.items() if value is not None}
+    return data
+
+
 class RunOptions(WireModel):
     """What ``forwardedProps`` may ask of this server; other members are left alone."""
+
+    _null_is_absent = model_validator(mode="before")(_without_nulls)
 
     on_busy: Literal["reject", "enqueue", "supersede"] = "reject"
     on_interrupt: Literal["refuse", "cancel"] = "refuse"
     on_disconnect: Literal["continue", "cancel"] = "continue"
     regenerate_from: Id | None = None
+    messages_snapshot: Literal["auto", "always", "never"] = "auto"
+    """Whether the run begins with the thread's messages; ``auto``: when the client's own copy is behind."""
 
 
 class RunCommand(WireModel):
@@ -106,13 +117,7 @@ class RunCommand(WireModel):
     forwarded_props: dict[str, Any] = Field(default_factory=dict)
     resume: list[ResumeEntry] = Field(default_factory=list)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, data: Any) -> Any:
-        # Clients before 1.0 and the Dart SDK send null for what they leave out.
-        if isinstance(data, dict):
-            return {key: value for key, value in data.items() if value is not None}
-        return data
+    _null_is_absent = model_validator(mode="before")(_without_nulls)
 
     def options(self) -> RunOptions:
         """Read this server's options from ``forwardedProps``.

@@ -141,6 +141,14 @@ class StateDelta(_Event):
     """RFC 6902 operations."""
 
 
+class MessagesSnapshot(_Event):
+    """The thread's messages as they stand, for a client whose own copy is behind."""
+
+    kind: Literal["messages_snapshot"] = "messages_snapshot"
+    messages: tuple[dict[str, Any], ...]
+    """AG-UI messages, oldest first."""
+
+
 class CustomEvent(_Event):
     kind: Literal["custom"] = "custom"
     name: str
@@ -196,6 +204,7 @@ InternalRuntimeEvent = Annotated[
     | InterruptRequested
     | StateSnapshot
     | StateDelta
+    | MessagesSnapshot
     | CustomEvent
     | ModelUsage,
     Field(discriminator="kind"),

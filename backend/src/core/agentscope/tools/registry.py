@@ -14,6 +14,7 @@ from core.agentscope.tools.memory_store import MemoryStore
 from core.agentscope.tools.recall import recall_tool
 from core.agentscope.tools.remember import remember_tool
 from core.agentscope.tools.spec import Tool
+from core.agentscope.tools.update_state import update_state_tool
 from core.config import ToolSettings
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -27,6 +28,7 @@ def builtin_tools(settings: ToolSettings, memory: MemoryStore) -> dict[str, Tool
         fetch_url_tool(settings),
         remember_tool(memory),
         recall_tool(memory),
+        update_state_tool(),
     )
     return {tool.name: tool.within(settings) for tool in tools}
 

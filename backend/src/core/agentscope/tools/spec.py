@@ -19,7 +19,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import structlog
 from pydantic import BaseModel, ValidationError
@@ -42,6 +42,18 @@ _FAILED = "The tool failed."
 log = structlog.get_logger(__name__)
 
 
+class SharedState(Protocol):
+    """The state that the agent and the user's application share."""
+
+    async def patch(self, operations: list[dict[str, Any]]) -> str:
+        """Apply RFC 6902 operations, all or none, and show them; returns the new state as JSON.
+
+        Raises:
+            ToolError: An operation does not fit the state.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """On whose behalf, and in which place of which run, a tool is called."""
@@ -50,6 +62,7 @@ class ToolContext:
     thread_id: str
     run_id: str
     tool_call_id: str
+    shared_state: SharedState | None = None
 
     @property
     def idempotency_key(self) -> str:

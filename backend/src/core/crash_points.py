@@ -1,0 +1,66 @@
+"""Named places at which a process can be told to die, so that tests can prove what survives.
+
+``AGENTROUTE_CRASH_POINT=<name>`` ends the process the first time it passes that
+place, ``<name>:<n>`` the n-th time, as SIGKILL would: nothing is flushed, closed
+or said. Without the variable a crash point is one test of a global.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+VARIABLE = "AGENTROUTE_CRASH_POINT"
+EXIT_CODE = 86
+
+POINTS = frozenset(
+    {
+        "accept-inserted",
+        "accept-committed",
+        "accept-kicked",
+        "accept-answered",
+        "claim-committed",
+        "run-started",
+        "append-sent",
+        "append-committed",
+        "published",
+        "tool-before",
+        "tool-after",
+        "checkpoint-saved",
+        "end-before-commit",
+        "end-committed",
+        "reaper-before-commit",
+        "reaper-committed",
+    }
+)
+
+
+class _Armed:
+    def __init__(self, wish: str) -> None:
+        self.name, _, passing = wish.partition(":")
+        self.left = int(passing or 1)
+        if self.name not in POINTS or self.left < 1:
+            # A name that no place has would make a test of nothing.
+            raise ValueError(f"{VARIABLE}={wish}: not one of {', '.join(sorted(POINTS))}, with or without :N")
+
+    def pass_by(self, name: str) -> None:
+        if name == self.name:
+            self.left -= 1
+            if self.left == 0:
+                os._exit(EXIT_CODE)
+
+
+_wish = os.environ.get(VARIABLE)
+_armed = _Armed(_wish) if _wish else None
+
+
+def crash_point(name: str) -> None:
+    """End the process here when it was told to."""
+    if _armed is not None:
+        _armed.pass_by(name)
+
+
+def crash_point_soon(name: str) -> None:
+    """End the process at the event loop's next turn: what is being sent now has left, its answer has not come."""
+    if _armed is not None:
+        asyncio.get_running_loop().call_soon(crash_point, name)
