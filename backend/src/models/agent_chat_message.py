@@ -9,16 +9,18 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    Computed,
     DateTime,
     ForeignKey,
     Identity,
+    Index,
     Integer,
     Numeric,
     Text,
     UniqueConstraint,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
@@ -26,7 +28,11 @@ from models.base import Base
 
 class AgentChatMessage(Base):
     __tablename__ = "agent_chat_message"
-    __table_args__ = (UniqueConstraint("session_id", "ord"), UniqueConstraint("session_id", "message_id"))
+    __table_args__ = (
+        UniqueConstraint("session_id", "ord"),
+        UniqueConstraint("session_id", "message_id"),
+        Index("ix_agent_chat_message_search", "search", postgresql_using="gin"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     session_id: Mapped[int] = mapped_column(ForeignKey("agent_chat_session.id", ondelete="CASCADE"))
@@ -55,6 +61,15 @@ class AgentChatMessage(Base):
     """Shown in part: its run was cancelled, failed or lost."""
     imported: Mapped[bool] = mapped_column(Boolean, server_default="false")
     """Brought by the client with the first run of a new thread."""
+    replaced_by_ordinal: Mapped[int | None] = mapped_column(Integer)
+    """Of the run that answered an edited or repeated message instead: kept, but not shown any more."""
+    search: Mapped[Any] = mapped_column(
+        TSVECTOR,
+        Computed("agent_message_search(role, content)", persisted=True),
+        nullable=True,
+        deferred=True,
+    )
+    """The words of user and assistant messages; null for the rest. Only the database reads it."""
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )

@@ -6,7 +6,17 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Identity, Integer, Numeric, Text, UniqueConstraint, func
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    Numeric,
+    Text,
+    UniqueConstraint,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,7 +25,10 @@ from models.base import Base
 
 class AgentChatSession(Base):
     __tablename__ = "agent_chat_session"
-    __table_args__ = (UniqueConstraint("tenant_id", "user_id", "thread_id"),)
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "user_id", "thread_id"),
+        Index("ix_agent_chat_session_activity", "tenant_id", "user_id", "updated_at", "id"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(Text)
@@ -45,3 +58,4 @@ class AgentChatSession(Base):
     updated_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )
+    """Of the newest activity: a run was accepted or ended. A new title is none."""

@@ -29,6 +29,8 @@ class AgentInterrupt(Base):
     __table_args__ = (
         UniqueConstraint("session_id", "interrupt_id"),
         CheckConstraint("status IN ('open', 'resolved', 'cancelled', 'expired')", name="status"),
+        # Deleting a run deletes its interrupts: without an index that reads the whole table.
+        Index("ix_agent_interrupt_run_pk", "run_pk"),
         Index("ix_agent_interrupt_open", "session_id", postgresql_where=text("status = 'open'")),
     )
 

@@ -88,6 +88,8 @@ class AgentRun(Base):
     protocol_version: Mapped[str | None] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text)
     ordinal: Mapped[int | None] = mapped_column(Integer)
+    replaced_by_ordinal: Mapped[int | None] = mapped_column(Integer)
+    """Of the run that went on from before this one's end: what the agent remembers of it counts no more."""
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     worker_id: Mapped[str | None] = mapped_column(Text)
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -8,6 +8,7 @@ Rules, in the order a reader meets them:
   reasoning, tool calls, steps.
 * An event for something that is not open opens it first; one for something
   that has ended is dropped, so ids are used once. An empty delta is dropped.
+* What a subagent said carries its id, and what it opened is closed in its name.
 * Optional members are absent, never null; ``type`` is the first member.
 
 No I/O and no clock: the same events, state and times give the same bytes.
@@ -17,7 +18,7 @@ Source: AG-UI 1.0, the ``verifyEvents`` rules of ``@ag-ui/client`` 1.0.0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,28 @@ from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntime
 from core.text import clean_json, clean_text
 
 PROTOCOL_VERSION = "1.0"
+_UNATTRIBUTED = frozenset(
+    {
+        "RUN_STARTED",
+        "RUN_FINISHED",
+        "RUN_ERROR",
+        "MESSAGES_SNAPSHOT",
+        "SUBAGENT_STARTED",
+        "SUBAGENT_FINISHED",
+        "SUBAGENT_ERROR",
+    }
+)
+_OPENING = frozenset(
+    {
+        "TEXT_MESSAGE_START",
+        "TOOL_CALL_START",
+        "REASONING_START",
+        "REASONING_MESSAGE_START",
+        "STEP_STARTED",
+    }
+)
+_FREE = frozenset({"TOOL_CALL_RESULT", "STATE_SNAPSHOT", "STATE_DELTA", "CUSTOM"})
+"""Events that open or close nothing: they belong to whoever said them."""
 TERMINAL_TYPES = frozenset({"RUN_FINISHED", "RUN_ERROR"})
 
 
@@ -43,6 +66,10 @@ class RunWireState:
     reasonings: list[str] = field(default_factory=list)
     tool_calls: dict[str, list[str]] = field(default_factory=dict)
     """Open tool calls with the argument text so far."""
+    subagents: list[str] = field(default_factory=list)
+    """Open subagents, oldest first."""
+    owners: dict[str, str] = field(default_factory=dict)
+    """The subagent that opened a message, a tool call or a step; the agent's own are not listed."""
     used_ids: set[str] = field(default_factory=set)
     """Messages and tool calls that were opened in this run."""
     answered: set[str] = field(default_factory=set)
@@ -68,8 +95,28 @@ def to_agui_wire(
         bodies += _run_started(internal.RunStarted(thread_id=state.thread_id, run_id=state.run_id), state)
     bodies += _TABLE[event.kind](event, state)
     for body in bodies:
+        _attribute(body, event.subagent_run_id, state)
         body["timestamp"] = timestamp_ms
     return [AgUiWireEvent(body["type"], body) for body in bodies]
+
+
+def _attribute(body: dict[str, Any], subagent: str | None, state: RunWireState) -> None:
+    """Say whose an event is: the subagent's that opened the item, whoever closes it."""
+    if body["type"] in _UNATTRIBUTED or (subagent is None and not state.owners):
+        return
+    item = body.get("messageId") or body.get("toolCallId") or body.get("stepName", "")
+    if body["type"] in _OPENING:
+        if subagent is not None:
+            state.owners[item] = subagent
+        if state.owners.get(body.get("parentMessageId", "")) != subagent:
+            # A tool call belongs to the message that carries it; another's message cannot.
+            body.pop("parentMessageId", None)
+    elif body["type"] == "TOOL_CALL_RESULT" and body["toolCallId"] in state.used_ids:
+        subagent = state.owners.get(body["toolCallId"])
+    elif body["type"] not in _FREE:
+        subagent = state.owners.get(item)
+    if subagent is not None:
+        body["subagentRunId"] = subagent
 
 
 # --- run and steps ---------------------------------------------------------------
@@ -275,6 +322,52 @@ def _interrupt(event: internal.InterruptRequested) -> dict[str, Any]:
     }
 
 
+# --- subagents -------------------------------------------------------------------
+
+
+def _subagent_started(event: internal.SubagentStarted, state: RunWireState) -> list[dict[str, Any]]:
+    subagent = event.subagent_run_id
+    if subagent is None or subagent in state.used_ids:
+        return []
+    state.used_ids.add(subagent)
+    state.subagents.append(subagent)
+    body = {"type": "SUBAGENT_STARTED", "subagentRunId": subagent, "name": clean_text(event.name)}
+    if event.description:
+        body["description"] = clean_text(event.description)
+    if event.parent_tool_call_id:
+        body["parentToolCallId"] = event.parent_tool_call_id
+    return [body]
+
+
+def _subagent_finished(event: internal.SubagentFinished, state: RunWireState) -> list[dict[str, Any]]:
+    subagent = event.subagent_run_id
+    if subagent is None or subagent not in state.subagents:
+        return []
+    bodies = _close_items(state, incomplete=False, owner=subagent)
+    state.subagents.remove(subagent)
+    return [
+        *bodies,
+        {"type": "SUBAGENT_FINISHED", "subagentRunId": subagent, "outcome": {"type": "success"}},
+    ]
+
+
+def _subagent_failed(event: internal.SubagentFailed, state: RunWireState) -> list[dict[str, Any]]:
+    subagent = event.subagent_run_id
+    if subagent is None or subagent not in state.subagents:
+        return []
+    bodies = _close_items(state, incomplete=True, owner=subagent)
+    state.subagents.remove(subagent)
+    return [
+        *bodies,
+        {
+            "type": "SUBAGENT_ERROR",
+            "subagentRunId": subagent,
+            "message": clean_text(event.message),
+            "code": event.code,
+        },
+    ]
+
+
 # --- the rest --------------------------------------------------------------------
 
 
@@ -326,15 +419,36 @@ def _with_usage(body: dict[str, Any], state: RunWireState) -> dict[str, Any]:
 
 def _close_all(state: RunWireState, *, incomplete: bool) -> list[dict[str, Any]]:
     bodies: list[dict[str, Any]] = []
+    for subagent in reversed(list(state.subagents)):
+        bodies += (
+            _subagent_failed(
+                internal.SubagentFailed(
+                    subagent_run_id=subagent, code="interrupted", message="The subagent was interrupted."
+                ),
+                state,
+            )
+            if incomplete
+            else _subagent_finished(internal.SubagentFinished(subagent_run_id=subagent), state)
+        )
+    return bodies + _close_items(state, incomplete=incomplete)
+
+
+def _close_items(state: RunWireState, *, incomplete: bool, owner: str | None = None) -> list[dict[str, Any]]:
+    """Close what is open, innermost first: all of it, or only what a subagent opened."""
+    bodies: list[dict[str, Any]] = []
     # What the user saw stays, and says that it was cut: in the stream and in history alike.
     metadata = {"incomplete": True} if incomplete else None
-    for message_id in reversed(list(state.reasonings)):
+
+    def due(items: Iterable[str]) -> list[str]:
+        return [item for item in items if owner is None or state.owners.get(item) == owner][::-1]
+
+    for message_id in due(state.reasonings):
         bodies += _reasoning_ended(internal.ReasoningEnded(message_id=message_id), state)
-    for tool_call_id in list(state.tool_calls):
+    for tool_call_id in due(state.tool_calls):
         bodies += _tool_call_ended(internal.ToolCallEnded(tool_call_id=tool_call_id), state)
-    for message_id in reversed(list(state.texts)):
+    for message_id in due(state.texts):
         bodies += _text_ended(internal.TextEnded(message_id=message_id, metadata=metadata), state)
-    for name in reversed(list(state.steps)):
+    for name in due(state.steps):
         bodies += _step_finished(internal.StepFinished(name=name), state)
     return bodies
 
@@ -359,6 +473,9 @@ _TABLE: dict[str, Callable[[Any, RunWireState], list[dict[str, Any]]]] = {
     "state_snapshot": _state_snapshot,
     "state_delta": _state_delta,
     "messages_snapshot": _messages_snapshot,
+    "subagent_started": _subagent_started,
+    "subagent_finished": _subagent_finished,
+    "subagent_failed": _subagent_failed,
     "custom": _custom,
     "usage": _usage,
 }
@@ -369,7 +486,15 @@ def state_from_log(thread_id: str, run_id: str, events: list[AgUiWireEvent]) -> 
     state = RunWireState(thread_id, run_id)
     for event in events:
         body = event.body
+        if event.type in _OPENING and "subagentRunId" in body:
+            item = body.get("messageId") or body.get("toolCallId") or body["stepName"]
+            state.owners[item] = body["subagentRunId"]
         match event.type:
+            case "SUBAGENT_STARTED":
+                state.subagents.append(body["subagentRunId"])
+                state.used_ids.add(body["subagentRunId"])
+            case "SUBAGENT_FINISHED" | "SUBAGENT_ERROR":
+                state.subagents.remove(body["subagentRunId"])
             case "RUN_STARTED":
                 state.started = True
             case "RUN_FINISHED" | "RUN_ERROR":

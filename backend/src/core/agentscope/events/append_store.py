@@ -20,7 +20,7 @@ from core.errors import StoreUnavailable
 
 _APPEND = """
 WITH flushed AS (
-    SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::int[]) AS f(run_pk, attempt, n)
+    SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::int[], $10::bigint[]) AS f(run_pk, attempt, n, base)
 ), advanced AS (
     UPDATE agent_run AS r
     SET last_seq = r.last_seq + f.n,
@@ -29,7 +29,7 @@ WITH flushed AS (
             WHEN r.first_token_at IS NULL AND r.id = ANY($9::bigint[]) THEN clock_timestamp()
             ELSE r.first_token_at END
     FROM flushed AS f
-    WHERE r.id = f.run_pk AND r.attempt = f.attempt AND r.status = 'running'
+    WHERE r.id = f.run_pk AND r.attempt = f.attempt AND r.status = 'running' AND r.last_seq = f.base
     RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq - f.n AS base,
               r.cancel_requested_at IS NOT NULL AS cancel_requested
 ), inserted AS (
@@ -84,6 +84,7 @@ class PostgresAppendStore:
             [kind for batch in batches for kind in batch.types],
             [payload for batch in batches for payload in batch.payloads],
             [batch.run_pk for batch in batches if not _FIRST_TOKEN_TYPES.isdisjoint(batch.types)],
+            [batch.base for batch in batches],
         )
         crash_point("append-committed")
         return {row["id"]: AppendResult(row["base"], row["cancel_requested"]) for row in rows}

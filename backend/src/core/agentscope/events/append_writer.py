@@ -55,6 +55,8 @@ class AppendBatch:
     session_id: int
     ordinal: int
     attempt: int
+    base: int
+    """The sequence the run stands at: the append counts only there, so it can never count twice."""
     types: list[str]
     payloads: list[str]
 
@@ -81,7 +83,10 @@ class AppendStore(Protocol):
     """The durable side of the writer."""
 
     async def append(self, batches: Sequence[AppendBatch]) -> dict[int, AppendResult]:
-        """Append all batches in one transaction; a run missing from the result is fenced.
+        """Append all batches in one transaction.
+
+        A run that is missing from the result was not appended to: it is not
+        ours, or does not stand at ``base``.
 
         Raises:
             StoreUnavailable: The outcome is unknown, or nothing was written.
@@ -282,6 +287,7 @@ class GroupCommitWriter:
                 appender.run.session_id,
                 appender.run.ordinal,
                 appender.run.attempt,
+                appender.last_seq,
                 [event.type for event in events],
                 [event.to_json() for event in events],
             )
@@ -294,19 +300,23 @@ class GroupCommitWriter:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self.settings.outage_seconds
         pause = 0.05
+        unknown = False
         while batches:
             try:
                 results = await self._store.append(list(batches.values()))
             except StoreUnavailable:
                 log.warning("append_outcome_unknown", runs=len(batches))
+                unknown = True
             except Exception as exc:  # noqa: BLE001  one bad batch must not stop every run of the process
                 await self._isolate(batches, appenders, exc)
                 return
             else:
-                self._finish(batches, appenders, results)
-                return
-            settled = await self._settle(batches, appenders)
-            if not settled and loop.time() > give_up_at:
+                if not unknown or len(results) == len(batches):
+                    self._finish(batches, appenders, results)
+                    return
+                # A try whose outcome we never learned may have been committed after we looked.
+                self._finish({run_pk: batches.pop(run_pk) for run_pk in results}, appenders, results)
+            if not await self._settle(batches, appenders) and loop.time() > give_up_at:
                 for run_pk in batches:
                     appenders[run_pk].fail(StoreUnavailable())
                 return

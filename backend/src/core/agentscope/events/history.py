@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
-from core.agentscope.events.history_fold import HistoryFold
+from core.agentscope.events.history_fold import HistoryFold, leading_results
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.schemas.agent_runtime import (
     ActiveRun,
@@ -79,7 +80,10 @@ def _read_history(
         state = thread.state
         if live is not None and before is None:
             folding = _fold_live(session, live)
-            messages += folding.snapshot()
+            said = folding.snapshot()
+            results = leading_results(said)
+            at = _first_of_run(list(reversed(rows)), live.ordinal)
+            messages = [*messages[:at], *results, *messages[at:], *said[len(results) :]]
             state = folding.state if folding.state_changed else state
         return HistorySnapshotResponse(
             thread_id=thread.thread_id,
@@ -182,6 +186,12 @@ def _fold_live(session: Session, run: AgentRun) -> HistoryFold:
     for payload in payloads:
         folding.apply(AgUiWireEvent.from_json(payload))
     return folding
+
+
+def _first_of_run(rows: Sequence[AgentChatMessage], ordinal: int | None) -> int:
+    """Return the place of the first message that a run was asked; the end when there is none."""
+    asked = (place for place, row in enumerate(rows) if row.ordinal == ordinal and row.role != "tool")
+    return next(asked, len(rows))
 
 
 def _head(session: Session, thread: AgentChatSession) -> Cursor:

@@ -8,7 +8,8 @@ Source: the default reducer of ``@ag-ui/client`` 1.0.0 (``apply/default.ts``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jsonpatch
@@ -21,9 +22,8 @@ from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 class HistoryFold:
     """The messages of one run, as a client builds them from its events.
 
-    ``earlier_owners`` is needed for a result whose tool call belongs to an
-    earlier run: the message goes right behind its owner's results, which is the
-    start of this run's messages.
+    A result whose tool call belongs to an earlier run comes first: its place is
+    right behind that run's messages (see ``leading_results``).
     """
 
     def __init__(self) -> None:
@@ -45,9 +45,9 @@ class HistoryFold:
             case "TOOL_CALL_ARGS":
                 self._arguments[body["toolCallId"]][1].append(body["delta"])
             case "TEXT_MESSAGE_START":
-                self._begin(body["messageId"], body.get("role", "assistant"))
+                self._begin(body, body.get("role", "assistant"))
             case "REASONING_MESSAGE_START":
-                self._begin(body["messageId"], "reasoning")
+                self._begin(body, "reasoning")
             case "TEXT_MESSAGE_END" | "REASONING_MESSAGE_END":
                 self._open.discard(body["messageId"])
                 if metadata := body.get("metadata"):
@@ -83,12 +83,13 @@ class HistoryFold:
             # As the client does: a patch that does not fit changes nothing.
             return
 
-    def _begin(self, message_id: str, role: str) -> None:
+    def _begin(self, body: dict[str, Any], role: str) -> None:
+        message_id = body["messageId"]
         self._open.add(message_id)
         if message_id in self._by_id:
             self._texts.setdefault(message_id, [])
             return
-        self._add({"id": message_id, "role": role, "content": ""})
+        self._add({"id": message_id, "role": role, "content": "", **_attribution(body)})
         self._texts[message_id] = []
 
     def _add(self, message: dict[str, Any]) -> None:
@@ -99,7 +100,11 @@ class HistoryFold:
         owner_id = body.get("parentMessageId") or body["toolCallId"]
         owner: dict[str, Any] | None = self._by_id.get(owner_id)
         if owner is None or owner["role"] != "assistant":
-            owner = {"id": owner_id if owner is None else body["toolCallId"], "role": "assistant"}
+            owner = {
+                "id": owner_id if owner is None else body["toolCallId"],
+                "role": "assistant",
+                **_attribution(body),
+            }
             self._add(owner)
         call: dict[str, Any] = {
             "id": body["toolCallId"],
@@ -116,6 +121,7 @@ class HistoryFold:
             "toolCallId": body["toolCallId"],
             "role": "tool",
             "content": body["content"],
+            **_attribution(body),
         }
         if metadata := body.get("metadata"):
             message["metadata"] = dict(metadata)
@@ -133,6 +139,15 @@ class HistoryFold:
         while at < len(self.messages) and self.messages[at]["role"] == "tool":
             at += 1
         self.messages.insert(at, message)
+
+
+def leading_results(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the results of an earlier run's tool calls: what a run's messages begin with."""
+    return list(itertools.takewhile(lambda message: message["role"] == "tool", messages))
+
+
+def _attribution(body: dict[str, Any]) -> dict[str, Any]:
+    return {"subagentRunId": body["subagentRunId"]} if "subagentRunId" in body else {}
 
 
 def fold(events: Iterable[AgUiWireEvent]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import orjson
 from core.agentscope.events.envelope import Envelope
 
 ProtocolVersionOf = Callable[[int], Awaitable[str | None]]
-_AFFECTED = b'{"type":"RUN_FINISHED"'
+_AFFECTED = (b'{"type":"RUN_FINISHED"', b'{"type":"SUBAGENT_')
 
 
 class PeerVersions:
@@ -27,8 +27,8 @@ class PeerVersions:
         self._version_of = version_of
         self._known: dict[int, str | None] = dict(known or {})
 
-    async def fit(self, envelope: Envelope) -> Envelope:
-        """Return the event as the run's client can read it; most are returned as they are."""
+    async def fit(self, envelope: Envelope) -> Envelope | None:
+        """Return the event as the run's client can read it, or ``None`` when it cannot; most are as they are."""
         if not envelope.payload.startswith(_AFFECTED):
             return envelope
         ordinal = envelope.ordinal
@@ -36,6 +36,8 @@ class PeerVersions:
             self._known[ordinal] = await self._version_of(ordinal)
         if self._known[ordinal] is not None:
             return envelope
+        if envelope.payload.startswith(_AFFECTED[1]):
+            return None
         return envelope._replace(payload=downgrade(envelope.payload))
 
 

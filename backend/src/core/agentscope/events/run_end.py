@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from sqlalchemy import insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.events.append_writer import OwnedRun, StreamBatch
+from core.agentscope.events.history_fold import leading_results
 from core.agentscope.events.message_rows import metrics, to_row
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import InterruptRequested, ModelUsage
@@ -99,6 +100,29 @@ async def record_model_calls(connection: AsyncConnection, run_pk: int, usages: S
     )
 
 
+async def record_call_now(engine: AsyncEngine, run: OwnedRun, usage: ModelUsage) -> None:
+    """Put a model call into the ledger as it ends; its run may have ended before it.
+
+    A worker that lost its run still has to book what the provider counted: the
+    totals of an ended run and of its thread grow with the ledger.
+    """
+    async with engine.connect() as connection:
+        await record_model_calls(connection, run.run_pk, [usage])
+        # Waits for an end that is being written: it sums the ledger either with this call or without.
+        ended = (await connection.execute(_LOCK_RUN, {"run_pk": run.run_pk})).scalar_one_or_none()
+        if not ended:
+            await connection.commit()
+            return
+    # Once more, with the locks in order.
+    async with engine.begin() as connection:
+        await connection.execute(_LOCK_THREAD, {"session_id": run.session_id})
+        known = {call["call_id"] for call in await _ledger(connection, run.run_pk)}
+        if usage.call_id in known:
+            return
+        await record_model_calls(connection, run.run_pk, [usage])
+        await connection.execute(_ADD_LATE_CALL, {"run_pk": run.run_pk, "call_id": usage.call_id})
+
+
 async def save_checkpoint(connection: AsyncConnection, run: OwnedRun, checkpoint: Checkpoint) -> None:
     """Keep the agent's state for this run; 0 rows when the run is no longer ours.
 
@@ -146,8 +170,21 @@ async def _insert_messages(
     if not messages:
         return
     first = last_ord - len(messages) + 1
+    # Results of an earlier run's calls stand behind that run, so before what this run was asked.
+    results = len(leading_results(messages))
+    moved: Sequence[int] = ()
+    if results:
+        run_key = {"session_id": run.session_id, "ordinal": run.ordinal}
+        moved = (await connection.execute(_MAKE_ROOM, run_key | {"n": results})).scalars().all()
+        await connection.execute(_PUT_BACK, run_key)
+    result_first = min(moved, default=first)
     rows = [
-        to_row(message, session_id=run.session_id, position=first + place, ordinal=run.ordinal)
+        to_row(
+            message,
+            session_id=run.session_id,
+            position=(result_first if place < results else first) + place,
+            ordinal=run.ordinal,
+        )
         | by_message.get(message["id"], {})
         for place, message in enumerate(messages)
     ]
@@ -203,6 +240,19 @@ UPDATE agent_chat_session SET last_ord = last_ord + :n, updated_at = clock_times
 WHERE id = :session_id RETURNING last_ord
 """)
 
+# By way of negative numbers: positions are unique, and one update would collide with itself.
+_MAKE_ROOM = text("""
+UPDATE agent_chat_message SET ord = -(ord + :n)
+WHERE session_id = :session_id AND ordinal = :ordinal AND ord >= (
+    SELECT min(ord) FROM agent_chat_message
+    WHERE session_id = :session_id AND ordinal = :ordinal AND role <> 'tool')
+RETURNING -ord - :n
+""")
+
+_PUT_BACK = text("""
+UPDATE agent_chat_message SET ord = -ord WHERE session_id = :session_id AND ordinal = :ordinal AND ord < 0
+""")
+
 _ADD_USAGE = text("""
 WITH used AS (
     SELECT count(*) AS calls,
@@ -226,6 +276,29 @@ UPDATE agent_chat_session AS s SET
     cost = CASE WHEN u.cost IS NULL THEN s.cost ELSE coalesce(s.cost, 0) + u.cost END,
     unknown_cost_calls = s.unknown_cost_calls + u.unknown_cost_calls
 FROM used AS u, of_run AS r WHERE s.id = r.session_id
+""")
+
+_LOCK_RUN = text("SELECT ended_at IS NOT NULL FROM agent_run WHERE id = :run_pk FOR NO KEY UPDATE")
+
+_ADD_LATE_CALL = text("""
+WITH late AS (
+    SELECT *, (cost IS NULL)::int AS unknown FROM agent_model_call WHERE run_pk = :run_pk AND call_id = :call_id
+), of_run AS (
+    UPDATE agent_run AS r SET
+        input_tokens = r.input_tokens + l.input_tokens, output_tokens = r.output_tokens + l.output_tokens,
+        cached_input_tokens = r.cached_input_tokens + l.cached_input_tokens,
+        reasoning_tokens = r.reasoning_tokens + l.reasoning_tokens,
+        cost = CASE WHEN l.cost IS NULL THEN r.cost ELSE coalesce(r.cost, 0) + l.cost END,
+        unknown_cost_calls = r.unknown_cost_calls + l.unknown, model_ms = r.model_ms + l.latency_ms
+    FROM late AS l WHERE r.id = :run_pk RETURNING r.session_id
+)
+UPDATE agent_chat_session AS s SET
+    input_tokens = s.input_tokens + l.input_tokens, output_tokens = s.output_tokens + l.output_tokens,
+    cached_input_tokens = s.cached_input_tokens + l.cached_input_tokens,
+    reasoning_tokens = s.reasoning_tokens + l.reasoning_tokens,
+    cost = CASE WHEN l.cost IS NULL THEN s.cost ELSE coalesce(s.cost, 0) + l.cost END,
+    unknown_cost_calls = s.unknown_cost_calls + l.unknown
+FROM late AS l, of_run AS r WHERE s.id = r.session_id
 """)
 
 _SAVE_CHECKPOINT = text("""

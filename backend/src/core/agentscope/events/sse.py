@@ -80,4 +80,5 @@ async def sse_after_waiting(
 
 
 async def _frames(envelopes: Sequence[Envelope], versions: PeerVersions) -> bytes:
-    return b"".join([frame(await versions.fit(envelope)) for envelope in envelopes])
+    fitted = [await versions.fit(envelope) for envelope in envelopes]
+    return b"".join([frame(envelope) for envelope in fitted if envelope is not None])

@@ -14,6 +14,7 @@ from core.agentscope.prompts.loader import Prompt
 from core.agentscope.runtime.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.prices import PriceTable, load_prices
 from core.agentscope.runtime.profile import STAGES, AgentProfile
+from core.agentscope.runtime.subagents import SubagentKit, subagent_kit
 from core.agentscope.runtime.toolkit import ToolAccess
 from core.agentscope.schemas.internal_events import ModelUsage, StageName
 from core.agentscope.tools.errors import ToolDefinitionError
@@ -32,6 +33,7 @@ class AgentKit:
     prompts: dict[StageName, Prompt]
     prices: PriceTable
     tools: tuple[ToolAccess, ...]
+    subagents: tuple[SubagentKit, ...] = ()
 
     def model(self, stage: StageName, record: Callable[[ModelUsage], None]) -> OpenAICompatibleChatModel:
         """Return a stage's model for one run; ``record`` takes each of its calls."""
@@ -57,13 +59,15 @@ def build_kit(
         ToolDefinitionError: The profile names a tool that is not there.
         PricesInvalid: The price table cannot be read.
     """
+    tools = tuple(profile_tools(profile, settings, memory))
     return AgentKit(
         profile=profile,
         settings=settings,
         client=client,
         prompts={stage: profile.prompt_of(stage) for stage in STAGES},
         prices=load_prices(settings.model.prices_path),
-        tools=tuple(profile_tools(profile, settings, memory)),
+        tools=tools,
+        subagents=tuple(subagent_kit(subagent, tools) for subagent in profile.subagents),
     )
 
 

@@ -20,7 +20,7 @@ from core.agentscope.events.append_writer import GroupCommitWriter, OwnedRun, Pu
 from core.agentscope.events.ending import Ended, end_and_promote
 from core.agentscope.events.pipeline import AgentScopeEventPipeline
 from core.agentscope.events.promotion import PromotedRun
-from core.agentscope.events.run_end import Checkpoint, RunEnd, record_model_calls, save_checkpoint
+from core.agentscope.events.run_end import Checkpoint, RunEnd, record_call_now, save_checkpoint
 from core.agentscope.events.store import ENDED
 from core.agentscope.runtime.agent_kit import AgentKit
 from core.agentscope.runtime.agent_route_runtime import AgentRouteRuntime, Orchestrator
@@ -225,8 +225,8 @@ class RunExecutor:
         return row.status == end.status and row.status in ENDED
 
     async def _record(self, run: OwnedRun, usages: Sequence[ModelUsage]) -> None:
-        async with self._engine.begin() as connection:
-            await record_model_calls(connection, run.run_pk, usages)
+        for usage in usages:
+            await record_call_now(self._engine, run, usage)
 
     async def _release(self, run: OwnedRun) -> bool:
         """Give a run that showed nothing back to the queue; another worker starts it."""

@@ -11,8 +11,7 @@ work; what was said until then is emitted first.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,10 +26,11 @@ from agentscope.tool import Toolkit
 from core.agentscope.events.run_end import Checkpoint
 from core.agentscope.runtime.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent_kit import AgentKit
-from core.agentscope.runtime.agent_stream import agent_stream
+from core.agentscope.runtime.follow import Emit, Save, follow_agent
 from core.agentscope.runtime.intent import UNKNOWN, Intent, find_intent
 from core.agentscope.runtime.shared_state import RunState
 from core.agentscope.runtime.stop_signal import StopSignal
+from core.agentscope.runtime.subagents import SubagentKit, SubagentTool
 from core.agentscope.runtime.thread_memory import (
     AGENT_NAME,
     ThreadMemory,
@@ -40,7 +40,7 @@ from core.agentscope.runtime.thread_memory import (
     user_msg,
 )
 from core.agentscope.runtime.toolkit import GateMiddleware, ToolGate, approval_schemas, build_toolkit
-from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
+from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import (
     MessagesSnapshot,
     ModelUsage,
@@ -48,16 +48,12 @@ from core.agentscope.schemas.internal_events import (
     StageName,
     StepFinished,
     StepStarted,
-    ToolCallEnded,
     ToolResult,
 )
 from core.agentscope.schemas.messages import ToolMessage, UserMessage
 from core.agentscope.tools.spec import ToolContext
 from core.agentscope.tools.update_state import NAME as STATE_TOOL
 from core.errors import MaxIterations
-
-Emit = Callable[[InternalRuntimeEvent], Awaitable[None]]
-Save = Callable[[Checkpoint], None]
 
 REPORT_REQUEST = "<system-reminder>Write the final answer to the user's last request now.</system-reminder>"
 
@@ -195,10 +191,12 @@ class AgentScopeOrchestrator:
         # A plain chat needs no tools: they cost tokens and invite calls nobody asked for.
         with_tools = intent.kind == "task" or intent.needs_tools
         tools = [item for item in self._kit.tools if item.tool.name != STATE_TOOL or self._shared.exists]
+        context = replace(self._task.context, shared_state=self._shared)
         toolkit = build_toolkit(
             tools if with_tools else (),
             self._task.command.tools if with_tools else (),
-            replace(self._task.context, shared_state=self._shared),
+            context,
+            [self._subagent(profile, context) for profile in self._kit.subagents if with_tools],
         )
         translator = self._translator()
         agent = self._agent("execution", intent, toolkit, translator)
@@ -234,20 +232,18 @@ class AgentScopeOrchestrator:
         inputs: Any,
         translator: AgentEventTranslator,
         *,
-        answered_by_client: set[str] | None = None,
+        answered_by_client: Collection[str] = (),
     ) -> None:
-        stream = agent_stream(agent, inputs, translator, self._stop, agentscope.__version__)
-        async with aclosing(stream):
-            async for item in stream:
-                if isinstance(item, Checkpoint):
-                    self._save(item)
-                    continue
-                if isinstance(item, ToolResult) and item.tool_call_id in (answered_by_client or ()):
-                    # The client has its own message for this call; the server never answers it.
-                    continue
-                await self._emit(item)
-                if isinstance(item, ToolCallEnded):
-                    self._gate.open(item.tool_call_id)
+        await follow_agent(
+            agent,
+            inputs,
+            translator,
+            emit=self._emit,
+            save=self._save,
+            gate=self._gate,
+            stop=self._stop,
+            answered_by_client=answered_by_client,
+        )
 
     # --- parts -------------------------------------------------------------------
 
@@ -273,6 +269,16 @@ class AgentScopeOrchestrator:
             ),
             # On by default, and it would write the clock into the conversation.
             injection_config=InjectionConfig(inject_runtime_state=False),
+        )
+
+    def _subagent(self, kit: SubagentKit, context: ToolContext) -> SubagentTool:
+        return SubagentTool(
+            kit,
+            context,
+            model=lambda record: self._kit.model("execution", record),
+            emit=self._emit,
+            stop=self._stop,
+            max_event_bytes=self._kit.settings.tools.max_event_bytes,
         )
 
     def _translator(self) -> AgentEventTranslator:

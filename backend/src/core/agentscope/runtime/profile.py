@@ -90,6 +90,19 @@ class ProfileTool(_Part):
         return self
 
 
+class Subagent(_Part):
+    """A child agent that the agent hands a task to, as a tool of its name."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    description: str = Field(min_length=1, max_length=1000)
+    """For the model: which tasks it is good at."""
+    prompt: str = Field(min_length=1, max_length=20_000)
+    """Its system prompt, as it is."""
+    tools: tuple[str, ...] = ()
+    """Names of the profile's tools it may use; only those with permission "allow"."""
+    max_iterations: int = Field(default=10, ge=1, le=100)
+
+
 class Limits(_Part):
     """What one run may use; over it the run ends with ``max-iterations``."""
 
@@ -118,6 +131,7 @@ class AgentProfile(_Part):
     models: StageModels = StageModels()
     prompts: PromptPaths = PromptPaths()
     tools: tuple[ProfileTool, ...] = ()
+    subagents: tuple[Subagent, ...] = ()
     limits: Limits = Limits()
     context: Context = Context()
 

@@ -88,6 +88,8 @@ async def load_memory(
                 AgentChatMessage.ordinal > (checkpoint.ordinal if checkpoint else 0),
                 AgentChatMessage.message_id.not_in(fresh_ids),
                 AgentChatMessage.role.in_(("user", "assistant")),
+                # What a subagent said is part of its own conversation.
+                AgentChatMessage.extra["subagentRunId"].is_(None),
             )
             .order_by(AgentChatMessage.ord)
         )

@@ -23,7 +23,13 @@ from core.agentscope.schemas.agent_runtime import FrontendTool
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
 from core.crash_points import crash_point
 
+NO_CALLS_LEFT = "The run has used all its tool calls. Answer with what you have."
 _current_call: ContextVar[str] = ContextVar("tool_call_id")
+
+
+def current_tool_call() -> str:
+    """Return the id of the tool call that runs now; empty when the run has no calls left."""
+    return _current_call.get("")
 
 
 class ToolGate:
@@ -122,13 +128,13 @@ class ServerTool(ToolBase):
         )
 
     async def call(self, *_args: Any, **arguments: Any) -> ToolChunk:
-        tool_call_id = _current_call.get("")
+        tool_call_id = current_tool_call()
         if not tool_call_id:
-            return _chunk("error", "The run has used all its tool calls. Answer with what you have.")
+            return tool_chunk("error", NO_CALLS_LEFT)
         crash_point("tool-before")
         outcome = await self._access.tool.call(arguments, replace(self._context, tool_call_id=tool_call_id))
         crash_point("tool-after")
-        return _chunk(outcome.state, outcome.content)
+        return tool_chunk(outcome.state, outcome.content)
 
 
 class ClientTool(ToolBase):
@@ -151,7 +157,10 @@ class ClientTool(ToolBase):
 
 
 def build_toolkit(
-    access: Iterable[ToolAccess], frontend: Iterable[FrontendTool], context: ToolContext
+    access: Iterable[ToolAccess],
+    frontend: Iterable[FrontendTool],
+    context: ToolContext,
+    subagents: Iterable[ToolBase] = (),
 ) -> Toolkit:
     """Return the tools of one run; a toolkit cannot be shared between runs.
 
@@ -161,6 +170,8 @@ def build_toolkit(
     tools: dict[str, ToolBase] = {
         item.tool.name: ServerTool(item, context) for item in access if item.permission != "deny"
     }
+    for subagent in subagents:
+        tools.setdefault(subagent.name, subagent)
     for item in frontend:
         tools.setdefault(item.name, ClientTool(item))
     return Toolkit(tools=list(tools.values()))
@@ -172,5 +183,6 @@ def approval_schemas(access: Iterable[ToolAccess]) -> Callable[[str], dict[str, 
     return lambda name: schemas[name]
 
 
-def _chunk(state: str, text: str) -> ToolChunk:
+def tool_chunk(state: str, text: str) -> ToolChunk:
+    """Return a whole tool result as AgentScope takes it."""
     return ToolChunk(content=[TextBlock(text=text)], state=ToolResultState(state), is_last=True)

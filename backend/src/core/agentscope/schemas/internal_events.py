@@ -20,6 +20,9 @@ RunOutcome = Literal["success", "interrupt", "cancelled"]
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    subagent_run_id: str | None = None
+    """The subagent that said it; ``None`` is the agent itself."""
+
 
 class RunStarted(_Event):
     kind: Literal["run_started"] = "run_started"
@@ -141,6 +144,27 @@ class StateDelta(_Event):
     """RFC 6902 operations."""
 
 
+class SubagentStarted(_Event):
+    """A tool call handed its task to a child agent; its events carry this event's ``subagent_run_id``."""
+
+    kind: Literal["subagent_started"] = "subagent_started"
+    name: str
+    description: str | None = None
+    parent_tool_call_id: str | None = None
+
+
+class SubagentFinished(_Event):
+    kind: Literal["subagent_finished"] = "subagent_finished"
+
+
+class SubagentFailed(_Event):
+    """The child agent ended without an answer; ``code`` and ``message`` are safe to show."""
+
+    kind: Literal["subagent_failed"] = "subagent_failed"
+    code: str
+    message: str
+
+
 class MessagesSnapshot(_Event):
     """The thread's messages as they stand, for a client whose own copy is behind."""
 
@@ -205,6 +229,9 @@ InternalRuntimeEvent = Annotated[
     | StateSnapshot
     | StateDelta
     | MessagesSnapshot
+    | SubagentStarted
+    | SubagentFinished
+    | SubagentFailed
     | CustomEvent
     | ModelUsage,
     Field(discriminator="kind"),
