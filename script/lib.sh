@@ -95,6 +95,14 @@ fingerprint() {
     cat "$BACKEND/pyproject.toml" "$@" | cksum
 }
 
+# Two commands started at once install one after the other. macOS has no flock; there it is left to uv.
+lock_tools() {
+    mkdir -p "$TOOLS"
+    exec 9>"$TOOLS/lock"
+    if command -v flock >/dev/null; then flock 9; fi
+}
+unlock_tools() { exec 9>&-; }
+
 # ensure_environment run|dev: bring everything the command needs. Quick when nothing changed.
 ensure_environment() {
     local locks=("$BACKEND/requirements.lock")
@@ -107,10 +115,14 @@ ensure_environment() {
         return
     fi
     [[ -w $BACKEND ]] || die "cannot write to $BACKEND: run this as the owner of the checkout, or in a copy of it"
+    lock_tools
     find_uv
     ensure_cache
     ensure_venv
-    [[ -f $stamp && $(<"$stamp") == "$(fingerprint "${locks[@]}")" ]] && return
+    if [[ -f $stamp && $(<"$stamp") == "$(fingerprint "${locks[@]}")" ]]; then
+        unlock_tools
+        return
+    fi
     say "Installing the locked dependencies into backend/.venv ..."
     local lock arguments=()
     for lock in "${locks[@]}"; do arguments+=(-r "$lock"); done
@@ -120,4 +132,5 @@ ensure_environment() {
     "$UV" pip install --quiet --python "$VENV/bin/python" --no-deps --no-build-isolation --editable "$BACKEND" ||
         die "the project could not be installed; the reason is above"
     fingerprint "${locks[@]}" >"$stamp"
+    unlock_tools
 }

@@ -175,7 +175,7 @@ def stop_leftover(pid_path: Path, mark: str, steps: Sequence[tuple[signal.Signal
     parent can own the process.
 
     Args:
-        pid_path: File whose first line is the process id; removed.
+        pid_path: File whose first line is the process id.
         mark: Text its command line must hold, so that a reused id is left alone.
         steps: Signals and the seconds to wait after each; then SIGKILL.
 
@@ -183,15 +183,22 @@ def stop_leftover(pid_path: Path, mark: str, steps: Sequence[tuple[signal.Signal
         Whether a process had to be stopped.
     """
     pid = _read_pid(pid_path)
-    found = pid is not None and mark in _command_line(pid)
-    if pid is not None and found:
-        for number, seconds in [*steps, (signal.SIGKILL, 10.0)]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-            if _wait_until_gone(pid, mark, seconds):
-                break
-    pid_path.unlink(missing_ok=True)
-    return found
+    if pid is None or mark not in _command_line(pid):
+        return False
+    for number, seconds in [*steps, (signal.SIGKILL, 10.0)]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        if _wait_until_gone(pid, mark, seconds):
+            break
+    return True
+
+
+def kill_processes_in(directory: Path) -> None:
+    """SIGKILL every process whose working directory this is, as far as the system shows them (Linux)."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (entry / "cwd").readlink() == directory:
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def _read_pid(path: Path) -> int | None:

@@ -10,7 +10,9 @@ from importlib.metadata import version
 from typing import Any
 
 from agentroute.migrations import head
+from agentroute.profile_check import profile_tools
 from agentroute.readiness import StoreReadiness
+from agentroute.transcription import open_transcription
 from core.agentscope.events.facade import AgentScopeEventsFacade
 from core.agentscope.events.history import HistoryReader
 from core.agentscope.events.hub import ThreadHub
@@ -19,13 +21,12 @@ from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.gateway import AgentRunGateway
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.profile import AgentProfile, load_profile
-from core.agentscope.tools.memory_store import PostgresMemoryStore
-from core.agentscope.tools.registry import builtin_tools, load_tool
 from core.broker import create_broker
 from core.config import Settings
-from core.database import create_engine, create_session_factory
+from core.database import create_engine
 from core.identity import Authenticator
 from core.redis_client import create_redis
+from core.transcription.service import TranscriptionService
 from v1.agent.capabilities import agent_capabilities
 from v1.agent.service import AgentService
 
@@ -48,6 +49,7 @@ class ApiResources:
     """What the application takes; see ``agentroute.app.ApiContainer``."""
 
     service: AgentService
+    transcription: TranscriptionService
     authenticator: Authenticator
     capabilities: Mapping[str, Any]
     readiness: StoreReadiness
@@ -71,6 +73,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiResources]:
         broker = create_broker(settings.redis)
         await broker.startup()
         resources.push_async_callback(broker.shutdown)
+        transcription = await open_transcription(settings, engine, redis, resources)
         bus = RedisBus(redis, settings.redis)
         store = EventStore(engine)
         hub = ThreadHub(redis, store.heads, settings.redis, settings.stream)
@@ -89,10 +92,9 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiResources]:
         try:
             yield ApiResources(
                 service=AgentService(runtime=gateway, events=facade, limits=settings.limits),
+                transcription=transcription,
                 authenticator=Authenticator(settings.identity, server=settings.server),
-                capabilities=_capabilities(
-                    profile, settings, PostgresMemoryStore(create_session_factory(engine))
-                ),
+                capabilities=_capabilities(profile, settings),
                 readiness=StoreReadiness(engine, redis, revision=head()),
                 drain=DrainSwitch(hub),
             )
@@ -102,20 +104,14 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiResources]:
             await asyncio.wait(background, timeout=2)
 
 
-def _capabilities(profile: AgentProfile, settings: Settings, memory: PostgresMemoryStore) -> dict[str, Any]:
-    builtin = builtin_tools(settings.tools, memory)
-    tools = [
-        load_tool(entry.reference, settings.tools) if entry.reference else builtin[entry.name or ""]
-        for entry in profile.tools
-        if entry.permission != "deny"
-    ]
+def _capabilities(profile: AgentProfile, settings: Settings) -> dict[str, Any]:
     return agent_capabilities(
         name=profile.name,
         version=version("agentroute"),
         description=profile.description,
         tools=[
             {"name": tool.name, "description": tool.description, "parameters": tool.json_schema()}
-            for tool in tools
+            for tool in profile_tools(profile, settings)
         ],
         max_iterations=profile.limits.max_iterations,
         max_run_seconds=settings.limits.run_seconds,

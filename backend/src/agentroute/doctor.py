@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agentroute.preflight import CheckResult, check_all, find_local_models
+from agentroute.profile_check import check_profile
 from core.config import Settings, unknown_variables
 
 
@@ -28,7 +29,10 @@ def run_doctor(settings: Settings, *, console: Console | None = None) -> int:
 
 
 async def _look(settings: Settings) -> tuple[list[CheckResult], list[str]]:
-    return await asyncio.gather(check_all(settings), find_local_models())
+    results, profile, local_models = await asyncio.gather(
+        check_all(settings), check_profile(settings), find_local_models()
+    )
+    return [*results, profile], local_models
 
 
 def _table(results: list[CheckResult]) -> Table:

@@ -11,6 +11,7 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from agentroute.directory_lock import DirectoryInUseError, DirectoryLock
 from agentroute.local_postgres import LocalPostgres
 from agentroute.local_server import LocalServerError, free_port
 from agentroute.local_valkey import LocalValkey
+from agentroute.profile_check import check_profile
 from agentroute.python_service import Probe, PythonService, answers, says
 from agentroute.supervisor import StopRequestedError, Supervisor
 from core.config import Settings, unknown_variables
@@ -99,6 +101,9 @@ class Embedded:
             _say(f"warning: {name} is not a setting and has no effect")
         if not self._settings.identity.jwt_secret.get_secret_value():
             self._env.setdefault("AGENT_IDENTITY__MODE", os.environ.get("AGENT_IDENTITY__MODE", "local"))
+        profile = asyncio.run(check_profile(self._settings))
+        if not profile.ok:
+            raise LocalServerError(profile.line)
         self._start_postgres()
         self._start_valkey()
         model = None if self._settings.model.base_url else self._start_model()
@@ -118,6 +123,7 @@ class Embedded:
         model = self._service("Model", arguments, 1.0, answers(_LOOPBACK, port, "/healthz"))
         self._supervisor.start(model)
         self._env["AGENT_MODEL__BASE_URL"] = f"http://{_LOOPBACK}:{port}/v1"
+        self._env.setdefault("AGENT_MODEL__PROVIDER", "demo")
         return model
 
     def _start_postgres(self) -> None:
@@ -250,4 +256,8 @@ def _shown(host: str) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    try:
+        print(line, flush=True)
+    except OSError:
+        # The terminal was closed, or the pipe's reader left: no reason to stop, and none to try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
-from agentroute.child_process import ChildProcess, dying_with_parent, run, stop_leftover
+from agentroute.child_process import ChildProcess, dying_with_parent, kill_processes_in, run, stop_leftover
 from agentroute.local_server import LocalServer, LocalServerError, wheel_directory
 from agentroute.unprivileged import Unprivileged, as_nobody
 
@@ -175,12 +175,39 @@ class LocalPostgres(LocalServer):
         )
 
     def _stop_leftovers(self) -> None:
+        """Stop a postmaster of a killed owner, then what a killed postmaster left.
+
+        A backend in the middle of a long query does not notice that its
+        postmaster is gone, and no other may start as long as it lives.
+        """
         super()._stop_leftovers()
-        # A postmaster whose parent died before it wrote its pid file. Without a server of ours, what is
-        # left of postmaster.pid may name a reused id, and Postgres would then refuse to start.
+        # The owner may have died before it wrote its own pid file.
         stop_leftover(self._cluster / "postmaster.pid", str(self.data_dir), self.stop_steps)
+        kill_processes_in(self._cluster)
+        self._disown_lock_files()
+
+    def _disown_lock_files(self) -> None:
+        """Let Postgres take over the lock files of a dead postmaster whose process id was reused or is a zombie's.
+
+        postmaster.pid stays: it also names the shared memory, and Postgres
+        must still look whether anybody is attached to it. It ignores a lock
+        file that names its parent, which is this process.
+        """
+        lock = self._cluster / "postmaster.pid"
+        if lock.exists():
+            _, _, rest = lock.read_text().partition("\n")
+            lock.write_text(f"{os.getpid()}\n{rest}")
+        if self.port is None:
+            for name in (f".s.PGSQL.{_SOCKET_PORT}", f".s.PGSQL.{_SOCKET_PORT}.lock"):
+                (self._sockets() / name).unlink(missing_ok=True)
+
+    def _is_passing(self, output: str) -> bool:
+        # Backends of a killed postmaster on their way out.
+        return "pre-existing shared memory block" in output
 
     def _explain(self, output: str) -> str:
+        if "pre-existing shared memory block" in output:
+            return "a query of the server that ran before is still running: end that process and start again"
         if "Permission denied" in output:
             return f"{self.data_dir} cannot be written by this user: choose another data directory"
         return super()._explain(output)

@@ -27,6 +27,7 @@ from agentroute.directory_lock import DirectoryInUseError, DirectoryLock
 # sockaddr_un holds 104 bytes on macOS and 108 on Linux, with the closing NUL.
 _MAX_SOCKET_PATH = 103
 _POLL_SECONDS = 0.01
+_RETRY_SECONDS = 0.2
 
 
 class LocalServerError(Exception):
@@ -76,6 +77,11 @@ class LocalServer(ABC):
 
     @abstractmethod
     def _is_ready(self, child: ChildProcess) -> bool: ...
+
+    def _is_passing(self, output: str) -> bool:
+        """Whether what made a server give up goes away by itself, so that starting it again is worth while."""
+        del output
+        return False
 
     def _explain(self, output: str) -> str:
         """Turn what a server wrote before it gave up into one line that says what to do."""
@@ -169,6 +175,10 @@ class LocalServer(ABC):
     def _wait_until_ready(self, child: ChildProcess) -> None:
         deadline = time.monotonic() + self.start_timeout_seconds
         while not self._is_ready(child):
+            if not child.running and self._is_passing(child.output()) and time.monotonic() < deadline:
+                time.sleep(_RETRY_SECONDS)
+                child = self._child = self._spawn()
+                continue
             if not child.running:
                 reason = self._explain(child.output())
             elif time.monotonic() > deadline:

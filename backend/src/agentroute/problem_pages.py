@@ -20,4 +20,5 @@ async def read_problem(code: str) -> str:
     if kind is None:
         raise NotFound("There is no such code.")
     retry = "a later repeat may succeed" if kind.retryable else "a repeat alone will not help"
-    return f"{kind.title} ({code}, HTTP {kind.status}; {retry})\n\n{inspect.getdoc(kind)}\n"
+    text = (inspect.getdoc(kind) or "").replace("``", "`")
+    return f"{kind.title} ({code}, HTTP {kind.status}; {retry})\n\n{text}\n"

@@ -33,13 +33,27 @@ _SCHEMA = """
         SELECT 'p' || oid || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
     ) AS parts
 """
-_TABLES = """
-    SELECT string_agg(format('%I.%I', schemaname, tablename), ', ')
-    FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+# Only tables with rows: to truncate one costs some milliseconds, empty or not.
+_EMPTY = """
+    DO $$
+    DECLARE name text; used boolean; filled text[] := '{}';
+    BEGIN
+        FOR name IN
+            SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+            WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+        LOOP
+            EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO used;
+            IF used THEN filled := filled || name; END IF;
+        END LOOP;
+        IF filled <> '{}' THEN
+            EXECUTE 'TRUNCATE ' || array_to_string(filled, ', ') || ' RESTART IDENTITY CASCADE';
+        END IF;
+    END $$
 """
-_DISCONNECT = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()"
-)
+_DISCONNECT = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 class ScratchDatabases:
@@ -111,17 +125,14 @@ class ScratchDatabases:
             self._template = self._create()
             self.call(migrations.upgrade, self._url_of(self._template))
         name = self._create(template=self._template)
-        self._schemas[name] = self._fetch(name, _SCHEMA)
+        self._schemas[name] = self.call(_schema, self._url_of(name))
         return name
 
     def _give_back(self, name: str) -> None:
-        self._fetch(name, _DISCONNECT, name)
-        if self._fetch(name, _SCHEMA) != self._schemas[name]:
+        if self.call(_empty, self._url_of(name), self._schemas[name]):
+            self._clean.append(name)
+        else:
             self._drop(name)
-            return
-        if tables := self._fetch(name, _TABLES):
-            self._fetch(name, f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
-        self._clean.append(name)
 
     def _create(self, template: str = "template1") -> str:
         name = f"{self._prefix}_{len(self._made)}"
@@ -136,15 +147,33 @@ class ScratchDatabases:
         return self._url.set(database=name).render_as_string(hide_password=False)
 
     def _admin(self, statement: str) -> None:
-        self._fetch(self._url.database or "postgres", statement)
-
-    def _fetch(self, database: str, statement: str, *values: Any) -> Any:
-        return self.call(_fetch_value, self._url_of(database), statement, values)
+        self.call(_execute, self._url_of(self._url.database or "postgres"), statement)
 
 
-async def _fetch_value(url: str, statement: str, values: tuple[Any, ...]) -> Any:
+async def _execute(url: str, statement: str) -> None:
     connection = await asyncpg.connect(url, timeout=10)
     try:
-        return await connection.fetchval(statement, *values)
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _schema(url: str) -> str:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        return await connection.fetchval(_SCHEMA)
+    finally:
+        await connection.close()
+
+
+async def _empty(url: str, schema: str) -> bool:
+    """Cut every other connection and remove all rows; False when the schema is no longer the one given."""
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        await connection.execute(_DISCONNECT)
+        if await connection.fetchval(_SCHEMA) != schema:
+            return False
+        await connection.execute(_EMPTY)
+        return True
     finally:
         await connection.close()

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from agentroute.app import create_app
 from agentroute.preflight import CheckResult, check_migrations, check_postgres, check_redis
+from agentroute.profile_check import check_profile
 from core.config import ServerSettings, Settings, unknown_variables
 from core.identity import Authenticator
 from core.log import configure_logging, get_logger
@@ -112,7 +113,7 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
 
 async def _first_failure(settings: Settings) -> CheckResult | None:
     # One after the other: without Postgres nothing can be said about migrations.
-    for check in (check_postgres, check_migrations, check_redis):
+    for check in (check_profile, check_postgres, check_migrations, check_redis):
         result = await check(settings)
         if not result.ok:
             return result

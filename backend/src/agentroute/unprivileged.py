@@ -31,6 +31,8 @@ _CAPABILITY = (
     "--clear-groups",
     "--inh-caps=+dac_override",
     "--ambient-caps=+dac_override",
+    # Else access(2), with which Postgres looks for itself, ignores the capability.
+    "--securebits=+no_setuid_fixup",
     "--",
 )
 

@@ -181,5 +181,5 @@ def _worker_id() -> str:
 
 
 def _refuse(line: str) -> int:
-    print(f"agentroute: {line}", file=sys.stderr)
+    print(f"error: {line}", file=sys.stderr)
     return 1

@@ -8,6 +8,7 @@ module keeps a global copy.
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +68,37 @@ class ModelSettings(_Section):
     max_connections: int = Field(default=200, gt=0)
     prices_path: Path | None = None
     """JSON price table that overrides the bundled one."""
+
+
+class TranscriptionSettings(_Section):
+    """Speech to text."""
+
+    engine: Literal["openai", "whisper"] = "openai"
+    """``openai``: an OpenAI-compatible endpoint. ``whisper``: in the API process, with the extra of that name."""
+    base_url: str = ""
+    """Of the endpoint; the chat model's when empty."""
+    api_key: SecretStr = SecretStr("")
+    """The chat model's key when both this and ``base_url`` are empty; it is sent to no other address."""
+    name: str = Field(default="whisper-1", min_length=1)
+    """Model name sent; for ``whisper`` a directory of weights, or a size that faster-whisper knows."""
+    price_per_minute: Decimal | None = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
+    """US dollars, for engines that report no cost; without it their cost is unknown."""
+    connect_timeout_seconds: float = Field(default=10.0, gt=0)
+    timeout_seconds: float = Field(default=120.0, gt=0)
+    """From the start of a call to the last byte of its answer."""
+    upload_seconds: float = Field(default=300.0, gt=0)
+    """Longest upload. A client that vanished holds its place as long."""
+    max_audio_bytes: int = Field(default=25 << 20, ge=1024)
+    """25 MiB: what OpenAI takes."""
+    max_audio_seconds: float = Field(default=600.0, gt=0, le=3600)
+    max_per_user: int = Field(default=3, ge=1)
+    """Transcriptions of one user at once."""
+    max_concurrent: int = Field(default=32, ge=1)
+    """Transcriptions of everybody at once, in one API process."""
+    max_decoders: int = Field(default=2, ge=1, le=64)
+    """Child processes that decode at once, for one API process."""
+    repeat_seconds: int = Field(default=600, ge=1)
+    """How long the same upload gets the first answer again."""
 
 
 class IdentitySettings(_Section):
@@ -173,6 +205,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     model: ModelSettings = ModelSettings()
+    transcription: TranscriptionSettings = TranscriptionSettings()
     identity: IdentitySettings = IdentitySettings()
     server: ServerSettings = ServerSettings()
     stream: StreamSettings = StreamSettings()

@@ -72,13 +72,13 @@ class CursorAhead(InvalidRequest):
 
 
 class BodyTooLarge(InvalidRequest):
-    """The body is larger than the server reads. Send less: only new messages are needed."""
+    """The body is larger than the server reads. Send less: of a conversation only new messages are needed."""
 
     code, title, status = "body-too-large", "The body is too large", 413
 
 
 class UnsupportedMediaType(InvalidRequest):
-    """The body's type is not read here. Send ``Content-Type: application/json``."""
+    """The body's type is not read here. Send ``application/json``; to ``/transcribe`` a form with a sound file."""
 
     code, title, status = "unsupported-media-type", "Unsupported media type", 415
 
@@ -99,6 +99,24 @@ class IdempotencyMismatch(InvalidRequest):
     """This run id or idempotency key already belongs to another body. Use a fresh key for a new request."""
 
     code, title, status = "idempotency-mismatch", "The key was used with another body", 422
+
+
+class UploadTimeout(InvalidRequest):
+    """The upload did not arrive in time. Send it again over a better connection, or send less."""
+
+    code, title, status, retryable = "upload-timeout", "The upload took too long", 408, True
+
+
+class AudioEmpty(InvalidRequest):
+    """The file holds no sound. Check the recording."""
+
+    code, title, status = "audio-empty", "The audio is empty", 422
+
+
+class AudioTooLong(InvalidRequest):
+    """The audio is longer than the server takes. Send it in pieces of at most ``maxSeconds``."""
+
+    code, title, status = "audio-too-long", "The audio is too long", 422
 
 
 class UrlNotAllowed(InvalidRequest):
@@ -224,6 +242,24 @@ class StoreUnavailable(AgentBackendError):
 
     code, title, status, retryable = "store-unavailable", "The database is not reachable", 503, True
     default_retry_after_seconds = 2
+
+
+class TranscriptionFailed(AgentBackendError):
+    """The speech service gave no usable answer. Send the same request again later; ``detail`` says more."""
+
+    code, title, status, retryable = "transcription-failed", "The transcription failed", 502, True
+
+
+class TranscriptionRejected(TranscriptionFailed):
+    """The speech service found the request itself wrong: the same one fails again."""
+
+    retryable = False
+
+
+class TranscriptionTimeout(AgentBackendError):
+    """The speech service did not answer in time. Send the same request again, or a shorter piece."""
+
+    code, title, status, retryable = "transcription-timeout", "The transcription took too long", 504, True
 
 
 class RunFailure(AgentBackendError):

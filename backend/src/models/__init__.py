@@ -8,6 +8,7 @@ from models.agent_memory import AgentMemory
 from models.agent_model_call import AgentModelCall
 from models.agent_run import AgentRun
 from models.agent_run_event import AgentRunEvent
+from models.agent_transcription import AgentTranscription
 
 __all__ = [
     "AgentChatMessage",
@@ -18,4 +19,5 @@ __all__ = [
     "AgentModelCall",
     "AgentRun",
     "AgentRunEvent",
+    "AgentTranscription",
 ]

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    Computed,
     DateTime,
     ForeignKey,
     Identity,
@@ -31,7 +30,13 @@ class AgentChatMessage(Base):
     __table_args__ = (
         UniqueConstraint("session_id", "ord"),
         UniqueConstraint("session_id", "message_id"),
-        Index("ix_agent_chat_message_search", "search", postgresql_using="gin"),
+        Index(
+            "ix_agent_chat_message_search",
+            "search",
+            postgresql_using="gin",
+            # Off: with it, now and then a run's end pays for the words of all runs before it.
+            postgresql_with={"fastupdate": "off"},
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -63,13 +68,8 @@ class AgentChatMessage(Base):
     """Brought by the client with the first run of a new thread."""
     replaced_by_ordinal: Mapped[int | None] = mapped_column(Integer)
     """Of the run that answered an edited or repeated message instead: kept, but not shown any more."""
-    search: Mapped[Any] = mapped_column(
-        TSVECTOR,
-        Computed("agent_message_search(role, content)", persisted=True),
-        nullable=True,
-        deferred=True,
-    )
-    """The words of user and assistant messages; null for the rest. Only the database reads it."""
+    search: Mapped[Any] = mapped_column(TSVECTOR, nullable=True, deferred=True)
+    """The words of a user or assistant message, and its owner's mark. A trigger writes it, only SQL reads it."""
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )

@@ -14,6 +14,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from core.agentscope.schemas.messages import Id
 from core.identity import Authenticator, Principal
+from core.transcription.service import TranscriptionService
 from v1.agent.service import AgentService
 
 
@@ -22,6 +23,9 @@ class AgentContainer(Protocol):
 
     @property
     def service(self) -> AgentService: ...
+
+    @property
+    def transcription(self) -> TranscriptionService: ...
 
     @property
     def authenticator(self) -> Authenticator: ...

@@ -23,6 +23,21 @@ class CancelAcceptedResponse(WireModel):
     """At the moment of asking; ``running`` until the worker has closed what is open."""
 
 
+class TranscriptionResponse(WireModel):
+    """What was said."""
+
+    text: str
+    language: str | None = None
+    """As the speech service names it; the caller's word when it does not say."""
+    duration_ms: int
+    """Of the audio."""
+    model: str
+    latency_ms: int
+    """Of the speech service."""
+    cost: str | None = None
+    """US dollars, as a decimal; absent when it is not known, which is not free."""
+
+
 class ProblemError(WireModel):
     """One place of the request that does not fit."""
 

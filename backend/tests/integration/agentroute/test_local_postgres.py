@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 
 import asyncpg
@@ -27,6 +29,11 @@ async def _select(url: str, expression: str) -> str:
         return str(await connection.fetchval(f"SELECT {expression}"))
     finally:
         await connection.close()
+
+
+def _wait_until_it_computes(process: psutil.Process) -> None:
+    while process.cpu_times().user < 0.1:
+        time.sleep(0.01)
 
 
 async def test_sqlalchemy_reads_the_socket_url(tmp_path: Path) -> None:
@@ -86,6 +93,38 @@ def test_an_interrupted_first_start_is_begun_anew(tmp_path: Path) -> None:
     with LocalPostgres(tmp_path / "pg") as server:
         assert server.running
     assert not half.exists()
+
+
+@pytest.mark.parametrize("port", [None, 0], ids=["socket", "tcp"])
+def test_lock_files_that_name_a_live_process_do_not_stop_it(tmp_path: Path, port: int | None) -> None:
+    """After a kill the id may be a zombie's, or in a container soon another program's."""
+    server = LocalPostgres(tmp_path / "pg", port=port)
+    server.start()
+    server.kill()
+    parent = psutil.Process(os.getppid())
+    stranger = parent.parent() or parent
+    for lock in (tmp_path / "pg" / "data" / "postmaster.pid", *(tmp_path / "pg" / "socket").glob(".*.lock")):
+        _, _, rest = lock.read_text().partition("\n")
+        lock.write_text(f"{stranger.pid}\n{rest}")
+
+    with server:
+        assert server.running
+
+
+async def test_a_query_that_outlives_its_server_does_not_stop_the_next(local_postgres: LocalPostgres) -> None:
+    url = local_postgres.start()
+    busy = await asyncpg.connect(url)
+    backend = psutil.Process(busy.get_server_pid())
+    query = asyncio.create_task(busy.execute("SELECT count(*) FROM generate_series(1, 10000000000)"))
+    await asyncio.to_thread(_wait_until_it_computes, backend)
+
+    local_postgres.kill()
+    assert backend.is_running()
+
+    local_postgres.start()
+    assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
+    with pytest.raises(asyncpg.PostgresConnectionError):
+        await query
 
 
 @_as_root

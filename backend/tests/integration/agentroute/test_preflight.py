@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncpg
 import pytest
 import redis
 from sqlalchemy.engine import make_url
@@ -52,25 +51,6 @@ async def test_a_wrong_database_password_is_named(local_postgres: LocalPostgres)
     result = await check_postgres(_settings(url.replace(local_postgres._password(), "hush")))
 
     assert result.found == f"127.0.0.1:{local_postgres.port} refuses the user or the password"
-
-
-async def test_a_server_without_a_free_connection_says_why(database_url: str) -> None:
-    connection = await asyncpg.connect(database_url)
-    try:
-        await connection.execute(
-            "DO $$BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 0', current_database()); END$$"
-        )
-        await connection.execute("CREATE ROLE preflight LOGIN PASSWORD 'x'")
-        result = await check_postgres(_settings(database_url.replace("postgres@", "preflight@")))
-    finally:
-        await connection.execute("DROP ROLE preflight")
-        await connection.execute(
-            "DO $$BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT -1', current_database()); END$$"
-        )
-        await connection.close()
-
-    assert not result.ok
-    assert "too many connections" in result.found
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,6 @@ def test_a_leftover_is_stopped(
     assert stop_leftover(tmp_path / "pid", "signal.SIG_IGN", steps)
 
     assert child.exit_code == -signal.SIGKILL
-    assert not (tmp_path / "pid").exists()
 
 
 def test_a_process_without_the_mark_is_left_alone(spawn: Spawn, tmp_path: Path) -> None:
@@ -123,17 +122,14 @@ def test_a_process_without_the_mark_is_left_alone(spawn: Spawn, tmp_path: Path) 
     assert not stop_leftover(tmp_path / "pid", "some other program", [])
 
     assert child.running
-    assert not (tmp_path / "pid").exists()
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "-1", "0", "1", "99999999"])
-def test_a_pid_file_that_names_no_process_is_removed(tmp_path: Path, content: str) -> None:
+def test_a_pid_file_that_names_no_process_does_no_harm(tmp_path: Path, content: str) -> None:
     path = tmp_path / "pid"
     path.write_text(content)
 
     assert not stop_leftover(path, "some program", [(signal.SIGTERM, 0)])
-
-    assert not path.exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the parent-death signal")

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+import asyncpg
 import pytest
 
 from agentroute import preflight
@@ -87,6 +88,15 @@ async def test_what_is_not_there_is_named_without_secrets(
     assert result.found.startswith(found)
     assert result.fix
     assert "hush" not in result.line
+
+
+def test_what_else_postgres_says_is_passed_on() -> None:
+    settings = _settings(database={"url": "postgresql://u:hush@host/n"})
+
+    found, fix = preflight._postgres_problem(asyncpg.TooManyConnectionsError("too many clients"), settings)
+
+    assert found == "host refuses: too many clients"
+    assert fix
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,9 @@ def to_agui_wire(
     if not state.started and event.kind != "run_started":
         bodies += _run_started(internal.RunStarted(thread_id=state.thread_id, run_id=state.run_id), state)
     bodies += _TABLE[event.kind](event, state)
+    subagent = event.subagent_run_id if isinstance(event, internal.AttributedEvent) else None
     for body in bodies:
-        _attribute(body, event.subagent_run_id, state)
+        _attribute(body, subagent, state)
         body["timestamp"] = timestamp_ms
     return [AgUiWireEvent(body["type"], body) for body in bodies]
 
@@ -106,8 +107,7 @@ def _attribute(body: dict[str, Any], subagent: str | None, state: RunWireState) 
         return
     item = body.get("messageId") or body.get("toolCallId") or body.get("stepName", "")
     if body["type"] in _OPENING:
-        if subagent is not None:
-            state.owners[item] = subagent
+        _own(state, item, subagent)
         if state.owners.get(body.get("parentMessageId", "")) != subagent:
             # A tool call belongs to the message that carries it; another's message cannot.
             body.pop("parentMessageId", None)
@@ -117,6 +117,14 @@ def _attribute(body: dict[str, Any], subagent: str | None, state: RunWireState) 
         subagent = state.owners.get(item)
     if subagent is not None:
         body["subagentRunId"] = subagent
+
+
+def _own(state: RunWireState, item: str, subagent: str | None) -> None:
+    # A step's name comes again; then it belongs to whoever starts it now.
+    if subagent is None:
+        state.owners.pop(item, None)
+    else:
+        state.owners[item] = subagent
 
 
 # --- run and steps ---------------------------------------------------------------
@@ -486,9 +494,9 @@ def state_from_log(thread_id: str, run_id: str, events: list[AgUiWireEvent]) -> 
     state = RunWireState(thread_id, run_id)
     for event in events:
         body = event.body
-        if event.type in _OPENING and "subagentRunId" in body:
+        if event.type in _OPENING:
             item = body.get("messageId") or body.get("toolCallId") or body["stepName"]
-            state.owners[item] = body["subagentRunId"]
+            _own(state, item, body.get("subagentRunId"))
         match event.type:
             case "SUBAGENT_STARTED":
                 state.subagents.append(body["subagentRunId"])

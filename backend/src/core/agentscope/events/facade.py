@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from core.agentscope.events.history import HistoryReader, history_url
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.peer_version import PeerVersions
@@ -100,10 +102,12 @@ class AgentScopeEventsFacade:
     async def _once_started(
         self, principal: Principal, thread_id: str, run_id: str, cursor: Cursor | None
     ) -> AsyncIterator[bytes] | None:
-        thread = await self._store.find_thread(principal, thread_id)
-        if thread is None:
-            raise NotFound("No such thread.")
-        segments = await self._store.list_segments(thread.session_id, run_id)
+        try:
+            thread = await self._store.find_thread(principal, thread_id)
+            segments = [] if thread is None else await self._store.list_segments(thread.session_id, run_id)
+        except (SQLAlchemyError, OSError, TimeoutError):
+            # Postgres is away for a moment: the run still waits, as far as we know.
+            return None
         if any(segment.ordinal is None for segment in segments):
             return None
         return await self.follow(principal, thread_id, run_id=run_id, cursor=cursor)

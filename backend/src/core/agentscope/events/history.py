@@ -119,6 +119,8 @@ def _read_run(connection: Connection, principal: Principal, thread_id: str, run_
         if run is None:
             raise NotFound("No such run in this thread.")
         waits_for = {"queued": "worker", "waiting": "earlier-run", "interrupted": "approval"}.get(run.status)
+        if run.status == "succeeded" and run.ordinal == thread.last_ordinal and _open_calls(session, run):
+            waits_for = "client-tool"
         if run.status == "interrupted" and not _open_interrupts(session, thread.id):
             waits_for = None
         return RunStatusResponse.model_validate(
@@ -170,7 +172,7 @@ def _page(session: Session, session_id: int, limit: int, before: str | None) -> 
         if place is None:
             raise InvalidRequest(
                 "The message named by 'before' is not in this thread's history. Use 'nextBefore' of the last page.",
-                errors=[{"pointer": "/before", "message": "not a message of this thread"}],
+                errors=[{"pointer": "/query/before", "message": "not a message of this thread"}],
             )
         query = query.where(AgentChatMessage.ord < place)
     return list(session.scalars(query.order_by(AgentChatMessage.ord.desc()).limit(limit + 1)))
@@ -220,6 +222,17 @@ def _open_interrupts(session: Session, session_id: int) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def _open_calls(session: Session, run: AgentRun) -> bool:
+    """Tell whether a run left tool calls that the client has not answered."""
+    rows = session.execute(
+        select(AgentChatMessage.tool_calls, AgentChatMessage.tool_call_id).where(
+            AgentChatMessage.session_id == run.session_id, AgentChatMessage.ordinal == run.ordinal
+        )
+    ).all()
+    called = {call["id"] for row in rows for call in row.tool_calls or ()}
+    return bool(called - {row.tool_call_id for row in rows})
 
 
 def _usage(totals: AgentChatSession | AgentRun) -> ThreadUsage:

@@ -8,6 +8,7 @@ Source: the default reducer of ``@ag-ui/client`` 1.0.0 (``apply/default.ts``).
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -41,7 +42,7 @@ class HistoryFold:
         body = event.body
         match event.type:
             case "TEXT_MESSAGE_CONTENT" | "REASONING_MESSAGE_CONTENT":
-                self._texts[body["messageId"]].append(body["delta"])
+                self._text(body["messageId"]).append(body["delta"])
             case "TOOL_CALL_ARGS":
                 self._arguments[body["toolCallId"]][1].append(body["delta"])
             case "TEXT_MESSAGE_START":
@@ -64,16 +65,16 @@ class HistoryFold:
                 pass
 
     def snapshot(self) -> list[dict[str, Any]]:
-        """Return the messages as they stand; the list is the caller's."""
+        """Return the messages as they stand; they are the caller's."""
         for message_id, pieces in self._texts.items():
             if len(pieces) > 1:
                 pieces[:] = ["".join(pieces)]
-            self._by_id[message_id]["content"] = pieces[0] if pieces else ""
+            self._by_id[message_id]["content"] = pieces[0]
         for call, pieces in self._arguments.values():
             if len(pieces) > 1:
                 pieces[:] = ["".join(pieces)]
             call["function"]["arguments"] = pieces[0] if pieces else ""
-        return [dict(message) for message in self.messages]
+        return copy.deepcopy(self.messages)
 
     def _patch_state(self, delta: list[dict[str, Any]]) -> None:
         try:
@@ -86,11 +87,12 @@ class HistoryFold:
     def _begin(self, body: dict[str, Any], role: str) -> None:
         message_id = body["messageId"]
         self._open.add(message_id)
-        if message_id in self._by_id:
-            self._texts.setdefault(message_id, [])
-            return
-        self._add({"id": message_id, "role": role, "content": "", **_attribution(body)})
-        self._texts[message_id] = []
+        if message_id not in self._by_id:
+            self._add({"id": message_id, "role": role, "content": "", **_attribution(body)})
+
+    def _text(self, message_id: str) -> list[str]:
+        # Only what is said makes a content: a message that a tool call has made may have none.
+        return self._texts.setdefault(message_id, [self._by_id[message_id].get("content", "")])
 
     def _add(self, message: dict[str, Any]) -> None:
         self.messages.append(message)

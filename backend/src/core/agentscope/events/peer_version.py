@@ -27,8 +27,8 @@ class PeerVersions:
         self._version_of = version_of
         self._known: dict[int, str | None] = dict(known or {})
 
-    async def fit(self, envelope: Envelope) -> Envelope | None:
-        """Return the event as the run's client can read it, or ``None`` when it cannot; most are as they are."""
+    async def fit(self, envelope: Envelope) -> Envelope:
+        """Return the event as the run's client can read it; most are returned as they are."""
         if not envelope.payload.startswith(_AFFECTED):
             return envelope
         ordinal = envelope.ordinal
@@ -36,14 +36,18 @@ class PeerVersions:
             self._known[ordinal] = await self._version_of(ordinal)
         if self._known[ordinal] is not None:
             return envelope
-        if envelope.payload.startswith(_AFFECTED[1]):
-            return None
         return envelope._replace(payload=downgrade(envelope.payload))
 
 
 def downgrade(payload: bytes) -> bytes:
-    """Return a ``RUN_FINISHED`` event in the vocabulary before 1.0."""
+    """Return an event in the vocabulary before 1.0."""
     body: dict[str, Any] = orjson.loads(payload)
+    if body["type"].startswith("SUBAGENT_"):
+        # Unknown before 1.0, and fatal to strict decoders; as a custom event its id stays in use.
+        value = {key: item for key, item in body.items() if key != "timestamp"}
+        return orjson.dumps(
+            {"type": "CUSTOM", "name": "agentroute.subagent", "value": value, "timestamp": body["timestamp"]}
+        )
     outcome = body.get("outcome", {})
     if outcome.get("type") == "cancelled":
         older = {"type": "RUN_ERROR", "message": "The run was cancelled.", "code": "cancelled"}

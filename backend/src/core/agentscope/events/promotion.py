@@ -41,7 +41,7 @@ async def promote_next(connection: AsyncConnection, session_id: int) -> Promoted
     if row is None:
         return None
     messages = json.loads(row.input).get("messages", [])
-    if messages:
+    if messages and not row.cancelled:
         last_ord = (
             await connection.execute(_TAKE_ORDS, {"session_id": session_id, "n": len(messages)})
         ).scalar_one()

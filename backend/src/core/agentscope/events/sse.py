@@ -80,5 +80,4 @@ async def sse_after_waiting(
 
 
 async def _frames(envelopes: Sequence[Envelope], versions: PeerVersions) -> bytes:
-    fitted = [await versions.fit(envelope) for envelope in envelopes]
-    return b"".join([frame(envelope) for envelope in fitted if envelope is not None])
+    return b"".join([frame(await versions.fit(envelope)) for envelope in envelopes])

@@ -213,7 +213,11 @@ class Acceptance:
         waiting = await session.scalar(
             select(func.count())
             .select_from(AgentRun)
-            .where(AgentRun.session_id == thread.id, AgentRun.status == "waiting")
+            .where(
+                AgentRun.session_id == thread.id,
+                AgentRun.status == "waiting",
+                AgentRun.cancel_requested_at.is_(None),
+            )
         )
         if (waiting or 0) >= MAX_WAITING:
             raise QueueFull(

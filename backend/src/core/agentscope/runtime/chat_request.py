@@ -16,6 +16,7 @@ from agentscope.message import DataBlock, Msg, URLSource
 from agentscope.model import OpenAIChatModel
 from agentscope.tool import ToolChoice
 
+from core.agentscope.events.json_completion import completion
 from core.log import get_logger
 
 _MODES = frozenset({"auto", "none", "required"})
@@ -101,4 +102,14 @@ def _simplify(message: dict[str, Any]) -> None:
         message["content"] = content[0]["text"]
     for call in message.get("tool_calls", ()):
         # A call without arguments is streamed as nothing, and refused when it comes back as nothing.
-        call["function"]["arguments"] = call["function"]["arguments"] or "{}"
+        call["function"]["arguments"] = _whole_json(call["function"]["arguments"] or "{}")
+
+
+def _whole_json(arguments: str) -> str:
+    """Return arguments a provider accepts: a call that was cut off would make every later request invalid."""
+    try:
+        json.loads(arguments)
+    except (ValueError, RecursionError):
+        missing = completion(arguments)
+        return arguments + missing if missing else "{}"
+    return arguments

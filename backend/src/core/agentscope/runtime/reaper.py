@@ -1,8 +1,7 @@
 """Repairs what a lost process, a lost hint or a passed deadline left behind. Runs in every worker.
 
-It rests for one lease after its own start and after any failed contact with
-Postgres: leases cannot be renewed during an outage, so right after one every
-live run looks dead.
+It rests for one lease after any failed contact with Postgres: leases cannot be
+renewed during an outage, so right after one every live run looks dead.
 
 Each repair is a transaction of its own that locks thread, then run; a row that
 somebody else has locked is left to them.
@@ -128,7 +127,9 @@ class Reaper:
 
     async def run(self) -> None:
         """Repair until cancelled."""
-        self._rest()
+        # A process that starts has seen no outage itself; a third of a lease is enough for
+        # everybody else's heartbeat, which comes each third and, after a failure, each second.
+        self._rest(self._settings.worker.lease_seconds / 3)
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(PICKUP_SECONDS)
@@ -139,7 +140,7 @@ class Reaper:
                     await self.reap()
             except (SQLAlchemyError, OSError, TimeoutError) as exc:
                 log.warning("reaper_rests", error=type(exc).__name__)
-                self._rest()
+                self._rest(self._settings.worker.lease_seconds)
             except Exception:
                 # Top of a background loop: one run that cannot be repaired must not end all repairs.
                 log.exception("reaper_failed")
@@ -307,8 +308,8 @@ class Reaper:
             ),
         )
 
-    def _rest(self) -> None:
-        self._rest_until = asyncio.get_running_loop().time() + self._settings.worker.lease_seconds
+    def _rest(self, seconds: float) -> None:
+        self._rest_until = asyncio.get_running_loop().time() + seconds
 
 
 def _owned(run: AgentRun) -> OwnedRun:

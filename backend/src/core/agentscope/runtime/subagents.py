@@ -36,6 +36,7 @@ from core.agentscope.runtime.toolkit import (
 )
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import (
+    AttributedEvent,
     ModelUsage,
     SubagentFailed,
     SubagentFinished,
@@ -124,7 +125,9 @@ class SubagentTool(ToolBase):
         subagent_run_id = f"sub-{uuid.uuid4().hex}"
 
         async def emit(event: InternalRuntimeEvent) -> None:
-            await self._emit(event.model_copy(update={"subagent_run_id": subagent_run_id}))
+            if isinstance(event, AttributedEvent):
+                event = event.model_copy(update={"subagent_run_id": subagent_run_id})
+            await self._emit(event)
 
         await emit(
             SubagentStarted(name=self.name, description=self.description, parent_tool_call_id=tool_call_id)

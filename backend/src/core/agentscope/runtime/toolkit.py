@@ -1,14 +1,15 @@
 """Our tools as AgentScope's, and the gate every call passes before it may act.
 
 A tool starts only after its ``TOOL_CALL_END`` is durable and only while the run
-is not told to stop. The second guard is also against AgentScope 2.0.10, which
+is not told to stop, and only with arguments as the model wrote them. The second guard is also against AgentScope 2.0.10, which
 swallows a cancel that comes just before a concurrent tool starts.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,7 @@ from core.agentscope.schemas.agent_runtime import FrontendTool
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
 from core.crash_points import crash_point
 
+BROKEN_ARGUMENTS = "The call was not made: its arguments are not valid JSON; they were probably cut off."
 NO_CALLS_LEFT = "The run has used all its tool calls. Answer with what you have."
 _current_call: ContextVar[str] = ContextVar("tool_call_id")
 
@@ -66,6 +68,19 @@ class GateMiddleware(MiddlewareBase):
 
     def __init__(self, gate: ToolGate) -> None:
         self._gate = gate
+
+    async def on_check_permission(
+        self,
+        agent: Any,
+        input_kwargs: dict[str, Any],
+        next_handler: Callable[..., Awaitable[PermissionDecision]],
+    ) -> PermissionDecision:
+        # AgentScope repairs broken JSON and would act on what is left of it: "order 1234", cut by
+        # the model's length limit, became "order 12".
+        arguments: str = input_kwargs["tool_call"].input
+        if arguments and not _is_json(arguments):
+            return PermissionDecision(PermissionBehavior.DENY, BROKEN_ARGUMENTS)
+        return await next_handler(**input_kwargs)
 
     async def on_acting(
         self, agent: Any, input_kwargs: dict[str, Any], next_handler: Callable[..., AsyncGenerator[Any, None]]
@@ -181,6 +196,14 @@ def approval_schemas(access: Iterable[ToolAccess]) -> Callable[[str], dict[str, 
     """Return the approval's answer schema by tool name."""
     schemas: Mapping[str, dict[str, Any]] = {item.tool.name: item.approval_schema() for item in access}
     return lambda name: schemas[name]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def tool_chunk(state: str, text: str) -> ToolChunk:

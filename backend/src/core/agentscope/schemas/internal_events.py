@@ -20,6 +20,10 @@ RunOutcome = Literal["success", "interrupt", "cancelled"]
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+class AttributedEvent(_Event):
+    """An event that a subagent can have said."""
+
     subagent_run_id: str | None = None
     """The subagent that said it; ``None`` is the agent itself."""
 
@@ -48,69 +52,69 @@ class RunFailed(_Event):
     message: str
 
 
-class StepStarted(_Event):
+class StepStarted(AttributedEvent):
     kind: Literal["step_started"] = "step_started"
     name: str
 
 
-class StepFinished(_Event):
+class StepFinished(AttributedEvent):
     kind: Literal["step_finished"] = "step_finished"
     name: str
 
 
-class TextStarted(_Event):
+class TextStarted(AttributedEvent):
     kind: Literal["text_started"] = "text_started"
     message_id: str
 
 
-class TextDelta(_Event):
+class TextDelta(AttributedEvent):
     kind: Literal["text_delta"] = "text_delta"
     message_id: str
     delta: str
 
 
-class TextEnded(_Event):
+class TextEnded(AttributedEvent):
     kind: Literal["text_ended"] = "text_ended"
     message_id: str
     metadata: dict[str, Any] | None = None
     """Ends up on the assistant message: model, tokens, cost, latency."""
 
 
-class ReasoningStarted(_Event):
+class ReasoningStarted(AttributedEvent):
     kind: Literal["reasoning_started"] = "reasoning_started"
     message_id: str
 
 
-class ReasoningDelta(_Event):
+class ReasoningDelta(AttributedEvent):
     kind: Literal["reasoning_delta"] = "reasoning_delta"
     message_id: str
     delta: str
 
 
-class ReasoningEnded(_Event):
+class ReasoningEnded(AttributedEvent):
     kind: Literal["reasoning_ended"] = "reasoning_ended"
     message_id: str
 
 
-class ToolCallStarted(_Event):
+class ToolCallStarted(AttributedEvent):
     kind: Literal["tool_call_started"] = "tool_call_started"
     tool_call_id: str
     name: str
     parent_message_id: str | None = None
 
 
-class ToolCallArguments(_Event):
+class ToolCallArguments(AttributedEvent):
     kind: Literal["tool_call_arguments"] = "tool_call_arguments"
     tool_call_id: str
     delta: str
 
 
-class ToolCallEnded(_Event):
+class ToolCallEnded(AttributedEvent):
     kind: Literal["tool_call_ended"] = "tool_call_ended"
     tool_call_id: str
 
 
-class ToolResult(_Event):
+class ToolResult(AttributedEvent):
     kind: Literal["tool_result"] = "tool_result"
     message_id: str
     tool_call_id: str
@@ -133,18 +137,18 @@ class InterruptRequested(_Event):
     expires_at: datetime
 
 
-class StateSnapshot(_Event):
+class StateSnapshot(AttributedEvent):
     kind: Literal["state_snapshot"] = "state_snapshot"
     snapshot: Any
 
 
-class StateDelta(_Event):
+class StateDelta(AttributedEvent):
     kind: Literal["state_delta"] = "state_delta"
     delta: list[dict[str, Any]]
     """RFC 6902 operations."""
 
 
-class SubagentStarted(_Event):
+class SubagentStarted(AttributedEvent):
     """A tool call handed its task to a child agent; its events carry this event's ``subagent_run_id``."""
 
     kind: Literal["subagent_started"] = "subagent_started"
@@ -153,11 +157,11 @@ class SubagentStarted(_Event):
     parent_tool_call_id: str | None = None
 
 
-class SubagentFinished(_Event):
+class SubagentFinished(AttributedEvent):
     kind: Literal["subagent_finished"] = "subagent_finished"
 
 
-class SubagentFailed(_Event):
+class SubagentFailed(AttributedEvent):
     """The child agent ended without an answer; ``code`` and ``message`` are safe to show."""
 
     kind: Literal["subagent_failed"] = "subagent_failed"
@@ -173,7 +177,7 @@ class MessagesSnapshot(_Event):
     """AG-UI messages, oldest first."""
 
 
-class CustomEvent(_Event):
+class CustomEvent(AttributedEvent):
     kind: Literal["custom"] = "custom"
     name: str
     value: Any

@@ -184,10 +184,17 @@ class Setup:
     waits: list[float] = field(default_factory=list)
 
     async def ask(self, *messages: Msg, **options: Any) -> list[ChatResponse]:
-        """Call the model as an agent does; return every response, the whole one last."""
+        """Call the model as an agent does; return every response, the whole one last.
+
+        AgentScope's base class turns a cancellation into an ordinary end. Here
+        it is raised again, or a timeout around a call that hangs would pass unseen.
+        """
         asked = list(messages) or [UserMsg(name="user", content="hi")]
         stream: Any = await self.model(asked, **options)
-        return [response async for response in stream]
+        responses = [response async for response in stream]
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise asyncio.CancelledError
+        return responses
 
 
 SetUp = Callable[..., Setup]

@@ -86,11 +86,12 @@ async def test_a_wrong_request_is_not_repeated(
 
 
 async def test_details_and_logs_hold_no_key_no_host_and_no_prompt(endpoint: Endpoint, set_up: SetUp) -> None:
-    message = "Incorrect API key provided: sk-test-0123456789, Bearer abcDEF123"
+    message = "Incorrect API key provided: sk-test-0123456789, Bearer abcDEF123" + " and so on" * 1000
     endpoint.answer(401, {"error": {"message": message}})
     with capture_logs() as logs, pytest.raises(ModelUnavailable) as caught:
         await set_up().ask(UserMsg(name="user", content="my secret question"))
     text = str(logs)
+    assert len(text) < 1000
     assert "Incorrect API key" in text
     for secret in ("sk-test", "abcDEF123", "secret question"):
         assert secret not in text
@@ -203,6 +204,21 @@ async def test_a_model_that_falls_silent(endpoint: Endpoint, set_up: SetUp) -> N
         await endpoint.left.wait()
     assert len(endpoint.received) == 1
     assert outcomes(setup) == [("failed", True)]
+
+
+async def test_comments_keep_no_call_alive(endpoint: Endpoint, set_up: SetUp) -> None:
+    now = [0.0]
+    go_on = asyncio.Event()
+    shown = endpoint.stream_steps(endpoint.chunk({"content": "a"}), end=False)
+    endpoint.script(*shown, go_on, endpoint.http_chunk(b": still here\n\n"), "hang")
+    setup = set_up(options={"clock": lambda: now[0]}, idle_timeout_seconds=60)
+    stream: Any = await setup.model([UserMsg(name="user", content="hi")])
+    await anext(stream)
+    now[0] = 59.95
+    go_on.set()
+    async with asyncio.timeout(5):
+        with pytest.raises(ModelTimeout):
+            await anext(stream)
 
 
 async def test_an_answer_without_an_end_marker_ends(

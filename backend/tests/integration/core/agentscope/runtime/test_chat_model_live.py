@@ -17,6 +17,7 @@ from agentscope.model import ChatResponse, FinishedReason
 from agentscope.tool import ToolChoice
 from pydantic import BaseModel
 
+from core.agentscope.runtime import chat_exchange
 from core.agentscope.runtime.chat_errors import ModelRejected
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -103,6 +104,36 @@ async def test_a_delta_is_not_held_back(endpoint: Endpoint, set_up: SetUp) -> No
         assert texts([await anext(stream)]) == ["a"]
         go_on.set()
         assert texts([response async for response in stream]) == ["b", "ab"]
+
+
+async def test_a_reader_that_is_slow_stops_the_sender_and_loses_nothing(
+    endpoint: Endpoint, set_up: SetUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_exchange, "_MAX_UNREAD_BYTES", 1000)
+    pieces = [f"{number:0100}" for number in range(300)]
+    endpoint.stream(*endpoint.text(*pieces))
+    stream: Any = await set_up().model([UserMsg(name="user", content="hi")])
+    received: list[ChatResponse] = []
+    async with asyncio.timeout(5):
+        async for response in stream:
+            received.append(response)
+            for _ in range(20):
+                await asyncio.sleep(0)
+    *parts, whole = texts(received)
+    assert "".join(parts) == whole == "".join(pieces)
+    assert max(map(len, parts)) < 2000
+
+
+async def test_times_are_of_the_clock(endpoint: Endpoint, set_up: SetUp) -> None:
+    now = iter(range(1000))
+    endpoint.stream(*endpoint.text("a"), endpoint.usage())
+    setup = set_up(options={"clock": lambda: float(next(now))})
+    *_, last = await setup.ask()
+    (record,) = setup.records
+    assert record.ttft_ms is not None
+    assert 0 < record.ttft_ms < record.latency_ms
+    assert last.usage is not None
+    assert last.usage.time == record.latency_ms / 1000
 
 
 async def test_cost_from_the_price_table(endpoint: Endpoint, set_up: SetUp, tmp_path: Path) -> None:
@@ -221,7 +252,8 @@ async def test_cancelling_before_the_answer_is_booked_too(endpoint: Endpoint, se
     async with asyncio.timeout(5):
         await endpoint.arrived.wait()
         task.cancel()
-        await task
+        with pytest.raises(asyncio.CancelledError):
+            await task
         await endpoint.left.wait()
     (record,) = setup.records
     assert (record.outcome, record.input_tokens, record.output_tokens) == ("cancelled", 1, 0)
@@ -235,10 +267,12 @@ async def test_cancelling_a_call_that_was_not_sent_books_nothing(endpoint: Endpo
     async with asyncio.timeout(5):
         await endpoint.arrived.wait()
         second.cancel()
-        await second
+        with pytest.raises(asyncio.CancelledError):
+            await second
         assert setup.records == []
         first.cancel()
-        await first
+        with pytest.raises(asyncio.CancelledError):
+            await first
     assert len(setup.records) == 1
     assert len(endpoint.received) == 1
 
@@ -251,7 +285,8 @@ async def test_a_cancelled_call_gives_its_place_in_the_pool_back(endpoint: Endpo
     async with asyncio.timeout(5):
         await endpoint.arrived.wait()
         task.cancel()
-        await task
+        with pytest.raises(asyncio.CancelledError):
+            await task
         assert texts(await setup.ask()) == ["b"] * 2
 
 

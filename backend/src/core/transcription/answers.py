@@ -1,0 +1,100 @@
+"""Remembers answers for a while, so that a repeated upload is answered without being transcribed again.
+
+Best effort: without Redis every upload is transcribed, which costs money and
+breaks no promise about what an answer says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Protocol
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from core.config import RedisSettings
+from core.identity import Principal
+from core.log import get_logger
+from core.transcription.transcription import Transcription
+
+_log = get_logger(__name__)
+
+
+class Answers(Protocol):
+    """Answers by the fingerprint of their request, which names its user."""
+
+    async def find(self, fingerprint: str) -> Transcription | None:
+        """Return the answer a request had; ``None`` when it is not known, or not any more."""
+        ...
+
+    async def put(self, fingerprint: str, answer: Transcription) -> None:
+        """Remember an answer."""
+        ...
+
+    async def claim(self, principal: Principal, key: str, fingerprint: str) -> bool:
+        """Bind a user's idempotency key to a request; ``False`` when another request has it."""
+        ...
+
+
+class RedisAnswers:
+    """Shared by all API processes."""
+
+    def __init__(self, redis: Redis, settings: RedisSettings, *, keep_seconds: int) -> None:
+        self._redis = redis
+        self._prefix = f"{settings.key_prefix}:transcription"
+        self._keep_seconds = keep_seconds
+
+    async def find(self, fingerprint: str) -> Transcription | None:
+        try:
+            found = await self._redis.get(self._answer(fingerprint))
+            return Transcription.model_validate_json(found) if found else None
+        except ValidationError:
+            return None  # another version's
+        except (RedisError, OSError, TimeoutError) as exc:
+            _log.warning("transcription_not_looked_up", error=type(exc).__name__)
+            return None
+
+    async def put(self, fingerprint: str, answer: Transcription) -> None:
+        try:
+            await self._redis.set(
+                self._answer(fingerprint), answer.model_dump_json(), ex=self._keep_seconds, nx=True
+            )
+        except (RedisError, OSError, TimeoutError) as exc:
+            _log.warning("transcription_not_remembered", error=type(exc).__name__)
+
+    async def claim(self, principal: Principal, key: str, fingerprint: str) -> bool:
+        name = f"{self._prefix}:key:{_owned(principal, key)}"
+        try:
+            if await self._redis.set(name, fingerprint, ex=self._keep_seconds, nx=True):
+                return True
+            # Gone in between: it has just expired, and is nobody's.
+            return await self._redis.get(name) in {None, fingerprint.encode()}
+        except (RedisError, OSError, TimeoutError) as exc:
+            _log.warning("transcription_key_not_looked_up", error=type(exc).__name__)
+            return True
+
+    def _answer(self, fingerprint: str) -> str:
+        return f"{self._prefix}:answer:{fingerprint}"
+
+
+class MemoryAnswers:
+    """The same for one process and for ever, for tests."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Transcription] = {}
+        self._keys: dict[str, str] = {}
+
+    async def find(self, fingerprint: str) -> Transcription | None:
+        return self._answers.get(fingerprint)
+
+    async def put(self, fingerprint: str, answer: Transcription) -> None:
+        self._answers.setdefault(fingerprint, answer)
+
+    async def claim(self, principal: Principal, key: str, fingerprint: str) -> bool:
+        return self._keys.setdefault(_owned(principal, key), fingerprint) == fingerprint
+
+
+def _owned(principal: Principal, key: str) -> str:
+    return hashlib.sha256(json.dumps([principal.tenant_id, principal.user_id, key]).encode()).hexdigest()

@@ -1,0 +1,121 @@
+"""Decodes uploads in child processes of their own, which have nothing to lose (``audio_probe``).
+
+A fault of the decoder, or a file made to provoke one, ends such a child and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from datetime import timedelta
+
+from core.errors import AgentBackendError, AudioEmpty, AudioTooLong, UnsupportedMediaType
+from core.log import get_logger
+from core.transcription.audio_file import AudioFile
+from core.transcription.audio_verdict import SAMPLE_RATE, Verdict
+
+_MODULE = "core.transcription.audio_probe"
+# Three times the child's CPU limit: on a busy machine its ten seconds take longer.
+_PATIENCE_SECONDS = 30.0
+_MAX_COMPLAINT_BYTES = 4096
+# What a dynamically linked Python may need to start; the rest of our environment holds secrets.
+_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+
+_log = get_logger(__name__)
+
+
+class AudioDecoder:
+    """At most ``max_children`` at once; further callers wait."""
+
+    def __init__(self, *, max_seconds: float, max_children: int) -> None:
+        self._max_seconds = max_seconds
+        self._turn = asyncio.Semaphore(max_children)
+
+    async def duration(self, audio: AudioFile) -> timedelta:
+        """Return how long the file sounds.
+
+        Raises:
+            UnsupportedMediaType: It cannot be decoded as what its first bytes say.
+            AudioEmpty: Nothing is in it.
+            AudioTooLong: It is longer than ``max_seconds``.
+        """
+        return timedelta(milliseconds=int(await self._decode(audio, max_bytes=20)))
+
+    async def samples(self, audio: AudioFile) -> bytes:
+        """Return the sound as signed 16-bit mono at ``SAMPLE_RATE``, in the machine's byte order.
+
+        Raises:
+            UnsupportedMediaType, AudioEmpty, AudioTooLong: As :meth:`duration`.
+        """
+        max_bytes = int((self._max_seconds + 1) * SAMPLE_RATE * 2)
+        return await self._decode(audio, "--samples", max_bytes=max_bytes)
+
+    async def _decode(self, audio: AudioFile, *mode: str, max_bytes: int) -> bytes:
+        arguments = ["-I", "-m", _MODULE, str(audio.kind), str(self._max_seconds), *mode]
+        async with self._turn:
+            audio.rewind()
+            code, output, complaint = await _run(arguments, audio.fileno(), max_bytes)
+        if code == Verdict.AUDIO:
+            return output
+        raise self._refusal(audio, code, complaint)
+
+    def _refusal(self, audio: AudioFile, code: int | None, complaint: bytes) -> AgentBackendError:
+        match code:
+            case Verdict.EMPTY:
+                return AudioEmpty("The file holds no sound.")
+            case Verdict.TOO_LONG:
+                limit = self._max_seconds
+                return AudioTooLong(f"The audio is longer than {limit:g} seconds.", maxSeconds=limit)
+            case Verdict.UNREADABLE:
+                return UnsupportedMediaType(f"The file begins like {audio.kind} and cannot be decoded as it.")
+            case None:
+                reason = "time"
+            case code if code < 0:
+                reason = f"signal {-code}"
+            case _:
+                # Python's own exit codes: the decoder is missing, or this program is wrong.
+                _log.error(
+                    "audio_decoder_failed", exit_code=code, complaint=complaint.decode(errors="replace")
+                )
+                return AgentBackendError("The audio could not be looked at.")
+        _log.warning("audio_decoder_stopped", kind=str(audio.kind), reason=reason)
+        return UnsupportedMediaType("The file cannot be decoded within the limits of this service.")
+
+
+async def _run(arguments: list[str], source: int, max_bytes: int) -> tuple[int | None, bytes, bytes]:
+    """Run the child to its end: exit code (``None``: too slow or too talkative), output, complaint."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        stdin=source,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+    )
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            output, complaint = await asyncio.gather(
+                _read(child.stdout, max_bytes), _read(child.stderr, _MAX_COMPLAINT_BYTES)
+            )
+            return await child.wait(), output, complaint
+    except (TimeoutError, _TooMuch):
+        return None, b"", b""
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+class _TooMuch(Exception):
+    """A child says more than its task allows."""
+
+
+async def _read(stream: asyncio.StreamReader | None, max_bytes: int) -> bytes:
+    found = bytearray()
+    while stream is not None and (chunk := await stream.read(1 << 16)):
+        found += chunk
+        if len(found) > max_bytes:
+            raise _TooMuch
+    return bytes(found)

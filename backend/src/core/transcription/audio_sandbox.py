@@ -1,0 +1,32 @@
+"""Takes everything away from the process that decodes a stranger's file, before it sees the first byte.
+
+Limits of the kernel, so that no privilege is needed to set them and none is left
+to lift them: hard limits can only fall.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+CPU_SECONDS = 10
+ADDRESS_SPACE_BYTES = 512 << 20
+
+
+def limit_resources() -> None:
+    """Bound time and memory, and forbid every write to a file. Call before the decoder is loaded."""
+    # One second more for the hard limit: the soft one's SIGXCPU ends the process and leaves a name.
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform != "darwin":  # macOS knows the limit and refuses to set it
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
+
+
+def close_doors() -> None:
+    """Forbid every further descriptor: no socket, no file, no pipe; what is open stays usable.
+
+    Call after the last import. A program started from here would not get as far
+    as its libraries, which it has to open.
+    """
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))

@@ -1,0 +1,17 @@
+"""What the decoder's process and the one that started it agree on."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+SAMPLE_RATE = 16_000
+"""Of decoded samples: what speech models take."""
+
+
+class Verdict(IntEnum):
+    """Exit codes. Far from those of Python (1, 2) and of signals."""
+
+    AUDIO = 0
+    UNREADABLE = 40
+    EMPTY = 41
+    TOO_LONG = 42

@@ -1,0 +1,193 @@
+"""Reads the form of ``POST /transcribe``: one sound file, which goes to disk as it arrives, and two texts.
+
+Counts what comes, not what a header announces; refuses at the first byte that
+cannot be right. Fields it does not know are skipped, as OpenAI's own clients send some.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from core.config import TranscriptionSettings
+from core.errors import (
+    AudioEmpty,
+    BodyTooLarge,
+    InvalidRequest,
+    InvalidText,
+    LimitExceeded,
+    UnsupportedMediaType,
+    UploadTimeout,
+)
+from core.transcription.audio_file import AudioFile
+from core.transcription.audio_kind import HEAD_BYTES, AudioKind, recognise
+from core.transcription.transcription import Speech
+from v1.agent.form_parts import PartBegins, PartData, PartEnds, PartReader
+
+# A prompt is a hint of some hundred words; what else a form has is shorter.
+_MAX_FIELD_BYTES = 8 << 10
+# For boundaries, part headers and fields: what a form has besides the file.
+_MAX_REST_BYTES = 128 << 10
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
+_ACCEPTED = "Audio is taken as wav, mp3, flac, ogg, webm or m4a."
+
+
+@asynccontextmanager
+async def read_speech(request: Request, settings: TranscriptionSettings) -> AsyncIterator[Speech]:
+    """Read an upload; its file is gone after the context.
+
+    Raises:
+        UnsupportedMediaType: Not a form, or the file does not begin as audio does.
+        BodyTooLarge: The file has more than ``max_audio_bytes``.
+        AudioEmpty: The file has no byte.
+        UploadTimeout: It did not arrive within ``upload_seconds``.
+        InvalidRequest, InvalidText, LimitExceeded: The form does not fit.
+    """
+    form = _Form(settings.max_audio_bytes)
+    with form:
+        try:
+            async with asyncio.timeout(settings.upload_seconds):
+                await _feed(request, form, settings.max_audio_bytes)
+        except TimeoutError as exc:
+            raise UploadTimeout(f"The upload took more than {settings.upload_seconds:g} seconds.") from exc
+        yield await form.speech()
+
+
+async def _feed(request: Request, form: _Form, max_audio_bytes: int) -> None:
+    reader = PartReader()
+    parser = MultipartParser(_boundary(request), reader.callbacks())
+    left = max_audio_bytes + _MAX_REST_BYTES
+    async for chunk in request.stream():
+        left -= len(chunk)
+        if left < 0:
+            raise _too_large(max_audio_bytes)
+        try:
+            parser.write(chunk)
+        except MultipartParseError as exc:
+            raise InvalidRequest("The body is not a valid multipart form.") from exc
+        for event in reader.take():
+            await form.apply(event)
+    if not reader.ended:
+        raise InvalidRequest("The form ends before its last boundary: the upload was cut off.")
+
+
+def _boundary(request: Request) -> bytes:
+    media_type, parameters = parse_options_header(request.headers.get("content-type", ""))
+    if media_type != b"multipart/form-data":
+        raise UnsupportedMediaType("Send multipart/form-data with a part named file.")
+    boundary = parameters.get(b"boundary", b"")
+    # RFC 2046, section 5.1.1.
+    if not 1 <= len(boundary) <= 70:
+        raise InvalidRequest("The Content-Type has no boundary of 1 to 70 characters.")
+    return boundary
+
+
+class _Form:
+    """What has been read so far."""
+
+    def __init__(self, max_audio_bytes: int) -> None:
+        self._max_audio_bytes = max_audio_bytes
+        self._resources = ExitStack()
+        self._fields: dict[str, bytearray] = {}
+        self._part: PartBegins | None = None
+        self._head = bytearray()
+        self._size = 0
+        self._audio: AudioFile | None = None
+        self._has_file = False
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_exc: object) -> None:
+        self._resources.close()
+
+    async def apply(self, event: PartBegins | PartData | PartEnds) -> None:
+        match event:
+            case PartBegins():
+                self._begin(event)
+            case PartData(data) if self._part and self._part.is_file:
+                await self._add_sound(data)
+            case PartData(data):
+                self._add_text(data)
+            case PartEnds():
+                if self._part and self._part.is_file and self._audio is None:
+                    await self._recognise()
+                self._part = None
+
+    async def speech(self) -> Speech:
+        """Return the whole; checks what only the whole can show."""
+        if self._audio is None:
+            raise _at("file", "a sound file is needed")
+        await self._audio.flush()
+        return Speech(self._audio, self._language(), self._text("prompt") or None)
+
+    def _begin(self, part: PartBegins) -> None:
+        if part.is_file:
+            if part.name != "file" or self._has_file:
+                raise _at(part.name[:64], "one file is taken, in the part named file")
+            self._has_file = True
+        elif part.name in self._fields:
+            raise _at(part.name[:64], "is there more than once")
+        self._part = part
+
+    def _add_text(self, data: bytes) -> None:
+        if self._part is None:
+            return
+        text = self._fields.setdefault(self._part.name, bytearray())
+        text += data
+        if len(text) > _MAX_FIELD_BYTES:
+            message = f"at most {_MAX_FIELD_BYTES} bytes are allowed"
+            errors = [{"pointer": f"/{self._part.name[:64]}", "message": message}]
+            raise LimitExceeded("A field of the form is too long.", errors=errors)
+
+    async def _add_sound(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._max_audio_bytes:
+            raise _too_large(self._max_audio_bytes)
+        if self._audio is not None:
+            await self._audio.write(data)
+            return
+        self._head += data
+        if len(self._head) >= HEAD_BYTES:
+            await self._recognise()
+
+    async def _recognise(self) -> None:
+        if not self._head:
+            raise AudioEmpty("The file has no bytes.")
+        kind: AudioKind | None = recognise(bytes(self._head[:HEAD_BYTES]))
+        if kind is None:
+            raise UnsupportedMediaType(f"The file is not audio of a kind that is taken. {_ACCEPTED}")
+        self._audio = self._resources.enter_context(AudioFile(kind))
+        await self._audio.write(bytes(self._head))
+
+    def _language(self) -> str | None:
+        language = self._text("language")
+        if language and not _LANGUAGE.fullmatch(language):
+            raise _at("language", "must be a language tag, such as en or pt-BR")
+        return language or None
+
+    def _text(self, name: str) -> str:
+        try:
+            text = self._fields.get(name, b"").decode()
+        except UnicodeDecodeError as exc:
+            raise _at(name, "is not UTF-8") from exc
+        if "\x00" in text:
+            entry = {"pointer": f"/{name}", "message": "holds U+0000"}
+            raise InvalidText("Text may not hold U+0000.", errors=[entry])
+        return text.strip()
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The file may have {max_bytes} bytes.", maxBytes=max_bytes)
+
+
+def _at(name: str, message: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The form does not fit: {message}.", errors=[{"pointer": f"/{name}", "message": message}]
+    )

@@ -1,0 +1,108 @@
+"""The route of speech to text. It stands alone: it touches no thread."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+
+from core import errors
+from core.agentscope.events.history import API_PREFIX
+from core.transcription.service import TranscriptionService
+from v1.agent.audio_form import read_speech
+from v1.agent.dependencies import (
+    CurrentPrincipal,
+    IdempotencyKeyHeader,
+    container_of,
+    current_principal,
+)
+from v1.agent.negotiation import idempotency_key
+from v1.agent.openapi import problems
+from v1.agent.wire import TranscriptionResponse
+
+_REFUSALS = (
+    errors.Unauthenticated,
+    errors.UploadTimeout,
+    errors.BodyTooLarge,
+    errors.UnsupportedMediaType,
+    errors.InvalidRequest,
+    errors.InvalidText,
+    errors.LimitExceeded,
+    errors.AudioEmpty,
+    errors.AudioTooLong,
+    errors.IdempotencyMismatch,
+    errors.RateLimited,
+    errors.TranscriptionFailed,
+    errors.TranscriptionTimeout,
+    errors.Overloaded,
+    errors.StoreUnavailable,
+)
+
+_FORM: dict[str, Any] = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "One file: wav, mp3, flac, ogg (Opus or Vorbis), webm or m4a, told by its first bytes.",
+        },
+        "language": {
+            "type": "string",
+            "description": "What is spoken, as a language tag.",
+            "examples": ["en", "pt-BR"],
+        },
+        "prompt": {
+            "type": "string",
+            "maxLength": 8192,
+            "description": "Names and words that may occur, in the style that is wanted.",
+        },
+    },
+}
+
+_EXAMPLE = {
+    "text": "What time is it in Lisbon?",
+    "language": "en",
+    "durationMs": 2140,
+    "model": "whisper-1",
+    "latencyMs": 930,
+    "cost": "0.000214",
+}
+
+router = APIRouter(prefix=API_PREFIX, tags=["agent"], dependencies=[Depends(current_principal)])
+
+
+def transcription_service(request: Request) -> TranscriptionService:
+    """Return the transcription service of this process."""
+    return container_of(request).transcription
+
+
+@router.post(
+    "/transcribe",
+    response_model=TranscriptionResponse,
+    responses={200: {"content": {"application/json": {"example": _EXAMPLE}}}} | problems(*_REFUSALS),
+    openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}},
+)
+async def transcribe(
+    request: Request,
+    principal: CurrentPrincipal,
+    service: Annotated[TranscriptionService, Depends(transcription_service)],
+    key: IdempotencyKeyHeader = None,
+) -> Response:
+    """Turn speech into text.
+
+    At most 25 MiB and ten minutes, three at once for each user. Name, type and
+    length that the file claims are not believed: its first bytes say what it is,
+    and its length is that of the decoded sound.
+
+    The same file with the same language and prompt gets the same answer for ten
+    minutes and is paid for once. An `Idempotency-Key` belongs to one upload for
+    the same time. `cost`, in US dollars, is absent when nobody knows it.
+    """
+    wanted = idempotency_key(key)
+    async with service.admit(principal), read_speech(request, service.settings) as speech:
+        found = await service.transcribe(principal, speech, wanted)
+    cost = None if found.cost is None else format(found.cost, "f")
+    answer = TranscriptionResponse.model_validate(found.model_dump() | {"cost": cost})
+    return Response(orjson.dumps(answer.wire()), media_type="application/json")

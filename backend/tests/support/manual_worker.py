@@ -1,0 +1,166 @@
+"""A worker whose every step a test decides: it claims, appends, shows and ends a run, or stops anywhere between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.agentscope.events.agui_codec import RunWireState, to_agui_wire
+from core.agentscope.events.append_store import PostgresAppendStore
+from core.agentscope.events.append_writer import AppendBatch, StreamBatch
+from core.agentscope.events.ending import end_and_promote
+from core.agentscope.events.history_fold import HistoryFold
+from core.agentscope.events.redis_bus import RedisBus, channel_name, stream_key
+from core.agentscope.events.run_end import RunEnd
+from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.leases import ClaimedRun, Leases
+from core.agentscope.runtime.reaper import Reaper
+from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
+from core.agentscope.schemas.internal_events import RunFailed, RunFinished, RunStarted, TextDelta, TextEnded
+from core.broker import create_broker
+from core.config import Settings
+from core.database import create_engine
+from core.errors import LeaseLost
+from core.redis_client import create_redis
+
+Shown = Literal["all", "stream", "bell", "nothing"]
+"""What of a flush reaches Redis: the stream, the doorbell, both, or nothing."""
+
+
+class ManualWorker:
+    """Open it with ``manual_worker``."""
+
+    def __init__(
+        self, settings: Settings, engine: AsyncEngine, redis: Redis, store: PostgresAppendStore
+    ) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.redis = redis
+        self.store = store
+        self.bus = RedisBus(redis, settings.redis)
+        self.leases = Leases(engine, settings, "manual")
+
+    async def claim(self, run_pk: int) -> ManualRun | None:
+        """Claim a queued run; ``None`` when it is not to be had."""
+        claimed = await self.leases.claim(run_pk)
+        return None if claimed is None else ManualRun(self, claimed)
+
+    async def show(self, batch: StreamBatch, shown: Shown = "all") -> None:
+        """Put durable events into Redis, or only a part of what belongs there."""
+        prefix = self.settings.redis.key_prefix
+        if shown == "all":
+            await self.bus._send([batch])
+        elif shown == "stream":
+            for place, payload in enumerate(batch.payloads):
+                entry_id = f"{batch.ordinal}-{batch.first_seq + place}"
+                await self.redis.xadd(stream_key(prefix, batch.session_id), {"p": payload}, id=entry_id)
+        elif shown == "bell":
+            message = "\n".join([f"{batch.ordinal} {batch.first_seq}", *batch.payloads])
+            await self.redis.publish(channel_name(prefix, batch.session_id), message)
+
+
+class ManualRun:
+    """A claimed run."""
+
+    def __init__(self, worker: ManualWorker, claimed: ClaimedRun) -> None:
+        self.owned = claimed.owned
+        self.claimed = claimed
+        self.last_seq = claimed.owned.last_seq
+        """Where this worker believes the log to stand."""
+        self._worker = worker
+        self._state = RunWireState(claimed.thread_id, claimed.run_id, started=claimed.owned.last_seq > 0)
+        self._fold = HistoryFold()
+
+    async def start(self, shown: Shown = "all") -> None:
+        """Write ``RUN_STARTED``."""
+        started = RunStarted(thread_id=self.claimed.thread_id, run_id=self.claimed.run_id)
+        await self.write(started, shown=shown)
+
+    async def say(self, *words: str, message_id: str = "m-1", shown: Shown = "all") -> None:
+        """Write words of a message in one flush, each an event of its own; leaves the message open."""
+        await self.write(*(TextDelta(message_id=message_id, delta=word) for word in words), shown=shown)
+
+    async def write(self, *events: InternalRuntimeEvent, shown: Shown = "all") -> None:
+        """Append events in one flush, then show them.
+
+        Raises:
+            LeaseLost: The run is not this worker's any more; nothing was written.
+        """
+        await self.append(self._encode(*events), shown)
+
+    async def append(self, wire: Sequence[AgUiWireEvent], shown: Shown = "all") -> None:
+        """As ``write``, with wire events."""
+        batch = AppendBatch(
+            self.owned.run_pk,
+            self.owned.session_id,
+            self.owned.ordinal,
+            self.owned.attempt,
+            self.last_seq,
+            [event.type for event in wire],
+            [event.to_json() for event in wire],
+        )
+        result = (await self._worker.store.append([batch])).get(self.owned.run_pk)
+        if result is None:
+            raise LeaseLost
+        self.last_seq = result.base + len(wire)
+        flush = StreamBatch(batch.session_id, batch.ordinal, result.base + 1, batch.payloads)
+        await self._worker.show(flush, shown)
+
+    async def finish(self, event: RunFinished | RunFailed | None = None, shown: Shown = "all") -> None:
+        """Close the open message and end the run.
+
+        Raises:
+            LeaseLost: The run is not this worker's any more; nothing was written.
+        """
+        event = event or RunFinished()
+        wire = self._encode(event)
+        failed = isinstance(event, RunFailed)
+        end = RunEnd(
+            status="failed" if failed else _STATUS[event.outcome],
+            events=wire,
+            messages=self._fold.snapshot(),
+            error_code=event.code if failed else None,
+        )
+        async with self._worker.engine.begin() as connection:
+            ended = await end_and_promote(connection, self.owned, end)
+        for batch in ended.shown:
+            await self._worker.show(batch, shown)
+
+    async def end_message(self, message_id: str = "m-1", **metadata: Any) -> None:
+        """Close a message."""
+        await self.write(TextEnded(message_id=message_id, metadata=metadata or None))
+
+    def _encode(self, *events: InternalRuntimeEvent) -> list[AgUiWireEvent]:
+        wire = [item for event in events for item in to_agui_wire(event, self._state, timestamp_ms=1)]
+        for item in wire:
+            self._fold.apply(item)
+        return wire
+
+
+_STATUS: dict[str, Any] = {"success": "succeeded", "cancelled": "cancelled", "interrupt": "interrupted"}
+
+
+@asynccontextmanager
+async def manual_worker(settings: Settings) -> AsyncIterator[ManualWorker]:
+    """Open a worker over the stores of these settings."""
+    engine = create_engine(settings.database, application_name="agentroute-manual")
+    redis = create_redis(settings.redis)
+    store = PostgresAppendStore(settings.database, lease_seconds=settings.worker.lease_seconds)
+    try:
+        yield ManualWorker(settings, engine, redis, store)
+    finally:
+        await store.close()
+        await redis.aclose(close_connection_pool=True)
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def manual_reaper(settings: Settings) -> AsyncIterator[Reaper]:
+    """Open a reaper that does only what it is told, on connections of its own."""
+    async with manual_worker(settings) as worker:
+        hints = HintSender(create_broker(settings.redis), worker.redis, settings.redis)
+        yield Reaper(worker.engine, hints, worker.bus, settings, start_run=lambda _run_pk: False)
