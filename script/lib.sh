@@ -59,6 +59,17 @@ install_uv() {
     uv_is_usable "$UV" || die "the uv that was installed does not run: $UV"
 }
 
+# uv brings public certificates of its own; a network with its own authority has put that into the system's.
+trust_system_certificates() {
+    local bundle
+    for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+        if [[ -r $bundle ]]; then
+            export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}
+            return
+        fi
+    done
+}
+
 # uv needs a cache folder; a user without a home (a container's uid, nobody) has none.
 ensure_cache() {
     [[ -n ${UV_CACHE_DIR:-} || -n ${XDG_CACHE_HOME:-} ]] && return
@@ -117,6 +128,7 @@ ensure_environment() {
     [[ -w $BACKEND ]] || die "cannot write to $BACKEND: run this as the owner of the checkout, or in a copy of it"
     lock_tools
     find_uv
+    trust_system_certificates
     ensure_cache
     ensure_venv
     if [[ -f $stamp && $(<"$stamp") == "$(fingerprint "${locks[@]}")" ]]; then

@@ -18,8 +18,9 @@ from core.identity import Authenticator
 from core.problem import ErrorBoundary, install_problem_handlers
 from core.transcription.service import TranscriptionService
 from v1.agent import router as agent
-from v1.agent import transcribe
+from v1.agent import thread_routes, transcribe
 from v1.agent.openapi import add_schemas
+from v1.agent.ports import ThreadDirectory
 from v1.agent.service import AgentService
 
 _DESCRIPTION = """Runs an AgentScope agent as a durable, resumable service that speaks AG-UI 1.0.
@@ -43,6 +44,9 @@ class ApiContainer(Protocol):
 
     @property
     def transcription(self) -> TranscriptionService: ...
+
+    @property
+    def threads(self) -> ThreadDirectory: ...
 
     @property
     def authenticator(self) -> Authenticator: ...
@@ -92,7 +96,13 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
     # Also without a lifespan: an in-process client may not run one.
     app.state.container = container
     install_problem_handlers(app)
-    for router in (agent.router, transcribe.router, health.router, problem_pages.router):
+    for router in (
+        agent.router,
+        thread_routes.router,
+        transcribe.router,
+        health.router,
+        problem_pages.router,
+    ):
         app.include_router(router)
     # The last one added is the outermost. CORS lies outside the boundary, or a page
     # could not read why its request failed.

@@ -21,6 +21,7 @@ from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.gateway import AgentRunGateway
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.profile import AgentProfile, load_profile
+from core.agentscope.runtime.threads import AgentThreads
 from core.broker import create_broker
 from core.config import Settings
 from core.database import create_engine
@@ -49,6 +50,7 @@ class ApiResources:
     """What the application takes; see ``agentroute.app.ApiContainer``."""
 
     service: AgentService
+    threads: AgentThreads
     transcription: TranscriptionService
     authenticator: Authenticator
     capabilities: Mapping[str, Any]
@@ -81,17 +83,25 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiResources]:
             asyncio.create_task(bus.run(), name="bus"),
             asyncio.create_task(hub.run(), name="hub"),
         ]
+        hints = HintSender(broker, redis, settings.redis)
         gateway = AgentRunGateway(
             engine,
-            HintSender(broker, redis, settings.redis),
+            hints,
             bus,
             limits=settings.limits,
             worker=settings.worker,
         )
         facade = AgentScopeEventsFacade(store, HistoryReader(engine), bus, hub, settings.stream)
+        service = AgentService(
+            runtime=gateway,
+            events=facade,
+            limits=settings.limits,
+            draining=hub.draining.is_set,
+        )
         try:
             yield ApiResources(
-                service=AgentService(runtime=gateway, events=facade, limits=settings.limits),
+                service=service,
+                threads=AgentThreads(engine, hints, bus, bus),
                 transcription=transcription,
                 authenticator=Authenticator(settings.identity, server=settings.server),
                 capabilities=_capabilities(profile, settings),
@@ -99,6 +109,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiResources]:
                 drain=DrainSwitch(hub),
             )
         finally:
+            await service.aclose()
             for task in background:
                 task.cancel()
             await asyncio.wait(background, timeout=2)

@@ -108,6 +108,8 @@ class LocalPostgres(LocalServer):
         if not self._cluster.exists():
             self._initialize()
         self._check_version()
+        if self.port is None:
+            self._make_socket_dir(self._sockets())
         if self._cluster.stat().st_uid != self._way.owner:
             _give(self._cluster, self._way.owner)
 

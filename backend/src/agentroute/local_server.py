@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import os
 import secrets
+import shutil
 import signal
 import socket
 import stat
@@ -60,6 +61,7 @@ class LocalServer(ABC):
         self.log_path = log_path or self.data_dir / "log"
         self._child: ChildProcess | None = None
         self._lock = DirectoryLock(self.data_dir)
+        self._made_socket_dir: Path | None = None
 
     # --- what a server adds -----------------------------------------------------------
 
@@ -137,6 +139,7 @@ class LocalServer(ABC):
         if self._child is not None:
             self._child.stop(self.stop_steps)
             self._child = None
+            self._remove_socket_dir()
         self._lock.release()
 
     def kill(self) -> None:
@@ -220,31 +223,35 @@ class LocalServer(ABC):
             return password
 
     def _socket_dir(self, longest_name: str) -> Path:
-        """A 0700 directory whose sockets have short enough paths: in the data directory when that fits.
+        """Where sockets go: in the data directory when their paths are short enough there.
 
-        Else one in the temporary directory, named after the data directory so
-        that the URL is the same after every start.
+        Else in the temporary directory, under a name made from the data
+        directory, so that the URL is the same after every start.
         """
-        inside = self.data_dir / "socket"
-        if len(os.fsencode(inside / longest_name)) <= _MAX_SOCKET_PATH:
-            self._make_private(inside)
-            return inside
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
-        for base in (tempfile.gettempdir(), "/tmp"):  # noqa: S108
-            short = Path(base) / f"agentroute-{os.geteuid()}-{digest}"
-            if len(os.fsencode(short / longest_name)) <= _MAX_SOCKET_PATH:
-                short.mkdir(mode=0o700, exist_ok=True)
-                # The name can be guessed and the place is shared: never use one that somebody else made.
-                found = short.lstat()
-                if (
-                    stat.S_ISDIR(found.st_mode)
-                    and found.st_uid == os.geteuid()
-                    and found.st_mode & 0o077 == 0
-                ):
-                    return short
+        short = f"agentroute-{os.geteuid()}-{digest}"
+        for directory in (
+            self.data_dir / "socket",
+            Path(tempfile.gettempdir()) / short,
+            Path("/tmp") / short,  # noqa: S108 - its owner is checked when it is made
+        ):
+            if len(os.fsencode(directory / longest_name)) <= _MAX_SOCKET_PATH:
+                return directory
         raise LocalServerError(
             f"{self.title}: {self.data_dir} is too long a path for a socket: choose a shorter one"
         )
+
+    def _make_socket_dir(self, directory: Path) -> None:
+        """Make the directory 0700; one with a guessable name in a shared place must be ours already."""
+        directory.mkdir(mode=0o700, exist_ok=True)
+        found = directory.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise LocalServerError(f"{self.title}: {directory} is not ours alone: remove it and start again")
+        self._made_socket_dir = directory
+
+    def _remove_socket_dir(self) -> None:
+        if self._made_socket_dir is not None and not self._made_socket_dir.is_relative_to(self.data_dir):
+            shutil.rmtree(self._made_socket_dir, ignore_errors=True)
 
 
 def free_port() -> int:

@@ -67,6 +67,7 @@ class LocalValkey(LocalServer):
             *(["set-proc-title no"] if self._program is None else []),
         ]
         if self.port is None:
+            self._make_socket_dir(self._socket().parent)
             lines += ["port 0", f"unixsocket {_quoted(self._socket())}", "unixsocketperm 700"]
         else:
             lines += [f"port {self.port}", "bind 127.0.0.1", f"requirepass {self._password()}"]

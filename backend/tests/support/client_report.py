@@ -19,7 +19,7 @@ from ag_ui_validate.pytest_plugin import validate_agui
 from tests.support import dart_decode
 from tests.support.stack import TERMINAL, Event, Frame, parse_block
 
-_NEWER_ONLY = ('"pendingToolCallIds"', '"outcome":{"type":"cancelled"}', '"type":"SUBAGENT_')
+_NEWER_ONLY = ('"pendingToolCallIds"', '"outcome":{"type":"cancelled"}', 'data: {"type":"SUBAGENT_')
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from core.transcription.audio_verdict import SAMPLE_RATE, Verdict
 _MODULE = "core.transcription.audio_probe"
 # Three times the child's CPU limit: on a busy machine its ten seconds take longer.
 _PATIENCE_SECONDS = 30.0
+# A killed process ends at once; this is for one that the system does not let go.
+_END_SECONDS = 5.0
 _MAX_COMPLAINT_BYTES = 4096
 # What a dynamically linked Python may need to start; the rest of our environment holds secrets.
 _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
@@ -85,7 +87,7 @@ class AudioDecoder:
 
 
 async def _run(arguments: list[str], source: int, max_bytes: int) -> tuple[int | None, bytes, bytes]:
-    """Run the child to its end: exit code (``None``: too slow or too talkative), output, complaint."""
+    """Run the child to its end: exit code (``None``: it took too long), output, complaint."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -97,25 +99,37 @@ async def _run(arguments: list[str], source: int, max_bytes: int) -> tuple[int |
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             output, complaint = await asyncio.gather(
-                _read(child.stdout, max_bytes), _read(child.stderr, _MAX_COMPLAINT_BYTES)
+                _read(child, child.stdout, max_bytes), _read(child, child.stderr, _MAX_COMPLAINT_BYTES)
             )
             return await child.wait(), output, complaint
-    except (TimeoutError, _TooMuch):
+    except TimeoutError:
         return None, b"", b""
     finally:
-        if child.returncode is None:
-            child.kill()
+        await _end(child)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """Leave no process and no pipe behind."""
+    if child.returncode is not None:
+        return
+    child.kill()
+    try:
+        async with asyncio.timeout(_END_SECONDS):
+            # asyncio waits for the end of the pipes too (python/cpython#119710), so somebody has to read.
+            await asyncio.gather(_read(child, child.stdout, 0), _read(child, child.stderr, 0))
             await child.wait()
+    except TimeoutError:
+        _log.error("audio_decoder_not_ended", pid=child.pid)
 
 
-class _TooMuch(Exception):
-    """A child says more than its task allows."""
-
-
-async def _read(stream: asyncio.StreamReader | None, max_bytes: int) -> bytes:
+async def _read(
+    child: asyncio.subprocess.Process, stream: asyncio.StreamReader | None, max_bytes: int
+) -> bytes:
+    """Read to the end. A child that says more than its task allows is ended."""
     found = bytearray()
     while stream is not None and (chunk := await stream.read(1 << 16)):
-        found += chunk
-        if len(found) > max_bytes:
-            raise _TooMuch
+        if len(found) + len(chunk) <= max_bytes:
+            found += chunk
+        elif child.returncode is None:
+            child.kill()
     return bytes(found)

@@ -34,14 +34,18 @@ class AudioKind(StrEnum):
         return _MEDIA_TYPES[self]
 
 
+# Four bits of bit rate, of which the first and the last value mean none; two of sample rate, three of them used.
+_MPEG_RATES = b"[" + re.escape(bytes(byte for byte in range(0x10, 0xF0) if byte & 0x0C != 0x0C)) + b"]"
+
 # One pattern a kind, matched at the first byte.
 _MAGIC = {
     # RIFF with 32-bit sizes, RF64 with 64-bit ones (EBU Tech 3306).
     AudioKind.WAV: rb"(?:RIFF|RF64)....WAVE",
     # An ID3v2 tag: version, flags, a size in bytes below 0x80. Or at once an MPEG header (ISO 11172-3):
     # sync, MPEG 1, 2 or 2.5, layer III, a bit rate and a sample rate that exist.
-    AudioKind.MP3: rb"ID3[\x02-\x04][\x00-\xfe].[\x00-\x7f]{4}"
-    rb"|\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\x13\x14-\x17\x18-\x1b\x20-\xeb]",
+    AudioKind.MP3: rb"(?:ID3[\x02-\x04][\x00-\xfe].[\x00-\x7f]{4}|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]"
+    + _MPEG_RATES
+    + b")",
     AudioKind.FLAC: rb"fLaC[\x00\x80]\x00\x00\x22",
     # The first page holds one packet of one segment, which names the codec (RFC 7845, section 3).
     AudioKind.OGG: rb"OggS\x00\x02.{20}\x01.(?:OpusHead|\x01vorbis)",

@@ -24,9 +24,11 @@ def limit_resources() -> None:
 
 
 def close_doors() -> None:
-    """Forbid every further descriptor: no socket, no file, no pipe; what is open stays usable.
+    """Forbid every further descriptor and process: no socket, file or pipe; what is open stays usable.
 
     Call after the last import. A program started from here would not get as far
     as its libraries, which it has to open.
     """
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+    # The system does not hold root to this one.
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))

@@ -59,5 +59,8 @@ def agent_capabilities(
             "cursor": "Last-Event-ID",
             "onBusy": ["reject", "enqueue", "supersede"],
             "onInterrupt": ["refuse", "cancel"],
+            "onDisconnect": ["continue", "cancel"],
+            "regenerateFrom": True,
+            "threads": ["list", "search", "rename", "delete"],
         },
     }

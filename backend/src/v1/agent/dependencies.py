@@ -15,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from core.agentscope.schemas.messages import Id
 from core.identity import Authenticator, Principal
 from core.transcription.service import TranscriptionService
+from v1.agent.ports import ThreadDirectory
 from v1.agent.service import AgentService
 
 
@@ -26,6 +27,9 @@ class AgentContainer(Protocol):
 
     @property
     def transcription(self) -> TranscriptionService: ...
+
+    @property
+    def threads(self) -> ThreadDirectory: ...
 
     @property
     def authenticator(self) -> Authenticator: ...
@@ -59,8 +63,14 @@ def agent_service(request: Request) -> AgentService:
     return container_of(request).service
 
 
+def thread_directory(request: Request) -> ThreadDirectory:
+    """Return the threads of this process' callers."""
+    return container_of(request).threads
+
+
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
 Service = Annotated[AgentService, Depends(agent_service)]
+Threads = Annotated[ThreadDirectory, Depends(thread_directory)]
 
 ThreadIdQuery = Annotated[Id, Query(alias="threadId", description="The thread.", examples=["thread-1"])]
 RunIdQuery = Annotated[

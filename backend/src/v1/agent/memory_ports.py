@@ -66,6 +66,8 @@ class MemoryRuns:
         self.opened = asyncio.Event()
         """Set once a stream has been opened."""
         self.open_streams: int = 0
+        self.cancelled: list[str] = []
+        """Runs asked to stop, once for each time."""
 
     # --- what a worker would do ---
 
@@ -83,6 +85,24 @@ class MemoryRuns:
         self.say(principal, thread_id, {"type": "RUN_FINISHED"})
         self._thread(principal, thread_id).runs[-1].status = status
         self._announce()
+
+    # --- what the threads are made of ---
+
+    def threads_of(self, principal: Principal) -> list[MemoryThread]:
+        """Return a user's threads, in the order they began."""
+        return [thread for (owner, _), thread in self._threads.items() if owner == principal]
+
+    def thread_of(self, principal: Principal, thread_id: str) -> MemoryThread:
+        """Return a user's thread.
+
+        Raises:
+            NotFound: The user has no such thread.
+        """
+        return self._thread(principal, thread_id)
+
+    def drop(self, principal: Principal, thread_id: str) -> None:
+        """Forget a thread."""
+        del self._threads[principal, thread_id]
 
     # --- RunGateway ---
 
@@ -109,7 +129,10 @@ class MemoryRuns:
         self._accepted[principal, idempotency_key] = request_hash, accepted
         return accepted
 
-    async def cancel(self, principal: Principal, thread_id: str, run_id: str) -> RunStatus:
+    async def cancel(
+        self, principal: Principal, thread_id: str, run_id: str, *, withdraw: bool = True
+    ) -> RunStatus:
+        self.cancelled.append(run_id)
         run = self._run(principal, thread_id, run_id)
         if not run.live:
             raise RunFinished("The run has ended.")

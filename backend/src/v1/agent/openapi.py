@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
+from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
 from core.problem import MEDIA_TYPE, problem
 from v1.agent.wire import CancelCommand, Problem
@@ -40,6 +41,22 @@ RUN_EXAMPLES: dict[str, Any] = {
             "forwardedProps": {"onBusy": "enqueue"},
         },
     },
+    "edit": {
+        "summary": "An edited message takes the place of m-3 and of everything after it",
+        "value": {
+            "threadId": "thread-1",
+            "messages": [{"id": "m-4", "role": "user", "content": "and in Osaka?"}],
+            "forwardedProps": {"regenerateFrom": "m-3"},
+        },
+    },
+    "regenerate": {
+        "summary": "m-4 is answered again; leaving the stream stops the run",
+        "value": {
+            "threadId": "thread-1",
+            "messages": [{"id": "m-4", "role": "user", "content": "and in Osaka?"}],
+            "forwardedProps": {"regenerateFrom": "m-4", "onDisconnect": "cancel"},
+        },
+    },
 }
 
 RESUME_EXAMPLES: dict[str, Any] = {
@@ -65,6 +82,31 @@ ACCEPTED_EXAMPLE: dict[str, Any] = {
     "eventsUrl": "/api/v1/agent/events?threadId=thread-1&runId=run-1",
     "historyUrl": "/api/v1/agent/history?threadId=thread-1",
     "cursor": "1-0",
+}
+
+THREAD_EXAMPLE: dict[str, Any] = {
+    "threadId": "thread-1",
+    "title": "what time is it in Lisbon?",
+    "createdAt": "2026-11-22T18:05:12.482113Z",
+    "updatedAt": "2026-11-22T18:07:45.074921Z",
+    "messageCount": 4,
+    "activeRun": None,
+    "pendingInterrupts": 0,
+    "usage": {
+        "inputTokens": 812,
+        "outputTokens": 64,
+        "cachedInputTokens": 0,
+        "reasoningTokens": 0,
+        "cost": "0.00042",
+        "costComplete": True,
+        "currency": "USD",
+    },
+}
+
+THREADS_EXAMPLE: dict[str, Any] = {"threads": [THREAD_EXAMPLE], "nextBefore": "MTc5NTM2MzEyNTA3NDkyMS40Mg=="}
+
+RENAME_EXAMPLES: dict[str, Any] = {
+    "rename": {"summary": "Another title", "value": {"title": "Time zones"}},
 }
 
 _STREAM_EXAMPLE = """retry: 2000
@@ -98,6 +140,11 @@ def accepted(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     return {202: {"description": "Durable.", "content": {"application/json": {"example": example}}}}
 
 
+def answer(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Describe a 200 by example."""
+    return {200: {"content": {"application/json": {"example": example}}}}
+
+
 def problems(*kinds: type[AgentBackendError]) -> dict[int | str, dict[str, Any]]:
     """Describe the refusals of a route, grouped by status, each with an example."""
     described: dict[int | str, dict[str, Any]] = {}
@@ -117,7 +164,7 @@ def problems(*kinds: type[AgentBackendError]) -> dict[int | str, dict[str, Any]]
 
 def add_schemas(document: dict[str, Any]) -> None:
     """Define the models that routes refer to by name."""
-    models = (RunCommand, ResumeCommand, CancelCommand, Problem)
+    models = (RunCommand, ResumeCommand, CancelCommand, RenameThreadCommand, Problem)
     _, definitions = models_json_schema(
         [(model, "validation") for model in models], by_alias=True, ref_template=_REFERENCE
     )

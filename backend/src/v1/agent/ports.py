@@ -13,6 +13,7 @@ from core.agentscope.schemas.agent_runtime import (
     RunStatusResponse,
 )
 from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse
 from core.identity import Principal
 
 
@@ -38,8 +39,17 @@ class RunGateway(Protocol):
         """
         ...
 
-    async def cancel(self, principal: Principal, thread_id: str, run_id: str) -> RunStatus:
+    async def cancel(
+        self, principal: Principal, thread_id: str, run_id: str, *, withdraw: bool = True
+    ) -> RunStatus:
         """Ask a run to stop; repeating it changes nothing.
+
+        Args:
+            principal: Who asks.
+            thread_id: The thread.
+            run_id: The run.
+            withdraw: A run that waits for an answer has ended already: also take
+                its questions back. Otherwise it counts as finished.
 
         Raises:
             NotFound: No such run of the principal's.
@@ -98,4 +108,36 @@ class EventsFacade(Protocol):
         Raises:
             NotFound: No such run of the principal's.
         """
+        ...
+
+
+class ThreadDirectory(Protocol):
+    """The threads of their owner. Every method but the first raises ``NotFound`` for anybody else's."""
+
+    async def list_threads(
+        self, principal: Principal, *, limit: int, before: str | None, query: str | None
+    ) -> ThreadListResponse:
+        """Return a page of threads, newest activity first.
+
+        Args:
+            principal: Whose threads.
+            limit: How many at most.
+            before: ``nextBefore`` of the page before this one.
+            query: Only threads with these words; the last may be the beginning of one.
+
+        Raises:
+            InvalidRequest: ``before`` comes from no page.
+        """
+        ...
+
+    async def get_thread(self, principal: Principal, thread_id: str) -> ThreadItem:
+        """Return one thread."""
+        ...
+
+    async def rename_thread(self, principal: Principal, thread_id: str, title: str) -> ThreadItem:
+        """Give a thread another title and return it."""
+        ...
+
+    async def delete_thread(self, principal: Principal, thread_id: str) -> None:
+        """End a thread's runs as cancelled, then delete everything that belongs to it."""
         ...

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from core.agentscope.events.history import events_url, history_url
 from core.agentscope.schemas.accepted import AcceptedRun
@@ -18,21 +20,35 @@ from core.agentscope.schemas.agent_runtime import (
 from core.agentscope.schemas.cursor import Cursor
 from core.config import LimitSettings
 from core.crash_points import crash_point
+from core.errors import NotFound, RunFinished
 from core.identity import Principal
 from core.json_body import canonical_hash
+from core.log import get_logger
 from core.validation import parse
 from v1.agent.limits import check_limits
 from v1.agent.ports import EventsFacade, RunGateway
+from v1.agent.stopping_stream import StoppingStream
+
+_LEAVING_SECONDS = 5.0
+
+_log = get_logger(__name__)
 
 
 class AgentService:
     """Everything the agent routes do, without HTTP."""
 
     def __init__(
-        self, *, runtime: RunGateway, events: EventsFacade, limits: LimitSettings | None = None
+        self,
+        *,
+        runtime: RunGateway,
+        events: EventsFacade,
+        limits: LimitSettings | None = None,
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self._runtime = runtime
         self._events = events
+        self._draining = draining
+        self._leaving: set[asyncio.Task[None]] = set()
         self.limits: LimitSettings = limits or LimitSettings()
 
     async def enqueue_run(
@@ -70,16 +86,19 @@ class AgentService:
     ) -> AsyncIterator[bytes] | None:
         """Make a run durable and return its event stream, from its first event.
 
-        Everything is refused before the iterator exists. Leaving the stream does
-        not stop the run.
+        Everything is refused before the iterator exists. Leaving the stream stops
+        the run only if the command says so (``onDisconnect: "cancel"``).
 
         Raises:
             AgentBackendError: As :meth:`enqueue_run` and :meth:`EventsFacade.follow`.
         """
         accepted = await self._accept(principal, command, idempotency_key)
-        return await self._events.follow(
+        frames = await self._events.follow(
             principal, accepted.thread_id, run_id=accepted.run_id, cursor=_start(accepted)
         )
+        if frames is None or command.options().on_disconnect != "cancel":
+            return frames
+        return StoppingStream(frames, lambda: self._left(principal, accepted))
 
     async def resume(
         self, principal: Principal, command: RunCommand, idempotency_key: str | None = None
@@ -122,6 +141,31 @@ class AgentService:
             NotFound, RunFinished: As :meth:`RunGateway.cancel`.
         """
         return await self._runtime.cancel(principal, thread_id, run_id)
+
+    async def aclose(self) -> None:
+        """Return when the runs of clients that have left were asked to stop."""
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=_LEAVING_SECONDS)
+
+    def _left(self, principal: Principal, accepted: AcceptedRun) -> None:
+        """Stop the run of a client that has left; not of one that a stopping process sends away."""
+        if self._draining():
+            return
+        # A task of its own: the stream's is being cancelled.
+        task = asyncio.create_task(self._stop_left(principal, accepted))
+        self._leaving.add(task)
+        task.add_done_callback(self._stopped)
+
+    async def _stop_left(self, principal: Principal, accepted: AcceptedRun) -> None:
+        # It may have ended just now; then a question it ended with stays open.
+        with contextlib.suppress(RunFinished, NotFound):
+            await self._runtime.cancel(principal, accepted.thread_id, accepted.run_id, withdraw=False)
+            _log.info("run_left", run_id=accepted.run_id, thread_id=accepted.thread_id)
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        self._leaving.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("run_left_running", exc_info=error)
 
     async def _accept(
         self, principal: Principal, command: RunCommand, idempotency_key: str | None

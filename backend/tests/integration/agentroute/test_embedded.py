@@ -180,16 +180,14 @@ def test_urls_of_the_environment_replace_the_parts(start: Start, database_url: s
     assert instance.wait() == 0
 
 
-def test_a_part_that_cannot_start_is_named_with_its_last_words(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "profile.toml").write_text("this is not TOML")
-
-    instance = start(AGENT_PROFILE_PATH=str(tmp_path / "profile.toml"))
+def test_a_part_that_cannot_start_is_named_with_its_last_words(start: Start) -> None:
+    instance = start(AGENT_IDENTITY__MODE="jwt")  # and no secret: the API refuses
 
     assert instance.wait() == 1
     errors = [line for line in instance.lines if line.startswith("error: ")]
     assert len(errors) == 1
-    assert "stopped while starting. The end of its log:" in errors[0]
-    assert any("profile.toml" in line for line in instance.lines)
+    assert errors[0] == "error: API stopped while starting. The end of its log:"
+    assert "AGENT_IDENTITY__JWT_SECRET" in instance.lines[-1]
 
 
 def test_a_store_of_the_users_that_does_not_answer_is_named(start: Start) -> None:

@@ -264,4 +264,21 @@ def test_a_long_path_gets_a_short_socket(
         assert server.restart() == url
         assert notebook.read(url) == "kept"
         short = server._socket_dir("x" * 20)
+        assert not short.is_relative_to(tmp_path)
         assert stat.S_IMODE(short.stat().st_mode) == 0o700
+    assert not short.exists()
+
+
+def test_a_socket_directory_of_somebody_else_is_not_used(
+    kind: type[LocalPostgres | LocalValkey], tmp_path: Path
+) -> None:
+    server = kind(tmp_path / ("a long name " * 10))
+    short = server._socket_dir("x" * 20)
+    short.mkdir(mode=0o777)
+    short.chmod(0o777)
+
+    try:
+        with pytest.raises(LocalServerError, match="is not ours alone: remove it"):
+            server.start()
+    finally:
+        short.rmdir()

@@ -113,6 +113,7 @@ def test_a_leftover_is_stopped(
 
     assert stop_leftover(tmp_path / "pid", "signal.SIG_IGN", steps)
 
+    assert child.wait(10)
     assert child.exit_code == -signal.SIGKILL
 
 

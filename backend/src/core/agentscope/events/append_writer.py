@@ -278,23 +278,16 @@ class GroupCommitWriter:
     async def _flush(self) -> None:
         appenders = list(self._ready.values())
         self._ready.clear()
-        taken = [(appender, events) for appender in appenders if (events := appender.start_flush())]
-        if not taken:
-            return
-        batches = {
-            appender.run.run_pk: AppendBatch(
-                appender.run.run_pk,
-                appender.run.session_id,
-                appender.run.ordinal,
-                appender.run.attempt,
-                appender.last_seq,
-                [event.type for event in events],
-                [event.to_json() for event in events],
-            )
-            for appender, events in taken
-        }
-        by_run = {appender.run.run_pk: appender for appender, _ in taken}
-        await self._commit(batches, by_run)
+        batches: dict[int, AppendBatch] = {}
+        for appender in appenders:
+            if events := appender.start_flush():
+                try:
+                    batches[appender.run.run_pk] = _batch(appender, events)
+                except TypeError as exc:
+                    # An event without a JSON form ends its own run, not the writer of all runs.
+                    log.error("event_not_encodable", run=appender.run.run_pk, exc_info=exc)
+                    appender.fail(exc)
+        await self._commit(batches, {appender.run.run_pk: appender for appender in appenders})
 
     async def _commit(self, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender]) -> None:
         loop = asyncio.get_running_loop()
@@ -316,7 +309,9 @@ class GroupCommitWriter:
                     return
                 # A try whose outcome we never learned may have been committed after we looked.
                 self._finish({run_pk: batches.pop(run_pk) for run_pk in results}, appenders, results)
-            if not await self._settle(batches, appenders) and loop.time() > give_up_at:
+            await self._settle(batches, appenders)
+            # Also when Postgres can be read: a standby answers that, and takes no event for ever.
+            if loop.time() > give_up_at:
                 for run_pk in batches:
                     appenders[run_pk].fail(StoreUnavailable())
                 return
@@ -343,12 +338,12 @@ class GroupCommitWriter:
                 appender.on_cancel()
         self._publisher.publish(shown)
 
-    async def _settle(self, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender]) -> bool:
+    async def _settle(self, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender]) -> None:
         """Find out which batches were committed; leave only those that were not."""
         try:
             seqs = await self._store.owned_seqs([(batch.run_pk, batch.attempt) for batch in batches.values()])
         except StoreUnavailable:
-            return False
+            return
         done: dict[int, AppendBatch] = {}
         results: dict[int, AppendResult] = {}
         for run_pk, batch in list(batches.items()):
@@ -360,7 +355,6 @@ class GroupCommitWriter:
             if seq == before + len(batch.payloads):
                 results[run_pk] = AppendResult(before, cancel_requested=False)
         self._finish(done, appenders, results)
-        return True
 
     async def _isolate(
         self, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender], cause: Exception
@@ -372,3 +366,16 @@ class GroupCommitWriter:
                 await self._commit({run_pk: batch}, appenders)
             else:
                 appenders[run_pk].fail(cause)
+
+
+def _batch(appender: RunAppender, events: Sequence[AgUiWireEvent]) -> AppendBatch:
+    run = appender.run
+    return AppendBatch(
+        run.run_pk,
+        run.session_id,
+        run.ordinal,
+        run.attempt,
+        appender.last_seq,
+        [event.type for event in events],
+        [event.to_json() for event in events],
+    )

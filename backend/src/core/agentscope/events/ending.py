@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.agentscope.events.agui_codec import RunWireState, to_agui_wire
+from core.agentscope.events.agui_codec import RunWireState, state_from_log, to_agui_wire
 from core.agentscope.events.append_writer import OwnedRun, StreamBatch
+from core.agentscope.events.history_fold import HistoryFold
 from core.agentscope.events.promotion import PromotedRun, promote_next
 from core.agentscope.events.run_end import RunEnd, end_run
+from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import RunFailed, RunFinished
 
 
@@ -63,3 +66,32 @@ def unstarted_end(
         error_code=event.code if isinstance(event, RunFailed) else None,
         from_status="queued",
     )
+
+
+async def end_from_log(
+    connection: AsyncConnection, run: OwnedRun, thread_id: str, run_id: str, event: RunFailed | RunFinished
+) -> RunEnd:
+    """Return the end of a running run over its worker's head: closes what its log has open, keeps what was shown.
+
+    The caller holds the run's row: nothing is appended between this read and the end.
+    """
+    rows = await connection.execute(_LOG, {"session_id": run.session_id, "ordinal": run.ordinal})
+    logged = [AgUiWireEvent.from_json(row.payload) for row in rows]
+    state = state_from_log(thread_id, run_id, logged)
+    closing = to_agui_wire(event, state, timestamp_ms=int(time.time() * 1000))
+    folding = HistoryFold()
+    for item in (*logged, *closing):
+        folding.apply(item)
+    return RunEnd(
+        status="failed" if isinstance(event, RunFailed) else "cancelled",
+        events=closing,
+        messages=folding.snapshot(),
+        error_code=event.code if isinstance(event, RunFailed) else None,
+        state=folding.state,
+        state_changed=folding.state_changed,
+    )
+
+
+_LOG = text("""
+SELECT payload FROM agent_run_event WHERE session_id = :session_id AND ordinal = :ordinal ORDER BY seq
+""")

@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 
 from core.agentscope.events.history_fold import HistoryFold, leading_results
 from core.agentscope.events.message_rows import to_message
+from core.agentscope.events.usage_totals import usage_of
 from core.agentscope.schemas.agent_runtime import (
     ActiveRun,
     AgUiWireEvent,
     Cursor,
     HistorySnapshotResponse,
     RunStatusResponse,
-    ThreadUsage,
 )
 from core.errors import InvalidRequest, NotFound
 from core.identity import Principal
@@ -103,7 +103,7 @@ def _read_history(
             cursor=str(_head(session, thread)),
             has_more=has_more,
             next_before=rows[-1].message_id if has_more else None,
-            usage=_usage(thread),
+            usage=usage_of(thread),
         )
 
 
@@ -141,7 +141,7 @@ def _read_run(connection: Connection, principal: Principal, thread_id: str, run_
                 "ttft_ms": _milliseconds(run.created_at, run.first_token_at),
                 "total_ms": _milliseconds(run.created_at, run.ended_at),
                 "model_ms": run.model_ms,
-                "usage": _usage(run),
+                "usage": usage_of(run),
                 "events_url": events_url(thread.thread_id, run.run_id),
             }
         )
@@ -162,7 +162,9 @@ def _thread(session: Session, principal: Principal, thread_id: str) -> AgentChat
 
 def _page(session: Session, session_id: int, limit: int, before: str | None) -> list[AgentChatMessage]:
     """Return up to ``limit + 1`` messages, newest first."""
-    query = select(AgentChatMessage).where(AgentChatMessage.session_id == session_id)
+    query = select(AgentChatMessage).where(
+        AgentChatMessage.session_id == session_id, AgentChatMessage.replaced_by_ordinal.is_(None)
+    )
     if before is not None:
         place = session.scalar(
             select(AgentChatMessage.ord).where(
@@ -233,17 +235,6 @@ def _open_calls(session: Session, run: AgentRun) -> bool:
     ).all()
     called = {call["id"] for row in rows for call in row.tool_calls or ()}
     return bool(called - {row.tool_call_id for row in rows})
-
-
-def _usage(totals: AgentChatSession | AgentRun) -> ThreadUsage:
-    return ThreadUsage(
-        input_tokens=totals.input_tokens,
-        output_tokens=totals.output_tokens,
-        cached_input_tokens=totals.cached_input_tokens,
-        reasoning_tokens=totals.reasoning_tokens,
-        cost=None if totals.cost is None else totals.cost.normalize() + 0,
-        cost_complete=totals.unknown_cost_calls == 0,
-    )
 
 
 def _milliseconds(start: Any, end: Any) -> int | None:

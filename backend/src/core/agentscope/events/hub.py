@@ -42,6 +42,8 @@ class Tail:
     def __init__(self) -> None:
         self.readers = 0
         self.subscribed = asyncio.Event()
+        self.gone = False
+        """The thread was deleted: nothing comes any more."""
         self.head: Cursor = Cursor.START
         """The newest place known to exist, whether its event is in the window or not."""
         self._window: list[Envelope] = []
@@ -82,6 +84,11 @@ class Tail:
             self.head = head
             self.wake()
 
+    def end(self) -> None:
+        """Note that the thread was deleted."""
+        self.gone = True
+        self.wake()
+
     def wake(self) -> None:
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
@@ -90,7 +97,7 @@ class Tail:
 
     async def wait(self, position: Cursor, timeout_seconds: float) -> bool:
         """Return True once something after ``position`` exists or the hub wakes everybody."""
-        if self.head > position:
+        if self.gone or self.head > position:
             return True
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
@@ -207,9 +214,12 @@ class ThreadHub:
             except Exception as exc:  # noqa: BLE001  top of a background loop: Postgres may be away
                 log.warning("patrol_failed", error=type(exc).__name__)
                 continue
-            for session_id, head in heads.items():
-                if tail := self._tails.get(session_id):
+            for session_id in session_ids:
+                tail, head = self._tails.get(session_id), heads.get(session_id)
+                if tail is not None and head is not None:
                     tail.see(head)
+                elif tail is not None:
+                    tail.end()
 
     async def _subscribe(self, session_id: int) -> None:
         if self._pubsub is None:

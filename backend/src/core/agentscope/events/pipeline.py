@@ -59,6 +59,7 @@ class AgentScopeEventPipeline:
         self._end_run = end_run
         self._record_calls = record_calls
         self._clock = clock
+        self._visible = False
         self._fold = HistoryFold()
         self._usages: list[ModelUsage] = []
         self._recording: set[asyncio.Task[None]] = set()
@@ -67,7 +68,7 @@ class AgentScopeEventPipeline:
     @property
     def visible(self) -> bool:
         """Whether readers were shown more than ``RUN_STARTED``."""
-        return bool(self._state.used_ids or self._state.steps or self._state.answered)
+        return self._visible
 
     async def emit(self, event: InternalRuntimeEvent) -> None:
         """Turn an internal event into AG-UI events and put them on their way.
@@ -126,6 +127,7 @@ class AgentScopeEventPipeline:
         wire = to_agui_wire(event, self._state, timestamp_ms=int(self._clock() * 1000))
         for item in wire:
             self._fold.apply(item)
+            self._visible = self._visible or item.type != "RUN_STARTED"
         return wire
 
     def _is_first_delta(self, wire: Sequence[AgUiWireEvent]) -> bool:

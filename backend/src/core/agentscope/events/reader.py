@@ -98,6 +98,9 @@ class ThreadReader:
         quiet_since = loop.time()
         while not self._done and not self._hub.draining.is_set():
             live = tail.after(self._position, at_end_of_run=self._at_end_of_run)
+            if not live and tail.gone:
+                self._done = True
+                return
             if not live and tail.head > self._position:
                 live = await self._from_redis()
                 if not live:

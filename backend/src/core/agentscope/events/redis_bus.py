@@ -33,6 +33,7 @@ redis.pcall('EXPIRE', KEYS[1], ARGV[3])
 return redis.call('PUBLISH', ARGV[1], ARGV[4] .. ' ' .. ARGV[5] .. '\\n' .. table.concat(ARGV, '\\n', 6))
 """
 
+_HIGHEST_ID = f"{2**64 - 1}-{2**64 - 1}"
 MAX_QUEUED_BATCHES = 20_000
 """Undelivered batches a worker keeps for a slow Redis; the oldest are forgotten first."""
 PAUSE_SECONDS = 0.5
@@ -103,9 +104,15 @@ class RedisBus:
         return []
 
     async def forget(self, session_id: int) -> None:
-        """Drop a thread's tail (the thread was deleted)."""
+        """Drop a deleted thread's tail for good: a late writer's events are refused, not kept."""
+        key = stream_key(self._settings.key_prefix, session_id)
         with contextlib.suppress(TimeoutError, RedisError, OSError):
-            await self._redis.delete(stream_key(self._settings.key_prefix, session_id))
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.delete(key)
+                # The stream stays empty, and no id is above the highest one.
+                pipe.xadd(key, {"p": b""}, id=_HIGHEST_ID, maxlen=0, approximate=False)
+                pipe.expire(key, self._settings.tail_seconds)
+                await pipe.execute()
 
     async def _send(self, batches: list[StreamBatch]) -> None:
         if not self._sha:

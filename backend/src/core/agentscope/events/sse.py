@@ -16,6 +16,7 @@ from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.reader import ThreadReader
 from core.config import StreamSettings
+from core.errors import NotFound
 
 HEARTBEAT = b": hb\n\n"
 HEADERS = {
@@ -59,7 +60,7 @@ async def sse_after_waiting(
     *,
     drained: Callable[[float], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
-    """Yield heartbeats while a run waits behind another, then its stream.
+    """Yield heartbeats while a run waits behind another, then its stream; ends when its thread is deleted.
 
     Args:
         started: Returns the run's stream once it has its place in the log.
@@ -69,7 +70,13 @@ async def sse_after_waiting(
     loop = asyncio.get_running_loop()
     yield retry_line(settings.retry_milliseconds)
     beat_at = loop.time() + settings.heartbeat_seconds
-    while (stream := await started()) is None:
+    while True:
+        try:
+            stream = await started()
+        except NotFound:
+            return
+        if stream is not None:
+            break
         if await drained(settings.patrol_seconds / 2):
             return
         if loop.time() >= beat_at:

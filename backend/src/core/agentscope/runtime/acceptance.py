@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from core.agentscope.runtime.interrupts import (
     write_answers,
 )
 from core.agentscope.runtime.new_messages import NewMessages, select_new_messages, title_of
+from core.agentscope.runtime.regeneration import replace_from
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.messages import UserMessage
@@ -162,17 +163,19 @@ class Acceptance:
 
     async def _lock_thread(self, session: AsyncSession) -> tuple[AgentChatSession, bool]:
         owner = {"tenant_id": self.principal.tenant_id, "user_id": self.principal.user_id}
-        await session.execute(
-            insert(AgentChatSession)
-            .values(**owner, thread_id=self.command.thread_id)
-            .on_conflict_do_nothing()
-        )
-        thread = await session.scalar(
-            select(AgentChatSession)
-            .filter_by(**owner, thread_id=self.command.thread_id)
-            .with_for_update(key_share=True)
-        )
-        assert thread is not None  # noqa: S101  inserted above or there before
+        thread: AgentChatSession | None = None
+        while thread is None:
+            # Again when the thread was deleted between the two: the request then begins a new one.
+            await session.execute(
+                insert(AgentChatSession)
+                .values(**owner, thread_id=self.command.thread_id)
+                .on_conflict_do_nothing()
+            )
+            thread = await session.scalar(
+                select(AgentChatSession)
+                .filter_by(**owner, thread_id=self.command.thread_id)
+                .with_for_update(key_share=True)
+            )
         return thread, thread.last_ordinal == 0
 
     async def _segment(self, session: AsyncSession, thread: AgentChatSession) -> int:
@@ -203,7 +206,9 @@ class Acceptance:
         )
         if live is None:
             return None
-        if self.command.resume or self.command.options().on_busy == "reject":
+        options = self.command.options()
+        # An answer, and what is to be replaced, belong to the thread as the client saw it.
+        if self.command.resume or options.regenerate_from or options.on_busy == "reject":
             raise RunActive(
                 "The thread has a live run. Follow it, wait for its end, or cancel it.",
                 retry_after_seconds=2.0,
@@ -237,6 +242,12 @@ class Acceptance:
         self, session: AsyncSession, thread: AgentChatSession, *, is_new: bool
     ) -> tuple[NewMessages, bool]:
         """Return the messages that count, and whether the client's own copy of the thread is behind."""
+        replaced_from = self.command.options().regenerate_from
+        if replaced_from and self.command.resume:
+            raise InvalidRequest(
+                "'resume' goes on with what 'regenerateFrom' replaces: send one of them.",
+                errors=[{"pointer": "/forwardedProps/regenerateFrom", "message": "excludes /resume"}],
+            )
         ids = [message.id for message in self.command.messages]
         known = set(
             await session.scalars(
@@ -248,29 +259,45 @@ class Acceptance:
         messages = select_new_messages(
             self.command.messages,
             known_ids=known,
-            open_tool_calls=() if is_new else await _open_tool_calls(session, thread),
+            open_tool_calls=() if is_new or replaced_from else await _open_tool_calls(session, thread),
             thread_is_new=is_new,
-            strict_tool_results=not self.command.resume,
+            strict_tool_results=not self.command.resume and not replaced_from,
         )
-        if not messages.fresh and not self.command.resume:
+        if replaced_from:
+            again = await replace_from(
+                session,
+                thread,
+                replaced_from,
+                self.command.messages,
+                answered_instead=bool(messages.fresh),
+            )
+            messages = replace(messages, again=() if again is None else (again,))
+        if not messages.fresh and not messages.again and not self.command.resume:
             raise InvalidRequest(
                 "Nothing to answer: send at least one user message with an id this thread does not know.",
                 errors=[{"pointer": "/messages", "message": "no new user message"}],
             )
-        return messages, await self._is_behind(session, thread, len(known))
+        return messages, await self._is_behind(session, thread, known)
 
-    async def _is_behind(self, session: AsyncSession, thread: AgentChatSession, known: int) -> bool:
-        """Tell whether history has messages that a client, which shows the conversation, did not send."""
+    async def _is_behind(
+        self, session: AsyncSession, thread: AgentChatSession, known: Collection[str]
+    ) -> bool:
+        """Tell whether a client that shows the conversation lacks a message of it, or still has a replaced one."""
         asked = self.command.options().messages_snapshot
         if asked != "auto":
             return asked == "always"
         if not known and self.command.protocol_version is None:
             # A client that sends new messages only keeps its own view; it reads GET /history.
             return False
-        held = await session.scalar(
-            select(func.count()).select_from(AgentChatMessage).where(AgentChatMessage.session_id == thread.id)
-        )
-        return (held or 0) > known
+        shown, sent = (
+            await session.execute(
+                select(func.count(), func.count().filter(AgentChatMessage.message_id.in_(known))).where(
+                    AgentChatMessage.session_id == thread.id,
+                    AgentChatMessage.replaced_by_ordinal.is_(None),
+                )
+            )
+        ).one()
+        return sent < shown or sent < len(known)
 
     def _run(
         self,
@@ -282,7 +309,9 @@ class Acceptance:
         behind: bool,
     ) -> AgentRun:
         kept = self.command.wire() | {
-            "messages": [message.wire() for message in (*messages.imported, *messages.fresh)],
+            "messages": [
+                message.wire() for message in (*messages.imported, *messages.again, *messages.fresh)
+            ],
             "forwardedProps": self.command.forwarded_props
             | {"messagesSnapshot": "always" if behind else "never"},
         }

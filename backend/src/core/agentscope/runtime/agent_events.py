@@ -59,9 +59,11 @@ class AgentEventTranslator:
         """Return what the event means; many mean nothing to a client."""
         match event:
             case agentscope.ModelCallStartEvent():
+                # What a call without an end left open, and calls between two messages (a compaction).
+                before = self.end_model_call(cut=True)
                 self._message_id = new_id("msg")
                 self.wrote_text = False
-                return []
+                return before
             case agentscope.TextBlockDeltaEvent():
                 self.wrote_text = self.wrote_text or bool(event.delta.strip())
                 return [
@@ -108,17 +110,15 @@ class AgentEventTranslator:
         self._usages.clear()
         self._open_calls.clear()
         self._text_open = False
+        # A model call that comes before the next message writes none.
+        self._message_id = ""
         return events
-
-    def take_usages(self) -> list[internal.ModelUsage]:
-        """Return the usage of calls that wrote no message."""
-        usages, self._usages = self._usages, []
-        return usages
 
     def _open_text(self) -> list[InternalRuntimeEvent]:
         if self._text_open:
             return []
         self._text_open = True
+        self._message_id = self._message_id or new_id("msg")
         return [internal.TextStarted(message_id=self._message_id)]
 
     def _tool_call(self, event: agentscope.ToolCallStartEvent) -> list[InternalRuntimeEvent]:

@@ -75,6 +75,7 @@ class RunExecutor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._hints: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._stopping = False
 
     @property
     def free(self) -> int:
@@ -100,6 +101,7 @@ class RunExecutor:
         self._draining = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_seconds)
+        self._stopping = True
         for stop in list(self._stops.values()):
             stop.set("shutdown")
         if self._tasks:
@@ -116,6 +118,9 @@ class RunExecutor:
             return
         structlog.contextvars.bind_contextvars(run_id=claimed.run_id, thread_id=claimed.thread_id)
         stop = self._stops[run_pk] = StopSignal()
+        if self._stopping:
+            # Its claim was under way when the others were told to stop.
+            stop.set("shutdown")
         try:
             await self._run(claimed, stop)
         except StoreUnavailable:
@@ -221,8 +226,8 @@ class RunExecutor:
 
     async def _ended_by_us(self, run: OwnedRun, end: RunEnd) -> bool:
         async with self._engine.connect() as connection:
-            row = (await connection.execute(_STATUS, {"run_pk": run.run_pk})).one()
-        return row.status == end.status and row.status in ENDED
+            row = (await connection.execute(_STATUS, {"run_pk": run.run_pk})).one_or_none()
+        return row is not None and row.status == end.status and row.status in ENDED
 
     async def _record(self, run: OwnedRun, usages: Sequence[ModelUsage]) -> None:
         for usage in usages:

@@ -6,18 +6,14 @@ best effort, and the reaper repeats a lost one.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import TypeVar
-
 from sqlalchemy import func, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from core.agentscope.events.append_writer import OwnedRun, Publisher, StreamBatch
+from core.agentscope.events.append_writer import OwnedRun, Publisher
 from core.agentscope.events.ending import end_and_promote, unstarted_end
 from core.agentscope.events.store import ENDED
 from core.agentscope.runtime.acceptance import Acceptance, Accepted
+from core.agentscope.runtime.after_commit import AfterCommit, in_transaction
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import RunCommand, RunStatus
@@ -29,33 +25,13 @@ from core.errors import RunFinished as RunAlreadyFinished
 from core.identity import Principal
 from models import AgentChatSession, AgentInterrupt, AgentRun
 
-_ATTEMPTS = 3
-_RETRYABLE_SQLSTATES = frozenset({"40P01", "40001"})
-"""Deadlock and serialisation failure: a repeat decides."""
-
 _REQUEST_CANCEL = text("""
 UPDATE agent_run SET
     cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
     cancel_reason = coalesce(cancel_reason, 'user')
-WHERE id = :run_pk AND status IN ('running', 'waiting')
+-- Queued too: its turn may come between our look and this update.
+WHERE id = :run_pk AND status IN ('queued', 'running', 'waiting')
 """)
-
-Result = TypeVar("Result")
-
-
-@dataclass(slots=True)
-class _AfterCommit:
-    """What is told to others once the transaction is durable."""
-
-    to_show: list[StreamBatch] = field(default_factory=list)
-    to_start: dict[int, str] = field(default_factory=dict)
-    to_stop: list[int] = field(default_factory=list)
-
-    def clear(self) -> None:
-        """Forget a transaction that was rolled back."""
-        self.to_show.clear()
-        self.to_start.clear()
-        self.to_stop.clear()
 
 
 class AgentRunGateway:
@@ -81,7 +57,7 @@ class AgentRunGateway:
     ) -> AcceptedRun:
         """Make a run durable, then hint a worker. See ``v1.agent.ports.RunGateway.accept``."""
         acceptance = Acceptance(principal, command, idempotency_key, request_hash, self._limits, self._worker)
-        after = _AfterCommit()
+        after = AfterCommit()
 
         async def unit(session: AsyncSession) -> Accepted:
             after.clear()
@@ -90,22 +66,24 @@ class AgentRunGateway:
                 await _stop_run(session, accepted.superseded, accepted.run.thread_id, after)
             return accepted
 
-        accepted = await self._in_transaction(unit)
+        accepted = await in_transaction(self._sessions, unit)
         crash_point("accept-committed")
         if accepted.run.created and accepted.run.status == "queued":
             after.to_start[accepted.run_pk] = accepted.run.task_id
-        await self._tell(after)
+        await after.tell(self._publisher, self._hints)
         crash_point("accept-kicked")
         return accepted.run
 
-    async def cancel(self, principal: Principal, thread_id: str, run_id: str) -> RunStatus:
+    async def cancel(
+        self, principal: Principal, thread_id: str, run_id: str, *, withdraw: bool = True
+    ) -> RunStatus:
         """Ask a run to stop; it is idempotent. See ``v1.agent.ports.RunGateway.cancel``."""
-        after = _AfterCommit()
+        after = AfterCommit()
 
         async def unit(session: AsyncSession) -> RunStatus:
             after.clear()
             run = await _newest_segment(session, principal, thread_id, run_id)
-            if run.status == "interrupted" and await _withdraw_interrupts(session, run):
+            if withdraw and run.status == "interrupted" and await _withdraw_interrupts(session, run):
                 return "cancelled"
             if run.status in ENDED:
                 if run.status == "cancelled":
@@ -113,35 +91,12 @@ class AgentRunGateway:
                 raise RunAlreadyFinished("The run has already ended; there is nothing to cancel.")
             return await _stop_run(session, run, thread_id, after)
 
-        status = await self._in_transaction(unit)
-        await self._tell(after)
+        status = await in_transaction(self._sessions, unit)
+        await after.tell(self._publisher, self._hints)
         return status
 
-    async def _tell(self, after: _AfterCommit) -> None:
-        self._publisher.publish(after.to_show)
-        for run_pk, task_id in after.to_start.items():
-            # After the commit: a worker that is told earlier would find no run.
-            await self._hints.send(run_pk, task_id)
-        for run_pk in after.to_stop:
-            await self._hints.cancel(run_pk)
 
-    async def _in_transaction(self, unit: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
-        """Run a transaction; once more after it lost a race that a second look decides."""
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                async with self._sessions() as session, session.begin():
-                    return await unit(session)
-            except IntegrityError:
-                # Another request inserted the same key or thread between our look and our insert.
-                continue
-            except DBAPIError as exc:
-                if getattr(exc.orig, "sqlstate", None) not in _RETRYABLE_SQLSTATES:
-                    raise
-        async with self._sessions() as session, session.begin():
-            return await unit(session)
-
-
-async def _stop_run(session: AsyncSession, run: AgentRun, thread_id: str, after: _AfterCommit) -> RunStatus:
+async def _stop_run(session: AsyncSession, run: AgentRun, thread_id: str, after: AfterCommit) -> RunStatus:
     """End a queued run at once; ask the worker of a running one; note it for a waiting one."""
     if run.status == "queued":
         owned = OwnedRun(run.id, run.session_id, run.ordinal or 0, run.attempt, run.last_seq)
@@ -152,9 +107,7 @@ async def _stop_run(session: AsyncSession, run: AgentRun, thread_id: str, after:
             # A worker took it between our look and our update: ask that worker.
             pass
         else:
-            after.to_show += ended.shown
-            if ended.promoted is not None:
-                after.to_start[ended.promoted.run_pk] = ended.promoted.task_id
+            after.note(ended)
             return "cancelled"
     await session.execute(_REQUEST_CANCEL, {"run_pk": run.id})
     after.to_stop.append(run.id)

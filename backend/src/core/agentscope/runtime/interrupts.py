@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.agentscope.schemas.agent_runtime import ResumeEntry
 from core.errors import (
@@ -60,7 +61,7 @@ async def check_answers(
     Raises:
         NotFound: An entry names no interrupt of this thread.
         InterruptResolved: An entry names one that was answered already.
-        InterruptExpired: An entry resolves one that is past its expiry.
+        InterruptExpired: An entry resolves one that is past its expiry, or names one that a later run passed by.
         InterruptUncovered: An open interrupt has no entry.
         InvalidRequest: A payload does not fit its schema, or an id is answered twice.
     """
@@ -102,7 +103,9 @@ async def _check(
             interruptId=row.interrupt_id,
             resolvedBy=winner.run_id if winner else "",
         )
-    if row.status == "expired" or (row.expires_at <= now and entry.status == "resolved"):
+    expired = row.status == "expired" or row.expires_at <= now
+    # Stock clients go on with an expired one only by cancelling it, so that has to be possible.
+    if expired and (entry.status == "resolved" or await _passed_by(session, row)):
         raise InterruptExpired(
             "This interrupt is past its expiry. Answer it with status 'cancelled', or send a new message.",
             interruptId=row.interrupt_id,
@@ -110,6 +113,22 @@ async def _check(
     if entry.status == "resolved":
         _check_payload(row, entry.payload, place)
     return Answer(row, entry.status, entry.payload)
+
+
+async def _passed_by(session: AsyncSession, row: AgentInterrupt) -> bool:
+    """Tell whether the thread went on without an answer: the tool call has its result already."""
+    parked, later = aliased(AgentRun), aliased(AgentRun)
+    return bool(
+        await session.scalar(
+            select(
+                exists().where(
+                    parked.id == row.run_pk,
+                    later.session_id == parked.session_id,
+                    later.ordinal > parked.ordinal,
+                )
+            )
+        )
+    )
 
 
 def _check_payload(row: AgentInterrupt, payload: Any, place: int) -> None:

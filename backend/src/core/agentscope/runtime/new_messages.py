@@ -27,10 +27,14 @@ from core.errors import InvalidRequest, UrlNotAllowed
 
 @dataclass(frozen=True, slots=True)
 class NewMessages:
-    """``imported`` becomes history without being answered; ``fresh`` is what the agent answers."""
+    """``imported`` becomes history without being answered; ``fresh`` is what the agent answers.
+
+    ``again`` is in history already and is answered once more.
+    """
 
     imported: tuple[UserMessage | AssistantMessage, ...]
     fresh: tuple[UserMessage | ToolMessage, ...]
+    again: tuple[UserMessage, ...] = ()
 
 
 def select_new_messages(

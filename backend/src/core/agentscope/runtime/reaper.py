@@ -10,7 +10,6 @@ somebody else has locked is left to them.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -19,18 +18,16 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from core.agentscope.events.agui_codec import state_from_log, to_agui_wire
 from core.agentscope.events.append_writer import OwnedRun, Publisher
-from core.agentscope.events.ending import Ended, end_and_promote, promote, unstarted_end
-from core.agentscope.events.history_fold import HistoryFold
-from core.agentscope.events.run_end import RunEnd
+from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
+from core.agentscope.events.retention import prune_events
 from core.agentscope.runtime.hints import HintSender
-from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import RunFailed
 from core.config import Settings
 from core.crash_points import crash_point
 from core.errors import LeaseLost, QueueTimeout, RunTimeout, WorkerLost
-from models import AgentChatSession, AgentRun, AgentRunEvent
+from core.store_failure import is_store_failure
+from models import AgentChatSession, AgentRun
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +37,6 @@ PICKUP_SECONDS = 1.0
 KICK_AGAIN_SECONDS = 5.0
 DEADLINE_GRACE_SECONDS = 30.0
 """After this much overtime a run is ended over its worker's head."""
-PRUNE_ROWS = 5000
 
 _DUE = text("""
 UPDATE agent_run SET next_kick_at = clock_timestamp() + :again * interval '1 second'
@@ -87,13 +83,6 @@ SELECT s.id AS session_id, max(r.ordinal) AS ordinal
 FROM agent_run AS r JOIN agent_chat_session AS s ON s.id = r.session_id
 WHERE r.ended_at < clock_timestamp() - :days * interval '1 day' AND r.ordinal > s.pruned_ordinal
 GROUP BY s.id LIMIT :batch
-""")
-
-_MARK_PRUNED = text("UPDATE agent_chat_session SET pruned_ordinal = :ordinal WHERE id = :session_id")
-
-_PRUNE = text("""
-DELETE FROM agent_run_event WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM agent_run_event WHERE session_id = :session_id AND ordinal <= :ordinal LIMIT :rows))
 """)
 
 _Repair = Callable[[AsyncConnection, AgentRun, str, datetime], Awaitable[Ended | None]]
@@ -187,18 +176,7 @@ class Reaper:
                 )
             ).all()
         for row in rows:
-            async with self._engine.begin() as connection:
-                # Marked first: a reader with an older cursor is told so, and never sees half a log.
-                await connection.execute(_MARK_PRUNED, {"session_id": row.session_id, "ordinal": row.ordinal})
-            while True:
-                async with self._engine.begin() as connection:
-                    result = await connection.execute(
-                        _PRUNE,
-                        {"session_id": row.session_id, "ordinal": row.ordinal, "rows": PRUNE_ROWS},
-                    )
-                deleted += result.rowcount
-                if result.rowcount < PRUNE_ROWS:
-                    break
+            deleted += await prune_events(self._engine, row.session_id, row.ordinal)
         return deleted
 
     async def _promote_stranded(self, session_id: int) -> int:
@@ -237,6 +215,14 @@ class Reaper:
                 crash_point("reaper-before-commit")
         except LeaseLost:
             return 0
+        except (OSError, TimeoutError):
+            raise
+        except Exception as exc:
+            if is_store_failure(exc):
+                raise
+            # The runs behind it have to be repaired all the same.
+            log.exception("run_not_repaired", run=run_pk)
+            return 0
         crash_point("reaper-committed")
         if ended is not None:
             await self._tell(ended)
@@ -268,7 +254,9 @@ class Reaper:
             )
         )
         log.warning("run_reaped", run_id=run.run_id, code=code, worker=run.worker_id)
-        return await self._fail(connection, run, thread_id, RunFailed(code=code, message=message))
+        event = RunFailed(code=code, message=message)
+        end = await end_from_log(connection, _owned(run), thread_id, run.run_id, event)
+        return await end_and_promote(connection, _owned(run), end)
 
     async def _end_stale(
         self, connection: AsyncConnection, run: AgentRun, thread_id: str, now: datetime
@@ -279,34 +267,6 @@ class Reaper:
         event = RunFailed(code=QueueTimeout.code, message="No worker took the run in time. Send it again.")
         end = unstarted_end(thread_id, run.run_id, event, started=run.last_seq > 0)
         return await end_and_promote(connection, _owned(run), end)
-
-    async def _fail(
-        self, connection: AsyncConnection, run: AgentRun, thread_id: str, event: RunFailed
-    ) -> Ended:
-        """Close what a lost run has open, keep what was shown, and end it."""
-        rows = await connection.execute(
-            select(AgentRunEvent.payload)
-            .where(AgentRunEvent.session_id == run.session_id, AgentRunEvent.ordinal == run.ordinal)
-            .order_by(AgentRunEvent.seq)
-        )
-        logged = [AgUiWireEvent.from_json(row.payload) for row in rows]
-        state = state_from_log(thread_id, run.run_id, logged)
-        closing = to_agui_wire(event, state, timestamp_ms=int(time.time() * 1000))
-        folding = HistoryFold()
-        for item in (*logged, *closing):
-            folding.apply(item)
-        return await end_and_promote(
-            connection,
-            _owned(run),
-            RunEnd(
-                status="failed",
-                events=closing,
-                messages=folding.snapshot(),
-                error_code=event.code,
-                state=folding.state,
-                state_changed=folding.state_changed,
-            ),
-        )
 
     def _rest(self, seconds: float) -> None:
         self._rest_until = asyncio.get_running_loop().time() + seconds

@@ -54,6 +54,7 @@ class StopSignal:
 
         Raises:
             RunStopped: The signal was set before the work was done.
+            RuntimeError: The work was cancelled, and not by the signal.
         """
         task = asyncio.ensure_future(work)
         undo = self.on_set(task.cancel)
@@ -64,7 +65,9 @@ class StopSignal:
             raise
         finally:
             undo()
-        if self.is_set or task.cancelled():
+        if task.cancelled() and not self.is_set:
+            raise RuntimeError("the work was cancelled by nobody")
+        if self.is_set:
             # Whatever came of it: AgentScope's model base class turns a cancel into a normal return.
             if not task.cancelled():
                 _ = task.exception()

@@ -6,8 +6,8 @@ does not know; they are added, so the conversation goes on from what the user sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -17,6 +17,7 @@ from agentscope.message import (
     DataBlock,
     Msg,
     TextBlock,
+    ToolCallBlock,
     ToolResultBlock,
     ToolResultState,
     UserMsg,
@@ -29,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from core.agentscope.events.append_writer import OwnedRun
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.schemas.messages import DataSource, TextPart, ToolMessage, UserMessage
-from models import AgentChatMessage, AgentChatSession, AgentCheckpoint, AgentInterrupt
+from models import AgentChatMessage, AgentChatSession, AgentCheckpoint, AgentInterrupt, AgentRun
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,8 @@ class ThreadMemory:
     shared_state: Any = None
     history: tuple[dict[str, Any], ...] = ()
     """The thread's messages with the run's own new ones, when they were asked for."""
+    later_results: Mapping[str, str] = field(default_factory=dict)
+    """Results, by tool call, that history has and the checkpoint does not."""
 
 
 async def load_memory(
@@ -76,24 +79,32 @@ async def load_memory(
         checkpoint = (
             await connection.execute(
                 select(AgentCheckpoint.ordinal, AgentCheckpoint.state)
-                .where(AgentCheckpoint.session_id == run.session_id, AgentCheckpoint.ordinal < run.ordinal)
+                .join(AgentRun, AgentRun.id == AgentCheckpoint.run_pk)
+                .where(
+                    AgentCheckpoint.session_id == run.session_id,
+                    AgentCheckpoint.ordinal < run.ordinal,
+                    AgentRun.replaced_by_ordinal.is_(None),
+                )
                 .order_by(AgentCheckpoint.ordinal.desc())
                 .limit(1)
             )
         ).one_or_none()
         rows = await connection.execute(
-            select(AgentChatMessage.role, AgentChatMessage.content)
+            select(AgentChatMessage.role, AgentChatMessage.content, AgentChatMessage.tool_call_id)
             .where(
                 AgentChatMessage.session_id == run.session_id,
                 AgentChatMessage.ordinal > (checkpoint.ordinal if checkpoint else 0),
+                AgentChatMessage.replaced_by_ordinal.is_(None),
                 AgentChatMessage.message_id.not_in(fresh_ids),
-                AgentChatMessage.role.in_(("user", "assistant")),
+                AgentChatMessage.role.in_(("user", "assistant", "tool")),
                 # What a subagent said is part of its own conversation.
                 AgentChatMessage.extra["subagentRunId"].is_(None),
             )
             .order_by(AgentChatMessage.ord)
         )
-        later = tuple((row.role, text) for row in rows if (text := _text_of(row.content)))
+        texts = [(row.role, row.tool_call_id, _text_of(row.content)) for row in rows]
+        later = tuple((role, text) for role, _, text in texts if role != "tool" and text)
+        results = {call_id: text for role, call_id, text in texts if role == "tool"}
         answered = await connection.execute(
             select(
                 AgentInterrupt.tool_call_id,
@@ -121,14 +132,19 @@ async def load_memory(
             )
         ).scalar_one_or_none()
         history = await _history(connection, run) if with_history else ()
-    return ThreadMemory(checkpoint.state if checkpoint else None, later, calls, shared_state, history)
+    return ThreadMemory(
+        checkpoint.state if checkpoint else None, later, calls, shared_state, history, results
+    )
 
 
 async def _history(connection: AsyncConnection, run: OwnedRun) -> tuple[dict[str, Any], ...]:
     async with AsyncSession(bind=connection) as session:
         rows = await session.scalars(
             select(AgentChatMessage)
-            .where(AgentChatMessage.session_id == run.session_id)
+            .where(
+                AgentChatMessage.session_id == run.session_id,
+                AgentChatMessage.replaced_by_ordinal.is_(None),
+            )
             .order_by(AgentChatMessage.ord)
         )
         return tuple(to_message(row) for row in rows)
@@ -142,6 +158,11 @@ def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:
             state = AgentState.model_validate_json(memory.checkpoint)
         except ValidationError:
             log.exception("checkpoint_unreadable", thread=thread_id)
+    for call in state.get_unfinished_tool_calls(AGENT_NAME):
+        # Before what was said later; a second result would be shown again.
+        if (output := memory.later_results.get(call.id)) is not None:
+            result = ToolResultBlock(id=call.id, name=call.name, output=output, state=ToolResultState.SUCCESS)
+            _finish(state, call, result)
     for role, text in memory.later_messages:
         make = UserMsg if role == "user" else AssistantMsg
         state.context.append(make(name="user" if role == "user" else AGENT_NAME, content=text))
@@ -159,9 +180,13 @@ def close_unfinished(state: AgentState, results: Sequence[ToolMessage] = ()) -> 
         message = answered.get(call.id)
         if message is None:
             interrupted.append(call.id)
-        call.state = "finished"  # pyright: ignore[reportAttributeAccessIssue]  an enum that is stored by value
-        state.append_context(AGENT_NAME, [tool_result(call.id, call.name, message)])
+        _finish(state, call, tool_result(call.id, call.name, message))
     return interrupted
+
+
+def _finish(state: AgentState, call: ToolCallBlock, result: ToolResultBlock) -> None:
+    call.state = "finished"  # pyright: ignore[reportAttributeAccessIssue]  an enum that is stored by value
+    state.append_context(AGENT_NAME, [result])
 
 
 def tool_result(call_id: str, name: str, message: ToolMessage | None) -> ToolResultBlock:

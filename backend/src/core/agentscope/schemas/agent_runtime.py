@@ -82,7 +82,14 @@ class RunOptions(WireModel):
     on_busy: Literal["reject", "enqueue", "supersede"] = "reject"
     on_interrupt: Literal["refuse", "cancel"] = "refuse"
     on_disconnect: Literal["continue", "cancel"] = "continue"
+    """``cancel``: the run stops when the client of its ``POST`` stream leaves before its end."""
     regenerate_from: Id | None = None
+    """A user message of the thread: the run takes the place of it and of everything after it.
+
+    What is answered is the request's new user message; without one, the named
+    message itself, which then stays. History is what a client holds that drops
+    the rest. The log keeps everything.
+    """
     messages_snapshot: Literal["auto", "always", "never"] = "auto"
     """Whether the run begins with the thread's messages; ``auto``: when the client's own copy is behind."""
 

@@ -54,15 +54,20 @@ class FileSource(WireModel):
 ContentSource = Annotated[DataSource | UrlSource | FileSource, Field(discriminator="type")]
 
 
-class TextPart(WireModel):
+class _Part(WireModel):
+    id: str | None = None
+    metadata: Any = None
+    """Any JSON value here, unlike elsewhere."""
+
+
+class TextPart(_Part):
     type: Literal["text"]
     text: str
 
 
-class MediaPart(WireModel):
+class MediaPart(_Part):
     type: Literal["image", "audio", "video", "document"]
     source: ContentSource
-    metadata: dict[str, Any] | None = None
 
 
 ContentPart = Annotated[TextPart | MediaPart, Field(discriminator="type")]

@@ -542,6 +542,46 @@ async def test_an_unknown_interrupt_looks_absent(stack: Stack, web: Web) -> None
     (await stack.resume(thread_of(parked), answer)).problem(404, "not-found")
 
 
+@pytest.mark.parametrize("status", ["open", "expired"])
+async def test_an_interrupt_past_its_expiry_can_be_cancelled_and_nothing_else(
+    stack: Stack, web: Web, status: str
+) -> None:
+    """Stock clients refuse to go on before it is answered: ``cancelled`` has to be taken, also after the clean-up."""
+    parked = await park(stack, web, "/expired")
+    thread = thread_of(parked)
+    (interrupt,) = parked.interrupts
+    await stack.fetch(
+        "UPDATE agent_interrupt SET expires_at = now() - interval '1 s', status = $2 WHERE interrupt_id = $1",
+        interrupt["id"],
+        status,
+    )
+
+    late = await stack.resume(thread, answers(parked, approved=True))
+    assert late.problem(409, "interrupt-expired")["interruptId"] == interrupt["id"]
+    resumed = await stack.resume(thread, [{"interruptId": interrupt["id"], "status": "cancelled"}])
+
+    assert results_by_state(resumed) == {interrupt["toolCallId"]: "denied"}
+    assert resumed.end["outcome"] == {"type": "success"}
+    assert "/expired" not in web.hits
+    await assert_history_is_what_a_client_holds(stack, thread)
+
+
+async def test_an_expired_interrupt_that_a_later_run_went_past_is_over(stack: Stack, web: Web) -> None:
+    parked = await park(stack, web, "/past")
+    thread = thread_of(parked)
+    (interrupt,) = parked.interrupts
+    await stack.fetch(
+        "UPDATE agent_interrupt SET status = 'expired' WHERE interrupt_id = $1", interrupt["id"]
+    )
+    reply = await stack.stream_run("hello instead", thread=thread)
+    assert results_by_state(reply) == {interrupt["toolCallId"]: "interrupted"}
+
+    answer = [{"interruptId": interrupt["id"], "status": "cancelled"}]
+
+    (await stack.resume(thread, answer)).problem(409, "interrupt-expired")
+    await assert_history_is_what_a_client_holds(stack, thread)
+
+
 async def test_a_resume_under_the_interrupted_runs_own_id_continues_it(stack: Stack, web: Web) -> None:
     parked = await park(stack, web, "/segment")
     thread, run = thread_of(parked), run_of(parked)
@@ -580,6 +620,44 @@ async def test_a_new_message_to_a_parked_thread_is_refused_unless_it_says_to_can
     assert (await stack.history(thread))["pendingInterrupts"] == []
     (await stack.resume(thread, answers(parked, approved=True))).problem(409, "interrupt-resolved")
     await assert_history_is_what_a_client_holds(stack, thread)
+
+
+async def test_the_result_of_an_overtaken_call_stands_behind_its_call_while_the_next_run_streams(
+    stack: Stack, web: Web
+) -> None:
+    parked = await park(stack, web, "/overtaken-slowly")
+    thread = thread_of(parked)
+    body = stack.run_body("slowly", thread=thread, forwardedProps={"onInterrupt": "cancel"})
+    async with stack.open_run(body=body) as stream:
+        await stream.until("TEXT_MESSAGE_CONTENT")
+        shown = (await stack.history(thread))["messages"]
+        await stack.cancel(thread, body["runId"])
+        await stream.to_end()
+
+    roles = ["user", "assistant", "tool", "user", "assistant"]
+    assert [message["role"] for message in shown] == roles
+    messages = await assert_history_is_what_a_client_holds(stack, thread)
+    assert [message["id"] for message in messages] == [message["id"] for message in shown]
+    assert messages[:4] == shown[:4]
+
+
+async def test_pages_of_history_join_to_the_whole(stack: Stack, web: Web) -> None:
+    parked = await park(stack, web, "/paged")
+    thread = thread_of(parked)
+    await stack.stream_run("hello", thread=thread, forwardedProps={"onInterrupt": "cancel"})
+    whole = await assert_history_is_what_a_client_holds(stack, thread)
+
+    pages: list[dict[str, Any]] = []
+    before: dict[str, Any] = {}
+    while True:
+        page = await stack.history(thread, limit=2, **before)
+        pages = [*page["messages"], *pages]
+        if not page["hasMore"]:
+            break
+        before = {"before": page["nextBefore"]}
+
+    assert len(whole) == 5
+    assert pages == whole
 
 
 # --- cancel ------------------------------------------------------------------------

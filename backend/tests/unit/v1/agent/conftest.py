@@ -19,6 +19,7 @@ from core.config import IdentitySettings, LimitSettings, ServerSettings, Setting
 from core.identity import Authenticator, Principal
 from v1.agent.capabilities import agent_capabilities
 from v1.agent.memory_ports import MemoryRuns
+from v1.agent.memory_threads import MemoryThreads
 from v1.agent.service import AgentService
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
@@ -30,8 +31,10 @@ class FakeContainer:
 
     runs: MemoryRuns
     service: AgentService
+    threads: MemoryThreads
     authenticator: Authenticator
     drain: asyncio.Event
+    transcription: Any = None
     found: Readiness = field(default_factory=lambda: Readiness(postgres=True, migrations=True, redis=True))
     capabilities: dict[str, Any] = field(
         default_factory=lambda: agent_capabilities(
@@ -63,7 +66,8 @@ def container(settings: Settings) -> FakeContainer:
     runs = MemoryRuns(drain)
     return FakeContainer(
         runs=runs,
-        service=AgentService(runtime=runs, events=runs, limits=settings.limits),
+        service=AgentService(runtime=runs, events=runs, limits=settings.limits, draining=drain.is_set),
+        threads=MemoryThreads(runs),
         authenticator=Authenticator(settings.identity, server=settings.server),
         drain=drain,
     )

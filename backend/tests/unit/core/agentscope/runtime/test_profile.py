@@ -27,6 +27,7 @@ def test_the_bundled_profile() -> None:
         "fetch_url": "ask",
         "remember": "ask",
         "recall": "allow",
+        "update_state": "allow",
     }
     assert (profile.stages.intent, profile.stages.report) == ("model", "auto")
     assert (profile.limits.max_iterations, profile.limits.max_tool_calls) == (25, 50)

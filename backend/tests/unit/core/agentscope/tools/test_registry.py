@@ -47,6 +47,7 @@ def test_builtin_tools_have_the_permissions_we_promise() -> None:
         "fetch_url": ("ask", True, False),
         "remember": ("ask", True, False),
         "recall": ("allow", False, True),
+        "update_state": ("allow", False, False),
     }
     assert all(name == tool.name for name, tool in tools.items())
 

@@ -1,0 +1,68 @@
+"""What a transaction makes true is told to others only once it is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from core.agentscope.events.append_writer import Publisher, StreamBatch
+from core.agentscope.events.ending import Ended
+from core.agentscope.runtime.hints import HintSender
+
+_ATTEMPTS = 3
+_RETRYABLE_SQLSTATES = frozenset({"40P01", "40001"})
+"""Deadlock and serialisation failure: a repeat decides."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class AfterCommit:
+    """Events to show, runs to start and runs to stop."""
+
+    to_show: list[StreamBatch] = field(default_factory=list)
+    to_start: dict[int, str] = field(default_factory=dict)
+    to_stop: list[int] = field(default_factory=list)
+
+    def note(self, ended: Ended) -> None:
+        """Show what a run's end wrote, and start the run that waited for it."""
+        self.to_show += ended.shown
+        if ended.promoted is not None:
+            self.to_start[ended.promoted.run_pk] = ended.promoted.task_id
+
+    def clear(self) -> None:
+        """Forget a transaction that was rolled back."""
+        self.to_show.clear()
+        self.to_start.clear()
+        self.to_stop.clear()
+
+    async def tell(self, publisher: Publisher, hints: HintSender) -> None:
+        """Tell readers and workers, best effort."""
+        publisher.publish(self.to_show)
+        for run_pk, task_id in self.to_start.items():
+            # After the commit: a worker that is told earlier would find no run.
+            await hints.send(run_pk, task_id)
+        for run_pk in self.to_stop:
+            await hints.cancel(run_pk)
+
+
+async def in_transaction(
+    sessions: async_sessionmaker[AsyncSession], unit: Callable[[AsyncSession], Awaitable[Result]]
+) -> Result:
+    """Run a unit of work in a transaction; once more after it lost a race that a second look decides."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            async with sessions() as session, session.begin():
+                return await unit(session)
+        except IntegrityError:
+            # Another request inserted the same key or thread between our look and our insert.
+            continue
+        except DBAPIError as exc:
+            if getattr(exc.orig, "sqlstate", None) not in _RETRYABLE_SQLSTATES:
+                raise
+    async with sessions() as session, session.begin():
+        return await unit(session)

@@ -1,0 +1,95 @@
+"""A run in the place of what was said from one message on (``forwardedProps.regenerateFrom``).
+
+The view changes, the log does not: replaced messages and runs are marked with
+the ordinal of the run that took their place. History shows unmarked messages
+only, and the agent remembers checkpoints of unmarked runs only. A view is thus
+always a beginning of an older view and what came after it, so the newest
+unmarked checkpoint knows nothing that was replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.agentscope.events.message_rows import to_message
+from core.agentscope.schemas.messages import Message, UserMessage
+from core.errors import InvalidRequest
+from models import AgentChatMessage, AgentChatSession, AgentRun
+
+
+async def replace_from(
+    session: AsyncSession,
+    thread: AgentChatSession,
+    message_id: str,
+    sent: Sequence[Message],
+    *,
+    answered_instead: bool,
+) -> UserMessage | None:
+    """Mark a user message and everything after it as replaced by the thread's next run.
+
+    Args:
+        session: An open transaction that holds the thread's lock; no run of the thread is live.
+        thread: The thread.
+        message_id: The user message from which on to replace.
+        sent: The messages of the request.
+        answered_instead: The request brings a new message to answer. Without one the
+            named message stays and is answered again.
+
+    Returns:
+        The message that is answered again, if it is.
+
+    Raises:
+        InvalidRequest: The thread shows no user message with this id, or it came back with another content.
+    """
+    row = await session.scalar(
+        select(AgentChatMessage).where(
+            AgentChatMessage.session_id == thread.id,
+            AgentChatMessage.message_id == message_id,
+            AgentChatMessage.role == "user",
+            AgentChatMessage.replaced_by_ordinal.is_(None),
+        )
+    )
+    if row is None:
+        raise InvalidRequest(
+            "'regenerateFrom' names no user message that this thread's history shows.",
+            errors=[
+                {"pointer": "/forwardedProps/regenerateFrom", "message": "not a user message of this thread"}
+            ],
+        )
+    again = None if answered_instead else _unchanged(row, sent)
+    first = row.ord if again is None else row.ord + 1
+    replaced_by = {"replaced_by_ordinal": thread.last_ordinal + 1}
+    await session.execute(
+        update(AgentChatMessage)
+        .where(
+            AgentChatMessage.session_id == thread.id,
+            AgentChatMessage.ord >= first,
+            AgentChatMessage.replaced_by_ordinal.is_(None),
+        )
+        .values(replaced_by)
+    )
+    await session.execute(
+        update(AgentRun)
+        .where(
+            AgentRun.session_id == thread.id,
+            AgentRun.ordinal >= row.ordinal,
+            AgentRun.replaced_by_ordinal.is_(None),
+        )
+        .values(replaced_by)
+    )
+    return again
+
+
+def _unchanged(row: AgentChatMessage, sent: Sequence[Message]) -> UserMessage:
+    """Return the stored message; a client's copy of it that says something else is refused, not ignored."""
+    stored = UserMessage.model_validate(to_message(row))
+    for place, message in enumerate(sent):
+        if message.id == stored.id and isinstance(message, UserMessage) and message.content != stored.content:
+            raise InvalidRequest(
+                "An edited message needs an id of its own; under its own id a message is answered again as it was.",
+                errors=[{"pointer": f"/messages/{place}/content", "message": "not the message with this id"}],
+            )
+    return stored

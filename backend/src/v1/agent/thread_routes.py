@@ -1,0 +1,101 @@
+"""The routes of threads. Their docstrings are the API reference."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from core import errors
+from core.agentscope.events.history import API_PREFIX
+from core.agentscope.schemas.messages import Id, WireModel
+from core.agentscope.schemas.threads import RenameThreadCommand, ThreadItem, ThreadListResponse
+from core.json_body import read_json
+from core.validation import parse
+from v1.agent.dependencies import CurrentPrincipal, Service, Threads, current_principal
+from v1.agent.openapi import RENAME_EXAMPLES, THREAD_EXAMPLE, THREADS_EXAMPLE, answer, json_body, problems
+
+_ALWAYS = (errors.Unauthenticated, errors.InvalidRequest, errors.StoreUnavailable)
+_ONE = (*_ALWAYS, errors.NotFound)
+_BODY = (errors.MalformedJson, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.InvalidText)
+
+ThreadIdPath = Annotated[Id, Path(alias="threadId", description="The thread.", examples=["thread-1"])]
+LimitQuery = Annotated[int, Query(ge=1, le=100, description="How many threads at most.")]
+BeforeQuery = Annotated[
+    str | None, Query(max_length=64, description="`nextBefore` of the page before this one.")
+]
+WordsQuery = Annotated[
+    str | None,
+    Query(
+        alias="q",
+        max_length=200,
+        pattern="^[^\\x00]*$",
+        description="Words to find in titles and messages; the last one may be the beginning of a word.",
+        examples=["trip to lis"],
+    ),
+]
+
+router = APIRouter(
+    prefix=f"{API_PREFIX}/threads", tags=["threads"], dependencies=[Depends(current_principal)]
+)
+
+
+@router.get("", response_model=ThreadListResponse, responses=answer(THREADS_EXAMPLE) | problems(*_ALWAYS))
+async def list_threads(
+    principal: CurrentPrincipal,
+    threads: Threads,
+    limit: LimitQuery = 30,
+    before: BeforeQuery = None,
+    query: WordsQuery = None,
+) -> Response:
+    """List the caller's threads, newest activity first.
+
+    With `q`, only those whose title, or one of whose messages, has all the words;
+    upper and lower case are the same, and from its second letter on the last word
+    may be the beginning of one. An empty `q` is none. A page says in `nextBefore`
+    where the next one begins. A thread that becomes active meanwhile moves to the
+    front: read the first page again to see it.
+    """
+    return _json(await threads.list_threads(principal, limit=limit, before=before, query=query or None))
+
+
+@router.get("/{threadId}", response_model=ThreadItem, responses=answer(THREAD_EXAMPLE) | problems(*_ONE))
+async def read_thread(principal: CurrentPrincipal, threads: Threads, thread_id: ThreadIdPath) -> Response:
+    """Read one thread as the list shows it. Its messages are in `GET /history`."""
+    return _json(await threads.get_thread(principal, thread_id))
+
+
+@router.patch(
+    "/{threadId}",
+    response_model=ThreadItem,
+    responses=answer(THREAD_EXAMPLE) | problems(*_ONE, *_BODY),
+    openapi_extra=json_body(RenameThreadCommand, RENAME_EXAMPLES),
+)
+async def rename_thread(
+    request: Request,
+    principal: CurrentPrincipal,
+    service: Service,
+    threads: Threads,
+    thread_id: ThreadIdPath,
+) -> Response:
+    """Give a thread another title. It keeps its place in the list: a title is no activity."""
+    command = parse(RenameThreadCommand, await read_json(request, service.limits))
+    return _json(await threads.rename_thread(principal, thread_id, command.title))
+
+
+@router.delete("/{threadId}", status_code=204, response_class=Response, responses=problems(*_ONE))
+async def delete_thread(principal: CurrentPrincipal, threads: Threads, thread_id: ThreadIdPath) -> Response:
+    """Delete a thread with everything that belongs to it.
+
+    A live run and those that wait behind it end as `cancelled` first, so open
+    streams end in order. Messages, runs, events, interrupts, checkpoints and the
+    usage records of its runs go; the thread and run ids are free again. What the
+    user asked the agent to remember is not the thread's and stays.
+    """
+    await threads.delete_thread(principal, thread_id)
+    return Response(status_code=204)
+
+
+def _json(answer: WireModel) -> Response:
+    return Response(orjson.dumps(answer.wire()), media_type="application/json")

@@ -1,0 +1,52 @@
+"""Tools with a side effect that can be counted: each call is a durable line in a file."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import orjson
+
+from core.agentscope.tools.function_tool import tool
+from core.agentscope.tools.spec import ToolContext
+
+LOG_VARIABLE = "FAULTS_TOOL_LOG"
+
+
+@tool(permission="allow", name="effect", timeout_seconds=10)
+def effect(note: str, context: ToolContext) -> str:
+    """Do something that cannot be undone.
+
+    Args:
+        note: What it is about.
+    """
+    return _record(note, context)
+
+
+@tool(permission="ask", name="approved_effect", timeout_seconds=10)
+def approved_effect(note: str, context: ToolContext) -> str:
+    """Do something that cannot be undone, with the user's approval.
+
+    Args:
+        note: What it is about.
+    """
+    return _record(note, context)
+
+
+def _record(note: str, context: ToolContext) -> str:
+    line = {
+        "run_id": context.run_id,
+        "tool_call_id": context.tool_call_id,
+        "key": context.idempotency_key,
+        "note": note,
+        "t": time.time(),
+        "pid": os.getpid(),
+    }
+    descriptor = os.open(Path(os.environ[LOG_VARIABLE]), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, orjson.dumps(line) + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return f"done: {note}"

@@ -1,0 +1,148 @@
+"""A process dies at each named point, at the first and at the second attempt, with Redis and without: no promise breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+from tests.faults.checker import check
+from tests.faults.evidence import Evidence, Line, at_rest, collect
+from tests.faults.launcher import Ground, Node, Plot, Role, eventually, http_client
+from tests.faults.recorder import Recorder
+
+from core.crash_points import EXIT_CODE, POINTS
+
+SUCCEEDED = frozenset({"succeeded"})
+LOST = frozenset({"worker-lost"})
+EITHER = SUCCEEDED | LOST
+
+
+@dataclass(frozen=True)
+class Case:
+    """A point, at which passing of it the process dies, and how the run may end."""
+
+    point: str
+    first: frozenset[str]
+    """After a death in the first attempt."""
+    second: frozenset[str] = LOST
+    """After a death in the second, which is the last."""
+    passing: int = 1
+    effects: frozenset[int] = frozenset({0})
+    """How often the tool may have acted after a death in the first attempt."""
+
+
+CASES = (
+    Case("accept-inserted", SUCCEEDED, SUCCEEDED, effects=frozenset({1})),
+    Case("accept-committed", SUCCEEDED, SUCCEEDED, effects=frozenset({1})),
+    Case("accept-kicked", SUCCEEDED, SUCCEEDED, effects=frozenset({1})),
+    Case("accept-answered", SUCCEEDED, SUCCEEDED, effects=frozenset({1})),
+    Case("claim-committed", SUCCEEDED, effects=frozenset({1})),
+    Case("run-started", SUCCEEDED, effects=frozenset({1})),
+    Case("append-sent", LOST, passing=4),
+    Case("append-committed", LOST, passing=3),
+    Case("published", EITHER, EITHER, passing=3, effects=frozenset({0, 1})),
+    Case("tool-before", LOST),
+    Case("tool-after", LOST, effects=frozenset({1})),
+    Case("checkpoint-saved", EITHER, EITHER, effects=frozenset({0, 1})),
+    Case("end-before-commit", LOST, effects=frozenset({1})),
+    Case("end-committed", SUCCEEDED, SUCCEEDED, effects=frozenset({1})),
+    Case("reaper-before-commit", LOST, SUCCEEDED),
+    Case("reaper-committed", LOST, SUCCEEDED),
+)
+
+
+class Trial:
+    """One case on a service of its own."""
+
+    def __init__(self, plot: Plot, recorder: Recorder, *, with_redis: bool) -> None:
+        self._plot = plot
+        self._recorder = recorder
+        self._with_redis = with_redis
+        self.crashed: list[Node] = []
+
+    async def start(self, role: Role, crash_point: str = "") -> Node:
+        node = await self._plot.start(role, crash_point=crash_point)
+        if not self._with_redis:
+            await node.redis.refuse()
+        return node
+
+    async def dies(self, node: Node, *, surely: bool) -> None:
+        """Wait until a process dies at its point or, where it may not come to it, until the run has ended."""
+
+        async def dead_or_done() -> bool:
+            if not node.running:
+                return True
+            return not surely and bool(
+                await self._plot.fetch("SELECT 1 FROM agent_run WHERE ended_at IS NOT NULL")
+            )
+
+        await eventually(dead_or_done)
+        if not node.running:
+            assert node.exit_code == EXIT_CODE, node.log()[-3:]
+            self.crashed.append(node)
+
+    async def play(self, case: Case, *, second: bool) -> Line:
+        """Run the case and return the run's row."""
+        point = f"{case.point}:{case.passing}"
+        if case.point.startswith("accept"):
+            apis, workers = [point, point] if second else [point], []
+        elif case.point.startswith("reaper"):
+            apis, workers = [], ["claim-committed" if second else "append-committed:3", point]
+        else:
+            apis, workers = [], ["claim-committed", point] if second else [point]
+        wish = self._recorder.wish(words=8, pace=0.01, tool="effect")
+        run = asyncio.create_task(self._recorder.run(wish, stream=False, seconds=40))
+        try:
+            if not apis:
+                await self.start("api")
+            roles: list[tuple[Role, list[str]]] = [("api", apis), ("worker", workers)]
+            for role, points in roles:
+                for wished in points:
+                    surely = case.point != "checkpoint-saved" and (
+                        self._with_redis or case.point != "published"
+                    )
+                    await self.dies(await self.start(role, wished), surely=surely)
+                if points or role == "worker":
+                    await self.start(role)
+            seen = await run
+        finally:
+            run.cancel()
+        assert seen.end is not None
+        assert await at_rest(self._plot, 15) == []
+        self._recorder.evidence.faults.append(
+            {"kind": "crash", "node": "", "pid": 0, "since": 0.0, "until": float("inf")}
+        )
+        evidence: Evidence = await collect(self._plot, self._recorder.evidence)
+        assert [str(violation) for violation in check(evidence)] == []
+        [row] = evidence.runs
+        return row | {"effects": len(evidence.tool)}
+
+
+def test_every_point_has_its_case() -> None:
+    assert {case.point for case in CASES} == POINTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.point)
+async def test_a_death_at_this_point_breaks_no_promise(ground: Ground, case: Case) -> None:
+    async def play(*, second: bool, with_redis: bool) -> None:
+        async with (
+            ground.plot(
+                AGENT_WORKER__LEASE_SECONDS="1.5",
+                AGENT_WORKER__REAP_SECONDS="0.3",
+                AGENT_WORKER__KICK_AFTER_SECONDS="0.5",
+            ) as plot,
+            http_client() as client,
+        ):
+            trial = Trial(plot, Recorder(plot, client), with_redis=with_redis)
+            row = await trial.play(case, second=second)
+        about = f"second={second} redis={with_redis} {row['status']} {row['error_code']} {row['attempt']}"
+        assert (row["error_code"] or row["status"]) in (case.second if second else case.first), about
+        if not second:
+            assert row["effects"] in case.effects, about
+
+    async with asyncio.TaskGroup() as trials:
+        for second in (False, True):
+            for with_redis in (True, False):
+                trials.create_task(play(second=second, with_redis=with_redis))

@@ -1,0 +1,436 @@
+"""Frames byte by byte, and a stream from its first line to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
+from tests.support import internal_event_strategies as any_of
+from tests.support import thread_log
+from tests.support.thread_log import SESSION, MemoryLog, MemoryTail, QuietHub, event, run
+
+from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.hub import Tail
+from core.agentscope.events.peer_version import PeerVersions
+from core.agentscope.events.reader import STORE_PATIENCE_SECONDS, ThreadReader
+from core.agentscope.events.sse import HEADERS, HEARTBEAT, frame, retry_line, sse_after_waiting, sse_stream
+from core.agentscope.schemas.agent_runtime import AgUiWireEvent
+from core.agentscope.schemas.cursor import Cursor
+from core.config import StreamSettings
+from core.text import clean_json
+
+SETTINGS = StreamSettings(page_events=2)
+RETRY = b"retry: 2000\n\n"
+OUTAGE = OperationalError("SELECT", {}, OSError("gone"))
+
+
+def official_parse(stream: bytes) -> list[Any]:
+    """Read a stream as ``parseSSEStream`` of ``@ag-ui/client`` 1.0.0 does."""
+    *blocks, rest = stream.decode().split("\n\n")
+    assert rest == ""
+    found: list[Any] = []
+    for block in blocks:
+        lines = [line[5:].removeprefix(" ") for line in block.split("\n") if line.startswith("data:")]
+        if lines:
+            found.append(json.loads("\n".join(lines)))
+    return found
+
+
+def ids(stream: bytes) -> list[str]:
+    return [line[4:].decode() for line in stream.split(b"\n") if line.startswith(b"id: ")]
+
+
+# --- frames -----------------------------------------------------------------------------
+
+
+def test_a_frame_is_its_cursor_and_its_stored_bytes() -> None:
+    payload = b'{"type":"TEXT_MESSAGE_CONTENT","messageId":"m","delta":"\xc3\xa9"}'
+
+    assert frame(Envelope(3, 17, payload)) == b"id: 3-17\ndata: " + payload + b"\n\n"
+
+
+def test_the_retry_line_and_the_heartbeat_are_blocks_without_data() -> None:
+    assert retry_line(2000) == RETRY
+    assert HEARTBEAT == b": hb\n\n"
+    assert official_parse(RETRY + HEARTBEAT) == []
+
+
+def test_headers_forbid_caching_compressing_and_buffering() -> None:
+    assert HEADERS == {
+        "Content-Type": "text/event-stream",
+        "Cache-Control": "no-cache, no-transform",
+        "X-Accel-Buffering": "no",
+    }
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(any_of.json_values, min_size=1, max_size=5))
+def test_what_is_framed_is_parsed_again_whatever_is_in_it(values: list[Any]) -> None:
+    bodies = [{"type": "CUSTOM", "value": clean_json(value)} for value in values]
+    stream = b"".join(
+        frame(Envelope(1, seq, AgUiWireEvent("CUSTOM", body).to_json().encode()))
+        for seq, body in enumerate(bodies, start=1)
+    )
+
+    assert b"\r" not in stream
+    assert official_parse(RETRY + stream + HEARTBEAT) == bodies
+    assert ids(stream) == [f"1-{seq}" for seq in range(1, len(bodies) + 1)]
+
+
+# --- streams ----------------------------------------------------------------------------
+
+
+class Stream:
+    """A client that reads a stream, and what it has read when."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self.chunks: list[bytes] = []
+        self.times: list[float] = []
+        self.task = asyncio.create_task(self._read(chunks))
+
+    async def _read(self, chunks: AsyncIterator[bytes]) -> None:
+        began = asyncio.get_running_loop().time()
+        async for chunk in chunks:
+            self.chunks.append(chunk)
+            self.times.append(round(asyncio.get_running_loop().time() - began, 1))
+
+    @property
+    def bytes(self) -> bytes:
+        return b"".join(self.chunks)
+
+    async def end(self) -> bytes:
+        """Return all bytes once the server has ended the stream."""
+        async with asyncio.timeout(7200):
+            await self.task
+        return self.bytes
+
+
+async def _speaks_1_0(_ordinal: int) -> str | None:
+    return "1.0"
+
+
+async def _speaks_0_0(_ordinal: int) -> str | None:
+    return None
+
+
+class Thread:
+    """A thread that is followed, and what happens in it."""
+
+    def __init__(
+        self, log: Sequence[Envelope] = (), redis: Sequence[Envelope] = (), options: StreamSettings = SETTINGS
+    ) -> None:
+        self.log = MemoryLog(log)
+        self.redis = MemoryTail(redis)
+        self.hub = QuietHub(options)
+        self.options = options
+
+    def open(
+        self, cursor: Cursor = Cursor.START, ordinals: frozenset[int] | None = None, *, older: bool = False
+    ) -> Stream:
+        reader = ThreadReader(
+            SESSION,
+            cursor,
+            store=self.log,
+            bus=self.redis,
+            hub=self.hub,
+            settings=self.options,
+            ordinals=ordinals,
+        )
+        versions = PeerVersions(_speaks_0_0 if older else _speaks_1_0)
+        return Stream(sse_stream(reader, versions, self.options))
+
+    def commit(self, events: Sequence[Envelope], *, ring: bool = True) -> None:
+        """Append events, and ring the doorbell unless it is lost."""
+        self.log.events += events
+        if ring:
+            self.tail.add(list(events))
+
+    @property
+    def tail(self) -> Tail:
+        return self.hub._tails[SESSION]
+
+
+def frames(events: Sequence[Envelope]) -> bytes:
+    return b"".join(frame(item) for item in events)
+
+
+async def pause(seconds: float = 1.0) -> None:
+    """Let the others run; the clock of these tests jumps."""
+    await asyncio.sleep(seconds)
+
+
+async def test_a_finished_run_is_replayed_and_the_stream_ends() -> None:
+    events = run(1, 5)
+
+    assert await Thread(events).open(ordinals=frozenset({1})).end() == RETRY + frames(events)
+
+
+async def test_replay_begins_right_after_the_cursor() -> None:
+    events = run(1, 5)
+
+    stream = Thread(events).open(Cursor(1, 3), frozenset({1}))
+    assert await stream.end() == RETRY + frames(events[3:])
+
+
+async def test_live_events_follow_the_replay_and_the_terminal_one_ends_the_stream() -> None:
+    events = run(1, 6)
+    thread = Thread(events[:3])
+    stream = thread.open(ordinals=frozenset({1}))
+    await pause()
+    assert stream.bytes == RETRY + frames(events[:3])
+    reads = len(thread.log.reads)
+    thread.commit(events[3:5])
+    await pause()
+    assert stream.bytes == RETRY + frames(events[:5])
+    thread.commit(events[5:])
+
+    assert await stream.end() == RETRY + frames(events)
+    assert len(thread.log.reads) == reads, "live events came from the doorbell alone"
+
+
+async def test_several_events_go_out_in_one_chunk() -> None:
+    events = run(1, 4)
+    thread = Thread()
+    stream = thread.open(Cursor(1, 0), frozenset({1}))
+    await pause()
+    thread.commit(events)
+    await stream.end()
+
+    assert stream.chunks == [RETRY, frames(events)]
+
+
+async def test_events_of_other_runs_are_passed_over() -> None:
+    first, second, third = run(1, 3), run(2, 3), run(3, 3)
+    thread = Thread(first)
+    stream = thread.open(ordinals=frozenset({1, 3}))
+    await pause()
+    thread.commit(second)
+    await pause()
+    thread.commit(third)
+
+    assert await stream.end() == RETRY + frames([*first, *third])
+
+
+async def test_without_a_run_the_stream_follows_every_run_of_the_thread() -> None:
+    first, second = run(1, 2), run(2, 2)
+    thread = Thread(first)
+    stream = thread.open()
+    await pause()
+    thread.commit(second)
+    await pause()
+    assert stream.bytes == RETRY + frames([*first, *second])
+    assert not stream.task.done()
+    thread.hub.drain()
+
+    assert await stream.end() == RETRY + frames([*first, *second])
+
+
+async def test_a_lost_doorbell_is_made_good_by_the_next_patrol() -> None:
+    events = run(1, 4)
+    thread = Thread(events[:1])
+    stream = thread.open(ordinals=frozenset({1}))
+    await pause()
+    thread.commit(events[1:], ring=False)
+    await pause()
+    assert stream.bytes == RETRY + frames(events[:1])
+    thread.tail.see(events[-1].cursor)
+
+    assert await stream.end() == RETRY + frames(events)
+
+
+async def test_a_gap_is_filled_from_redis_without_asking_postgres() -> None:
+    events = run(1, 4)
+    thread = Thread(events[:1], redis=events)
+    stream = thread.open(ordinals=frozenset({1}))
+    await pause()
+    reads = len(thread.log.reads)
+    thread.tail.add(events[3:])
+
+    assert await stream.end() == RETRY + frames(events)
+    assert len(thread.log.reads) == reads
+
+
+async def test_a_hole_in_redis_is_filled_from_postgres() -> None:
+    events = run(1, 5)
+    thread = Thread(events[:1], redis=[events[1], events[4]])
+    stream = thread.open(ordinals=frozenset({1}))
+    await pause()
+    thread.commit(events[1:], ring=False)
+    thread.tail.add(events[4:])
+
+    assert await stream.end() == RETRY + frames(events)
+
+
+async def test_silence_is_broken_by_a_heartbeat_after_its_time_and_not_before() -> None:
+    events = run(1, 3)
+    thread = Thread(events[:1], options=StreamSettings(heartbeat_seconds=2))
+    stream = thread.open(ordinals=frozenset({1}))
+    await pause(5)
+    thread.commit(events[1:2])
+    await pause(2.5)
+    thread.commit(events[2:])
+    await stream.end()
+
+    assert list(zip(stream.times, stream.chunks, strict=True)) == [
+        (0, RETRY),
+        (0, frame(events[0])),
+        (2, HEARTBEAT),
+        (4, HEARTBEAT),
+        (5, frame(events[1])),
+        (7, HEARTBEAT),
+        (7.5, frame(events[2])),
+    ]
+
+
+async def test_a_followed_thread_s_stream_ends_at_its_age_give_or_take_a_fifth() -> None:
+    stream = Thread(run(1, 2), options=StreamSettings(max_age_seconds=900, heartbeat_seconds=3600)).open()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await stream.end()
+
+    assert 720 <= loop.time() - began <= 1081
+
+
+async def test_streams_end_with_the_process() -> None:
+    thread = Thread(run(1, 2, ended=False))
+    streams = [thread.open(ordinals=frozenset({1})), thread.open()]
+    await pause()
+    thread.hub.drain()
+
+    assert [await stream.end() for stream in streams] == [RETRY + frames(thread.log.events)] * 2
+
+
+async def test_streams_of_a_deleted_thread_end() -> None:
+    thread = Thread(run(1, 2, ended=False))
+    stream = thread.open()
+    await pause()
+    thread.tail.end()
+
+    assert await stream.end() == RETRY + frames(thread.log.events)
+
+
+async def test_an_outage_of_postgres_costs_heartbeats_and_no_event() -> None:
+    events = run(1, 4)
+    thread = Thread(events)
+    thread.log.failure = OUTAGE
+    stream = thread.open(ordinals=frozenset({1}))
+    await pause(20.5)
+    assert stream.chunks[0] == RETRY
+    assert set(stream.chunks[1:]) == {HEARTBEAT}
+    thread.log.failure = None
+    thread.tail.see(events[-1].cursor)  # the patrol is back with Postgres
+
+    assert (await stream.end()).replace(HEARTBEAT, b"") == RETRY + frames(events)
+
+
+async def test_a_stream_outlasts_its_patience_with_postgres_only_while_events_come() -> None:
+    thread = Thread(run(1, 2, ended=False))
+    stream = thread.open(Cursor(1, 2), frozenset({1}))
+    await pause()
+    thread.log.failure = OUTAGE
+    thread.tail.see(Cursor(1, 9))
+    began = asyncio.get_running_loop().time()
+    await stream.end()
+
+    assert asyncio.get_running_loop().time() - began == pytest.approx(STORE_PATIENCE_SECONDS, abs=3)
+
+
+async def test_older_clients_get_older_words_under_the_same_ids() -> None:
+    events = [event(1, 1), event(1, 2, "RUN_FINISHED", outcome={"type": "cancelled"})]
+    stream = await Thread(events).open(ordinals=frozenset({1}), older=True).end()
+
+    assert ids(stream) == ["1-1", "1-2"]
+    assert official_parse(stream)[-1]["type"] == "RUN_ERROR"
+
+
+@dataclass
+class Weather:
+    """A log, what Redis has of it, and what the doorbell says of it when."""
+
+    log: list[Envelope]
+    start: Cursor
+    redis: list[Envelope]
+    committed: int
+    bells: list[tuple[float, list[Envelope]]]
+
+
+@st.composite
+def weathers(draw: st.DrawFn) -> Weather:
+    log = draw(thread_log.logs(ended=True))
+    return Weather(
+        log,
+        start=draw(st.sampled_from([Cursor.START, *(item.cursor for item in log[:-1])])),
+        redis=draw(st.lists(st.sampled_from(log), unique=True)),
+        committed=draw(st.integers(0, len(log))),
+        bells=[(draw(st.sampled_from([0, 0.01])), bell) for bell in draw(thread_log.bells(log))],
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(weathers())
+async def test_every_reader_gets_the_exact_suffix_whatever_redis_and_the_doorbell_do(
+    weather: Weather,
+) -> None:
+    log = weather.log
+    thread = Thread(log[: weather.committed], redis=weather.redis)
+    stream = thread.open(weather.start, frozenset(item.ordinal for item in log))
+    async with thread.hub.follow(SESSION) as tail:
+        for seconds, bell in weather.bells:
+            await pause(seconds)
+            # What the doorbell tells of, or Redis has, is committed.
+            known = max(item.cursor for item in [*bell, *weather.redis])
+            thread.log.events += [item for item in log[len(thread.log.events) :] if item.cursor <= known]
+            tail.add(list(bell))
+        thread.log.events[:] = log
+        tail.see(log[-1].cursor)  # the patrol's last round
+        chunks = await stream.end()
+
+    expected = frames([item for item in log if item.cursor > weather.start])
+    assert chunks.replace(HEARTBEAT, b"") == RETRY + expected
+
+
+# --- a run that waits -----------------------------------------------------------------------
+
+
+async def _ready_stream() -> AsyncIterator[bytes]:
+    yield b"the stream"
+
+
+class Queue:
+    """A run that gets its place after some looks."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    async def started(self) -> AsyncIterator[bytes] | None:
+        self.looks -= 1
+        return _ready_stream() if self.looks < 0 else None
+
+
+async def test_a_run_that_waits_for_its_turn_beats_until_its_stream_begins() -> None:
+    hub = QuietHub(SETTINGS)
+    stream = Stream(sse_after_waiting(Queue(looks=70).started, SETTINGS, drained=hub.rest))
+    await stream.end()
+
+    assert list(zip(stream.times, stream.chunks, strict=True)) == [
+        (0, RETRY),
+        (15, HEARTBEAT),
+        (30, HEARTBEAT),
+        (35, b"the stream"),
+    ]
+
+
+async def test_a_drain_ends_the_stream_of_a_run_that_waits() -> None:
+    hub = QuietHub(SETTINGS)
+    stream = Stream(sse_after_waiting(Queue(looks=10**6).started, SETTINGS, drained=hub.rest))
+    await pause()
+    hub.drain()
+
+    assert await stream.end() == RETRY
