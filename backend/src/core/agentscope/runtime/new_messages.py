@@ -70,7 +70,7 @@ def select_new_messages(
             case UserMessage():
                 _check_media(message, place)
                 fresh.append(message)
-            case AssistantMessage(tool_calls=None, content=str()) if thread_is_new:
+            case AssistantMessage(tool_calls=None | [], content=str()) if thread_is_new:
                 # What came before this answer was answered: only what follows is new.
                 imported += [item for item in fresh if isinstance(item, UserMessage)]
                 imported.append(message)
@@ -111,10 +111,12 @@ def _check_media(message: UserMessage, place: int) -> None:
 
 
 def title_of(message: UserMessage) -> str | None:
-    """Return a thread's first title: the first words of its first message."""
+    """Return a thread's first title: the first words of its first message, if it has any."""
     text = message.content if isinstance(message.content, str) else _text_of(message)
     words = " ".join(text.split())
-    return words if len(words) <= 60 else words[:60].rsplit(" ", 1)[0].rstrip() + "…"
+    if len(words) <= 60:
+        return words or None
+    return words[:60].rsplit(" ", 1)[0].rstrip() + "…"
 
 
 def _text_of(message: UserMessage) -> str:
