@@ -61,7 +61,8 @@ class LocalServer(ABC):
         self.log_path = log_path or self.data_dir / "log"
         self._child: ChildProcess | None = None
         self._lock = DirectoryLock(self.data_dir)
-        self._made_socket_dir: Path | None = None
+        self._shared_socket_dir: Path | None = None
+        """A directory made outside of ``data_dir``, to be removed with a clean stop."""
 
     # --- what a server adds -----------------------------------------------------------
 
@@ -242,16 +243,20 @@ class LocalServer(ABC):
         )
 
     def _make_socket_dir(self, directory: Path) -> None:
-        """Make the directory 0700; one with a guessable name in a shared place must be ours already."""
+        if directory.is_relative_to(self.data_dir):
+            self._make_private(directory)
+            return
         directory.mkdir(mode=0o700, exist_ok=True)
+        # The name can be guessed and the place is shared: never use one that somebody else made.
         found = directory.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
             raise LocalServerError(f"{self.title}: {directory} is not ours alone: remove it and start again")
-        self._made_socket_dir = directory
+        self._shared_socket_dir = directory
 
     def _remove_socket_dir(self) -> None:
-        if self._made_socket_dir is not None and not self._made_socket_dir.is_relative_to(self.data_dir):
-            shutil.rmtree(self._made_socket_dir, ignore_errors=True)
+        if self._shared_socket_dir is not None:
+            shutil.rmtree(self._shared_socket_dir, ignore_errors=True)
+            self._shared_socket_dir = None
 
 
 def free_port() -> int:

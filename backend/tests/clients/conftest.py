@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import httpx
 import pytest
+
+from core.agentscope import runtime
 
 # Before the import: a failed judgment is to say what differs.
 pytest.register_assert_rewrite("tests.support.client_report")
@@ -25,8 +27,6 @@ pytest.register_assert_rewrite("tests.support.client_report")
 from tests.support.client_report import ClientReport  # noqa: E402
 from tests.support.embedded_service import embedded_service  # noqa: E402
 from tests.support.node_project import NodeProgram, NodeProject, NodeUnavailableError  # noqa: E402
-
-from core.agentscope import runtime  # noqa: E402
 
 _HERE = Path(__file__).parent
 _SUBAGENT = """
@@ -38,10 +38,41 @@ tools = ["calculate"]
 """
 
 
-class Drive(Protocol):
-    """Runs a scenario of ``scenarios.mjs`` and judges its report; see ``ClientReport.judge``."""
+_VERSIONS = ("1.0.0", "0.0.59")
+"""Of the official client: the protocol's 1.0, and what CopilotKit 1.75 is pinned to."""
 
-    def __call__(self, scenario: str, *argument: str, complaints: tuple[str, ...] = ()) -> ClientReport: ...
+Drive = Callable[..., ClientReport]
+"""``drive(scenario, *argument, complaints=())``: see ``Driver``."""
+
+
+class Driver:
+    """Runs scenarios of ``scenarios.mjs`` one after the other, each once, and judges their reports."""
+
+    def __init__(self, program: NodeProgram, thread: ThreadPoolExecutor, http: httpx.Client) -> None:
+        self._program = program
+        self._thread = thread
+        self._http = http
+        self._asked: dict[str, Future[dict[str, Any]]] = {}
+
+    def begin(self, scenario: str, *argument: str) -> Future[dict[str, Any]]:
+        """Run a scenario in the background."""
+        line = " ".join((scenario, *argument))
+        if line not in self._asked:
+            self._asked[line] = self._thread.submit(self._program.ask, line)
+        return self._asked[line]
+
+    def __call__(self, scenario: str, *argument: str, complaints: tuple[str, ...] = ()) -> ClientReport:
+        """Run a scenario and return its report; ``complaints`` as in ``ClientReport.judge``."""
+        report = ClientReport(self.begin(scenario, *argument).result())
+        report.judge(self._http, complaints=complaints)
+        return report
+
+
+@contextmanager
+def driving(program: NodeProgram, service: str) -> Iterator[Driver]:
+    """Drive a program until the end of the context."""
+    with program, ThreadPoolExecutor(1) as thread, httpx.Client(base_url=service) as http:
+        yield Driver(program, thread, http)
 
 
 @pytest.fixture(scope="session")
@@ -67,20 +98,15 @@ def installed(directory: Path) -> NodeProject:
 
 
 @pytest.fixture(scope="session")
-def stock_clients(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Drive]]:
-    """The official client by its version, started once a session."""
+def stock_clients(request: pytest.FixtureRequest) -> Iterator[dict[str, Driver]]:
+    """The official client by its version."""
     project = installed(_HERE)
     service: str = request.getfixturevalue("service")
-    started: dict[str, Drive] = {}
-    with ExitStack() as programs:
-
-        def client(version: str) -> Drive:
-            if version not in started:
-                program = project.start("drive.mjs", service, version)
-                started[version] = programs.enter_context(driving(program, service))
-            return started[version]
-
-        yield client
+    with ExitStack() as stack:
+        yield {
+            version: stack.enter_context(driving(project.start("drive.mjs", service, version), service))
+            for version in _VERSIONS
+        }
 
 
 @pytest.fixture(scope="session")
@@ -88,32 +114,23 @@ def copilotkit(request: pytest.FixtureRequest) -> Iterator[Drive]:
     """A page in front of the real CopilotKit runtime in front of the service."""
     project = installed(_HERE / "copilotkit")
     service: str = request.getfixturevalue("service")
-    with driving(project.start("drive.mjs", service), service) as drive:
-        yield drive
+    with driving(project.start("drive.mjs", service), service) as driver:
+        yield driver
 
 
-@pytest.fixture(params=["1.0.0", "0.0.59"])
+@pytest.fixture(params=_VERSIONS)
 def version(request: pytest.FixtureRequest) -> str:
-    """Version of the official client: the protocol's 1.0, and what CopilotKit 1.75 is pinned to."""
+    """Version of the official client."""
     return request.param
 
 
 @pytest.fixture
-def drive(stock_clients: Callable[[str], Drive], version: str) -> Drive:
-    """Drive the official client."""
-    return stock_clients(version)
+def drive(stock_clients: dict[str, Driver], version: str) -> Drive:
+    """Drive the official client; the other version goes ahead at the same time, for the next test."""
 
+    def drive(scenario: str, *argument: str, complaints: tuple[str, ...] = ()) -> ClientReport:
+        for driver in stock_clients.values():
+            driver.begin(scenario, *argument)
+        return stock_clients[version](scenario, *argument, complaints=complaints)
 
-@contextmanager
-def driving(program: NodeProgram, service: str) -> Iterator[Drive]:
-    """Yield how to drive a program and judge what it reports; each scenario runs once."""
-
-    with program, httpx.Client(base_url=service) as http:
-
-        @cache
-        def drive(scenario: str, *argument: str, complaints: tuple[str, ...] = ()) -> ClientReport:
-            report = ClientReport(program.ask(" ".join((scenario, *argument))))
-            report.judge(http, complaints=complaints)
-            return report
-
-        yield drive
+    return drive

@@ -10,13 +10,11 @@ const COLOUR = {
   description: "Lets the user choose a colour.",
   parameters: { type: "object", properties: { prompt: { type: "string" } }, required: ["prompt"] },
 };
-const APPROVED = { status: "resolved", payload: { approved: true } };
-const CALL_COLOUR = 'call the tool choose_colour with {"prompt": "Which one?"}';
-
 const SHAPE = { ...COLOUR, name: "choose_shape", description: "Lets the user choose a shape." };
+const CALL_COLOUR = 'call the tool choose_colour with {"prompt": "Which one?"}';
 const CALL_SHAPE = 'call the tool choose_shape with {"prompt": "Which one?"}';
-
 const ASK_CHILD = (task) => `call the tool researcher with ${JSON.stringify({ task })}`;
+const APPROVED = { status: "resolved", payload: { approved: true } };
 
 /** A scenario of one device that only says things, with a check after each. */
 const saying = (...texts) => async (client, base) => {
@@ -66,14 +64,14 @@ const cancelling = (text, type) => async (client, base) => {
   return { ...talk.report(), cancel, again, runId };
 };
 
-/** Messages of a thread on two devices. */
+/** The report of the first device, with the checks and streams of the others. */
 function together(...talks) {
   const [first, ...others] = talks.map((talk) => talk.report());
   for (const report of others) {
     first.checks.push(...report.checks);
     first.streams.push(...report.streams);
   }
-  return { ...first, eventsOf: talks.map((talk) => talk.events) };
+  return first;
 }
 
 /** What each of several devices holds of a thread, and all there is. */
@@ -285,10 +283,28 @@ export const scenarios = {
     return together(talk, tail);
   },
 
+  /** The client leaves, and said before that this stops the run. */
+  async leaveAndStop(client, base) {
+    const talk = new Talk(client, base);
+    const come = talk.when("TEXT_MESSAGE_CONTENT");
+    const ended = talk.say("slowly", { forwardedProps: { onDisconnect: "cancel" } });
+    await come;
+    const { runId } = talk.last("RUN_STARTED");
+    talk.agent.abortRun();
+    await ended;
+    talk.recorder.streams.pop(); // cut by the client
+    const place = new URLSearchParams({ threadId: talk.threadId, runId });
+    await talk.recorder.fetch(`${base}/events?${place}`).then((response) => response.text());
+    await talk.reload();
+    await talk.say("hello");
+    await talk.check("went on");
+    return { ...talk.report(), status: (await talk.get(`/runs/${runId}`, { threadId: talk.threadId })).status };
+  },
+
   /** A reload: GET /history is all the new page needs. */
-  async reload(client, base, text = "think about 6 and calculate 6*7") {
+  async reload(client, base) {
     const before = new Talk(client, base);
-    await before.say(text);
+    await before.say("think about 6 and calculate 6*7");
     const after = new Talk(client, base, { threadId: before.threadId });
     await after.reload();
     await after.say("what is my name");
@@ -349,6 +365,25 @@ export const scenarios = {
     other.agent.setMessages(messages);
     await other.say("what is my name");
     return { ...together(other, first), ...(await held(other)) };
+  },
+
+  /** Another answer to the last question; the client drops the first answer itself, edits the question, or does nothing. */
+  async regenerate(client, base, way) {
+    const talk = new Talk(client, base);
+    await talk.say("my name is Ada");
+    // No reasoning: of an answer that is replaced, the official client keeps it when a snapshot has none.
+    await talk.say("calculate 6*7");
+    const { messages } = talk.agent;
+    const place = messages.findLastIndex(({ role }) => role === "user");
+    const { id } = messages[place];
+    if (way === "truncated") talk.agent.setMessages(messages.slice(0, place + 1));
+    if (way === "edited") talk.agent.setMessages(messages.slice(0, place));
+    const forwardedProps = { regenerateFrom: id };
+    await (way === "edited" ? talk.say("what is my name", { forwardedProps }) : talk.run({ forwardedProps }));
+    await talk.check("answered again");
+    await talk.say("hello");
+    await talk.check("went on");
+    return talk.report();
   },
 
   /** A conversation that was held elsewhere comes along with the first run. */
@@ -449,28 +484,33 @@ export const scenarios = {
     return { ...talk.report(), cuts };
   },
 
-  /** Another device shows a run from its first event, through `connect()`. */
+  /** Other devices show a run from its first event, through `connect()`: one that ended, one that goes on, one of two segments. */
   async connect(client, base) {
     const talk = new Talk(client, base);
-    await talk.say("my name is Ada");
     const Agent = class extends client.HttpAgent {
       connect({ threadId, runId }) {
         const url = `${base}/events?${new URLSearchParams({ threadId, runId })}`;
         return client.transformHttpEventStream(client.runHttpRequest(() => this.fetch(url)));
       }
     };
-    const other = new Talk(client, base, { threadId: talk.threadId, Agent });
-    const runs = async (runId) => await other.agent.connectAgent({ runId });
+    const [other, third] = [1, 2].map(() => new Talk(client, base, { threadId: talk.threadId, Agent }));
+    await talk.say("my name is Ada");
     other.agent.setMessages(talk.agent.messages.slice(0, 1));
-    await runs(talk.last("RUN_STARTED").runId);
+    await other.agent.connectAgent({ runId: talk.last("RUN_STARTED").runId });
     await other.check("one run, replayed");
-    const { ended, runId } = await talk.sayAndWaitFor("REASONING_MESSAGE_CONTENT", "think about 6 and remember that I like tea");
+
+    const text = "think about 6 and remember that I like tea";
+    const { ended, runId } = await talk.sayAndWaitFor("REASONING_MESSAGE_CONTENT", text);
     other.agent.addMessage(talk.agent.messages.findLast(({ role }) => role === "user"));
-    await runs(runId);
+    third.agent.setMessages(other.agent.messages);
+    await other.agent.connectAgent({ runId });
     await ended;
     await other.check("another, live");
-    await other.answer(APPROVED);
+
+    await other.answer(APPROVED, { runId });
     await other.check("answered");
-    return together(other, talk);
+    await third.agent.connectAgent({ runId });
+    await third.check("both segments, replayed");
+    return together(other, talk, third);
   },
 };

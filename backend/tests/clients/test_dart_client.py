@@ -34,7 +34,7 @@ def _run(app: httpx.Client, text: str = "", *, path: str = "/runs", **members: A
     answer = app.post(path, json=body | members | {"config": {"temperature": 0}}).raise_for_status()
     assert answer.headers["content-type"] == "text/event-stream"
     events = decode_stream(answer.text)
-    assert [event["type"] in ("RUN_FINISHED", "RUN_ERROR") for event in events].index(True) == len(events) - 1
+    assert [event for event in events if event["type"] in ("RUN_FINISHED", "RUN_ERROR")] == events[-1:]
     return events
 
 

@@ -11,7 +11,8 @@ import pytest
 from tests.clients.conftest import Drive
 from tests.support.client_report import ClientReport
 
-pytestmark = pytest.mark.slow
+# Packages are installed once, which takes its time.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 _ASKED = ["user", "assistant", "tool", "assistant"]
 
@@ -33,6 +34,7 @@ _TURNS: dict[str, tuple[list[str], list[str]]] = {
     "imported": (["success"], ["user", "assistant"] * 2),
     "failure": (["model-unavailable", "success"], ["user", "user", "assistant"]),
     "failureMidway": (["model-stream-error", "success"], ["user", "assistant"] * 2),
+    "emptyAnswer": (["success"] * 2, ["user", "user", "assistant"]),
     "cutAnswer": (["success"] * 2, ["user", "assistant"] * 2),
 }
 """How the runs of a scenario end, and the roles of the messages then."""
@@ -270,6 +272,13 @@ def test_a_run_outlives_its_client(drive: Drive) -> None:
     assert report.roles == ["user", "assistant"] * 2
 
 
+def test_a_client_may_say_that_leaving_stops_the_run(drive: Drive) -> None:
+    report = drive("leaveAndStop")
+
+    assert report["status"] == "cancelled"
+    assert report.ends == ["abort", "success"]
+
+
 # --- reload and reconnect --------------------------------------------------------
 
 
@@ -362,6 +371,20 @@ def test_a_client_that_is_behind_keeps_the_order(drive: Drive, scenario: str) ->
     for held in report["held"]:
         ids = [message["id"] for message in held]
         assert held == [message for message in report["messages"] if message["id"] in ids]
+
+
+@pytest.mark.parametrize(
+    ("way", "roles"),
+    [
+        ("truncated", _ASKED),
+        ("edited", ["user", "assistant"]),
+        ("kept", _ASKED),
+    ],
+)
+def test_a_question_is_answered_again(drive: Drive, way: str, roles: list[str]) -> None:
+    report = drive("regenerate", way)
+
+    assert report.roles == ["user", "assistant", *roles, "user", "assistant"]
 
 
 @pytest.mark.xfail(

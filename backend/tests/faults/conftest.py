@@ -1,4 +1,8 @@
-"""One ground a session: Postgres, Valkey, the scripted model and the forker."""
+"""One ground for the fault tests: Postgres, Valkey, the scripted model and the forker.
+
+Not for the session: an async fixture keeps its event loop as long as it lives,
+and the unit tests that follow bring a clock of their own.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import pytest
 from tests.faults.launcher import Ground, open_ground
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def ground(server_dir: Path) -> AsyncIterator[Ground]:
     """What all services of the fault tests share."""
     if sys.platform != "linux" or not hasattr(os, "fork"):

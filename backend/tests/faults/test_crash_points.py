@@ -146,3 +146,39 @@ async def test_a_death_at_this_point_breaks_no_promise(ground: Ground, case: Cas
         for second in (False, True):
             for with_redis in (True, False):
                 trials.create_task(play(second=second, with_redis=with_redis))
+
+
+@pytest.mark.slow
+async def test_an_approved_call_acts_once_although_its_worker_dies_before_anything_was_shown(
+    ground: Ground,
+) -> None:
+    async with ground.plot() as plot, http_client() as client:
+        recorder = Recorder(plot, client)
+        await plot.start("api")
+        worker = await plot.start("worker", crash_point="tool-after")
+        asked = await recorder.run(recorder.wish(tool="approved_effect"))
+        [interrupt] = (asked.end or {})["outcome"]["interrupts"]
+        # The tool is faster than the commit before it, which then never comes.
+        worker.postgres.delay_seconds = 0.3
+        wish = recorder.wish()
+        answer = recorder.body(wish, asked.thread_id) | {
+            "messages": [],
+            "parentRunId": asked.run_id,
+            "resume": [{"interruptId": interrupt["id"], "status": "resolved", "payload": {"approved": True}}],
+        }
+        resumed = asyncio.create_task(
+            recorder.run(wish, thread_id=asked.thread_id, body=answer, path="/resume", kind="resume")
+        )
+        try:
+            assert await worker.wait() == EXIT_CODE
+            await worker.postgres.refuse()
+            await plot.start("worker")
+            assert ((await resumed).end or {}).get("code") == "worker-lost"
+        finally:
+            resumed.cancel()
+        recorder.evidence.faults.append(
+            {"kind": "crash", "node": "", "pid": 0, "since": 0.0, "until": float("inf")}
+        )
+        evidence = await collect(plot, recorder.evidence)
+        assert [str(violation) for violation in check(evidence)] == []
+        assert len(evidence.tool) == 1

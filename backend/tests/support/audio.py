@@ -80,6 +80,11 @@ def wav_of(data: bytes, rate: int = 16_000, *, claimed_bytes: int | None = None)
     return head + data
 
 
+def silence(seconds: float, rate: int = 16_000) -> bytes:
+    """A WAV that is quickly made, however long."""
+    return wav_of(bytes(int(seconds * rate) * 2), rate)
+
+
 @cache
 def mp3(seconds: float = SECONDS) -> bytes:
     return encode("mp3", "libmp3lame", 44_100, speech(seconds, 44_100))

@@ -138,7 +138,7 @@ def _judge_order(stream: RecordedStream) -> None:
     for (ordinal, seq), following in itertools.pairwise(places):
         assert following in {(ordinal, seq + 1), (ordinal + 1, 1)}, stream.body
     events = stream.events
-    assert [event["type"] in TERMINAL for event in events].index(True) == len(events) - 1, stream.body
+    assert [event for event in events if event["type"] in TERMINAL] == events[-1:], stream.body
     if stream.path.endswith(("/runs", "/resume")):
         assert places[0][1] == 1, stream.body
         assert events[0]["type"] == "RUN_STARTED"

@@ -55,7 +55,7 @@ class AudioDecoder:
         return await self._decode(audio, "--samples", max_bytes=max_bytes)
 
     async def _decode(self, audio: AudioFile, *mode: str, max_bytes: int) -> bytes:
-        arguments = ["-I", "-m", _MODULE, str(audio.kind), str(self._max_seconds), *mode]
+        arguments = ["-I", "-B", "-m", _MODULE, str(audio.kind), str(self._max_seconds), *mode]
         async with self._turn:
             audio.rewind()
             code, output, complaint = await _run(arguments, audio.fileno(), max_bytes)

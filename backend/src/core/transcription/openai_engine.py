@@ -73,12 +73,14 @@ class OpenAiEngine:
                     files={"file": file},
                 ) as response:
                     return self._read(response, await _body(response))
+        # `from None`: one line of the log says it, and an outage must not fill a disk with stacks.
         except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout) as exc:
-            raise TranscriptionTimeout(_SLOW) from exc
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            self._note(type(exc).__name__, f"no answer in {self._endpoint.timeout_seconds:g} s")
+            raise TranscriptionTimeout(_SLOW) from None
+        except httpx.HTTPError as exc:
             self._note(type(exc).__name__, str(exc))
             connecting = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
-            raise TranscriptionFailed(_UNREACHABLE if connecting else _UNAVAILABLE) from exc
+            raise TranscriptionFailed(_UNREACHABLE if connecting else _UNAVAILABLE) from None
 
     def _read(self, response: httpx.Response, body: bytes) -> Transcript:
         if response.status_code != 200:

@@ -159,6 +159,7 @@ class RunExecutor:
                 self._kit,
                 RunTask(command, context, memory),
                 emit=pipeline.emit,
+                durable=pipeline.durable,
                 save=checkpoints.save,
                 stop=stop,
             )

@@ -11,7 +11,7 @@ work; what was said until then is emitted first.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,19 +74,31 @@ class AgentScopeOrchestrator:
         kit: What the process' runs share.
         task: What to do.
         emit: Takes every event, in order; returns once the runtime may act on it.
+        durable: Returns once everything emitted is committed.
         save: Keeps a checkpoint; the newest wins.
         stop: Says when and why to stop.
     """
 
-    def __init__(self, kit: AgentKit, task: RunTask, *, emit: Emit, save: Save, stop: StopSignal) -> None:
+    def __init__(
+        self,
+        kit: AgentKit,
+        task: RunTask,
+        *,
+        emit: Emit,
+        durable: Callable[[], Awaitable[None]],
+        save: Save,
+        stop: StopSignal,
+    ) -> None:
         self._kit = kit
         self._task = task
         self._emit = emit
+        self._durable = durable
         self._save = save
         self._stop = stop
         self._shared = RunState(task.memory.shared_state, emit)
         self._state: AgentState = restore_state(task.memory, task.context.thread_id)
         self._gate = ToolGate(stop, max_calls=kit.profile.limits.max_tool_calls)
+        self._approved: list[str] = []
         self._now = datetime.now(UTC)
 
     def checkpoint(self) -> Checkpoint:
@@ -157,7 +169,7 @@ class AgentScopeOrchestrator:
             if approved and gated is not None and gated.edited is not None:
                 confirmed.input = _json(gated.edited)
             if approved:
-                self._gate.open(call.id)
+                self._approved.append(call.id)
             confirmations.append(ConfirmResult(confirmed=approved, tool_call=confirmed))
         return UserConfirmResultEvent(reply_id=self._state.reply_id, confirm_results=confirmations)
 
@@ -202,6 +214,11 @@ class AgentScopeOrchestrator:
         agent = self._agent("execution", intent, toolkit, translator)
         client_calls = {message.tool_call_id for message in self._tool_messages()}
         await self._emit(StepStarted(name="execution"))
+        if self._approved:
+            # A run that has shown nothing is tried again if its worker is lost: not after a tool has acted.
+            await self._durable()
+            for call_id in self._approved:
+                self._gate.open(call_id)
         await self._follow(agent, inputs, translator, answered_by_client=client_calls)
         await self._emit(StepFinished(name="execution"))
         if translator.exceeded_iterations:

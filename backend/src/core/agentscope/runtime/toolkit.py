@@ -1,8 +1,9 @@
 """Our tools as AgentScope's, and the gate every call passes before it may act.
 
-A tool starts only after its ``TOOL_CALL_END`` is durable and only while the run
-is not told to stop, and only with arguments as the model wrote them. The second guard is also against AgentScope 2.0.10, which
-swallows a cancel that comes just before a concurrent tool starts.
+A tool starts only after its ``TOOL_CALL_END`` is durable, only while the run is
+not told to stop, and only with arguments as the model wrote them. The second
+guard is also against AgentScope 2.0.10, which swallows a cancel that comes just
+before a concurrent tool starts.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from agentscope.message import TextBlock, ToolResultState
 from agentscope.middleware import MiddlewareBase
 from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
-from agentscope.tool import ToolBase, ToolChunk, Toolkit
+from agentscope.tool import ToolBase, ToolChunk, Toolkit, ToolResponse
 
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import FrontendTool
@@ -25,6 +26,7 @@ from core.agentscope.tools.spec import Permission, Tool, ToolContext
 from core.crash_points import crash_point
 
 BROKEN_ARGUMENTS = "The call was not made: its arguments are not valid JSON; they were probably cut off."
+INTERRUPTED = "The call was not made: the run was stopped before."
 NO_CALLS_LEFT = "The run has used all its tool calls. Answer with what you have."
 _current_call: ContextVar[str] = ContextVar("tool_call_id")
 
@@ -86,7 +88,16 @@ class GateMiddleware(MiddlewareBase):
         self, agent: Any, input_kwargs: dict[str, Any], next_handler: Callable[..., AsyncGenerator[Any, None]]
     ) -> AsyncGenerator[Any, None]:
         tool_call_id: str = input_kwargs["tool_call"].id
-        if not await self._gate.enter(tool_call_id):
+        try:
+            entered = await self._gate.enter(tool_call_id)
+        except asyncio.CancelledError:
+            # A result that says so ends the reply. Without one AgentScope 2.0.10 swallows the cancel
+            # and makes the call again, for ever.
+            chunk = tool_chunk("interrupted", INTERRUPTED)
+            yield chunk
+            yield ToolResponse().append_chunk(chunk)
+            return
+        if not entered:
             # Told to the model as the tool's result; the adapter below answers instead of the tool.
             _current_call.set("")
         else:

@@ -406,7 +406,9 @@ async def test_a_thread_is_deleted_and_used_at_once_and_both_get_an_answer(own: 
     replies = await asyncio.gather(*(call() for _ in range(8) for call in (use, remove)))
 
     assert {reply.status for reply in replies} <= {200, 204, 404, 409}
-    assert {reply.end["type"] for reply in replies if reply.status == 200} == {"RUN_FINISHED"}
+    streams = [reply for reply in replies if reply.status == 200]
+    # Deleted before its reader came to read: then there is nothing. Otherwise all of it.
+    assert {reply.end["type"] for reply in streams if reply.frames} <= {"RUN_FINISHED"}
     assert 204 in {reply.status for reply in replies}
     orphans = await own.fetch("SELECT count(*) FROM agent_run WHERE ended_at IS NULL")
     assert orphans[0]["count"] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -367,6 +368,50 @@ async def test_a_run_that_cannot_be_repaired_does_not_keep_others_from_it(hands:
     assert await hands.status(lost) == "failed"
     assert await hands.status(broken) == "running"
     await hands.set(broken.owned.run_pk, "lease_until = clock_timestamp() + interval '1 day'")
+
+
+# --- keeping a lease -------------------------------------------------------------------------
+
+
+async def test_an_append_renews_the_lease(hands: Hands) -> None:
+    run = await hands.claimed(hands.stack.new_id("renewed"))
+    await run.start()
+    await hands.expire(run)
+    await run.say("alive")
+
+    assert await hands.reap() == 0
+    assert await hands.status(run) == "running"
+    await run.finish()
+
+
+async def test_a_blocked_event_loop_does_not_look_like_a_dead_worker(open_stack: OpenStack) -> None:
+    async with open_stack(worker={"lease_seconds": 1.5}) as stack:
+        body = stack.run_body("fail hang")
+        thread = body["threadId"]
+        async with stack.open_run(body=body) as stream:
+            await stream.until("STEP_STARTED", stepName="execution")
+            # Longer than the lease; nothing in this process but the heartbeat's thread goes on.
+            threading.Event().wait(2.0)
+            rows = await stack.fetch("SELECT lease_until > clock_timestamp() AS alive FROM agent_run")
+            assert rows == [{"alive": True}]
+            await stack.cancel(thread, body["runId"])
+            assert (await stream.to_end())[-1]["outcome"] == {"type": "cancelled"}
+
+
+async def test_without_redis_and_between_two_appends_the_heartbeat_sees_a_cancel(
+    open_stack: OpenStack,
+) -> None:
+    async with open_stack(
+        redis_url="redis://127.0.0.1:1/0",
+        worker={"lease_seconds": 3, "kick_after_seconds": 0.1},
+        stream={"patrol_seconds": 0.05},
+    ) as stack:
+        body = stack.run_body("fail hang")
+        async with stack.open_run(body=body) as stream:
+            await stream.until("STEP_STARTED", stepName="execution")
+            reply = await stack.cancel(body["threadId"], body["runId"])
+            assert reply.json["status"] == "running"
+            assert (await stream.to_end())[-1]["outcome"] == {"type": "cancelled"}
 
 
 # --- a reaper's rest ------------------------------------------------------------------------
