@@ -6,7 +6,9 @@ one statement a flush is the hot path.
 
 from __future__ import annotations
 
-from sqlalchemy.engine import URL, make_url
+import asyncio
+
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from core.config import DatabaseSettings
@@ -14,33 +16,35 @@ from core.config import DatabaseSettings
 SessionFactory = async_sessionmaker[AsyncSession]
 
 
-def database_url(settings: DatabaseSettings) -> URL:
-    """Return the URL with the asyncpg driver, whatever dialect name the user wrote."""
-    return make_url(settings.url.get_secret_value()).set(drivername="postgresql+asyncpg")
-
-
 def create_engine(settings: DatabaseSettings, *, application_name: str) -> AsyncEngine:
     """Build a pooled engine; no connection is made before the first query.
 
     Every statement and lock wait is bounded, so an overloaded database becomes
-    an error with a code instead of a hang.
+    an error with a code instead of a hang. The driver itself reads the URL, so
+    everything libpq's form allows works: ``sslmode``, several hosts.
     """
+    dsn = asyncpg_dsn(settings)
+
+    async def connect() -> asyncpg.Connection:
+        async with asyncio.timeout(settings.pool_timeout_seconds):
+            return await asyncpg.connect(
+                dsn,
+                server_settings={
+                    "application_name": application_name,
+                    "statement_timeout": str(int(settings.statement_timeout_seconds * 1000)),
+                    "lock_timeout": str(int(settings.lock_timeout_seconds * 1000)),
+                    "idle_in_transaction_session_timeout": "10000",
+                    "timezone": "UTC",
+                },
+            )
+
     return create_async_engine(
-        database_url(settings),
+        "postgresql+asyncpg://",
+        async_creator=connect,
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_seconds,
         pool_pre_ping=False,
-        connect_args={
-            "timeout": settings.pool_timeout_seconds,
-            "server_settings": {
-                "application_name": application_name,
-                "statement_timeout": str(int(settings.statement_timeout_seconds * 1000)),
-                "lock_timeout": str(int(settings.lock_timeout_seconds * 1000)),
-                "idle_in_transaction_session_timeout": "10000",
-                "timezone": "UTC",
-            },
-        },
     )
 
 
@@ -49,5 +53,12 @@ def create_session_factory(engine: AsyncEngine) -> SessionFactory:
 
 
 def asyncpg_dsn(settings: DatabaseSettings) -> str:
-    """Return the URL as asyncpg itself wants it."""
-    return database_url(settings).set(drivername="postgresql").render_as_string(hide_password=False)
+    """Return the URL as asyncpg itself wants it, whatever driver the user named.
+
+    Raises:
+        ValueError: It is no URL of Postgres.
+    """
+    scheme, separator, rest = settings.url.get_secret_value().partition("://")
+    if not separator or scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+        raise ValueError("not a URL of Postgres")
+    return f"postgresql://{rest}"

@@ -29,6 +29,14 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
+@pytest.mark.parametrize("mode", ["disable", "prefer", "allow"])
+async def test_the_url_may_say_whether_the_connection_is_encrypted(database_url: str, mode: str) -> None:
+    engine = engine_for(f"{database_url}{'&' if '?' in database_url else '?'}sslmode={mode}")
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT 1")) == 1
+    await engine.dispose()
+
+
 async def test_a_refused_connection_is_a_store_failure() -> None:
     engine = engine_for("postgresql://a:b@127.0.0.1:1/x")
 

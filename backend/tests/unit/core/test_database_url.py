@@ -1,0 +1,30 @@
+"""What a user may write as the URL of Postgres."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+
+from core.config import DatabaseSettings
+from core.database import asyncpg_dsn
+
+
+def dsn(url: str) -> str:
+    return asyncpg_dsn(DatabaseSettings(url=SecretStr(url)))
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg"])
+def test_any_driver_may_be_named(scheme: str) -> None:
+    assert dsn(f"{scheme}://ada:p%40ss@db:5432/app") == "postgresql://ada:p%40ss@db:5432/app"
+
+
+def test_what_the_driver_understands_reaches_it_unchanged() -> None:
+    rest = "ada:secret@one:5432,two:5433/app?sslmode=verify-full&target_session_attrs=primary"
+
+    assert dsn(f"postgresql://{rest}") == f"postgresql://{rest}"
+
+
+@pytest.mark.parametrize("url", ["", "app", "mysql://ada@db/app", "host=db user=ada"])
+def test_anything_else_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="Postgres"):
+        dsn(url)
