@@ -34,7 +34,7 @@ _TURNS: dict[str, tuple[list[str], list[str]]] = {
     "imported": (["success"], ["user", "assistant"] * 2),
     "failure": (["model-unavailable", "success"], ["user", "user", "assistant"]),
     "failureMidway": (["model-stream-error", "success"], ["user", "assistant"] * 2),
-    "emptyAnswer": (["success"] * 2, ["user", "user", "assistant"]),
+    "emptyAnswer": (["success"] * 2, ["user", "assistant"] * 2),
     "cutAnswer": (["success"] * 2, ["user", "assistant"] * 2),
 }
 """How the runs of a scenario end, and the roles of the messages then."""
