@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from agentroute import health, problem_pages
+from agentroute.docs_page import install_docs
 from agentroute.http_context import HttpContext
 from agentroute.readiness import ReadinessProbe
 from core.config import Settings
@@ -86,7 +87,7 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
         title="AgentRoute",
         version=version("agentroute"),
         description=_DESCRIPTION,
-        docs_url="/docs" if server.docs else None,
+        docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if server.docs else None,
         # A redirect to the path without its slash would carry the Host header's word as ours.
@@ -104,6 +105,8 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
         problem_pages.router,
     ):
         app.include_router(router)
+    if server.docs:
+        install_docs(app)
     # The last one added is the outermost. CORS lies outside the boundary, or a page
     # could not read why its request failed.
     app.add_middleware(ErrorBoundary)

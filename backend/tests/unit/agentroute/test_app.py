@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -164,8 +165,20 @@ async def test_a_trailing_slash_is_another_path(client: httpx.AsyncClient) -> No
     assert (await client.get("/healthz/")).status_code == 404
 
 
+async def test_the_page_of_the_description_needs_no_other_host(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    places = re.findall(r"""(?:src|href)="([^"]+)"|url: '([^']+)'""", page.text)
+    found = {place for pair in places for place in pair if place}
+
+    assert "/openapi.json" in found
+    assert len(found) == 4
+    assert all(place.startswith("/") and not place.startswith("//") for place in found)
+    for place in found:
+        assert (await client.get(place)).status_code == 200
+
+
 async def test_the_description_can_be_switched_off(probe: Probe) -> None:
     transport = httpx.ASGITransport(build(probe, docs=False))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-        for path in ("/docs", "/openapi.json", "/redoc"):
+        for path in ("/docs", "/docs/assets/swagger-ui.css", "/openapi.json", "/redoc"):
             assert (await client.get(path)).status_code == 404

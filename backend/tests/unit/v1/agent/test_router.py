@@ -28,7 +28,6 @@ PUBLIC = {
     ("GET", "/readyz"),
     ("GET", "/problems/{code}"),
     ("GET", "/docs"),
-    ("GET", "/docs/oauth2-redirect"),
     ("GET", "/openapi.json"),
 }
 """Routes that ask nobody who they are. A new one must be put here on purpose."""
