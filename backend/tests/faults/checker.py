@@ -168,6 +168,8 @@ def i8_status(case: Case) -> Found:
             yield run["run_id"], f"is {run['status']} and its end says {said}"
         if end["type"] == "RUN_ERROR" and end.get("code") != run["error_code"]:
             yield run["run_id"], f"failed with {run['error_code']} and said {end.get('code')}"
+        if run["error_code"] == "internal-error":
+            yield run["run_id"], "failed for a reason that nobody foresaw"
 
 
 def i9_history(case: Case) -> Found:

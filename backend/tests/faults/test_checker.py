@@ -160,6 +160,10 @@ FLAWS: list[tuple[str, Flaw]] = [
     ("I6", lambda e: e.events[4].update(attempt=2)),
     ("I7", lambda e: e.events.pop(5)),
     ("I8", lambda e: e.runs[0].update(status="failed", error_code="worker-lost")),
+    ("I8", lambda e: (
+        e.runs[0].update(status="failed", error_code="internal-error"),
+        e.events.__setitem__(-1, event(11, {"type": "RUN_ERROR", "message": "no", "code": "internal-error"})),
+    )),
     ("I9", lambda e: e.messages[3].update(content="well")),
     ("I9", lambda e: e.messages.pop(2)),
     ("I10", lambda e: e.llm[0].update(text="well done indeed")),

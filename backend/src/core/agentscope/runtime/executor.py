@@ -26,6 +26,7 @@ from core.agentscope.runtime.agent_kit import AgentKit
 from core.agentscope.runtime.agent_route_runtime import AgentRouteRuntime, Orchestrator
 from core.agentscope.runtime.leases import ClaimedRun, Heartbeat, Leases
 from core.agentscope.runtime.orchestrator import AgentScopeOrchestrator, RunTask
+from core.agentscope.runtime.outage import through_outage
 from core.agentscope.runtime.stop_signal import StopReason, StopSignal
 from core.agentscope.runtime.thread_memory import load_memory
 from core.agentscope.schemas.agent_runtime import RunCommand
@@ -153,7 +154,10 @@ class RunExecutor:
         async def prepare(command: RunCommand) -> Orchestrator:
             fresh_ids = [message.id for message in _answerable(command)]
             behind = command.options().messages_snapshot == "always"
-            memory = await load_memory(self._engine, owned, fresh_ids, with_history=behind)
+            memory = await through_outage(
+                lambda: load_memory(self._engine, owned, fresh_ids, with_history=behind),
+                seconds=self._settings.worker.outage_seconds,
+            )
             context = ToolContext(claimed.principal, claimed.thread_id, claimed.run_id, tool_call_id="")
             return AgentScopeOrchestrator(
                 self._kit,

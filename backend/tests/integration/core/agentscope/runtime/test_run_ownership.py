@@ -605,6 +605,32 @@ async def _true(value: object) -> bool:
     return bool(value)
 
 
+async def test_a_run_whose_memory_is_asked_for_while_postgres_restarts_ends_as_ever(
+    open_stack: OpenStack,
+) -> None:
+    async with open_stack(workers=0) as stack:
+        body = stack.run_body("hello")
+        await stack.post_run(body=body)
+        connection = await asyncpg.connect(stack.settings.database.url.get_secret_value())
+        try:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE agent_checkpoint IN ACCESS EXCLUSIVE MODE")
+                await stack.start_worker()
+                await eventually(lambda: waits_for_lock(stack))
+                # What a restart does to a worker: its connections break in the middle of what they do.
+                cut = await connection.fetch(
+                    """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+                )
+                assert cut
+        finally:
+            await connection.close()
+        (run,) = await stack.ended(body["threadId"])
+
+        assert (run["status"], run["attempt"]) == ("succeeded", 1)
+        await assert_whole(stack, body["threadId"])
+
+
 # --- cancel, where it meets others ------------------------------------------------------------
 
 
