@@ -9,7 +9,7 @@ do not know.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -17,7 +17,7 @@ import orjson
 from core.agentscope.events.envelope import Envelope
 
 ProtocolVersionOf = Callable[[int], Awaitable[str | None]]
-_AFFECTED = (b'{"type":"RUN_FINISHED"', b'{"type":"SUBAGENT_')
+_AFFECTED = (b'{"type":"RUN_FINISHED"', b'{"type":"SUBAGENT_', b'{"type":"MESSAGES_SNAPSHOT"')
 
 
 class PeerVersions:
@@ -48,6 +48,9 @@ def downgrade(payload: bytes) -> bytes:
         return orjson.dumps(
             {"type": "CUSTOM", "name": "agentroute.subagent", "value": value, "timestamp": body["timestamp"]}
         )
+    if body["type"] == "MESSAGES_SNAPSHOT":
+        messages = [older_message(message) for message in body["messages"]]
+        return payload if messages == body["messages"] else orjson.dumps(body | {"messages": messages})
     outcome = body.get("outcome", {})
     if outcome.get("type") == "cancelled":
         older = {"type": "RUN_ERROR", "message": "The run was cancelled.", "code": "cancelled"}
@@ -57,3 +60,26 @@ def downgrade(payload: bytes) -> bytes:
         return payload
     del outcome["pendingToolCallIds"]
     return orjson.dumps(body)
+
+
+def older_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message in the vocabulary before 1.0: a tool's result is a string, no part is a file by its id."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return dict(message)
+    if message["role"] == "tool":
+        return {**message, "content": "\n".join(_in_words(part) for part in content)}
+    return {
+        **message,
+        "content": [
+            {"type": "text", "text": _in_words(part)} if _is_file(part) else part for part in content
+        ],
+    }
+
+
+def _in_words(part: Mapping[str, Any]) -> str:
+    return part["text"] if part["type"] == "text" else f"[{part['type']}]"
+
+
+def _is_file(part: Mapping[str, Any]) -> bool:
+    return part.get("source", {}).get("type") == "file"

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.support import dart_decode
 
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.peer_version import PeerVersions, downgrade
@@ -98,6 +99,51 @@ async def test_subagents_become_custom_events_for_older_clients(kind: str) -> No
         "timestamp": 7,
     }
     assert await PeerVersions(Runs(run1="1.1").version_of).fit(stored) == stored
+
+
+TEXT = {"type": "text", "text": "blue"}
+PICTURE = {"type": "image", "source": {"type": "data", "value": "AA==", "mimeType": "image/png"}}
+FILE = {"type": "document", "source": {"type": "file", "value": "f-1", "provider": "us"}}
+
+
+def snapshot(*messages: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "MESSAGES_SNAPSHOT", "messages": list(messages), "timestamp": 7}
+
+
+def tool(content: Any) -> dict[str, Any]:
+    return {"id": "r", "role": "tool", "toolCallId": "c", "content": content, "metadata": {"k": 1}}
+
+
+def user(content: Any) -> dict[str, Any]:
+    return {"id": "u", "role": "user", "content": content}
+
+
+@pytest.mark.parametrize(
+    ("newer", "older"),
+    [
+        (tool([TEXT]), tool("blue")),
+        (tool([TEXT, PICTURE, TEXT]), tool("blue\n[image]\nblue")),
+        (tool([]), tool("")),
+        (user([TEXT, FILE]), user([TEXT, {"type": "text", "text": "[document]"}])),
+    ],
+)
+async def test_the_messages_of_a_snapshot_are_put_into_older_words(
+    newer: dict[str, Any], older: dict[str, Any]
+) -> None:
+    known = user("hello")
+    stored = envelope(snapshot(known, newer))
+    fitted = await PeerVersions(Runs(run1=None).version_of).fit(stored)
+
+    assert fitted.cursor == stored.cursor
+    assert orjson.loads(fitted.payload) == snapshot(known, older)
+    assert dart_decode.decode(fitted.payload.decode())
+    assert await PeerVersions(Runs(run1="1.0").version_of).fit(stored) == stored
+
+
+def test_a_snapshot_in_words_that_older_clients_know_is_the_same_bytes() -> None:
+    stored = orjson.dumps(snapshot(user("hello"), user([TEXT, PICTURE]), tool("blue")))
+
+    assert downgrade(stored) == stored
 
 
 async def test_each_run_is_fitted_to_the_client_that_started_it() -> None:
