@@ -3,7 +3,8 @@
 Stock AG-UI clients send the whole conversation with every run. Taken are user
 messages with an id the server does not know, and tool messages that answer an
 open frontend call. The first run of a new thread may bring an earlier text
-conversation. Everything else is ignored.
+conversation; its tool calls and their results stay with the client, which sends
+them again with every run. Everything else is ignored.
 
 Pure: the known ids and the open calls are arguments.
 """
@@ -63,6 +64,8 @@ def select_new_messages(
     fresh: list[UserMessage | ToolMessage] = []
     seen = set(known_ids)
     still_open = set(open_tool_calls)
+    elsewhere: set[str] = set()
+    """Calls of answers that are not of this thread: their results answer nothing here."""
     for place, message in enumerate(messages):
         if message.id in seen:
             continue
@@ -75,9 +78,14 @@ def select_new_messages(
                 imported += [item for item in fresh if isinstance(item, UserMessage)]
                 imported.append(message)
                 fresh = []
+            case AssistantMessage():
+                elsewhere.update(call.id for call in message.tool_calls or ())
+                continue
             case ToolMessage() if message.tool_call_id in still_open:
                 still_open.discard(message.tool_call_id)
                 fresh.append(message)
+            case ToolMessage() if message.tool_call_id in elsewhere:
+                continue
             case ToolMessage() if strict_tool_results and not thread_is_new:
                 raise InvalidRequest(
                     "A tool message answers no open frontend tool call of this thread.",

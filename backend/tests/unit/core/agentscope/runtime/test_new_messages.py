@@ -106,6 +106,24 @@ def test_a_known_tool_message_is_passed_over_although_its_call_is_closed() -> No
     assert select([tool("r1", "c1"), user("u2")], known="r1") == ([], ["u2"])
 
 
+def test_a_result_that_comes_with_its_call_from_elsewhere_is_ignored() -> None:
+    # The rest of a conversation that the thread's first run brought: the client sends it for ever.
+    earlier = [user("e1"), assistant("e2", "", toolCalls=CALLS), tool("e3", "c1"), assistant("e4")]
+
+    assert select([*earlier, user("u2")], known="e1 e4 u1") == ([], ["u2"])
+
+
+def test_a_call_that_is_open_here_is_answered_whoever_repeats_it() -> None:
+    repeated = assistant("another-id", "", toolCalls=CALLS)
+
+    assert select([repeated, tool("r1", "c1")], known="u1", open_calls="c1") == ([], ["r1"])
+
+
+def test_a_known_answer_s_call_is_no_call_from_elsewhere() -> None:
+    with pytest.raises(InvalidRequest):
+        select([assistant("a1", toolCalls=CALLS), tool("forged", "c1")], known="a1")
+
+
 @pytest.mark.parametrize(
     ("messages", "open_calls", "place"),
     [([tool("r1", "c9")], "c1", 0), ([user("u1"), tool("r1", "c1"), tool("r2", "c1")], "c1", 2)],
