@@ -359,9 +359,9 @@ export const scenarios = {
   /** A page that loaded only the end of a long history says something. */
   async page(client, base) {
     const first = new Talk(client, base);
-    for (const text of ["calculate 6*7", "my name is Ada"]) await first.say(text);
+    for (const text of ["calculate 6*7", "think about Ada"]) await first.say(text);
     const other = new Talk(client, base, { threadId: first.threadId });
-    const { messages } = await other.get("/history", { threadId: first.threadId, limit: 2 });
+    const { messages } = await other.get("/history", { threadId: first.threadId, limit: 3 });
     other.agent.setMessages(messages);
     await other.say("what is my name");
     return { ...together(other, first), ...(await held(other)) };

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.agentscope.events.history import events_url
 from core.agentscope.events.message_rows import to_row
+from core.agentscope.runtime.client_copy import ClientCopy
 from core.agentscope.runtime.interrupts import (
     Answer,
     cancel_open,
@@ -29,7 +30,7 @@ from core.agentscope.runtime.interrupts import (
 from core.agentscope.runtime.new_messages import NewMessages, select_new_messages, title_of
 from core.agentscope.runtime.regeneration import replace_from
 from core.agentscope.schemas.accepted import AcceptedRun
-from core.agentscope.schemas.agent_runtime import RunCommand
+from core.agentscope.schemas.agent_runtime import MessagesSnapshotMode, RunCommand
 from core.agentscope.schemas.messages import UserMessage
 from core.config import LimitSettings, WorkerSettings
 from core.crash_points import crash_point
@@ -88,8 +89,9 @@ class Acceptance:
         live = await self._live(session, thread)
         now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
         answers = [] if live is not None else await self._answers(session, thread, now)
-        messages, behind = await self._messages(session, thread, is_new=is_new)
-        run = self._run(thread, messages, segment, now, behind=behind)
+        messages, copy = await self._messages(session, thread, is_new=is_new)
+        snapshot = await copy.snapshot(messages, waits=live is not None)
+        run = self._run(thread, messages, segment, now, snapshot=snapshot)
         if live is not None:
             # Its messages take their place in history when its turn comes.
             run.status, run.ordinal = "waiting", None
@@ -97,7 +99,7 @@ class Acceptance:
         session.add(run)
         await session.flush()
         crash_point("accept-inserted")
-        if self.command.state:
+        if await copy.brings_state():
             thread.state = self.command.state
         superseded = live if live is not None and run.front else None
         if live is None:
@@ -240,8 +242,8 @@ class Acceptance:
 
     async def _messages(
         self, session: AsyncSession, thread: AgentChatSession, *, is_new: bool
-    ) -> tuple[NewMessages, bool]:
-        """Return the messages that count, and whether the client's own copy of the thread is behind."""
+    ) -> tuple[NewMessages, ClientCopy]:
+        """Return the messages that count, and what the others tell of the client's own copy of the thread."""
         replaced_from = self.command.options().regenerate_from
         if replaced_from and self.command.resume:
             raise InvalidRequest(
@@ -277,27 +279,7 @@ class Acceptance:
                 "Nothing to answer: send at least one user message with an id this thread does not know.",
                 errors=[{"pointer": "/messages", "message": "no new user message"}],
             )
-        return messages, await self._is_behind(session, thread, known)
-
-    async def _is_behind(
-        self, session: AsyncSession, thread: AgentChatSession, known: Collection[str]
-    ) -> bool:
-        """Tell whether a client that shows the conversation lacks a message of it, or still has a replaced one."""
-        asked = self.command.options().messages_snapshot
-        if asked != "auto":
-            return asked == "always"
-        if not known and self.command.protocol_version is None:
-            # A client that sends new messages only keeps its own view; it reads GET /history.
-            return False
-        shown, sent = (
-            await session.execute(
-                select(func.count(), func.count().filter(AgentChatMessage.message_id.in_(known))).where(
-                    AgentChatMessage.session_id == thread.id,
-                    AgentChatMessage.replaced_by_ordinal.is_(None),
-                )
-            )
-        ).one()
-        return sent < shown or sent < len(known)
+        return messages, ClientCopy(session, thread, self.command, known)
 
     def _run(
         self,
@@ -306,14 +288,13 @@ class Acceptance:
         segment: int,
         now: datetime,
         *,
-        behind: bool,
+        snapshot: MessagesSnapshotMode,
     ) -> AgentRun:
         kept = self.command.wire() | {
             "messages": [
                 message.wire() for message in (*messages.imported, *messages.again, *messages.fresh)
             ],
-            "forwardedProps": self.command.forwarded_props
-            | {"messagesSnapshot": "always" if behind else "never"},
+            "forwardedProps": self.command.forwarded_props | {"messagesSnapshot": snapshot},
         }
         return AgentRun(
             session_id=thread.id,

@@ -153,9 +153,9 @@ class RunExecutor:
 
         async def prepare(command: RunCommand) -> Orchestrator:
             fresh_ids = [message.id for message in _answerable(command)]
-            behind = command.options().messages_snapshot == "always"
+            shown = command.options().messages_snapshot != "never"
             memory = await through_outage(
-                lambda: load_memory(self._engine, owned, fresh_ids, with_history=behind),
+                lambda: load_memory(self._engine, owned, fresh_ids, with_history=shown),
                 seconds=self._settings.worker.outage_seconds,
             )
             context = ToolContext(claimed.principal, claimed.thread_id, claimed.run_id, tool_call_id="")

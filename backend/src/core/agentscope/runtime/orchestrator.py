@@ -26,6 +26,7 @@ from agentscope.tool import Toolkit
 from core.agentscope.events.run_end import Checkpoint
 from core.agentscope.runtime.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent_kit import AgentKit
+from core.agentscope.runtime.client_copy import snapshots
 from core.agentscope.runtime.follow import Emit, Save, follow_agent
 from core.agentscope.runtime.intent import UNKNOWN, Intent, find_intent
 from core.agentscope.runtime.shared_state import RunState
@@ -42,7 +43,6 @@ from core.agentscope.runtime.thread_memory import (
 from core.agentscope.runtime.toolkit import GateMiddleware, ToolGate, approval_schemas, build_toolkit
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import (
-    MessagesSnapshot,
     ModelUsage,
     RunFinished,
     StageName,
@@ -112,8 +112,9 @@ class AgentScopeOrchestrator:
             RunStopped: The run was told to stop.
             RunFailure: The run cannot go on; code and message are safe to show.
         """
-        if self._task.memory.history:
-            await self._emit(MessagesSnapshot(messages=self._task.memory.history))
+        anew = self._task.command.options().messages_snapshot == "anew"
+        for snapshot in snapshots(self._task.memory.history, anew=anew):
+            await self._emit(snapshot)
         await self._shared.show()
         inputs, fresh = await self._inputs()
         intent = UNKNOWN

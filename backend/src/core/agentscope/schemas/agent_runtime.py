@@ -30,6 +30,7 @@ __all__ = [
     "FrontendTool",
     "HistorySnapshotResponse",
     "InternalRuntimeEvent",
+    "MessagesSnapshotMode",
     "ResumeCommand",
     "ResumeEntry",
     "RunCommand",
@@ -42,6 +43,9 @@ __all__ = [
 
 RunStatus = Literal["waiting", "queued", "running", "succeeded", "interrupted", "cancelled", "failed"]
 """``waiting`` stands behind a live run; the last four are ends and absorb."""
+
+MessagesSnapshotMode = Literal["always", "anew", "never"]
+"""How a run begins: with the thread's messages, with them after a snapshot that empties the copy, or without."""
 
 
 class FrontendTool(WireModel):
@@ -90,8 +94,12 @@ class RunOptions(WireModel):
     message itself, which then stays. History is what a client holds that drops
     the rest. The log keeps everything.
     """
-    messages_snapshot: Literal["auto", "always", "never"] = "auto"
-    """Whether the run begins with the thread's messages; ``auto``: when the client's own copy is behind."""
+    messages_snapshot: Literal["auto"] | MessagesSnapshotMode = "auto"
+    """Whether the run begins with the thread's messages; ``auto``: when the client's own copy is behind.
+
+    ``anew``: its copy is emptied first, because the official client would put what it lacks after what
+    it has. ``auto`` and ``always`` do that by themselves where it matters.
+    """
 
 
 class RunCommand(WireModel):
