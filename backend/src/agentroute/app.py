@@ -19,9 +19,9 @@ from core.identity import Authenticator
 from core.problem import ErrorBoundary, install_problem_handlers
 from core.transcription.service import TranscriptionService
 from v1.agent import router as agent
-from v1.agent import thread_routes, transcribe
+from v1.agent import thread_routes, transcribe, usage_routes
 from v1.agent.openapi import add_schemas
-from v1.agent.ports import ThreadDirectory
+from v1.agent.ports import ThreadDirectory, UsageLedger
 from v1.agent.service import AgentService
 
 _DESCRIPTION = """Runs an AgentScope agent as a durable, resumable service that speaks AG-UI 1.0.
@@ -48,6 +48,9 @@ class ApiContainer(Protocol):
 
     @property
     def threads(self) -> ThreadDirectory: ...
+
+    @property
+    def usage(self) -> UsageLedger: ...
 
     @property
     def authenticator(self) -> Authenticator: ...
@@ -100,6 +103,7 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
     for router in (
         agent.router,
         thread_routes.router,
+        usage_routes.router,
         transcribe.router,
         health.router,
         problem_pages.router,

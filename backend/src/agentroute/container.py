@@ -18,6 +18,7 @@ from core.agentscope.events.history import HistoryReader
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.store import EventStore
+from core.agentscope.events.usage_report import UsageReader
 from core.agentscope.runtime.gateway import AgentRunGateway
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.profile import AgentProfile, load_profile
@@ -51,6 +52,7 @@ class ApiResources:
 
     service: AgentService
     threads: AgentThreads
+    usage: UsageReader
     transcription: TranscriptionService
     authenticator: Authenticator
     capabilities: Mapping[str, Any]
@@ -102,6 +104,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiResources]:
             yield ApiResources(
                 service=service,
                 threads=AgentThreads(engine, hints, bus, bus),
+                usage=UsageReader(engine),
                 transcription=transcription,
                 authenticator=Authenticator(settings.identity, server=settings.server),
                 capabilities=_capabilities(profile, settings),

@@ -1,4 +1,8 @@
-"""The usage ledger: one row a model call, also of cancelled and failed ones."""
+"""The usage ledger: one row a model call, also of cancelled and failed ones.
+
+It outlives the thread: what was used stays with its owner, without a word of
+where. Every line names its owner itself for that.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Identity,
+    Index,
     Integer,
     Numeric,
     Text,
@@ -24,10 +29,16 @@ from models.base import Base
 
 class AgentModelCall(Base):
     __tablename__ = "agent_model_call"
-    __table_args__ = (UniqueConstraint("run_pk", "call_id"),)
+    __table_args__ = (
+        UniqueConstraint("run_pk", "call_id"),
+        Index("ix_agent_model_call_owner", "tenant_id", "user_id", "created_at"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    run_pk: Mapped[int] = mapped_column(ForeignKey("agent_run.id", ondelete="CASCADE"))
+    run_pk: Mapped[int | None] = mapped_column(ForeignKey("agent_run.id", ondelete="SET NULL"))
+    """Null: its thread was deleted."""
+    tenant_id: Mapped[str] = mapped_column(Text)
+    user_id: Mapped[str] = mapped_column(Text)
     call_id: Mapped[str] = mapped_column(Text)
     message_id: Mapped[str | None] = mapped_column(Text)
     stage: Mapped[str] = mapped_column(Text)

@@ -15,7 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from core.agentscope.schemas.messages import Id
 from core.identity import Authenticator, Principal
 from core.transcription.service import TranscriptionService
-from v1.agent.ports import ThreadDirectory
+from v1.agent.ports import ThreadDirectory, UsageLedger
 from v1.agent.service import AgentService
 
 
@@ -30,6 +30,9 @@ class AgentContainer(Protocol):
 
     @property
     def threads(self) -> ThreadDirectory: ...
+
+    @property
+    def usage(self) -> UsageLedger: ...
 
     @property
     def authenticator(self) -> Authenticator: ...

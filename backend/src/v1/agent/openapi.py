@@ -109,6 +109,33 @@ RENAME_EXAMPLES: dict[str, Any] = {
     "rename": {"summary": "Another title", "value": {"title": "Time zones"}},
 }
 
+_CALLS_EXAMPLE: dict[str, Any] = {
+    "calls": 3,
+    "estimatedCalls": 0,
+    "inputTokens": 2233,
+    "outputTokens": 81,
+    "cachedInputTokens": 512,
+    "cacheWriteTokens": 0,
+    "reasoningTokens": 0,
+    "cost": "0.00042",
+    "unknownCostCalls": 0,
+    "modelMs": 3120,
+    "latencyMs": {"p50": 870, "p95": 1640},
+    "ttftMs": {"p50": 310, "p95": 420},
+}
+_SPEECH_EXAMPLE: dict[str, Any] = {"calls": 1, "audioMs": 2140, "cost": "0.000214", "unknownCostCalls": 0}
+
+USAGE_EXAMPLE: dict[str, Any] = {
+    "from": "2026-11-01T00:00:00Z",
+    "to": "2026-11-23T00:00:00Z",
+    "groupBy": "day",
+    "currency": "USD",
+    "totals": _CALLS_EXAMPLE,
+    "rows": [_CALLS_EXAMPLE | {"day": "2026-11-22"}],
+    "truncated": False,
+    "transcriptions": {"totals": _SPEECH_EXAMPLE, "rows": [_SPEECH_EXAMPLE | {"day": "2026-11-22"}]},
+}
+
 _STREAM_EXAMPLE = """retry: 2000
 
 id: 1-1

@@ -14,6 +14,7 @@ from core.agentscope.schemas.agent_runtime import (
 )
 from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse
+from core.agentscope.schemas.usage import Grouping, UsagePeriod, UsageResponse
 from core.identity import Principal
 
 
@@ -140,4 +141,12 @@ class ThreadDirectory(Protocol):
 
     async def delete_thread(self, principal: Principal, thread_id: str) -> None:
         """End a thread's runs as cancelled, then delete everything that belongs to it."""
+        ...
+
+
+class UsageLedger(Protocol):
+    """What users have used."""
+
+    async def usage(self, principal: Principal, period: UsagePeriod, group_by: Grouping) -> UsageResponse:
+        """Return the principal's usage of a period: totals, and a row for each day, model or thread."""
         ...

@@ -89,9 +89,9 @@ async def delete_thread(principal: CurrentPrincipal, threads: Threads, thread_id
     """Delete a thread with everything that belongs to it.
 
     A live run and those that wait behind it end as `cancelled` first, so open
-    streams end in order. Messages, runs, events, interrupts, checkpoints and the
-    usage records of its runs go; the thread and run ids are free again. What the
-    user asked the agent to remember is not the thread's and stays.
+    streams end in order. Messages, runs, events, interrupts and checkpoints go; the
+    thread and run ids are free again. What the user asked the agent to remember is
+    not the thread's and stays; `GET /usage` still counts what the runs have used.
     """
     await threads.delete_thread(principal, thread_id)
     return Response(status_code=204)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from sqlalchemy import insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.events.append_writer import OwnedRun, StreamBatch
@@ -23,6 +24,7 @@ from core.agentscope.events.message_rows import metrics, to_row
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import InterruptRequested, ModelUsage
 from core.errors import LeaseLost
+from core.identity import Principal
 from models import AgentChatMessage, AgentInterrupt, AgentModelCall
 
 EndStatus = Literal["succeeded", "interrupted", "cancelled", "failed"]
@@ -59,7 +61,7 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> St
         LeaseLost: The run is not ours, or has ended already. Nothing was written.
     """
     await connection.execute(_LOCK_THREAD, {"session_id": run.session_id})
-    base = (
+    ended = (
         await connection.execute(
             _END_RUN,
             {
@@ -71,11 +73,11 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> St
                 "error_code": end.error_code,
             },
         )
-    ).scalar_one_or_none()
-    if base is None:
+    ).one_or_none()
+    if ended is None:
         raise LeaseLost
-    await _insert_events(connection, run, base, end.events)
-    await record_model_calls(connection, run.run_pk, end.usages)
+    await _insert_events(connection, run, ended.base, end.events)
+    await _record_model_calls(connection, run.run_pk, Principal(ended.tenant_id, ended.user_id), end.usages)
     calls = await _ledger(connection, run.run_pk)
     await connection.execute(_ADD_USAGE, {"run_pk": run.run_pk})
     await _insert_messages(connection, run, end.messages, metrics(calls))
@@ -87,27 +89,28 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> St
         await save_checkpoint(connection, run, end.checkpoint)
     if end.state_changed:
         await connection.execute(_SET_STATE, {"session_id": run.session_id, "state": _json(end.state)})
-    return StreamBatch(run.session_id, run.ordinal, base + 1, [event.to_json() for event in end.events])
+    return StreamBatch(run.session_id, run.ordinal, ended.base + 1, [event.to_json() for event in end.events])
 
 
-async def record_model_calls(connection: AsyncConnection, run_pk: int, usages: Sequence[ModelUsage]) -> None:
-    """Put model calls into the ledger; one that is there already is left alone."""
-    if not usages:
-        return
-    await connection.execute(
-        upsert(AgentModelCall).on_conflict_do_nothing(index_elements=["run_pk", "call_id"]),
-        [{"run_pk": run_pk, **usage.model_dump(exclude={"kind"})} for usage in usages],
-    )
-
-
-async def record_call_now(engine: AsyncEngine, run: OwnedRun, usage: ModelUsage) -> None:
-    """Put a model call into the ledger as it ends; its run may have ended before it.
+async def record_call_now(engine: AsyncEngine, run: OwnedRun, owner: Principal, usage: ModelUsage) -> None:
+    """Put a model call into the ledger as it ends; its run may have ended before it, or be deleted.
 
     A worker that lost its run still has to book what the provider counted: the
     totals of an ended run and of its thread grow with the ledger.
     """
+    try:
+        await _record_call_of_run(engine, run, owner, usage)
+    except IntegrityError:
+        # Its thread was deleted. What the call used is its owner's all the same.
+        async with engine.begin() as connection:
+            await _record_model_calls(connection, None, owner, [usage])
+
+
+async def _record_call_of_run(
+    engine: AsyncEngine, run: OwnedRun, owner: Principal, usage: ModelUsage
+) -> None:
     async with engine.connect() as connection:
-        await record_model_calls(connection, run.run_pk, [usage])
+        await _record_model_calls(connection, run.run_pk, owner, [usage])
         # Waits for an end that is being written: it sums the ledger either with this call or without.
         ended = (await connection.execute(_LOCK_RUN, {"run_pk": run.run_pk})).scalar_one_or_none()
         if not ended:
@@ -119,8 +122,21 @@ async def record_call_now(engine: AsyncEngine, run: OwnedRun, usage: ModelUsage)
         known = {call["call_id"] for call in await _ledger(connection, run.run_pk)}
         if usage.call_id in known:
             return
-        await record_model_calls(connection, run.run_pk, [usage])
+        await _record_model_calls(connection, run.run_pk, owner, [usage])
         await connection.execute(_ADD_LATE_CALL, {"run_pk": run.run_pk, "call_id": usage.call_id})
+
+
+async def _record_model_calls(
+    connection: AsyncConnection, run_pk: int | None, owner: Principal, usages: Sequence[ModelUsage]
+) -> None:
+    """Put model calls into the ledger; one that is there already is left alone."""
+    if not usages:
+        return
+    of = {"run_pk": run_pk, "tenant_id": owner.tenant_id, "user_id": owner.user_id}
+    await connection.execute(
+        upsert(AgentModelCall).on_conflict_do_nothing(index_elements=["run_pk", "call_id"]),
+        [of | usage.model_dump(exclude={"kind"}) for usage in usages],
+    )
 
 
 async def save_checkpoint(connection: AsyncConnection, run: OwnedRun, checkpoint: Checkpoint) -> None:
@@ -226,7 +242,7 @@ UPDATE agent_run SET
     last_seq = last_seq + :n, status = :status, error_code = :error_code,
     lease_until = NULL, ended_at = clock_timestamp()
 WHERE id = :run_pk AND attempt = :attempt AND status = :from_status
-RETURNING last_seq - :n
+RETURNING last_seq - :n AS base, tenant_id, user_id
 """)
 
 _INSERT_EVENTS = text("""

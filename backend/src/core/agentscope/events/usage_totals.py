@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Row
 
 from core.agentscope.schemas.agent_runtime import ThreadUsage
 from models import AgentChatSession, AgentRun
+
+
+def decimal_text(cost: Decimal | None) -> str | None:
+    """Return a cost as the wire shows it: all its digits, no exponent, no zeros of its column."""
+    return None if cost is None else format(cost.normalize(), "f")
 
 
 def usage_of(totals: AgentChatSession | AgentRun | Row[Any]) -> ThreadUsage:

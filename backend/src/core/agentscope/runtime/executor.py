@@ -148,7 +148,7 @@ class RunExecutor:
             RunWireState(claimed.thread_id, claimed.run_id, started=owned.last_seq > 0),
             appender,
             end_run=end_run_after_checkpoints,
-            record_calls=lambda usages: self._record(owned, usages),
+            record_calls=lambda usages: self._record(claimed, usages),
         )
 
         async def prepare(command: RunCommand) -> Orchestrator:
@@ -234,9 +234,9 @@ class RunExecutor:
             row = (await connection.execute(_STATUS, {"run_pk": run.run_pk})).one_or_none()
         return row is not None and row.status == end.status and row.status in ENDED
 
-    async def _record(self, run: OwnedRun, usages: Sequence[ModelUsage]) -> None:
+    async def _record(self, run: ClaimedRun, usages: Sequence[ModelUsage]) -> None:
         for usage in usages:
-            await record_call_now(self._engine, run, usage)
+            await record_call_now(self._engine, run.owned, run.principal, usage)
 
     async def _release(self, run: OwnedRun) -> bool:
         """Give a run that showed nothing back to the queue; another worker starts it."""

@@ -86,9 +86,9 @@ class AgentThreads:
     async def delete_thread(self, principal: Principal, thread_id: str) -> None:
         """Delete a thread with everything that belongs to it; unended runs end as cancelled first.
 
-        Messages, runs, events, interrupts, checkpoints, the runs' ledger rows and
-        the live tail go. What the user asked the agent to remember is the user's
-        and stays.
+        Messages, runs, events, interrupts, checkpoints and the live tail go. What
+        the user asked the agent to remember is the user's and stays; so does what
+        model calls used, without the thread's name.
 
         Raises:
             NotFound: The caller has no such thread.

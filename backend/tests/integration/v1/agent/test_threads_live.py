@@ -22,7 +22,6 @@ TABLES = (
     "agent_run",
     "agent_run_event",
     "agent_interrupt",
-    "agent_model_call",
     "agent_checkpoint",
 )
 

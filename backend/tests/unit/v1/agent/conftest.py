@@ -35,6 +35,7 @@ class FakeContainer:
     authenticator: Authenticator
     drain: asyncio.Event
     transcription: Any = None
+    usage: Any = None
     found: Readiness = field(default_factory=lambda: Readiness(postgres=True, migrations=True, redis=True))
     capabilities: dict[str, Any] = field(
         default_factory=lambda: agent_capabilities(

@@ -1,0 +1,161 @@
+"""What a user has used in a period: the question and the answer of ``GET /usage``. Plain data, no I/O."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import Field
+
+from core.agentscope.schemas.messages import WireModel
+
+Grouping = Literal["day", "model", "thread"]
+
+DEFAULT_DAYS = 30
+MAX_DAYS = 366
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})")
+
+
+class PeriodInvalid(ValueError):
+    """A period that cannot be meant; ``name`` is the parameter at fault."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePeriod:
+    """From ``start`` on, up to and without ``end``; both UTC."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def parse(cls, start: str | None, end: str | None, *, now: datetime) -> UsagePeriod:
+        """Read a period.
+
+        Args:
+            start: An RFC 3339 date (from its first moment on, UTC) or instant; 30 days before the end when absent.
+            end: A date (the whole of it counts) or an instant; ``now`` when absent.
+            now: Aware.
+
+        Raises:
+            PeriodInvalid: One of them is neither, or they enclose nothing or more than 366 days.
+        """
+        last = now.astimezone(UTC) if end is None else _moment("to", end, whole_day=True)
+        try:
+            first = (
+                last - timedelta(days=DEFAULT_DAYS)
+                if start is None
+                else _moment("from", start, whole_day=False)
+            )
+        except OverflowError as exc:
+            raise PeriodInvalid("to", "too early") from exc
+        if first >= last:
+            raise PeriodInvalid("from", "must be before 'to'")
+        if last - first > timedelta(days=MAX_DAYS):
+            raise PeriodInvalid("from", f"at most {MAX_DAYS} days before 'to'")
+        return cls(first, last)
+
+
+def _moment(name: str, text: str, *, whole_day: bool) -> datetime:
+    is_date = _DATE.fullmatch(text) is not None
+    if not is_date and not _INSTANT.fullmatch(text):
+        raise PeriodInvalid(
+            name, "write a date like 2026-11-22, or an instant like 2026-11-22T18:00:00Z (a + as %2B)"
+        )
+    try:
+        at = datetime.fromisoformat(text.upper())
+        if is_date:
+            return at.replace(tzinfo=UTC) + timedelta(days=1 if whole_day else 0)
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise PeriodInvalid(name, "there is no such time") from exc
+
+
+class Percentiles(WireModel):
+    """Milliseconds that half of the calls, and 95 of 100, did not exceed."""
+
+    p50: int
+    p95: int
+
+
+class CallTotals(WireModel):
+    """Sums over model calls."""
+
+    calls: int
+    estimated_calls: int = Field(
+        description="Calls whose tokens the provider did not count: cut or cancelled."
+    )
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    cost: str | None = Field(description="Sum of the known costs, as a decimal; null when none is known.")
+    unknown_cost_calls: int = Field(description="Calls whose cost nobody knows, which is not 0.")
+    model_ms: int = Field(description="Sum of the calls' times.")
+    latency_ms: Percentiles | None = Field(description="Of completed calls; null when there is none.")
+    ttft_ms: Percentiles | None = Field(description="To the first delta; null when none came.")
+
+
+class DayTotals(CallTotals):
+    day: str = Field(description="UTC.")
+
+
+class ModelTotals(CallTotals):
+    provider: str
+    model: str
+
+
+class ThreadTotals(CallTotals):
+    thread_id: str | None = Field(description="Null: all threads that were deleted since.")
+    title: str | None
+
+
+class TranscriptionTotals(WireModel):
+    """Sums over transcriptions, which belong to no thread."""
+
+    calls: int
+    audio_ms: int
+    cost: str | None
+    unknown_cost_calls: int
+
+
+class DayTranscriptions(TranscriptionTotals):
+    day: str
+
+
+class ModelTranscriptions(TranscriptionTotals):
+    provider: str
+    model: str
+
+
+class TranscriptionUsage(WireModel):
+    totals: TranscriptionTotals
+    rows: list[DayTranscriptions | ModelTranscriptions]
+    """By the same key as the model calls; none by thread."""
+
+
+class UsageResponse(WireModel):
+    """The caller's usage from ``from`` on, up to and without ``to``."""
+
+    start: datetime = Field(alias="from")
+    end: datetime = Field(alias="to")
+    group_by: Grouping
+    currency: str = "USD"
+    totals: CallTotals
+    rows: list[DayTotals | ModelTotals | ThreadTotals]
+    """Days in order; models and threads by cost, then by tokens."""
+    truncated: bool
+    """There are more rows than these; ``totals`` counts all."""
+    transcriptions: TranscriptionUsage
+
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form; here ``null`` says "unknown" or "none"."""
+        return self.model_dump(mode="json", by_alias=True)

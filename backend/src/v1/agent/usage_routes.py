@@ -1,0 +1,73 @@
+"""The route of usage. Its docstring is the API reference."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from core import errors
+from core.agentscope.events.history import API_PREFIX
+from core.agentscope.schemas.usage import Grouping, PeriodInvalid, UsagePeriod, UsageResponse
+from v1.agent.dependencies import CurrentPrincipal, container_of, current_principal
+from v1.agent.openapi import USAGE_EXAMPLE, answer, problems
+from v1.agent.ports import UsageLedger
+
+_PROBLEMS = (errors.Unauthenticated, errors.InvalidRequest, errors.StoreUnavailable)
+
+FromQuery = Annotated[
+    str | None,
+    Query(
+        alias="from",
+        max_length=64,
+        description="RFC 3339 date (from its first moment, UTC) or instant; 30 days before `to` when absent.",
+        examples=["2026-11-01"],
+    ),
+]
+ToQuery = Annotated[
+    str | None,
+    Query(
+        alias="to",
+        max_length=64,
+        description="RFC 3339 date (the whole day counts) or instant (not included); now when absent.",
+        examples=["2026-11-22"],
+    ),
+]
+GroupByQuery = Annotated[Grouping, Query(alias="groupBy", description="What one row is about.")]
+
+router = APIRouter(prefix=API_PREFIX, tags=["usage"], dependencies=[Depends(current_principal)])
+
+
+def usage_ledger(request: Request) -> UsageLedger:
+    """Return the reader of this process' ledgers."""
+    return container_of(request).usage
+
+
+@router.get("/usage", response_model=UsageResponse, responses=answer(USAGE_EXAMPLE) | problems(*_PROBLEMS))
+async def read_usage(
+    principal: CurrentPrincipal,
+    ledger: Annotated[UsageLedger, Depends(usage_ledger)],
+    start: FromQuery = None,
+    end: ToQuery = None,
+    group_by: GroupByQuery = "day",
+) -> Response:
+    """Tell what the caller has used in a period of at most 366 days, in all and by day (UTC), model or thread.
+
+    Every model call counts, also of cancelled and failed runs, at the moment it
+    ended; calls of threads that were deleted since are one row without an id.
+    Costs are decimals in US dollars. A `cost` is the sum of what is known;
+    `unknownCostCalls` says how many calls are missing in it. Transcriptions have
+    sums of their own and belong to no thread. At most 1,000 rows, the costliest
+    ones; `totals` counts everything.
+    """
+    try:
+        period = UsagePeriod.parse(start, end, now=datetime.now(UTC))
+    except PeriodInvalid as exc:
+        raise errors.InvalidRequest(
+            f"The period cannot be meant: '{exc.name}' {exc}.",
+            errors=[{"pointer": f"/query/{exc.name}", "message": str(exc)}],
+        ) from exc
+    found = await ledger.usage(principal, period, group_by)
+    return Response(orjson.dumps(found.wire()), media_type="application/json")
