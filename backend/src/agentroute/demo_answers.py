@@ -25,8 +25,8 @@ HELP = f"""{WHO} I follow a fixed script, and this is all of it:
 - "think about it": I stream my reasoning before the answer.
 - "slowly": a long answer at a slow pace, good for trying cancel and reconnect.
 - "my name is Ada", and later "what is my name": I read it from the history.
-- "fail": the request is refused with HTTP 503. Also "fail 400", "fail 429", "fail intent", "fail mid", "fail chunk", \
-"fail error", "fail empty", "fail hang", "fail length" and "fail filter".
+- "fail": the request is refused with HTTP 503. Also "fail 400", "fail 429", "fail 500", "fail intent", "fail mid", \
+"fail chunk", "fail error", "fail empty", "fail hang", "fail length" and "fail filter".
 - "help": this list.
 
 Anything else gets a friendly answer that quotes you. Point AGENT_MODEL__BASE_URL at a real model for more."""

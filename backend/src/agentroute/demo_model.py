@@ -199,6 +199,8 @@ def _refused_on_request(failure: Failure | None) -> Response | None:
     match failure:
         case Failure.UNAVAILABLE:
             return _refusal(503, "The scripted demo model is unavailable as asked.", "demo_failure")
+        case Failure.SERVER_ERROR:
+            return _refusal(500, "The scripted demo model failed as asked.", "demo_failure")
         case Failure.RATE_LIMITED:
             return _refusal(429, "The scripted demo model limits the rate as asked.", "rate_limit_exceeded")
         case Failure.BAD_REQUEST:

@@ -35,6 +35,7 @@ class Failure(StrEnum):
     """A way to fail on request; the value is the word after ``fail``."""
 
     UNAVAILABLE = "503"
+    SERVER_ERROR = "500"
     RATE_LIMITED = "429"
     BAD_REQUEST = "400"
     INTENT = "intent"

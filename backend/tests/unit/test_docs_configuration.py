@@ -17,7 +17,12 @@ from core.config import Settings, unknown_variables
 ROOT = Path(__file__).parents[3]
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")],
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "bench").glob("*.md"),
+        *(ROOT / "deploy").rglob("*.md"),
+    ],
     key=lambda path: path.relative_to(ROOT).as_posix(),
 )
 

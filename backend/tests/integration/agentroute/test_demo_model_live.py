@@ -128,7 +128,9 @@ async def test_slowly_takes_at_least_two_seconds_and_twenty_deltas(demo: Demo) -
     assert time.monotonic() - began >= 2
 
 
-@pytest.mark.parametrize(("text", "status"), [("fail", 503), ("fail 429", 429), ("fail 400", 400)])
+@pytest.mark.parametrize(
+    ("text", "status"), [("fail", 503), ("fail 500", 500), ("fail 429", 429), ("fail 400", 400)]
+)
 @pytest.mark.parametrize("stream", [True, False])
 async def test_refusals_are_worded_as_openai_words_them(
     demo: Demo, text: str, status: int, stream: bool

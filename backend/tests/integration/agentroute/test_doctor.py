@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from agentroute import preflight
+from agentroute import doctor, preflight
 from agentroute.demo_model import MODEL_NAME
 from agentroute.doctor import run_doctor
 from core.config import Settings
@@ -54,6 +54,21 @@ def test_variables_without_effect_are_named(console: Console, monkeypatch: pytes
     run_doctor(Settings(), console=console)
 
     assert "AGENT_DATABSE__URL is not a setting" in _text(console)
+
+
+def test_a_local_model_server_is_suggested_and_not_used(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def found() -> list[str]:
+        return ["http://127.0.0.1:11434/v1"]
+
+    monkeypatch.setattr(doctor, "find_local_models", found)
+    settings = Settings()
+
+    assert run_doctor(settings, console=console) == 1
+
+    assert "AGENT_MODEL__BASE_URL=http://127.0.0.1:11434/v1" in _text(console).replace("\n", "")
+    assert settings.model.base_url == ""
 
 
 def test_long_addresses_are_shown_whole(console: Console) -> None:

@@ -190,6 +190,7 @@ def test_a_new_message_starts_a_new_turn() -> None:
         ("fail", Failure.UNAVAILABLE, "stop"),
         ("Fail!", Failure.UNAVAILABLE, "stop"),
         ("fail 503", Failure.UNAVAILABLE, "stop"),
+        ("fail 500", Failure.SERVER_ERROR, "stop"),
         ("fail 429", Failure.RATE_LIMITED, "stop"),
         ("fail 400", Failure.BAD_REQUEST, "stop"),
         ("fail mid", Failure.CUT, "stop"),

@@ -35,6 +35,9 @@ _REFUSED = (
     "The model did not accept the request. The conversation may be too long for it; if a new one fails too, "
     "the operator should check the model's name and parameters."
 )
+# What LiteLLM answers with 400 and others with the status beside it: a name that its configuration does not
+# have, and a key that is not its master key when it has no database of keys.
+_MEANT_BY = {"passed in model=": 404, "no connected db": 401}
 _UNAVAILABLE = "The model is not available right now. Try again later."
 _BROKEN = "The model's answer broke off. Try again."
 
@@ -61,9 +64,10 @@ class CallFailed(Exception):
 
 def from_status(status: int, headers: Mapping[str, str], reason: str = "") -> CallFailed:
     """Judge an HTTP status that is not a success, or the same status reported inside an answer."""
-    rejected = status in {400, 413, 422}
+    meant = _meant_by(status, reason)
+    rejected = meant in {400, 413, 422}
     error = (ModelRejected if rejected else ModelUnavailable)(
-        _BY_STATUS.get(status, _REFUSED if rejected else _UNAVAILABLE)
+        _BY_STATUS.get(meant, _REFUSED if rejected else _UNAVAILABLE)
     )
     return CallFailed(
         error,
@@ -71,6 +75,12 @@ def from_status(status: int, headers: Mapping[str, str], reason: str = "") -> Ca
         retry_after=retry_after_seconds(headers),
         reason=f"HTTP {status}: {reason}",
     )
+
+
+def _meant_by(status: int, reason: str) -> int:
+    if status != 400:
+        return status
+    return next((meant for words, meant in _MEANT_BY.items() if words in reason.lower()), status)
 
 
 def from_answer(failure: ProviderFailure | StreamMalformed, *, answering: bool) -> CallFailed:

@@ -36,11 +36,12 @@ def retry_after_seconds(
 ) -> float | None:
     """Read how long the provider asks to wait; ``None`` when it does not say.
 
-    Source: RFC 9110, section 10.2.3 (seconds or a date); ``retry-after-ms`` is OpenAI's and Azure's.
+    Source: RFC 9110, section 10.2.3 (seconds or a date); ``retry-after-ms`` is OpenAI's and Azure's. LiteLLM
+    passes a provider's headers on with ``llm_provider-`` before their names.
     """
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
-    value = headers.get("retry-after", "")
+    value = headers.get("retry-after") or headers.get("llm_provider-retry-after", "")
     if (seconds := _number(value)) is not None:
         return seconds
     try:

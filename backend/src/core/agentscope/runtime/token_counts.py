@@ -7,8 +7,12 @@ missing or not a number is 0, never an error: a broken count must not cost the a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
+
+# What a double is sure of (C's DBL_DIG). Proxies add up costs as doubles and send their noise along:
+# 0.1 + 0.2 comes as 0.30000000000000004.
+_CERTAIN = Context(prec=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,10 @@ class TokenCounts:
 
 
 def parse_cost(value: Any) -> Decimal | None:
-    """Read an amount of US dollars from a number or its text; ``None`` for anything else."""
+    """Read an amount of US dollars from a number or its text; ``None`` for anything else.
+
+    Digits after the fifteenth are a double's noise and are rounded away: what is left of tokens times prices is exact.
+    """
     if value is None or isinstance(value, bool):
         return None
     try:
@@ -73,7 +80,9 @@ def parse_cost(value: Any) -> Decimal | None:
         cost = Decimal(str(value))
     except InvalidOperation:
         return None
-    return cost if cost.is_finite() and cost >= 0 else None
+    if not cost.is_finite() or cost < 0:
+        return None
+    return cost if len(cost.as_tuple().digits) <= _CERTAIN.prec else _CERTAIN.plus(cost).normalize()
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -41,6 +41,8 @@ def test_the_provider_may_know_better() -> None:
         ({"retry-after": "inf"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"llm_provider-retry-after": "7"}, 7),
+        ({"llm_provider-retry-after": "7", "retry-after": "2"}, 2),
     ],
 )
 def test_how_long_the_provider_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
