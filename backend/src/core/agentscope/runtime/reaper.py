@@ -32,6 +32,8 @@ from models import AgentChatSession, AgentRun
 log = structlog.get_logger(__name__)
 
 BATCH = 50
+PRUNE_SECONDS = 600.0
+"""Rest between two looks for events past their retention, once none was left."""
 PICKUP_SECONDS = 1.0
 """How often queued runs without a worker are looked for: one indexed query."""
 KICK_AGAIN_SECONDS = 5.0
@@ -162,13 +164,13 @@ class Reaper:
             touched += await self._promote_stranded(session_id)
         loop = asyncio.get_running_loop()
         if loop.time() >= self._prune_at:
-            self._prune_at = loop.time() + 600
             await self.prune()
         return touched
 
     async def prune(self) -> int:
-        """Delete events past their retention, in batches; history is kept. Returns the deleted rows."""
+        """Delete events past their retention, of a batch of threads; history is kept. Returns the deleted rows."""
         deleted = 0
+        self._prune_at = asyncio.get_running_loop().time() + PRUNE_SECONDS
         async with self._engine.connect() as connection:
             rows = (
                 await connection.execute(
@@ -177,6 +179,9 @@ class Reaper:
             ).all()
         for row in rows:
             deleted += await prune_events(self._engine, row.session_id, row.ordinal)
+        if len(rows) == BATCH:
+            # There may be more; repairs go first.
+            self._prune_at = 0.0
         return deleted
 
     async def _promote_stranded(self, session_id: int) -> int:

@@ -19,12 +19,14 @@ from tests.support.manual_worker import ManualRun, ManualWorker, Shown, manual_r
 from tests.support.stack import EventStream, OpenStack, Row, Stack, eventually
 
 from agentroute.local_valkey import LocalValkey
+from core.agentscope.events import retention
 from core.agentscope.events.append_writer import StreamBatch
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import stream_key
 from core.agentscope.events.store import EventStore
+from core.agentscope.runtime import reaper
 from core.agentscope.schemas.cursor import Cursor
 
 SHOWN: tuple[Shown, ...] = ("all", "stream", "bell", "nothing")
@@ -328,6 +330,31 @@ async def test_events_past_their_retention_are_gone_and_history_is_not(two_apis:
     assert await stack.history(thread) == before
     after = await stack.stream_run("what is my name?", thread=thread)
     assert "Your name is Ada" in after.text
+
+
+async def test_retention_goes_on_batch_by_batch_until_nothing_old_is_left(
+    two_apis: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = two_apis
+    monkeypatch.setattr(retention, "PRUNE_ROWS", 3)
+    monkeypatch.setattr(reaper, "BATCH", 2)
+    old = [(await stack.stream_run("hello")).events[0]["threadId"] for _ in range(5)]
+    await stack.fetch(
+        """UPDATE agent_run SET ended_at = ended_at - interval '8 days'
+        WHERE session_id IN (SELECT id FROM agent_chat_session WHERE thread_id = ANY($1))""",
+        old,
+    )
+    young = await stack.stream_run("hello")
+
+    async with manual_reaper(stack.settings) as by_hand:
+        rounds = 0
+        while [thread for thread in old if await stack.log(thread)]:
+            rounds += 1
+            # A repair round that finds a whole batch of threads looks again at the next, without a rest.
+            await by_hand.reap()
+            assert rounds <= 20
+    assert rounds > 1
+    assert len(await stack.log(young.events[0]["threadId"])) == len(young.frames)
 
 
 # --- a deploy ----------------------------------------------------------------------------
