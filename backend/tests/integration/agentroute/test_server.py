@@ -99,8 +99,9 @@ def test_a_signal_ends_open_streams_in_order_and_then_the_process(start: Start, 
             # A reset would raise here: the body has to end as HTTP says.
             assert list(body) == []
 
-    assert process.wait(timeout=10) == 0
-    assert time.monotonic() - signalled_at < 5
+    # Far below the grace: the streams ended by themselves, also on a busy machine.
+    assert process.wait(timeout=20) == 0
+    assert time.monotonic() - signalled_at < 15
 
 
 def test_a_stream_that_hears_no_drain_is_cut_at_the_end_of_the_grace(start: Start) -> None:

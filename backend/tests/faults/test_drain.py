@@ -1,0 +1,114 @@
+"""SIGTERM: a worker gives back what showed nothing and ends the rest with a word; a deploy under load is not noticed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+from tests.faults.checker import check
+from tests.faults.evidence import at_rest, collect
+from tests.faults.launcher import Ground, Plot, eventually, http_client
+from tests.faults.recorder import Owner, Recorder
+
+_WAITING = """
+SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+async def waits_for_lock(plot: Plot) -> bool:
+    return bool(await plot.fetch(_WAITING))
+
+
+async def test_a_worker_whose_grace_is_over_ends_its_runs_with_a_word(ground: Ground) -> None:
+    async with ground.plot(AGENT_WORKER__DRAIN_SECONDS="0.2") as plot, http_client() as client:
+        recorder = Recorder(plot, client)
+        await plot.start("api")
+        worker = await plot.start("worker")
+        # Many at once: each waits in the middle of its answer, and for nobody else.
+        wishes = [
+            recorder.wish(words=20, hold=5, gate=f"{plot.name}-{number}", tool="effect")
+            for number in range(8)
+        ]
+        runs = [asyncio.create_task(recorder.run(wish, stream=True)) for wish in wishes]
+        for wish in wishes:
+            await ground.gates.reached(wish.gate)
+        await worker.terminate()
+        assert worker.exit_code == 0
+        seen = await asyncio.gather(*runs)
+
+        assert [(each.end or {}).get("code") for each in seen] == ["worker-shutdown"] * len(wishes)
+        evidence = await collect(plot, recorder.evidence)
+        assert [str(violation) for violation in check(evidence)] == []
+        assert len(evidence.tool) == len(wishes)
+        for wish in wishes:
+            ground.gates.open(wish.gate)
+
+
+async def test_a_run_that_showed_nothing_goes_back_to_the_queue_and_on_to_another_worker(
+    ground: Ground,
+) -> None:
+    async with ground.plot(AGENT_WORKER__DRAIN_SECONDS="0.2") as plot, http_client() as client:
+        recorder = Recorder(plot, client)
+        await plot.start("api")
+        connection = await asyncpg.connect(plot.database_url)
+        try:
+            async with connection.transaction():
+                # It cannot load its memory, so it shows nothing but that it began.
+                await connection.execute("LOCK TABLE agent_checkpoint IN ACCESS EXCLUSIVE MODE")
+                worker = await plot.start("worker")
+                run = asyncio.create_task(recorder.run(recorder.wish(words=5, tool="effect")))
+                await eventually(lambda: waits_for_lock(plot))
+                await worker.terminate()
+                assert worker.exit_code == 0
+                [row] = await plot.fetch("SELECT status, attempt, worker_id, last_seq FROM agent_run")
+                assert dict(row) == {"status": "queued", "attempt": 0, "worker_id": None, "last_seq": 1}
+        finally:
+            await connection.close()
+        await plot.start("worker")
+        seen = await run
+
+        assert (seen.end or {}).get("outcome") == {"type": "success"}
+        evidence = await collect(plot, recorder.evidence)
+        assert [str(violation) for violation in check(evidence)] == []
+        assert [row["attempt"] for row in evidence.runs] == [1]
+
+
+async def test_idle_processes_are_gone_at_once(ground: Ground) -> None:
+    async with ground.plot() as plot:
+        nodes = await asyncio.gather(*(plot.start(role) for role in ("api", "worker", "worker", "worker")))
+        await asyncio.gather(*(node.terminate() for node in nodes))
+        assert [node.exit_code for node in nodes] == [0] * len(nodes)
+
+
+@pytest.mark.slow
+async def test_a_deploy_under_load_is_not_noticed(ground: Ground) -> None:
+    async with ground.plot(AGENT_WORKER__DRAIN_SECONDS="15") as plot, http_client() as client:
+        recorder = Recorder(plot, client)
+        await asyncio.gather(*(plot.start(role) for role in ("api", "api", "worker", "worker")))
+        deployed = asyncio.Event()
+
+        async def talk(number: int) -> None:
+            owner = Owner(user=f"user-{number % 3}")
+            thread = f"thread-{number}"
+            while not deployed.is_set():
+                wish = recorder.wish(words=25, pace=0.02, tool="effect" if number % 2 else "")
+                await recorder.run(wish, thread_id=thread, owner=owner)
+
+        clients = [asyncio.create_task(talk(number)) for number in range(8)]
+        try:
+            for node in list(plot.nodes):
+                await plot.start(node.role)
+                await node.terminate()
+                assert node.exit_code == 0, node.log()[-3:]
+            deployed.set()
+            await asyncio.gather(*clients)
+        finally:
+            for task in clients:
+                task.cancel()
+        assert await at_rest(plot, 5) == []
+
+        evidence = await collect(plot, recorder.evidence)
+        assert [str(violation) for violation in check(evidence)] == []
+        assert {(run["status"], run["attempt"]) for run in evidence.runs} == {("succeeded", 1)}
+        assert len(evidence.runs) >= len(clients)

@@ -1,0 +1,147 @@
+"""What readers cost an API process that have nothing to read, or do not read: its private memory before and at most."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import psutil
+from tests.faults.launcher import Ground, Node, Plot, http_client
+from tests.faults.recorder import BASE, Owner, Recorder
+
+from v1.agent.event_stream import WRITE_TIMEOUT_SECONDS
+
+_MIB = 1 << 20
+_IDLE_SECONDS = 20.0
+_SLOW_SECONDS = WRITE_TIMEOUT_SECONDS + 10.0
+"""Long enough to see that readers that take next to nothing are let go."""
+_SLOW_WORDS = 100_000
+"""1.6 MB: more than a socket holds whose other end takes next to nothing."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Private memory of one process, in bytes; pages it shares with its parent are not its own."""
+
+    before: int
+    most: int
+    bound: int
+    """What the process may have at most."""
+
+    @property
+    def bounded(self) -> bool:
+        return self.most <= self.bound
+
+    def row(self, readers: int) -> str:
+        """Return the figures as cells."""
+        each = (self.most - self.before) / readers / 1024
+        return f"{self.before / _MIB:.0f} | {self.most / _MIB:.0f} | {each:.0f} KiB"
+
+
+async def idle_readers(ground: Ground, readers: int) -> Growth:
+    """Follow threads in which nothing happens."""
+    async with ground.plot(AGENT_STREAM__HEARTBEAT_SECONDS="15") as plot, http_client() as client:
+        api = await plot.start("api")
+        await plot.start("worker")
+        recorder = Recorder(plot, client)
+        threads = [await _ended_thread(recorder) for _ in range(10)]
+        before = _private_bytes(api)
+        with ExitStack() as sockets:
+            for number in range(readers):
+                sockets.enter_context(await _open_stream(plot, api, threads[number % len(threads)]))
+            most = await _most(api, _IDLE_SECONDS)
+        return Growth(before, most, before + 200 * _MIB)
+
+
+async def slow_readers(ground: Ground, readers: int) -> Growth:
+    """Follow a long run at one byte a second, from before it begins."""
+    async with ground.plot() as plot, http_client() as client:
+        api = await plot.start("api")
+        await plot.start("worker")
+        recorder = Recorder(plot, client)
+        thread = await _ended_thread(recorder)
+        before = _private_bytes(api)
+        with ExitStack() as sockets:
+            open_sockets = [
+                sockets.enter_context(await _open_stream(plot, api, thread)) for _ in range(readers)
+            ]
+            sipping = asyncio.create_task(_sip(open_sockets))
+            wish = recorder.wish(words=_SLOW_WORDS, pace=0.0)
+            run = asyncio.create_task(recorder.run(wish, thread_id=thread))
+            most = 0
+            while not run.done():
+                most = max(most, await _most(api, 1.0))
+            most = max(most, await _most(api, _SLOW_SECONDS))
+            seen = await run
+            sipping.cancel()
+        let_go = sum(
+            line.get("message") == "request" and line["duration_ms"] >= WRITE_TIMEOUT_SECONDS * 1000
+            for line in api.log()
+        )
+        if let_go != readers:
+            raise RuntimeError(
+                f"only {let_go} readers took too little: the others' buffers hold the whole run"
+            )
+        if len(seen.text.split()) != _SLOW_WORDS:
+            raise RuntimeError("the reader beside the slow ones missed something")
+        return Growth(before, most, before + 200 * _MIB)
+
+
+MEASURES: tuple[tuple[str, int, Callable[[Ground, int], Awaitable[Growth]]], ...] = (
+    ("500 that have nothing to read", 500, idle_readers),
+    ("20 of a run of 100,000 words, at one byte a second", 20, slow_readers),
+)
+
+
+async def _ended_thread(recorder: Recorder) -> str:
+    wish = recorder.wish(words=3)
+    await recorder.run(wish)
+    return f"thread-{wish.run_id}"
+
+
+async def _open_stream(plot: Plot, api: Node, thread_id: str) -> socket.socket:
+    """Follow a thread over a socket with the smallest buffer; returns once the answer has begun."""
+    host, _, port = urlsplit(api.url).netloc.partition(":")
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    reader.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(reader, (host, int(port)))
+    owner = Owner()
+    request = (
+        f"GET {BASE}/events?threadId={thread_id} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n"
+        f"Authorization: Bearer {plot.token(owner.tenant, owner.user)}\r\n\r\n"
+    )
+    await loop.sock_sendall(reader, request.encode())
+    if not (await loop.sock_recv(reader, 15)).startswith(b"HTTP/1.1 200"):
+        raise RuntimeError("the stream was refused")
+    return reader
+
+
+async def _sip(sockets: list[socket.socket]) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        for reader in sockets:
+            try:
+                reader.recv(1)
+            except BlockingIOError:
+                continue
+
+
+async def _most(api: Node, seconds: float) -> int:
+    """Watch a process for a while and return the most it had."""
+    most = 0
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while loop.time() < until:
+        most = max(most, _private_bytes(api))
+        await asyncio.sleep(0.5)
+    return most
+
+
+def _private_bytes(node: Node) -> int:
+    return psutil.Process(node.pid).memory_full_info().uss
