@@ -179,6 +179,12 @@ class LimitSettings(_Section):
     run_seconds: float = Field(default=600.0, gt=0)
     queue_seconds: float = Field(default=600.0, gt=0)
     interrupt_seconds: float = Field(default=86_400.0, gt=0)
+    user_tokens_per_day: int | None = Field(default=None, ge=1)
+    """Tokens, in and out, of a user's model calls in a day (UTC)."""
+    user_cost_per_day: Decimal | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """US dollars of a user's model calls in a day (UTC)."""
+    reserved_output_tokens: int = Field(default=4096, ge=1)
+    """Longest answer that a budget expects of a model whose stage sets no ``max_tokens``."""
 
 
 class ToolSettings(_Section):

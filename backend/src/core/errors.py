@@ -221,7 +221,7 @@ class QueueFull(AgentBackendError):
 
 
 class BudgetExhausted(AgentBackendError):
-    """The user's budget is used up. Wait for the next period or ask for more."""
+    """A budget of the user or of the run is used up; ``detail`` says which. Wait for the next day, or ask for more."""
 
     code, title, status = "budget-exhausted", "The budget is used up", 429
     default_retry_after_seconds = 3600

@@ -9,6 +9,8 @@ from models.agent_model_call import AgentModelCall
 from models.agent_run import AgentRun
 from models.agent_run_event import AgentRunEvent
 from models.agent_transcription import AgentTranscription
+from models.user_budget import UserBudget
+from models.user_budget_reservation import UserBudgetReservation
 
 __all__ = [
     "AgentChatMessage",
@@ -20,4 +22,6 @@ __all__ = [
     "AgentRun",
     "AgentRunEvent",
     "AgentTranscription",
+    "UserBudget",
+    "UserBudgetReservation",
 ]

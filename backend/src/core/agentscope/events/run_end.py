@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.agentscope.events import budget_store
 from core.agentscope.events.append_writer import OwnedRun, StreamBatch
 from core.agentscope.events.history_fold import leading_results
 from core.agentscope.events.message_rows import metrics, to_row
@@ -89,6 +90,9 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> St
         await save_checkpoint(connection, run, end.checkpoint)
     if end.state_changed:
         await connection.execute(_SET_STATE, {"session_id": run.session_id, "state": _json(end.state)})
+    # Last: the budget's row is shared by all runs of the user.
+    await budget_store.settle(connection, end.usages)
+    await budget_store.release_run(connection, run.run_pk)
     return StreamBatch(run.session_id, run.ordinal, ended.base + 1, [event.to_json() for event in end.events])
 
 
@@ -104,6 +108,7 @@ async def record_call_now(engine: AsyncEngine, run: OwnedRun, owner: Principal, 
         # Its thread was deleted. What the call used is its owner's all the same.
         async with engine.begin() as connection:
             await _record_model_calls(connection, None, owner, [usage])
+            await _pay(connection, owner, usage)
 
 
 async def _record_call_of_run(
@@ -114,6 +119,7 @@ async def _record_call_of_run(
         # Waits for an end that is being written: it sums the ledger either with this call or without.
         ended = (await connection.execute(_LOCK_RUN, {"run_pk": run.run_pk})).scalar_one_or_none()
         if not ended:
+            await _pay(connection, owner, usage)
             await connection.commit()
             return
     # Once more, with the locks in order.
@@ -124,6 +130,13 @@ async def _record_call_of_run(
             return
         await _record_model_calls(connection, run.run_pk, owner, [usage])
         await connection.execute(_ADD_LATE_CALL, {"run_pk": run.run_pk, "call_id": usage.call_id})
+        await _pay(connection, owner, usage)
+
+
+async def _pay(connection: AsyncConnection, owner: Principal, usage: ModelUsage) -> None:
+    """Let the day's budget pay for a call that has just come into the ledger."""
+    await budget_store.charge(connection, owner, usage)
+    await budget_store.settle(connection, [usage])
 
 
 async def _record_model_calls(

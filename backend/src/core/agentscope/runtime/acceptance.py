@@ -7,6 +7,7 @@ accepted on it.
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.agentscope.events.budget_store import DayLimits, used_up_for
 from core.agentscope.events.history import events_url
 from core.agentscope.events.message_rows import to_row
 from core.agentscope.runtime.client_copy import ClientCopy
@@ -29,12 +31,14 @@ from core.agentscope.runtime.interrupts import (
 )
 from core.agentscope.runtime.new_messages import NewMessages, select_new_messages, title_of
 from core.agentscope.runtime.regeneration import replace_from
+from core.agentscope.runtime.run_budget import used_up
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import MessagesSnapshotMode, RunCommand
 from core.agentscope.schemas.messages import UserMessage
 from core.config import LimitSettings, WorkerSettings
 from core.crash_points import crash_point
 from core.errors import (
+    BudgetExhausted,
     IdempotencyMismatch,
     InvalidRequest,
     Overloaded,
@@ -81,6 +85,7 @@ class Acceptance:
         if repeat := await self._find_repeat(session):
             return repeat
         await self._refuse_overload(session)
+        await self._refuse_spent(session)
         thread, is_new = await self._lock_thread(session)
         if repeat := await self._find_repeat(session):
             # The same request, accepted while this one waited for the thread.
@@ -162,6 +167,15 @@ class Acceptance:
             raise RateLimited(
                 f"You already have {unended} unfinished runs. Wait for one to end.", retry_after_seconds=5.0
             )
+
+    async def _refuse_spent(self, session: AsyncSession) -> None:
+        """Refuse a user whose day is used up; what runs have only reserved may still come back."""
+        day = DayLimits(self.limits.user_tokens_per_day, self.limits.user_cost_per_day)
+        if not day.any:
+            return
+        seconds = await used_up_for(await session.connection(), self.principal, day)
+        if seconds is not None:
+            raise BudgetExhausted(used_up(day), retry_after_seconds=math.ceil(seconds))
 
     async def _lock_thread(self, session: AsyncSession) -> tuple[AgentChatSession, bool]:
         owner = {"tenant_id": self.principal.tenant_id, "user_id": self.principal.user_id}

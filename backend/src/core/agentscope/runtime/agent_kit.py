@@ -14,6 +14,7 @@ from core.agentscope.prompts.loader import Prompt
 from core.agentscope.runtime.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.prices import PriceTable, load_prices
 from core.agentscope.runtime.profile import STAGES, AgentProfile
+from core.agentscope.runtime.run_budget import RunBudget
 from core.agentscope.runtime.subagents import SubagentKit, subagent_kit
 from core.agentscope.runtime.toolkit import ToolAccess
 from core.agentscope.schemas.internal_events import ModelUsage, StageName
@@ -35,8 +36,10 @@ class AgentKit:
     tools: tuple[ToolAccess, ...]
     subagents: tuple[SubagentKit, ...] = ()
 
-    def model(self, stage: StageName, record: Callable[[ModelUsage], None]) -> OpenAICompatibleChatModel:
-        """Return a stage's model for one run; ``record`` takes each of its calls."""
+    def model(
+        self, stage: StageName, record: Callable[[ModelUsage], None], budget: RunBudget
+    ) -> OpenAICompatibleChatModel:
+        """Return a stage's model for one run; ``record`` takes each of its calls, ``budget`` allows them."""
         chosen = self.profile.model_of(stage, self.settings.model.name)
         return OpenAICompatibleChatModel(
             self.client,
@@ -47,6 +50,7 @@ class AgentKit:
             temperature=chosen.temperature,
             max_tokens=chosen.max_tokens,
             prices=self.prices,
+            budget=budget,
         )
 
 

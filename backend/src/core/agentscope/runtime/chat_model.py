@@ -5,7 +5,8 @@ What a caller can rely on:
 1. The deltas of one network read come together: one response a block, in order. A block is never reopened.
 2. A call is retried only before its first delta; what was shown is never taken back or repeated.
 3. It ends: by the provider's word, or by an error within the first-token or the idle timeout.
-4. Every call that can have cost something is recorded once, whatever becomes of it (``chat_meter``).
+4. Every call that can have cost something is recorded once, whatever becomes of it (``chat_meter``); it begins only
+   when its budget has room for what it may use (``run_budget``).
 5. Cancelling closes the connection before the cancellation goes on.
 
 The request is sent when the first response is asked for: a stream that nobody
@@ -29,9 +30,10 @@ from agentscope.message import Msg, TextBlock, ThinkingBlock, ToolCallBlock
 from agentscope.model import ChatModelBase, ChatResponse, ChatUsage
 from agentscope.tool import ToolChoice
 
+from core.agentscope.events.budget_store import CallEstimate
 from core.agentscope.runtime.chat_call import ChatCall
 from core.agentscope.runtime.chat_errors import CallFailed, ModelRejected, log_failure
-from core.agentscope.runtime.chat_meter import CallMeter, Outcome
+from core.agentscope.runtime.chat_meter import CallMeter, Outcome, estimate_input_tokens
 from core.agentscope.runtime.chat_order import Delta
 from core.agentscope.runtime.chat_request import (
     ChatFormatter,
@@ -44,7 +46,8 @@ from core.agentscope.runtime.chat_retry import RETRY_WINDOW_SECONDS, delay_secon
 from core.agentscope.runtime.chat_stream import ChatStreamParser
 from core.agentscope.runtime.model_client import completions_url, provider_name
 from core.agentscope.runtime.prices import PriceTable, load_prices
-from core.agentscope.runtime.token_counts import parse_cost
+from core.agentscope.runtime.run_budget import RunBudget
+from core.agentscope.runtime.token_counts import TokenCounts, parse_cost
 from core.agentscope.schemas.internal_events import ModelUsage, StageName
 from core.config import ModelSettings
 
@@ -71,6 +74,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
         temperature: float | None = None,
         max_tokens: int | None = None,
         prices: PriceTable | None = None,
+        budget: RunBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         dice: Callable[[], float] = random.random,
@@ -87,6 +91,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
             temperature: Sampling temperature.
             max_tokens: Longest answer, reasoning included.
             prices: Price table; the one of the settings when absent.
+            budget: Asked before each try; without one nothing is limited.
             clock: Monotonic seconds.
             sleep: Waits between tries.
             dice: Random numbers in [0, 1), for the jitter.
@@ -113,6 +118,8 @@ class OpenAICompatibleChatModel(ChatModelBase):
         self._provider = provider
         self._url = completions_url(settings)
         self._prices = prices or load_prices(settings.prices_path)
+        self._budget = budget if budget is not None and budget.active else None
+        self._max_tokens = max_tokens
         self._clock = clock
         self._sleep = sleep
         self._dice = dice
@@ -132,6 +139,8 @@ class OpenAICompatibleChatModel(ChatModelBase):
         **kwargs: Any,
     ) -> AsyncGenerator[ChatResponse, None]:
         """Prepare a call; the stream returned sends it, and raises the run failures of ``core.errors``.
+
+        ``BudgetExhausted`` too: then nothing was sent.
 
         Raises:
             ValueError: ``tool_choice`` names a tool that is not there.
@@ -159,6 +168,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
             outcome: Outcome = "failed"
             failed: CallFailed | None = None
             usage: ModelUsage | None = None
+            await self._reserve(call, body)
             try:
                 async with aclosing(call.deltas()) as reads:
                     async for deltas in reads:
@@ -173,6 +183,8 @@ class OpenAICompatibleChatModel(ChatModelBase):
             finally:
                 if call.sent and not call.refused:
                     usage = self._book(call, outcome, body)
+            if usage is None and self._budget is not None:
+                await self._budget.release(call.meter.call_id)
             if failed is None:
                 if usage is not None:
                     yield blocks.usage(usage)
@@ -206,8 +218,19 @@ class OpenAICompatibleChatModel(ChatModelBase):
         usage = call.meter.usage(
             call.answer, outcome, body=body, prices=self._prices, header_cost=parse_cost(header)
         )
+        if self._budget is not None:
+            self._budget.settle(usage)
         self._record(usage)
         return usage
+
+    async def _reserve(self, call: ChatCall, body: dict[str, Any]) -> None:
+        if self._budget is None:
+            return
+        tokens = TokenCounts(
+            input=estimate_input_tokens(body), output=self._budget.longest_output(self._max_tokens)
+        )
+        cost = self._prices.cost(body["model"], tokens)
+        await self._budget.reserve(call.meter.call_id, CallEstimate(tokens.input + tokens.output, cost))
 
 
 class _Blocks:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.agui_codec import RunWireState
 from core.agentscope.events.append_writer import GroupCommitWriter, OwnedRun, Publisher
+from core.agentscope.events.budget_store import DayLimits
 from core.agentscope.events.ending import Ended, end_and_promote
 from core.agentscope.events.pipeline import AgentScopeEventPipeline
 from core.agentscope.events.promotion import PromotedRun
@@ -27,6 +28,7 @@ from core.agentscope.runtime.agent_route_runtime import AgentRouteRuntime, Orche
 from core.agentscope.runtime.leases import ClaimedRun, Heartbeat, Leases
 from core.agentscope.runtime.orchestrator import AgentScopeOrchestrator, RunTask
 from core.agentscope.runtime.outage import through_outage
+from core.agentscope.runtime.run_budget import EXPIRY_GRACE_SECONDS, RunBudget, UserAccount
 from core.agentscope.runtime.stop_signal import StopReason, StopSignal
 from core.agentscope.runtime.thread_memory import load_memory
 from core.agentscope.schemas.agent_runtime import RunCommand
@@ -161,7 +163,7 @@ class RunExecutor:
             context = ToolContext(claimed.principal, claimed.thread_id, claimed.run_id, tool_call_id="")
             return AgentScopeOrchestrator(
                 self._kit,
-                RunTask(command, context, memory),
+                RunTask(command, context, memory, self._budget(claimed)),
                 emit=pipeline.emit,
                 durable=pipeline.durable,
                 save=checkpoints.save,
@@ -187,6 +189,23 @@ class RunExecutor:
             deadline.cancel()
             unwatch()
             await checkpoints.settle()
+
+    def _budget(self, run: ClaimedRun) -> RunBudget:
+        limits = self._settings.limits
+        day = DayLimits(limits.user_tokens_per_day, limits.user_cost_per_day)
+        account = UserAccount(
+            self._engine,
+            run.principal,
+            day,
+            run.owned.run_pk,
+            expire_seconds=max(run.seconds_left, 0) + EXPIRY_GRACE_SECONDS,
+            outage_seconds=self._settings.worker.outage_seconds,
+        )
+        return RunBudget(
+            self._kit.profile.limits,
+            account if day.any else None,
+            output_tokens=limits.reserved_output_tokens,
+        )
 
     async def _end(self, run: OwnedRun, end: RunEnd) -> None:
         """Write T-end; an unknown outcome is settled by reading the run, never by a blind repeat."""

@@ -29,6 +29,7 @@ from core.agentscope.runtime.agent_kit import AgentKit
 from core.agentscope.runtime.client_copy import snapshots
 from core.agentscope.runtime.follow import Emit, Save, follow_agent
 from core.agentscope.runtime.intent import UNKNOWN, Intent, find_intent
+from core.agentscope.runtime.run_budget import RunBudget
 from core.agentscope.runtime.shared_state import RunState
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.runtime.subagents import SubagentKit, SubagentTool
@@ -65,6 +66,7 @@ class RunTask:
     command: RunCommand
     context: ToolContext
     memory: ThreadMemory
+    budget: RunBudget
 
 
 class AgentScopeOrchestrator:
@@ -191,7 +193,7 @@ class AgentScopeOrchestrator:
         usages: list[ModelUsage] = []
         await self._emit(StepStarted(name="intent"))
         try:
-            model = self._kit.model("intent", usages.append)
+            model = self._kit.model("intent", usages.append, self._task.budget)
             prompt = self._prompt("intent")
             return await self._stop.guard(find_intent(model, prompt, self._state, fresh))
         finally:
@@ -272,7 +274,7 @@ class AgentScopeOrchestrator:
         return Agent(
             name=AGENT_NAME,
             system_prompt=self._prompt(stage, intent),
-            model=self._kit.model(stage, translator.record),
+            model=self._kit.model(stage, translator.record, self._task.budget),
             toolkit=toolkit,
             middlewares=[GateMiddleware(self._gate)],
             state=self._state,
@@ -293,7 +295,7 @@ class AgentScopeOrchestrator:
         return SubagentTool(
             kit,
             context,
-            model=lambda record: self._kit.model("execution", record),
+            model=lambda record: self._kit.model("execution", record, self._task.budget),
             emit=self._emit,
             stop=self._stop,
             max_event_bytes=self._kit.settings.tools.max_event_bytes,

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from core.agentscope.prompts.loader import PROMPT_VALUES, Prompt, PromptInvalid, load_prompt
+from core.agentscope.runtime.prices import Price
 from core.agentscope.runtime.profile_errors import ProfileInvalid, describe
 from core.agentscope.schemas.internal_events import StageName
 from core.agentscope.tools.spec import Permission
@@ -104,11 +105,15 @@ class Subagent(_Part):
 
 
 class Limits(_Part):
-    """What one run may use; over it the run ends with ``max-iterations``."""
+    """What one run may use; over an allowance of steps it ends with ``max-iterations``, of money with ``budget-exhausted``."""
 
     max_iterations: int = Field(default=25, ge=1, le=200)
     """Model calls of the execution stage."""
     max_tool_calls: int = Field(default=50, ge=0, le=1000)
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of all model calls, in and out; no limit when absent."""
+    max_cost: Price | None = None
+    """US dollars, as text; no limit when absent."""
 
 
 class Context(_Part):

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events.append_writer import OwnedRun, Publisher
+from core.agentscope.events.budget_store import release_expired, release_run
 from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
 from core.agentscope.events.retention import prune_events
 from core.agentscope.runtime.hints import HintSender
@@ -162,6 +163,7 @@ class Reaper:
             stranded = (await connection.execute(_STRANDED, {"batch": BATCH})).scalars().all()
         for session_id in stranded:
             touched += await self._promote_stranded(session_id)
+        await release_expired(self._engine)
         loop = asyncio.get_running_loop()
         if loop.time() >= self._prune_at:
             await self.prune()
@@ -248,6 +250,7 @@ class Reaper:
         pristine = run.last_seq <= 1
         if pristine and not overtime and run.attempt < self._settings.worker.max_attempts:
             await connection.execute(_REQUEUE, {"run_pk": run.id})
+            await release_run(connection, run.id)
             log.warning("run_requeued", run_id=run.run_id, attempt=run.attempt)
             return None
         code, message = (

@@ -13,7 +13,9 @@ from structlog.testing import capture_logs
 
 from core.agentscope.runtime import chat_call
 from core.agentscope.runtime.chat_errors import ModelRejected
-from core.errors import ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
+from core.agentscope.runtime.profile import Limits
+from core.agentscope.runtime.run_budget import RunBudget
+from core.errors import BudgetExhausted, ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
 
 # The types of the fixtures are in the conftest of this directory, which importlib mode keeps out of reach.
 Endpoint = Any
@@ -48,6 +50,21 @@ async def test_tries_are_counted(endpoint: Endpoint, set_up: SetUp) -> None:
         await setup.ask()
     assert len(endpoint.received) == 3
     assert setup.records == []
+
+
+async def test_a_budget_is_asked_before_each_try_and_pays_for_what_was_used(
+    endpoint: Endpoint, set_up: SetUp
+) -> None:
+    endpoint.answer(503, {})
+    endpoint.stream(*endpoint.text("a"), endpoint.usage(30, 20))
+    # Room for one try: the refused one has to give its share back.
+    budget = RunBudget(Limits(max_tokens=60), None, output_tokens=40)
+    setup = set_up(options={"budget": budget})
+    await setup.ask()
+    with pytest.raises(BudgetExhausted):
+        await setup.ask()
+    assert len(endpoint.received) == 2
+    assert outcomes(setup) == [("completed", False)]
 
 
 async def test_no_try_begins_a_minute_after_the_first(endpoint: Endpoint, set_up: SetUp) -> None:

@@ -1,0 +1,229 @@
+"""The day budgets of users in Postgres: reserve before a model call, settle with its line in the ledger.
+
+Rules:
+
+1. A call starts only if its estimate fits beside what is used and what other
+   calls have reserved, in one conditional update: no number of runs at once can
+   reserve more than the limit.
+2. Its line in the ledger and its settlement are one transaction: used is what
+   the ledger says, and the reservation is gone.
+3. So the budget is overspent by no more than the calls at its very end took
+   beyond their estimates.
+4. What a dead run reserved is given back with its end, or when it expires.
+
+Of all locks the budget's row comes last, after thread and run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.agentscope.schemas.internal_events import ModelUsage
+from core.identity import Principal
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class CallEstimate:
+    """What a model call may use."""
+
+    tokens: int
+    """Input and longest output."""
+    cost: Decimal | None
+    """US dollars; ``None`` when the model's price is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayLimits:
+    """What a user may use in a day (UTC); ``None`` is no limit."""
+
+    tokens: int | None = None
+    cost: Decimal | None = None
+
+    @property
+    def any(self) -> bool:
+        return self.tokens is not None or self.cost is not None
+
+
+async def reserve(
+    connection: AsyncConnection,
+    owner: Principal,
+    limits: DayLimits,
+    *,
+    run_pk: int,
+    call_id: str,
+    estimate: CallEstimate,
+    seconds: float,
+) -> bool:
+    """Set aside what a call may use; False when it does not fit, and then nothing was written.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: The call has its reservation already.
+    """
+    row = await connection.execute(
+        _RESERVE,
+        {
+            "tenant_id": owner.tenant_id,
+            "user_id": owner.user_id,
+            "token_limit": limits.tokens,
+            "cost_limit": limits.cost,
+            "run_pk": run_pk,
+            "call_id": call_id,
+            "tokens": estimate.tokens,
+            # A cost that nobody can tell beforehand needs a budget that is not used up yet.
+            "cost": estimate.cost or Decimal(0),
+            "cost_known": estimate.cost is not None,
+            "seconds": seconds,
+        },
+    )
+    return row.one_or_none() is not None
+
+
+async def settle(connection: AsyncConnection, usages: Sequence[ModelUsage]) -> None:
+    """Turn the reservations of calls into what they used; a call without one changes nothing."""
+    if not usages:
+        return
+    await connection.execute(
+        _SETTLE,
+        {
+            "call_ids": [usage.call_id for usage in usages],
+            "tokens": [usage.input_tokens + usage.output_tokens for usage in usages],
+            "costs": [usage.cost or Decimal(0) for usage in usages],
+        },
+    )
+
+
+async def charge(connection: AsyncConnection, owner: Principal, usage: ModelUsage) -> None:
+    """Count a call whose reservation was given back before it ended; today's budget pays."""
+    await connection.execute(
+        _CHARGE,
+        {
+            "tenant_id": owner.tenant_id,
+            "user_id": owner.user_id,
+            "call_id": usage.call_id,
+            "tokens": usage.input_tokens + usage.output_tokens,
+            "cost": usage.cost or Decimal(0),
+        },
+    )
+
+
+async def release(connection: AsyncConnection, call_id: str) -> None:
+    """Give back what a call reserved that used nothing."""
+    await connection.execute(_SETTLE, {"call_ids": [call_id], "tokens": [0], "costs": [Decimal(0)]})
+
+
+async def release_run(connection: AsyncConnection, run_pk: int) -> None:
+    """Give back what a run has still reserved: nobody is left to settle it."""
+    await connection.execute(_RELEASE_RUN, {"run_pk": run_pk})
+
+
+async def release_expired(engine: AsyncEngine) -> int:
+    """Give back what dead processes left reserved; returns how many reservations."""
+    async with engine.connect() as connection:
+        run_pks = (await connection.execute(_EXPIRED, {"batch": _BATCH})).scalars().all()
+    for run_pk in run_pks:
+        # A transaction each, so that no two reapers wait for each other crosswise.
+        async with engine.begin() as connection:
+            await release_run(connection, run_pk)
+    return len(run_pks)
+
+
+async def used_up_for(connection: AsyncConnection, owner: Principal, limits: DayLimits) -> float | None:
+    """Return how many seconds a user has to wait for the next budget; ``None`` while some is left."""
+    seconds: float | None = (
+        await connection.execute(
+            _USED_UP,
+            {
+                "tenant_id": owner.tenant_id,
+                "user_id": owner.user_id,
+                "token_limit": limits.tokens,
+                "cost_limit": limits.cost,
+            },
+        )
+    ).scalar_one_or_none()
+    return seconds
+
+
+_RESERVE = text("""
+WITH asked AS (
+    SELECT CAST(:tokens AS bigint) AS tokens, CAST(:cost AS numeric) AS cost, CAST(:cost_known AS boolean) AS known,
+           CAST(:token_limit AS bigint) AS token_limit, CAST(:cost_limit AS numeric) AS cost_limit
+), budget AS (
+    INSERT INTO user_budget AS b (tenant_id, user_id, day, reserved_tokens, reserved_cost)
+    SELECT :tenant_id, :user_id, (clock_timestamp() AT TIME ZONE 'UTC')::date, a.tokens, a.cost FROM asked AS a
+    WHERE (a.token_limit IS NULL OR a.tokens <= a.token_limit)
+        AND (a.cost_limit IS NULL OR a.cost <= a.cost_limit)
+    ON CONFLICT (tenant_id, user_id, day) DO UPDATE SET
+        reserved_tokens = b.reserved_tokens + excluded.reserved_tokens,
+        reserved_cost = b.reserved_cost + excluded.reserved_cost
+    WHERE (SELECT (a.token_limit IS NULL OR b.used_tokens + b.reserved_tokens + a.tokens <= a.token_limit)
+               AND (a.cost_limit IS NULL OR b.used_cost + b.reserved_cost + a.cost <= a.cost_limit)
+               AND (a.cost_limit IS NULL OR a.known OR b.used_cost + b.reserved_cost < a.cost_limit)
+           FROM asked AS a)
+    RETURNING b.day
+)
+INSERT INTO user_budget_reservation (call_id, run_pk, tenant_id, user_id, day, tokens, cost, expires_at)
+SELECT :call_id, :run_pk, :tenant_id, :user_id, b.day, a.tokens, a.cost,
+       clock_timestamp() + :seconds * interval '1 second'
+FROM budget AS b, asked AS a
+RETURNING call_id
+""")
+
+_TAKE_BACK = """
+, sums AS (
+    SELECT tenant_id, user_id, day, sum(reserved_tokens) AS reserved_tokens, sum(reserved_cost) AS reserved_cost,
+           sum(used_tokens) AS used_tokens, sum(used_cost) AS used_cost
+    FROM gone GROUP BY tenant_id, user_id, day
+)
+UPDATE user_budget AS b SET
+    reserved_tokens = b.reserved_tokens - s.reserved_tokens, reserved_cost = b.reserved_cost - s.reserved_cost,
+    used_tokens = b.used_tokens + s.used_tokens, used_cost = b.used_cost + s.used_cost
+FROM sums AS s WHERE b.tenant_id = s.tenant_id AND b.user_id = s.user_id AND b.day = s.day
+"""
+
+
+def _taking_back(gone: str) -> TextClause:
+    """Return the statement that deletes reservations and moves their budgets on."""
+    return text("".join((gone, _TAKE_BACK)))
+
+
+_SETTLE = _taking_back("""
+WITH gone AS (
+    DELETE FROM user_budget_reservation AS r
+    USING unnest(CAST(:call_ids AS text[]), CAST(:tokens AS bigint[]), CAST(:costs AS numeric[]))
+        AS c(call_id, tokens, cost)
+    WHERE r.call_id = c.call_id
+    RETURNING r.tenant_id, r.user_id, r.day, r.tokens AS reserved_tokens, r.cost AS reserved_cost,
+              c.tokens AS used_tokens, c.cost AS used_cost
+)
+""")
+
+_RELEASE_RUN = _taking_back("""
+WITH gone AS (
+    DELETE FROM user_budget_reservation AS r WHERE r.run_pk = :run_pk
+    RETURNING r.tenant_id, r.user_id, r.day, r.tokens AS reserved_tokens, r.cost AS reserved_cost,
+              0::bigint AS used_tokens, 0::numeric AS used_cost
+)
+""")
+
+_EXPIRED = text("""
+SELECT DISTINCT run_pk FROM user_budget_reservation WHERE expires_at < clock_timestamp() LIMIT :batch
+""")
+
+_CHARGE = text("""
+UPDATE user_budget SET used_tokens = used_tokens + :tokens, used_cost = used_cost + CAST(:cost AS numeric)
+WHERE tenant_id = :tenant_id AND user_id = :user_id AND day = (clock_timestamp() AT TIME ZONE 'UTC')::date
+    AND NOT EXISTS (SELECT 1 FROM user_budget_reservation WHERE call_id = :call_id)
+""")
+
+_USED_UP = text("""
+SELECT extract(epoch FROM ((clock_timestamp() AT TIME ZONE 'UTC')::date + 1)::timestamp - clock_timestamp() AT TIME ZONE 'UTC')::float8
+FROM user_budget WHERE tenant_id = :tenant_id AND user_id = :user_id AND day = (clock_timestamp() AT TIME ZONE 'UTC')::date
+    AND (used_tokens >= CAST(:token_limit AS bigint) OR used_cost >= CAST(:cost_limit AS numeric))
+""")
