@@ -22,7 +22,7 @@ HELP = f"""{WHO} I follow a fixed script, and this is all of it:
 "fetch https://example.com/": I call the tool for it, then tell you its result.
 - "call the tool <name>" or "call the tool <name> with {{"key": "value"}}": any tool on offer, also your client's own.
 - Join requests by "and also" for parallel calls, by "and then" for one after the other.
-- "think about it": I stream my reasoning before the answer.
+- "think about it": I stream my reasoning before the answer, and an encrypted value that I want back.
 - "slowly": a long answer at a slow pace, good for trying cancel and reconnect.
 - "my name is Ada", and later "what is my name": I read it from the history.
 - "fail": the request is refused with HTTP 503. Also "fail 400", "fail 429", "fail 500", "fail intent", "fail mid", \

@@ -6,6 +6,8 @@ same request, so that a ledger can be checked against them.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import time
 import uuid
@@ -47,6 +49,7 @@ class Completion:
         message: dict[str, Any] = {"role": "assistant", "content": script.text or None}
         if script.reasoning:
             message["reasoning_content"] = script.reasoning
+            message["reasoning_details"] = [encrypted(script.reasoning)]
         if script.calls:
             message["tool_calls"] = [_tool_call(call) for call in script.calls]
         choice = {"index": 0, "message": message, "finish_reason": script.finish_reason}
@@ -62,9 +65,11 @@ def sse(body: Mapping[str, Any]) -> bytes:
 
 
 def deltas(script: Script) -> Iterator[dict[str, Any]]:
-    """Cut an answer into deltas: words of reasoning, words of text, then each call's arguments in pieces."""
+    """Cut an answer into deltas: words of reasoning and its encrypted form, words of text, then each call's arguments in pieces."""
     for word in words(script.reasoning):
         yield {"reasoning_content": word}
+    if script.reasoning:
+        yield {"reasoning_details": [encrypted(script.reasoning)]}
     for word in words(script.text):
         yield {"content": word}
     for index, call in enumerate(script.calls):
@@ -72,6 +77,12 @@ def deltas(script: Script) -> Iterator[dict[str, Any]]:
         for start in range(0, len(call.arguments), _ARGUMENT_PIECE_CHARACTERS):
             piece = call.arguments[start : start + _ARGUMENT_PIECE_CHARACTERS]
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+
+
+def encrypted(reasoning: str) -> dict[str, Any]:
+    """Return what a provider with encrypted reasoning would want back with the next request; here it is a digest."""
+    data = base64.b64encode(hashlib.sha256(reasoning.encode()).digest()).decode()
+    return {"type": "reasoning.encrypted", "data": data, "format": "agentroute-demo", "index": 0}
 
 
 def words(text: str) -> list[str]:

@@ -45,6 +45,10 @@ class AguiClient:
                     call["function"]["arguments"] += event["delta"]
             case "TOOL_CALL_RESULT":
                 self._tool_result(event)
+            case "REASONING_ENCRYPTED_VALUE":
+                find = self._find if event["subtype"] == "message" else self._find_call
+                if owner := find(event["entityId"]):
+                    owner["encryptedValue"] = event["encryptedValue"]
             case "STATE_SNAPSHOT":
                 self.state = event["snapshot"]
             case "STATE_DELTA":

@@ -128,6 +128,12 @@ def _text_events() -> st.SearchStrategy[InternalRuntimeEvent]:
         st.builds(internal.ReasoningStarted, message_id=ids),
         st.builds(internal.ReasoningDelta, message_id=ids, delta=texts),
         st.builds(internal.ReasoningEnded, message_id=ids),
+        st.builds(
+            internal.ReasoningEncrypted,
+            subtype=st.sampled_from(["message", "tool-call"]),
+            entity_id=ids,
+            value=texts,
+        ),
     )
 
 

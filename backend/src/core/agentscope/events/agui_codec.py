@@ -50,6 +50,8 @@ _OPENING = frozenset(
 )
 _FREE = frozenset({"TOOL_CALL_RESULT", "STATE_SNAPSHOT", "STATE_DELTA", "CUSTOM"})
 """Events that open or close nothing: they belong to whoever said them."""
+_ITEMS = ("messageId", "toolCallId", "entityId", "stepName")
+"""Members that name what an event is about."""
 TERMINAL_TYPES = frozenset({"RUN_FINISHED", "RUN_ERROR"})
 
 
@@ -105,7 +107,7 @@ def _attribute(body: dict[str, Any], subagent: str | None, state: RunWireState) 
     """Say whose an event is: the subagent's that opened the item, whoever closes it."""
     if body["type"] in _UNATTRIBUTED or (subagent is None and not state.owners):
         return
-    item = body.get("messageId") or body.get("toolCallId") or body.get("stepName", "")
+    item = next((body[name] for name in _ITEMS if name in body), "")
     if body["type"] in _OPENING:
         _own(state, item, subagent)
         if state.owners.get(body.get("parentMessageId", "")) != subagent:
@@ -254,6 +256,20 @@ def _reasoning_ended(event: internal.ReasoningEnded, state: RunWireState) -> lis
     return [
         {"type": "REASONING_MESSAGE_END", "messageId": event.message_id},
         {"type": "REASONING_END", "messageId": event.message_id},
+    ]
+
+
+def _reasoning_encrypted(event: internal.ReasoningEncrypted, state: RunWireState) -> list[dict[str, Any]]:
+    if event.entity_id not in state.used_ids:
+        # A client looks for what this belongs to, and would not find it.
+        return []
+    return [
+        {
+            "type": "REASONING_ENCRYPTED_VALUE",
+            "subtype": event.subtype,
+            "entityId": event.entity_id,
+            "encryptedValue": clean_text(event.value),
+        }
     ]
 
 
@@ -473,6 +489,7 @@ _TABLE: dict[str, Callable[[Any, RunWireState], list[dict[str, Any]]]] = {
     "reasoning_started": _reasoning_started,
     "reasoning_delta": _reasoning_delta,
     "reasoning_ended": _reasoning_ended,
+    "reasoning_encrypted": _reasoning_encrypted,
     "tool_call_started": _tool_call_started,
     "tool_call_arguments": _tool_call_arguments,
     "tool_call_ended": _tool_call_ended,

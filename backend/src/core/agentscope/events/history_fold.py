@@ -57,6 +57,8 @@ class HistoryFold:
                 self._tool_call(body)
             case "TOOL_CALL_RESULT":
                 self._tool_result(body)
+            case "REASONING_ENCRYPTED_VALUE":
+                self._encrypted(body)
             case "STATE_SNAPSHOT":
                 self.state, self.state_changed = body["snapshot"], True
             case "STATE_DELTA":
@@ -75,6 +77,14 @@ class HistoryFold:
                 pieces[:] = ["".join(pieces)]
             call["function"]["arguments"] = pieces[0] if pieces else ""
         return copy.deepcopy(self.messages)
+
+    def _encrypted(self, body: dict[str, Any]) -> None:
+        if body["subtype"] == "message":
+            owner = self._by_id.get(body["entityId"])
+        else:
+            owner, _ = self._arguments.get(body["entityId"], (None, None))
+        if owner is not None:
+            owner["encryptedValue"] = body["encryptedValue"]
 
     def _patch_state(self, delta: list[dict[str, Any]]) -> None:
         try:

@@ -17,6 +17,7 @@ from typing import Any
 from agentscope import event as agentscope
 from agentscope.message import ToolCallBlock
 
+from core.agentscope.runtime.chat_opaque import OpaqueValue, json_text
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 from core.agentscope.tools.result_text import fit_text
@@ -46,6 +47,9 @@ class AgentEventTranslator:
     """Whether the newest model call wrote text: then the answer is already there."""
     exceeded_iterations: bool = False
     _message_id: str = ""
+    _reasoning_id: str = ""
+    """Of the model call's newest reasoning that was shown."""
+    _kept: list[OpaqueValue] = field(default_factory=list)
     _text_open: bool = False
     _open_calls: list[str] = field(default_factory=list)
     _usages: list[internal.ModelUsage] = field(default_factory=list)
@@ -54,6 +58,10 @@ class AgentEventTranslator:
     def record(self, usage: internal.ModelUsage) -> None:
         """Take in a finished model call; it is attributed to the message it wrote."""
         self._usages.append(usage.model_copy(update={"message_id": self._message_id or None}))
+
+    def keep(self, value: OpaqueValue) -> None:
+        """Take in what the provider wants back; it is shown with the message or the call it came with."""
+        self._kept.append(value)
 
     def translate(self, event: agentscope.AgentEvent) -> list[InternalRuntimeEvent]:
         """Return what the event means; many mean nothing to a client."""
@@ -70,12 +78,10 @@ class AgentEventTranslator:
                     *self._open_text(),
                     internal.TextDelta(message_id=self._message_id, delta=event.delta),
                 ]
-            case agentscope.ThinkingBlockStartEvent():
-                return [internal.ReasoningStarted(message_id=f"rsn-{event.block_id}")]
-            case agentscope.ThinkingBlockDeltaEvent():
-                return [internal.ReasoningDelta(message_id=f"rsn-{event.block_id}", delta=event.delta)]
-            case agentscope.ThinkingBlockEndEvent():
-                return [internal.ReasoningEnded(message_id=f"rsn-{event.block_id}")]
+            case agentscope.ThinkingBlockDeltaEvent() if event.delta:
+                return self._reasoning(f"rsn-{event.block_id}", event.delta)
+            case agentscope.ThinkingBlockEndEvent() if self._reasoning_id == f"rsn-{event.block_id}":
+                return [internal.ReasoningEnded(message_id=self._reasoning_id)]
             case agentscope.ToolCallStartEvent():
                 return self._tool_call(event)
             case agentscope.ToolCallDeltaEvent():
@@ -102,16 +108,43 @@ class AgentEventTranslator:
         Args:
             cut: The call broke off: what it wrote is shown and marked as incomplete.
         """
-        events: list[InternalRuntimeEvent] = [*self._usages]
+        events: list[InternalRuntimeEvent] = [*self._usages, *self._encrypted()]
         events += [internal.ToolCallEnded(tool_call_id=call_id) for call_id in self._open_calls]
         if self._text_open:
             metadata = message_metadata(self._usages) | ({"incomplete": True} if cut else {})
             events.append(internal.TextEnded(message_id=self._message_id, metadata=metadata))
         self._usages.clear()
+        self._kept.clear()
+        self._reasoning_id = ""
         self._open_calls.clear()
         self._text_open = False
         # A model call that comes before the next message writes none.
         self._message_id = ""
+        return events
+
+    def _reasoning(self, message_id: str, delta: str) -> list[InternalRuntimeEvent]:
+        said = internal.ReasoningDelta(message_id=message_id, delta=delta)
+        if message_id == self._reasoning_id:
+            return [said]
+        # Not before something is thought aloud: a block may only carry what the provider wants back.
+        self._reasoning_id = message_id
+        return [internal.ReasoningStarted(message_id=message_id), said]
+
+    def _encrypted(self) -> list[InternalRuntimeEvent]:
+        """Show what the provider wants back: on the reasoning, or on the answer when none was shown."""
+        owner = self._reasoning_id or (self._message_id if self._text_open else "")
+        events: list[InternalRuntimeEvent] = []
+        for value in self._kept:
+            if owner and value.message:
+                events.append(
+                    internal.ReasoningEncrypted(
+                        subtype="message", entity_id=owner, value=json_text(value.message)
+                    )
+                )
+            events += [
+                internal.ReasoningEncrypted(subtype="tool-call", entity_id=call_id, value=json_text(members))
+                for call_id, members in value.calls.items()
+            ]
         return events
 
     def _open_text(self) -> list[InternalRuntimeEvent]:

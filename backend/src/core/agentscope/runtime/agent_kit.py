@@ -12,6 +12,7 @@ import httpx
 
 from core.agentscope.prompts.loader import Prompt
 from core.agentscope.runtime.chat_model import OpenAICompatibleChatModel
+from core.agentscope.runtime.chat_opaque import OpaqueValue
 from core.agentscope.runtime.prices import PriceTable, load_prices
 from core.agentscope.runtime.profile import STAGES, AgentProfile
 from core.agentscope.runtime.run_budget import RunBudget
@@ -37,7 +38,11 @@ class AgentKit:
     subagents: tuple[SubagentKit, ...] = ()
 
     def model(
-        self, stage: StageName, record: Callable[[ModelUsage], None], budget: RunBudget
+        self,
+        stage: StageName,
+        record: Callable[[ModelUsage], None],
+        budget: RunBudget,
+        keep: Callable[[OpaqueValue], None] = lambda _value: None,
     ) -> OpenAICompatibleChatModel:
         """Return a stage's model for one run; ``record`` takes each of its calls, ``budget`` allows them."""
         chosen = self.profile.model_of(stage, self.settings.model.name)
@@ -47,6 +52,7 @@ class AgentKit:
             model=chosen.name or self.settings.model.name,
             stage=stage,
             record=record,
+            keep=keep,
             temperature=chosen.temperature,
             max_tokens=chosen.max_tokens,
             prices=self.prices,

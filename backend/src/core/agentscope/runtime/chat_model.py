@@ -34,6 +34,7 @@ from core.agentscope.events.budget_store import CallEstimate
 from core.agentscope.runtime.chat_call import ChatCall
 from core.agentscope.runtime.chat_errors import CallFailed, ModelRejected, log_failure
 from core.agentscope.runtime.chat_meter import CallMeter, Outcome, estimate_input_tokens
+from core.agentscope.runtime.chat_opaque import FIELD, OpaqueValue
 from core.agentscope.runtime.chat_order import Delta
 from core.agentscope.runtime.chat_request import (
     ChatFormatter,
@@ -71,6 +72,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
         model: str,
         stage: StageName,
         record: Callable[[ModelUsage], None],
+        keep: Callable[[OpaqueValue], None] = lambda _value: None,
         temperature: float | None = None,
         max_tokens: int | None = None,
         prices: PriceTable | None = None,
@@ -88,6 +90,8 @@ class OpenAICompatibleChatModel(ChatModelBase):
             stage: Stage the calls are booked under.
             record: Takes the ledger's line of each call, before the call's last response or its error. Called
                 in the event loop; must not raise.
+            keep: Takes what the provider wants back with later requests, before the call's last response. The
+                conversation keeps it by itself; this is for showing it.
             temperature: Sampling temperature.
             max_tokens: Longest answer, reasoning included.
             prices: Price table; the one of the settings when absent.
@@ -110,11 +114,13 @@ class OpenAICompatibleChatModel(ChatModelBase):
             max_retries=0,
             context_size=settings.context_tokens,
         )
-        self.formatter = ChatFormatter()
+        self._origin = f"{provider}/{model}"
+        self.formatter = ChatFormatter(origin=self._origin)
         self._client = client
         self._settings = settings
         self._stage: StageName = stage
         self._record = record
+        self._keep = keep
         self._provider = provider
         self._url = completions_url(settings)
         self._prices = prices or load_prices(settings.prices_path)
@@ -186,6 +192,10 @@ class OpenAICompatibleChatModel(ChatModelBase):
             if usage is None and self._budget is not None:
                 await self._budget.release(call.meter.call_id)
             if failed is None:
+                # Of a whole answer only: a part of a signature would be refused.
+                if (value := call.answer.opaque.value(self._origin)) is not None:
+                    self._keep(value)
+                    yield blocks.opaque(value)
                 if usage is not None:
                     yield blocks.usage(usage)
                 return
@@ -250,6 +260,12 @@ class _Blocks:
         else:
             block = TextBlock(id=f"{self._call_id}-text", text=delta.text, created_at=at)
         return ChatResponse(content=[block], is_last=False, id=self._call_id, created_at=at)
+
+    def opaque(self, value: OpaqueValue) -> ChatResponse:
+        """Put what the provider wants back into the conversation, on the answer's reasoning."""
+        block = ThinkingBlock(id=f"{self._call_id}-thinking", thinking="", created_at=self._created_at)
+        setattr(block, FIELD, value.data())
+        return ChatResponse(content=[block], is_last=False, id=self._call_id, created_at=self._created_at)
 
     def usage(self, usage: ModelUsage) -> ChatResponse:
         """Carry the counts to AgentScope; what it has no field for is in ``ChatUsage.metadata``."""

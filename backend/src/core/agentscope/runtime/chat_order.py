@@ -97,8 +97,8 @@ class BlockOrder:
         else:
             self._put(Delta(kind, text))
 
-    def tool_call(self, index: int | None, wire_id: str | None, name: str, arguments: str) -> None:
-        """Add a piece of a tool call, named by whichever of index and id the provider sends.
+    def tool_call(self, index: int | None, wire_id: str | None, name: str, arguments: str) -> ToolCall:
+        """Add a piece of a tool call, named by whichever of index and id the provider sends; returns the call.
 
         Raises:
             ToolCallOverrun: The call was whole already.
@@ -108,10 +108,11 @@ class BlockOrder:
         call.name = call.name or name
         if not call.name:
             call.held += arguments
-            return
+            return call
         text, call.held = call.held + arguments, ""
         if text or first:
             self._put(Delta("tool_call", text, call))
+        return call
 
     def take(self) -> list[Delta]:
         """Return the deltas that may be shown now; neighbours of one block are merged."""

@@ -6,17 +6,19 @@ from disk or fetched, and the result is what the most endpoints accept.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 from agentscope.formatter import OpenAIChatFormatter
-from agentscope.message import DataBlock, Msg, URLSource
+from agentscope.message import DataBlock, HintBlock, Msg, ThinkingBlock, ToolResultBlock, URLSource
 from agentscope.model import OpenAIChatModel
 from agentscope.tool import ToolChoice
 
 from core.agentscope.events.json_completion import completion
+from core.agentscope.runtime.chat_opaque import FIELD, give_back
 from core.log import get_logger
 
 _MODES = frozenset({"auto", "none", "required"})
@@ -32,11 +34,20 @@ class ChatFormatter(OpenAIChatFormatter):
     into temporary files, again in every call. Attachments come from users.
     """
 
+    origin: str = ""
+    """Who is asked: gets back what itself wanted back, see ``chat_opaque``."""
+
     async def format(self, msgs: list[Msg]) -> list[dict[str, Any]]:
         """Return the messages, each in its plainest form."""
-        messages = await super().format(msgs)
-        for message in messages:
-            _simplify(message)
+        messages: list[dict[str, Any]] = []
+        for msg in msgs:
+            for part, values in _parts(msg):
+                formatted = await super().format([part])
+                for message in formatted:
+                    _simplify(message)
+                    if message["role"] == "assistant":
+                        give_back(message, values, self.origin)
+                messages += formatted
         return messages
 
     def _format_openai_data_block(self, block: DataBlock) -> dict[str, Any] | None:
@@ -51,6 +62,25 @@ class ChatFormatter(OpenAIChatFormatter):
     @staticmethod
     def _convert_unsupported_data_block_to_string(block: DataBlock) -> str:
         return f"[an attachment of type {block.source.media_type} that cannot be shown here]"
+
+
+def _parts(msg: Msg) -> Iterator[tuple[Msg, list[dict[str, Any]]]]:
+    """Cut a message where AgentScope's formatter does, with what the provider wants back of each part.
+
+    A part is one assistant message of the request, or what stands between two.
+    """
+    blocks = msg.get_content_blocks()
+    if not any(_opaque(block) for block in blocks):
+        yield msg, []
+        return
+    for _, group in itertools.groupby(blocks, lambda block: isinstance(block, ToolResultBlock | HintBlock)):
+        part = list(group)
+        values = [value for block in part if (value := _opaque(block))]
+        yield msg.model_copy(update={"content": part}), values
+
+
+def _opaque(block: object) -> dict[str, Any] | None:
+    return (block.model_extra or {}).get(FIELD) if isinstance(block, ThinkingBlock) else None
 
 
 def format_tools(tools: Sequence[dict[str, Any]] | None, choice: ToolChoice | None) -> dict[str, Any]:

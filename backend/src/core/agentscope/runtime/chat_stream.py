@@ -16,6 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from core.agentscope.runtime.chat_frames import DocumentTooLarge, FrameSplitter
+from core.agentscope.runtime.chat_opaque import OpaqueCollector
 from core.agentscope.runtime.chat_order import BlockOrder, Delta, ToolCallOverrun, random_id
 from core.agentscope.runtime.token_counts import TokenCounts
 
@@ -68,6 +69,8 @@ class ChatStreamParser:
         """Documents seen: what tells a living stream from one that only sends comments."""
         self.output_bytes = 0
         """UTF-8 bytes of everything the model wrote."""
+        self.opaque = OpaqueCollector()
+        """What the provider wants back as it is."""
         self._frames = FrameSplitter()
         self._order = BlockOrder(taken_ids, new_id)
 
@@ -148,6 +151,7 @@ class ChatStreamParser:
             self.done = self.is_json
 
     def _written(self, written: dict[str, Any]) -> None:
+        self.opaque.message(written)
         # Some servers send the same reasoning under both names.
         if reasoning := written.get("reasoning_content") or written.get("reasoning"):
             self._text("thinking", reasoning)
@@ -172,12 +176,13 @@ class ChatStreamParser:
         if not isinstance(name, str):
             raise TypeError
         self.output_bytes += _size(arguments) + len(name)
-        self._order.tool_call(
+        written = self._order.tool_call(
             index if isinstance(index, int) else None,
             wire_id if isinstance(wire_id, str) else None,
             name,
             arguments,
         )
+        self.opaque.call(written, call)
 
 
 def _loads(document: bytes) -> dict[str, Any]:

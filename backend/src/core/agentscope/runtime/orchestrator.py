@@ -274,7 +274,7 @@ class AgentScopeOrchestrator:
         return Agent(
             name=AGENT_NAME,
             system_prompt=self._prompt(stage, intent),
-            model=self._kit.model(stage, translator.record, self._task.budget),
+            model=self._kit.model(stage, translator.record, self._task.budget, translator.keep),
             toolkit=toolkit,
             middlewares=[GateMiddleware(self._gate)],
             state=self._state,
@@ -295,7 +295,7 @@ class AgentScopeOrchestrator:
         return SubagentTool(
             kit,
             context,
-            model=lambda record: self._kit.model("execution", record, self._task.budget),
+            model=lambda child: self._kit.model("execution", child.record, self._task.budget, child.keep),
             emit=self._emit,
             stop=self._stop,
             max_event_bytes=self._kit.settings.tools.max_event_bytes,

@@ -37,7 +37,6 @@ from core.agentscope.runtime.toolkit import (
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import (
     AttributedEvent,
-    ModelUsage,
     SubagentFailed,
     SubagentFinished,
     SubagentStarted,
@@ -91,7 +90,7 @@ class SubagentTool(ToolBase):
         kit: SubagentKit,
         context: ToolContext,
         *,
-        model: Callable[[Callable[[ModelUsage], None]], OpenAICompatibleChatModel],
+        model: Callable[[AgentEventTranslator], OpenAICompatibleChatModel],
         emit: Emit,
         stop: StopSignal,
         max_event_bytes: int,
@@ -157,7 +156,7 @@ class SubagentTool(ToolBase):
         agent = Agent(
             name=CHILD_NAME,
             system_prompt=self._kit.profile.prompt,
-            model=self._model(translator.record),
+            model=self._model(translator),
             toolkit=build_toolkit(self._kit.tools, (), self._context),
             middlewares=[GateMiddleware(gate)],
             state=state,

@@ -96,6 +96,17 @@ class ReasoningEnded(AttributedEvent):
     message_id: str
 
 
+class ReasoningEncrypted(AttributedEvent):
+    """What the provider wants back with later requests: encrypted reasoning, or a signature of thoughts."""
+
+    kind: Literal["reasoning_encrypted"] = "reasoning_encrypted"
+    subtype: Literal["message", "tool-call"]
+    entity_id: str
+    """The message or the tool call it came with."""
+    value: str
+    """JSON text of the members the provider sent, for nobody but the provider."""
+
+
 class ToolCallStarted(AttributedEvent):
     kind: Literal["tool_call_started"] = "tool_call_started"
     tool_call_id: str
@@ -225,6 +236,7 @@ InternalRuntimeEvent = Annotated[
     | ReasoningStarted
     | ReasoningDelta
     | ReasoningEnded
+    | ReasoningEncrypted
     | ToolCallStarted
     | ToolCallArguments
     | ToolCallEnded

@@ -187,3 +187,72 @@ async def test_an_answer_of_reasoning_alone_makes_the_agent_ask_again(
     setup = set_up()
     assert (await events_of(agent_on(setup.model)))[-1] == "REPLY_END"
     assert len(setup.records) == 2
+
+
+async def test_what_the_provider_wants_back_goes_back_with_the_answer_it_came_with(
+    endpoint: Endpoint, set_up: SetUp
+) -> None:
+    signed = {"type": "reasoning.text", "text": "Two sums.", "signature": "sig", "index": 0}
+    google = {"google": {"thought_signature": "s"}}
+    endpoint.stream(
+        endpoint.chunk(
+            {"reasoning": "Two", "reasoning_details": [{"type": "reasoning.text", "text": "Two", "index": 0}]}
+        ),
+        endpoint.chunk(
+            {
+                "reasoning": " sums.",
+                "reasoning_details": [
+                    {"type": "reasoning.text", "text": " sums.", "signature": "sig", "index": 0}
+                ],
+            }
+        ),
+        endpoint.chunk(
+            {
+                "tool_calls": [
+                    {
+                        "index": 0,
+                        "id": "c1",
+                        "function": {"name": "add", "arguments": '{"a":1,"b":2}'},
+                        "extra_content": google,
+                    }
+                ]
+            }
+        ),
+        endpoint.chunk(finish="tool_calls"),
+    )
+    encrypted = {"type": "reasoning.encrypted", "data": "QUJD", "index": 0}
+    endpoint.stream(endpoint.chunk({"content": "3", "reasoning_details": [encrypted]}, finish="stop"))
+    endpoint.stream(*endpoint.text("Bye"))
+    kept: list[Any] = []
+    setup = set_up(options={"keep": kept.append})
+    agent = agent_on(setup.model)
+    first = await events_of(agent)
+    await events_of(agent, "bye")
+
+    assert first.count("THINKING_BLOCK_START") == 3
+    last = endpoint.received[2].body["messages"]
+    assert [message["role"] for message in last] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+    ]
+    assert last[2]["reasoning_details"] == [signed]
+    assert last[2]["tool_calls"][0]["extra_content"] == google
+    assert last[4]["reasoning_details"] == [encrypted]
+    assert [value.message["reasoning_details"] for value in kept] == [[signed], [encrypted]]
+    assert endpoint.received[1].body["messages"][2] == last[2]
+
+
+async def test_of_an_answer_that_broke_off_nothing_is_kept(endpoint: Endpoint, set_up: SetUp) -> None:
+    cut = endpoint.chunk(
+        {"content": "I", "reasoning_details": [{"type": "reasoning.encrypted", "data": "QU"}]}
+    )
+    endpoint.script(*endpoint.stream_steps(cut, end=False), "cut")
+    kept: list[Any] = []
+    with pytest.raises(ModelStreamError):
+        await events_of(agent_on(set_up(options={"keep": kept.append}).model))
+
+    assert kept == []

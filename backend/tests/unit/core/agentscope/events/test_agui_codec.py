@@ -369,6 +369,55 @@ TABLE: dict[str, tuple[list[InternalRuntimeEvent], list[dict[str, Any]]]] = {
             },
         ],
     ),
+    "what the provider wants back is shown with what it belongs to": (
+        [
+            STARTED_RUN,
+            internal.ReasoningStarted(message_id="s-1"),
+            internal.ReasoningEnded(message_id="s-1"),
+            CALL,
+            internal.ReasoningEncrypted(subtype="message", entity_id="s-1", value='{"a":1}'),
+            internal.ReasoningEncrypted(subtype="tool-call", entity_id="call-1", value='{"b":2}'),
+            internal.ReasoningEncrypted(subtype="message", entity_id="never-shown", value="{}"),
+        ],
+        [
+            STARTED,
+            *REASONING_OPEN,
+            *REASONING_END,
+            CALL_OPEN,
+            {
+                "type": "REASONING_ENCRYPTED_VALUE",
+                "subtype": "message",
+                "entityId": "s-1",
+                "encryptedValue": '{"a":1}',
+            },
+            {
+                "type": "REASONING_ENCRYPTED_VALUE",
+                "subtype": "tool-call",
+                "entityId": "call-1",
+                "encryptedValue": '{"b":2}',
+            },
+        ],
+    ),
+    "what a subagent's provider wants back carries the subagent's id": (
+        [
+            STARTED_RUN,
+            internal.SubagentStarted(name="scout", **BY_SCOUT),
+            internal.ReasoningStarted(message_id="s-1", **BY_SCOUT),
+            internal.ReasoningEncrypted(subtype="message", entity_id="s-1", value="{}", **BY_SCOUT),
+        ],
+        [
+            STARTED,
+            {"type": "SUBAGENT_STARTED", "name": "scout", **SCOUT},
+            *(event | SCOUT for event in REASONING_OPEN),
+            {
+                "type": "REASONING_ENCRYPTED_VALUE",
+                "subtype": "message",
+                "entityId": "s-1",
+                "encryptedValue": "{}",
+                **SCOUT,
+            },
+        ],
+    ),
     "usage of a failed run": (
         [STARTED_RUN, USAGE, internal.RunFailed(code="x", message="y")],
         [

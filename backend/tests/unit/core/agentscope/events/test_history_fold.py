@@ -107,6 +107,40 @@ TABLE: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [start("m"), start("n"), content("n", "2"), content("m", "1")],
         [{"id": "m", "role": "assistant", "content": "1"}, {"id": "n", "role": "assistant", "content": "2"}],
     ),
+    "what the provider wants back stays with what it belongs to": (
+        [
+            *REASONING,
+            start("m"),
+            call("c", parentMessageId="m"),
+            {
+                "type": "REASONING_ENCRYPTED_VALUE",
+                "subtype": "message",
+                "entityId": "s",
+                "encryptedValue": "1",
+            },
+            {
+                "type": "REASONING_ENCRYPTED_VALUE",
+                "subtype": "tool-call",
+                "entityId": "c",
+                "encryptedValue": "2",
+            },
+            {
+                "type": "REASONING_ENCRYPTED_VALUE",
+                "subtype": "tool-call",
+                "entityId": "x",
+                "encryptedValue": "3",
+            },
+        ],
+        [
+            {"id": "s", "role": "reasoning", "content": "Hm", "encryptedValue": "1"},
+            {
+                "id": "m",
+                "role": "assistant",
+                "content": "",
+                "toolCalls": [held_call("c") | {"encryptedValue": "2"}],
+            },
+        ],
+    ),
     "the end brings metadata": (
         [start("m"), end("m", model="small", cost=None)],
         [{"id": "m", "role": "assistant", "content": "", "metadata": {"model": "small", "cost": None}}],

@@ -15,6 +15,7 @@ from agentscope.model import FinishedReason
 
 from core.agentscope.events.agui_codec import RunWireState, to_agui_wire
 from core.agentscope.runtime.agent_events import AgentEventTranslator, message_metadata
+from core.agentscope.runtime.chat_opaque import OpaqueValue
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 
@@ -166,6 +167,16 @@ TABLE: dict[str, tuple[list[Any], list[str]]] = {
             model_end(),
         ],
         ["reasoning_started rsn-block-1", "reasoning_delta rsn-block-1 Hm", "reasoning_ended rsn-block-1"],
+    ),
+    "reasoning that says nothing is not shown": (
+        [
+            MODEL_START,
+            agentscope.ThinkingBlockStartEvent(**R, block_id="block-1"),
+            agentscope.ThinkingBlockDeltaEvent(**R, block_id="block-1", delta=""),
+            agentscope.ThinkingBlockEndEvent(**R, block_id="block-1"),
+            model_end(),
+        ],
+        [],
     ),
     "a tool call makes its message, and ends with the model call": (
         [
@@ -440,3 +451,59 @@ def test_a_cost_is_written_out_exactly() -> None:
     tiny = USAGE.model_copy(update={"cost": Decimal("1E-9")})
 
     assert message_metadata([tiny])["cost"] == "0.000000001"
+
+
+# --- what the provider wants back --------------------------------------------------------------------
+
+
+def encrypted(events: Iterable[InternalRuntimeEvent]) -> list[tuple[str, str, str]]:
+    return [
+        (event.subtype, event.entity_id, event.value)
+        for event in events
+        if isinstance(event, internal.ReasoningEncrypted)
+    ]
+
+
+def thinks(block_id: str, text: str) -> list[Any]:
+    return [
+        agentscope.ThinkingBlockStartEvent(**R, block_id=block_id),
+        agentscope.ThinkingBlockDeltaEvent(**R, block_id=block_id, delta=text),
+        agentscope.ThinkingBlockEndEvent(**R, block_id=block_id),
+    ]
+
+
+KEPT = OpaqueValue("here/small", {"reasoning_details": [{"data": "x"}]}, {"c1": {"extra_content": {"g": 1}}})
+
+
+def test_it_is_shown_with_the_reasoning_and_the_call_it_came_with() -> None:
+    target = translator()
+    translate([MODEL_START, *thinks("b1", "Hm"), *thinks("b2", "Aha"), calls("c1")], target)
+    target.keep(KEPT)
+    events = translate([model_end()], target)
+
+    assert encrypted(events) == [
+        ("message", "rsn-b2", '{"reasoning_details":[{"data":"x"}]}'),
+        ("tool-call", "c1", '{"extra_content":{"g":1}}'),
+    ]
+    # The end of a call is durable, and what belongs to it comes before.
+    assert [event.kind for event in events].index("tool_call_ended") == 2
+
+
+def test_without_reasoning_it_is_shown_with_the_answer() -> None:
+    target = translator()
+    (opened, _) = translate([MODEL_START, says("Hello")], target)
+    target.keep(OpaqueValue("here/small", {"reasoning_details": [{"data": "x"}]}, {}))
+
+    assert isinstance(opened, internal.TextStarted)
+    assert encrypted(translate([model_end()], target)) == [
+        ("message", opened.message_id, '{"reasoning_details":[{"data":"x"}]}')
+    ]
+
+
+def test_it_is_not_shown_again_with_the_next_call() -> None:
+    target = translator()
+    translate([MODEL_START, *thinks("b1", "Hm"), says("one")], target)
+    target.keep(KEPT)
+    translate([model_end()], target)
+
+    assert encrypted(translate([MODEL_START, says("two"), model_end()], target)) == []
