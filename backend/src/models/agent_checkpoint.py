@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Integer, Text, UniqueConstraint, func
+from sqlalchemy import ARRAY, BigInteger, DateTime, ForeignKey, Integer, Text, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
@@ -22,6 +22,8 @@ class AgentCheckpoint(Base):
     agentscope_version: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text)
     """``AgentState`` as JSON text."""
+    client_calls: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    """Calls of the client's own tools that wait for it in this state: a result for any other call is made up."""
     updated_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
+from core.agentscope.events.client_calls import OPEN_CLIENT_CALLS
 from core.agentscope.events.history_fold import HistoryFold, leading_results
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.events.usage_totals import usage_of
@@ -119,8 +120,9 @@ def _read_run(connection: Connection, principal: Principal, thread_id: str, run_
         if run is None:
             raise NotFound("No such run in this thread.")
         waits_for = {"queued": "worker", "waiting": "earlier-run", "interrupted": "approval"}.get(run.status)
-        if run.status == "succeeded" and run.ordinal == thread.last_ordinal and _open_calls(session, run):
-            waits_for = "client-tool"
+        if run.status == "succeeded" and run.ordinal == thread.last_ordinal:
+            open_calls = session.scalars(OPEN_CLIENT_CALLS, {"session_id": thread.id})
+            waits_for = "client-tool" if open_calls.first() else None
         if run.status == "interrupted" and not _open_interrupts(session, thread.id):
             waits_for = None
         return RunStatusResponse.model_validate(
@@ -224,17 +226,6 @@ def _open_interrupts(session: Session, session_id: int) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-
-
-def _open_calls(session: Session, run: AgentRun) -> bool:
-    """Tell whether a run left tool calls that the client has not answered."""
-    rows = session.execute(
-        select(AgentChatMessage.tool_calls, AgentChatMessage.tool_call_id).where(
-            AgentChatMessage.session_id == run.session_id, AgentChatMessage.ordinal == run.ordinal
-        )
-    ).all()
-    called = {call["id"] for row in rows for call in row.tool_calls or ()}
-    return bool(called - {row.tool_call_id for row in rows})
 
 
 def _milliseconds(start: Any, end: Any) -> int | None:

@@ -37,6 +37,8 @@ class Checkpoint:
 
     agentscope_version: str
     state: str
+    client_calls: tuple[str, ...] = ()
+    """Tool calls that wait for the client in this state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ async def save_checkpoint(connection: AsyncConnection, run: OwnedRun, checkpoint
             "attempt": run.attempt,
             "version": checkpoint.agentscope_version,
             "state": checkpoint.state,
+            "client_calls": list(checkpoint.client_calls),
         },
     )
 
@@ -331,11 +334,12 @@ FROM late AS l, of_run AS r WHERE s.id = r.session_id
 """)
 
 _SAVE_CHECKPOINT = text("""
-INSERT INTO agent_checkpoint (run_pk, session_id, ordinal, agentscope_version, state)
-SELECT r.id, :session_id, :ordinal, :version, :state FROM agent_run AS r
+INSERT INTO agent_checkpoint (run_pk, session_id, ordinal, agentscope_version, state, client_calls)
+SELECT r.id, :session_id, :ordinal, :version, :state, CAST(:client_calls AS text[]) FROM agent_run AS r
 WHERE r.id = :run_pk AND r.attempt = :attempt
 ON CONFLICT (run_pk) DO UPDATE SET
-    state = excluded.state, agentscope_version = excluded.agentscope_version, updated_at = clock_timestamp()
+    state = excluded.state, client_calls = excluded.client_calls,
+    agentscope_version = excluded.agentscope_version, updated_at = clock_timestamp()
 """)
 
 _SET_STATE = text("UPDATE agent_chat_session SET state = CAST(:state AS jsonb) WHERE id = :session_id")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.agentscope.events.budget_store import DayLimits, used_up_for
+from core.agentscope.events.client_calls import KNOWN_CALLS, OPEN_CLIENT_CALLS
 from core.agentscope.events.history import events_url
 from core.agentscope.events.message_rows import to_row
 from core.agentscope.runtime.client_copy import ClientCopy
@@ -34,7 +35,7 @@ from core.agentscope.runtime.regeneration import replace_from
 from core.agentscope.runtime.run_budget import used_up
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import MessagesSnapshotMode, RunCommand
-from core.agentscope.schemas.messages import UserMessage
+from core.agentscope.schemas.messages import ToolMessage, UserMessage
 from core.config import LimitSettings, WorkerSettings
 from core.crash_points import crash_point
 from core.errors import (
@@ -95,6 +96,9 @@ class Acceptance:
         now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
         answers = [] if live is not None else await self._answers(session, thread, now)
         messages, copy = await self._messages(session, thread, is_new=is_new)
+        if live is not None and any(isinstance(message, ToolMessage) for message in messages.fresh):
+            # Whether its call is still open then, nobody knows before the live run has ended.
+            raise _run_active(thread, live)
         snapshot = await copy.snapshot(messages, waits=live is not None)
         run = self._run(thread, messages, segment, now, snapshot=snapshot)
         if live is not None:
@@ -225,12 +229,7 @@ class Acceptance:
         options = self.command.options()
         # An answer, and what is to be replaced, belong to the thread as the client saw it.
         if self.command.resume or options.regenerate_from or options.on_busy == "reject":
-            raise RunActive(
-                "The thread has a live run. Follow it, wait for its end, or cancel it.",
-                retry_after_seconds=2.0,
-                runId=live.run_id,
-                eventsUrl=events_url(thread.thread_id, live.run_id),
-            )
+            raise _run_active(thread, live)
         waiting = await session.scalar(
             select(func.count())
             .select_from(AgentRun)
@@ -272,10 +271,15 @@ class Acceptance:
                 )
             )
         )
+        open_calls: set[str] = set()
+        settled_calls: set[str] = set()
+        if not is_new and not replaced_from:
+            open_calls, settled_calls = await self._tool_calls(session, thread, known)
         messages = select_new_messages(
             self.command.messages,
             known_ids=known,
-            open_tool_calls=() if is_new or replaced_from else await _open_tool_calls(session, thread),
+            open_tool_calls=open_calls,
+            settled_tool_calls=settled_calls,
             thread_is_new=is_new,
             strict_tool_results=not self.command.resume and not replaced_from,
         )
@@ -294,6 +298,21 @@ class Acceptance:
                 errors=[{"pointer": "/messages", "message": "no new user message"}],
             )
         return messages, ClientCopy(session, thread, self.command, known)
+
+    async def _tool_calls(
+        self, session: AsyncSession, thread: AgentChatSession, known: Collection[str]
+    ) -> tuple[set[str], set[str]]:
+        """Return the thread's calls that the request answers: those that wait for the client, and all others."""
+        answered = {
+            message.tool_call_id
+            for message in self.command.messages
+            if isinstance(message, ToolMessage) and message.id not in known
+        }
+        if not answered:
+            return set(), set()
+        waiting = set(await session.scalars(OPEN_CLIENT_CALLS, {"session_id": thread.id}))
+        calls = await session.scalars(KNOWN_CALLS, {"session_id": thread.id, "call_ids": list(answered)})
+        return answered & waiting, set(calls) - waiting
 
     def _run(
         self,
@@ -355,17 +374,13 @@ def _first_title(messages: Sequence[object]) -> str | None:
     return None if first is None else title_of(first)
 
 
-async def _open_tool_calls(session: AsyncSession, thread: AgentChatSession) -> set[str]:
-    """Return the calls of the thread's newest run that still have no result."""
-    rows = (
-        await session.scalars(
-            select(AgentChatMessage).where(
-                AgentChatMessage.session_id == thread.id, AgentChatMessage.ordinal == thread.last_ordinal
-            )
-        )
-    ).all()
-    called = {call["id"] for row in rows for call in row.tool_calls or ()}
-    return called - {row.tool_call_id for row in rows if row.tool_call_id}
+def _run_active(thread: AgentChatSession, live: AgentRun) -> RunActive:
+    return RunActive(
+        "The thread has a live run. Follow it, wait for its end, or cancel it.",
+        retry_after_seconds=2.0,
+        runId=live.run_id,
+        eventsUrl=events_url(thread.thread_id, live.run_id),
+    )
 
 
 def _accepted(run: AgentRun, thread_id: str, *, created: bool) -> AcceptedRun:

@@ -18,6 +18,7 @@ from agentscope.message import Msg
 
 from core.agentscope.events.run_end import Checkpoint
 from core.agentscope.runtime.agent_events import AgentEventTranslator
+from core.agentscope.runtime.open_calls import checkpoint_of
 from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 
@@ -51,7 +52,7 @@ async def agent_stream(
                     queue.put_nowait(item)
                 if isinstance(event, ToolResultEndEvent | RequireUserConfirmEvent):
                     # The agent stands still between two events, so its state is whole here.
-                    queue.put_nowait(Checkpoint(version, agent.state.model_dump_json()))
+                    queue.put_nowait(checkpoint_of(agent.state, version))
         finally:
             for item in translator.end_model_call(cut=True):
                 queue.put_nowait(item)

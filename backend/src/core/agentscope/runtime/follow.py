@@ -15,7 +15,7 @@ from core.agentscope.runtime.agent_stream import agent_stream
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.runtime.toolkit import ToolGate
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
-from core.agentscope.schemas.internal_events import ToolCallEnded, ToolResult
+from core.agentscope.schemas.internal_events import ToolCallEnded, ToolCallStarted, ToolResult
 
 Emit = Callable[[InternalRuntimeEvent], Awaitable[None]]
 Save = Callable[[Checkpoint], None]
@@ -30,7 +30,7 @@ async def follow_agent(
     save: Save | None,
     gate: ToolGate,
     stop: StopSignal,
-    answered_by_client: Collection[str] = (),
+    client_calls: Collection[str] = (),
 ) -> None:
     """Run an agent to its end and emit all it says, in order.
 
@@ -45,22 +45,33 @@ async def follow_agent(
         save: Takes checkpoints; ``None`` for an agent that keeps none.
         gate: What the agent's tools wait at.
         stop: Says when to stop.
-        answered_by_client: Tool calls whose results the client holds already.
+        client_calls: Calls that earlier runs handed to the client: it alone answers them.
 
     Raises:
         RunStopped: The run was told to stop.
         Exception: What the agent or its model raised.
     """
     stream = agent_stream(agent, inputs, translator, stop, agentscope.__version__)
+    own_client_calls: set[str] = set()
     async with aclosing(stream):
         async for item in stream:
             if isinstance(item, Checkpoint):
                 if save is not None:
                     save(item)
                 continue
-            if isinstance(item, ToolResult) and item.tool_call_id in answered_by_client:
-                # The client has its own message for this call; the server never answers it.
+            if isinstance(item, ToolCallStarted) and await _is_client_tool(agent, item.name):
+                own_client_calls.add(item.tool_call_id)
+            if isinstance(item, ToolResult) and (
+                item.tool_call_id in client_calls
+                # An error is of a call that never went out to the client: it has to know not to make it.
+                or (item.tool_call_id in own_client_calls and item.state not in ("error", "denied"))
+            ):
                 continue
             await emit(item)
             if isinstance(item, ToolCallEnded):
                 gate.open(item.tool_call_id)
+
+
+async def _is_client_tool(agent: Agent, name: str) -> bool:
+    tool = await agent.toolkit.get_tool(name)
+    return tool is not None and tool.is_external_tool

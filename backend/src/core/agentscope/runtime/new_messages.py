@@ -4,9 +4,11 @@ Stock AG-UI clients send the whole conversation with every run. Taken are user
 messages with an id the server does not know, and tool messages that answer an
 open frontend call. The first run of a new thread may bring an earlier text
 conversation; its tool calls and their results stay with the client, which sends
-them again with every run. Everything else is ignored.
+them again with every run. A tool message that comes too late, for a call of this
+thread that nobody waits for, is ignored, too. One for a call that nobody ever
+made is refused. Everything else is ignored.
 
-Pure: the known ids and the open calls are arguments.
+Pure: the known ids and the calls are arguments.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ def select_new_messages(
     *,
     known_ids: Collection[str],
     open_tool_calls: Collection[str],
+    settled_tool_calls: Collection[str] = (),
     thread_is_new: bool,
     strict_tool_results: bool = True,
 ) -> NewMessages:
@@ -51,19 +54,22 @@ def select_new_messages(
     Args:
         messages: As the client sent them, oldest first.
         known_ids: Ids that are in the thread's history.
-        open_tool_calls: Frontend calls without a result.
+        open_tool_calls: Frontend calls that wait for an answer.
+        settled_tool_calls: The thread's other calls: answered, given up, or not the client's to answer.
         thread_is_new: The thread has no run yet.
-        strict_tool_results: Refuse a new result for a call that is not open;
+        strict_tool_results: Refuse a new result for a call this thread does not have;
             otherwise ignore it.
 
     Raises:
-        InvalidRequest: A new tool message answers no open frontend call, or answers it twice.
+        InvalidRequest: A new tool message answers no call of this thread, answers one in two ways,
+            or comes too late with nothing else to answer beside it.
         UrlNotAllowed: A new user message refers to media by URL.
     """
     imported: list[UserMessage | AssistantMessage] = []
     fresh: list[UserMessage | ToolMessage] = []
     seen = set(known_ids)
-    still_open = set(open_tool_calls)
+    answers: dict[str, ToolMessage] = {}
+    late: list[int] = []
     elsewhere: set[str] = set()
     """Calls of answers that are not of this thread: their results answer nothing here."""
     for place, message in enumerate(messages):
@@ -81,25 +87,38 @@ def select_new_messages(
             case AssistantMessage():
                 elsewhere.update(call.id for call in message.tool_calls or ())
                 continue
-            case ToolMessage() if message.tool_call_id in still_open:
-                still_open.discard(message.tool_call_id)
+            case ToolMessage() if message.tool_call_id in answers:
+                if strict_tool_results and message.content != answers[message.tool_call_id].content:
+                    raise _no_answer(place)
+                continue
+            case ToolMessage() if message.tool_call_id in open_tool_calls:
+                answers[message.tool_call_id] = message
                 fresh.append(message)
             case ToolMessage() if message.tool_call_id in elsewhere:
                 continue
             case ToolMessage() if strict_tool_results and not thread_is_new:
-                raise InvalidRequest(
-                    "A tool message answers no open frontend tool call of this thread.",
-                    errors=[
-                        {
-                            "pointer": f"/messages/{place}/toolCallId",
-                            "message": "not an open frontend tool call, or already answered",
-                        }
-                    ],
-                )
+                if message.tool_call_id not in settled_tool_calls:
+                    raise _no_answer(place)
+                late.append(place)
+                continue
             case _:
                 continue
         seen.add(message.id)
+    if late and not fresh:
+        raise _no_answer(late[0])
     return NewMessages(tuple(imported), tuple(fresh))
+
+
+def _no_answer(place: int) -> InvalidRequest:
+    return InvalidRequest(
+        "A tool message answers no open frontend tool call of this thread.",
+        errors=[
+            {
+                "pointer": f"/messages/{place}/toolCallId",
+                "message": "not an open frontend tool call, or already answered",
+            }
+        ],
+    )
 
 
 def _check_media(message: UserMessage, place: int) -> None:

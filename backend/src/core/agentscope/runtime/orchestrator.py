@@ -1,7 +1,8 @@
 """One run through its stages: intent, execution, report. Emits internal events and nothing else.
 
 * intent: what kind of request this is (skipped for answers and tool results).
-* execution: the agent's loop of model and tools.
+* execution: the agent's loop of model and tools. When something new is said beside the answer to an interrupt,
+  the decided calls are made first, in an execution of their own.
 * report: the final answer, when execution left none.
 
 All stages share one conversation. A stop cancels the model or the tool at
@@ -11,15 +12,15 @@ work; what was said until then is emitted first.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import agentscope
 from agentscope.agent import Agent, ContextConfig, InjectionConfig, ReActConfig
-from agentscope.event import ConfirmResult, ExternalExecutionResultEvent, UserConfirmResultEvent
-from agentscope.message import Msg, ToolCallBlock, UserMsg
+from agentscope.message import Msg, UserMsg
+from agentscope.middleware import MiddlewareBase
 from agentscope.state import AgentState
 from agentscope.tool import Toolkit
 
@@ -28,7 +29,16 @@ from core.agentscope.runtime.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent_kit import AgentKit
 from core.agentscope.runtime.client_copy import snapshots
 from core.agentscope.runtime.follow import Emit, Save, follow_agent
+from core.agentscope.runtime.hold import HoldMiddleware
 from core.agentscope.runtime.intent import UNKNOWN, Intent, find_intent
+from core.agentscope.runtime.open_calls import (
+    INTERRUPTED,
+    OpenCalls,
+    checkpoint_of,
+    client_calls,
+    settle_open_calls,
+    waits_for_user,
+)
 from core.agentscope.runtime.run_budget import RunBudget
 from core.agentscope.runtime.shared_state import RunState
 from core.agentscope.runtime.stop_signal import StopSignal
@@ -36,9 +46,7 @@ from core.agentscope.runtime.subagents import SubagentKit, SubagentTool
 from core.agentscope.runtime.thread_memory import (
     AGENT_NAME,
     ThreadMemory,
-    close_unfinished,
     restore_state,
-    tool_result,
     user_msg,
 )
 from core.agentscope.runtime.toolkit import GateMiddleware, ToolGate, approval_schemas, build_toolkit
@@ -100,12 +108,20 @@ class AgentScopeOrchestrator:
         self._shared = RunState(task.memory.shared_state, emit)
         self._state: AgentState = restore_state(task.memory, task.context.thread_id)
         self._gate = ToolGate(stop, max_calls=kit.profile.limits.max_tool_calls)
-        self._approved: list[str] = []
+        self._unheard: list[Msg] = _new_to_answer(task.command)
+        """What the user said and the agent was not given yet."""
+        self._client_calls = client_calls(self._state)
+        """Whatever becomes of these, the server answers none of them."""
+        self._calls = self._settle()
         self._now = datetime.now(UTC)
 
     def checkpoint(self) -> Checkpoint:
         """Return the conversation as it stands: at the run's end, whatever the end is."""
-        return Checkpoint(agentscope.__version__, self._state.model_dump_json())
+        state = self._state
+        if self._unheard and not state.get_unfinished_tool_calls(AGENT_NAME):
+            # The run ended before the agent could hear it; the next one goes on from what the user saw.
+            state = state.model_copy(update={"context": [*state.context, *self._unheard]})
+        return checkpoint_of(state, agentscope.__version__)
 
     async def run(self) -> RunFinished:
         """Go through the stages and return how the run ended in order.
@@ -118,16 +134,20 @@ class AgentScopeOrchestrator:
         for snapshot in snapshots(self._task.memory.history, anew=anew):
             await self._emit(snapshot)
         await self._shared.show()
-        inputs, fresh = await self._inputs()
+        await self._tell_cut_off()
+        calls, fresh = self._calls, self._unheard
+        inputs: Any = calls.decisions or calls.answers or fresh
+        if fresh and calls.decisions:
+            await self._carry_out(calls)
+            inputs = fresh
         intent = UNKNOWN
         if fresh and self._kit.profile.stages.intent == "model":
             intent = await self._find_intent(fresh)
-        answered = await self._execute(inputs, intent)
-        waiting = self._state.get_awaiting_tool_calls(AGENT_NAME)
-        if any(str(getattr(call.state, "value", call.state)) == "asking" for call in waiting):
+        answered = await self._execute(inputs, intent, approved=() if fresh else calls.approved)
+        if waits_for_user(self._state):
             return RunFinished(outcome="interrupt")
-        if waiting:
-            return RunFinished(pending_tool_call_ids=tuple(call.id for call in waiting))
+        if pending := client_calls(self._state):
+            return RunFinished(pending_tool_call_ids=pending)
         mode = self._kit.profile.stages.report
         if mode == "always" or (mode == "auto" and not answered):
             await self._report(intent)
@@ -135,57 +155,27 @@ class AgentScopeOrchestrator:
 
     # --- what the agent is given -------------------------------------------------
 
-    async def _inputs(self) -> tuple[Any, list[Msg]]:
-        """Return what the agent takes in, and the new user messages among it."""
-        messages = self._task.command.messages
-        last_answer = max(
-            (place for place, message in enumerate(messages) if message.role == "assistant"), default=-1
+    def _settle(self) -> OpenCalls:
+        """Bring the state up to date: what an earlier run left open, and what history has beyond it."""
+        command = self._task.command
+        return settle_open_calls(
+            self._state,
+            self._task.memory,
+            decisions=self._task.memory.gated_calls if command.resume else (),
+            results=[item for item in command.messages if isinstance(item, ToolMessage)],
+            moves_on=bool(self._unheard),
+            server_tools={item.tool.name for item in self._kit.tools}
+            | {item.profile.name for item in self._kit.subagents},
         )
-        fresh = [user_msg(item) for item in messages[last_answer + 1 :] if isinstance(item, UserMessage)]
-        results = [item for item in messages if isinstance(item, ToolMessage)]
-        if self._task.memory.gated_calls and not fresh and self._task.command.resume:
-            return self._confirmations(), []
-        if results and not fresh:
-            return self._client_results(results), []
-        for call_id in close_unfinished(self._state, results):
+
+    async def _tell_cut_off(self) -> None:
+        for call_id in self._calls.cut_off:
             # A gated call that nobody will answer any more still gets its one result.
             await self._emit(
                 ToolResult(
-                    message_id=new_id("res"),
-                    tool_call_id=call_id,
-                    content="The call was interrupted; it has no result.",
-                    state="interrupted",
+                    message_id=new_id("res"), tool_call_id=call_id, content=INTERRUPTED, state="interrupted"
                 )
             )
-        return fresh, fresh
-
-    def _confirmations(self) -> UserConfirmResultEvent:
-        """Return the user's decisions over the stored calls; nothing of a client's copy is used."""
-        decided = {call.tool_call_id: call for call in self._task.memory.gated_calls}
-        confirmations: list[ConfirmResult] = []
-        for call in self._state.get_awaiting_tool_calls(AGENT_NAME):
-            gated = decided.get(call.id)
-            # The call in the agent's state must be the very one the user was asked about.
-            matches = gated is not None and (gated.tool_name, gated.arguments) == (call.name, call.input)
-            approved = gated is not None and gated.approved and matches
-            confirmed = ToolCallBlock.model_validate(call.model_dump())
-            if approved and gated is not None and gated.edited is not None:
-                confirmed.input = _json(gated.edited)
-            if approved:
-                self._approved.append(call.id)
-            confirmations.append(ConfirmResult(confirmed=approved, tool_call=confirmed))
-        return UserConfirmResultEvent(reply_id=self._state.reply_id, confirm_results=confirmations)
-
-    def _client_results(self, results: list[ToolMessage]) -> ExternalExecutionResultEvent:
-        names = {call.id: call.name for call in self._state.get_awaiting_tool_calls(AGENT_NAME)}
-        return ExternalExecutionResultEvent(
-            reply_id=self._state.reply_id,
-            execution_results=[
-                tool_result(message.tool_call_id, names[message.tool_call_id], message)
-                for message in results
-                if message.tool_call_id in names
-            ],
-        )
 
     # --- stages ------------------------------------------------------------------
 
@@ -201,34 +191,41 @@ class AgentScopeOrchestrator:
                 await self._emit(usage)
             await self._emit(StepFinished(name="intent"))
 
-    async def _execute(self, inputs: Any, intent: Intent) -> bool:
+    async def _carry_out(self, calls: OpenCalls) -> None:
+        """Make the decided calls and stop where the model would be asked: the user has said more since."""
+        translator = self._translator()
+        toolkit = self._toolkit()
+        agent = self._agent("execution", UNKNOWN, toolkit, translator, HoldMiddleware())
+        await self._emit(StepStarted(name="execution"))
+        await self._open_gate(calls.approved)
+        # No checkpoint on the way: it would stand for the new message too, which the agent has not heard yet.
+        await self._follow(agent, calls.decisions, translator, save=None)
+        await self._emit(StepFinished(name="execution"))
+
+    async def _execute(self, inputs: Any, intent: Intent, *, approved: Sequence[str]) -> bool:
         """Run the agent; returns whether its last words are an answer."""
         # A plain chat needs no tools: they cost tokens and invite calls nobody asked for.
-        with_tools = intent.kind == "task" or intent.needs_tools
-        tools = [item for item in self._kit.tools if item.tool.name != STATE_TOOL or self._shared.exists]
-        context = replace(self._task.context, shared_state=self._shared)
-        toolkit = build_toolkit(
-            tools if with_tools else (),
-            self._task.command.tools if with_tools else (),
-            context,
-            [self._subagent(profile, context) for profile in self._kit.subagents if with_tools],
-        )
+        toolkit = self._toolkit() if intent.kind == "task" or intent.needs_tools else Toolkit()
         translator = self._translator()
         agent = self._agent("execution", intent, toolkit, translator)
-        client_calls = {message.tool_call_id for message in self._tool_messages()}
         await self._emit(StepStarted(name="execution"))
-        if self._approved:
-            # A run that has shown nothing is tried again if its worker is lost: not after a tool has acted.
-            await self._durable()
-            for call_id in self._approved:
-                self._gate.open(call_id)
-        await self._follow(agent, inputs, translator, answered_by_client=client_calls)
+        await self._open_gate(approved)
+        self._unheard = []
+        await self._follow(agent, inputs, translator, save=self._save)
         await self._emit(StepFinished(name="execution"))
         if translator.exceeded_iterations:
             raise MaxIterations(
                 f"The agent stopped after {self._kit.profile.limits.max_iterations} steps without an answer."
             )
         return translator.wrote_text
+
+    async def _open_gate(self, approved: Sequence[str]) -> None:
+        """Let approved calls through: their own events are of an earlier run."""
+        if approved:
+            # A run that has shown nothing is tried again if its worker is lost: not after a tool has acted.
+            await self._durable()
+            for call_id in approved:
+                self._gate.open(call_id)
 
     async def _report(self, intent: Intent) -> None:
         """Write the final answer over a copy of the conversation; only the answer itself is kept."""
@@ -238,7 +235,8 @@ class AgentScopeOrchestrator:
         agent = self._agent("report", intent, Toolkit(), translator)
         await self._emit(StepStarted(name="report"))
         try:
-            await self._follow(agent, UserMsg(name="user", content=REPORT_REQUEST), translator)
+            request = UserMsg(name="user", content=REPORT_REQUEST)
+            await self._follow(agent, request, translator, save=self._save)
         finally:
             answer = self._state.context[-1] if self._state.context else None
             self._state = shared
@@ -252,23 +250,28 @@ class AgentScopeOrchestrator:
         inputs: Any,
         translator: AgentEventTranslator,
         *,
-        answered_by_client: Collection[str] = (),
+        save: Save | None,
     ) -> None:
         await follow_agent(
             agent,
             inputs,
             translator,
             emit=self._emit,
-            save=self._save,
+            save=save,
             gate=self._gate,
             stop=self._stop,
-            answered_by_client=answered_by_client,
+            client_calls=self._client_calls,
         )
 
     # --- parts -------------------------------------------------------------------
 
     def _agent(
-        self, stage: StageName, intent: Intent, toolkit: Toolkit, translator: AgentEventTranslator
+        self,
+        stage: StageName,
+        intent: Intent,
+        toolkit: Toolkit,
+        translator: AgentEventTranslator,
+        *middlewares: MiddlewareBase,
     ) -> Agent:
         profile = self._kit.profile
         return Agent(
@@ -276,7 +279,7 @@ class AgentScopeOrchestrator:
             system_prompt=self._prompt(stage, intent),
             model=self._kit.model(stage, translator.record, self._task.budget, translator.keep),
             toolkit=toolkit,
-            middlewares=[GateMiddleware(self._gate)],
+            middlewares=[GateMiddleware(self._gate), *middlewares],
             state=self._state,
             context_config=ContextConfig(
                 trigger_ratio=profile.context.trigger_ratio,
@@ -289,6 +292,15 @@ class AgentScopeOrchestrator:
             ),
             # On by default, and it would write the clock into the conversation.
             injection_config=InjectionConfig(inject_runtime_state=False),
+        )
+
+    def _toolkit(self) -> Toolkit:
+        context = replace(self._task.context, shared_state=self._shared)
+        return build_toolkit(
+            [item for item in self._kit.tools if item.tool.name != STATE_TOOL or self._shared.exists],
+            self._task.command.tools,
+            context,
+            [self._subagent(profile, context) for profile in self._kit.subagents],
         )
 
     def _subagent(self, kit: SubagentKit, context: ToolContext) -> SubagentTool:
@@ -324,8 +336,13 @@ class AgentScopeOrchestrator:
             plan=f"A plan for this request, to follow as far as it fits:\n{plan}" if plan else "",
         )
 
-    def _tool_messages(self) -> list[ToolMessage]:
-        return [item for item in self._task.command.messages if isinstance(item, ToolMessage)]
+
+def _new_to_answer(command: RunCommand) -> list[Msg]:
+    """Return the user messages behind the last answer: what comes before it was brought along."""
+    last_answer = max(
+        (place for place, message in enumerate(command.messages) if message.role == "assistant"), default=-1
+    )
+    return [user_msg(item) for item in command.messages[last_answer + 1 :] if isinstance(item, UserMessage)]
 
 
 def _json(value: Any) -> str:

@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events.append_writer import OwnedRun
 from core.agentscope.events.message_rows import to_message
-from core.agentscope.schemas.messages import DataSource, TextPart, ToolMessage, UserMessage
+from core.agentscope.schemas.messages import DataSource, TextPart, UserMessage
 from models import AgentChatMessage, AgentChatSession, AgentCheckpoint, AgentInterrupt, AgentRun
 
 log = structlog.get_logger(__name__)
@@ -102,7 +102,7 @@ async def load_memory(
             )
             .order_by(AgentChatMessage.ord)
         )
-        texts = [(row.role, row.tool_call_id, _text_of(row.content)) for row in rows]
+        texts = [(row.role, row.tool_call_id, text_of(row.content)) for row in rows]
         later = tuple((role, text) for role, _, text in texts if role != "tool" and text)
         results = {call_id: text for role, call_id, text in texts if role == "tool"}
         answered = await connection.execute(
@@ -151,7 +151,10 @@ async def _history(connection: AsyncConnection, run: OwnedRun) -> tuple[dict[str
 
 
 def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:
-    """Return the agent's state before the run; a checkpoint that cannot be read gives way to the text."""
+    """Return the agent's state at its last checkpoint; one that cannot be read gives way to the text.
+
+    Its open calls have the results that history has; ``add_later_messages`` adds the rest.
+    """
     state = AgentState(session_id=thread_id)
     if memory.checkpoint is not None:
         try:
@@ -162,48 +165,24 @@ def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:
         # Before what was said later; a second result would be shown again.
         if (output := memory.later_results.get(call.id)) is not None:
             result = ToolResultBlock(id=call.id, name=call.name, output=output, state=ToolResultState.SUCCESS)
-            _finish(state, call, result)
-    for role, text in memory.later_messages:
-        make = UserMsg if role == "user" else AssistantMsg
-        state.context.append(make(name="user" if role == "user" else AGENT_NAME, content=text))
+            finish_call(state, call, result)
     return state
 
 
-def close_unfinished(state: AgentState, results: Sequence[ToolMessage] = ()) -> list[str]:
-    """Give every unfinished tool call a result, the client's or "interrupted"; returns the interrupted ids.
+def add_later_messages(state: AgentState, memory: ThreadMemory) -> None:
+    """Add what history has and the checkpoint does not; every call before it has to have its result."""
+    for role, text in memory.later_messages:
+        make = UserMsg if role == "user" else AssistantMsg
+        state.context.append(make(name="user" if role == "user" else AGENT_NAME, content=text))
+
+
+def finish_call(state: AgentState, call: ToolCallBlock, result: ToolResultBlock) -> None:
+    """Give an unfinished tool call its result.
 
     A dangling tool call makes every later request invalid for the provider.
     """
-    answered = {message.tool_call_id: message for message in results}
-    interrupted: list[str] = []
-    for call in state.get_unfinished_tool_calls(AGENT_NAME):
-        message = answered.get(call.id)
-        if message is None:
-            interrupted.append(call.id)
-        _finish(state, call, tool_result(call.id, call.name, message))
-    return interrupted
-
-
-def _finish(state: AgentState, call: ToolCallBlock, result: ToolResultBlock) -> None:
     call.state = "finished"  # pyright: ignore[reportAttributeAccessIssue]  an enum that is stored by value
     state.append_context(AGENT_NAME, [result])
-
-
-def tool_result(call_id: str, name: str, message: ToolMessage | None) -> ToolResultBlock:
-    """Return the result block of a call: the client's message, or that there is none."""
-    if message is None:
-        return ToolResultBlock(
-            id=call_id,
-            name=name,
-            output="The call was interrupted; it has no result.",
-            state=ToolResultState.INTERRUPTED,
-        )
-    return ToolResultBlock(
-        id=call_id,
-        name=name,
-        output=_text_of(message.wire()["content"]),
-        state=ToolResultState.ERROR if message.error else ToolResultState.SUCCESS,
-    )
 
 
 def user_msg(message: UserMessage) -> Msg:
@@ -221,7 +200,8 @@ def user_msg(message: UserMessage) -> Msg:
     return UserMsg(name="user", content=blocks, id=message.id)
 
 
-def _text_of(content: Any) -> str:
+def text_of(content: Any) -> str:
+    """Return the text of a message's content as history has it."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):

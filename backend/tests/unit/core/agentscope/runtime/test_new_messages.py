@@ -26,8 +26,8 @@ def assistant(message_id: str, content: Any = "hello", **more: Any) -> dict[str,
     return {"id": message_id, "role": "assistant", "content": content, **more}
 
 
-def tool(message_id: str, call_id: str) -> dict[str, Any]:
-    return {"id": message_id, "role": "tool", "toolCallId": call_id, "content": "picked"}
+def tool(message_id: str, call_id: str, content: str = "picked") -> dict[str, Any]:
+    return {"id": message_id, "role": "tool", "toolCallId": call_id, "content": content}
 
 
 def other(message_id: str, role: str) -> dict[str, Any]:
@@ -42,6 +42,7 @@ def select(
     *,
     known: str = "",
     open_calls: str = "",
+    settled: str = "",
     new: bool = False,
     strict: bool = True,
 ) -> tuple[list[str], list[str]]:
@@ -50,6 +51,7 @@ def select(
         READ.validate_python(messages),
         known_ids=known.split(),
         open_tool_calls=open_calls.split(),
+        settled_tool_calls=settled.split(),
         thread_is_new=new,
         strict_tool_results=strict,
     )
@@ -126,8 +128,11 @@ def test_a_known_answer_s_call_is_no_call_from_elsewhere() -> None:
 
 @pytest.mark.parametrize(
     ("messages", "open_calls", "place"),
-    [([tool("r1", "c9")], "c1", 0), ([user("u1"), tool("r1", "c1"), tool("r2", "c1")], "c1", 2)],
-    ids=["no such call", "answered twice"],
+    [
+        ([tool("r1", "c9"), user("u1")], "c1", 0),
+        ([user("u1"), tool("r1", "c1"), tool("r2", "c1", "other")], "c1", 2),
+    ],
+    ids=["no such call", "answered in two ways"],
 )
 def test_a_tool_message_that_answers_no_open_call_is_refused_by_its_place(
     messages: list[dict[str, Any]], open_calls: str, place: int
@@ -137,8 +142,26 @@ def test_a_tool_message_that_answers_no_open_call_is_refused_by_its_place(
 
     assert [error["pointer"] for error in caught.value.errors] == [f"/messages/{place}/toolCallId"]
     assert select(messages, open_calls=open_calls, strict=False)[1] == [
-        message["id"] for message in messages[:place]
+        message["id"] for number, message in enumerate(messages) if number != place
     ]
+
+
+def test_the_same_answer_twice_counts_once() -> None:
+    assert select([tool("r1", "c1"), tool("r2", "c1")], open_calls="c1") == ([], ["r1"])
+
+
+def test_a_late_answer_is_ignored_beside_something_new() -> None:
+    messages = [tool("r1", "c1"), user("u2"), tool("r2", "c2")]
+
+    assert select(messages, settled="c1 c2") == ([], ["u2"])
+    assert select(messages, settled="c1", open_calls="c2") == ([], ["u2", "r2"])
+
+
+def test_a_late_answer_alone_is_refused_by_its_place() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        select([user("u1"), tool("r1", "c1"), tool("r2", "c2")], known="u1", settled="c1 c2")
+
+    assert [error["pointer"] for error in caught.value.errors] == ["/messages/1/toolCallId"]
 
 
 # --- the first run of a thread --------------------------------------------------------------------

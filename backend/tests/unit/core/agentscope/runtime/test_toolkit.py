@@ -364,6 +364,26 @@ async def test_a_client_s_tool_stays_open_and_ends_the_agent_s_turn(till: Till) 
     assert [waiting.id for waiting in run.agent.state.get_awaiting_tool_calls(AGENT_NAME)] == ["c1"]
 
 
+async def test_a_stop_answers_no_client_s_call(till: Till) -> None:
+    run = Run([call("c1"), call("c2", "{}", name="pick")], tools=[till.access()], frontend=[PICK])
+    following = asyncio.create_task(run.follow())
+    await asyncio.sleep(0.5)
+    assert till.paid
+    run.stop.set("user")
+    with pytest.raises(RunStopped):
+        await following
+
+    assert [(call_id, state) for call_id, state, _ in run.results] == [("c1", "interrupted")]
+
+
+async def test_a_client_s_call_that_never_goes_out_to_it_says_so(till: Till) -> None:
+    run = Run([call("c1", '{"colour": "bl', name="pick")], ["Sorry."], tools=[till.access()], frontend=[PICK])
+    await run.follow()
+
+    # Without a result the client would take it for its own to answer.
+    assert [(call_id, content) for call_id, _, content in run.results] == [("c1", BROKEN_ARGUMENTS)]
+
+
 async def test_a_server_tool_wins_over_a_client_s_of_the_same_name(till: Till) -> None:
     toolkit = build_toolkit([till.access()], [FrontendTool(name="pay"), PICK], CONTEXT)
 

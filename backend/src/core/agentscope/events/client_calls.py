@@ -1,0 +1,29 @@
+"""Which tool calls of a thread its client may answer: the record, as the newest checkpoint has it.
+
+A call belongs to the thread until it is answered or the conversation goes on
+without it, however many runs that takes. Only calls that were handed to the
+client are in the record: a result for any other call is made up.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+OPEN_CLIENT_CALLS = text("""
+SELECT call.id FROM (
+    SELECT c.client_calls FROM agent_checkpoint AS c JOIN agent_run AS r ON r.id = c.run_pk
+    WHERE c.session_id = :session_id AND r.replaced_by_ordinal IS NULL
+    ORDER BY c.ordinal DESC LIMIT 1
+) AS newest, unnest(newest.client_calls) WITH ORDINALITY AS call(id, place)
+WHERE NOT EXISTS (
+    SELECT 1 FROM agent_chat_message AS m
+    WHERE m.session_id = :session_id AND m.tool_call_id = call.id AND m.replaced_by_ordinal IS NULL)
+ORDER BY call.place
+""")
+"""Ids of the calls of client tools that have no answer yet, in the order of the calls."""
+
+KNOWN_CALLS = text("""
+SELECT DISTINCT call ->> 'id' FROM agent_chat_message AS m, jsonb_array_elements(m.tool_calls) AS call
+WHERE m.session_id = :session_id AND call ->> 'id' = ANY(CAST(:call_ids AS text[]))
+""")
+"""Those of ``call_ids`` that are calls of this thread: of any tool, answered or not, shown or replaced."""
