@@ -74,3 +74,33 @@ async def test_the_migrations_make_what_the_models_say(database_url: str) -> Non
         )
 
     assert differences == []
+
+
+async def test_threads_that_wait_for_their_client_wait_on_after_the_migration(
+    blank_database_url: str,
+) -> None:
+    await migrations.upgrade(blank_database_url, "0003")
+    connection = await asyncpg.connect(blank_database_url)
+    try:
+        await connection.execute(
+            """
+            INSERT INTO agent_chat_session (tenant_id, user_id, thread_id) VALUES ('t', 'u', 'thread');
+            INSERT INTO agent_run (session_id, tenant_id, user_id, run_id, task_id, idempotency_key, request_hash,
+                                   input, status, ordinal, next_kick_at, queue_deadline_at, ended_at)
+            SELECT s.id, 't', 'u', 'run-' || n, 'task', 'key-' || n, '', '{}', 'succeeded', n, now(), now(), now()
+            FROM agent_chat_session AS s, generate_series(1, 2) AS n;
+            INSERT INTO agent_checkpoint (run_pk, session_id, ordinal, agentscope_version, state)
+            SELECT id, session_id, ordinal, '2', '{}' FROM agent_run;
+            INSERT INTO agent_run_event (session_id, ordinal, seq, attempt, type, payload)
+            SELECT session_id, ordinal, 9, 1, 'RUN_FINISHED', CASE ordinal
+                WHEN 1 THEN '{"type":"RUN_FINISHED","outcome":{"type":"success"}}'
+                ELSE '{"type":"RUN_FINISHED","outcome":{"type":"success","pendingToolCallIds":["c1","c2"]}}' END
+            FROM agent_run;
+            """
+        )
+        await migrations.upgrade(blank_database_url)
+        rows = await connection.fetch("SELECT client_calls FROM agent_checkpoint ORDER BY ordinal")
+    finally:
+        await connection.close()
+
+    assert [row["client_calls"] for row in rows] == [[], ["c1", "c2"]]
