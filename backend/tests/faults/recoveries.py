@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tests.faults.chaos import lose_redis, restart_postgres
 from tests.faults.launcher import Ground, Plot, http_client
@@ -33,9 +34,9 @@ class Stage:
     pace: float
     """Seconds before each word."""
 
-    async def streaming(self) -> tuple[Following, asyncio.Task[Following]]:
-        """Start a run and return once its text comes."""
-        wish = self.recorder.wish(words=self.words, pace=self.pace)
+    async def streaming(self, **members: Any) -> tuple[Following, asyncio.Task[Following]]:
+        """Start a run and return once its text comes; ``members`` of the wish are added."""
+        wish = self.recorder.wish(words=self.words, pace=self.pace, **members)
         seen = self.recorder.following(wish.run_id, f"thread-{wish.run_id}", Owner())
         task = asyncio.create_task(self.recorder.run(wish, following=seen, stream=False, seconds=90))
         await seen.until(lambda seen: f"w{_FIRST_WORDS}-" in seen.text)
@@ -92,11 +93,11 @@ async def redis_lost(at: Stage) -> float:
 
 
 async def postgres_restarted(at: Stage) -> float:
-    """Return the longest pause of a stream whose Postgres is restarted at once."""
+    """Return the longest pause of a stream from the moment at which a restarted Postgres answers again."""
     await at.plot.start("worker")
     seen, task = await at.streaming()
-    since = asyncio.get_running_loop().time()
     await restart_postgres(at.plot.ground)
+    since = asyncio.get_running_loop().time()
     await task
     at.require_whole(seen)
     return _longest_pause(seen, since)
@@ -122,6 +123,34 @@ async def postgres_away(at: Stage) -> float:
     await task
     at.require_whole(seen)
     return waited
+
+
+async def cancelled(at: Stage) -> float:
+    """Return the time from a cancel until the client sees the end, of a run whose model is silent; any process may be asked."""
+    for role in ("worker", "api"):
+        await at.plot.start(role)
+    seen, task = await at.streaming(hold=_FIRST_WORDS, gate=at.plot.name)
+    return await _cancel(at, seen, task)
+
+
+async def cancelled_without_redis(at: Stage) -> float:
+    """Return the same when the worker and the API cannot reach Redis."""
+    await at.plot.start("worker")
+    for node in at.plot.nodes:
+        await node.redis.refuse()
+    seen, task = await at.streaming(hold=_FIRST_WORDS, gate=at.plot.name)
+    return await _cancel(at, seen, task)
+
+
+async def _cancel(at: Stage, seen: Following, task: asyncio.Task[Following]) -> float:
+    asked = time.monotonic()
+    require(await at.recorder.cancel(seen) == 202, "the cancel was refused")
+    await task
+    seconds = time.monotonic() - asked
+    require(await at.recorder.cancel(seen) == 202, "a cancel of what is cancelled was refused")
+    require((seen.end or {}).get("outcome") == {"type": "cancelled"}, seen.end)
+    at.plot.ground.gates.open(at.plot.name)
+    return seconds
 
 
 async def worker_drained(at: Stage) -> float:
@@ -169,8 +198,17 @@ RECOVERIES: tuple[Recovery, ...] = (
     Recovery("worker killed in a run: the client sees the end", worker_killed, 36.0),
     Recovery("hint lost: the run starts", hint_lost, 7.0),
     Recovery("Redis killed, back empty after 1 s: longest pause of a stream", redis_lost, 2.0, alone=True),
-    Recovery("Postgres restarted at once: longest pause of a stream", postgres_restarted, 5.0, alone=True),
+    Recovery(
+        "Postgres restarted at once: longest pause of a stream once it is back",
+        postgres_restarted,
+        5.0,
+        alone=True,
+    ),
     Recovery("Postgres away: POST is refused with 503", postgres_away, 6.0),
+    Recovery(
+        "cancel at another API process while the model is silent: the client sees the end", cancelled, 1.0
+    ),
+    Recovery("the same without Redis", cancelled_without_redis, 10.0),
     Recovery("worker told to stop in a run: gone, the run ended", worker_drained, 30.0),
     Recovery("API process told to stop with an open stream: gone", api_drained, 30.0),
 )
