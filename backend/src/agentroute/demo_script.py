@@ -3,7 +3,7 @@
 Rules are tried in order and the first that has something to say decides:
 
 1. The caller insists on a tool, or wants JSON: fill the schema.
-2. A reminder asks for the final report: report.
+2. A reminder asks for a title, or for the final report: that.
 3. The user's message asks for tools: call those not called yet, step by step.
 4. Tools answered: tell what they said.
 5. Failures, questions and phrases of the script.
@@ -100,6 +100,7 @@ _GREETING = re.compile(
     r"^\W*(?:hello|hi|hey|good (?:morning|afternoon|evening)|who are you)\W*$", re.IGNORECASE
 )
 _FAIL = re.compile(r"^\W*fail(?:\s+(?P<mode>[a-z0-9]+))?\W*$", re.IGNORECASE)
+_TITLE = re.compile(r"\bwrite a title\b", re.IGNORECASE)
 _REPORT = re.compile(r"\breport\b|\bsummar|\bfinal answer\b", re.IGNORECASE)
 
 _UNFINISHED = "I begin an answer as you asked me to, but it will not reach its"
@@ -166,6 +167,12 @@ def _insisted_tool(conversation: Conversation) -> str | None:
         if name in STRUCTURED_OUTPUT_TOOLS and name in conversation.reminders
     )
     return next(asked, None)
+
+
+def _title(conversation: Conversation) -> Script | None:
+    if not _TITLE.search(conversation.instruction):
+        return None
+    return Script(text=f"About “{answers.quote(conversation.user_text)}”", pace=Pace.AT_ONCE)
 
 
 def _report(conversation: Conversation) -> Script | None:
@@ -280,4 +287,11 @@ _PHRASES: tuple[Callable[[Conversation], Script | None], ...] = (
 )
 """The phrases of the script; the last answers everything."""
 
-_RULES: tuple[Callable[[Conversation], Script | None], ...] = (_structured, _report, _tools, _told, _talk)
+_RULES: tuple[Callable[[Conversation], Script | None], ...] = (
+    _structured,
+    _title,
+    _report,
+    _tools,
+    _told,
+    _talk,
+)

@@ -18,7 +18,7 @@ from core.agentscope.runtime.profile import STAGES, AgentProfile
 from core.agentscope.runtime.run_budget import RunBudget
 from core.agentscope.runtime.subagents import SubagentKit, subagent_kit
 from core.agentscope.runtime.toolkit import ToolAccess
-from core.agentscope.schemas.internal_events import ModelUsage, StageName
+from core.agentscope.schemas.internal_events import CallStage, ModelUsage, StageName
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.memory_store import MemoryStore
 from core.agentscope.tools.registry import builtin_tools, load_tool
@@ -39,12 +39,12 @@ class AgentKit:
 
     def model(
         self,
-        stage: StageName,
+        stage: CallStage,
         record: Callable[[ModelUsage], None],
-        budget: RunBudget,
+        budget: RunBudget | None,
         keep: Callable[[OpaqueValue], None] = lambda _value: None,
     ) -> OpenAICompatibleChatModel:
-        """Return a stage's model for one run; ``record`` takes each of its calls, ``budget`` allows them."""
+        """Return a stage's model for one run; ``record`` takes each of its calls, ``budget``, if any, allows them."""
         chosen = self.profile.model_of(stage, self.settings.model.name)
         return OpenAICompatibleChatModel(
             self.client,

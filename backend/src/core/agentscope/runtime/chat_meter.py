@@ -15,7 +15,7 @@ from typing import Any, Literal
 from core.agentscope.runtime.chat_stream import ChatStreamParser
 from core.agentscope.runtime.prices import PriceTable
 from core.agentscope.runtime.token_counts import TokenCounts
-from core.agentscope.schemas.internal_events import ModelUsage, StageName
+from core.agentscope.schemas.internal_events import CallStage, ModelUsage
 
 # AgentScope's own rules of thumb, so that estimates agree with its context budget.
 _BYTES_PER_TOKEN = 4
@@ -28,10 +28,10 @@ Outcome = Literal["completed", "cancelled", "failed"]
 class CallMeter:
     """The clock and the identity of one HTTP model call."""
 
-    def __init__(self, stage: StageName, provider: str, model: str, clock: Callable[[], float]) -> None:
+    def __init__(self, stage: CallStage, provider: str, model: str, clock: Callable[[], float]) -> None:
         # Providers' ids are no keys: local servers count from zero after every restart.
         self.call_id = uuid.uuid4().hex
-        self._stage: StageName = stage
+        self._stage: CallStage = stage
         self._provider = provider
         self._model = model
         self._clock = clock

@@ -49,7 +49,7 @@ from core.agentscope.runtime.model_client import completions_url, provider_name
 from core.agentscope.runtime.prices import PriceTable, load_prices
 from core.agentscope.runtime.run_budget import RunBudget
 from core.agentscope.runtime.token_counts import TokenCounts, parse_cost
-from core.agentscope.schemas.internal_events import ModelUsage, StageName
+from core.agentscope.schemas.internal_events import CallStage, ModelUsage
 from core.config import ModelSettings
 
 
@@ -70,7 +70,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
         settings: ModelSettings,
         *,
         model: str,
-        stage: StageName,
+        stage: CallStage,
         record: Callable[[ModelUsage], None],
         keep: Callable[[OpaqueValue], None] = lambda _value: None,
         temperature: float | None = None,
@@ -118,7 +118,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
         self.formatter = ChatFormatter(origin=self._origin)
         self._client = client
         self._settings = settings
-        self._stage: StageName = stage
+        self._stage: CallStage = stage
         self._record = record
         self._keep = keep
         self._provider = provider

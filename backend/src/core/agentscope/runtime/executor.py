@@ -31,6 +31,7 @@ from core.agentscope.runtime.outage import through_outage
 from core.agentscope.runtime.run_budget import EXPIRY_GRACE_SECONDS, RunBudget, UserAccount
 from core.agentscope.runtime.stop_signal import StopReason, StopSignal
 from core.agentscope.runtime.thread_memory import load_memory
+from core.agentscope.runtime.titles import TitleWriter
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.agentscope.schemas.messages import Message
@@ -75,6 +76,7 @@ class RunExecutor:
         self._settings = settings
         self._hint = hint
         self._stops: dict[int, StopSignal] = {}
+        self._titles = TitleWriter(kit, engine)
         self._tasks: set[asyncio.Task[None]] = set()
         self._hints: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -109,6 +111,7 @@ class RunExecutor:
             stop.set("shutdown")
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await self._titles.stop()
 
     async def _execute(self, run_pk: int) -> None:
         try:
@@ -145,6 +148,7 @@ class RunExecutor:
             # T-end writes the newest state itself; an older copy must not land beside it.
             await checkpoints.settle()
             await self._end(owned, end)
+            self._titles.ended(owned, claimed.principal, end)
 
         pipeline = AgentScopeEventPipeline(
             RunWireState(claimed.thread_id, claimed.run_id, started=owned.last_seq > 0),

@@ -23,7 +23,7 @@ from pydantic import (
 from core.agentscope.prompts.loader import PROMPT_VALUES, Prompt, PromptInvalid, load_prompt
 from core.agentscope.runtime.prices import Price
 from core.agentscope.runtime.profile_errors import ProfileInvalid, describe
-from core.agentscope.schemas.internal_events import StageName
+from core.agentscope.schemas.internal_events import CallStage, StageName
 from core.agentscope.tools.spec import Permission
 
 STAGES: tuple[StageName, ...] = ("intent", "execution", "report")
@@ -49,6 +49,8 @@ class Stages(_Part):
     intent: Literal["model", "off"] = "model"
     report: Literal["auto", "always", "off"] = "auto"
     """``auto``: only when execution did not write the answer itself."""
+    title: Literal["words", "model"] = "words"
+    """A thread's first title: the first words, or a model call after the first run; not a stage a run waits for."""
 
 
 class StageModel(_Part):
@@ -61,11 +63,12 @@ class StageModel(_Part):
 
 
 class StageModels(_Part):
-    """A model for each stage."""
+    """A model for each stage, and for titles."""
 
     intent: StageModel = StageModel()
     execution: StageModel = StageModel()
     report: StageModel = StageModel()
+    title: StageModel = StageModel()
 
 
 class PromptPaths(_Part):
@@ -150,7 +153,7 @@ class AgentProfile(_Part):
             seen.add(key)
         return self
 
-    def model_of(self, stage: StageName, default_name: str) -> StageModel:
+    def model_of(self, stage: CallStage, default_name: str) -> StageModel:
         """Return a stage's model with its name filled in from the deployment's where it has none."""
         model: StageModel = getattr(self.models, stage)
         return model if model.name else model.model_copy(update={"name": default_name})

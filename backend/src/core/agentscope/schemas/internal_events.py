@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 StageName = Literal["intent", "execution", "report"]
+CallStage = StageName | Literal["title"]
+"""What a model call is booked under: a stage of its run, or the thread's title, which is written after it."""
 ToolState = Literal["success", "error", "denied", "interrupted"]
 RunOutcome = Literal["success", "interrupt", "cancelled"]
 
@@ -199,7 +201,7 @@ class ModelUsage(_Event):
 
     kind: Literal["usage"] = "usage"
     call_id: str
-    stage: StageName
+    stage: CallStage
     provider: str
     model: str
     input_tokens: int = 0

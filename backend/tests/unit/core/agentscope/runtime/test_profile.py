@@ -84,7 +84,7 @@ def test_a_profile_of_ones_own(profile_path: Path) -> None:
         (HEAD + 'stages = "all"', "stages: input should be"),
         (HEAD + '[stages]\nintent = "yes"', "stages.intent: input should be 'model' or 'off'"),
         (HEAD + '[stages]\nreport = "never"', "stages.report: input should be 'auto', 'always' or 'off'"),
-        (HEAD + '[stages]\nexecution = "off"', "stages.execution: unknown key; allowed: intent, report"),
+        (HEAD + '[stages]\nexecution = "off"', "stages.execution: unknown key; allowed: intent, report, title"),
         (HEAD + '[models.plan]\nname = "x"', "models.plan: unknown key; allowed: intent, execution, report"),
         (HEAD + "[models.intent]\ntemperature = 3", "models.intent.temperature: input should be less than or equal to 2"),
         (HEAD + '[[tools]]\nnam = "x"\npermission = "ask"', "tools[0].nam: unknown key; allowed: name, import, permission"),
