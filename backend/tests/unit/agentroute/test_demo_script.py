@@ -10,6 +10,7 @@ import pytest
 from agentroute import demo_answers as answers
 from agentroute.demo_request import RequestInvalid
 from agentroute.demo_script import Failure, Pace, Script, decide
+from core.agentscope.runtime.titles import TITLE_REQUEST
 
 INTENT = {
     "type": "object",
@@ -366,6 +367,11 @@ def test_structured_output_fails_only_on_its_own_word() -> None:
 def test_a_json_response_format_is_filled() -> None:
     shape = {"type": "json_schema", "json_schema": {"name": "intent", "schema": INTENT}}
     assert orjson.loads(ask("what time is it", response_format=shape).text)["needs_tools"] is True
+
+
+def test_a_reminder_to_write_a_title_gets_one_that_quotes_the_user() -> None:
+    asked = ask("calculate 6*7", {"role": "assistant", "content": "42"}, TITLE_REQUEST, tools={})
+    assert (asked.text, asked.calls, asked.pace) == ("About “calculate 6*7”", (), Pace.AT_ONCE)
 
 
 def test_a_reminder_to_report_gets_a_report_of_the_results() -> None:
