@@ -1,7 +1,8 @@
 """One ground for the fault tests: Postgres, Valkey, the scripted model and the forker.
 
 Not for the session: an async fixture keeps its event loop as long as it lives,
-and the unit tests that follow bring a clock of their own.
+and the unit tests that follow bring a clock of their own. "package" means that
+only where there is an ``__init__.py``.
 """
 
 from __future__ import annotations
