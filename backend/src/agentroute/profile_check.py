@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentroute.preflight import CheckResult
+from core.agentscope.runtime.fallbacks import fallback_settings
 from core.agentscope.runtime.prices import PricesInvalid, load_prices
 from core.agentscope.runtime.profile import AgentProfile, load_profile
 from core.agentscope.runtime.profile_errors import ProfileInvalid
@@ -43,6 +44,7 @@ async def check_profile(settings: Settings) -> CheckResult:
         profile = load_profile(settings.profile_path)
         tools = profile_tools(profile, settings)
         load_prices(settings.model.prices_path)
+        fallback_settings(profile, settings.model)
     except (ProfileInvalid, ToolDefinitionError, PricesInvalid) as exc:
         return CheckResult(
             _NAME, False, str(exc), "Correct it, or unset AGENT_PROFILE_PATH for the bundled one."

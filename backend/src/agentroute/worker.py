@@ -27,6 +27,7 @@ from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.runtime.agent_kit import build_kit
 from core.agentscope.runtime.cancel_listener import listen_for_cancels
 from core.agentscope.runtime.executor import RunExecutor
+from core.agentscope.runtime.fallbacks import open_fallbacks
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.leases import Heartbeat, Leases
 from core.agentscope.runtime.model_client import create_model_client
@@ -123,7 +124,9 @@ async def open_worker(settings: Settings, *, worker_id: str = "") -> AsyncIterat
         redis = create_redis(settings.redis)
         resources.push_async_callback(redis.aclose, close_connection_pool=True)
         client = await resources.enter_async_context(create_model_client(settings.model))
-        kit = build_kit(profile, settings, client, PostgresMemoryStore(create_session_factory(engine)))
+        fallbacks = await open_fallbacks(profile, settings.model, client, resources)
+        memory = PostgresMemoryStore(create_session_factory(engine))
+        kit = build_kit(profile, settings, client, memory, fallbacks)
         broker = create_broker(settings.redis)
         await broker.startup()
         resources.push_async_callback(broker.shutdown)

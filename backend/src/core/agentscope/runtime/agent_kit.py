@@ -5,12 +5,13 @@ An agent, its model objects and its toolkit belong to one run; they are cheap.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import httpx
 
 from core.agentscope.prompts.loader import Prompt
+from core.agentscope.runtime.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.chat_opaque import OpaqueValue
 from core.agentscope.runtime.prices import PriceTable, load_prices
@@ -36,6 +37,7 @@ class AgentKit:
     prices: PriceTable
     tools: tuple[ToolAccess, ...]
     subagents: tuple[SubagentKit, ...] = ()
+    fallbacks: Mapping[CallStage, ChatEndpoint] = field(default_factory=dict)
 
     def model(
         self,
@@ -57,11 +59,16 @@ class AgentKit:
             max_tokens=chosen.max_tokens,
             prices=self.prices,
             budget=budget,
+            fallback=self.fallbacks.get(stage),
         )
 
 
 def build_kit(
-    profile: AgentProfile, settings: Settings, client: httpx.AsyncClient, memory: MemoryStore
+    profile: AgentProfile,
+    settings: Settings,
+    client: httpx.AsyncClient,
+    memory: MemoryStore,
+    fallbacks: Mapping[CallStage, ChatEndpoint],
 ) -> AgentKit:
     """Put the process' parts together.
 
@@ -78,6 +85,7 @@ def build_kit(
         prices=load_prices(settings.model.prices_path),
         tools=tools,
         subagents=tuple(subagent_kit(subagent, tools) for subagent in profile.subagents),
+        fallbacks=fallbacks,
     )
 
 

@@ -60,6 +60,8 @@ class CallFailed(Exception):
         self.retry_after = retry_after
         self.reason = reason
         """The provider's words, for the log."""
+        self.answered = False
+        """Whether a delta had come: then nobody else may answer."""
 
 
 def from_status(status: int, headers: Mapping[str, str], reason: str = "") -> CallFailed:

@@ -3,7 +3,8 @@
 What a caller can rely on:
 
 1. The deltas of one network read come together: one response a block, in order. A block is never reopened.
-2. A call is retried only before its first delta; what was shown is never taken back or repeated.
+2. A call is retried only before its first delta; what was shown is never taken back or repeated. When its tries are
+   used up, the fallback, if there is one, gets as many; only a request that was found wrong goes no further.
 3. It ends: by the provider's word, or by an error within the first-token or the idle timeout.
 4. Every call that can have cost something is recorded once, whatever becomes of it (``chat_meter``); it begins only
    when its budget has room for what it may use (``run_budget``).
@@ -32,6 +33,7 @@ from agentscope.tool import ToolChoice
 
 from core.agentscope.events.budget_store import CallEstimate
 from core.agentscope.runtime.chat_call import ChatCall
+from core.agentscope.runtime.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.chat_errors import CallFailed, ModelRejected, log_failure
 from core.agentscope.runtime.chat_meter import CallMeter, Outcome, estimate_input_tokens
 from core.agentscope.runtime.chat_opaque import FIELD, OpaqueValue
@@ -40,17 +42,18 @@ from core.agentscope.runtime.chat_request import (
     ChatFormatter,
     encode,
     format_tools,
-    max_tokens_member,
     tool_call_ids,
 )
 from core.agentscope.runtime.chat_retry import RETRY_WINDOW_SECONDS, delay_seconds
 from core.agentscope.runtime.chat_stream import ChatStreamParser
-from core.agentscope.runtime.model_client import completions_url, provider_name
 from core.agentscope.runtime.prices import PriceTable, load_prices
 from core.agentscope.runtime.run_budget import RunBudget
 from core.agentscope.runtime.token_counts import TokenCounts, parse_cost
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage
 from core.config import ModelSettings
+from core.log import get_logger
+
+_log = get_logger(__name__)
 
 
 class OpenAICompatibleChatModel(ChatModelBase):
@@ -77,6 +80,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
         max_tokens: int | None = None,
         prices: PriceTable | None = None,
         budget: RunBudget | None = None,
+        fallback: ChatEndpoint | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         dice: Callable[[], float] = random.random,
@@ -96,6 +100,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
             max_tokens: Longest answer, reasoning included.
             prices: Price table; the one of the settings when absent.
             budget: Asked before each try; without one nothing is limited.
+            fallback: Asked when this model cannot answer.
             clock: Monotonic seconds.
             sleep: Waits between tries.
             dice: Random numbers in [0, 1), for the jitter.
@@ -104,32 +109,28 @@ class OpenAICompatibleChatModel(ChatModelBase):
             ValueError: ``settings.base_url`` is not an HTTP URL.
             PricesInvalid: ``settings.prices_path`` holds no price table.
         """
-        provider = provider_name(settings)
+        endpoint = ChatEndpoint(client, settings, model)
         super().__init__(
             # The key stays in the client: AgentScope's objects get logged and stored.
-            credential=CredentialBase(name=provider),
+            credential=CredentialBase(name=endpoint.provider),
             model=model,
             parameters=self.Parameters(temperature=temperature, max_tokens=max_tokens),
             # The base class retries without jitter, Retry-After or a limit; this one does it itself.
             max_retries=0,
             context_size=settings.context_tokens,
         )
-        self._origin = f"{provider}/{model}"
-        self.formatter = ChatFormatter(origin=self._origin)
-        self._client = client
-        self._settings = settings
+        self.formatter = ChatFormatter(origin=endpoint.origin)
+        self._endpoints = (endpoint,) if fallback is None else (endpoint, fallback)
         self._stage: CallStage = stage
         self._record = record
         self._keep = keep
-        self._provider = provider
-        self._url = completions_url(settings)
         self._prices = prices or load_prices(settings.prices_path)
         self._budget = budget if budget is not None and budget.active else None
+        self._temperature = temperature
         self._max_tokens = max_tokens
         self._clock = clock
         self._sleep = sleep
         self._dice = dice
-        self._options = _options(self._url.host, temperature, max_tokens)
 
     @classmethod
     def _get_structured_output_fallback_exceptions(cls) -> tuple[type[Exception], ...]:
@@ -152,24 +153,52 @@ class OpenAICompatibleChatModel(ChatModelBase):
             ValueError: ``tool_choice`` names a tool that is not there.
         """
         self._validate_tool_choice(tool_choice, tools)
-        body = {
-            "model": model_name,
-            "messages": await self.formatter.format(messages),
+        rest = {
             "stream": True,
             "stream_options": {"include_usage": True},
-            **self._options,
             **format_tools(tools, tool_choice),
             **kwargs.pop("extra_body", {}),
             **kwargs,
         }
-        return self._responses(body)
+        return self._responses(messages, rest)
 
-    async def _responses(self, body: dict[str, Any]) -> AsyncGenerator[ChatResponse, None]:
+    async def _responses(
+        self, messages: list[Msg], rest: dict[str, Any]
+    ) -> AsyncGenerator[ChatResponse, None]:
+        for place, endpoint in enumerate(self._endpoints, start=1):
+            # For each its own: what one provider wants back is no business of another.
+            said = await ChatFormatter(origin=endpoint.origin).format(messages)
+            body = endpoint.body(
+                {"messages": said, **rest}, temperature=self._temperature, max_tokens=self._max_tokens
+            )
+            try:
+                async with aclosing(self._answer(endpoint, body)) as responses:
+                    async for response in responses:
+                        yield response
+            except CallFailed as failed:
+                if (
+                    place == len(self._endpoints)
+                    or failed.answered
+                    or isinstance(failed.error, ModelRejected)
+                ):
+                    raise failed.error from failed
+                _log.warning("model_fallback", stage=self._stage, model=self._endpoints[place].model)
+            else:
+                return
+
+    async def _answer(
+        self, endpoint: ChatEndpoint, body: dict[str, Any]
+    ) -> AsyncGenerator[ChatResponse, None]:
+        """Ask one endpoint, with all the tries it has.
+
+        Raises:
+            CallFailed: The last try failed.
+        """
         content = encode(body)
         ids = tool_call_ids(body)
         began = self._clock()
         for retry in itertools.count(1):
-            call = self._new_call(body["model"], content, ids)
+            call = self._new_call(endpoint, content, ids)
             blocks = _Blocks(call.meter.call_id)
             outcome: Outcome = "failed"
             failed: CallFailed | None = None
@@ -193,30 +222,27 @@ class OpenAICompatibleChatModel(ChatModelBase):
                 await self._budget.release(call.meter.call_id)
             if failed is None:
                 # Of a whole answer only: a part of a signature would be refused.
-                if (value := call.answer.opaque.value(self._origin)) is not None:
+                if (value := call.answer.opaque.value(endpoint.origin)) is not None:
                     self._keep(value)
                     yield blocks.opaque(value)
                 if usage is not None:
                     yield blocks.usage(usage)
                 return
-            log_failure(
-                self._settings, failed, call_id=call.meter.call_id, model=body["model"], stage=self._stage
-            )
-            await self._before_retry(retry, failed, call, began)
+            settings = endpoint.settings
+            log_failure(settings, failed, call_id=call.meter.call_id, model=endpoint.model, stage=self._stage)
+            failed.answered = call.meter.answering
+            wait = delay_seconds(retry, failed.retry_after, self._dice)
+            late = self._clock() - began + wait > RETRY_WINDOW_SECONDS
+            if failed.answered or not failed.transient or retry > settings.max_retries or late:
+                raise failed
+            await self._sleep(wait)
 
-    async def _before_retry(self, retry: int, failed: CallFailed, call: ChatCall, began: float) -> None:
-        wait = delay_seconds(retry, failed.retry_after, self._dice)
-        late = self._clock() - began + wait > RETRY_WINDOW_SECONDS
-        if call.meter.answering or not failed.transient or retry > self._settings.max_retries or late:
-            raise failed.error from failed
-        await self._sleep(wait)
-
-    def _new_call(self, model: str, content: bytes, ids: list[str]) -> ChatCall:
+    def _new_call(self, endpoint: ChatEndpoint, content: bytes, ids: list[str]) -> ChatCall:
         return ChatCall(
-            self._client,
-            self._client.build_request("POST", self._url, content=content),
-            self._settings,
-            CallMeter(self._stage, self._provider, model, self._clock),
+            endpoint.client,
+            endpoint.request(content),
+            endpoint.settings,
+            CallMeter(self._stage, endpoint.provider, endpoint.model, self._clock),
             ChatStreamParser(ids),
             self._clock,
         )
@@ -283,8 +309,3 @@ class _Blocks:
                 metadata=usage.model_dump(mode="json", exclude={"kind", "message_id"}),
             ),
         )
-
-
-def _options(host: str, temperature: float | None, max_tokens: int | None) -> dict[str, Any]:
-    options = {"temperature": temperature, max_tokens_member(host): max_tokens}
-    return {name: value for name, value in options.items() if value is not None}

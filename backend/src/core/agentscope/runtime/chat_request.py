@@ -100,15 +100,6 @@ def format_tools(tools: Sequence[dict[str, Any]] | None, choice: ToolChoice | No
     return members
 
 
-def max_tokens_member(host: str) -> str:
-    """Return what an endpoint calls the longest answer.
-
-    OpenAI's reasoning models refuse the old name; most compatible servers know only that one.
-    """
-    new = host.endswith(("openai.com", "openai.azure.com"))
-    return "max_completion_tokens" if new else "max_tokens"
-
-
 def encode(body: dict[str, Any]) -> bytes:
     """Return the body as JSON. Lone surrogates, which no JSON may hold, become question marks."""
     try:

@@ -53,6 +53,18 @@ class Stages(_Part):
     """A thread's first title: the first words, or a model call after the first run; not a stage a run waits for."""
 
 
+class FallbackModel(_Part):
+    """The model that is asked when a stage's own cannot be reached, is too busy or fails before its first word."""
+
+    name: str = Field(min_length=1)
+    base_url: str | None = Field(default=None, min_length=1)
+    """Of another OpenAI-compatible endpoint; the deployment's when absent."""
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Environment variable that holds the key. Another endpoint never gets the deployment's."""
+    provider: str | None = Field(default=None, min_length=1)
+    """Name shown in usage; the host of the URL when absent."""
+
+
 class StageModel(_Part):
     """The model of one stage; what is absent is the deployment's or the provider's default."""
 
@@ -60,6 +72,7 @@ class StageModel(_Part):
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, gt=0)
     """Longest answer, reasoning included."""
+    fallback: FallbackModel | None = None
 
 
 class StageModels(_Part):

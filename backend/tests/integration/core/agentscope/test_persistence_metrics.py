@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from tests.support.stack import OpenStack, Reply, Row, Stack, Web, eventually
+from tests.support.stack import DemoModel, OpenStack, Reply, Row, Stack, Web, eventually
 
 from agentroute import demo_model, migrations
 from agentroute.demo_script import decide
@@ -421,3 +421,24 @@ async def test_going_up_and_down_again_leaves_nothing_even_with_data(
     assert {item for item in left if "alembic_version" not in item} == set()
     await migrations.upgrade(blank_database_url)
     assert await migrations.current(blank_database_url) == migrations.head()
+
+
+async def test_ledger_and_message_name_the_model_that_answered(
+    open_stack: OpenStack, demo: DemoModel, tmp_path: Path
+) -> None:
+    profile = tmp_path / "agent.toml"
+    spare = f'fallback = {{ name = "spare", base_url = "{demo.url}", provider = "second" }}'
+    stages = "".join(f"[models.{stage}]\n{spare}\n" for stage in ("intent", "execution"))
+    profile.write_text(f'name = "Ada"\ndescription = "Helps."\n{stages}')
+    nowhere = {"base_url": "http://127.0.0.1:9/v1", "name": "away"}
+    async with open_stack(profile_path=profile, model=nowhere) as own:
+        reply = await own.stream_run("hello")
+
+        assert reply.end["outcome"] == {"type": "success"}
+        assert [(usage["provider"], usage["model"]) for usage in reply.end["usage"]] == [("second", "spare")]
+        thread = thread_of(reply)
+        assert [(call["provider"], call["model"]) for call in await ledger(own, thread)] == [
+            ("second", "spare")
+        ] * 2
+        assert (await own.history(thread))["messages"][-1]["metadata"]["model"] == "spare"
+        await assert_totals_are_the_ledgers(own, thread)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -12,9 +13,12 @@ from agentscope.message import UserMsg
 from structlog.testing import capture_logs
 
 from core.agentscope.runtime import chat_call
+from core.agentscope.runtime.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.chat_errors import ModelRejected
+from core.agentscope.runtime.model_client import create_model_client
 from core.agentscope.runtime.profile import Limits
 from core.agentscope.runtime.run_budget import RunBudget
+from core.config import ModelSettings
 from core.errors import BudgetExhausted, ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
 
 # The types of the fixtures are in the conftest of this directory, which importlib mode keeps out of reach.
@@ -305,3 +309,107 @@ async def test_a_head_cut_at_any_byte_is_an_unreachable_model(endpoint: Endpoint
             with pytest.raises(ModelUnavailable):
                 await setup.ask()
     assert len(setup.records) == len(head)
+
+
+# --- the fallback ------------------------------------------------------------------
+
+
+@pytest.fixture
+async def spare(endpoint: Endpoint) -> AsyncIterator[Endpoint]:
+    """A second endpoint."""
+    spare = type(endpoint)()
+    await spare.start()
+    yield spare
+    await spare.stop()
+
+
+@pytest.fixture
+async def with_spare(spare: Endpoint, set_up: SetUp) -> AsyncIterator[SetUp]:
+    """Build models whose fallback is ``spare-model`` on the second endpoint."""
+    settings = ModelSettings(base_url=spare.base_url, provider="second", max_retries=1)
+    async with create_model_client(settings) as client:
+        fallback = ChatEndpoint(client, settings, "spare-model")
+        yield lambda **changes: set_up(options={"fallback": fallback}, **changes)
+
+
+def booked(setup: Setup) -> list[tuple[str, str, str]]:
+    return [(record.provider, record.model, record.outcome) for record in setup.records]
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500, 503])
+async def test_the_fallback_answers_when_the_tries_are_used_up(
+    endpoint: Endpoint, spare: Endpoint, with_spare: SetUp, status: int
+) -> None:
+    for _ in range(3):
+        endpoint.answer(status, {})
+    spare.stream(*[document | {"model": "spare-1"} for document in (*spare.text("a"), spare.usage())])
+    setup = with_spare(max_retries=2)
+
+    *_, last = await setup.ask()
+
+    assert last.content[0].text == "a"
+    transient = status in (429, 500, 503)
+    assert len(endpoint.received) == (3 if transient else 1)
+    (request,) = spare.received
+    assert request.body["model"] == "spare-model"
+    assert request.body["messages"] == endpoint.received[0].body["messages"]
+    # The key of the first endpoint is not for the second.
+    assert "authorization" not in request.headers
+    assert booked(setup) == [("second", "spare-1", "completed")]
+    assert last.usage.metadata["model"] == "spare-1"
+
+
+async def test_the_fallback_answers_for_an_endpoint_that_is_not_there(
+    endpoint: Endpoint, spare: Endpoint, with_spare: SetUp
+) -> None:
+    await endpoint.stop()
+    spare.stream(*spare.text("a"), spare.usage())
+    setup = with_spare(max_retries=0)
+    *_, last = await setup.ask()
+    assert last.content[0].text == "a"
+    assert [provider for provider, _, _ in booked(setup)] == ["second"]
+
+
+async def test_a_try_that_can_have_cost_something_is_booked_once_beside_the_fallbacks(
+    endpoint: Endpoint, spare: Endpoint, with_spare: SetUp
+) -> None:
+    endpoint.script(endpoint.head(), "cut")
+    spare.answer(503, {})
+    spare.stream(*spare.text("a"), spare.usage())
+    setup = with_spare(max_retries=0)
+    await setup.ask()
+    assert booked(setup) == [("127.0.0.1", "m", "failed"), ("second", "m-1", "completed")]
+    assert [record.estimated for record in setup.records] == [True, False]
+    assert len({record.call_id for record in setup.records}) == 2
+
+
+async def test_an_answer_that_has_begun_is_not_taken_over(
+    endpoint: Endpoint, spare: Endpoint, with_spare: SetUp
+) -> None:
+    endpoint.script(*endpoint.stream_steps(endpoint.chunk({"content": "a"}), end=False), "cut")
+    setup = with_spare()
+    with pytest.raises(ModelStreamError):
+        await setup.ask()
+    assert spare.received == []
+
+
+async def test_a_request_that_is_wrong_goes_no_further(
+    endpoint: Endpoint, spare: Endpoint, with_spare: SetUp
+) -> None:
+    endpoint.answer(400, {})
+    setup = with_spare()
+    with pytest.raises(ModelRejected):
+        await setup.ask()
+    assert spare.received == []
+
+
+async def test_the_last_failure_counts_when_the_fallback_fails_too(
+    endpoint: Endpoint, spare: Endpoint, with_spare: SetUp
+) -> None:
+    endpoint.answer(503, {})
+    spare.answer(500, {})
+    spare.answer(402, {})
+    setup = with_spare(max_retries=0)
+    with pytest.raises(ModelUnavailable, match="payment"):
+        await setup.ask()
+    assert (len(endpoint.received), len(spare.received), setup.records) == (1, 2, [])

@@ -22,12 +22,12 @@ from agentscope.message import (
 from agentscope.tool import ToolChoice
 from pydantic import AnyUrl
 
+from core.agentscope.runtime.chat_endpoint import max_tokens_member
 from core.agentscope.runtime.chat_meter import estimate_input_tokens
 from core.agentscope.runtime.chat_request import (
     ChatFormatter,
     encode,
     format_tools,
-    max_tokens_member,
     tool_call_ids,
 )
 
