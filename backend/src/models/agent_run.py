@@ -108,6 +108,8 @@ class AgentRun(Base):
     cost: Mapped[Decimal | None] = mapped_column(Numeric(24, 12))
     unknown_cost_calls: Mapped[int] = mapped_column(Integer, server_default="0")
     model_ms: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    tool_ms: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Sum over its tool calls; 0 when its worker was lost."""
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )

@@ -143,6 +143,7 @@ def _read_run(connection: Connection, principal: Principal, thread_id: str, run_
                 "ttft_ms": _milliseconds(run.created_at, run.first_token_at),
                 "total_ms": _milliseconds(run.created_at, run.ended_at),
                 "model_ms": run.model_ms,
+                "tool_ms": run.tool_ms,
                 "usage": usage_of(run),
                 "events_url": events_url(thread.thread_id, run.run_id),
             }

@@ -17,7 +17,7 @@ from core.agentscope.events.append_writer import RunAppender
 from core.agentscope.events.history_fold import HistoryFold
 from core.agentscope.events.run_end import Checkpoint, EndStatus, RunEnd
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
-from core.agentscope.schemas.internal_events import ModelUsage, RunFailed, RunFinished
+from core.agentscope.schemas.internal_events import ModelUsage, RunFailed, RunFinished, ToolResult
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +62,7 @@ class AgentScopeEventPipeline:
         self._visible = False
         self._fold = HistoryFold()
         self._usages: list[ModelUsage] = []
+        self._tool_ms = 0
         self._recording: set[asyncio.Task[None]] = set()
         self._deltas_seen: set[str] = set()
 
@@ -86,6 +87,9 @@ class AgentScopeEventPipeline:
             raise ValueError("a terminal event ends the run: use finish()")
         if isinstance(event, ModelUsage):
             self._keep(event)
+        if isinstance(event, ToolResult) and event.subagent_run_id is None:
+            # A subagent's tools ran within the call that it answers.
+            self._tool_ms += event.duration_ms or 0
         wire = self._encode(event)
         self._appender.append(wire, urgent=event.kind not in _HOT or self._is_first_delta(wire))
         if event.kind in _DURABLE_FIRST:
@@ -117,6 +121,7 @@ class AgentScopeEventPipeline:
                 error_code=event.code if failed else None,
                 interrupts=() if failed or event.outcome != "interrupt" else tuple(self._state.interrupts),
                 usages=tuple(self._usages),
+                tool_ms=self._tool_ms,
                 checkpoint=checkpoint,
                 state=self._fold.state,
                 state_changed=self._fold.state_changed,

@@ -51,6 +51,7 @@ class RunEnd:
     error_code: str | None = None
     interrupts: Sequence[InterruptRequested] = ()
     usages: Sequence[ModelUsage] = ()
+    tool_ms: int = 0
     checkpoint: Checkpoint | None = None
     state: Any = None
     state_changed: bool = False
@@ -74,6 +75,7 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> St
                 "n": len(end.events),
                 "status": end.status,
                 "error_code": end.error_code,
+                "tool_ms": end.tool_ms,
             },
         )
     ).one_or_none()
@@ -255,7 +257,7 @@ _LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR
 
 _END_RUN = text("""
 UPDATE agent_run SET
-    last_seq = last_seq + :n, status = :status, error_code = :error_code,
+    last_seq = last_seq + :n, status = :status, error_code = :error_code, tool_ms = :tool_ms,
     lease_until = NULL, ended_at = clock_timestamp()
 WHERE id = :run_pk AND attempt = :attempt AND status = :from_status
 RETURNING last_seq - :n AS base, tenant_id, user_id

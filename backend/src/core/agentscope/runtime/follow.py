@@ -67,6 +67,8 @@ async def follow_agent(
                 or (item.tool_call_id in own_client_calls and item.state not in ("error", "denied"))
             ):
                 continue
+            if isinstance(item, ToolResult):
+                item = item.model_copy(update={"duration_ms": gate.duration_ms(item.tool_call_id)})
             await emit(item)
             if isinstance(item, ToolCallEnded):
                 gate.open(item.tool_call_id)

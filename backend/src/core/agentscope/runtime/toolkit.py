@@ -13,6 +13,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 from agentscope.message import TextBlock, ToolResultState
@@ -44,6 +45,7 @@ class ToolGate:
         self._durable: set[str] = set()
         self._changed = asyncio.Event()
         self._left = max_calls
+        self._took: dict[str, float] = {}
 
     def open(self, tool_call_id: str) -> None:
         """The call's ``TOOL_CALL_END`` is committed."""
@@ -63,6 +65,15 @@ class ToolGate:
             raise asyncio.CancelledError
         self._left -= 1
         return self._left >= 0
+
+    def took(self, tool_call_id: str, seconds: float) -> None:
+        """Note how long a call has taken so far."""
+        self._took[tool_call_id] = seconds
+
+    def duration_ms(self, tool_call_id: str) -> int | None:
+        """Return how long a call took; ``None`` when it did not run."""
+        seconds = self._took.get(tool_call_id)
+        return None if seconds is None else round(seconds * 1000)
 
 
 class GateMiddleware(MiddlewareBase):
@@ -102,7 +113,10 @@ class GateMiddleware(MiddlewareBase):
             _current_call.set("")
         else:
             _current_call.set(tool_call_id)
+        began = monotonic()
         async for chunk in next_handler(**input_kwargs):
+            # Before it is handed on: with the last one the agent tells the call's result.
+            self._gate.took(tool_call_id, monotonic() - began)
             yield chunk
 
 

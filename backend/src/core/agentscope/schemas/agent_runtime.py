@@ -244,5 +244,8 @@ class RunStatusResponse(WireModel):
     ttft_ms: int | None = None
     total_ms: int | None = None
     model_ms: int = 0
+    """Sum over the run's model calls."""
+    tool_ms: int = 0
+    """Sum over its tool calls, known at its end."""
     usage: ThreadUsage
     events_url: str

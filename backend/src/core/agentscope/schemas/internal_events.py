@@ -133,6 +133,8 @@ class ToolResult(AttributedEvent):
     tool_call_id: str
     content: str
     state: ToolState = "success"
+    duration_ms: int | None = None
+    """How long the tool took; absent when none ran."""
 
 
 class InterruptRequested(_Event):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -16,6 +17,7 @@ from tests.support.stack import DemoModel, OpenStack, Reply, Row, Stack, Web, ev
 from agentroute import demo_model, migrations
 from agentroute.demo_script import decide
 from agentroute.demo_wire import usage_of
+from core.agentscope.runtime import toolkit
 
 METRICS = (
     "model",
@@ -202,6 +204,22 @@ async def test_a_runs_times_are_in_order_and_told(stack: Stack) -> None:
     assert 0 < status["modelMs"] <= status["totalMs"]
     assert status["attempt"] == 1
     assert "errorCode" not in status
+
+
+async def test_a_runs_tool_time_is_told_beside_its_model_time(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count(step=2)
+    monkeypatch.setattr(toolkit, "monotonic", lambda: float(next(ticks)))
+    reply = await stack.stream_run(THREE_CALLS)
+
+    # One call: its beginning, and two seconds later each piece of its result.
+    (run,) = await stack.runs(thread_of(reply))
+    assert run["tool_ms"] in (2000, 4000)
+    assert (await stack.run_status(thread_of(reply), run_of(reply)))["toolMs"] == run["tool_ms"]
+
+    no_tools = await stack.stream_run("hello")
+    assert (await stack.run_status(thread_of(no_tools), run_of(no_tools)))["toolMs"] == 0
 
 
 async def test_a_parked_run_and_its_continuation_each_tell_their_own_calls(stack: Stack, web: Web) -> None:
