@@ -100,14 +100,17 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> St
     return StreamBatch(run.session_id, run.ordinal, ended.base + 1, [event.to_json() for event in end.events])
 
 
-async def record_call_now(engine: AsyncEngine, run: OwnedRun, owner: Principal, usage: ModelUsage) -> None:
+async def record_call_now(
+    engine: AsyncEngine, run: OwnedRun, owner: Principal, usage: ModelUsage, *, budgeted: bool = True
+) -> None:
     """Put a model call into the ledger as it ends; its run may have ended before it, or be deleted.
 
     A worker that lost its run still has to book what the provider counted: the
-    totals of an ended run and of its thread grow with the ledger.
+    totals of an ended run and of its thread grow with the ledger. Without
+    ``budgeted`` no budget is looked for: heartbeats wait while the run is locked.
     """
     try:
-        await _record_call_of_run(engine, run, owner, usage)
+        await _record_call_of_run(engine, run, owner, usage, budgeted=budgeted)
     except IntegrityError:
         # Its thread was deleted. What the call used is its owner's all the same.
         async with engine.begin() as connection:
@@ -116,14 +119,15 @@ async def record_call_now(engine: AsyncEngine, run: OwnedRun, owner: Principal, 
 
 
 async def _record_call_of_run(
-    engine: AsyncEngine, run: OwnedRun, owner: Principal, usage: ModelUsage
+    engine: AsyncEngine, run: OwnedRun, owner: Principal, usage: ModelUsage, *, budgeted: bool
 ) -> None:
     async with engine.connect() as connection:
         await _record_model_calls(connection, run.run_pk, owner, [usage])
         # Waits for an end that is being written: it sums the ledger either with this call or without.
         ended = (await connection.execute(_LOCK_RUN, {"run_pk": run.run_pk})).scalar_one_or_none()
         if not ended:
-            await _pay(connection, owner, usage)
+            if budgeted:
+                await _pay(connection, owner, usage)
             await connection.commit()
             return
     # Once more, with the locks in order.

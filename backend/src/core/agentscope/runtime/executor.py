@@ -195,8 +195,7 @@ class RunExecutor:
             await checkpoints.settle()
 
     def _budget(self, run: ClaimedRun) -> RunBudget:
-        limits = self._settings.limits
-        day = DayLimits(limits.user_tokens_per_day, limits.user_cost_per_day)
+        day = self._day_limits()
         account = UserAccount(
             self._engine,
             run.principal,
@@ -208,8 +207,12 @@ class RunExecutor:
         return RunBudget(
             self._kit.profile.limits,
             account if day.any else None,
-            output_tokens=limits.reserved_output_tokens,
+            output_tokens=self._settings.limits.reserved_output_tokens,
         )
+
+    def _day_limits(self) -> DayLimits:
+        limits = self._settings.limits
+        return DayLimits(limits.user_tokens_per_day, limits.user_cost_per_day)
 
     async def _end(self, run: OwnedRun, end: RunEnd) -> None:
         """Write T-end; an unknown outcome is settled by reading the run, never by a blind repeat."""
@@ -259,7 +262,9 @@ class RunExecutor:
 
     async def _record(self, run: ClaimedRun, usages: Sequence[ModelUsage]) -> None:
         for usage in usages:
-            await record_call_now(self._engine, run.owned, run.principal, usage)
+            await record_call_now(
+                self._engine, run.owned, run.principal, usage, budgeted=self._day_limits().any
+            )
 
     async def _release(self, run: OwnedRun) -> bool:
         """Give a run that showed nothing back to the queue; another worker starts it."""
