@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -138,12 +137,12 @@ class _Model:
         if not body.get("stream"):
             usage = usage_of(body, script)
             completion = Completion(str(body.get("model")))
-            self._record(_line(wish, stage, script, usage, completed=True))
+            self._record(_line(request, body, wish, stage, script, usage, completed=True))
             return JSONResponse(completion.whole(script, usage))
-        return _Cuttable(self._stream(body, wish, stage, script), media_type="text/event-stream")
+        return _Cuttable(self._stream(request, body, wish, stage, script), media_type="text/event-stream")
 
     async def _stream(
-        self, body: dict[str, Any], wish: Wish, stage: str, script: Script
+        self, request: Request, body: dict[str, Any], wish: Wish, stage: str, script: Script
     ) -> AsyncIterator[bytes]:
         completion = Completion(str(body.get("model")))
         usage = usage_of(body, script)
@@ -165,7 +164,7 @@ class _Model:
             yield completion.usage_chunk(usage)
             yield DONE
         finally:
-            self._record(_line(wish, stage, script, usage, completed=completed))
+            self._record(_line(request, body, wish, stage, script, usage, completed=completed))
 
 
 class _Cut(Exception):
@@ -215,11 +214,19 @@ def _answer(body: dict[str, Any], wish: Wish) -> Script:
 
 
 def _line(
-    wish: Wish, stage: str, script: Script, usage: dict[str, Any], *, completed: bool
+    request: Request,
+    body: dict[str, Any],
+    wish: Wish,
+    stage: str,
+    script: Script,
+    usage: dict[str, Any],
+    *,
+    completed: bool,
 ) -> dict[str, Any]:
     return {
         "run_id": wish.run_id,
-        "call_id": uuid.uuid4().hex,
+        "call_id": request.headers.get("x-client-request-id", ""),
+        "model": body.get("model"),
         "stage": stage,
         "text": script.text,
         "tools": [call.name for call in script.calls],

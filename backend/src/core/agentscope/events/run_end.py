@@ -9,11 +9,12 @@ Locks are taken in one order everywhere, thread before run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, literal, select, text
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -26,7 +27,7 @@ from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import InterruptRequested, ModelUsage
 from core.errors import LeaseLost
 from core.identity import Principal
-from models import AgentChatMessage, AgentInterrupt, AgentModelCall
+from models import AgentChatMessage, AgentInterrupt, AgentModelCall, AgentRun
 
 EndStatus = Literal["succeeded", "interrupted", "cancelled", "failed"]
 
@@ -82,7 +83,7 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> St
     if ended is None:
         raise LeaseLost
     await _insert_events(connection, run, ended.base, end.events)
-    await _record_model_calls(connection, run.run_pk, Principal(ended.tenant_id, ended.user_id), end.usages)
+    await record_model_calls(connection, run.run_pk, Principal(ended.tenant_id, ended.user_id), end.usages)
     calls = await _ledger(connection, run.run_pk)
     await connection.execute(_ADD_USAGE, {"run_pk": run.run_pk})
     await _insert_messages(connection, run, end.messages, metrics(calls))
@@ -100,6 +101,54 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> St
     return StreamBatch(run.session_id, run.ordinal, ended.base + 1, [event.to_json() for event in end.events])
 
 
+async def record_model_calls(
+    connection: AsyncConnection, run_pk: int | None, owner: Principal, usages: Sequence[ModelUsage]
+) -> None:
+    """Put model calls into the ledger; only a line that says no more than that its call began is replaced."""
+    if not usages:
+        return
+    lines = [_line(run_pk, owner, usage) for usage in usages]
+    statement = upsert(AgentModelCall)
+    await connection.execute(_replacing_what_began(statement, lines[0]), lines)
+
+
+async def open_model_call(
+    connection: AsyncConnection, run: OwnedRun, owner: Principal, opening: ModelUsage
+) -> bool:
+    """Put a call that begins into the ledger; False when the run is not ours any more.
+
+    One statement: while it holds the run's lock, the heartbeat waits. It waits
+    itself for an end that is being written, which sums the ledger.
+    """
+    owned = (
+        select(AgentRun.id)
+        .where(AgentRun.id == run.run_pk, AgentRun.attempt == run.attempt, AgentRun.status == "running")
+        .with_for_update(read=True)
+        .cte("owned")
+    )
+    line = _line(run.run_pk, owner, opening)
+    columns = AgentModelCall.__table__.c
+    values = [literal(value, columns[name].type).label(name) for name, value in line.items()]
+    # The same line again, when an earlier try was committed and its answer lost.
+    statement = upsert(AgentModelCall).from_select(list(line), select(*values).select_from(owned))
+    written = _replacing_what_began(statement, line).returning(AgentModelCall.call_id).cte("written")
+    ours = await connection.execute(select(owned.c.id).add_cte(written))
+    return ours.first() is not None
+
+
+def _line(run_pk: int | None, owner: Principal, usage: ModelUsage) -> dict[str, Any]:
+    of = {"run_pk": run_pk, "tenant_id": owner.tenant_id, "user_id": owner.user_id}
+    return of | usage.model_dump(exclude={"kind"})
+
+
+def _replacing_what_began(statement: Insert, line: Mapping[str, Any]) -> Insert:
+    return statement.on_conflict_do_update(
+        index_elements=["run_pk", "call_id"],
+        set_={name: statement.excluded[name] for name in line if name not in ("run_pk", "call_id")},
+        where=AgentModelCall.outcome == "lost",
+    )
+
+
 async def record_call_now(
     engine: AsyncEngine, run: OwnedRun, owner: Principal, usage: ModelUsage, *, budgeted: bool = True
 ) -> None:
@@ -114,7 +163,10 @@ async def record_call_now(
     except IntegrityError:
         # Its thread was deleted. What the call used is its owner's all the same.
         async with engine.begin() as connection:
-            await _record_model_calls(connection, None, owner, [usage])
+            # The line that was written ahead stayed, without its run.
+            orphan = {"call_id": usage.call_id, "tenant_id": owner.tenant_id, "user_id": owner.user_id}
+            await connection.execute(_DROP_ORPHAN, orphan)
+            await record_model_calls(connection, None, owner, [usage])
             await _pay(connection, owner, usage)
 
 
@@ -122,7 +174,7 @@ async def _record_call_of_run(
     engine: AsyncEngine, run: OwnedRun, owner: Principal, usage: ModelUsage, *, budgeted: bool
 ) -> None:
     async with engine.connect() as connection:
-        await _record_model_calls(connection, run.run_pk, owner, [usage])
+        await record_model_calls(connection, run.run_pk, owner, [usage])
         # Waits for an end that is being written: it sums the ledger either with this call or without.
         ended = (await connection.execute(_LOCK_RUN, {"run_pk": run.run_pk})).scalar_one_or_none()
         if not ended:
@@ -133,11 +185,15 @@ async def _record_call_of_run(
     # Once more, with the locks in order.
     async with engine.begin() as connection:
         await connection.execute(_LOCK_THREAD, {"session_id": run.session_id})
-        known = {call["call_id"] for call in await _ledger(connection, run.run_pk)}
-        if usage.call_id in known:
+        known = {call["call_id"]: call["outcome"] for call in await _ledger(connection, run.run_pk)}
+        late = {"run_pk": run.run_pk, "call_id": usage.call_id}
+        if known.get(usage.call_id, "lost") != "lost":
             return
-        await _record_model_calls(connection, run.run_pk, owner, [usage])
-        await connection.execute(_ADD_LATE_CALL, {"run_pk": run.run_pk, "call_id": usage.call_id})
+        if usage.call_id in known:
+            # The end has summed the line that this one replaces.
+            await connection.execute(_TAKE_OUT_CALL, late)
+        await record_model_calls(connection, run.run_pk, owner, [usage])
+        await connection.execute(_ADD_LATE_CALL, late)
         await _pay(connection, owner, usage)
 
 
@@ -145,19 +201,6 @@ async def _pay(connection: AsyncConnection, owner: Principal, usage: ModelUsage)
     """Let the day's budget pay for a call that has just come into the ledger."""
     await budget_store.charge(connection, owner, usage)
     await budget_store.settle(connection, [usage])
-
-
-async def _record_model_calls(
-    connection: AsyncConnection, run_pk: int | None, owner: Principal, usages: Sequence[ModelUsage]
-) -> None:
-    """Put model calls into the ledger; one that is there already is left alone."""
-    if not usages:
-        return
-    of = {"run_pk": run_pk, "tenant_id": owner.tenant_id, "user_id": owner.user_id}
-    await connection.execute(
-        upsert(AgentModelCall).on_conflict_do_nothing(index_elements=["run_pk", "call_id"]),
-        [of | usage.model_dump(exclude={"kind"}) for usage in usages],
-    )
 
 
 async def save_checkpoint(connection: AsyncConnection, run: OwnedRun, checkpoint: Checkpoint) -> None:
@@ -318,7 +361,7 @@ FROM used AS u, of_run AS r WHERE s.id = r.session_id
 
 _LOCK_RUN = text("SELECT ended_at IS NOT NULL FROM agent_run WHERE id = :run_pk FOR NO KEY UPDATE")
 
-_ADD_LATE_CALL = text("""
+_CALL_TO_TOTALS = """
 WITH late AS (
     SELECT *, (cost IS NULL)::int AS unknown FROM agent_model_call WHERE run_pk = :run_pk AND call_id = :call_id
 ), of_run AS (
@@ -337,7 +380,15 @@ UPDATE agent_chat_session AS s SET
     cost = CASE WHEN l.cost IS NULL THEN s.cost ELSE coalesce(s.cost, 0) + l.cost END,
     unknown_cost_calls = s.unknown_cost_calls + l.unknown
 FROM late AS l, of_run AS r WHERE s.id = r.session_id
+"""
+
+_DROP_ORPHAN = text("""
+DELETE FROM agent_model_call
+WHERE tenant_id = :tenant_id AND user_id = :user_id AND run_pk IS NULL AND call_id = :call_id AND outcome = 'lost'
 """)
+
+_ADD_LATE_CALL = text(_CALL_TO_TOTALS)
+_TAKE_OUT_CALL = text(_CALL_TO_TOTALS.replace(" + l.", " - l."))
 
 _SAVE_CHECKPOINT = text("""
 INSERT INTO agent_checkpoint (run_pk, session_id, ordinal, agentscope_version, state, client_calls)

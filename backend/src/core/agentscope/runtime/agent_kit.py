@@ -1,15 +1,17 @@
 """What all runs of a worker process share: profile, prompts, model client, prices, tools.
 
-An agent, its model objects and its toolkit belong to one run; they are cheap.
+One run works with a copy that books its model calls (``for_run``). An agent,
+its model objects and its toolkit belong to one run; they are cheap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 
+from core.agentscope.events.open_calls import OpenCalls
 from core.agentscope.prompts.loader import Prompt
 from core.agentscope.runtime.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.chat_model import OpenAICompatibleChatModel
@@ -38,6 +40,12 @@ class AgentKit:
     tools: tuple[ToolAccess, ...]
     subagents: tuple[SubagentKit, ...] = ()
     fallbacks: Mapping[CallStage, ChatEndpoint] = field(default_factory=dict)
+    open_calls: OpenCalls | None = None
+    """Of one run; ``None`` in the parts that runs share."""
+
+    def for_run(self, open_calls: OpenCalls) -> AgentKit:
+        """Return the kit of one run: its models write their calls ahead."""
+        return replace(self, open_calls=open_calls)
 
     def model(
         self,
@@ -59,6 +67,7 @@ class AgentKit:
             max_tokens=chosen.max_tokens,
             prices=self.prices,
             budget=budget,
+            open_calls=self.open_calls,
             fallback=self.fallbacks.get(stage),
         )
 

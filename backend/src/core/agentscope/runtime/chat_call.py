@@ -77,9 +77,12 @@ class ChatCall:
             await exchange.settle(_SETTLE_SECONDS)
         finally:
             self.meter.stop()
-            # An answer proves it too: transports without tracing exist, and servers that answer early.
-            self.sent = exchange.sent or self.head is not None
-            await exchange.aclose()
+            try:
+                await exchange.aclose()
+            finally:
+                # Asked last: until it is closed it may be sending. An answer proves it too: transports
+                # without tracing exist, and servers that answer early.
+                self.sent = exchange.sent or self.head is not None
 
     async def _begin(self, exchange: Exchange) -> None:
         try:

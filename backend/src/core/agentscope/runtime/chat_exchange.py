@@ -10,6 +10,8 @@ connection: ending it, in any way, gives the connection back.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
@@ -25,7 +27,7 @@ class Exchange:
     def __init__(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
         """Start sending; must be called in a running event loop."""
         self.sent = False
-        """Whether the whole request left: from here on the call can cost something."""
+        """Whether the whole request left, as far as one can know: from here on the call can cost something."""
         request.extensions["trace"] = self._trace
         self._client = client
         self._request = request
@@ -106,6 +108,9 @@ class Exchange:
         async with asyncio.timeout_at(deadline):
             await self._news.wait()
 
-    async def _trace(self, event: str, _info: object) -> None:
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event.endswith("send_request_body.complete"):
             self.sent = True
+        elif event.endswith("send_request_body.failed"):
+            # A cancel that comes while the body is written finds it in the socket already.
+            self.sent = isinstance(info.get("exception"), asyncio.CancelledError)

@@ -2,7 +2,8 @@
 
 A call is in the ledger when it can have cost something: its request was sent,
 and the provider did not answer it with an HTTP error. Refused requests and
-connections that never came to be are in the log only.
+connections that never came to be are in the log only. The line is there before
+the request leaves (``open_calls``), and says how it ended afterwards.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _BYTES_PER_TOKEN = 4
 _TOKENS_PER_ATTACHMENT = 2000
 
 CostSource = Literal["stream", "header", "price-table", "unknown"]
-Outcome = Literal["completed", "cancelled", "failed"]
+Outcome = Literal["completed", "cancelled", "failed", "lost"]
 
 
 class CallMeter:
@@ -58,6 +59,10 @@ class CallMeter:
         """Note the time of the call's end; calling it again changes nothing."""
         if self._stopped is None:
             self._stopped = self._clock()
+
+    def opening(self, answer: ChatStreamParser, *, body: dict[str, Any], prices: PriceTable) -> ModelUsage:
+        """Write the line of a call that is about to be sent, as it stays when nobody lives to replace it."""
+        return self.usage(answer, "lost", body=body, prices=prices)
 
     def usage(
         self,

@@ -223,7 +223,8 @@ class ModelUsage(_Event):
     """From the request to the first delta; absent when none came."""
     finish_reason: str | None = None
     """As the provider said: stop, length, tool_calls, content_filter."""
-    outcome: Literal["completed", "cancelled", "failed"] = "completed"
+    outcome: Literal["completed", "cancelled", "failed", "lost"] = "completed"
+    """``lost``: begun, and nothing more is known; the ledger's line of a call under way, and of a dead worker's."""
     message_id: str | None = None
     """The assistant message this call wrote."""
 

@@ -119,7 +119,8 @@ async def test_the_place_of_a_process_that_died_is_free_in_the_end(redis: Redis)
         assert 590 < await redis.ttl(name) <= 601
         # As time would: all that is held is past its end.
         for slot in await redis.zrange(name, 0, -1):
-            await redis.zadd(name, {str(slot): 1})
+            assert isinstance(slot, bytes)
+            await redis.zadd(name, {slot: 1})
 
         await fill(shared(redis), stack, ADA, 3)
 

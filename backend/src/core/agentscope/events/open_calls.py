@@ -1,0 +1,109 @@
+"""Model calls under way, written into the ledger before they are sent: a killed worker takes none with it.
+
+Rules:
+
+1. A request is sent only after its line is committed, with estimated tokens and the outcome ``lost``.
+2. What becomes of the call replaces the line, once: the line's key is (run, call id).
+3. A call that cost nothing (refused, or never sent) takes its line back.
+4. So what is still ``lost`` when its run has ended is a call of a worker that died: it may have cost something, and
+   nobody can know how much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.agentscope.events.append_writer import OwnedRun
+from core.agentscope.events.run_end import open_model_call
+from core.agentscope.schemas.internal_events import ModelUsage
+from core.errors import LeaseLost, StoreUnavailable
+from core.identity import Principal
+from core.store_failure import is_store_failure
+
+log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 0.5
+
+_TAKE_BACK = text("""
+WITH owned AS (
+    SELECT id FROM agent_run WHERE id = :run_pk AND attempt = :attempt AND status = 'running' FOR SHARE
+)
+DELETE FROM agent_model_call AS c USING owned
+WHERE c.run_pk = owned.id AND c.call_id = ANY(:call_ids) AND c.outcome = 'lost'
+""")
+
+
+class OpenCalls:
+    """The calls of one run that have begun and are not booked yet.
+
+    Args:
+        engine: The ledger's database.
+        run: Whose calls; its worker is fenced.
+        owner: Whose money.
+        outage_seconds: How long a call waits for Postgres before it is given up.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, run: OwnedRun, owner: Principal, *, outage_seconds: float
+    ) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._run = run
+        self._owner = owner
+        self._outage_seconds = outage_seconds
+        self._unneeded: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self, opening: ModelUsage) -> None:
+        """Return when the call's line is committed: now it may be sent.
+
+        Raises:
+            LeaseLost: The run is not ours any more.
+            StoreUnavailable: Postgres stayed away.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._outage_seconds
+        while True:
+            try:
+                async with self._engine.connect() as connection:
+                    ours = await open_model_call(connection, self._run, self._owner, opening)
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                if not is_store_failure(exc) and not isinstance(exc, TimeoutError):
+                    raise
+                if loop.time() > give_up_at:
+                    raise StoreUnavailable from exc
+                log.warning("model_call_waits_for_its_line", error=type(exc).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                if not ours:
+                    raise LeaseLost
+                return
+
+    def take_back(self, call_id: str) -> None:
+        """The call cost nothing; its line goes away in the background."""
+        self._unneeded.add(call_id)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._take_back())
+
+    async def settle(self) -> None:
+        """Return when every line that is not needed is gone, or could not be removed: before the run's end."""
+        if self._task is not None:
+            await self._task
+        if self._unneeded:
+            await self._take_back()
+
+    async def _take_back(self) -> None:
+        while self._unneeded:
+            call_ids = list(self._unneeded)
+            lines = {"run_pk": self._run.run_pk, "attempt": self._run.attempt, "call_ids": call_ids}
+            try:
+                async with self._engine.connect() as connection:
+                    await connection.execute(_TAKE_BACK, lines)
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                log.warning("model_call_line_not_taken_back", error=type(exc).__name__)
+                return
+            self._unneeded.difference_update(call_ids)
