@@ -54,6 +54,11 @@ class AgentEventTranslator:
     _open_calls: list[str] = field(default_factory=list)
     _usages: list[internal.ModelUsage] = field(default_factory=list)
     _results: dict[str, list[str]] = field(default_factory=dict)
+    _notes: list[InternalRuntimeEvent] = field(default_factory=list)
+
+    def announce(self, event: InternalRuntimeEvent) -> None:
+        """Take in what was done to the agent between two model calls; it is told before the next."""
+        self._notes.append(event)
 
     def record(self, usage: internal.ModelUsage) -> None:
         """Take in a finished model call; it is attributed to the message it wrote."""
@@ -108,12 +113,13 @@ class AgentEventTranslator:
         Args:
             cut: The call broke off: what it wrote is shown and marked as incomplete.
         """
-        events: list[InternalRuntimeEvent] = [*self._usages, *self._encrypted()]
+        events: list[InternalRuntimeEvent] = [*self._usages, *self._notes, *self._encrypted()]
         events += [internal.ToolCallEnded(tool_call_id=call_id) for call_id in self._open_calls]
         if self._text_open:
             metadata = message_metadata(self._usages) | ({"incomplete": True} if cut else {})
             events.append(internal.TextEnded(message_id=self._message_id, metadata=metadata))
         self._usages.clear()
+        self._notes.clear()
         self._kept.clear()
         self._reasoning_id = ""
         self._open_calls.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import httpx
 
@@ -16,6 +17,7 @@ from core.agentscope.prompts.loader import Prompt
 from core.agentscope.runtime.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.chat_opaque import OpaqueValue
+from core.agentscope.runtime.compaction import CompactionModel
 from core.agentscope.runtime.prices import PriceTable, load_prices
 from core.agentscope.runtime.profile import STAGES, AgentProfile
 from core.agentscope.runtime.run_budget import RunBudget
@@ -26,6 +28,8 @@ from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.memory_store import MemoryStore
 from core.agentscope.tools.registry import builtin_tools, load_tool
 from core.config import Settings
+
+ModelKind = TypeVar("ModelKind", bound=OpenAICompatibleChatModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,29 @@ class AgentKit:
         keep: Callable[[OpaqueValue], None] = lambda _value: None,
     ) -> OpenAICompatibleChatModel:
         """Return a stage's model for one run; ``record`` takes each of its calls, ``budget``, if any, allows them."""
+        return self._build(OpenAICompatibleChatModel, stage, stage, record, budget, keep)
+
+    def compaction_model(
+        self, stage: StageName, record: Callable[[ModelUsage], None], budget: RunBudget | None
+    ) -> CompactionModel:
+        """Return the stage's model as it summarises that stage's context."""
+        return self._build(CompactionModel, stage, "compaction", record, budget, lambda _value: None)
+
+    def _build(
+        self,
+        kind: type[ModelKind],
+        stage: CallStage,
+        booked: CallStage,
+        record: Callable[[ModelUsage], None],
+        budget: RunBudget | None,
+        keep: Callable[[OpaqueValue], None],
+    ) -> ModelKind:
         chosen = self.profile.model_of(stage, self.settings.model.name)
-        return OpenAICompatibleChatModel(
+        return kind(
             self.client,
             self.settings.model,
             model=chosen.name or self.settings.model.name,
-            stage=stage,
+            stage=booked,
             record=record,
             keep=keep,
             temperature=chosen.temperature,

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import agentscope
-from agentscope.agent import Agent, ContextConfig, InjectionConfig, ReActConfig
+from agentscope.agent import Agent, InjectionConfig, ReActConfig
 from agentscope.message import Msg, UserMsg
 from agentscope.middleware import MiddlewareBase
 from agentscope.state import AgentState
@@ -28,6 +28,7 @@ from core.agentscope.events.run_end import Checkpoint
 from core.agentscope.runtime.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent_kit import AgentKit
 from core.agentscope.runtime.client_copy import snapshots
+from core.agentscope.runtime.compaction import CompactionMiddleware, context_config
 from core.agentscope.runtime.follow import Emit, Save, follow_agent
 from core.agentscope.runtime.hold import HoldMiddleware
 from core.agentscope.runtime.intent import UNKNOWN, Intent, find_intent
@@ -279,12 +280,16 @@ class AgentScopeOrchestrator:
             system_prompt=self._prompt(stage, intent),
             model=self._kit.model(stage, translator.record, self._task.budget, translator.keep),
             toolkit=toolkit,
-            middlewares=[GateMiddleware(self._gate), *middlewares],
+            middlewares=[
+                GateMiddleware(self._gate),
+                CompactionMiddleware(
+                    self._kit.compaction_model(stage, translator.record, self._task.budget),
+                    translator.announce,
+                ),
+                *middlewares,
+            ],
             state=self._state,
-            context_config=ContextConfig(
-                trigger_ratio=profile.context.trigger_ratio,
-                tool_result_limit=profile.context.tool_result_tokens,
-            ),
+            context_config=context_config(profile.context),
             react_config=ReActConfig(
                 max_iters=profile.limits.max_iterations,
                 # Or asyncio's own timeouts would see a cancelled agent as a finished one.
@@ -308,6 +313,10 @@ class AgentScopeOrchestrator:
             kit,
             context,
             model=lambda child: self._kit.model("execution", child.record, self._task.budget, child.keep),
+            compaction_model=lambda child: self._kit.compaction_model(
+                "execution", child.record, self._task.budget
+            ),
+            config=context_config(self._kit.profile.context),
             emit=self._emit,
             stop=self._stop,
             max_event_bytes=self._kit.settings.tools.max_event_bytes,

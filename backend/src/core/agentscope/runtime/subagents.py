@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from agentscope.agent import Agent, InjectionConfig, ReActConfig
+from agentscope.agent import Agent, ContextConfig, InjectionConfig, ReActConfig
 from agentscope.message import UserMsg
 from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
 from agentscope.state import AgentState
@@ -22,6 +22,7 @@ from agentscope.tool import ToolBase, ToolChunk
 
 from core.agentscope.runtime.agent_events import AgentEventTranslator
 from core.agentscope.runtime.chat_model import OpenAICompatibleChatModel
+from core.agentscope.runtime.compaction import CompactionMiddleware, CompactionModel
 from core.agentscope.runtime.follow import Emit, follow_agent
 from core.agentscope.runtime.profile import Subagent
 from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
@@ -91,6 +92,8 @@ class SubagentTool(ToolBase):
         context: ToolContext,
         *,
         model: Callable[[AgentEventTranslator], OpenAICompatibleChatModel],
+        compaction_model: Callable[[AgentEventTranslator], CompactionModel],
+        config: ContextConfig,
         emit: Emit,
         stop: StopSignal,
         max_event_bytes: int,
@@ -107,6 +110,8 @@ class SubagentTool(ToolBase):
         self._kit = kit
         self._context = context
         self._model = model
+        self._compaction_model = compaction_model
+        self._config = config
         self._emit = emit
         self._stop = stop
         self._max_event_bytes = max_event_bytes
@@ -158,8 +163,12 @@ class SubagentTool(ToolBase):
             system_prompt=self._kit.profile.prompt,
             model=self._model(translator),
             toolkit=build_toolkit(self._kit.tools, (), self._context),
-            middlewares=[GateMiddleware(gate)],
+            middlewares=[
+                GateMiddleware(gate),
+                CompactionMiddleware(self._compaction_model(translator), translator.announce),
+            ],
             state=state,
+            context_config=self._config,
             react_config=ReActConfig(
                 max_iters=self._kit.profile.max_iterations, interruption_raise_cancelled_error=True
             ),

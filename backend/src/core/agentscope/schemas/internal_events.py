@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 StageName = Literal["intent", "execution", "report"]
-CallStage = StageName | Literal["title"]
-"""What a model call is booked under: a stage of its run, or the thread's title, which is written after it."""
+CallStage = StageName | Literal["title", "compaction"]
+"""What a model call is booked under: a stage of its run; the thread's title, which is written after it; or
+``compaction``, the summary of a context that grew too long."""
 ToolState = Literal["success", "error", "denied", "interrupted"]
 RunOutcome = Literal["success", "interrupt", "cancelled"]
 
