@@ -9,12 +9,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from core.errors import InvalidRequest
 
 # 20: enough to mend a form, too few to make an answer much larger than its question.
 _MAX_ERRORS = 20
 _MAX_MESSAGE = 200
+
+# pydantic's own words speak of tags, and repeat the one that was sent.
+_WORDS = {
+    "union_tag_not_found": "The member {discriminator} is missing.",
+    "union_tag_invalid": "The member {discriminator} must be one of {expected_tags}.",
+}
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -38,15 +45,20 @@ def parse(model: type[ModelT], value: Any, *, prefix: str = "") -> ModelT:
 
 def invalid_request(exc: ValidationError, value: Any, *, prefix: str = "") -> InvalidRequest:
     """Describe a failed validation of ``value``."""
-    problems = exc.errors(include_url=False, include_input=False, include_context=False)
+    problems = exc.errors(include_url=False, include_input=False)
     found = [
         {
             "pointer": prefix + pointer(problem["loc"], value, missing=problem["type"] == "missing"),
-            "message": problem["msg"][:_MAX_MESSAGE],
+            "message": _message(problem)[:_MAX_MESSAGE],
         }
         for problem in problems
     ]
     return from_errors(found)
+
+
+def _message(problem: ErrorDetails) -> str:
+    words = _WORDS.get(problem["type"])
+    return problem["msg"] if words is None else words.format_map(problem.get("ctx", {}))
 
 
 def from_errors(found: Iterable[dict[str, str]]) -> InvalidRequest:
