@@ -18,6 +18,8 @@ from core.log import get_logger
 
 # 30 s: longer than a phone needs to change networks, shorter than a proxy's patience.
 WRITE_TIMEOUT_SECONDS = 30.0
+_CANCEL_AGAIN_SECONDS = 1.0
+"""Libraries can swallow a cancel; it is repeated until the frames are given up."""
 _TURN_FRAMES = 16
 
 _log = get_logger(__name__)
@@ -45,8 +47,10 @@ class EventStreamResponse(StreamingResponse):
         try:
             await asyncio.wait({pump, left}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (pump, left):
-                task.cancel()
+            left.cancel()
+            pump.cancel()
+            while (await asyncio.wait({pump, left}, timeout=_CANCEL_AGAIN_SECONDS))[1]:
+                pump.cancel()
             await asyncio.gather(pump, left, return_exceptions=True)
         if not pump.cancelled() and (error := pump.exception()) is not None:
             raise error

@@ -145,8 +145,11 @@ class ThreadHub:
         try:
             if tail.readers == 1:
                 await self._subscribe(session_id)
+            # Not `wait_for`: in Python 3.11 it swallows a cancel that comes with the result, and a
+            # client that left at once was then followed for ever.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(tail.subscribed.wait(), SUBSCRIBE_WAIT_SECONDS)
+                async with asyncio.timeout(SUBSCRIBE_WAIT_SECONDS):
+                    await tail.subscribed.wait()
             yield tail
         finally:
             tail.readers -= 1
@@ -164,7 +167,8 @@ class ThreadHub:
     async def rest(self, seconds: float) -> bool:
         """Sleep, but not through a drain; True when the process drains."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.draining.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.draining.wait()
         return self.draining.is_set()
 
     async def run(self) -> None:

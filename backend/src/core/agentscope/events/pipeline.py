@@ -110,8 +110,7 @@ class AgentScopeEventPipeline:
         """
         pending = await self._appender.take()
         closing = self._encode(event)
-        if self._recording:
-            await asyncio.wait(self._recording)
+        await self.settle()
         failed = isinstance(event, RunFailed)
         await self._end_run(
             RunEnd(
@@ -145,6 +144,11 @@ class AgentScopeEventPipeline:
             return False
         self._deltas_seen.add(owner)
         return True
+
+    async def settle(self) -> None:
+        """Return when every model call emitted is in the ledger or could not be written."""
+        if self._recording:
+            await asyncio.wait(self._recording)
 
     def _keep(self, usage: ModelUsage) -> None:
         self._usages.append(usage)

@@ -198,6 +198,8 @@ class RunExecutor:
             deadline.cancel()
             unwatch()
             await checkpoints.settle()
+            # A run that was taken away has no end of ours to wait for them.
+            await pipeline.settle()
 
     def _budget(self, run: ClaimedRun) -> RunBudget:
         day = self._day_limits()

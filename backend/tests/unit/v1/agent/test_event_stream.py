@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from v1.agent import event_stream
 from v1.agent.event_stream import EventStreamResponse
 
 
@@ -98,6 +100,26 @@ async def test_a_client_that_leaves_closes_the_source(client: Client) -> None:
     task = asyncio.create_task(client.get(EventStreamResponse(source.read())))
     await asyncio.wait_for(client.started.wait(), 5)
 
+    client.gone.set()
+    await task
+
+    assert source.closed
+
+
+async def test_a_source_that_swallows_a_cancel_is_closed_all_the_same(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "_CANCEL_AGAIN_SECONDS", 0.01)
+    source = Source()
+
+    async def read() -> AsyncIterator[bytes]:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        async for frame in source.read():
+            yield frame
+
+    task = asyncio.create_task(client.get(EventStreamResponse(read())))
+    await asyncio.wait_for(client.started.wait(), 5)
     client.gone.set()
     await task
 
