@@ -20,6 +20,7 @@ from taskiq import AckableMessage
 from taskiq_redis import RedisStreamBroker
 
 from core.config import RedisSettings
+from core.redis_client import heed_cancels
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +77,7 @@ class HintBroker(RedisStreamBroker):
 
 def create_broker(settings: RedisSettings) -> HintBroker:
     """Build the broker of a process; nothing connects before ``startup``."""
-    return HintBroker(
+    broker = HintBroker(
         settings.url.get_secret_value(),
         queue_name=f"{settings.key_prefix}:hints",
         consumer_group_name=f"{settings.key_prefix}:workers",
@@ -90,3 +91,5 @@ def create_broker(settings: RedisSettings) -> HintBroker:
         socket_connect_timeout=settings.command_timeout_seconds,
         retry=Retry(NoBackoff(), 0),
     )
+    heed_cancels(broker.connection_pool)
+    return broker

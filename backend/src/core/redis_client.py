@@ -6,7 +6,11 @@ turns one command against a dead server into almost a minute.
 
 from __future__ import annotations
 
-from redis.asyncio import BlockingConnectionPool, Redis
+import asyncio
+from collections.abc import Iterable
+
+from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -32,7 +36,7 @@ def create_blocking_redis(settings: RedisSettings, *, block_seconds: float) -> R
 
 
 def _pool(settings: RedisSettings, timeout_seconds: float, size: int) -> BlockingConnectionPool:
-    return BlockingConnectionPool.from_url(
+    pool = BlockingConnectionPool.from_url(
         settings.url.get_secret_value(),
         max_connections=size,
         timeout=timeout_seconds,
@@ -41,3 +45,37 @@ def _pool(settings: RedisSettings, timeout_seconds: float, size: int) -> Blockin
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
+    heed_cancels(pool)
+    return pool
+
+
+def heed_cancels(pool: ConnectionPool) -> None:
+    """Make a pool's connections let every cancel through.
+
+    redis-py sends inside ``asyncio.wait_for``, which in Python 3.11 returns as if
+    nothing had happened when the cancel comes together with its result: a task
+    that was told to stop went on reading for ever, and its process with it.
+    Can go with Python 3.11 (python/cpython#86296).
+    """
+    pool.connection_class = _HEEDING[pool.connection_class]
+
+
+class _HeedingCancels(AbstractConnection):
+    """What is added to each kind of connection."""
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        await super().send_packed_command(command, check_health)
+        if task is not None and task.cancelling() > before:
+            # Its answer will be read by nobody, so the connection is of no more use.
+            await self.disconnect(nowait=True)
+            raise asyncio.CancelledError
+
+
+_HEEDING: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    base: type(f"Heeding{base.__name__}", (_HeedingCancels, base), {})
+    for base in (Connection, SSLConnection, UnixDomainSocketConnection)
+}

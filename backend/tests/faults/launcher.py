@@ -143,7 +143,8 @@ class Node:
             line = self.logged("listening" if self.role == "api" else "worker_ready")
             if line is not None and self.role == "api":
                 self.url = f"http://127.0.0.1:{line['port']}"
-            return line is not None
+            # Its log may be faster than the word of who forked it; a signal to pid 0 would be one to us.
+            return line is not None and self.pid != 0
 
         try:
             await eventually(look)

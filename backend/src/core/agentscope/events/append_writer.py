@@ -261,7 +261,8 @@ class GroupCommitWriter:
             wait = self._last_flush_at + self.settings.flush_interval_seconds - loop.time()
             if wait > 0:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._urgent.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._urgent.wait()
             self._wake.clear()
             self._urgent.clear()
             self._last_flush_at = loop.time()
