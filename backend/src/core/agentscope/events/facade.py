@@ -79,7 +79,7 @@ class AgentScopeEventsFacade:
                     drained=self._hub.rest,
                 )
         start = _start(thread, segments, cursor)
-        await self._check(thread, start)
+        await self._check(thread, start, newest=_head(thread, segments))
         if segments is not None and _nothing_left(segments, start):
             return None
         versions = PeerVersions(
@@ -116,8 +116,8 @@ class AgentScopeEventsFacade:
         run = await self._store.find_run_at(session_id, ordinal)
         return None if run is None else run.protocol_version
 
-    async def _check(self, thread: ThreadHead, start: Cursor) -> None:
-        if start > thread.head:
+    async def _check(self, thread: ThreadHead, start: Cursor, *, newest: Cursor) -> None:
+        if start > newest:
             raise CursorAhead(
                 "No event has this cursor. Load the history again and follow from its cursor.",
                 historyUrl=history_url(thread.thread_id),
@@ -130,6 +130,11 @@ class AgentScopeEventsFacade:
                 "The events after this cursor are no longer kept. The history still has every message.",
                 historyUrl=history_url(thread.thread_id),
             )
+
+
+def _head(thread: ThreadHead, segments: list[RunSegment] | None) -> Cursor:
+    """Return the newest place seen: the run was read after the thread, and its turn may have come between."""
+    return max([thread.head, *(Cursor(run.ordinal or 0, run.last_seq) for run in segments or ())])
 
 
 def _ordinals(segments: list[RunSegment]) -> list[int]:

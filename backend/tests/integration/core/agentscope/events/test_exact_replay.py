@@ -22,12 +22,15 @@ from agentroute.local_valkey import LocalValkey
 from core.agentscope.events import retention
 from core.agentscope.events.append_writer import StreamBatch
 from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.facade import AgentScopeEventsFacade
+from core.agentscope.events.history import HistoryReader
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import stream_key
-from core.agentscope.events.store import EventStore
+from core.agentscope.events.store import EventStore, ThreadHead
 from core.agentscope.runtime import reaper
 from core.agentscope.schemas.cursor import Cursor
+from core.identity import Principal
 
 SHOWN: tuple[Shown, ...] = ("all", "stream", "bell", "nothing")
 
@@ -428,6 +431,28 @@ async def parts(open_stack: OpenStack) -> AsyncIterator[ReaderParts]:
         yield ReaderParts(worker, store, hub, make)
         running.cancel()
         await asyncio.wait({running})
+
+
+class LateStore(EventStore):
+    """Somebody writes between its look at a thread and what is read next."""
+
+    async def find_thread(self, principal: Principal, thread_id: str) -> ThreadHead | None:
+        thread = await super().find_thread(principal, thread_id)
+        if thread is not None:
+            await _new_run(self._engine, thread.session_id, thread.head.ordinal + 1)
+        return thread
+
+
+async def test_a_run_whose_turn_comes_between_two_reads_is_followed(parts: ReaderParts) -> None:
+    worker, settings = parts.worker, parts.worker.settings
+    await _new_thread(worker.engine, "late")
+    facade = AgentScopeEventsFacade(
+        LateStore(worker.engine), HistoryReader(worker.engine), worker.bus, parts.hub, settings.stream
+    )
+
+    frames = await facade.follow(Principal("t", "u"), "late", run_id="run-1", cursor=None)
+
+    assert frames is not None
 
 
 Flush = tuple[int, Shown]
