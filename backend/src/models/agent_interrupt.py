@@ -1,4 +1,4 @@
-"""A tool call that waits for the user's decision. Answered at most once, by a conditional update."""
+"""A question that waits for the user's decision, mostly over a tool call. Answered at most once, by a conditional update."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ class AgentInterrupt(Base):
     __table_args__ = (
         UniqueConstraint("session_id", "interrupt_id"),
         CheckConstraint("status IN ('open', 'resolved', 'cancelled', 'expired')", name="status"),
+        # A call that could run is there as a whole, or not at all.
+        CheckConstraint(
+            "num_nulls(tool_call_id, tool_name, arguments, arguments_sha256) IN (0, 4)", name="tool_call"
+        ),
         # Deleting a run deletes its interrupts: without an index that reads the whole table.
         Index("ix_agent_interrupt_run_pk", "run_pk"),
         Index("ix_agent_interrupt_open", "session_id", postgresql_where=text("status = 'open'")),
@@ -41,11 +45,12 @@ class AgentInterrupt(Base):
     status: Mapped[str] = mapped_column(Text, server_default="open")
     reason: Mapped[str] = mapped_column(Text)
     message: Mapped[str] = mapped_column(Text)
-    tool_call_id: Mapped[str] = mapped_column(Text)
-    tool_name: Mapped[str] = mapped_column(Text)
-    arguments: Mapped[str] = mapped_column(Text)
+    tool_call_id: Mapped[str | None] = mapped_column(Text)
+    """Absent when the question is about the run itself; then so is the rest of the call."""
+    tool_name: Mapped[str | None] = mapped_column(Text)
+    arguments: Mapped[str | None] = mapped_column(Text)
     """JSON text as the model wrote it: the call that will run, whatever a client sends back."""
-    arguments_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    arguments_sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
     response_schema: Mapped[Any] = mapped_column(JSONB)
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     resolved_by_run_pk: Mapped[int | None] = mapped_column(BigInteger)

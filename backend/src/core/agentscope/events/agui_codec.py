@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from core.agentscope.events.json_completion import completion
@@ -336,13 +337,34 @@ def _interrupt_requested(event: internal.InterruptRequested, state: RunWireState
 
 
 def _interrupt(event: internal.InterruptRequested) -> dict[str, Any]:
+    return interrupt_body(
+        interrupt_id=event.interrupt_id,
+        reason=event.reason,
+        message=clean_text(event.message),
+        tool_call_id=event.tool_call_id,
+        response_schema=event.response_schema,
+        expires_at=event.expires_at,
+    )
+
+
+def interrupt_body(
+    *,
+    interrupt_id: str,
+    reason: str,
+    message: str,
+    tool_call_id: str | None,
+    response_schema: Any,
+    expires_at: datetime,
+) -> dict[str, Any]:
+    """Return AG-UI's ``Interrupt``: the same in the run's last event and in history."""
+    about_call = {} if tool_call_id is None else {"toolCallId": tool_call_id}
     return {
-        "id": event.interrupt_id,
-        "reason": event.reason,
-        "message": clean_text(event.message),
-        "toolCallId": event.tool_call_id,
-        "responseSchema": event.response_schema,
-        "expiresAt": event.expires_at.isoformat().replace("+00:00", "Z"),
+        "id": interrupt_id,
+        "reason": reason,
+        "message": message,
+        **about_call,
+        "responseSchema": response_schema,
+        "expiresAt": expires_at.isoformat().replace("+00:00", "Z"),
     }
 
 

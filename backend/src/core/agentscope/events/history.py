@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
+from core.agentscope.events.agui_codec import interrupt_body
 from core.agentscope.events.client_calls import OPEN_CLIENT_CALLS
 from core.agentscope.events.history_fold import HistoryFold, leading_results
 from core.agentscope.events.message_rows import to_message
@@ -217,14 +218,14 @@ def _open_interrupts(session: Session, session_id: int) -> list[dict[str, Any]]:
         .order_by(AgentInterrupt.id)
     )
     return [
-        {
-            "id": row.interrupt_id,
-            "reason": row.reason,
-            "message": row.message,
-            "toolCallId": row.tool_call_id,
-            "responseSchema": row.response_schema,
-            "expiresAt": row.expires_at.isoformat().replace("+00:00", "Z"),
-        }
+        interrupt_body(
+            interrupt_id=row.interrupt_id,
+            reason=row.reason,
+            message=row.message,
+            tool_call_id=row.tool_call_id,
+            response_schema=row.response_schema,
+            expires_at=row.expires_at,
+        )
         for row in rows
     ]
 

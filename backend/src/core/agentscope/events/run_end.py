@@ -289,7 +289,9 @@ def _interrupt_row(run: OwnedRun, interrupt: InterruptRequested) -> dict[str, An
         "tool_call_id": interrupt.tool_call_id,
         "tool_name": interrupt.tool_name,
         "arguments": interrupt.arguments,
-        "arguments_sha256": hashlib.sha256(interrupt.arguments.encode()).digest(),
+        "arguments_sha256": None
+        if interrupt.arguments is None
+        else hashlib.sha256(interrupt.arguments.encode()).digest(),
         "response_schema": interrupt.response_schema,
         "expires_at": interrupt.expires_at,
     }

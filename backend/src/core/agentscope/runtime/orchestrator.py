@@ -5,6 +5,9 @@
   the decided calls are made first, in an execution of their own.
 * report: the final answer, when execution left none.
 
+A run that has spent its own budget ends there, or asks whether to go on with as much again: a yes goes on from
+the conversation as it stood, a no ends it.
+
 All stages share one conversation. A stop cancels the model or the tool at
 work; what was said until then is emitted first.
 """
@@ -40,7 +43,7 @@ from core.agentscope.runtime.open_calls import (
     settle_open_calls,
     waits_for_user,
 )
-from core.agentscope.runtime.run_budget import RunBudget
+from core.agentscope.runtime.run_budget import RunBudget, RunBudgetExhausted
 from core.agentscope.runtime.shared_state import RunState
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.runtime.subagents import SubagentKit, SubagentTool
@@ -50,9 +53,16 @@ from core.agentscope.runtime.thread_memory import (
     restore_state,
     user_msg,
 )
-from core.agentscope.runtime.toolkit import GateMiddleware, ToolGate, approval_schemas, build_toolkit
+from core.agentscope.runtime.toolkit import (
+    GateMiddleware,
+    ToolGate,
+    answer_schema,
+    approval_schemas,
+    build_toolkit,
+)
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import (
+    InterruptRequested,
     ModelUsage,
     RunFinished,
     StageName,
@@ -63,7 +73,7 @@ from core.agentscope.schemas.internal_events import (
 from core.agentscope.schemas.messages import ToolMessage, UserMessage
 from core.agentscope.tools.spec import ToolContext
 from core.agentscope.tools.update_state import NAME as STATE_TOOL
-from core.errors import MaxIterations
+from core.errors import BudgetExhausted, MaxIterations
 
 REPORT_REQUEST = "<system-reminder>Write the final answer to the user's last request now.</system-reminder>"
 
@@ -130,7 +140,19 @@ class AgentScopeOrchestrator:
         Raises:
             RunStopped: The run was told to stop.
             RunFailure: The run cannot go on; code and message are safe to show.
+            BudgetExhausted: A model call does not fit into what is left, and nobody is to be asked, or said no.
         """
+        try:
+            return await self._run()
+        except RunBudgetExhausted as exc:
+            if self._kit.profile.limits.when_exhausted == "end":
+                raise
+            await self._emit(_question(exc, self._expires_at()))
+            return RunFinished(outcome="interrupt")
+
+    async def _run(self) -> RunFinished:
+        if not self._task.memory.goes_on and not self._unheard:
+            raise BudgetExhausted("The run's budget was not raised, so it ends here.")
         anew = self._task.command.options().messages_snapshot == "anew"
         for snapshot in snapshots(self._task.memory.history, anew=anew):
             await self._emit(snapshot)
@@ -326,9 +348,12 @@ class AgentScopeOrchestrator:
         settings = self._kit.settings
         return AgentEventTranslator(
             approval_schema=approval_schemas(self._kit.tools),
-            expires_at=lambda: datetime.now(UTC) + timedelta(seconds=settings.limits.interrupt_seconds),
+            expires_at=self._expires_at,
             max_result_bytes=settings.tools.max_event_bytes,
         )
+
+    def _expires_at(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self._kit.settings.limits.interrupt_seconds)
 
     def _prompt(self, stage: StageName, intent: Intent = UNKNOWN) -> str:
         told = [f"- {item.description}: {item.value}" for item in self._task.command.context]
@@ -352,6 +377,16 @@ def _new_to_answer(command: RunCommand) -> list[Msg]:
         (place for place, message in enumerate(command.messages) if message.role == "assistant"), default=-1
     )
     return [user_msg(item) for item in command.messages[last_answer + 1 :] if isinstance(item, UserMessage)]
+
+
+def _question(exhausted: RunBudgetExhausted, expires_at: datetime) -> InterruptRequested:
+    return InterruptRequested(
+        interrupt_id=new_id("int"),
+        reason="budget_exhausted",
+        message=f"{exhausted.detail} Go on with as much again?",
+        response_schema=answer_schema(),
+        expires_at=expires_at,
+    )
 
 
 def _json(value: Any) -> str:

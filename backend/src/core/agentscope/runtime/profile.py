@@ -130,6 +130,8 @@ class Limits(_Part):
     """Tokens of all model calls, in and out; no limit when absent."""
     max_cost: Price | None = None
     """US dollars, as text; no limit when absent."""
+    when_exhausted: Literal["end", "ask"] = "end"
+    """``ask``: a run that has spent its tokens or its money asks the user whether to go on with as much again."""
 
 
 class Context(_Part):

@@ -30,6 +30,10 @@ EXPIRY_GRACE_SECONDS = 120.0
 """A reservation outlives the longest run by this much: the reaper ends runs some time after their deadline."""
 
 
+class RunBudgetExhausted(BudgetExhausted):
+    """The run has spent its own budget, and could go on with more of it; nothing was sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class UserAccount:
     """The day budget of one run's user.
@@ -130,7 +134,8 @@ class RunBudget:
         """Let a call begin.
 
         Raises:
-            BudgetExhausted: Its estimate does not fit into what is left.
+            RunBudgetExhausted: Its estimate does not fit into what is left of the run's own budget.
+            BudgetExhausted: It does not fit into a whole budget of a run, or into the user's day.
             StoreUnavailable: Postgres stayed away longer than a run may wait.
         """
         self._check_run(estimate)
@@ -160,13 +165,25 @@ class RunBudget:
         if max_tokens is not None:
             tokens = self._tokens + sum(item.tokens for item in reserved) + estimate.tokens
             if tokens > max_tokens:
-                raise BudgetExhausted(f"The run has used up its budget of {max_tokens} tokens.")
+                raise _exhausted(f"{max_tokens} tokens", fits=estimate.tokens <= max_tokens)
         if max_cost is not None:
             spent = self._cost + sum(item.cost or Decimal(0) for item in reserved)
-            # A cost that nobody can tell beforehand needs a budget that is not used up yet.
-            over = spent >= max_cost if estimate.cost is None else spent + estimate.cost > max_cost
-            if over:
-                raise BudgetExhausted(f"The run has used up its budget of {max_cost} US dollars.")
+            if _over(spent, estimate.cost, max_cost):
+                raise _exhausted(
+                    f"{max_cost} US dollars", fits=not _over(Decimal(0), estimate.cost, max_cost)
+                )
+
+
+def _over(spent: Decimal, cost: Decimal | None, limit: Decimal) -> bool:
+    # A cost that nobody can tell beforehand needs a budget that is not used up yet.
+    return spent >= limit if cost is None else spent + cost > limit
+
+
+def _exhausted(budget: str, *, fits: bool) -> BudgetExhausted:
+    """Return the refusal of a call; one that does not fit into a whole budget would be refused again, for ever."""
+    if fits:
+        return RunBudgetExhausted(f"The run has used up its budget of {budget}.")
+    return BudgetExhausted(f"The next model call needs more than the run's whole budget of {budget}.")
 
 
 def used_up(limits: DayLimits) -> str:

@@ -62,6 +62,8 @@ class ThreadMemory:
     """The thread's messages with the run's own new ones, when they were asked for."""
     later_results: Mapping[str, str] = field(default_factory=dict)
     """Results, by tool call, that history has and the checkpoint does not."""
+    goes_on: bool = True
+    """False when the run answers the question whether to go on, with no."""
 
 
 async def load_memory(
@@ -105,27 +107,7 @@ async def load_memory(
         texts = [(row.role, row.tool_call_id, text_of(row.content)) for row in rows]
         later = tuple((role, text) for role, _, text in texts if role != "tool" and text)
         results = {call_id: text for role, call_id, text in texts if role == "tool"}
-        answered = await connection.execute(
-            select(
-                AgentInterrupt.tool_call_id,
-                AgentInterrupt.tool_name,
-                AgentInterrupt.arguments,
-                AgentInterrupt.status,
-                AgentInterrupt.answer,
-            )
-            .where(AgentInterrupt.resolved_by_run_pk == run.run_pk)
-            .order_by(AgentInterrupt.id)
-        )
-        calls = tuple(
-            GatedCall(
-                row.tool_call_id,
-                row.tool_name,
-                row.arguments,
-                approved=row.status == "resolved" and bool((row.answer or {}).get("approved")),
-                edited=(row.answer or {}).get("input"),
-            )
-            for row in answered
-        )
+        calls, goes_on = await _decisions(connection, run)
         shared_state = (
             await connection.execute(
                 select(AgentChatSession.state).where(AgentChatSession.id == run.session_id)
@@ -133,8 +115,35 @@ async def load_memory(
         ).scalar_one_or_none()
         history = await _history(connection, run) if with_history else ()
     return ThreadMemory(
-        checkpoint.state if checkpoint else None, later, calls, shared_state, history, results
+        checkpoint.state if checkpoint else None, later, calls, shared_state, history, results, goes_on
     )
+
+
+async def _decisions(connection: AsyncConnection, run: OwnedRun) -> tuple[tuple[GatedCall, ...], bool]:
+    """Return the user's decisions that this run brings: over tool calls, and over whether to go on."""
+    answered = await connection.execute(
+        select(
+            AgentInterrupt.tool_call_id,
+            AgentInterrupt.tool_name,
+            AgentInterrupt.arguments,
+            AgentInterrupt.status,
+            AgentInterrupt.answer,
+        )
+        .where(AgentInterrupt.resolved_by_run_pk == run.run_pk)
+        .order_by(AgentInterrupt.id)
+    )
+    calls: list[GatedCall] = []
+    goes_on = True
+    for row in answered:
+        answer = row.answer or {}
+        approved = row.status == "resolved" and bool(answer.get("approved"))
+        if row.tool_call_id is None:
+            goes_on = goes_on and approved
+        else:
+            calls.append(
+                GatedCall(row.tool_call_id, row.tool_name, row.arguments, approved, answer.get("input"))
+            )
+    return tuple(calls), goes_on
 
 
 async def _history(connection: AsyncConnection, run: OwnedRun) -> tuple[dict[str, Any], ...]:

@@ -120,6 +120,16 @@ class GateMiddleware(MiddlewareBase):
             yield chunk
 
 
+def answer_schema(**more: Any) -> dict[str, Any]:
+    """Return the JSON Schema of a yes or no, with what else the answer may hold."""
+    return {
+        "type": "object",
+        "properties": {"approved": {"type": "boolean"}, **more},
+        "required": ["approved"],
+        "additionalProperties": False,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class ToolAccess:
     """One of the agent's tools with the permission the profile gives it."""
@@ -129,15 +139,7 @@ class ToolAccess:
 
     def approval_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the answer to an approval request."""
-        properties: dict[str, Any] = {"approved": {"type": "boolean"}}
-        if self.tool.editable:
-            properties["input"] = self.tool.json_schema()
-        return {
-            "type": "object",
-            "properties": properties,
-            "required": ["approved"],
-            "additionalProperties": False,
-        }
+        return answer_schema(**({"input": self.tool.json_schema()} if self.tool.editable else {}))
 
 
 class ServerTool(ToolBase):

@@ -139,15 +139,18 @@ class ToolResult(AttributedEvent):
 
 
 class InterruptRequested(_Event):
-    """A tool call waits for the user's decision. The stored call is the one that will run."""
+    """The user has to decide: over a tool call, or, without one, over the run itself.
+
+    The stored call is the one that will run.
+    """
 
     kind: Literal["interrupt_requested"] = "interrupt_requested"
     interrupt_id: str
     reason: str
     message: str
-    tool_call_id: str
-    tool_name: str
-    arguments: str
+    tool_call_id: str | None = None
+    tool_name: str | None = None
+    arguments: str | None = None
     """JSON text, as the model wrote it."""
     response_schema: dict[str, Any]
     expires_at: datetime

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.support.manual_worker import ManualRun, ManualWorker, manual_reaper, manual_worker
-from tests.support.stack import OpenStack, Reply, Row, Stack
+from tests.support.stack import OpenStack, Reply, Row, Stack, client_view
 
 from agentroute import demo_model
 from agentroute.demo_wire import usage_of
@@ -56,6 +56,7 @@ def fate(reply: Reply) -> str:
     if reply.status == 429:
         assert 0 < int(reply.headers["retry-after"]) <= 86_400
         return reply.problem(429, "budget-exhausted")["code"]
+    assert reply.status == 200, reply.body
     return reply.end.get("code", "finished")
 
 
@@ -157,6 +158,107 @@ async def test_a_run_ends_at_its_own_limit_and_keeps_what_it_showed(
         assert (run["status"], run["error_code"]) == ("failed", "budget-exhausted")
         # No day has a limit, so nothing was written down for one.
         assert await stack.fetch("SELECT * FROM user_budget") == []
+
+
+# --- a run that may ask for more ------------------------------------------------------
+
+ASKED = "think about it, then calculate 6*7"
+
+
+@pytest.fixture(scope="module")
+async def asking(
+    open_stack: OpenStack, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Stack, int]]:
+    """A service whose runs ask when their tokens are spent, and how many those are: two of three calls."""
+    profile = tmp_path_factory.mktemp("asking") / "agent.toml"
+    tool = '[[tools]]\nname = "calculate"\npermission = "allow"\n'
+    profile.write_text(HEAD + tool)
+    async with open_stack(profile_path=profile) as stack:
+        await stack.stream_run(ASKED)
+        intent, call, answer = await ledger(stack)
+    limit = tokens([intent, call]) + answer["input_tokens"] // 2
+    profile.write_text(f'{HEAD}{tool}[limits]\nmax_tokens = {limit}\nwhen_exhausted = "ask"\n')
+    async with open_stack(profile_path=profile, limits={"reserved_output_tokens": 30}) as stack:
+        yield stack, limit
+
+
+def answer_to(reply: Reply, **answer: Any) -> list[dict[str, Any]]:
+    [interrupt] = reply.interrupts
+    return [{"interruptId": interrupt["id"], "status": "resolved", "payload": answer}]
+
+
+async def test_a_spent_run_asks_and_goes_on_with_as_much_again(asking: tuple[Stack, int]) -> None:
+    stack, limit = asking
+    body = stack.run_body(ASKED, thread="asks")
+    asked = await stack.stream_run(body=body)
+
+    [interrupt] = asked.interrupts
+    assert (interrupt["reason"], "toolCallId" in interrupt) == ("budget_exhausted", False)
+    assert str(limit) in interrupt["message"]
+    assert (await stack.history("asks"))["pendingInterrupts"] == [interrupt]
+    assert (await stack.run_status("asks", body["runId"]))["waitsFor"] == "approval"
+    (await stack.post_run("and now?", thread="asks")).problem(409, "interrupt-open")
+    refused = await stack.resume("asks", answer_to(asked, approved="yes"))
+    assert refused.problem(422, "invalid-request")["errors"][0]["pointer"] == "/resume/0/payload/approved"
+
+    # CopilotKit's way: under the same run id.
+    resumed = await stack.resume("asks", answer_to(asked, approved=True), run=body["runId"])
+
+    assert resumed.end["outcome"] == {"type": "success"}
+    assert "42" in resumed.text
+    # The tool ran in the first part, and not again.
+    assert [reply.types.count("TOOL_CALL_RESULT") for reply in (asked, resumed)] == [1, 0]
+    assert (await stack.history("asks"))["messages"] == await client_view(stack, "asks")
+    again = await stack.resume("asks", answer_to(asked, approved=True))
+    again.problem(409, "interrupt-resolved")
+    assert [(run["segment"], run["status"]) for run in await stack.runs("asks")] == [
+        (0, "interrupted"),
+        (1, "succeeded"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer", [{"status": "resolved", "payload": {"approved": False}}, {"status": "cancelled"}]
+)
+async def test_a_run_whose_budget_is_not_raised_ends(
+    asking: tuple[Stack, int], answer: dict[str, Any]
+) -> None:
+    stack, _ = asking
+    thread = stack.new_id("refused")
+    asked = await stack.stream_run(ASKED, thread=thread)
+    [interrupt] = asked.interrupts
+    before = len(await ledger(stack))
+
+    resumed = await stack.resume(thread, [{"interruptId": interrupt["id"], **answer}])
+
+    assert (resumed.end["type"], resumed.end["code"]) == ("RUN_ERROR", "budget-exhausted")
+    assert len(await ledger(stack)) == before
+    messages = (await stack.history(thread))["messages"]
+    assert messages == await client_view(stack, thread)
+    assert messages[-1]["content"] == "42"
+    # What comes next is a run of its own, which knows the conversation.
+    after = await stack.stream_run("hello", thread=thread)
+    assert after.end["outcome"] == {"type": "success"}
+
+
+async def test_a_message_in_place_of_the_answer_is_a_run_of_its_own(asking: tuple[Stack, int]) -> None:
+    stack, _ = asking
+    asked = await stack.stream_run(ASKED, thread="moves-on")
+    assert asked.interrupts
+
+    moved = await stack.stream_run("hello", thread="moves-on", forwardedProps={"onInterrupt": "cancel"})
+
+    assert moved.end["outcome"] == {"type": "success"}
+    assert (await stack.history("moves-on"))["pendingInterrupts"] == []
+
+
+async def test_a_call_larger_than_the_whole_budget_is_not_asked_about(asking: tuple[Stack, int]) -> None:
+    stack, limit = asking
+
+    reply = await stack.stream_run("word " * 4 * limit, thread="large")
+
+    assert (reply.end["type"], reply.end["code"]) == ("RUN_ERROR", "budget-exhausted")
+    assert "whole budget" in reply.end["message"]
 
 
 async def test_a_cancelled_call_is_settled_by_what_it_used(open_stack: OpenStack) -> None:

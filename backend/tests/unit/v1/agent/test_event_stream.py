@@ -34,7 +34,7 @@ class Client:
         self.started.set()
 
     async def get(self, response: EventStreamResponse) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await response({"type": "http"}, self.receive, self.send)
 
     @property
@@ -136,7 +136,7 @@ async def test_a_stalled_write_ends_the_stream(client: Client) -> None:
             client.reads.clear()
         await original(message)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await response({"type": "http"}, client.receive, send)
 
     assert source.closed
@@ -175,7 +175,7 @@ async def test_a_server_that_says_the_client_is_gone_is_believed(client: Client)
         if message["type"] == "http.response.body":
             raise OSError("connection lost")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await EventStreamResponse(source.read())({"type": "http"}, client.receive, send)
 
     assert source.closed
@@ -190,5 +190,5 @@ async def test_an_endless_source_leaves_others_their_turn(client: Client) -> Non
         """A server whose client is gone: it never waits."""
 
     client.gone.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await EventStreamResponse(endless())({"type": "http"}, client.receive, send)

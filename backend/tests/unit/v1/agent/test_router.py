@@ -339,7 +339,7 @@ async def test_draining_ends_an_open_stream_in_order(
         app.state.container.drain.set()
 
     await ada.post(f"{BASE}/runs", json=RUN)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         response, _ = await asyncio.gather(ada.get(f"{BASE}/events?threadId=t-1"), drain())
 
     assert response.status_code == 200

@@ -55,6 +55,13 @@ INTERRUPT = internal.InterruptRequested(
     response_schema={"type": "object"},
     expires_at=datetime(2026, 11, 23, 8, 30, tzinfo=UTC),
 )
+QUESTION = internal.InterruptRequested(
+    interrupt_id="int-2",
+    reason="budget_exhausted",
+    message="Go on?",
+    response_schema={"type": "object"},
+    expires_at=datetime(2026, 11, 23, 8, 30, tzinfo=UTC),
+)
 TEXT_OPEN = {"type": "TEXT_MESSAGE_START", "messageId": "m-1", "role": "assistant"}
 TEXT_END = {"type": "TEXT_MESSAGE_END", "messageId": "m-1"}
 REASONING_OPEN = [
@@ -252,6 +259,27 @@ TABLE: dict[str, tuple[list[InternalRuntimeEvent], list[dict[str, Any]]]] = {
                             "reason": "tool_approval",
                             "message": "Allow the tool pay?",
                             "toolCallId": "call-1",
+                            "responseSchema": {"type": "object"},
+                            "expiresAt": "2026-11-23T08:30:00Z",
+                        }
+                    ],
+                }
+            },
+        ],
+    ),
+    "a question about the run": (
+        [STARTED_RUN, QUESTION, internal.RunFinished(outcome="interrupt")],
+        [
+            STARTED,
+            FINISHED
+            | {
+                "outcome": {
+                    "type": "interrupt",
+                    "interrupts": [
+                        {
+                            "id": "int-2",
+                            "reason": "budget_exhausted",
+                            "message": "Go on?",
                             "responseSchema": {"type": "object"},
                             "expiresAt": "2026-11-23T08:30:00Z",
                         }

@@ -8,7 +8,7 @@ import pytest
 
 from core.agentscope.events.budget_store import CallEstimate
 from core.agentscope.runtime.profile import Limits
-from core.agentscope.runtime.run_budget import RunBudget
+from core.agentscope.runtime.run_budget import RunBudget, RunBudgetExhausted
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.errors import BudgetExhausted
 
@@ -89,6 +89,26 @@ async def test_a_call_of_unknown_price_needs_money_that_is_left() -> None:
     with pytest.raises(BudgetExhausted):
         await run.reserve("b", money(None))
     await run.reserve("c", money("0"))
+
+
+@pytest.mark.parametrize(
+    ("limits", "estimate", "askable"),
+    [
+        ({"max_tokens": 100}, tokens(100), True),
+        ({"max_tokens": 100}, tokens(101), False),
+        ({"max_cost": "0.3"}, money("0.3"), True),
+        ({"max_cost": "0.3"}, money("0.300001"), False),
+        ({"max_cost": "0.3"}, money(None), True),
+    ],
+)
+async def test_more_is_worth_asking_for_when_the_call_fits_into_a_whole_budget(
+    limits: dict[str, object], estimate: CallEstimate, askable: bool
+) -> None:
+    run = budget(**limits)
+    run.settle(usage("a", 100, "0.3"))
+    with pytest.raises(BudgetExhausted) as refused:
+        await run.reserve("b", estimate)
+    assert isinstance(refused.value, RunBudgetExhausted) is askable
 
 
 def test_a_limit_of_money_is_written_as_text() -> None:
