@@ -106,7 +106,7 @@ async def collect(plot: Plot, evidence: Evidence) -> Evidence:
         "calls": _CALLS,
         "interrupts": _INTERRUPTS,
     }
-    connection = await asyncpg.connect(plot.database_url, timeout=5)
+    connection = await asyncpg.connect(plot.database_url, timeout=60)
     try:
         # One moment for all of them: a worker that lost its run may still be booking its last model call.
         async with connection.transaction(isolation="repeatable_read"):

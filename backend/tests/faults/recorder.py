@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import orjson
 from tests.faults.evidence import Evidence
-from tests.faults.launcher import Node, Plot
+from tests.faults.launcher import PATIENCE_SECONDS, Node, Plot
 from tests.faults.model import Wish
 
 BASE = "/api/v1/agent"
@@ -60,14 +60,16 @@ class Following:
     def text(self) -> str:
         return "".join(event["delta"] for event in self.events if event["type"] == "TEXT_MESSAGE_CONTENT")
 
-    async def until(self, condition: Callable[[Following], object], seconds: float = 20.0) -> None:
+    async def until(
+        self, condition: Callable[[Following], object], seconds: float = PATIENCE_SECONDS
+    ) -> None:
         """Wait until what was seen meets a condition."""
         async with asyncio.timeout(seconds):
             while not condition(self):
                 self.changed.clear()
                 await self.changed.wait()
 
-    async def shows(self, type_: str, seconds: float = 20.0) -> None:
+    async def shows(self, type_: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until an event of a type was seen."""
         await self.until(lambda seen: any(event["type"] == type_ for event in seen.events), seconds)
 
@@ -99,7 +101,7 @@ class Recorder:
         thread_id: str = "",
         owner: Owner | None = None,
         stream: bool | None = None,
-        seconds: float = 60.0,
+        seconds: float = 2 * PATIENCE_SECONDS,
         following: Following | None = None,
         body: dict[str, Any] | None = None,
         path: str = "/runs",

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from tests.faults.checker import Violation, check
 from tests.faults.evidence import at_rest, collect
-from tests.faults.launcher import Ground, Node, Plot, eventually, http_client
+from tests.faults.launcher import PATIENCE_SECONDS, Ground, Node, Plot, eventually, http_client
 from tests.faults.model import Wish
 from tests.faults.recorder import Following, GaveUpError, Owner, Recorder
 
@@ -51,7 +51,9 @@ class Scene:
     async def _run(self, wish: Wish, seen: Following) -> None:
         # A broken service may leave its client waiting; what it saw until then counts.
         with contextlib.suppress(GaveUpError):
-            await self.recorder.run(wish, following=seen, stream=False, seconds=12)
+            await self.recorder.run(
+                wish, following=seen, stream=False, seconds=12 if self.mutant else PATIENCE_SECONDS
+            )
 
 
 async def zombie(scene: Scene) -> None:
@@ -203,7 +205,7 @@ async def play(ground: Ground, proof: Proof, mutant: str) -> list[Violation]:
             await scene.run
         finally:
             scene.run.cancel()
-        unended = await at_rest(plot, 6 if mutant else 15)
+        unended = await at_rest(plot, 6 if mutant else PATIENCE_SECONDS)
         scene.recorder.evidence.faults.append(
             {"kind": "zombie", "node": "", "pid": node.pid, "since": 0.0, "until": float("inf")}
             if (node := _stopped(plot))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from tests.faults.checker import check
 from tests.faults.evidence import Evidence, Line, at_rest, collect
-from tests.faults.launcher import Ground, Node, Plot, Role, eventually, http_client
+from tests.faults.launcher import PATIENCE_SECONDS, Ground, Node, Plot, Role, eventually, http_client
 from tests.faults.recorder import Recorder
 
 from core.crash_points import EXIT_CODE, POINTS
@@ -93,7 +93,7 @@ class Trial:
         else:
             apis, workers = [], ["claim-committed", point] if second else [point]
         wish = self._recorder.wish(words=8, pace=0.01, tool="effect")
-        run = asyncio.create_task(self._recorder.run(wish, stream=False, seconds=40))
+        run = asyncio.create_task(self._recorder.run(wish, stream=False, seconds=120))
         try:
             if not apis:
                 await self.start("api")
@@ -110,7 +110,7 @@ class Trial:
         finally:
             run.cancel()
         assert seen.end is not None
-        assert await at_rest(self._plot, 15) == []
+        assert await at_rest(self._plot, PATIENCE_SECONDS) == []
         self._recorder.evidence.faults.append(
             {"kind": "crash", "node": "", "pid": 0, "since": 0.0, "until": float("inf")}
         )

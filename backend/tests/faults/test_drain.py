@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from tests.faults.checker import check
 from tests.faults.evidence import at_rest, collect
-from tests.faults.launcher import Ground, Plot, eventually, http_client
+from tests.faults.launcher import PATIENCE_SECONDS, Ground, Plot, eventually, http_client
 from tests.faults.recorder import Owner, Recorder
 
 _WAITING = """
@@ -106,7 +106,7 @@ async def test_a_deploy_under_load_is_not_noticed(ground: Ground) -> None:
         finally:
             for task in clients:
                 task.cancel()
-        assert await at_rest(plot, 5) == []
+        assert await at_rest(plot, PATIENCE_SECONDS) == []
 
         evidence = await collect(plot, recorder.evidence)
         assert [str(violation) for violation in check(evidence)] == []

@@ -46,7 +46,7 @@ async def connected(proxy: FaultProxy) -> AsyncIterator[Connection]:
 
 async def ask(connection: Connection, data: bytes) -> bytes:
     connection[1].write(data)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await connection[0].readexactly(len(data))
 
 

@@ -29,7 +29,7 @@ async def hold(ground: Ground, recovery: Recovery) -> None:
         LEASE_SECONDS + 6 if recovery.measure.__name__ == "worker_killed" else recovery.promised_seconds
     )
     # A busy machine is slow; a promise that is broken is broken by far.
-    assert seconds <= promised + 3, recovery.title
+    assert seconds <= promised + 10, recovery.title
 
 
 @pytest.mark.slow

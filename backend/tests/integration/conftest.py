@@ -54,7 +54,12 @@ def open_stack(databases: ScratchDatabases, redis_server_url: str, demo: DemoMod
             database_url = database_url or stores.enter_context(databases.migrated())
             settings = Settings.model_validate(
                 {
-                    "database": {"url": database_url},
+                    # Everything runs in one process here, on a machine that may be busy: slow is no outage.
+                    "database": {
+                        "url": database_url,
+                        "pool_timeout_seconds": 30,
+                        "statement_timeout_seconds": 30,
+                    },
                     "redis": {
                         "url": redis_url or redis_server_url,
                         "key_prefix": f"stack-{time.time_ns()}-{next(prefixes)}",

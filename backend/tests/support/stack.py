@@ -32,7 +32,7 @@ from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.config import Settings
 
 BASE = "/api/v1/agent"
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 60.0
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 TERMINAL = frozenset({"RUN_FINISHED", "RUN_ERROR"})
 

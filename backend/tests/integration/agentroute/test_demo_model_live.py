@@ -19,7 +19,7 @@ import uvicorn
 
 from agentroute.demo_model import create_demo_app
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass

@@ -117,7 +117,7 @@ def _chat(url: str, thread_id: str) -> str:
 
 
 def _history(url: str, thread_id: str) -> str:
-    answer = httpx.get(f"{url}/api/v1/agent/history", params={"threadId": thread_id}, timeout=10)
+    answer = httpx.get(f"{url}/api/v1/agent/history", params={"threadId": thread_id}, timeout=60)
     return answer.raise_for_status().text
 
 

@@ -26,7 +26,7 @@ async def cancelled_at_each_step(start: Callable[[], Coroutine[Any, Any, None]])
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
-        await asyncio.wait({task}, timeout=0.5)
+        await asyncio.wait({task}, timeout=5)
         if not task.done():
             survived.append(turns)
             while not task.done():
