@@ -15,6 +15,7 @@ import httpx
 import orjson
 
 from core.errors import TranscriptionFailed, TranscriptionRejected, TranscriptionTimeout
+from core.litellm_status import meant_status
 from core.log import get_logger
 from core.redaction import Redactor
 from core.text import clean_text
@@ -25,6 +26,7 @@ from core.transcription.engine import Transcript
 # Ten minutes of speech are about 10 KB of text; with segments and word times a hundred times that.
 _MAX_ANSWER_BYTES = 4 << 20
 _MAX_LOGGED_CHARACTERS = 300
+_MAX_REASON = 4096
 _MAX_NAME = 128
 _COST_HEADER = "x-litellm-response-cost"
 
@@ -84,10 +86,12 @@ class OpenAiEngine:
 
     def _read(self, response: httpx.Response, body: bytes) -> Transcript:
         if response.status_code != 200:
-            self._note(f"HTTP {response.status_code}", body.decode(errors="replace"))
-            if response.status_code in {400, 413, 415, 422}:
+            reason = body.decode(errors="replace")
+            self._note(f"HTTP {response.status_code}", reason)
+            meant = meant_status(response.status_code, reason[:_MAX_REASON])
+            if meant in {400, 413, 415, 422}:
                 raise TranscriptionRejected(_REJECTED)
-            raise TranscriptionFailed(_BY_STATUS.get(response.status_code, _UNAVAILABLE))
+            raise TranscriptionFailed(_BY_STATUS.get(meant, _UNAVAILABLE))
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:

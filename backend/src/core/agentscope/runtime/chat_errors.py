@@ -16,6 +16,7 @@ from core.agentscope.runtime.chat_retry import is_transient, retry_after_seconds
 from core.agentscope.runtime.chat_stream import ProviderFailure, StreamMalformed
 from core.config import ModelSettings
 from core.errors import ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
+from core.litellm_status import meant_status
 from core.log import get_logger
 from core.redaction import Redactor
 
@@ -35,9 +36,6 @@ _REFUSED = (
     "The model did not accept the request. The conversation may be too long for it; if a new one fails too, "
     "the operator should check the model's name and parameters."
 )
-# What LiteLLM answers with 400 and others with the status beside it: a name that its configuration does not
-# have, and a key that is not its master key when it has no database of keys.
-_MEANT_BY = {"passed in model=": 404, "no connected db": 401}
 _UNAVAILABLE = "The model is not available right now. Try again later."
 _BROKEN = "The model's answer broke off. Try again."
 
@@ -66,7 +64,7 @@ class CallFailed(Exception):
 
 def from_status(status: int, headers: Mapping[str, str], reason: str = "") -> CallFailed:
     """Judge an HTTP status that is not a success, or the same status reported inside an answer."""
-    meant = _meant_by(status, reason)
+    meant = meant_status(status, reason)
     rejected = meant in {400, 413, 422}
     error = (ModelRejected if rejected else ModelUnavailable)(
         _BY_STATUS.get(meant, _REFUSED if rejected else _UNAVAILABLE)
@@ -77,12 +75,6 @@ def from_status(status: int, headers: Mapping[str, str], reason: str = "") -> Ca
         retry_after=retry_after_seconds(headers),
         reason=f"HTTP {status}: {reason}",
     )
-
-
-def _meant_by(status: int, reason: str) -> int:
-    if status != 400:
-        return status
-    return next((meant for words, meant in _MEANT_BY.items() if words in reason.lower()), status)
 
 
 def from_answer(failure: ProviderFailure | StreamMalformed, *, answering: bool) -> CallFailed:
