@@ -8,6 +8,7 @@ queue. A run is claimed in Postgres; a lost hint is sent again by the reaper.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -27,10 +28,21 @@ log = structlog.get_logger(__name__)
 BLOCK_SECONDS = 2.0
 """How long one read waits. Below redis-py's socket timeout, or a quiet read would look like a fault."""
 RECONNECT_SECONDS = 0.5
+SWEEP_SECONDS = 600.0
+"""How often a worker looks for consumers that nobody is behind any more."""
+DEAD_AFTER_SECONDS = 600.0
+"""Silence after which a consumer is taken for dead: a live one reads every ``BLOCK_SECONDS``."""
 
 
 class HintBroker(RedisStreamBroker):
-    """A Redis Stream broker whose worker side survives the loss of Redis."""
+    """A Redis Stream broker whose worker side survives the loss of Redis.
+
+    A consumer of the group is gone with its worker: at its shutdown, or by the sweep of another. What a dead one
+    had been given and not confirmed goes with it; those runs are hinted again.
+    """
+
+    _listened = False
+    _sweep_at = 0.0
 
     async def startup(self) -> None:
         """Start without Redis too: the group is declared when it is first read."""
@@ -41,8 +53,13 @@ class HintBroker(RedisStreamBroker):
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Yield hints for ever; a fault of Redis is a pause, never the end of the worker."""
+        self._listened = True
+        loop = asyncio.get_running_loop()
         while True:
             try:
+                if loop.time() >= self._sweep_at:
+                    self._sweep_at = loop.time() + SWEEP_SECONDS
+                    await self._sweep()
                 fetched = await self._read()
             except ResponseError:
                 # NOGROUP: Redis was flushed or replaced. From 0, so hints sent meanwhile are read too.
@@ -55,6 +72,26 @@ class HintBroker(RedisStreamBroker):
             for entry_id, fields in fetched:
                 if data := fields.get(b"data"):
                     yield AckableMessage(data=data, ack=self._ack_generator(entry_id, self.queue_name))
+
+    async def shutdown(self) -> None:
+        """Leave the group, as far as Redis can be reached, and close."""
+        if self._listened:
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                await self._forget(self.consumer_name)
+        await super().shutdown()
+
+    async def _sweep(self) -> None:
+        async with Redis(connection_pool=self.connection_pool) as redis:
+            consumers: list[dict[str, Any]] = await redis.xinfo_consumers(
+                self.queue_name, self.consumer_group_name
+            )
+        for consumer in consumers:
+            if consumer["idle"] >= DEAD_AFTER_SECONDS * 1000:
+                await self._forget(consumer["name"])
+
+    async def _forget(self, consumer: str | bytes) -> None:
+        async with Redis(connection_pool=self.connection_pool) as redis:
+            await redis.xgroup_delconsumer(self.queue_name, self.consumer_group_name, consumer)
 
     async def _read(self) -> list[Any]:
         async with Redis(connection_pool=self.connection_pool) as redis:

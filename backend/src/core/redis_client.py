@@ -53,7 +53,7 @@ def heed_cancels(pool: ConnectionPool) -> None:
     """Make a pool's connections let every cancel through.
 
     redis-py sends inside ``asyncio.wait_for``, which in Python 3.11 returns as if
-    nothing had happened when the cancel comes together with its result: a task
+    nothing had happened when the cancel comes together with its result, or its error: a task
     that was told to stop went on reading for ever, and its process with it.
     Can go with Python 3.11 (python/cpython#86296).
     """
@@ -68,7 +68,12 @@ class _HeedingCancels(AbstractConnection):
     ) -> None:
         task = asyncio.current_task()
         before = task.cancelling() if task is not None else 0
-        await super().send_packed_command(command, check_health)
+        try:
+            await super().send_packed_command(command, check_health)
+        except Exception as exc:
+            if task is not None and task.cancelling() > before:
+                raise asyncio.CancelledError from exc
+            raise
         if task is not None and task.cancelling() > before:
             # Its answer will be read by nobody, so the connection is of no more use.
             await self.disconnect(nowait=True)

@@ -41,7 +41,7 @@ async def test_a_subscriber_ends_at_its_first_cancel(redis_url: str) -> None:
     try:
         survived = await cancelled_at_each_step(lambda: listen_for_cancels(redis, settings, lambda _: None))
     finally:
-        await redis.aclose()
+        await redis.aclose(close_connection_pool=True)
     assert survived == []
 
 

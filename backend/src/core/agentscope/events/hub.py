@@ -5,6 +5,11 @@ the window, or after a gap, goes back to Redis and then to Postgres. Readers
 pull at their own pace and nothing is queued for any of them. Pub/sub forgets,
 so a patrol compares the heads of all followed threads with Postgres, in one
 query.
+
+The subscription is never repaired: after any fault it is given up, and a new one
+begins with every thread that is followed then. redis-py would connect again
+inside whichever call notices, and readers subscribe while the listener reads:
+two tasks at one connection, and any error can come of it.
 """
 
 from __future__ import annotations
@@ -12,14 +17,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
 
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.redis_bus import channel_name, parse_bell
@@ -118,6 +122,13 @@ def _continues(last: Envelope, first: Envelope) -> bool:
     return last.is_terminal and (first.ordinal, first.seq) == (last.ordinal + 1, 1)
 
 
+class _Subscription(PubSub):
+    """A subscription whose connection is used as long as it is whole."""
+
+    async def _reconnect(self, conn: Any, *_args: Any, **_kwargs: Any) -> None:
+        await conn.disconnect(nowait=True)
+
+
 class ThreadHub:
     """Follows threads for all readers of a process."""
 
@@ -179,23 +190,27 @@ class ThreadHub:
 
     async def _listen(self) -> None:
         while True:
+            pubsub = _Subscription(self._redis.connection_pool)
             try:
-                await self._listen_once()
-            except (TimeoutError, RedisError, OSError) as exc:
+                await self._listen_to(pubsub)
+            except Exception as exc:  # noqa: BLE001  top of a background loop: without it every stream goes silent
                 log.warning("doorbell_lost", error=type(exc).__name__)
+            finally:
+                self._pubsub = None
                 for tail in self._tails.values():
                     tail.subscribed.clear()
-                await self._discard()
-                await asyncio.sleep(RECONNECT_SECONDS)
+                with contextlib.suppress(Exception):
+                    await pubsub.aclose()
+            await asyncio.sleep(RECONNECT_SECONDS)
 
-    async def _listen_once(self) -> None:
-        pubsub = self._redis.pubsub()
+    async def _listen_to(self, pubsub: PubSub) -> None:
+        """Listen until the subscription is given up."""
         # One channel that is never left: redis-py cannot wait on a connection without any.
         await pubsub.subscribe(f"{self._prefix}:bell")
         self._pubsub = pubsub
         for session_id in list(self._tails):
             await pubsub.subscribe(self._channel(session_id))
-        while True:
+        while self._pubsub is pubsub:
             message: dict[str, Any] | None = await pubsub.get_message(timeout=1.0)
             if message is None:
                 continue
@@ -226,22 +241,30 @@ class ThreadHub:
                     tail.end()
 
     async def _subscribe(self, session_id: int) -> None:
-        if self._pubsub is None:
-            return
-        with contextlib.suppress(TimeoutError, RedisError, OSError):
-            await self._pubsub.subscribe(self._channel(session_id))
+        if (pubsub := self._connected()) is not None:
+            with self._giving_up(pubsub):
+                await pubsub.subscribe(self._channel(session_id))
 
     async def _unsubscribe(self, session_id: int) -> None:
-        if self._pubsub is None:
-            return
-        with contextlib.suppress(TimeoutError, RedisError, OSError):
-            await self._pubsub.unsubscribe(self._channel(session_id))
+        if (pubsub := self._connected()) is not None:
+            with self._giving_up(pubsub):
+                await pubsub.unsubscribe(self._channel(session_id))
 
-    async def _discard(self) -> None:
-        pubsub, self._pubsub = self._pubsub, None
-        if pubsub is not None:
-            with contextlib.suppress(TimeoutError, RedisError, OSError):
-                await pubsub.aclose()
+    def _connected(self) -> PubSub | None:
+        """Return the subscription; ``None`` when the listener is about to begin a new one."""
+        pubsub = self._pubsub
+        connected = pubsub is not None and pubsub.connection is not None and pubsub.connection.is_connected
+        return pubsub if connected else None
+
+    @contextlib.contextmanager
+    def _giving_up(self, pubsub: PubSub) -> Iterator[None]:
+        """Give the subscription up when what is done with it fails; a reader has the patrol meanwhile."""
+        try:
+            yield
+        except Exception as exc:  # noqa: BLE001  see the module: any error can come of two tasks at one connection
+            log.warning("doorbell_broken", error=type(exc).__name__)
+            if self._pubsub is pubsub:
+                self._pubsub = None
 
     def _channel(self, session_id: int) -> bytes:
         return channel_name(self._prefix, session_id).encode()

@@ -83,7 +83,7 @@ class RedisBus:
                 continue
             try:
                 await self._send(batches)
-            except (TimeoutError, RedisError, OSError) as exc:
+            except Exception as exc:  # noqa: BLE001  top of a background loop: readers have Postgres meanwhile
                 log.warning("publish_failed", batches=len(batches), error=type(exc).__name__)
                 self._sha = ""
                 if not self._closing:

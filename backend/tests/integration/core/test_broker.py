@@ -1,0 +1,100 @@
+"""The group of the hint queue has a consumer for each worker that lives, and for no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from taskiq import AckableMessage, BrokerMessage
+from tests.support.stack import eventually
+
+from core import broker as broker_module
+from core.broker import HintBroker, create_broker
+from core.config import RedisSettings
+
+
+@pytest.fixture
+def redis_settings(redis_url: str) -> RedisSettings:
+    return RedisSettings(url=SecretStr(redis_url), key_prefix="group")
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@asynccontextmanager
+async def listening(settings: RedisSettings) -> AsyncIterator[tuple[HintBroker, list[bytes]]]:
+    """Read hints into a list, confirming each, as a worker does."""
+    broker = create_broker(settings)
+    heard: list[bytes] = []
+
+    async def listen() -> None:
+        message: AckableMessage
+        async for message in broker.listen():
+            heard.append(message.data)
+            await message.ack()  # pyright: ignore[reportGeneralTypeIssues]  taskiq allows a plain function too
+
+    await broker.startup()
+    task = asyncio.create_task(listen())
+    try:
+        yield broker, heard
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        await broker.shutdown()
+
+
+async def consumers(redis: Redis) -> set[str]:
+    rows: list[dict[str, Any]] = await redis.xinfo_consumers("group:hints", "group:workers")
+    return {row["name"].decode() for row in rows}
+
+
+async def test_a_worker_that_stops_leaves_the_group(redis_settings: RedisSettings, redis: Redis) -> None:
+    async with listening(redis_settings) as (first, _), listening(redis_settings) as (second, _):
+        await eventually(lambda: both_in(redis, {first.consumer_name, second.consumer_name}))
+
+    assert await consumers(redis) == set()
+
+
+async def says(heard: list[bytes], hint: bytes) -> bool:
+    return hint in heard
+
+
+async def both_in(redis: Redis, names: set[str]) -> bool:
+    return await consumers(redis) == names
+
+
+async def test_a_dead_consumer_is_swept_and_a_live_one_is_not(
+    redis_settings: RedisSettings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listening(redis_settings) as (live, heard):
+        # One that was killed, with a hint it never confirmed.
+        await redis.xadd("group:hints", {b"data": b"lost"})
+        await eventually(lambda: says(heard, b"lost"))
+        await redis.xadd("group:hints", {b"other": b"no hint"})
+        await redis.xgroup_createconsumer("group:hints", "group:workers", "killed")
+        assert await consumers(redis) == {"killed", live.consumer_name}
+
+        monkeypatch.setattr(broker_module, "DEAD_AFTER_SECONDS", 0.0)
+        async with listening(redis_settings) as (newcomer, _):
+            await eventually(lambda: killed_is_gone(redis))
+            # Taken for dead by the same measure, it is back with its next read, and misses nothing.
+            await newcomer.kick(BrokerMessage(task_id="1", task_name="t", message=b"hint", labels={}))
+            await eventually(lambda: both_in(redis, {live.consumer_name, newcomer.consumer_name}))
+
+
+async def killed_is_gone(redis: Redis) -> bool:
+    return "killed" not in await consumers(redis)
+
+
+async def test_a_stop_without_redis_is_an_orderly_one(redis_settings: RedisSettings) -> None:
+    gone = redis_settings.model_copy(update={"url": SecretStr("redis://127.0.0.1:1/0")})
+    async with listening(gone):
+        pass
