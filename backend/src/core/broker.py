@@ -61,9 +61,14 @@ class HintBroker(RedisStreamBroker):
                     self._sweep_at = loop.time() + SWEEP_SECONDS
                     await self._sweep()
                 fetched = await self._read()
-            except ResponseError:
-                # NOGROUP: Redis was flushed or replaced. From 0, so hints sent meanwhile are read too.
-                await self._declare_again()
+            except ResponseError as exc:
+                if str(exc).startswith("NOGROUP"):
+                    # Redis was flushed or replaced. From 0, so hints sent meanwhile are read too.
+                    await self._declare_again()
+                else:
+                    # A replica, a missing right, no memory: it may pass, and asking faster does not help.
+                    log.warning("hint_queue_refused", error=str(exc).partition(" ")[0])
+                    await asyncio.sleep(RECONNECT_SECONDS)
                 continue
             except (RedisError, OSError, TimeoutError) as exc:
                 log.warning("hint_queue_lost", error=type(exc).__name__)

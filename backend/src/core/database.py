@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from core.config import DatabaseSettings
@@ -45,6 +46,8 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
         max_overflow=0,
         pool_timeout=settings.pool_timeout_seconds,
         pool_pre_ping=False,
+        # As the wire has numbers: jsonb writes 1e20 as an integer of 21 digits, which no event could carry.
+        json_deserializer=orjson.loads,
     )
 
 

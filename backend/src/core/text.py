@@ -1,7 +1,7 @@
 """Makes any text or JSON value fit for Postgres and JSON: the one sanitiser on the way out.
 
 U+0000 is refused by Postgres, lone surrogates by UTF-8, NaN and infinities by
-JSON. Input is refused instead (``core/json_body.py``).
+JSON, and most readers of JSON have no integers beyond 64 bits. Input is refused instead (``core/json_body.py``).
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ def clean_text(text: str) -> str:
 def clean_json(value: Any) -> Any:
     """Return the JSON value with clean strings and keys; NaN and infinities become null.
 
+    An integer beyond 64 bits becomes a double, as in ``core/json_body.py``.
+
     Anything that is not JSON (a set, an object) becomes its text.
     """
     match value:
         case str():
             return clean_text(value)
-        case bool() | int() | None:
+        case bool() | None:
             return value
+        case int():
+            return value if -(2**63) <= value < 2**64 else _double(value)
         case float():
             return value if math.isfinite(value) else None
         case dict():
@@ -38,3 +42,10 @@ def clean_json(value: Any) -> Any:
             return [clean_json(item) for item in value]
         case _:
             return clean_text(str(value))
+
+
+def _double(value: int) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:
+        return None

@@ -71,6 +71,8 @@ class PostgresAppendStore:
 
     async def append(self, batches: Sequence[AppendBatch]) -> dict[int, AppendResult]:
         crash_point_soon("append-sent")
+        # Rows are locked in this order, by the heartbeat too: neither waits for the other crosswise.
+        batches = sorted(batches, key=lambda batch: batch.run_pk)
         run_pks = [batch.run_pk for batch in batches for _ in batch.types]
         places = [place for batch in batches for place in range(1, len(batch.types) + 1)]
         rows = await self._fetch(

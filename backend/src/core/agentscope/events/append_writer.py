@@ -345,6 +345,9 @@ class GroupCommitWriter:
             seqs = await self._store.owned_seqs([(batch.run_pk, batch.attempt) for batch in batches.values()])
         except StoreUnavailable:
             return
+        except Exception as exc:  # noqa: BLE001  a Postgres that comes back with another face must not end the writer
+            log.warning("append_not_settled_yet", error=type(exc).__name__)
+            return
         done: dict[int, AppendBatch] = {}
         results: dict[int, AppendResult] = {}
         for run_pk, batch in list(batches.items()):

@@ -236,7 +236,9 @@ class ThreadHub:
             for session_id in session_ids:
                 tail, head = self._tails.get(session_id), heads.get(session_id)
                 if tail is not None and head is not None:
-                    tail.see(head)
+                    # A queued run has a place and no event yet: there is nothing to read.
+                    if head.seq:
+                        tail.see(head)
                 elif tail is not None:
                     tail.end()
 

@@ -8,14 +8,19 @@ answer goes on only after it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.agentscope.events.message_rows import to_row
 from models import AgentChatMessage
+
+BRINGS_STATE = "bringsState"
+"""Member of a waiting run's input: whether its state is the thread's from its turn on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +45,55 @@ async def promote_next(connection: AsyncConnection, session_id: int) -> Promoted
     row = (await connection.execute(_PROMOTE, {"session_id": session_id})).one_or_none()
     if row is None:
         return None
-    messages = json.loads(row.input).get("messages", [])
-    if messages and not row.cancelled:
-        last_ord = (
-            await connection.execute(_TAKE_ORDS, {"session_id": session_id, "n": len(messages)})
-        ).scalar_one()
-        first = last_ord - len(messages) + 1
-        rows = [
-            to_row(message, session_id=session_id, position=first + place, ordinal=row.ordinal)
-            for place, message in enumerate(messages)
-        ]
-        await connection.execute(insert(AgentChatMessage).on_conflict_do_nothing(), rows)
+    if not row.cancelled:
+        await _take_place(connection, session_id, row)
     return PromotedRun(
         row.id, row.run_id, row.thread_id, row.task_id, row.ordinal, row.attempt, row.cancelled
     )
 
+
+async def _take_place(connection: AsyncConnection, session_id: int, row: Row[Any]) -> None:
+    """Give what the run brought its place: messages in history, the state in the thread."""
+    command = json.loads(row.input)
+    if command.get(BRINGS_STATE):
+        state = json.dumps(command.get("state"), ensure_ascii=False)
+        await connection.execute(_SET_STATE, {"session_id": session_id, "state": state})
+    messages = command.get("messages", [])
+    fresh = await _unknown(connection, session_id, messages)
+    if fresh and len(fresh) < len(messages):
+        # Stock clients send the whole conversation: what another waiting run had brought, that run has answered.
+        kept = json.dumps(command | {"messages": fresh}, ensure_ascii=False)
+        await connection.execute(_SET_INPUT, {"run_pk": row.id, "input": kept})
+    if fresh:
+        last_ord = (
+            await connection.execute(_TAKE_ORDS, {"session_id": session_id, "n": len(fresh)})
+        ).scalar_one()
+        first = last_ord - len(fresh) + 1
+        rows = [
+            to_row(message, session_id=session_id, position=first + place, ordinal=row.ordinal)
+            for place, message in enumerate(fresh)
+        ]
+        await connection.execute(insert(AgentChatMessage).on_conflict_do_nothing(), rows)
+
+
+async def _unknown(
+    connection: AsyncConnection, session_id: int, messages: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the messages that history does not have."""
+    known = set(
+        await connection.scalars(
+            select(AgentChatMessage.message_id).where(
+                AgentChatMessage.session_id == session_id,
+                AgentChatMessage.message_id.in_([message["id"] for message in messages]),
+            )
+        )
+    )
+    return [message for message in messages if message["id"] not in known]
+
+
+_SET_STATE = text("UPDATE agent_chat_session SET state = CAST(:state AS jsonb) WHERE id = :session_id")
+
+_SET_INPUT = text("UPDATE agent_run SET input = :input WHERE id = :run_pk")
 
 _PROMOTE = text("""
 WITH next AS (

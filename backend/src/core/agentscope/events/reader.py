@@ -48,6 +48,8 @@ class ThreadReader:
         self._session_id = session_id
         self._position = cursor
         self._at_end_of_run = False
+        self._within_run = False
+        """Whether the newest event read is known not to be its run's last."""
         self._store = store
         self._bus = bus
         self._hub = hub
@@ -74,6 +76,9 @@ class ThreadReader:
                     if self._position == before and tail.head > before:
                         # The log was pruned under the reader: nothing will come for this place.
                         await self._hub.rest(self._settings.patrol_seconds)
+                        if loop.time() >= ends_at:
+                            return
+                        yield []
                 except (SQLAlchemyError, OSError, TimeoutError) as exc:
                     log.warning("replay_interrupted", error=type(exc).__name__)
                     store_lost_at = store_lost_at or loop.time()
@@ -87,6 +92,10 @@ class ThreadReader:
     async def _from_store(self) -> AsyncIterator[list[Envelope]]:
         while not self._done:
             page = await self._store.page(self._session_id, self._position, self._settings.page_events)
+            if page and self._within_run and page[0].ordinal != self._position.ordinal:
+                # The run was pruned while it was read. The client comes back, and is told so.
+                self._done = True
+                return
             if batch := self._accept(page):
                 yield batch
             if len(page) < self._settings.page_events:
@@ -146,4 +155,5 @@ class ThreadReader:
                 self._done = True
         last = envelopes[-1]
         self._position, self._at_end_of_run = last.cursor, last.is_terminal
+        self._within_run = not last.is_terminal
         return wanted

@@ -12,7 +12,8 @@ import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from decimal import Decimal
+from typing import Any, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -22,6 +23,7 @@ from core.agentscope.events.budget_store import DayLimits, used_up_for
 from core.agentscope.events.client_calls import KNOWN_CALLS, OPEN_CLIENT_CALLS
 from core.agentscope.events.history import events_url
 from core.agentscope.events.message_rows import to_row
+from core.agentscope.events.promotion import BRINGS_STATE
 from core.agentscope.runtime.client_copy import ClientCopy
 from core.agentscope.runtime.interrupts import (
     Answer,
@@ -100,15 +102,18 @@ class Acceptance:
             # Whether its call is still open then, nobody knows before the live run has ended.
             raise _run_active(thread, live)
         snapshot = await copy.snapshot(messages, waits=live is not None)
-        run = self._run(thread, messages, segment, now, snapshot=snapshot)
+        brings_state = await copy.brings_state()
+        run = self._run(
+            thread, messages, segment, now, snapshot=snapshot, brings_state=brings_state and live is not None
+        )
         if live is not None:
-            # Its messages take their place in history when its turn comes.
+            # Its messages take their place in history when its turn comes, and its state that of the thread's.
             run.status, run.ordinal = "waiting", None
             run.front = self.command.options().on_busy == "supersede"
         session.add(run)
         await session.flush()
         crash_point("accept-inserted")
-        if await copy.brings_state():
+        if brings_state and live is None:
             thread.state = self.command.state
         superseded = live if live is not None and run.front else None
         if live is None:
@@ -148,15 +153,18 @@ class Acceptance:
         return None
 
     async def _refuse_overload(self, session: AsyncSession) -> None:
-        queued, oldest_seconds = (
+        # By its deadline, not its creation: a run that waited behind another enters the queue when its turn comes.
+        row = (
             await session.execute(
                 select(
                     func.count(),
-                    func.extract("epoch", func.clock_timestamp() - func.min(AgentRun.created_at)),
+                    func.extract("epoch", func.min(AgentRun.queue_deadline_at) - func.clock_timestamp()),
                 ).where(AgentRun.status == "queued")
             )
         ).one()
-        if queued >= self.limits.max_queued_runs or (oldest_seconds or 0) > self.limits.max_queue_age_seconds:
+        queued, seconds_left = cast("tuple[int, Decimal | None]", tuple(row))
+        oldest_seconds = 0.0 if seconds_left is None else self.limits.queue_seconds - float(seconds_left)
+        if queued >= self.limits.max_queued_runs or oldest_seconds > self.limits.max_queue_age_seconds:
             raise Overloaded("Too many runs wait for a worker. Try again shortly.", retry_after_seconds=5.0)
         unended = await session.scalar(
             select(func.count())
@@ -294,7 +302,8 @@ class Acceptance:
             messages = replace(messages, again=() if again is None else (again,))
         if not messages.fresh and not messages.again and not self.command.resume:
             raise InvalidRequest(
-                "Nothing to answer: send at least one user message with an id this thread does not know.",
+                """Nothing to answer: send at least one user message with an id this thread does not know, or name \
+the message that is to be answered again in forwardedProps.regenerateFrom.""",
                 errors=[{"pointer": "/messages", "message": "no new user message"}],
             )
         return messages, ClientCopy(session, thread, self.command, known)
@@ -322,12 +331,15 @@ class Acceptance:
         now: datetime,
         *,
         snapshot: MessagesSnapshotMode,
+        brings_state: bool,
     ) -> AgentRun:
         kept = self.command.wire() | {
             "messages": [
                 message.wire() for message in (*messages.imported, *messages.again, *messages.fresh)
             ],
             "forwardedProps": self.command.forwarded_props | {"messagesSnapshot": snapshot},
+            # For its promotion; a client's own member of this name counts for nothing.
+            BRINGS_STATE: brings_state,
         }
         return AgentRun(
             session_id=thread.id,

@@ -140,6 +140,14 @@ class RunExecutor:
     async def _run(self, claimed: ClaimedRun, stop: StopSignal) -> None:
         loop = asyncio.get_running_loop()
         owned = claimed.owned
+        # First of all: a run whose input cannot be read (a newer API wrote it) must not be kept alive.
+        command = RunCommand.model_validate_json(claimed.input).model_copy(
+            update={
+                "thread_id": claimed.thread_id,
+                "run_id": claimed.run_id,
+                "parent_run_id": claimed.parent_run_id,
+            }
+        )
         appender = self._writer.open(owned, lambda: stop.set(_reason(appender.failure)))
         unwatch = self._heartbeat.watch(owned, stop.set)
         deadline = loop.call_later(max(claimed.seconds_left, 0), stop.set, "deadline")
@@ -185,13 +193,6 @@ class RunExecutor:
             return await self._release(owned)
 
         runtime = AgentRouteRuntime(prepare, pipeline, stop, release=release)
-        command = RunCommand.model_validate_json(claimed.input).model_copy(
-            update={
-                "thread_id": claimed.thread_id,
-                "run_id": claimed.run_id,
-                "parent_run_id": claimed.parent_run_id,
-            }
-        )
         try:
             await runtime.run(command)
         finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -33,7 +35,9 @@ class HintSender:
         """Tell one worker that a run waits; False when nobody was told."""
         kicker: AsyncKicker = AsyncKicker(task_name=RUN_TASK, broker=self._broker, labels={})
         try:
-            await kicker.with_task_id(task_id).kiq(run_pk)
+            # A Redis that accepts and does not answer must not hold up who asks.
+            async with asyncio.timeout(self._settings.command_timeout_seconds):
+                await kicker.with_task_id(task_id).kiq(run_pk)
         except (TaskiqError, RedisError, OSError, TimeoutError) as exc:
             log.warning("hint_not_sent", run=run_pk, error=type(exc).__name__)
             return False
@@ -42,6 +46,7 @@ class HintSender:
     async def cancel(self, run_pk: int) -> None:
         """Tell all workers that a run should stop; its own sees it at the next append anyway."""
         try:
-            await self._redis.publish(cancel_channel(self._settings), str(run_pk))
+            async with asyncio.timeout(self._settings.command_timeout_seconds):
+                await self._redis.publish(cancel_channel(self._settings), str(run_pk))
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("cancel_hint_not_sent", run=run_pk, error=type(exc).__name__)

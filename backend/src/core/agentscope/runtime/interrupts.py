@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError as JsonSchemaError
 from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -24,7 +25,10 @@ from core.errors import (
     InvalidRequest,
     NotFound,
 )
+from core.validation import escape
 from models import AgentInterrupt, AgentRun
+
+_MAX_ERRORS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +142,27 @@ def _check_payload(row: AgentInterrupt, payload: Any, place: int) -> None:
             "The answer does not fit the interrupt's responseSchema.",
             errors=[
                 {
-                    "pointer": "/".join((f"/resume/{place}/payload", *map(str, error.absolute_path))),
-                    "message": error.message,
+                    "pointer": "/".join((f"/resume/{place}/payload", *map(escape, error.absolute_path))),
+                    "message": _complaint(error),
                 }
-                for error in errors
+                for error in errors[:_MAX_ERRORS]
             ],
         )
+
+
+def _complaint(error: JsonSchemaError) -> str:
+    """Say what is wrong without repeating what was sent, as jsonschema's own words do."""
+    match error.validator:
+        case "type":
+            return f"must be of type {error.validator_value}"
+        case "required":
+            wanted: Any = error.validator_value
+            missing = [name for name in wanted if name not in error.instance]
+            return f"lacks {', '.join(missing)}"
+        case "additionalProperties":
+            return "has members that the schema does not have"
+        case _:
+            return f"does not satisfy '{error.validator}' of the schema"
 
 
 async def write_answers(

@@ -167,7 +167,7 @@ class Heartbeat:
 
     async def _beat(self, connection: asyncpg.Connection) -> None:
         with self._lock:
-            runs = dict(self._runs)
+            runs = dict(sorted(self._runs.items(), key=lambda item: item[0]))
         if not runs:
             return
         rows = await connection.fetch(

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from core.agentscope.schemas.messages import (
     AssistantMessage,
+    FileSource,
     MediaPart,
     Message,
     TextPart,
@@ -124,7 +125,22 @@ def _no_answer(place: int) -> InvalidRequest:
 def _check_media(message: UserMessage, place: int) -> None:
     if isinstance(message.content, str):
         return
+    if not message.content:
+        raise InvalidRequest(
+            "A user message says nothing.",
+            errors=[{"pointer": f"/messages/{place}/content", "message": "send at least one part"}],
+        )
     for part_place, part in enumerate(message.content):
+        if isinstance(part, MediaPart) and isinstance(part.source, FileSource):
+            raise InvalidRequest(
+                "This service keeps no files that a message could name. Send the media inline, as a source of type 'data'.",
+                errors=[
+                    {
+                        "pointer": f"/messages/{place}/content/{part_place}/source",
+                        "message": "use a 'data' source",
+                    }
+                ],
+            )
         if isinstance(part, MediaPart) and isinstance(part.source, UrlSource):
             raise UrlNotAllowed(
                 "Media by URL is not fetched. Send it inline, as a source of type 'data'.",

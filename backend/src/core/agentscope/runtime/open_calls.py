@@ -140,7 +140,7 @@ def _client_result(call: ToolCallBlock, message: ToolMessage) -> ToolResultBlock
     return ToolResultBlock(
         id=call.id,
         name=call.name,
-        output=text_of(message.wire()["content"]),
+        output="\n".join(filter(None, (text_of(message.wire()["content"]), message.error))),
         state=ToolResultState.ERROR if message.error else ToolResultState.SUCCESS,
     )
 

@@ -141,9 +141,11 @@ class Reaper:
         """Start or hint again the queued runs whose hint is overdue; returns how many."""
         async with self._engine.begin() as connection:
             rows = (await connection.execute(_DUE, {"again": KICK_AGAIN_SECONDS, "batch": BATCH})).all()
+        hinting = True
         for row in rows:
-            if not self._start_run(row.id):
-                await self._hints.send(row.id, row.task_id)
+            if not self._start_run(row.id) and hinting:
+                # Repairs come next: one that fails stands for the rest.
+                hinting = await self._hints.send(row.id, row.task_id)
         return len(rows)
 
     async def reap(self) -> int:

@@ -433,6 +433,57 @@ async def parts(open_stack: OpenStack) -> AsyncIterator[ReaderParts]:
         await asyncio.wait({running})
 
 
+async def test_a_replay_whose_run_is_pruned_meanwhile_ends_without_a_gap(
+    by_hand: tuple[Stack, ManualWorker],
+) -> None:
+    stack, worker = by_hand
+    session_id = 0
+    for _ in range(2):
+        run = await claim(stack, worker, "pruned")
+        await run.start()
+        for number in range(20):
+            await run.say(f"w{number}")
+        await run.finish()
+        session_id = run.owned.session_id
+    store = EventStore(worker.engine)
+    hub = ThreadHub(worker.redis, store.heads, stack.settings.redis, stack.settings.stream)
+    reader = ThreadReader(
+        session_id,
+        Cursor(1, 0),
+        store=store,
+        bus=worker.bus,
+        hub=hub,
+        settings=stack.settings.stream,
+    )
+    seen: list[Cursor] = []
+    async for batch in reader.read(asyncio.get_running_loop().time() + 30):
+        if not seen:
+            await retention.prune_events(worker.engine, session_id, 1)
+        seen += [envelope.cursor for envelope in batch]
+
+    # The client comes back with its cursor, and is told 410.
+    assert seen == [Cursor(1, seq) for seq in range(1, len(seen) + 1)]
+    assert 0 < len(seen) < 20
+    gone = await stack.read_events("pruned", cursor=str(seen[-1]))
+    gone.problem(410, "events-expired")
+
+
+async def test_a_follower_of_a_thread_whose_run_is_queued_hears_heartbeats_and_is_let_go(
+    open_stack: OpenStack,
+) -> None:
+    stream = {"heartbeat_seconds": 0.1, "max_age_seconds": 1, "patrol_seconds": 0.05}
+    async with open_stack(workers=0, stream=stream) as stack, manual_worker(stack.settings) as worker:
+        run = await claim(stack, worker, "queued")
+        await run.start()
+        await run.finish()
+        last = (await stack.log("queued"))[-1]
+        await stack.post_run("hello again", thread="queued")
+        async with stack.open_events("queued", cursor=f"{last['ordinal']}-{last['seq']}") as follower:
+            assert await follower.to_end() == []
+
+        assert follower.blocks.count(b": hb") >= 3
+
+
 class LateStore(EventStore):
     """Somebody writes between its look at a thread and what is read next."""
 

@@ -385,13 +385,13 @@ async def test_an_append_renews_the_lease(hands: Hands) -> None:
 
 
 async def test_a_blocked_event_loop_does_not_look_like_a_dead_worker(open_stack: OpenStack) -> None:
-    async with open_stack(worker={"lease_seconds": 1.5}) as stack:
+    async with open_stack(worker={"lease_seconds": 4}) as stack:
         body = stack.run_body("fail hang")
         thread = body["threadId"]
         async with stack.open_run(body=body) as stream:
             await stream.until("STEP_STARTED", stepName="execution")
             # Longer than the lease; nothing in this process but the heartbeat's thread goes on.
-            threading.Event().wait(2.0)
+            threading.Event().wait(5.0)
             rows = await stack.fetch("SELECT lease_until > clock_timestamp() AS alive FROM agent_run")
             assert rows == [{"alive": True}]
             await stack.cancel(thread, body["runId"])
@@ -701,9 +701,42 @@ async def test_a_queue_that_does_not_move_refuses_runs(open_stack: OpenStack) ->
     async with open_stack(workers=0, limits={"max_queue_age_seconds": 60}) as stack:
         await stack.post_run("hello")
         assert (await stack.post_run("hello")).status == 202
-        await stack.fetch("UPDATE agent_run SET created_at = created_at - interval '61 seconds'")
+        await stack.fetch(
+            "UPDATE agent_run SET queue_deadline_at = queue_deadline_at - interval '61 seconds'"
+        )
 
         (await stack.post_run("hello")).problem(503, "overloaded")
+
+
+async def test_a_run_that_waited_long_behind_another_does_not_refuse_everybody(open_stack: OpenStack) -> None:
+    async with open_stack(workers=0) as stack, manual_worker(stack.settings) as worker:
+        await stack.post_run("hello", thread="long")
+        run = await worker.claim((await stack.runs("long"))[0]["id"])
+        assert run is not None
+        await run.start()
+        await stack.post_run("more", thread="long", forwardedProps={"onBusy": "enqueue"})
+        await stack.fetch(
+            """UPDATE agent_run SET created_at = created_at - interval '10 minutes',
+            queue_deadline_at = queue_deadline_at - interval '10 minutes' WHERE status = 'waiting'"""
+        )
+        await run.finish()
+
+        assert [row["status"] for row in await stack.runs("long")] == ["succeeded", "queued"]
+        assert (await stack.post_run("hello", user="eve")).status == 202
+
+
+async def test_a_run_whose_input_cannot_be_read_is_not_kept_alive(open_stack: OpenStack) -> None:
+    async with open_stack(
+        worker={"lease_seconds": 1.5, "reap_seconds": 0.2, "kick_after_seconds": 0.2}
+    ) as stack:
+        await stack.stop_worker(stack.workers[0])
+        body = stack.run_body("hello")
+        await stack.post_run(body=body)
+        await stack.fetch("UPDATE agent_run SET input = '{\"messages\": 7}'")
+        await stack.start_worker()
+
+        [run] = await stack.ended(body["threadId"])
+        assert (run["status"], run["error_code"], run["attempt"]) == ("failed", "worker-lost", 2)
 
 
 async def test_one_user_cannot_take_all_places(open_stack: OpenStack) -> None:

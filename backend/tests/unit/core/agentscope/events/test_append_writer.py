@@ -293,6 +293,19 @@ async def test_an_unknown_outcome_is_settled_and_nothing_is_lost_or_written_twic
     assert worker.stopped == []
 
 
+async def test_an_unforeseen_fault_while_an_outcome_is_settled_ends_no_writer() -> None:
+    store = MemoryAppendStore()
+    store.append_faults.append("unknown")
+    store.odd_settles = 2
+    async with Worker(store).at_work() as worker:
+        appender = worker.open()
+        appender.append([step("one")])
+        await appender.durable()
+
+    assert [event["stepName"] for event in store.rows[1].events] == ["one"]
+    assert worker.publisher.shown[1] == store.rows[1].log
+
+
 @pytest.mark.parametrize("fault", ["lost", "unknown"])
 async def test_an_unknown_outcome_of_a_run_that_was_taken_meanwhile_is_a_fence(fault: AppendFault) -> None:
     store = MemoryAppendStore([1, 2])

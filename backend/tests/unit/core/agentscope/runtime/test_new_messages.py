@@ -18,6 +18,9 @@ IMAGE = {"type": "image", "source": {"type": "data", "value": "AA==", "mimeType"
 LINK = {"type": "image", "source": {"type": "url", "value": "https://example.org/a.png"}}
 
 
+FILE = {"type": "image", "source": {"type": "file", "value": "file-1"}}
+
+
 def user(message_id: str, content: Any = "hi") -> dict[str, Any]:
     return {"id": message_id, "role": "user", "content": content}
 
@@ -301,3 +304,12 @@ def test_a_title_is_one_short_line_that_the_message_begins_with(text: str) -> No
         assert len(title) <= 61
         assert title.endswith("…")
         assert words.startswith(title[:-1])
+
+
+@pytest.mark.parametrize(
+    ("content", "pointer"), [([FILE], "/messages/0/content/0/source"), ([], "/messages/0/content")]
+)
+def test_what_the_model_would_never_see_is_refused(content: list[Any], pointer: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        select([user("m1", content)])
+    assert refused.value.errors[0]["pointer"] == pointer

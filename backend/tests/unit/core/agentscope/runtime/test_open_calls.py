@@ -152,3 +152,20 @@ def test_what_was_said_since_comes_behind_the_calls() -> None:
     assert told(state) == {"gated": INTERRUPTED, "colour": "blue", "shape": "round"}
     assert [message.get_text_content() for message in state.context[-2:]] == ["hello", "I beg"]
     assert client_calls(state) == ()
+
+
+@pytest.mark.parametrize(("content", "told"), [("", "window closed"), ("half", "half\nwindow closed")])
+def test_the_model_is_told_why_the_clients_tool_failed(content: str, told: str) -> None:
+    state = restore_state(memory(parked(colour="submitted")), "t")
+    answer = ToolMessage(id="m-1", role="tool", tool_call_id="colour", content=content, error="window closed")
+    settled = settle_open_calls(
+        state,
+        memory(parked(colour="submitted")),
+        decisions=(),
+        results=[answer],
+        moves_on=False,
+        server_tools=(),
+    )
+    assert settled.answers is not None
+    [result] = settled.answers.execution_results
+    assert (result.output, result.state) == (told, "error")
