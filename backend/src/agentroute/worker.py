@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -86,7 +86,14 @@ async def _main(settings: Settings) -> int:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop)
-    async with open_worker(settings) as worker:
+    broken = False
+
+    def give_up() -> None:
+        nonlocal broken
+        broken = True
+        stopped.set()
+
+    async with open_worker(settings, on_broken=give_up) as worker:
         log.info("worker_ready", concurrency=settings.worker.concurrency)
         finish = asyncio.Event()
         listening = asyncio.create_task(_listen(worker.broker, settings, finish))
@@ -96,7 +103,7 @@ async def _main(settings: Settings) -> int:
         await worker.executor.drain(settings.worker.drain_seconds)
         listening.cancel()
         await asyncio.wait({listening}, timeout=3)
-    return 0
+    return 1 if broken else 0
 
 
 async def _listen(broker: HintBroker, settings: Settings, finish: asyncio.Event) -> None:
@@ -111,8 +118,16 @@ async def _listen(broker: HintBroker, settings: Settings, finish: asyncio.Event)
 
 
 @asynccontextmanager
-async def open_worker(settings: Settings, *, worker_id: str = "") -> AsyncIterator[Worker]:
+async def open_worker(
+    settings: Settings, *, worker_id: str = "", on_broken: Callable[[], None] = lambda: None
+) -> AsyncIterator[Worker]:
     """Open everything a worker needs and run its background loops while the context is open.
+
+    Args:
+        settings: Of the process.
+        worker_id: Its name in the rows of its runs; made up when empty.
+        on_broken: Called when one of the loops has ended by itself. Without it runs would be claimed and
+            never move, while the heartbeat keeps them: such a process has to go.
 
     Raises:
         ProfileInvalid, PricesInvalid, ToolDefinitionError, ValueError: A setting cannot be used.
@@ -166,9 +181,20 @@ async def open_worker(settings: Settings, *, worker_id: str = "") -> AsyncIterat
             asyncio.create_task(writer.run(), name="writer"),
             asyncio.create_task(bus.run(), name="bus"),
         ]
+        closing = False
+
+        def watch(task: asyncio.Task[None]) -> None:
+            if closing or task.cancelled():
+                return
+            log.critical("background_loop_ended", loop=task.get_name(), exc_info=task.exception())
+            on_broken()
+
+        for task in (*background, *flushing):
+            task.add_done_callback(watch)
         try:
             yield Worker(executor, broker)
         finally:
+            closing = True
             for task in background:
                 task.cancel()
             # The last events leave before the connections close.

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -28,6 +29,8 @@ class AgentChatSession(Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "user_id", "thread_id"),
         Index("ix_agent_chat_session_activity", "tenant_id", "user_id", "updated_at", "id"),
+        # Retention looks for threads that still have events: those of the last days, not of all time.
+        Index("ix_agent_chat_session_unpruned", "id", postgresql_where=text("pruned_ordinal < last_ordinal")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

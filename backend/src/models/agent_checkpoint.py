@@ -24,6 +24,8 @@ class AgentCheckpoint(Base):
     """``AgentState`` as JSON text."""
     client_calls: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     """Calls of the client's own tools that wait for it in this state: a result for any other call is made up."""
+    message_ids: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    """The run's messages that this state knows; null when the run's end wrote it: it knows all of them."""
     updated_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )

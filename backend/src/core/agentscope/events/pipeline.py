@@ -71,6 +71,11 @@ class AgentScopeEventPipeline:
         """Whether readers were shown more than ``RUN_STARTED``."""
         return self._visible
 
+    @property
+    def message_ids(self) -> tuple[str, ...]:
+        """Ids of the messages emitted so far, oldest first."""
+        return tuple(message["id"] for message in self._fold.messages)
+
     async def emit(self, event: InternalRuntimeEvent) -> None:
         """Turn an internal event into AG-UI events and put them on their way.
 

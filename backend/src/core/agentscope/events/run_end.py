@@ -40,6 +40,8 @@ class Checkpoint:
     state: str
     client_calls: tuple[str, ...] = ()
     """Tool calls that wait for the client in this state."""
+    message_ids: tuple[str, ...] | None = None
+    """The run's messages that this state knows; ``None`` at the run's end: all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,7 @@ async def save_checkpoint(connection: AsyncConnection, run: OwnedRun, checkpoint
             "version": checkpoint.agentscope_version,
             "state": checkpoint.state,
             "client_calls": list(checkpoint.client_calls),
+            "message_ids": None if checkpoint.message_ids is None else list(checkpoint.message_ids),
         },
     )
 
@@ -393,11 +396,12 @@ _ADD_LATE_CALL = text(_CALL_TO_TOTALS)
 _TAKE_OUT_CALL = text(_CALL_TO_TOTALS.replace(" + l.", " - l."))
 
 _SAVE_CHECKPOINT = text("""
-INSERT INTO agent_checkpoint (run_pk, session_id, ordinal, agentscope_version, state, client_calls)
-SELECT r.id, :session_id, :ordinal, :version, :state, CAST(:client_calls AS text[]) FROM agent_run AS r
+INSERT INTO agent_checkpoint (run_pk, session_id, ordinal, agentscope_version, state, client_calls, message_ids)
+SELECT r.id, :session_id, :ordinal, :version, :state, CAST(:client_calls AS text[]),
+       CAST(:message_ids AS text[]) FROM agent_run AS r
 WHERE r.id = :run_pk AND r.attempt = :attempt
 ON CONFLICT (run_pk) DO UPDATE SET
-    state = excluded.state, client_calls = excluded.client_calls,
+    state = excluded.state, client_calls = excluded.client_calls, message_ids = excluded.message_ids,
     agentscope_version = excluded.agentscope_version, updated_at = clock_timestamp()
 """)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import structlog
 from sqlalchemy import text
@@ -170,6 +171,10 @@ class RunExecutor:
             record_calls=lambda usages: self._record(claimed, usages),
         )
 
+        def save(checkpoint: Checkpoint) -> None:
+            # All that came before it has been emitted; what comes after it the state does not know.
+            checkpoints.save(replace(checkpoint, message_ids=pipeline.message_ids))
+
         async def prepare(command: RunCommand) -> Orchestrator:
             fresh_ids = [message.id for message in _answerable(command)]
             shown = command.options().messages_snapshot != "never"
@@ -183,7 +188,7 @@ class RunExecutor:
                 RunTask(command, context, memory, self._budget(claimed)),
                 emit=pipeline.emit,
                 durable=pipeline.durable,
-                save=checkpoints.save,
+                save=save,
                 stop=stop,
             )
 

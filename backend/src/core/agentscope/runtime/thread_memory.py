@@ -2,6 +2,7 @@
 
 A run that failed or was lost leaves messages in history that its checkpoint
 does not know; they are added, so the conversation goes on from what the user saw.
+So are those that a lost run showed after its own last checkpoint.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from agentscope.message import (
 )
 from agentscope.state import AgentState
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events.append_writer import OwnedRun
@@ -80,7 +81,7 @@ async def load_memory(
     async with engine.connect() as connection:
         checkpoint = (
             await connection.execute(
-                select(AgentCheckpoint.ordinal, AgentCheckpoint.state)
+                select(AgentCheckpoint.ordinal, AgentCheckpoint.state, AgentCheckpoint.message_ids)
                 .join(AgentRun, AgentRun.id == AgentCheckpoint.run_pk)
                 .where(
                     AgentCheckpoint.session_id == run.session_id,
@@ -95,7 +96,7 @@ async def load_memory(
             select(AgentChatMessage.role, AgentChatMessage.content, AgentChatMessage.tool_call_id)
             .where(
                 AgentChatMessage.session_id == run.session_id,
-                AgentChatMessage.ordinal > (checkpoint.ordinal if checkpoint else 0),
+                _beyond(checkpoint),
                 AgentChatMessage.replaced_by_ordinal.is_(None),
                 AgentChatMessage.message_id.not_in(fresh_ids),
                 AgentChatMessage.role.in_(("user", "assistant", "tool")),
@@ -117,6 +118,19 @@ async def load_memory(
     return ThreadMemory(
         checkpoint.state if checkpoint else None, later, calls, shared_state, history, results, goes_on
     )
+
+
+def _beyond(checkpoint: Row[int, str, list[str] | None] | None) -> ColumnElement[bool]:
+    """Return the condition for messages that a checkpoint does not have."""
+    if checkpoint is None:
+        return AgentChatMessage.ordinal > 0
+    later = AgentChatMessage.ordinal > checkpoint.ordinal
+    if checkpoint.message_ids is None:
+        return later
+    of_its_run = AgentChatMessage.ordinal == checkpoint.ordinal
+    # What the user said the agent had heard when it first stood still.
+    unknown = (AgentChatMessage.role != "user") & AgentChatMessage.message_id.not_in(checkpoint.message_ids)
+    return later | (of_its_run & unknown)
 
 
 async def _decisions(connection: AsyncConnection, run: OwnedRun) -> tuple[tuple[GatedCall, ...], bool]:

@@ -34,11 +34,14 @@ from tests.support.stack import (
 )
 
 from agentroute.scratch_databases import ScratchDatabases
+from agentroute.worker import open_worker
+from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.run_end import Checkpoint, save_checkpoint
 from core.agentscope.runtime import reaper as reaper_module
 from core.agentscope.runtime.gateway import AgentRunGateway
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.reaper import Reaper
+from core.agentscope.runtime.thread_memory import load_memory
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import (
     ReasoningDelta,
@@ -1104,3 +1107,47 @@ def test_requests_workers_and_reapers_in_any_order_keep_every_promise(machine_pa
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
+
+
+async def test_a_worker_whose_writer_has_ended_goes(
+    open_stack: OpenStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(self: GroupCommitWriter) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(GroupCommitWriter, "run", breaks)
+    broken = asyncio.Event()
+    async with open_stack(apis=0, workers=0) as stack, open_worker(stack.settings, on_broken=broken.set):
+        async with asyncio.timeout(60):
+            await broken.wait()
+
+
+@pytest.mark.parametrize("known", [None, ("m-1",), ("m-1", "m-2")], ids=["whole", "first", "both"])
+async def test_what_a_lost_run_showed_after_its_checkpoint_is_remembered(
+    open_stack: OpenStack, known: tuple[str, ...] | None
+) -> None:
+    async with (
+        open_stack(workers=0) as stack,
+        manual_worker(stack.settings) as worker,
+        manual_reaper(stack.settings) as reaper,
+    ):
+        await stack.post_run("hello", thread="lost", run="lost-1")
+        run = await worker.claim((await stack.runs("lost"))[0]["id"])
+        assert run is not None
+        await run.start()
+        await run.say("before the checkpoint", message_id="m-1")
+        await run.end_message("m-1")
+        async with worker.engine.begin() as connection:
+            await save_checkpoint(connection, run.owned, Checkpoint("0", "{}", message_ids=known))
+        await run.say("after it", message_id="m-2")
+        await stack.fetch("UPDATE agent_run SET lease_until = clock_timestamp() - interval '1 second'")
+        await reaper.reap()
+        await stack.post_run("go on", thread="lost", run="lost-2")
+        after = await worker.claim((await stack.runs("lost"))[1]["id"])
+        assert after is not None
+
+        memory = await load_memory(worker.engine, after.owned, ["user-lost-2"])
+
+        assert memory.checkpoint == "{}"
+        # An end that wrote the checkpoint, and one that knew it all, leave nothing to add.
+        assert memory.later_messages == ((("assistant", "after it"),) if known == ("m-1",) else ())
