@@ -123,6 +123,8 @@ def _capabilities(profile: AgentProfile, settings: Settings) -> dict[str, Any]:
         name=profile.name,
         version=version("agentroute"),
         description=profile.description,
+        greeting=profile.greeting,
+        subagents=[{"name": child.name, "description": child.description} for child in profile.subagents],
         tools=[
             {"name": tool.name, "description": tool.description, "parameters": tool.json_schema()}
             for tool in profile_tools(profile, settings)

@@ -15,7 +15,9 @@ def agent_capabilities(
     name: str,
     version: str,
     description: str = "",
+    greeting: str | None = None,
     tools: Iterable[Mapping[str, Any]] = (),
+    subagents: Iterable[Mapping[str, str]] = (),
     max_iterations: int | None = None,
     max_run_seconds: float | None = None,
 ) -> dict[str, Any]:
@@ -25,13 +27,16 @@ def agent_capabilities(
         name: The agent's name, from its profile.
         version: Of this service.
         description: One sentence for people.
+        greeting: What a chat page may say before the first message.
         tools: Server-side tools as data: ``name``, ``description``, ``parameters`` (JSON Schema).
+        subagents: Child agents as data: ``name``, ``description``.
         max_iterations: Steps an agent may take in one run.
         max_run_seconds: How long a run may take.
     """
     items = [
         {key: tool[key] for key in ("name", "description", "parameters") if key in tool} for tool in tools
     ]
+    children = [dict(child) for child in subagents]
     execution: dict[str, Any] = {"codeExecution": False}
     if max_iterations is not None:
         execution["maxIterations"] = max_iterations
@@ -45,7 +50,7 @@ def agent_capabilities(
         "transport": {"streaming": True, "websocket": False, "httpBinary": False, "pushNotifications": False},
         "tools": {"supported": True, "items": items, "clientProvided": True},
         "state": {"snapshots": True, "persistentState": True},
-        "multiAgent": {"supported": False},
+        "multiAgent": {"supported": bool(children), "delegation": bool(children), "handoffs": False},
         "reasoning": {"supported": True, "streaming": True, "encrypted": False},
         "execution": execution,
         "humanInTheLoop": {
@@ -62,5 +67,7 @@ def agent_capabilities(
             "onDisconnect": ["continue", "cancel"],
             "regenerateFrom": True,
             "threads": ["list", "search", "rename", "delete"],
+            "subagents": children,
+            **({} if greeting is None else {"greeting": greeting}),
         },
     }

@@ -122,7 +122,7 @@ class AgentScopeEventsFacade:
                 "No event has this cursor. Load the history again and follow from its cursor.",
                 historyUrl=history_url(thread.thread_id),
             )
-        if start.ordinal > thread.pruned_ordinal:
+        if start.ordinal > thread.pruned_ordinal or thread.pruned_ordinal == 0:
             return
         run = await self._store.find_run_at(thread.session_id, start.ordinal)
         if start.ordinal < thread.pruned_ordinal or run is None or start.seq < run.last_seq:

@@ -124,6 +124,8 @@ def _read_run(connection: Connection, principal: Principal, thread_id: str, run_
         if run.status == "succeeded" and run.ordinal == thread.last_ordinal:
             open_calls = session.scalars(OPEN_CLIENT_CALLS, {"session_id": thread.id})
             waits_for = "client-tool" if open_calls.first() else None
+        if run.status == "waiting" and _open_interrupts(session, thread.id):
+            waits_for = "approval"
         if run.status == "interrupted" and not _open_interrupts(session, thread.id):
             waits_for = None
         return RunStatusResponse.model_validate(

@@ -2,7 +2,8 @@
 
 Happens in the transaction that ends the run before it, so a thread never has
 two live runs and never forgets one that waits. A thread that waits for an
-answer goes on only after it.
+answer goes on only after it. A run that was cancelled while it waited comes
+first, and past an open question, too: it only ends.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ async def promote_next(connection: AsyncConnection, session_id: int) -> Promoted
     """Queue the thread's next waiting run, inside a transaction that holds the thread's lock.
 
     Returns:
-        ``None`` when no run waits, another is live, or an interrupt is open.
+        ``None`` when no run waits, another is live, or an interrupt is open and the run was not cancelled.
     """
     row = (await connection.execute(_PROMOTE, {"session_id": session_id})).one_or_none()
     if row is None:
@@ -97,14 +98,15 @@ _SET_INPUT = text("UPDATE agent_run SET input = :input WHERE id = :run_pk")
 
 _PROMOTE = text("""
 WITH next AS (
-    SELECT id FROM agent_run WHERE session_id = :session_id AND status = 'waiting'
-    ORDER BY front DESC, id LIMIT 1
+    SELECT id, cancel_requested_at FROM agent_run WHERE session_id = :session_id AND status = 'waiting'
+    ORDER BY cancel_requested_at IS NULL, front DESC, id LIMIT 1
 ), thread AS (
     UPDATE agent_chat_session AS s SET last_ordinal = s.last_ordinal + 1
     FROM next WHERE s.id = :session_id
         AND NOT EXISTS (SELECT 1 FROM agent_run
                         WHERE session_id = :session_id AND status IN ('queued', 'running'))
-        AND NOT EXISTS (SELECT 1 FROM agent_interrupt WHERE session_id = :session_id AND status = 'open')
+        AND (next.cancel_requested_at IS NOT NULL OR NOT EXISTS (
+            SELECT 1 FROM agent_interrupt WHERE session_id = :session_id AND status = 'open'))
     RETURNING s.last_ordinal, s.thread_id
 )
 UPDATE agent_run AS r SET

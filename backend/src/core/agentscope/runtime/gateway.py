@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from core.agentscope.events.append_writer import OwnedRun, Publisher
-from core.agentscope.events.ending import end_and_promote, unstarted_end
+from core.agentscope.events.ending import Ended, end_and_promote, promote, unstarted_end
 from core.agentscope.events.store import ENDED
 from core.agentscope.runtime.acceptance import Acceptance, Accepted
 from core.agentscope.runtime.after_commit import AfterCommit, in_transaction
@@ -32,6 +32,8 @@ UPDATE agent_run SET
 -- Queued too: its turn may come between our look and this update.
 WHERE id = :run_pk AND status IN ('queued', 'running', 'waiting')
 """)
+
+_LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR NO KEY UPDATE")
 
 
 class AgentRunGateway:
@@ -109,10 +111,24 @@ async def _stop_run(session: AsyncSession, run: AgentRun, thread_id: str, after:
         else:
             after.note(ended)
             return "cancelled"
+    if run.status == "waiting":
+        return await _stop_waiting(session, run, after)
     await session.execute(_REQUEST_CANCEL, {"run_pk": run.id})
     after.to_stop.append(run.id)
-    # A waiting run has no place in the log yet; it ends as cancelled when its turn comes.
-    return "waiting" if run.status == "waiting" else "running"
+    return "running"
+
+
+async def _stop_waiting(session: AsyncSession, run: AgentRun, after: AfterCommit) -> RunStatus:
+    """End a waiting run at once when no other is live; otherwise it ends in its place, once that run has ended."""
+    await session.execute(_LOCK_THREAD, {"session_id": run.session_id})
+    await session.execute(_REQUEST_CANCEL, {"run_pk": run.id})
+    # Its turn may have come just now.
+    after.to_stop.append(run.id)
+    ended = Ended()
+    await promote(await session.connection(), run.session_id, ended)
+    after.note(ended)
+    status = await session.scalar(select(AgentRun.status).where(AgentRun.id == run.id))
+    return "cancelled" if status == "cancelled" else "waiting"
 
 
 async def _withdraw_interrupts(session: AsyncSession, run: AgentRun) -> bool:

@@ -102,10 +102,15 @@ async def _check(
 ) -> Answer:
     if row.status in ("resolved", "cancelled"):
         winner = await session.get(AgentRun, row.resolved_by_run_pk) if row.resolved_by_run_pk else None
+        if winner is None:
+            raise InterruptResolved(
+                "This interrupt was withdrawn: its run was cancelled. Send a new message.",
+                interruptId=row.interrupt_id,
+            )
         raise InterruptResolved(
             "This interrupt was already answered. Load the history to see what came of it.",
             interruptId=row.interrupt_id,
-            resolvedBy=winner.run_id if winner else "",
+            resolvedBy=winner.run_id,
         )
     expired = row.status == "expired" or row.expires_at <= now
     # Stock clients go on with an expired one only by cancelling it, so that has to be possible.

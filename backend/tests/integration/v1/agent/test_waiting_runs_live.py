@@ -90,3 +90,54 @@ async def test_a_wrong_answer_to_an_interrupt_is_not_repeated(stack: Stack) -> N
         ("/resume/0/payload", "has members that the schema does not have"),
         ("/resume/0/payload/approved", "must be of type boolean"),
     ]
+
+
+async def test_a_run_that_waits_behind_a_question_can_be_cancelled(stack: Stack) -> None:
+    thread = stack.new_id("thread")
+    live = await begin(stack, thread)
+    asking = stack.run_body("remember that I like tea", thread=thread, forwardedProps={"onBusy": "enqueue"})
+    await stack.post_run(body=asking)
+    bodies = [
+        stack.run_body(text, thread=thread, forwardedProps={"onBusy": "enqueue"}) for text in ("one", "two")
+    ]
+    for body in bodies:
+        await stack.post_run(body=body)
+    await stack.cancel(thread, live)
+    asked = await stack.read_events(thread, asking["runId"])
+    waiting = await stack.run_status(thread, bodies[1]["runId"])
+    assert (waiting["status"], waiting["waitsFor"]) == ("waiting", "approval")
+
+    # The one behind the other.
+    cancelled = await stack.cancel(thread, bodies[1]["runId"])
+
+    assert (cancelled.status, cancelled.json["status"]) == (202, "cancelled")
+    shown = await stack.read_events(thread, bodies[1]["runId"])
+    assert shown.end["outcome"] == {"type": "cancelled"}
+    assert (await stack.run_status(thread, bodies[0]["runId"]))["status"] == "waiting"
+    [interrupt] = asked.interrupts
+    answer = {"interruptId": interrupt["id"], "status": "resolved", "payload": {"approved": True}}
+    resumed = await stack.resume(thread, [answer])
+    assert [event["content"] for event in resumed.of("TOOL_CALL_RESULT")] == ["Remembered."]
+    runs = {run["run_id"]: run["status"] for run in await stack.ended(thread)}
+    assert runs[bodies[0]["runId"]] == "succeeded"
+
+
+async def test_an_interrupt_that_was_withdrawn_says_so(stack: Stack) -> None:
+    thread = stack.new_id("thread")
+    body = stack.run_body("remember that I like tea", thread=thread)
+    [interrupt] = (await stack.stream_run(body=body)).interrupts
+    assert (await stack.cancel(thread, body["runId"])).json["status"] == "cancelled"
+    answer = {"interruptId": interrupt["id"], "status": "resolved", "payload": {"approved": True}}
+
+    problem = (await stack.resume(thread, [answer])).problem(409, "interrupt-resolved")
+
+    assert "withdrawn" in problem["detail"]
+    assert "resolvedBy" not in problem
+
+
+async def test_a_cursor_before_everything_is_not_expired_where_nothing_is(stack: Stack) -> None:
+    thread = stack.new_id("thread")
+    await stack.stream_run("hello", thread=thread)
+    async with stack.open_events(thread, cursor="0-0") as stream:
+        await stream.until("RUN_FINISHED")
+    assert stream.frames[0].id == "1-1"

@@ -1,0 +1,29 @@
+"""What clients are told the agent can do."""
+
+from __future__ import annotations
+
+from ag_ui.core import AgentCapabilities
+
+from v1.agent.capabilities import agent_capabilities
+
+
+def test_subagents_and_the_greeting_are_told() -> None:
+    told = agent_capabilities(
+        name="Ada",
+        version="1",
+        greeting="Hello!",
+        subagents=[{"name": "researcher", "description": "Looks things up."}],
+    )
+
+    assert AgentCapabilities.model_validate(told)
+    assert told["multiAgent"] == {"supported": True, "delegation": True, "handoffs": False}
+    assert told["custom"]["subagents"] == [{"name": "researcher", "description": "Looks things up."}]
+    assert told["custom"]["greeting"] == "Hello!"
+
+
+def test_an_agent_without_them_says_so() -> None:
+    told = agent_capabilities(name="Ada", version="1")
+
+    assert told["multiAgent"]["supported"] is False
+    assert told["custom"]["subagents"] == []
+    assert "greeting" not in told["custom"]
