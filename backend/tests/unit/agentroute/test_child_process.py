@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -143,8 +144,12 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    assert child_process._command_line(pid)
-
-    parent.kill()
     with parent:
-        assert child_process._wait_until_gone(pid, "time.sleep", 10)
+        deadline = time.monotonic() + 60
+        # In the instant of an exec a process has no command line.
+        while "time.sleep" not in child_process._command_line(pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+        parent.kill()
+        assert child_process._wait_until_gone(pid, "time.sleep", 60)

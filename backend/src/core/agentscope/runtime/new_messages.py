@@ -134,23 +134,18 @@ def _check_media(message: UserMessage, place: int) -> None:
         if isinstance(part, MediaPart) and isinstance(part.source, FileSource):
             raise InvalidRequest(
                 "This service keeps no files that a message could name. Send the media inline, as a source of type 'data'.",
-                errors=[
-                    {
-                        "pointer": f"/messages/{place}/content/{part_place}/source",
-                        "message": "use a 'data' source",
-                    }
-                ],
+                errors=_inline(place, part_place),
             )
         if isinstance(part, MediaPart) and isinstance(part.source, UrlSource):
             raise UrlNotAllowed(
                 "Media by URL is not fetched. Send it inline, as a source of type 'data'.",
-                errors=[
-                    {
-                        "pointer": f"/messages/{place}/content/{part_place}/source",
-                        "message": "use a 'data' source",
-                    }
-                ],
+                errors=_inline(place, part_place),
             )
+
+
+def _inline(place: int, part_place: int) -> list[dict[str, str]]:
+    pointer = f"/messages/{place}/content/{part_place}/source"
+    return [{"pointer": pointer, "message": "use a 'data' source"}]
 
 
 def title_of(message: UserMessage) -> str | None:

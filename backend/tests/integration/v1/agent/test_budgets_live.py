@@ -24,6 +24,8 @@ from core.identity import Principal
 
 ADA = Principal("default", "ada")
 HEAD = 'name = "Ada"\ndescription = "Helps."\n'
+TOOL = '[[tools]]\nname = "calculate"\npermission = "allow"\n'
+ASKED = "think about it, then calculate 6*7"
 
 
 async def budget(stack: Stack) -> Row:
@@ -70,6 +72,14 @@ async def cost_of_one_run(open_stack: OpenStack, **sections: Any) -> list[Row]:
     async with open_stack(**sections) as stack:
         await stack.stream_run("hello there")
         return await ledger(stack)
+
+
+async def tokens_of_two_calls(open_stack: OpenStack, profile: Path) -> int:
+    """Return a limit that has room for the first two of the three calls that ``ASKED`` takes."""
+    async with open_stack(profile_path=profile) as stack:
+        await stack.stream_run(ASKED)
+        intent, call, answer = await ledger(stack)
+    return tokens([intent, call]) + answer["input_tokens"] // 2
 
 
 async def test_fifty_runs_at_once_do_not_overspend_a_days_tokens(open_stack: OpenStack) -> None:
@@ -134,16 +144,11 @@ async def test_a_run_ends_at_its_own_limit_and_keeps_what_it_showed(
     open_stack: OpenStack, tmp_path: Path
 ) -> None:
     profile = tmp_path / "agent.toml"
-    tool = '[[tools]]\nname = "calculate"\npermission = "allow"\n'
-    asked = "think about it, then calculate 6*7"
-    profile.write_text(HEAD + tool)
-    async with open_stack(profile_path=profile) as stack:
-        await stack.stream_run(asked)
-        intent, call, answer = await ledger(stack)
-    limit = tokens([intent, call]) + answer["input_tokens"] // 2
-    profile.write_text(f"{HEAD}{tool}[limits]\nmax_tokens = {limit}\n")
+    profile.write_text(HEAD + TOOL)
+    limit = await tokens_of_two_calls(open_stack, profile)
+    profile.write_text(f"{HEAD}{TOOL}[limits]\nmax_tokens = {limit}\n")
     async with open_stack(profile_path=profile, limits={"reserved_output_tokens": 30}) as stack:
-        reply = await stack.stream_run(asked, thread="limited")
+        reply = await stack.stream_run(ASKED, thread="limited")
 
         assert reply.end["type"] == "RUN_ERROR"
         assert reply.end["code"] == "budget-exhausted"
@@ -162,8 +167,6 @@ async def test_a_run_ends_at_its_own_limit_and_keeps_what_it_showed(
 
 # --- a run that may ask for more ------------------------------------------------------
 
-ASKED = "think about it, then calculate 6*7"
-
 
 @pytest.fixture(scope="module")
 async def asking(
@@ -171,13 +174,9 @@ async def asking(
 ) -> AsyncIterator[tuple[Stack, int]]:
     """A service whose runs ask when their tokens are spent, and how many those are: two of three calls."""
     profile = tmp_path_factory.mktemp("asking") / "agent.toml"
-    tool = '[[tools]]\nname = "calculate"\npermission = "allow"\n'
-    profile.write_text(HEAD + tool)
-    async with open_stack(profile_path=profile) as stack:
-        await stack.stream_run(ASKED)
-        intent, call, answer = await ledger(stack)
-    limit = tokens([intent, call]) + answer["input_tokens"] // 2
-    profile.write_text(f'{HEAD}{tool}[limits]\nmax_tokens = {limit}\nwhen_exhausted = "ask"\n')
+    profile.write_text(HEAD + TOOL)
+    limit = await tokens_of_two_calls(open_stack, profile)
+    profile.write_text(f'{HEAD}{TOOL}[limits]\nmax_tokens = {limit}\nwhen_exhausted = "ask"\n')
     async with open_stack(profile_path=profile, limits={"reserved_output_tokens": 30}) as stack:
         yield stack, limit
 
