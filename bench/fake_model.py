@@ -28,9 +28,9 @@ import httptools
 import orjson
 import uvloop
 
-from agentroute.demo_request import RequestInvalid, read_conversation
-from agentroute.demo_script import Pace, Script, decide
-from agentroute.demo_wire import DONE, Completion, deltas, error_body, usage_of
+from agentroute.demo.request import RequestInvalid, read_conversation
+from agentroute.demo.script import Pace, Script, decide
+from agentroute.demo.wire import DONE, Completion, deltas, error_body, usage_of
 
 _PARAMETER = re.compile(r"\b(deltas|rate|first)=(\d+(?:\.\d+)?)")
 # Enough to amortise a write, little enough that streams take turns.

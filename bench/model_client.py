@@ -27,8 +27,8 @@ from agentscope.message import AssistantMsg, Msg, UserMsg
 from agentscope.model import ChatModelBase, OpenAIChatModel
 from agentscope.state import AgentState
 
-from core.agentscope.runtime.chat_model import OpenAICompatibleChatModel
-from core.agentscope.runtime.model_client import create_model_client
+from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
+from core.agentscope.runtime.model.model_client import create_model_client
 from core.config import ModelSettings
 
 Client = Callable[[list[Msg]], Awaitable[int]]

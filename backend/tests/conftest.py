@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from agentroute.local_postgres import LocalPostgres
-from agentroute.local_valkey import LocalValkey
+from agentroute.embedded.local_postgres import LocalPostgres
+from agentroute.embedded.local_valkey import LocalValkey
 from agentroute.scratch_databases import ScratchDatabases
 
 

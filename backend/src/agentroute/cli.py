@@ -73,7 +73,7 @@ def embedded(
     """Run everything on this machine: Postgres, Valkey, a demo model, the API and a worker."""
     with _errors_as_lines():
         settings = _settings()
-        from agentroute.embedded import run_embedded
+        from agentroute.embedded.service import run_embedded
 
         raise typer.Exit(run_embedded(settings, host=host, port=port, data_dir=data_dir))
 
@@ -119,7 +119,7 @@ def _settings(*required: str) -> Settings:
 @contextmanager
 def _errors_as_lines() -> Iterator[None]:
     """Show what a user can mend as lines, without a traceback."""
-    from agentroute.local_server import LocalServerError
+    from agentroute.embedded.local_server import LocalServerError
     from agentroute.settings_errors import InvalidSettings
     from core.errors import ConfigurationError
 

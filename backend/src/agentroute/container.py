@@ -14,15 +14,15 @@ from agentroute.profile_check import profile_tools
 from agentroute.readiness import StoreReadiness
 from agentroute.transcription import open_transcription
 from core.agentscope.events.facade import AgentScopeEventsFacade
-from core.agentscope.events.history import HistoryReader
 from core.agentscope.events.hub import ThreadHub
+from core.agentscope.events.queries.history import HistoryReader
+from core.agentscope.events.queries.usage_report import UsageReader
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.store import EventStore
-from core.agentscope.events.usage_report import UsageReader
-from core.agentscope.runtime.gateway import AgentRunGateway
+from core.agentscope.runtime.accept.gateway import AgentRunGateway
+from core.agentscope.runtime.accept.threads import AgentThreads
 from core.agentscope.runtime.hints import HintSender
-from core.agentscope.runtime.profile import AgentProfile, load_profile
-from core.agentscope.runtime.threads import AgentThreads
+from core.agentscope.runtime.profile.profile import AgentProfile, load_profile
 from core.broker import create_broker
 from core.config import Settings
 from core.database import create_engine

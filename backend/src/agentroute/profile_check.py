@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from agentroute.preflight import CheckResult
-from core.agentscope.runtime.fallbacks import fallback_settings
-from core.agentscope.runtime.prices import PricesInvalid, load_prices
-from core.agentscope.runtime.profile import AgentProfile, load_profile
-from core.agentscope.runtime.profile_errors import ProfileInvalid
+from core.agentscope.runtime.model.prices import PricesInvalid, load_prices
+from core.agentscope.runtime.profile.fallbacks import fallback_settings
+from core.agentscope.runtime.profile.profile import AgentProfile, load_profile
+from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.memory_store import InMemoryMemoryStore
 from core.agentscope.tools.registry import builtin_tools, load_tool

@@ -24,18 +24,18 @@ from agentroute.preflight import check_migrations, check_postgres, check_redis
 from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.redis_bus import RedisBus
-from core.agentscope.runtime.agent_kit import build_kit
-from core.agentscope.runtime.cancel_listener import listen_for_cancels
-from core.agentscope.runtime.executor import RunExecutor
-from core.agentscope.runtime.fallbacks import open_fallbacks
+from core.agentscope.runtime.agent.agent_kit import build_kit
 from core.agentscope.runtime.hints import HintSender
-from core.agentscope.runtime.leases import Heartbeat, Leases
-from core.agentscope.runtime.model_client import create_model_client
-from core.agentscope.runtime.prices import PricesInvalid
-from core.agentscope.runtime.profile import load_profile
-from core.agentscope.runtime.profile_errors import ProfileInvalid
-from core.agentscope.runtime.reaper import Reaper
-from core.agentscope.runtime.tasks import register_run_task
+from core.agentscope.runtime.model.model_client import create_model_client
+from core.agentscope.runtime.model.prices import PricesInvalid
+from core.agentscope.runtime.profile.fallbacks import open_fallbacks
+from core.agentscope.runtime.profile.profile import load_profile
+from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
+from core.agentscope.runtime.work.cancel_listener import listen_for_cancels
+from core.agentscope.runtime.work.executor import RunExecutor
+from core.agentscope.runtime.work.leases import Heartbeat, Leases
+from core.agentscope.runtime.work.reaper import Reaper
+from core.agentscope.runtime.work.tasks import register_run_task
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.memory_store import PostgresMemoryStore
 from core.broker import HintBroker, create_broker

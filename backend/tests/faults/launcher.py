@@ -33,9 +33,9 @@ from tests.faults.effects import LOG_VARIABLE
 from tests.faults.model import Gates, create_model_app
 from tests.faults.proxy import FaultProxy
 
-from agentroute.child_process import dying_with_parent
-from agentroute.local_postgres import LocalPostgres
-from agentroute.local_valkey import LocalValkey
+from agentroute.embedded.child_process import dying_with_parent
+from agentroute.embedded.local_postgres import LocalPostgres
+from agentroute.embedded.local_valkey import LocalValkey
 from agentroute.scratch_databases import ScratchDatabases
 from core.crash_points import VARIABLE as CRASH_POINT
 

@@ -20,8 +20,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
-from agentroute.demo_script import Call, Script, decide
-from agentroute.demo_wire import DONE, Completion, deltas, error_body, usage_of
+from agentroute.demo.script import Call, Script, decide
+from agentroute.demo.wire import DONE, Completion, deltas, error_body, usage_of
 
 Record = Callable[[dict[str, Any]], None]
 

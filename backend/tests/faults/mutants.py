@@ -19,8 +19,8 @@ from core.agentscope.events.append_writer import AppendBatch, GroupCommitWriter,
 from core.agentscope.events.ending import Ended
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.redis_bus import RedisBus
-from core.agentscope.runtime import leases, reaper
 from core.agentscope.runtime.stop_signal import StopReason
+from core.agentscope.runtime.work import leases, reaper
 
 
 def apply_mutant(name: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.support.stack import SECRET, DemoModel, OpenStack, Stack, Web, merged, serving
 
-from agentroute.demo_model import create_demo_app
+from agentroute.demo.model import create_demo_app
 from agentroute.scratch_databases import ScratchDatabases
 from core.config import Settings
 

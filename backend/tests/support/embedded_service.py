@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 
-from agentroute.child_process import dying_with_parent
-from agentroute.local_server import free_port
+from agentroute.embedded.child_process import dying_with_parent
+from agentroute.embedded.local_server import free_port
 
 API = "/api/v1/agent"
 _STOP_SECONDS = 60.0
@@ -34,7 +34,7 @@ def embedded_service(data_dir: Path, env: Mapping[str, str] | None = None) -> It
         "AGENT_MODEL__MAX_RETRIES": "0",
         **(env or {}),
     }
-    model = ["agentroute.demo_model", "--port", str(port), "--delay-seconds", str(_DELTA_SECONDS)]
+    model = ["agentroute.demo.model", "--port", str(port), "--delay-seconds", str(_DELTA_SECONDS)]
     service = ["agentroute.cli", "embedded", "--port", "0", "--data-dir", str(data_dir)]
     with (
         _python(model, {}, stdout=subprocess.DEVNULL) as model_process,

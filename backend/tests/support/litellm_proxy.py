@@ -22,8 +22,8 @@ import pytest
 import yaml
 from tests.support.stack import DemoModel, Row
 
-from agentroute.child_process import dying_with_parent
-from agentroute.local_server import free_port
+from agentroute.embedded.child_process import dying_with_parent
+from agentroute.embedded.local_server import free_port
 
 ROOT = Path(__file__).parents[3]
 KEY = "sk-of-the-proxy-0123456789abcdef"

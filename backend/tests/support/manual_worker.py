@@ -17,8 +17,8 @@ from core.agentscope.events.history_fold import HistoryFold
 from core.agentscope.events.redis_bus import RedisBus, channel_name, stream_key
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.runtime.hints import HintSender
-from core.agentscope.runtime.leases import ClaimedRun, Leases
-from core.agentscope.runtime.reaper import Reaper
+from core.agentscope.runtime.work.leases import ClaimedRun, Leases
+from core.agentscope.runtime.work.reaper import Reaper
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import RunFailed, RunFinished, RunStarted, TextDelta, TextEnded
 from core.broker import create_broker

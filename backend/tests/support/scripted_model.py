@@ -14,7 +14,7 @@ from agentscope.model import ChatModelBase, ChatResponse
 from agentscope.state import AgentState
 from agentscope.tool import ToolChoice, Toolkit
 
-from core.agentscope.runtime.chat_request import ChatFormatter
+from core.agentscope.runtime.model.chat_request import ChatFormatter
 
 HANG = "hang"
 """In a turn: the model says nothing more until it is cancelled."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from core.agentscope.events.history import events_url
+from core.agentscope.events.queries.history import events_url
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import (
     ActiveRun,

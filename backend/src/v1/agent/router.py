@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from core import errors
-from core.agentscope.events.history import API_PREFIX
+from core.agentscope.events.queries.history import API_PREFIX
 from core.agentscope.schemas.agent_runtime import (
     AcceptedTaskResponse,
     HistorySnapshotResponse,

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from agentroute import doctor, preflight
-from agentroute.demo_model import MODEL_NAME
+from agentroute.demo.model import MODEL_NAME
 from agentroute.doctor import run_doctor
 from core.config import Settings
 

@@ -10,8 +10,8 @@ import pytest
 from tests.support.stack import OpenStack, client_view
 
 from agentroute import migrations
-from agentroute.local_postgres import LocalPostgres
-from agentroute.local_server import wheel_directory
+from agentroute.embedded.local_postgres import LocalPostgres
+from agentroute.embedded.local_server import wheel_directory
 from agentroute.scratch_databases import ScratchDatabases
 from models import AgentRun
 

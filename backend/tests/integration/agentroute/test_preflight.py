@@ -6,8 +6,8 @@ import pytest
 import redis
 from sqlalchemy.engine import make_url
 
-from agentroute.local_postgres import LocalPostgres
-from agentroute.local_valkey import LocalValkey
+from agentroute.embedded.local_postgres import LocalPostgres
+from agentroute.embedded.local_valkey import LocalValkey
 from agentroute.preflight import check_all, check_migrations, check_postgres, check_redis
 from core.config import Settings
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from core.agentscope.runtime.cancel_listener import listen_for_cancels
+from core.agentscope.runtime.work.cancel_listener import listen_for_cancels
 from core.broker import create_broker
 from core.config import RedisSettings
 from core.redis_client import create_redis

@@ -9,7 +9,7 @@ import pytest
 from tests.support.litellm_proxy import Proxy, WithoutCost, configured_prices, install, running
 from tests.support.stack import DemoModel, serving
 
-from agentroute.demo_model import create_demo_app
+from agentroute.demo.model import create_demo_app
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from tests.support.litellm_proxy import KEY, Price, Proxy
 from tests.support.stack import OpenStack, Reply, Row, Stack, assert_valid
 
-from agentroute.demo_script import decide
-from agentroute.demo_wire import usage_of
+from agentroute.demo.script import decide
+from agentroute.demo.wire import usage_of
 from agentroute.preflight import check_model
 
 # The first test waits for the installation and the start.

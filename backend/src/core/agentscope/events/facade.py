@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.agentscope.events.history import HistoryReader, history_url
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.peer_version import PeerVersions
+from core.agentscope.events.queries.history import HistoryReader, history_url
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.sse import sse_after_waiting, sse_stream

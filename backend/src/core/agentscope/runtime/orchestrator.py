@@ -28,14 +28,14 @@ from agentscope.state import AgentState
 from agentscope.tool import Toolkit
 
 from core.agentscope.events.run_end import Checkpoint
-from core.agentscope.runtime.agent_events import AgentEventTranslator, new_id
-from core.agentscope.runtime.agent_kit import AgentKit
-from core.agentscope.runtime.client_copy import snapshots
-from core.agentscope.runtime.compaction import CompactionMiddleware, context_config
-from core.agentscope.runtime.follow import Emit, Save, follow_agent
-from core.agentscope.runtime.hold import HoldMiddleware
-from core.agentscope.runtime.intent import UNKNOWN, Intent, find_intent
-from core.agentscope.runtime.open_calls import (
+from core.agentscope.runtime.accept.client_copy import snapshots
+from core.agentscope.runtime.agent.agent_events import AgentEventTranslator, new_id
+from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.runtime.agent.compaction import CompactionMiddleware, context_config
+from core.agentscope.runtime.agent.drive import Emit, Save, follow_agent
+from core.agentscope.runtime.agent.hold import HoldMiddleware
+from core.agentscope.runtime.agent.intent import UNKNOWN, Intent, find_intent
+from core.agentscope.runtime.agent.open_tool_calls import (
     INTERRUPTED,
     OpenCalls,
     checkpoint_of,
@@ -43,23 +43,23 @@ from core.agentscope.runtime.open_calls import (
     settle_open_calls,
     waits_for_user,
 )
-from core.agentscope.runtime.run_budget import RunBudget, RunBudgetExhausted
-from core.agentscope.runtime.shared_state import RunState
-from core.agentscope.runtime.stop_signal import StopSignal
-from core.agentscope.runtime.subagents import SubagentKit, SubagentTool
-from core.agentscope.runtime.thread_memory import (
+from core.agentscope.runtime.agent.shared_state import RunState
+from core.agentscope.runtime.agent.subagents import SubagentKit, SubagentTool
+from core.agentscope.runtime.agent.thread_memory import (
     AGENT_NAME,
     ThreadMemory,
     restore_state,
     user_msg,
 )
-from core.agentscope.runtime.toolkit import (
+from core.agentscope.runtime.agent.toolkit import (
     GateMiddleware,
     ToolGate,
     answer_schema,
     approval_schemas,
     build_toolkit,
 )
+from core.agentscope.runtime.profile.run_budget import RunBudget, RunBudgetExhausted
+from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import (
     InterruptRequested,

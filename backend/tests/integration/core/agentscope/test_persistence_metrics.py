@@ -14,10 +14,11 @@ import asyncpg
 import pytest
 from tests.support.stack import DemoModel, OpenStack, Reply, Row, Stack, Web, eventually
 
-from agentroute import demo_model, migrations
-from agentroute.demo_script import decide
-from agentroute.demo_wire import usage_of
-from core.agentscope.runtime import toolkit
+from agentroute import migrations
+from agentroute.demo import model as demo_model
+from agentroute.demo.script import decide
+from agentroute.demo.wire import usage_of
+from core.agentscope.runtime.agent import toolkit
 
 METRICS = (
     "model",

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from agentroute.local_valkey import LocalValkey
+from agentroute.embedded.local_valkey import LocalValkey
 from core.config import DatabaseSettings, RedisSettings
 from core.database import create_engine, create_session_factory
 from core.errors import RateLimited

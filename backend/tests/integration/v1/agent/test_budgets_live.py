@@ -14,10 +14,10 @@ import pytest
 from tests.support.manual_worker import ManualRun, ManualWorker, manual_reaper, manual_worker
 from tests.support.stack import OpenStack, Reply, Row, Stack, client_view
 
-from agentroute import demo_model
-from agentroute.demo_wire import usage_of
-from core.agentscope.events import budget_store
-from core.agentscope.events.budget_store import CallEstimate, DayLimits
+from agentroute.demo import model as demo_model
+from agentroute.demo.wire import usage_of
+from core.agentscope.events.ledger import budget_store
+from core.agentscope.events.ledger.budget_store import CallEstimate, DayLimits
 from core.agentscope.events.run_end import record_call_now
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.identity import Principal

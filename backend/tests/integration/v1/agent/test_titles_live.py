@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 from tests.support.stack import OpenStack, Stack, eventually
 
-from core.agentscope import runtime
-
 
 @pytest.fixture(scope="module")
 async def titled(open_stack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A stack whose profile wants titles of a model of their own."""
     profile = tmp_path_factory.mktemp("profile") / "profile.toml"
-    bundled = files(runtime).joinpath("default_profile.toml").read_text()
+    bundled = files("core.agentscope.runtime.profile").joinpath("default_profile.toml").read_text()
     wished = bundled.replace('title = "words"', 'title = "model"') + '\n[models.title]\nname = "cheap"\n'
     assert wished.count('title = "model"') == 1
     profile.write_text(wished)

@@ -8,7 +8,7 @@ import pytest
 from tests.support import audio
 from tests.support.stack import OpenStack, Reply, Stack
 
-from agentroute.local_valkey import LocalValkey
+from agentroute.embedded.local_valkey import LocalValkey
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from tests.support.stack import OpenStack, Row, Stack
 
-from core.agentscope.events.usage_report import UsageReader
+from core.agentscope.events.queries.usage_report import UsageReader
 from core.agentscope.schemas.usage import UsagePeriod
 from core.database import create_engine
 from core.identity import Principal

@@ -18,17 +18,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.manual_worker import ManualRun, ManualWorker, Shown, manual_reaper, manual_worker
 from tests.support.stack import EventStream, OpenStack, Row, Stack, eventually
 
-from agentroute.local_valkey import LocalValkey
+from agentroute.embedded.local_valkey import LocalValkey
 from core.agentscope.events import retention
 from core.agentscope.events.append_writer import StreamBatch
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.facade import AgentScopeEventsFacade
-from core.agentscope.events.history import HistoryReader
 from core.agentscope.events.hub import ThreadHub
+from core.agentscope.events.queries.history import HistoryReader
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import stream_key
 from core.agentscope.events.store import EventStore, ThreadHead
-from core.agentscope.runtime import reaper
+from core.agentscope.runtime.work import reaper
 from core.agentscope.schemas.cursor import Cursor
 from core.identity import Principal
 

@@ -13,8 +13,8 @@ import pytest
 from agentscope.message import Msg, UserMsg
 from agentscope.model import ChatResponse
 
-from core.agentscope.runtime.chat_model import OpenAICompatibleChatModel
-from core.agentscope.runtime.model_client import create_model_client
+from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
+from core.agentscope.runtime.model.model_client import create_model_client
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.config import ModelSettings
 

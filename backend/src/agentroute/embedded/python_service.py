@@ -1,0 +1,108 @@
+"""One of our own Python programs as a supervised child process: the API, a worker, the demo model."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from agentroute.embedded.child_process import ChildProcess, stop_leftover
+
+Probe = Callable[["PythonService"], bool]
+
+
+class PythonService:
+    """Starts ``python -m <module>``, knows when it is ready, and how long it may take to stop."""
+
+    def __init__(
+        self,
+        title: str,
+        arguments: Sequence[str],
+        *,
+        data_dir: Path,
+        env: Mapping[str, str],
+        stop_seconds: float,
+        probe: Probe,
+    ) -> None:
+        """Describe a program; nothing starts before ``start``.
+
+        Args:
+            title: Name for the user; its log is ``<data_dir>/logs/<title>.log``.
+            arguments: Module and its arguments.
+            data_dir: Data directory of the instance; the caller holds its lock.
+            env: Variables over those of this process.
+            stop_seconds: How long it may drain after SIGTERM.
+            probe: Says whether the program, once running, is ready.
+        """
+        self.title = title
+        self.log_path = data_dir / "logs" / f"{title.lower().replace(' ', '-')}.log"
+        self._pid_path = self.log_path.with_suffix(".pid")
+        # -P: the folder of the caller may hold a `core` or a `models` of its own. -X takes any word: with it
+        # a process list shows whose child this is, and so does the next start.
+        self._mark = f"agentroute={data_dir}"
+        self._command = [sys.executable, "-P", "-X", self._mark, "-m", *arguments]
+        self._env = {**os.environ, **env, "PYTHONUNBUFFERED": "1"}
+        self._stop_steps = ((signal.SIGTERM, stop_seconds),)
+        self._probe = probe
+        self._child: ChildProcess | None = None
+
+    def start(self) -> None:
+        """Start the program and return at once; stops what a killed predecessor left running."""
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        stop_leftover(self._pid_path, self._mark, ())
+        # SIGKILL with the parent: Postgres goes with it too, so there is nothing to drain into.
+        self._child = ChildProcess(
+            self._command, log_path=self.log_path, pid_path=self._pid_path, env=self._env
+        )
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
+
+    @property
+    def ready(self) -> bool:
+        return self.running and self._probe(self)
+
+    @property
+    def exit_code(self) -> int | None:
+        return None if self._child is None else self._child.exit_code
+
+    def output(self) -> str:
+        """What the program has written to its log since it was started."""
+        return "" if self._child is None else self._child.output()
+
+    def tail(self, lines: int = 10) -> list[str]:
+        return [] if self._child is None else self._child.tail(lines)
+
+    def stop(self) -> None:
+        """SIGTERM, wait for the drain, then SIGKILL. Does nothing when it does not run."""
+        if self._child is not None:
+            self._child.stop(self._stop_steps)
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._child is None else self._child.pid
+
+
+def answers(host: str, port: int, path: str) -> Probe:
+    """Build a probe: an HTTP GET on this machine is answered with 200."""
+
+    def probe(_service: PythonService) -> bool:
+        connection = http.client.HTTPConnection(host, port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    return probe
+
+
+def says(text: str) -> Probe:
+    """Build a probe: the program has written a text to its log."""
+    return lambda service: text in service.output()

@@ -1,0 +1,263 @@
+"""``agentroute embedded``: the whole service on one machine, from nothing.
+
+Order: Postgres, Valkey, demo model, migrations, worker, API; stopped in reverse.
+A URL in the environment replaces the part it names. All children die with this
+process, even when it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agentroute.embedded.directory_lock import DirectoryInUseError, DirectoryLock
+from agentroute.embedded.local_postgres import LocalPostgres
+from agentroute.embedded.local_server import LocalServerError, free_port
+from agentroute.embedded.local_valkey import LocalValkey
+from agentroute.embedded.python_service import Probe, PythonService, answers, says
+from agentroute.embedded.supervisor import StopRequestedError, Supervisor
+from agentroute.profile_check import check_profile
+from core.config import Settings, unknown_variables
+from core.errors import ConfigurationError
+from core.loopback import is_loopback
+
+_LOOPBACK = "127.0.0.1"
+# Python imports on a slow, cold disk; a healthy start takes a tenth of it.
+_START_SECONDS = 120.0
+# On top of a process's own drain, before SIGKILL.
+_STOP_MARGIN_SECONDS = 5.0
+
+
+def run_embedded(
+    settings: Settings, *, host: str | None = None, port: int | None = None, data_dir: Path | None = None
+) -> int:
+    """Run everything until a stop signal; returns the exit code.
+
+    Args:
+        settings: What the environment says.
+        host: Address to listen on; the settings' when None.
+        port: Port; the settings' when None; 0 takes a free one.
+        data_dir: Where data and logs are kept; the settings', else ``./.agentroute``.
+
+    Raises:
+        ConfigurationError: Others could reach the service and nobody would have to say who they are.
+        LocalServerError: The directory or the port is taken, or a part does not start.
+    """
+    host = host or settings.server.host
+    directory = (data_dir or settings.data_dir or Path(".agentroute")).absolute()
+    _refuse_open_house(settings, host)
+    lock = _own(directory)
+    try:
+        port = _usable_port(host, settings.server.port if port is None else port)
+        url = f"http://{_shown(host)}:{port}"
+        lock.note(f"{url} (process {os.getpid()})")
+        with Supervisor(_say) as supervisor:
+            try:
+                Embedded(settings, supervisor, directory, host=host, port=port).start()
+                _say(
+                    f"AgentRoute is ready: {url}  (chat API at /api/v1/agent, docs at /docs) - Ctrl-C stops it"
+                )
+                supervisor.watch()
+            except StopRequestedError:
+                pass
+        _say("Stopped.")
+        return 0
+    finally:
+        lock.release()
+
+
+class Embedded:
+    """The parts of one instance, and the order in which they start."""
+
+    def __init__(
+        self, settings: Settings, supervisor: Supervisor, data_dir: Path, *, host: str, port: int
+    ) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._data_dir = data_dir
+        self._host = host
+        self._port = port
+        self._env = {
+            "AGENT_SERVER__HOST": host,
+            "AGENT_SERVER__PORT": str(port),
+            "AGENT_DATA_DIR": str(data_dir),
+        }
+        """What the children get over the environment of this process."""
+
+    def start(self) -> None:
+        """Start every part that the environment does not replace, and wait until requests can be served.
+
+        Raises:
+            StopRequestedError: A stop signal came first.
+            LocalServerError: A part does not start; says which and why.
+        """
+        for name in unknown_variables():
+            _say(f"warning: {name} is not a setting and has no effect")
+        if not self._settings.identity.jwt_secret.get_secret_value():
+            self._env.setdefault("AGENT_IDENTITY__MODE", os.environ.get("AGENT_IDENTITY__MODE", "local"))
+        profile = asyncio.run(check_profile(self._settings))
+        if not profile.ok:
+            raise LocalServerError(profile.line)
+        self._start_postgres()
+        self._start_valkey()
+        model = None if self._settings.model.base_url else self._start_model()
+        self._check_stores()
+        self._step("Applying migrations", self._migrate)
+        if model is not None:
+            self._supervisor.wait_until(model, lambda: model.ready, _START_SECONDS)
+        self._step("Starting the API and a worker", self._start_processes)
+        if model is not None:
+            _say(
+                "The model is the bundled scripted demo, not an AI. AGENT_MODEL__BASE_URL chooses a real one."
+            )
+
+    def _start_model(self) -> PythonService:
+        port = free_port()
+        arguments = ["agentroute.demo.model", "--host", _LOOPBACK, "--port", str(port)]
+        model = self._service("Model", arguments, 1.0, answers(_LOOPBACK, port, "/healthz"))
+        self._supervisor.start(model)
+        self._env["AGENT_MODEL__BASE_URL"] = f"http://{_LOOPBACK}:{port}/v1"
+        self._env.setdefault("AGENT_MODEL__PROVIDER", "demo")
+        return model
+
+    def _start_postgres(self) -> None:
+        if not self._settings.database.url.get_secret_value():
+            server = LocalPostgres(self._data_dir / "postgres", log_path=self._log("postgres"))
+            new = not (server.data_dir / "data").exists()
+            what = "Making a database and starting Postgres" if new else "Starting Postgres"
+            self._step(what, lambda: self._supervisor.start(server))
+            self._env["AGENT_DATABASE__URL"] = server.url
+
+    def _start_valkey(self) -> None:
+        if not self._settings.redis.url.get_secret_value():
+            server = LocalValkey(self._data_dir / "valkey", log_path=self._log("valkey"))
+            self._step("Starting Valkey", lambda: self._supervisor.start(server))
+            self._env["AGENT_REDIS__URL"] = server.url
+
+    def _check_stores(self) -> None:
+        """Say early, in one line, when a database or Redis of the user's own cannot be used."""
+        # Here, not above: these imports take a second, in which the servers start.
+        from agentroute.preflight import check_postgres, check_redis
+
+        own = {"AGENT_DATABASE__URL": check_postgres, "AGENT_REDIS__URL": check_redis}
+        for variable, check in own.items():
+            if variable not in self._env:
+                result = asyncio.run(check(self._settings))
+                if not result.ok:
+                    raise LocalServerError(result.line)
+                _say(f"{result.name} of {variable}: {result.found}")
+
+    def _migrate(self) -> None:
+        from agentroute import migrations
+
+        url = self._env.get("AGENT_DATABASE__URL") or self._settings.database.url.get_secret_value()
+        try:
+            asyncio.run(migrations.upgrade(url))
+        except migrations.MigrationError as exc:
+            raise LocalServerError(str(exc)) from exc
+
+    def _start_processes(self) -> None:
+        # One listens everywhere at 0.0.0.0 and ::, and cannot be asked there on every system.
+        host = {"0.0.0.0": _LOOPBACK, "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        api = self._service(
+            "API",
+            ["agentroute.cli", "serve"],
+            self._settings.server.drain_seconds,
+            answers(host, self._port, "/readyz"),
+        )
+        # Its log is where a worker says so; one that is told to log less counts as ready at once.
+        silent = self._settings.log_level in {"WARNING", "ERROR"}
+        worker = self._service(
+            "Worker",
+            ["agentroute.cli", "worker"],
+            self._settings.worker.drain_seconds,
+            says("" if silent else "worker_ready"),
+        )
+        # The worker first: it imports longer, and is to stop after the API has drained.
+        self._supervisor.start(worker)
+        self._supervisor.start(api)
+        for service in (api, worker):
+            self._supervisor.wait_until(service, lambda service=service: service.ready, _START_SECONDS)
+
+    def _service(self, title: str, arguments: list[str], drain_seconds: float, probe: Probe) -> PythonService:
+        return PythonService(
+            title,
+            arguments,
+            data_dir=self._data_dir,
+            env=self._env,
+            stop_seconds=drain_seconds + _STOP_MARGIN_SECONDS,
+            probe=probe,
+        )
+
+    def _log(self, name: str) -> Path:
+        return self._data_dir / "logs" / f"{name}.log"
+
+    def _step(self, what: str, work: Callable[[], None]) -> None:
+        _say(f"{what} ...")
+        started = time.monotonic()
+        work()
+        _say(f"  done in {time.monotonic() - started:.1f} s")
+
+
+def _refuse_open_house(settings: Settings, host: str) -> None:
+    if not is_loopback(host) and not settings.identity.jwt_secret.get_secret_value():
+        raise ConfigurationError(
+            f"{host} can be reached from other machines: set AGENT_IDENTITY__JWT_SECRET (at least 32 bytes), or listen on {_LOOPBACK}"
+        )
+
+
+def _own(directory: Path) -> DirectoryLock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        # It often lies in somebody's repository, and is never to be committed.
+        (directory / ".gitignore").write_text("*\n")
+        lock = DirectoryLock(directory)
+        lock.acquire()
+    except DirectoryInUseError as exc:
+        raise LocalServerError(
+            f"AgentRoute already runs on {directory}: {exc.note or 'it is just starting'}. Stop it, or choose another --data-dir"
+        ) from exc
+    except OSError as exc:
+        raise LocalServerError(
+            f"{directory} cannot be used: {exc.strerror}. Choose another --data-dir"
+        ) from exc
+    return lock
+
+
+def _usable_port(host: str, port: int) -> int:
+    """Check that the API will be able to listen; returns the port, chosen when 0."""
+    try:
+        family, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.create_server(address[:2], family=family) as probe:
+            return int(probe.getsockname()[1])
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise LocalServerError(
+                f"port {port} on {host} is in use: stop the other program or choose another --port"
+            ) from exc
+        raise LocalServerError(
+            f"cannot listen on {host}, port {port}: {exc.strerror}. Choose another --host or --port"
+        ) from exc
+
+
+def _shown(host: str) -> str:
+    if host in {"0.0.0.0", "::"}:  # noqa: S104
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except OSError:
+        # The terminal was closed, or the pipe's reader left: no reason to stop, and none to try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

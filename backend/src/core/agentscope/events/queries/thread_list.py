@@ -1,0 +1,169 @@
+"""Reads the caller's threads: newest activity first, found by the words of titles and messages.
+
+A thread is found when its title, or one of its messages, has all the words;
+the last word may be the beginning of one. What is stored and what is asked go
+through the same functions of the database (``alembic/versions/*_0002_threads.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.agentscope.events.queries.history import events_url
+from core.agentscope.events.queries.usage_totals import usage_of
+from core.agentscope.schemas.agent_runtime import ActiveRun
+from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse, ThreadPlace
+from core.errors import InvalidRequest, NotFound
+from core.identity import Principal
+
+
+class ThreadList:
+    """The threads of their owner."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def list_threads(
+        self, principal: Principal, *, limit: int, before: str | None, query: str | None
+    ) -> ThreadListResponse:
+        """Return a page of the caller's threads, newest activity first.
+
+        A thread that becomes active while a client pages moves to the front, where
+        a new first page shows it.
+
+        Args:
+            principal: Whose threads.
+            limit: How many at most.
+            before: ``nextBefore`` of the page before this one.
+            query: Words that the title or a message has; without any letter or digit it finds nothing.
+
+        Raises:
+            InvalidRequest: ``before`` comes from no page.
+        """
+        place = _place(before)
+        values: dict[str, Any] = {
+            "tenant_id": principal.tenant_id,
+            "user_id": principal.user_id,
+            "rows": limit + 1,
+        }
+        if place is not None:
+            values |= {"updated_at": place.updated_at, "session_id": place.session_id}
+        if query is not None:
+            values["query"] = query
+        async with self._engine.connect() as connection:
+            statement = _PAGES[query is not None, place is not None]
+            rows = (await connection.execute(statement, values)).all()
+        more, rows = len(rows) > limit, rows[:limit]
+        return ThreadListResponse(
+            threads=[_item(row) for row in rows],
+            next_before=str(ThreadPlace(rows[-1].updated_at, rows[-1].id)) if more else None,
+        )
+
+    async def get_thread(self, principal: Principal, thread_id: str) -> ThreadItem:
+        """Return one thread as lists show it.
+
+        Raises:
+            NotFound: The caller has no such thread.
+        """
+        values = {"tenant_id": principal.tenant_id, "user_id": principal.user_id, "thread_id": thread_id}
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(_ONE, values)).one_or_none()
+        if row is None:
+            raise NotFound("No such thread.")
+        return _item(row)
+
+
+def _place(before: str | None) -> ThreadPlace | None:
+    if before is None:
+        return None
+    try:
+        return ThreadPlace.parse(before)
+    except ValueError as exc:
+        raise InvalidRequest(
+            "'before' is not the 'nextBefore' of a page of threads.",
+            errors=[{"pointer": "/query/before", "message": str(exc)}],
+        ) from exc
+
+
+def _item(row: Row[Any]) -> ThreadItem:
+    return ThreadItem(
+        thread_id=row.thread_id,
+        title=row.title,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        message_count=row.message_count,
+        active_run=None
+        if row.run_id is None
+        else ActiveRun(
+            run_id=row.run_id, status=row.run_status, events_url=events_url(row.thread_id, row.run_id)
+        ),
+        pending_interrupts=row.pending_interrupts,
+        usage=usage_of(row),
+    )
+
+
+_OWNED = """
+SELECT s.id, s.thread_id, s.title, s.created_at, s.updated_at, s.input_tokens, s.output_tokens,
+    s.cached_input_tokens, s.reasoning_tokens, s.cost, s.unknown_cost_calls
+FROM agent_chat_session AS s WHERE s.tenant_id = :tenant_id AND s.user_id = :user_id
+"""
+
+_ITEMS = """
+SELECT s.*, r.run_id, r.status AS run_status,
+    (SELECT count(*) FROM agent_chat_message AS m
+     WHERE m.session_id = s.id AND m.replaced_by_ordinal IS NULL) AS message_count,
+    (SELECT count(*) FROM agent_interrupt AS i
+     WHERE i.session_id = s.id AND i.status = 'open') AS pending_interrupts
+FROM page AS s LEFT JOIN agent_run AS r ON r.session_id = s.id AND r.status IN ('queued', 'running')
+ORDER BY s.updated_at DESC, s.id DESC
+"""
+
+# Prefixes from two letters on: one letter begins a good part of all words. The owner's mark keeps the
+# index scan to the caller's own messages; titles are few and short enough to be read.
+_FOUND = """
+asked AS (
+    SELECT btrim(agent_search_words(:query)) AS phrase
+), words AS (
+    SELECT to_tsquery('simple', replace(phrase, ' ', ' & ')
+        || CASE WHEN phrase ~ '[^ ][^ ]$' THEN ':*' ELSE '' END) AS wanted
+    FROM asked WHERE phrase <> ''
+), found AS (
+    SELECT m.session_id FROM words, agent_chat_message AS m
+    WHERE m.search @@ (words.wanted && quote_literal(agent_search_owner(:tenant_id, :user_id))::tsquery)
+        AND m.replaced_by_ordinal IS NULL
+    UNION
+    SELECT s.id FROM words, agent_chat_session AS s
+    WHERE s.tenant_id = :tenant_id AND s.user_id = :user_id
+        AND to_tsvector('simple', agent_search_words(s.title)) @@ words.wanted
+),
+"""
+_IS_FOUND = "AND s.id IN (SELECT session_id FROM found)"
+_IS_LATER = "AND (s.updated_at, s.id) < (:updated_at, :session_id)"
+_NEWEST = "ORDER BY s.updated_at DESC, s.id DESC LIMIT :rows"
+
+_ONE = text("\n".join(("WITH page AS (", _OWNED, "AND s.thread_id = :thread_id)", _ITEMS)))
+
+# One statement for each form of the request: with optional conditions in it the planner could not use
+# the index to begin a later page where the one before it ended.
+_PAGES = {
+    (searched, later): text(
+        "\n".join(
+            (
+                "WITH",
+                _FOUND if searched else "",
+                "page AS (",
+                _OWNED,
+                _IS_FOUND if searched else "",
+                _IS_LATER if later else "",
+                _NEWEST,
+                ")",
+                _ITEMS,
+            )
+        )
+    )
+    for searched in (False, True)
+    for later in (False, True)
+}

@@ -1,0 +1,118 @@
+"""What the messages that a request repeats tell of the client's own copy of the thread.
+
+Stock AG-UI clients send all they hold with every run. What is missing shows
+whether the copy is behind, in which order the client would put a snapshot, and
+whether it has seen the thread's newest state (docs/adr/0012, docs/adr/0013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.agentscope.runtime.accept.new_messages import NewMessages
+from core.agentscope.schemas.agent_runtime import MessagesSnapshotMode, RunCommand
+from core.agentscope.schemas.internal_events import MessagesSnapshot
+from models import AgentChatMessage, AgentChatSession
+
+
+class ClientCopy:
+    """One request's copy of its thread.
+
+    Args:
+        session: An open transaction that holds the thread's lock.
+        thread: The thread, with what the request replaces marked already.
+        command: The request.
+        known: Those of its message ids that are in the thread's history.
+    """
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        thread: AgentChatSession,
+        command: RunCommand,
+        known: Collection[str],
+    ) -> None:
+        self._session = session
+        self._thread = thread
+        self._command = command
+        self._known = known
+        self._shown = (
+            AgentChatMessage.session_id == thread.id,
+            AgentChatMessage.replaced_by_ordinal.is_(None),
+        )
+
+    async def snapshot(self, new: NewMessages, *, waits: bool) -> MessagesSnapshotMode:
+        """Return how the run begins: with the messages (``always``), with them after none (``anew``), or not.
+
+        Args:
+            new: The messages of the request that count.
+            waits: The run waits behind another, whose messages will come before its own.
+        """
+        asked = self._command.options().messages_snapshot
+        if asked == "anew" or (asked == "auto" and not await self._is_behind()):
+            return "anew" if asked == "anew" else "never"
+        if asked == "never":
+            return asked
+        ids = select(AgentChatMessage.message_id).where(*self._shown).order_by(AgentChatMessage.ord)
+        shown = list(await self._session.scalars(ids))
+        shown += [message.id for message in (*new.imported, *new.fresh)]
+        held = [message.id for message in self._command.messages]
+        return "anew" if waits or merged(held, shown) != shown else "always"
+
+    async def brings_state(self) -> bool:
+        """Tell whether the request's state is the thread's from now on.
+
+        A client that was never given a state sends an empty one with every run.
+        Empty counts from a client that has the thread's newest message: what
+        brought it that, a stream or history, brought it the state, too.
+        """
+        state = self._command.state
+        if state is None or state != {}:
+            return state is not None
+        if self._thread.state is None or self._thread.state == {}:
+            return False
+        ids = select(AgentChatMessage.message_id).where(*self._shown).order_by(AgentChatMessage.ord.desc())
+        return await self._session.scalar(ids.limit(1)) in self._known
+
+    async def _is_behind(self) -> bool:
+        """Tell whether a client that shows the conversation lacks a message of it, or still has a replaced one."""
+        if not self._known and self._command.protocol_version is None:
+            # A client that sends new messages only keeps its own view; it reads GET /history.
+            return False
+        known = func.count().filter(AgentChatMessage.message_id.in_(self._known))
+        shown, sent = (await self._session.execute(select(func.count(), known).where(*self._shown))).one()
+        return sent < shown or sent < len(self._known)
+
+
+def merged(held: Sequence[str], shown: Sequence[str]) -> list[str]:
+    """Return the messages of the official client after a snapshot, by id.
+
+    Source: ``@ag-ui/client`` 1.0.0 and 0.0.59, ``apply/default.ts``: what it
+    holds and the snapshot has stays where it is, the rest is put at the end.
+    """
+    in_snapshot, in_copy = set(shown), set(held)
+    return [item for item in held if item in in_snapshot] + [item for item in shown if item not in in_copy]
+
+
+def snapshots(history: Sequence[dict[str, Any]], *, anew: bool) -> list[MessagesSnapshot]:
+    """Return the snapshots that bring a client's copy up to date, to be shown one right after the other.
+
+    Args:
+        history: The thread's messages with the run's own new ones; empty when none is to be shown.
+        anew: The copy is emptied first, so that everything comes in its order.
+    """
+    if not history:
+        return []
+    whole = MessagesSnapshot(messages=tuple(history))
+    if not anew:
+        return [whole]
+    empty: tuple[dict[str, Any], ...] = ()
+    if any(message["role"] == "reasoning" for message in history):
+        # The official client keeps its reasoning unless the snapshot has some: the first message
+        # lends its id. The snapshot that follows says what it is.
+        empty = ({"id": history[0]["id"], "role": "reasoning", "content": ""},)
+    return [MessagesSnapshot(messages=empty), whole]

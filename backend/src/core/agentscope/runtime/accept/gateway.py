@@ -1,0 +1,170 @@
+"""How the routes reach the runtime without importing AgentScope: accept and cancel.
+
+The committed run row is the outbox: the worker hint goes out after the commit,
+best effort, and the reaper repeats a lost one.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from core.agentscope.events.append_writer import OwnedRun, Publisher
+from core.agentscope.events.ending import Ended, end_and_promote, promote, unstarted_end
+from core.agentscope.events.store import ENDED
+from core.agentscope.runtime.accept.acceptance import Acceptance, Accepted
+from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction
+from core.agentscope.runtime.hints import HintSender
+from core.agentscope.schemas.accepted import AcceptedRun
+from core.agentscope.schemas.agent_runtime import RunCommand, RunStatus
+from core.agentscope.schemas.internal_events import RunFinished
+from core.config import LimitSettings, WorkerSettings
+from core.crash_points import crash_point
+from core.errors import LeaseLost, NotFound
+from core.errors import RunFinished as RunAlreadyFinished
+from core.identity import Principal
+from models import AgentChatSession, AgentInterrupt, AgentRun
+
+_REQUEST_CANCEL = text("""
+UPDATE agent_run SET
+    cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
+    cancel_reason = coalesce(cancel_reason, 'user')
+-- Queued too: its turn may come between our look and this update.
+WHERE id = :run_pk AND status IN ('queued', 'running', 'waiting')
+""")
+
+_LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR NO KEY UPDATE")
+
+
+class AgentRunGateway:
+    """Makes runs durable and stops them; implements ``v1.agent.ports.RunGateway``."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        hints: HintSender,
+        publisher: Publisher,
+        *,
+        limits: LimitSettings,
+        worker: WorkerSettings,
+    ) -> None:
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._hints = hints
+        self._publisher = publisher
+        self._limits = limits
+        self._worker = worker
+
+    async def accept(
+        self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
+    ) -> AcceptedRun:
+        """Make a run durable, then hint a worker. See ``v1.agent.ports.RunGateway.accept``."""
+        acceptance = Acceptance(principal, command, idempotency_key, request_hash, self._limits, self._worker)
+        after = AfterCommit()
+
+        async def unit(session: AsyncSession) -> Accepted:
+            after.clear()
+            accepted = await acceptance.accept(session)
+            if accepted.superseded is not None:
+                await _stop_run(session, accepted.superseded, accepted.run.thread_id, after)
+            return accepted
+
+        accepted = await in_transaction(self._sessions, unit)
+        crash_point("accept-committed")
+        if accepted.run.created and accepted.run.status == "queued":
+            after.to_start[accepted.run_pk] = accepted.run.task_id
+        await after.tell(self._publisher, self._hints)
+        crash_point("accept-kicked")
+        return accepted.run
+
+    async def cancel(
+        self, principal: Principal, thread_id: str, run_id: str, *, withdraw: bool = True
+    ) -> RunStatus:
+        """Ask a run to stop; it is idempotent. See ``v1.agent.ports.RunGateway.cancel``."""
+        after = AfterCommit()
+
+        async def unit(session: AsyncSession) -> RunStatus:
+            after.clear()
+            run = await _newest_segment(session, principal, thread_id, run_id)
+            if withdraw and run.status == "interrupted" and await _withdraw_interrupts(session, run):
+                return "cancelled"
+            if run.status in ENDED:
+                if run.status == "cancelled":
+                    return "cancelled"
+                raise RunAlreadyFinished("The run has already ended; there is nothing to cancel.")
+            return await _stop_run(session, run, thread_id, after)
+
+        status = await in_transaction(self._sessions, unit)
+        await after.tell(self._publisher, self._hints)
+        return status
+
+
+async def _stop_run(session: AsyncSession, run: AgentRun, thread_id: str, after: AfterCommit) -> RunStatus:
+    """End a queued run at once; ask the worker of a running one; note it for a waiting one."""
+    if run.status == "queued":
+        owned = OwnedRun(run.id, run.session_id, run.ordinal or 0, run.attempt, run.last_seq)
+        end = unstarted_end(thread_id, run.run_id, RunFinished(outcome="cancelled"), started=run.last_seq > 0)
+        try:
+            ended = await end_and_promote(await session.connection(), owned, end)
+        except LeaseLost:
+            # A worker took it between our look and our update: ask that worker.
+            pass
+        else:
+            after.note(ended)
+            return "cancelled"
+    if run.status == "waiting":
+        return await _stop_waiting(session, run, after)
+    await session.execute(_REQUEST_CANCEL, {"run_pk": run.id})
+    after.to_stop.append(run.id)
+    return "running"
+
+
+async def _stop_waiting(session: AsyncSession, run: AgentRun, after: AfterCommit) -> RunStatus:
+    """End a waiting run at once when no other is live; otherwise it ends in its place, once that run has ended."""
+    await session.execute(_LOCK_THREAD, {"session_id": run.session_id})
+    await session.execute(_REQUEST_CANCEL, {"run_pk": run.id})
+    # Its turn may have come just now.
+    after.to_stop.append(run.id)
+    ended = Ended()
+    await promote(await session.connection(), run.session_id, ended)
+    after.note(ended)
+    status = await session.scalar(select(AgentRun.status).where(AgentRun.id == run.id))
+    return "cancelled" if status == "cancelled" else "waiting"
+
+
+async def _withdraw_interrupts(session: AsyncSession, run: AgentRun) -> bool:
+    """Cancel a parked run's open interrupts; True when there were any, or they were withdrawn before."""
+    await session.execute(
+        update(AgentInterrupt)
+        .where(AgentInterrupt.run_pk == run.id, AgentInterrupt.status == "open")
+        .values(status="cancelled", resolved_at=func.clock_timestamp())
+    )
+    withdrawn = await session.scalar(
+        select(func.count())
+        .select_from(AgentInterrupt)
+        .where(
+            AgentInterrupt.run_pk == run.id,
+            AgentInterrupt.status == "cancelled",
+            AgentInterrupt.resolved_by_run_pk.is_(None),
+        )
+    )
+    return bool(withdrawn)
+
+
+async def _newest_segment(
+    session: AsyncSession, principal: Principal, thread_id: str, run_id: str
+) -> AgentRun:
+    run = await session.scalar(
+        select(AgentRun)
+        .join(AgentChatSession, AgentChatSession.id == AgentRun.session_id)
+        .where(
+            AgentChatSession.tenant_id == principal.tenant_id,
+            AgentChatSession.user_id == principal.user_id,
+            AgentChatSession.thread_id == thread_id,
+            AgentRun.run_id == run_id,
+        )
+        .order_by(AgentRun.segment.desc())
+        .limit(1)
+    )
+    if run is None:
+        raise NotFound("No such run in this thread.")
+    return run

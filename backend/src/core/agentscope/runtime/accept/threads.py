@@ -1,0 +1,162 @@
+"""Threads of their owner: list, look up, rename, delete; implements ``v1.agent.ports.ThreadDirectory``.
+
+Deleting goes: end what is unended, drop the log, drop the thread. Each step is
+durable before the next, and a repeat finishes what a crash left. The rows that
+go with the thread take the right to write with them: a worker that still
+executes a run of it is fenced like one that lost its lease.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sqlalchemy import delete, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from core.agentscope.events.append_writer import OwnedRun, Publisher
+from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
+from core.agentscope.events.queries.thread_list import ThreadList
+from core.agentscope.events.retention import prune_events
+from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction
+from core.agentscope.runtime.hints import HintSender
+from core.agentscope.schemas.internal_events import RunFinished
+from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse
+from core.errors import NotFound
+from core.identity import Principal
+from models import AgentChatSession, AgentRun
+
+_CANCELLED = RunFinished(outcome="cancelled")
+
+# An open interrupt would keep the waiting runs where they are.
+_WITHDRAW = text("""
+UPDATE agent_interrupt SET status = 'cancelled', resolved_at = clock_timestamp()
+WHERE session_id = :session_id AND status = 'open'
+""")
+
+_CANCEL_WAITING = text("""
+UPDATE agent_run SET
+    cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
+    cancel_reason = coalesce(cancel_reason, 'user')
+WHERE session_id = :session_id AND status = 'waiting'
+""")
+
+
+class ThreadTail(Protocol):
+    """The live tail of a thread."""
+
+    async def forget(self, session_id: int) -> None: ...
+
+
+class AgentThreads:
+    """The threads of a process' callers."""
+
+    def __init__(
+        self, engine: AsyncEngine, hints: HintSender, publisher: Publisher, tail: ThreadTail
+    ) -> None:
+        self._engine = engine
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._list = ThreadList(engine)
+        self._hints = hints
+        self._publisher = publisher
+        self._tail = tail
+
+    async def list_threads(
+        self, principal: Principal, *, limit: int, before: str | None, query: str | None
+    ) -> ThreadListResponse:
+        """Return a page of the caller's threads. See ``ThreadList.list_threads``."""
+        return await self._list.list_threads(principal, limit=limit, before=before, query=query)
+
+    async def get_thread(self, principal: Principal, thread_id: str) -> ThreadItem:
+        """Return one thread. See ``ThreadList.get_thread``."""
+        return await self._list.get_thread(principal, thread_id)
+
+    async def rename_thread(self, principal: Principal, thread_id: str, title: str) -> ThreadItem:
+        """Give a thread another title; its place among the threads stays.
+
+        Raises:
+            NotFound: The caller has no such thread.
+        """
+
+        async def unit(session: AsyncSession) -> None:
+            (await _lock(session, principal, thread_id)).title = title
+
+        await in_transaction(self._sessions, unit)
+        return await self._list.get_thread(principal, thread_id)
+
+    async def delete_thread(self, principal: Principal, thread_id: str) -> None:
+        """Delete a thread with everything that belongs to it; unended runs end as cancelled first.
+
+        Messages, runs, events, interrupts, checkpoints and the live tail go. What
+        the user asked the agent to remember is the user's and stays; so does what
+        model calls used, without the thread's name.
+
+        Raises:
+            NotFound: The caller has no such thread.
+        """
+        after = AfterCommit()
+
+        async def end(session: AsyncSession) -> AgentChatSession:
+            after.clear()
+            thread = await _lock(session, principal, thread_id)
+            await _end_runs(session, thread, after)
+            return thread
+
+        async def drop(session: AsyncSession) -> None:
+            after.clear()
+            thread = await _lock(session, principal, thread_id)
+            # The runs wholly, and before anything is done: a checkpoint or a model call on its way holds
+            # its run and then wants more, so a lock that is raised later would wait for it crosswise.
+            await session.execute(
+                select(AgentRun.id).where(AgentRun.session_id == thread.id).with_for_update()
+            )
+            await _end_runs(session, thread, after)
+            await session.execute(delete(AgentChatSession).where(AgentChatSession.id == thread.id))
+
+        thread = await in_transaction(self._sessions, end)
+        await after.tell(self._publisher, self._hints)
+        # In batches, and before the thread: one statement over a long log could outlast its time limit.
+        await prune_events(self._engine, thread.id, thread.last_ordinal)
+        try:
+            await in_transaction(self._sessions, drop)
+        except NotFound:
+            # Deleted twice at once: the other request was faster.
+            after.clear()
+        await after.tell(self._publisher, self._hints)
+        await self._tail.forget(thread.id)
+
+
+async def _lock(session: AsyncSession, principal: Principal, thread_id: str) -> AgentChatSession:
+    thread = await session.scalar(
+        select(AgentChatSession)
+        .filter_by(tenant_id=principal.tenant_id, user_id=principal.user_id, thread_id=thread_id)
+        .with_for_update(key_share=True)
+    )
+    if thread is None:
+        raise NotFound("No such thread.")
+    return thread
+
+
+async def _end_runs(session: AsyncSession, thread: AgentChatSession, after: AfterCommit) -> None:
+    """End the live run over its worker's head, and with it every run that waits behind it."""
+    await session.execute(_WITHDRAW, {"session_id": thread.id})
+    await session.execute(_CANCEL_WAITING, {"session_id": thread.id})
+    connection = await session.connection()
+    run = await session.scalar(
+        select(AgentRun)
+        .where(AgentRun.session_id == thread.id, AgentRun.status.in_(("queued", "running")))
+        .with_for_update(key_share=True)
+    )
+    if run is None:
+        ended = Ended()
+        await promote(connection, thread.id, ended)
+    else:
+        owned = OwnedRun(run.id, run.session_id, run.ordinal or 0, run.attempt, run.last_seq)
+        end = (
+            unstarted_end(thread.thread_id, run.run_id, _CANCELLED, started=run.last_seq > 0)
+            if run.status == "queued"
+            else await end_from_log(connection, owned, thread.thread_id, run.run_id, _CANCELLED)
+        )
+        ended = await end_and_promote(connection, owned, end)
+        after.to_stop.append(run.id)
+    after.note(ended)
+    await session.refresh(thread)

@@ -1,0 +1,225 @@
+"""AgentScope's events → ``InternalRuntimeEvent``: the only place where these two vocabularies meet.
+
+One model call writes one assistant message: its text, and the tool calls it
+asked for. The message stays open until the call's usage is known, so that the
+usage can be part of it; tool calls end with the call, because AgentScope may
+repeat their starts while deltas of parallel calls interleave.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from agentscope import event as agentscope
+from agentscope.message import ToolCallBlock
+
+from core.agentscope.runtime.model.chat_opaque import OpaqueValue, json_text
+from core.agentscope.schemas import internal_events as internal
+from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
+from core.agentscope.tools.result_text import fit_text
+
+ApprovalSchema = Callable[[str], dict[str, Any]]
+"""Returns the answer's JSON Schema for a tool by name."""
+
+
+def new_id(kind: str) -> str:
+    return f"{kind}-{uuid.uuid4().hex}"
+
+
+@dataclass(slots=True)
+class AgentEventTranslator:
+    """Translates one agent's events, in order. Usage arrives beside them, through ``record``.
+
+    Args:
+        approval_schema: The answer a tool's approval takes.
+        expires_at: When a requested approval expires.
+        max_result_bytes: Longest tool result an event carries.
+    """
+
+    approval_schema: ApprovalSchema
+    expires_at: Callable[[], datetime]
+    max_result_bytes: int
+    wrote_text: bool = False
+    """Whether the newest model call wrote text: then the answer is already there."""
+    exceeded_iterations: bool = False
+    _message_id: str = ""
+    _reasoning_id: str = ""
+    """Of the model call's newest reasoning that was shown."""
+    _kept: list[OpaqueValue] = field(default_factory=list)
+    _text_open: bool = False
+    _open_calls: list[str] = field(default_factory=list)
+    _usages: list[internal.ModelUsage] = field(default_factory=list)
+    _results: dict[str, list[str]] = field(default_factory=dict)
+    _notes: list[InternalRuntimeEvent] = field(default_factory=list)
+
+    def announce(self, event: InternalRuntimeEvent) -> None:
+        """Take in what was done to the agent between two model calls; it is told before the next."""
+        self._notes.append(event)
+
+    def record(self, usage: internal.ModelUsage) -> None:
+        """Take in a finished model call; it is attributed to the message it wrote."""
+        self._usages.append(usage.model_copy(update={"message_id": self._message_id or None}))
+
+    def keep(self, value: OpaqueValue) -> None:
+        """Take in what the provider wants back; it is shown with the message or the call it came with."""
+        self._kept.append(value)
+
+    def translate(self, event: agentscope.AgentEvent) -> list[InternalRuntimeEvent]:
+        """Return what the event means; many mean nothing to a client."""
+        match event:
+            case agentscope.ModelCallStartEvent():
+                # What a call without an end left open, and calls between two messages (a compaction).
+                before = self.end_model_call(cut=True)
+                self._message_id = new_id("msg")
+                self.wrote_text = False
+                return before
+            case agentscope.TextBlockDeltaEvent():
+                self.wrote_text = self.wrote_text or bool(event.delta.strip())
+                return [
+                    *self._open_text(),
+                    internal.TextDelta(message_id=self._message_id, delta=event.delta),
+                ]
+            case agentscope.ThinkingBlockDeltaEvent() if event.delta:
+                return self._reasoning(f"rsn-{event.block_id}", event.delta)
+            case agentscope.ThinkingBlockEndEvent() if self._reasoning_id == f"rsn-{event.block_id}":
+                return [internal.ReasoningEnded(message_id=self._reasoning_id)]
+            case agentscope.ToolCallStartEvent():
+                return self._tool_call(event)
+            case agentscope.ToolCallDeltaEvent():
+                return [internal.ToolCallArguments(tool_call_id=event.tool_call_id, delta=event.delta)]
+            case agentscope.ModelCallEndEvent():
+                return self.end_model_call(cut=_value(event.finished_reason) == "interrupted")
+            case agentscope.ToolResultTextDeltaEvent():
+                self._results.setdefault(event.tool_call_id, []).append(event.delta)
+                return []
+            case agentscope.ToolResultEndEvent():
+                return [self._tool_result(event)]
+            case agentscope.RequireUserConfirmEvent():
+                return [self._interrupt(call) for call in event.tool_calls]
+            case agentscope.ExceedMaxItersEvent():
+                self.exceeded_iterations = True
+                return []
+            case _:
+                # Forward compatibility: an event this version does not know says nothing.
+                return []
+
+    def end_model_call(self, *, cut: bool) -> list[InternalRuntimeEvent]:
+        """Close what the model call opened; also used after a failure, when no end came.
+
+        Args:
+            cut: The call broke off: what it wrote is shown and marked as incomplete.
+        """
+        events: list[InternalRuntimeEvent] = [*self._usages, *self._notes, *self._encrypted()]
+        events += [internal.ToolCallEnded(tool_call_id=call_id) for call_id in self._open_calls]
+        if self._text_open:
+            metadata = message_metadata(self._usages) | ({"incomplete": True} if cut else {})
+            events.append(internal.TextEnded(message_id=self._message_id, metadata=metadata))
+        self._usages.clear()
+        self._notes.clear()
+        self._kept.clear()
+        self._reasoning_id = ""
+        self._open_calls.clear()
+        self._text_open = False
+        # A model call that comes before the next message writes none.
+        self._message_id = ""
+        return events
+
+    def _reasoning(self, message_id: str, delta: str) -> list[InternalRuntimeEvent]:
+        said = internal.ReasoningDelta(message_id=message_id, delta=delta)
+        if message_id == self._reasoning_id:
+            return [said]
+        # Not before something is thought aloud: a block may only carry what the provider wants back.
+        self._reasoning_id = message_id
+        return [internal.ReasoningStarted(message_id=message_id), said]
+
+    def _encrypted(self) -> list[InternalRuntimeEvent]:
+        """Show what the provider wants back: on the reasoning, or on the answer when none was shown."""
+        owner = self._reasoning_id or (self._message_id if self._text_open else "")
+        events: list[InternalRuntimeEvent] = []
+        for value in self._kept:
+            if owner and value.message:
+                events.append(
+                    internal.ReasoningEncrypted(
+                        subtype="message", entity_id=owner, value=json_text(value.message)
+                    )
+                )
+            events += [
+                internal.ReasoningEncrypted(subtype="tool-call", entity_id=call_id, value=json_text(members))
+                for call_id, members in value.calls.items()
+            ]
+        return events
+
+    def _open_text(self) -> list[InternalRuntimeEvent]:
+        if self._text_open:
+            return []
+        self._text_open = True
+        self._message_id = self._message_id or new_id("msg")
+        return [internal.TextStarted(message_id=self._message_id)]
+
+    def _tool_call(self, event: agentscope.ToolCallStartEvent) -> list[InternalRuntimeEvent]:
+        if event.tool_call_id in self._open_calls:
+            return []
+        self._open_calls.append(event.tool_call_id)
+        return [
+            # The message carries the call's usage, so it exists even when the model wrote no text.
+            *self._open_text(),
+            internal.ToolCallStarted(
+                tool_call_id=event.tool_call_id,
+                name=event.tool_call_name,
+                parent_message_id=self._message_id,
+            ),
+        ]
+
+    def _tool_result(self, event: agentscope.ToolResultEndEvent) -> internal.ToolResult:
+        content = "".join(self._results.pop(event.tool_call_id, ()))
+        state = _value(event.state)
+        return internal.ToolResult(
+            message_id=new_id("res"),
+            tool_call_id=event.tool_call_id,
+            content=fit_text(content, self.max_result_bytes),
+            state=state if state in ("success", "error", "denied", "interrupted") else "error",
+        )
+
+    def _interrupt(self, call: ToolCallBlock) -> internal.InterruptRequested:
+        return internal.InterruptRequested(
+            interrupt_id=new_id("int"),
+            reason="tool_approval",
+            message=f"Allow the tool {call.name}?",
+            tool_call_id=call.id,
+            tool_name=call.name,
+            arguments=call.input,
+            response_schema=self.approval_schema(call.name),
+            expires_at=self.expires_at(),
+        )
+
+
+def message_metadata(usages: list[internal.ModelUsage]) -> dict[str, Any]:
+    """Return what an assistant message says of the model calls that wrote it."""
+    if not usages:
+        return {}
+    last = usages[-1]
+    metadata: dict[str, Any] = {
+        "model": last.model,
+        "inputTokens": sum(usage.input_tokens for usage in usages),
+        "outputTokens": sum(usage.output_tokens for usage in usages),
+        "latencyMs": sum(usage.latency_ms for usage in usages),
+    }
+    if last.ttft_ms is not None:
+        metadata["ttftMs"] = last.ttft_ms
+    if last.finish_reason is not None:
+        metadata["finishReason"] = last.finish_reason
+    costs = [usage.cost for usage in usages]
+    if all(cost is not None for cost in costs):
+        # Text, not a number: a JSON number would round it.
+        metadata["cost"] = format(sum(cost for cost in costs if cost is not None), "f")
+        metadata["currency"] = last.currency
+    return metadata
+
+
+def _value(member: object) -> str:
+    """Return an enum member's value; AgentScope stores some of them as plain text."""
+    return str(getattr(member, "value", member))

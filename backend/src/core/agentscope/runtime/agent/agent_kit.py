@@ -1,0 +1,136 @@
+"""What all runs of a worker process share: profile, prompts, model client, prices, tools.
+
+One run works with a copy that books its model calls (``for_run``). An agent,
+its model objects and its toolkit belong to one run; they are cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import httpx
+
+from core.agentscope.events.ledger.calls_ahead import OpenCalls
+from core.agentscope.prompts.loader import Prompt
+from core.agentscope.runtime.agent.compaction import CompactionModel
+from core.agentscope.runtime.agent.subagents import SubagentKit, subagent_kit
+from core.agentscope.runtime.agent.toolkit import ToolAccess
+from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
+from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
+from core.agentscope.runtime.model.chat_opaque import OpaqueValue
+from core.agentscope.runtime.model.prices import PriceTable, load_prices
+from core.agentscope.runtime.profile.profile import STAGES, AgentProfile
+from core.agentscope.runtime.profile.run_budget import RunBudget
+from core.agentscope.schemas.internal_events import CallStage, ModelUsage, StageName
+from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.memory_store import MemoryStore
+from core.agentscope.tools.registry import builtin_tools, load_tool
+from core.config import Settings
+
+ModelKind = TypeVar("ModelKind", bound=OpenAICompatibleChatModel)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentKit:
+    """The parts of the agent that hold no state of a run."""
+
+    profile: AgentProfile
+    settings: Settings
+    client: httpx.AsyncClient
+    prompts: dict[StageName, Prompt]
+    prices: PriceTable
+    tools: tuple[ToolAccess, ...]
+    subagents: tuple[SubagentKit, ...] = ()
+    fallbacks: Mapping[CallStage, ChatEndpoint] = field(default_factory=dict)
+    open_calls: OpenCalls | None = None
+    """Of one run; ``None`` in the parts that runs share."""
+
+    def for_run(self, open_calls: OpenCalls) -> AgentKit:
+        """Return the kit of one run: its models write their calls ahead."""
+        return replace(self, open_calls=open_calls)
+
+    def model(
+        self,
+        stage: CallStage,
+        record: Callable[[ModelUsage], None],
+        budget: RunBudget | None,
+        keep: Callable[[OpaqueValue], None] = lambda _value: None,
+    ) -> OpenAICompatibleChatModel:
+        """Return a stage's model for one run; ``record`` takes each of its calls, ``budget``, if any, allows them."""
+        return self._build(OpenAICompatibleChatModel, stage, stage, record, budget, keep)
+
+    def compaction_model(
+        self, stage: StageName, record: Callable[[ModelUsage], None], budget: RunBudget | None
+    ) -> CompactionModel:
+        """Return the stage's model as it summarises that stage's context."""
+        return self._build(CompactionModel, stage, "compaction", record, budget, lambda _value: None)
+
+    def _build(
+        self,
+        kind: type[ModelKind],
+        stage: CallStage,
+        booked: CallStage,
+        record: Callable[[ModelUsage], None],
+        budget: RunBudget | None,
+        keep: Callable[[OpaqueValue], None],
+    ) -> ModelKind:
+        chosen = self.profile.model_of(stage, self.settings.model.name)
+        return kind(
+            self.client,
+            self.settings.model,
+            model=chosen.name or self.settings.model.name,
+            stage=booked,
+            record=record,
+            keep=keep,
+            temperature=chosen.temperature,
+            max_tokens=chosen.max_tokens,
+            prices=self.prices,
+            budget=budget,
+            open_calls=self.open_calls,
+            fallback=self.fallbacks.get(stage),
+        )
+
+
+def build_kit(
+    profile: AgentProfile,
+    settings: Settings,
+    client: httpx.AsyncClient,
+    memory: MemoryStore,
+    fallbacks: Mapping[CallStage, ChatEndpoint],
+) -> AgentKit:
+    """Put the process' parts together.
+
+    Raises:
+        ToolDefinitionError: The profile names a tool that is not there.
+        PricesInvalid: The price table cannot be read.
+    """
+    tools = tuple(profile_tools(profile, settings, memory))
+    return AgentKit(
+        profile=profile,
+        settings=settings,
+        client=client,
+        prompts={stage: profile.prompt_of(stage) for stage in STAGES},
+        prices=load_prices(settings.model.prices_path),
+        tools=tools,
+        subagents=tuple(subagent_kit(subagent, tools) for subagent in profile.subagents),
+        fallbacks=fallbacks,
+    )
+
+
+def profile_tools(profile: AgentProfile, settings: Settings, memory: MemoryStore) -> list[ToolAccess]:
+    """Return the profile's tools with their permissions."""
+    builtin = builtin_tools(settings.tools, memory)
+    access: list[ToolAccess] = []
+    for entry in profile.tools:
+        if entry.reference is not None:
+            tool = load_tool(entry.reference, settings.tools)
+        elif entry.name in builtin:
+            tool = builtin[entry.name]
+        else:
+            raise ToolDefinitionError(
+                f"{entry.name}: no built-in tool has this name; there are {', '.join(builtin)}"
+            )
+        access.append(ToolAccess(tool, entry.permission))
+    return access

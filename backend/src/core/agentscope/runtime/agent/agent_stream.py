@@ -1,0 +1,107 @@
+"""Runs an agent in a task of its own and hands its events over, translated, to whoever persists them.
+
+One task iterates the agent into a queue, the caller's takes them out. Only the
+first is ever cancelled: a cancel that lands outside of it would leave
+AgentScope's tool tasks running as orphans.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import structlog
+from agentscope.agent import Agent
+from agentscope.event import RequireUserConfirmEvent, ToolResultEndEvent
+from agentscope.message import Msg
+
+from core.agentscope.events.run_end import Checkpoint
+from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
+from core.agentscope.runtime.agent.open_tool_calls import checkpoint_of
+from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
+from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
+
+log = structlog.get_logger(__name__)
+
+Item = InternalRuntimeEvent | Checkpoint
+
+CANCEL_AGAIN_SECONDS = 1.0
+"""AgentScope 2.0.10 can swallow a cancel; it is repeated until the agent has ended."""
+ABANDON_SECONDS = 10.0
+"""A producer that survives this long after a stop is left behind: the run's end must not wait for it."""
+
+
+async def agent_stream(
+    agent: Agent, inputs: Any, translator: AgentEventTranslator, stop: StopSignal, version: str
+) -> AsyncGenerator[Item, None]:
+    """Yield what the agent does, and checkpoints at its safe points, until it ends.
+
+    Raises:
+        RunStopped: The run was told to stop; everything the agent said before is yielded first.
+        Exception: What the agent or its model raised.
+    """
+    queue: asyncio.Queue[Item | None] = asyncio.Queue()
+
+    async def produce() -> None:
+        try:
+            async for event in agent.reply_stream(inputs):
+                if isinstance(event, Msg):
+                    continue
+                for item in translator.translate(event):
+                    queue.put_nowait(item)
+                if isinstance(event, ToolResultEndEvent | RequireUserConfirmEvent):
+                    # The agent stands still between two events, so its state is whole here.
+                    queue.put_nowait(checkpoint_of(agent.state, version))
+        finally:
+            for item in translator.end_model_call(cut=True):
+                queue.put_nowait(item)
+            queue.put_nowait(None)
+
+    producer = asyncio.create_task(produce())
+    cancellers: list[asyncio.Task[None]] = []
+
+    def on_stop() -> None:
+        cancellers.append(asyncio.create_task(_cancel_until_done(producer, queue)))
+
+    undo = stop.on_set(on_stop)
+    try:
+        while (item := await queue.get()) is not None:
+            yield item
+        if producer.done() or not stop.is_set:
+            await asyncio.wait({producer})
+        if stop.is_set:
+            raise RunStopped
+        if producer.cancelled():
+            raise RuntimeError("the agent was cancelled by nobody")
+        if (error := producer.exception()) is not None:
+            raise _single(error)
+    finally:
+        undo()
+        if not producer.done():
+            producer.cancel()
+        for canceller in cancellers:
+            canceller.cancel()
+        producer.add_done_callback(_forget)
+
+
+async def _cancel_until_done(producer: asyncio.Task[None], queue: asyncio.Queue[Item | None]) -> None:
+    for _ in range(int(ABANDON_SECONDS / CANCEL_AGAIN_SECONDS)):
+        producer.cancel()
+        await asyncio.wait({producer}, timeout=CANCEL_AGAIN_SECONDS)
+        if producer.done():
+            return
+    log.error("agent_ignored_cancel")
+    queue.put_nowait(None)
+
+
+def _single(error: BaseException) -> BaseException:
+    """Return the one cause of a group: concurrent tools raise together."""
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        return _single(error.exceptions[0])
+    return error
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        _ = task.exception()

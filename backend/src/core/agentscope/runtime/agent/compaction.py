@@ -1,0 +1,97 @@
+"""Compaction: when a conversation nears the model's context size, a call of its own summarises the older part.
+
+What a reader can rely on:
+
+1. Only what the model is sent becomes shorter. The transcript (history, and the log) stays whole.
+2. It is announced by a ``CUSTOM`` event, and its call is in the ledger under the stage ``compaction``.
+3. Nothing is left out in silence. Without a summary the conversation stays as it is, and a provider that cannot take
+   it says so; what even the summary could not take in is counted in the announcement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from agentscope.agent import ContextConfig
+from agentscope.exception import StructuredOutputError
+from agentscope.middleware import MiddlewareBase
+from agentscope.model import StructuredResponse
+
+from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
+from core.agentscope.runtime.profile.profile import Context
+from core.agentscope.schemas.internal_events import CustomEvent
+
+log = structlog.get_logger(__name__)
+
+EVENT_NAME = "agentroute.context-compacted"
+# AgentScope drops the oldest images past five and tells only the model. They count against the context instead.
+_ALL_IMAGES = 1_000_000
+_RESERVE_RATIO = 0.1
+
+
+def context_config(context: Context) -> ContextConfig:
+    """Return AgentScope's settings for a profile's: it may summarise, and must not truncate."""
+    return ContextConfig(
+        trigger_ratio=context.trigger_ratio,
+        reserve_ratio=min(_RESERVE_RATIO, context.trigger_ratio / 2),
+        tool_result_limit=context.tool_result_tokens,
+        compression_fallback_to_truncation=False,
+        max_image_num=_ALL_IMAGES,
+    )
+
+
+class CompactionModel(OpenAICompatibleChatModel):
+    """The model of a stage as it writes summaries: booked apart, and it knows how much of the request was left out."""
+
+    left_out: int = 0
+    """Messages that the newest summary was not shown: AgentScope leaves out the oldest when all are too long."""
+    _asked: int = 0
+
+    def begin(self) -> None:
+        """A new compaction."""
+        self.left_out = self._asked = 0
+
+    async def generate_structured_output(self, *args: Any, **options: Any) -> StructuredResponse:
+        messages: list[Any] = options["messages"] if "messages" in options else args[0]
+        self._asked = self._asked or len(messages)
+        self.left_out = self._asked - len(messages)
+        return await super().generate_structured_output(*args, **options)
+
+
+class CompactionMiddleware(MiddlewareBase):
+    """Lets an agent compact its context with a model of its own, and announces it."""
+
+    def __init__(self, model: CompactionModel, announce: Callable[[CustomEvent], None]) -> None:
+        self._model = model
+        self._announce = announce
+
+    async def on_compress_context(
+        self, agent: Any, input_kwargs: dict[str, Any], next_handler: Callable[..., Awaitable[None]]
+    ) -> None:
+        state = agent.state
+        if not state.context:
+            # Instructions and tools alone are too long: there is nothing to summarise.
+            return
+        model, messages, summary = agent.model, len(state.context), state.summary
+        self._model.begin()
+        agent.model = self._model
+        try:
+            await next_handler(**input_kwargs)
+        except StructuredOutputError as exc:
+            log.warning("context_not_compacted", error=type(exc).__name__)
+        finally:
+            agent.model = model
+        if state.summary != summary:
+            self._announce(
+                CustomEvent(
+                    name=EVENT_NAME,
+                    value={
+                        "contextTokens": model.context_size,
+                        "messagesBefore": messages,
+                        "messagesKept": len(state.context),
+                        "messagesLeftOut": self._model.left_out,
+                    },
+                )
+            )

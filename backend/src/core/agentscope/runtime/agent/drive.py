@@ -1,0 +1,79 @@
+"""Puts what an agent does on its way: events to the pipeline, checkpoints to the store, calls through the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import aclosing
+from typing import Any
+
+import agentscope
+from agentscope.agent import Agent
+
+from core.agentscope.events.run_end import Checkpoint
+from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
+from core.agentscope.runtime.agent.agent_stream import agent_stream
+from core.agentscope.runtime.agent.toolkit import ToolGate
+from core.agentscope.runtime.stop_signal import StopSignal
+from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
+from core.agentscope.schemas.internal_events import ToolCallEnded, ToolCallStarted, ToolResult
+
+Emit = Callable[[InternalRuntimeEvent], Awaitable[None]]
+Save = Callable[[Checkpoint], None]
+
+
+async def follow_agent(
+    agent: Agent,
+    inputs: Any,
+    translator: AgentEventTranslator,
+    *,
+    emit: Emit,
+    save: Save | None,
+    gate: ToolGate,
+    stop: StopSignal,
+    client_calls: Collection[str] = (),
+) -> None:
+    """Run an agent to its end and emit all it says, in order.
+
+    A tool of the agent starts only after ``emit`` has returned for its call's
+    end: then the call is durable.
+
+    Args:
+        agent: Made for this run.
+        inputs: What it takes in.
+        translator: Its events' translation.
+        emit: Takes each event.
+        save: Takes checkpoints; ``None`` for an agent that keeps none.
+        gate: What the agent's tools wait at.
+        stop: Says when to stop.
+        client_calls: Calls that earlier runs handed to the client: it alone answers them.
+
+    Raises:
+        RunStopped: The run was told to stop.
+        Exception: What the agent or its model raised.
+    """
+    stream = agent_stream(agent, inputs, translator, stop, agentscope.__version__)
+    own_client_calls: set[str] = set()
+    async with aclosing(stream):
+        async for item in stream:
+            if isinstance(item, Checkpoint):
+                if save is not None:
+                    save(item)
+                continue
+            if isinstance(item, ToolCallStarted) and await _is_client_tool(agent, item.name):
+                own_client_calls.add(item.tool_call_id)
+            if isinstance(item, ToolResult) and (
+                item.tool_call_id in client_calls
+                # An error is of a call that never went out to the client: it has to know not to make it.
+                or (item.tool_call_id in own_client_calls and item.state not in ("error", "denied"))
+            ):
+                continue
+            if isinstance(item, ToolResult):
+                item = item.model_copy(update={"duration_ms": gate.duration_ms(item.tool_call_id)})
+            await emit(item)
+            if isinstance(item, ToolCallEnded):
+                gate.open(item.tool_call_id)
+
+
+async def _is_client_tool(agent: Agent, name: str) -> bool:
+    tool = await agent.toolkit.get_tool(name)
+    return tool is not None and tool.is_external_tool

@@ -1,0 +1,57 @@
+"""The intent stage: one structured model call that says what kind of request this is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import structlog
+from agentscope.exception import StructuredOutputError
+from agentscope.message import Msg, SystemMsg, UserMsg
+from agentscope.state import AgentState
+from pydantic import BaseModel, Field, ValidationError
+
+from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
+
+log = structlog.get_logger(__name__)
+
+RECENT_MESSAGES = 6
+"""Messages before the new one that the intent may depend on."""
+MAX_MESSAGE_CHARS = 2000
+
+
+class Intent(BaseModel):
+    """How the user's last message is to be handled."""
+
+    kind: Literal["chat", "task"] = Field(description="chat: one reply is enough; task: needs tools or steps")
+    language: str = Field(default="", description="BCP 47 tag of the user's language", max_length=35)
+    needs_tools: bool = Field(description="whether a tool must be called")
+    plan: list[str] = Field(default_factory=list, description="two to five short steps of a task")
+
+
+UNKNOWN = Intent(kind="task", needs_tools=True)
+"""What an unreadable answer means: take every capability along."""
+
+
+async def find_intent(
+    model: OpenAICompatibleChatModel, prompt: str, state: AgentState, fresh: list[Msg]
+) -> Intent:
+    """Ask the model for the intent of the new messages.
+
+    An answer that is no intent is not an error: the run goes on as a task.
+
+    Raises:
+        core.errors.RunFailure: The model cannot be used at all.
+    """
+    messages = [SystemMsg(name="system", content=prompt)]
+    for message in [*state.context[-RECENT_MESSAGES:], *fresh]:
+        text = (message.get_text_content() or "")[:MAX_MESSAGE_CHARS]
+        if text:
+            messages.append(
+                message.model_copy(update={"content": UserMsg(name="user", content=text).content})
+            )
+    try:
+        answer = await model.generate_structured_output(messages, structured_model=Intent)
+        return Intent.model_validate(answer.content)
+    except (StructuredOutputError, ValidationError) as exc:
+        log.warning("intent_unreadable", error=type(exc).__name__)
+        return UNKNOWN

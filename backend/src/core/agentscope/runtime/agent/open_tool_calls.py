@@ -1,0 +1,154 @@
+"""What becomes of the tool calls that an earlier run left open, before the agent goes on.
+
+* A call of the client's own tool is answered by the client's message. It waits
+  on while the conversation does; once something else is said the model is told
+  that there is no answer. The server never answers it on the wire.
+* A gated call is decided by the recorded answer to its interrupt, and by
+  nothing else.
+* Any other call was cut off by a lost worker: it is never made again. It gets
+  its one result, which says so.
+
+Pure but for the state, which it brings up to date.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from agentscope.event import ConfirmResult, ExternalExecutionResultEvent, UserConfirmResultEvent
+from agentscope.message import ToolCallBlock, ToolResultBlock, ToolResultState
+from agentscope.state import AgentState
+
+from core.agentscope.events.run_end import Checkpoint
+from core.agentscope.runtime.agent.thread_memory import (
+    AGENT_NAME,
+    GatedCall,
+    ThreadMemory,
+    add_later_messages,
+    finish_call,
+    text_of,
+)
+from core.agentscope.schemas.messages import ToolMessage
+
+INTERRUPTED = "The call was interrupted; it has no result."
+NOT_ANSWERED = "The application did not answer the call; the conversation went on without it."
+
+
+@dataclass(slots=True)
+class OpenCalls:
+    """What the agent takes in because of its open calls."""
+
+    decisions: UserConfirmResultEvent | None = None
+    """The user's decisions over gated calls."""
+    answers: ExternalExecutionResultEvent | None = None
+    """The client's answers, where they are all the agent waited for."""
+    approved: list[str] = field(default_factory=list)
+    """The calls among the decisions that may run."""
+    cut_off: list[str] = field(default_factory=list)
+    """The server's calls that will never be made, and have to be told so."""
+
+
+def settle_open_calls(
+    state: AgentState,
+    memory: ThreadMemory,
+    *,
+    decisions: Sequence[GatedCall],
+    results: Sequence[ToolMessage],
+    moves_on: bool,
+    server_tools: Collection[str],
+) -> OpenCalls:
+    """Close what is not waited for any more and return what goes on.
+
+    Also adds what history has beyond the checkpoint: it comes after the calls.
+
+    Args:
+        state: As the checkpoint has it; brought up to date in place.
+        memory: What the thread remembers.
+        decisions: The recorded answers to the interrupts, when the run is the answer.
+        results: The client's tool messages.
+        moves_on: The run answers something new, so no call waits any longer.
+        server_tools: Names of the tools this server has.
+    """
+    said_since = bool(memory.later_messages)
+    moves_on = moves_on or said_since
+    messages = {message.tool_call_id: message for message in results}
+    decided = {call.tool_call_id: call for call in decisions}
+    settled = OpenCalls()
+    confirmations: list[ConfirmResult] = []
+    answered: list[tuple[ToolCallBlock, ToolResultBlock]] = []
+    for call in state.get_unfinished_tool_calls(AGENT_NAME):
+        status = _status(call)
+        if status == "submitted":
+            if (message := messages.get(call.id)) is not None:
+                answered.append((call, _client_result(call, message)))
+            elif moves_on:
+                finish_call(state, call, _no_result(call, NOT_ANSWERED))
+        elif status == "asking" and decided and not said_since:
+            confirmation = _confirmation(call, decided.get(call.id))
+            confirmations.append(confirmation)
+            if confirmation.confirmed:
+                settled.approved.append(call.id)
+        else:
+            finish_call(state, call, _no_result(call, INTERRUPTED))
+            if status == "asking" or call.name in server_tools:
+                settled.cut_off.append(call.id)
+    if confirmations:
+        settled.decisions = UserConfirmResultEvent(reply_id=state.reply_id, confirm_results=confirmations)
+    if answered and not confirmations and not moves_on:
+        settled.answers = ExternalExecutionResultEvent(
+            reply_id=state.reply_id, execution_results=[result for _, result in answered]
+        )
+    else:
+        # The agent takes in one event: the answers go straight to where they belong.
+        for call, result in answered:
+            finish_call(state, call, result)
+    add_later_messages(state, memory)
+    return settled
+
+
+def client_calls(state: AgentState) -> tuple[str, ...]:
+    """Return the calls that wait for the client, in order."""
+    return tuple(
+        call.id for call in state.get_awaiting_tool_calls(AGENT_NAME) if _status(call) == "submitted"
+    )
+
+
+def checkpoint_of(state: AgentState, version: str) -> Checkpoint:
+    """Return the state as it is kept, with the calls a client may answer in it."""
+    return Checkpoint(version, state.model_dump_json(), client_calls(state))
+
+
+def waits_for_user(state: AgentState) -> bool:
+    """Tell whether a call waits for the user's decision."""
+    return any(_status(call) == "asking" for call in state.get_awaiting_tool_calls(AGENT_NAME))
+
+
+def _confirmation(call: ToolCallBlock, gated: GatedCall | None) -> ConfirmResult:
+    """Return the decision over the stored call; nothing of a client's copy is used."""
+    # The call in the agent's state must be the very one the user was asked about.
+    matches = gated is not None and (gated.tool_name, gated.arguments) == (call.name, call.input)
+    approved = gated is not None and gated.approved and matches
+    confirmed = ToolCallBlock.model_validate(call.model_dump())
+    if approved and gated is not None and gated.edited is not None:
+        confirmed.input = json.dumps(gated.edited, ensure_ascii=False)
+    return ConfirmResult(confirmed=approved, tool_call=confirmed)
+
+
+def _client_result(call: ToolCallBlock, message: ToolMessage) -> ToolResultBlock:
+    return ToolResultBlock(
+        id=call.id,
+        name=call.name,
+        output="\n".join(filter(None, (text_of(message.wire()["content"]), message.error))),
+        state=ToolResultState.ERROR if message.error else ToolResultState.SUCCESS,
+    )
+
+
+def _no_result(call: ToolCallBlock, why: str) -> ToolResultBlock:
+    return ToolResultBlock(id=call.id, name=call.name, output=why, state=ToolResultState.INTERRUPTED)
+
+
+def _status(call: ToolCallBlock) -> str:
+    # An enum that is stored by value.
+    return str(getattr(call.state, "value", call.state))

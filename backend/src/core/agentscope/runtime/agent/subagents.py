@@ -1,0 +1,187 @@
+"""Subagents: a tool call that a child agent answers, every event of which is attributed to it.
+
+A child has a conversation of its own, which ends with its answer. It can use
+only tools that are allowed without asking: a child that waited for the user
+could not make its parent wait.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from agentscope.agent import Agent, ContextConfig, InjectionConfig, ReActConfig
+from agentscope.message import UserMsg
+from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
+from agentscope.state import AgentState
+from agentscope.tool import ToolBase, ToolChunk
+
+from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
+from core.agentscope.runtime.agent.compaction import CompactionMiddleware, CompactionModel
+from core.agentscope.runtime.agent.drive import Emit, follow_agent
+from core.agentscope.runtime.agent.toolkit import (
+    NO_CALLS_LEFT,
+    GateMiddleware,
+    ToolAccess,
+    ToolGate,
+    build_toolkit,
+    current_tool_call,
+    tool_chunk,
+)
+from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
+from core.agentscope.runtime.profile.profile import Subagent
+from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
+from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
+from core.agentscope.schemas.internal_events import (
+    AttributedEvent,
+    SubagentFailed,
+    SubagentFinished,
+    SubagentStarted,
+)
+from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.spec import ToolContext
+from core.errors import AgentBackendError, LeaseLost, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+CHILD_NAME = "subagent"
+MAX_TOOL_CALLS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SubagentKit:
+    """A subagent of the profile with its tools resolved."""
+
+    profile: Subagent
+    tools: tuple[ToolAccess, ...]
+
+
+def subagent_kit(profile: Subagent, tools: Iterable[ToolAccess]) -> SubagentKit:
+    """Resolve a subagent's tools.
+
+    Raises:
+        ToolDefinitionError: It names a tool the profile does not have, or one that needs approval.
+    """
+    by_name = {item.tool.name: item for item in tools}
+    chosen: list[ToolAccess] = []
+    for name in profile.tools:
+        access = by_name.get(name)
+        if access is None:
+            raise ToolDefinitionError(f"subagent {profile.name}: the profile has no tool {name}")
+        if access.permission != "allow":
+            raise ToolDefinitionError(
+                f'subagent {profile.name}: the tool {name} must have permission = "allow"'
+            )
+        chosen.append(access)
+    return SubagentKit(profile, tuple(chosen))
+
+
+class SubagentTool(ToolBase):
+    """One subagent as a tool of one run."""
+
+    is_concurrency_safe = True
+    is_read_only = False
+
+    def __init__(
+        self,
+        kit: SubagentKit,
+        context: ToolContext,
+        *,
+        model: Callable[[AgentEventTranslator], OpenAICompatibleChatModel],
+        compaction_model: Callable[[AgentEventTranslator], CompactionModel],
+        config: ContextConfig,
+        emit: Emit,
+        stop: StopSignal,
+        max_event_bytes: int,
+    ) -> None:
+        super().__init__()
+        self.name = kit.profile.name
+        self.description = kit.profile.description
+        self.input_schema = {
+            "type": "object",
+            "properties": {"task": {"type": "string", "description": "One self-contained task."}},
+            "required": ["task"],
+            "additionalProperties": False,
+        }
+        self._kit = kit
+        self._context = context
+        self._model = model
+        self._compaction_model = compaction_model
+        self._config = config
+        self._emit = emit
+        self._stop = stop
+        self._max_event_bytes = max_event_bytes
+
+    async def check_permissions(
+        self, tool_input: dict[str, Any], context: PermissionContext
+    ) -> PermissionDecision:
+        return PermissionDecision(PermissionBehavior.ALLOW, "the profile offers this subagent")
+
+    async def call(self, *_args: Any, task: str = "", **_more: Any) -> ToolChunk:
+        """Let the child answer; its failure is the tool's result, not the run's end."""
+        tool_call_id = current_tool_call()
+        if not tool_call_id:
+            return tool_chunk("error", NO_CALLS_LEFT)
+        subagent_run_id = f"sub-{uuid.uuid4().hex}"
+
+        async def emit(event: InternalRuntimeEvent) -> None:
+            if isinstance(event, AttributedEvent):
+                event = event.model_copy(update={"subagent_run_id": subagent_run_id})
+            await self._emit(event)
+
+        await emit(
+            SubagentStarted(name=self.name, description=self.description, parent_tool_call_id=tool_call_id)
+        )
+        try:
+            answer = await self._run(task, emit)
+        except (LeaseLost, StoreUnavailable, RunStopped):
+            raise
+        except AgentBackendError as exc:
+            await emit(SubagentFailed(code=exc.code, message=exc.detail))
+            return tool_chunk("error", exc.detail)
+        except Exception:
+            log.exception("subagent_failed", subagent=self.name)
+            await emit(SubagentFailed(code="internal-error", message="The subagent failed."))
+            return tool_chunk("error", "The subagent failed.")
+        await emit(SubagentFinished())
+        return tool_chunk("success", answer or "The subagent gave no answer.")
+
+    async def _run(self, task: str, emit: Emit) -> str:
+        gate = ToolGate(self._stop, max_calls=MAX_TOOL_CALLS)
+        translator = AgentEventTranslator(
+            approval_schema=lambda _name: {},
+            expires_at=lambda: datetime.now(UTC),
+            max_result_bytes=self._max_event_bytes,
+        )
+        state = AgentState(session_id=self._context.thread_id)
+        agent = Agent(
+            name=CHILD_NAME,
+            system_prompt=self._kit.profile.prompt,
+            model=self._model(translator),
+            toolkit=build_toolkit(self._kit.tools, (), self._context),
+            middlewares=[
+                GateMiddleware(gate),
+                CompactionMiddleware(self._compaction_model(translator), translator.announce),
+            ],
+            state=state,
+            context_config=self._config,
+            react_config=ReActConfig(
+                max_iters=self._kit.profile.max_iterations, interruption_raise_cancelled_error=True
+            ),
+            injection_config=InjectionConfig(inject_runtime_state=False),
+        )
+        await follow_agent(
+            agent,
+            UserMsg(name="user", content=task),
+            translator,
+            emit=emit,
+            save=None,
+            gate=gate,
+            stop=self._stop,
+        )
+        last = state.context[-1] if state.context else None
+        return (last.get_text_content() or "") if last is not None and last.role == "assistant" else ""

@@ -1,0 +1,146 @@
+"""A thread's title by a model call, when the profile wants one: after the first run has ended, beside everything else.
+
+Until then, and when the call fails, the thread has its first words for a
+title. A title that is not these words any more is the user's and stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from agentscope.message import AssistantMsg, Msg, TextBlock, UserMsg
+from agentscope.model import ChatResponse, FinishedReason
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from core.agentscope.events.append_writer import OwnedRun
+from core.agentscope.events.message_rows import to_message
+from core.agentscope.events.run_end import RunEnd, record_call_now
+from core.agentscope.runtime.accept.new_messages import title_of
+from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.schemas.internal_events import ModelUsage
+from core.agentscope.schemas.messages import UserMessage
+from core.errors import AgentBackendError
+from core.identity import Principal
+from core.text import clean_text
+from models import AgentChatMessage
+
+TITLE_REQUEST = (
+    "<system-reminder>Write a title for this conversation: at most six words, in the user's language, "
+    "without quotes or a full stop. Answer with the title alone.</system-reminder>"
+)
+_MAX_MESSAGE_CHARS = 2000
+_MAX_TITLE_CHARS = 80
+_QUOTES = "\"'“”„«»"
+_TIMEOUT_SECONDS = 60.0
+"""Nobody waits for it, but a worker that drains does."""
+
+log = structlog.get_logger(__name__)
+
+_RENAME = text("UPDATE agent_chat_session SET title = :title WHERE id = :session_id AND title = :words")
+
+
+class TitleWriter:
+    """Writes the titles of the threads whose first run a worker process ended."""
+
+    def __init__(self, kit: AgentKit, engine: AsyncEngine) -> None:
+        self._kit = kit
+        self._engine = engine
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ended(self, run: OwnedRun, owner: Principal, end: RunEnd) -> None:
+        """Take in the committed end of a run; returns at once."""
+        wanted = self._kit.profile.stages.title == "model"
+        if not wanted or run.ordinal != 1 or end.status not in ("succeeded", "interrupted"):
+            return
+        task = asyncio.create_task(self._write(run, owner), name=f"title-{run.session_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Give up what is under way; what it has cost is booked."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _write(self, run: OwnedRun, owner: Principal) -> None:
+        usages: list[ModelUsage] = []
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                await self._title(run, usages)
+        except (AgentBackendError, SQLAlchemyError, OSError) as exc:
+            # The first words stay.
+            log.warning("title_not_written", error=type(exc).__name__)
+        finally:
+            for usage in usages:
+                await self._book(run, owner, usage)
+
+    async def _title(self, run: OwnedRun, usages: list[ModelUsage]) -> None:
+        said = await self._first_messages(run)
+        words = next((title_of(message) for message in said if isinstance(message, UserMessage)), None)
+        if words is None:
+            return
+        messages = [_shortened(message) for message in said]
+        title = await self._ask([*messages, UserMsg(name="user", content=TITLE_REQUEST)], usages)
+        if title:
+            async with self._engine.begin() as connection:
+                values = {"session_id": run.session_id, "title": title, "words": words}
+                await connection.execute(_RENAME, values)
+
+    async def _first_messages(self, run: OwnedRun) -> list[UserMessage | str]:
+        """Return what the user said first, and the text of the answers to it."""
+        async with AsyncSession(self._engine) as session:
+            rows = await session.scalars(
+                select(AgentChatMessage)
+                .where(
+                    AgentChatMessage.session_id == run.session_id,
+                    AgentChatMessage.ordinal == run.ordinal,
+                    AgentChatMessage.role.in_(("user", "assistant")),
+                    AgentChatMessage.extra["subagentRunId"].is_(None),
+                )
+                .order_by(AgentChatMessage.ord)
+            )
+            messages = [to_message(row) for row in rows]
+        return [
+            UserMessage.model_validate(message) if message["role"] == "user" else message["content"]
+            for message in messages
+            if message["role"] == "user" or message.get("content")
+        ]
+
+    async def _ask(self, messages: list[Msg], usages: list[ModelUsage]) -> str:
+        # Nothing is reserved for so little; what it has cost counts in the user's day like all else.
+        model = self._kit.model("title", usages.append, budget=None)
+        answer = await model(messages)
+        if not isinstance(answer, ChatResponse):
+            # The last response is the whole of it.
+            answer = [response async for response in answer][-1]
+        if answer.finished_reason == FinishedReason.INTERRUPTED:
+            # AgentScope makes an ordinary end of a cancel.
+            return ""
+        return fit_title("".join(block.text for block in answer.content if isinstance(block, TextBlock)))
+
+    async def _book(self, run: OwnedRun, owner: Principal, usage: ModelUsage) -> None:
+        try:
+            # Shielded: a worker that stops has spent the tokens all the same.
+            await asyncio.shield(record_call_now(self._engine, run, owner, usage))
+        except (SQLAlchemyError, OSError) as exc:
+            # Also when the thread was deleted meanwhile.
+            log.warning("title_call_not_recorded", error=type(exc).__name__)
+
+
+def fit_title(answer: str) -> str:
+    """Return a title of a model's answer: its first line, without what models put around titles."""
+    line = next((line.strip() for line in clean_text(answer).splitlines() if line.strip()), "")
+    line = line.removeprefix("Title:").strip(" *#").removesuffix(".")
+    if len(line) > 1 and line[0] in _QUOTES and line[-1] in _QUOTES:
+        line = line[1:-1].strip().removesuffix(".")
+    return line if len(line) <= _MAX_TITLE_CHARS else line[:_MAX_TITLE_CHARS].rsplit(" ", 1)[0].rstrip() + "…"
+
+
+def _shortened(message: UserMessage | str) -> Msg:
+    if isinstance(message, UserMessage):
+        return UserMsg(name="user", content=message.text()[:_MAX_MESSAGE_CHARS])
+    return AssistantMsg(name="assistant", content=message[:_MAX_MESSAGE_CHARS])

@@ -1,0 +1,142 @@
+"""What a failed model call means for the run: which error, whether another try may help, what the log gets.
+
+Details are for the user. The provider's own words go to the log, shortened
+and without keys: they may name hosts, accounts and parts of the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import orjson
+
+from core.agentscope.runtime.model.chat_retry import is_transient, retry_after_seconds
+from core.agentscope.runtime.model.chat_stream import ProviderFailure, StreamMalformed
+from core.config import ModelSettings
+from core.errors import ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
+from core.litellm_status import meant_status
+from core.log import get_logger
+from core.redaction import Redactor
+
+_MAX_LOGGED_CHARACTERS = 300
+
+_log = get_logger(__name__)
+
+_BY_STATUS = {
+    401: "The model refused the service's key. The operator should check AGENT_MODEL__API_KEY.",
+    402: "The model provider asks for payment. The operator should check the account.",
+    403: "The model refused the service's key or account. The operator should check AGENT_MODEL__API_KEY.",
+    404: "The model was not found. The operator should check AGENT_MODEL__BASE_URL and the model's name.",
+    413: "The conversation is too large for the model. Start a new one, or shorten the message.",
+    429: "The model is busy or its quota is used up. Try again later.",
+}
+_REFUSED = (
+    "The model did not accept the request. The conversation may be too long for it; if a new one fails too, "
+    "the operator should check the model's name and parameters."
+)
+_UNAVAILABLE = "The model is not available right now. Try again later."
+_BROKEN = "The model's answer broke off. Try again."
+
+
+class ModelRejected(ModelUnavailable):
+    """The provider found the request itself wrong: the same request fails again."""
+
+    retryable = False
+
+
+class CallFailed(Exception):
+    """One try failed. Internal: it becomes ``error``, or another try."""
+
+    def __init__(
+        self, error: RunFailure, *, transient: bool, retry_after: float | None = None, reason: str = ""
+    ) -> None:
+        super().__init__(error.detail)
+        self.error = error
+        self.transient = transient
+        self.retry_after = retry_after
+        self.reason = reason
+        """The provider's words, for the log."""
+        self.answered = False
+        """Whether a delta had come: then nobody else may answer."""
+
+
+def from_status(status: int, headers: Mapping[str, str], reason: str = "") -> CallFailed:
+    """Judge an HTTP status that is not a success, or the same status reported inside an answer."""
+    meant = meant_status(status, reason)
+    rejected = meant in {400, 413, 422}
+    error = (ModelRejected if rejected else ModelUnavailable)(
+        _BY_STATUS.get(meant, _REFUSED if rejected else _UNAVAILABLE)
+    )
+    return CallFailed(
+        error,
+        transient=is_transient(status, headers),
+        retry_after=retry_after_seconds(headers),
+        reason=f"HTTP {status}: {reason}",
+    )
+
+
+def from_answer(failure: ProviderFailure | StreamMalformed, *, answering: bool) -> CallFailed:
+    """Judge an answer that reports an error, or makes no sense."""
+    if isinstance(failure, ProviderFailure) and failure.status is not None and not answering:
+        # The error that a proxy could only send after its headers.
+        return from_status(failure.status, {}, failure.message)
+    return CallFailed(ModelStreamError(_BROKEN), transient=True, reason=str(failure))
+
+
+def from_web_page() -> CallFailed:
+    """Judge an answer in HTML: a page of the provider's site."""
+    detail = "The model's address answers with a web page. The operator should check AGENT_MODEL__BASE_URL."
+    return CallFailed(ModelUnavailable(detail), transient=False)
+
+
+def from_cut() -> CallFailed:
+    """Judge an answer that ended without saying so."""
+    return CallFailed(ModelStreamError(_BROKEN), transient=True)
+
+
+def from_transport(exc: httpx.HTTPError) -> CallFailed:
+    """Judge a failure below HTTP, before the answer's head."""
+    if isinstance(exc, httpx.PoolTimeout):
+        detail = "Too many model calls at once. The operator may raise AGENT_MODEL__MAX_CONNECTIONS."
+    elif isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+        detail = (
+            "The model cannot be reached. The operator should check AGENT_MODEL__BASE_URL and the network."
+        )
+    else:
+        detail = _UNAVAILABLE
+    return CallFailed(ModelUnavailable(detail), transient=not isinstance(exc, httpx.UnsupportedProtocol))
+
+
+def from_silence(*, answering: bool) -> CallFailed:
+    """Judge a deadline that passed, before the first delta or between two."""
+    detail = (
+        "The model stopped in the middle of its answer."
+        if answering
+        else "The model did not begin to answer."
+    )
+    return CallFailed(ModelTimeout(f"{detail} Try again."), transient=True)
+
+
+def log_failure(settings: ModelSettings, failed: CallFailed, **ids: str) -> None:
+    """Write what happened to the log, in the provider's words, without keys and not at length."""
+    key = settings.api_key.get_secret_value()
+    reason = failed.reason or repr(failed.__cause__)
+    _log.warning(
+        "model call failed",
+        code=failed.error.code,
+        transient=failed.transient,
+        reason=Redactor([key]).text(reason)[:_MAX_LOGGED_CHARACTERS],
+        **ids,
+    )
+
+
+def message_of(body: bytes) -> str:
+    """Return the message of a refused request, for the log."""
+    try:
+        document: Any = orjson.loads(body)
+        error = document.get("error") or document.get("detail") or document
+        return str(error.get("message") if isinstance(error, dict) else error)
+    except (orjson.JSONDecodeError, AttributeError):
+        return body.decode("utf-8", "replace")

@@ -1,0 +1,136 @@
+"""The request of a model call: AgentScope's messages and tools as OpenAI chat completions expect them.
+
+Works on AgentScope's own formatter and narrows what it does: nothing is read
+from disk or fetched, and the result is what the most endpoints accept.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+from agentscope.formatter import OpenAIChatFormatter
+from agentscope.message import DataBlock, HintBlock, Msg, ThinkingBlock, ToolResultBlock, URLSource
+from agentscope.model import OpenAIChatModel
+from agentscope.tool import ToolChoice
+
+from core.agentscope.events.json_completion import completion
+from core.agentscope.runtime.model.chat_opaque import FIELD, give_back
+from core.log import get_logger
+
+_MODES = frozenset({"auto", "none", "required"})
+
+_log = get_logger(__name__)
+
+
+class ChatFormatter(OpenAIChatFormatter):
+    """Formats messages without touching the file system or the network.
+
+    AgentScope's formatter reads ``file://`` URLs, downloads sounds and PDFs
+    with blocking calls to any address, and writes attachments of other types
+    into temporary files, again in every call. Attachments come from users.
+    """
+
+    origin: str = ""
+    """Who is asked: gets back what itself wanted back, see ``chat_opaque``."""
+
+    async def format(self, msgs: list[Msg]) -> list[dict[str, Any]]:
+        """Return the messages, each in its plainest form."""
+        messages: list[dict[str, Any]] = []
+        for msg in msgs:
+            for part, values in _parts(msg):
+                formatted = await super().format([part])
+                for message in formatted:
+                    _simplify(message)
+                    if message["role"] == "assistant":
+                        give_back(message, values, self.origin)
+                messages += formatted
+        return messages
+
+    def _format_openai_data_block(self, block: DataBlock) -> dict[str, Any] | None:
+        source = block.source
+        if isinstance(source, URLSource) and not (
+            source.media_type.startswith("image/") and source.url.scheme in {"http", "https"}
+        ):
+            _log.warning("attachment left out of a model call", media_type=source.media_type)
+            return None
+        return super()._format_openai_data_block(block)
+
+    @staticmethod
+    def _convert_unsupported_data_block_to_string(block: DataBlock) -> str:
+        return f"[an attachment of type {block.source.media_type} that cannot be shown here]"
+
+
+def _parts(msg: Msg) -> Iterator[tuple[Msg, list[dict[str, Any]]]]:
+    """Cut a message where AgentScope's formatter does, with what the provider wants back of each part.
+
+    A part is one assistant message of the request, or what stands between two.
+    """
+    blocks = msg.get_content_blocks()
+    if not any(_opaque(block) for block in blocks):
+        yield msg, []
+        return
+    for _, group in itertools.groupby(blocks, lambda block: isinstance(block, ToolResultBlock | HintBlock)):
+        part = list(group)
+        values = [value for block in part if (value := _opaque(block))]
+        yield msg.model_copy(update={"content": part}), values
+
+
+def _opaque(block: object) -> dict[str, Any] | None:
+    return (block.model_extra or {}).get(FIELD) if isinstance(block, ThinkingBlock) else None
+
+
+def format_tools(tools: Sequence[dict[str, Any]] | None, choice: ToolChoice | None) -> dict[str, Any]:
+    """Return the members ``tools`` and ``tool_choice``, as far as they are needed.
+
+    Schemas are flattened: some endpoints do not follow ``$ref``. A schema
+    without references is passed on as it is.
+    """
+    if not tools:
+        return {}
+    allowed = choice.tools if choice else None
+    chosen = [tool for tool in tools if not allowed or tool["function"]["name"] in allowed]
+    members: dict[str, Any] = {"tools": OpenAIChatModel._flatten_tool_schemas(chosen)}
+    if choice is not None:
+        forced = {"type": "function", "function": {"name": choice.mode}}
+        members["tool_choice"] = choice.mode if choice.mode in _MODES else forced
+    return members
+
+
+def encode(body: dict[str, Any]) -> bytes:
+    """Return the body as JSON. Lone surrogates, which no JSON may hold, become question marks."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def tool_call_ids(body: dict[str, Any]) -> list[str]:
+    """List the ids of the tool calls in the conversation that is sent."""
+    return [call["id"] for message in body["messages"] for call in message.get("tool_calls", ())]
+
+
+def _simplify(message: dict[str, Any]) -> None:
+    # A name that repeats the role says nothing, and some endpoints refuse the member.
+    if message["role"] == "tool" or message.get("name") == message["role"]:
+        message.pop("name", None)
+    content = message.get("content")
+    # Plain text is understood by all; content parts in system and tool messages are not.
+    if isinstance(content, list) and len(content) == 1 and content[0]["type"] == "text":
+        message["content"] = content[0]["text"]
+    for call in message.get("tool_calls", ()):
+        # A call without arguments is streamed as nothing, and refused when it comes back as nothing.
+        call["function"]["arguments"] = _whole_json(call["function"]["arguments"] or "{}")
+
+
+def _whole_json(arguments: str) -> str:
+    """Return arguments a provider accepts: a call that was cut off would make every later request invalid."""
+    try:
+        json.loads(arguments)
+    except (ValueError, RecursionError):
+        missing = completion(arguments)
+        return arguments + missing if missing else "{}"
+    return arguments

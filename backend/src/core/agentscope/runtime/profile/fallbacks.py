@@ -1,0 +1,82 @@
+"""The models that step in: the settings and the clients of the profile's fallbacks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+import httpx
+from pydantic import SecretStr
+
+from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
+from core.agentscope.runtime.model.model_client import completions_url, create_model_client
+from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, FallbackModel
+from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
+from core.agentscope.schemas.internal_events import CallStage
+from core.config import ModelSettings
+
+_CALLS: tuple[CallStage, ...] = (*STAGES, "title")
+
+
+def fallback_settings(
+    profile: AgentProfile, settings: ModelSettings, environ: Mapping[str, str] | None = None
+) -> dict[CallStage, ModelSettings]:
+    """Return the endpoint of each stage's fallback; ``name`` is its model.
+
+    Raises:
+        ProfileInvalid: An address is no URL, or a key's variable is empty.
+    """
+    found: dict[CallStage, ModelSettings] = {}
+    for stage in _CALLS:
+        fallback = profile.model_of(stage, settings.name).fallback
+        if fallback is not None:
+            found[stage] = _settings(stage, fallback, settings, os.environ if environ is None else environ)
+    return found
+
+
+async def open_fallbacks(
+    profile: AgentProfile, settings: ModelSettings, client: httpx.AsyncClient, resources: AsyncExitStack
+) -> dict[CallStage, ChatEndpoint]:
+    """Return each stage's fallback; a client is opened for every further address and key.
+
+    Args:
+        profile: Names them.
+        settings: Of the deployment's endpoint.
+        client: Of the deployment's endpoint.
+        resources: Closes the clients.
+
+    Raises:
+        ProfileInvalid: As ``fallback_settings``.
+    """
+    clients = {(settings.base_url, settings.api_key.get_secret_value()): client}
+    found: dict[CallStage, ChatEndpoint] = {}
+    for stage, own in fallback_settings(profile, settings).items():
+        key = (own.base_url, own.api_key.get_secret_value())
+        if key not in clients:
+            clients[key] = await resources.enter_async_context(create_model_client(own))
+        found[stage] = ChatEndpoint(clients[key], own, own.name)
+    return found
+
+
+def _settings(
+    stage: CallStage, fallback: FallbackModel, settings: ModelSettings, environ: Mapping[str, str]
+) -> ModelSettings:
+    where = f"models.{stage}.fallback"
+    change: dict[str, object] = {"name": fallback.name}
+    if fallback.base_url is not None:
+        # The deployment's key is sent to no other address.
+        change |= {"base_url": fallback.base_url, "api_key": SecretStr(""), "provider": ""}
+    if fallback.provider is not None:
+        change["provider"] = fallback.provider
+    if fallback.api_key_env is not None:
+        key = environ.get(fallback.api_key_env, "")
+        if not key:
+            raise ProfileInvalid(f"{where}.api_key_env: the variable {fallback.api_key_env} is empty")
+        change["api_key"] = SecretStr(key)
+    own = settings.model_copy(update=change)
+    try:
+        completions_url(own)
+    except ValueError as exc:
+        raise ProfileInvalid(f"{where}.base_url: must be like https://api.example.com/v1") from exc
+    return own

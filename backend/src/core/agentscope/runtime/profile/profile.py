@@ -1,0 +1,212 @@
+"""The agent profile: who the agent is, its stages, models, prompts, tools and limits, in one TOML file.
+
+Read once when a process starts; a mistake stops the start with one line that
+says where it is. No AgentScope here: the API process shows the profile too.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from core.agentscope.prompts.loader import PROMPT_VALUES, Prompt, PromptInvalid, load_prompt
+from core.agentscope.runtime.model.prices import Price
+from core.agentscope.runtime.profile.profile_errors import ProfileInvalid, describe
+from core.agentscope.schemas.internal_events import CallStage, StageName
+from core.agentscope.tools.spec import Permission
+
+STAGES: tuple[StageName, ...] = ("intent", "execution", "report")
+
+_BUNDLED = Path(__file__).with_name("default_profile.toml")
+
+
+def _beside_the_profile(path: Path, info: ValidationInfo) -> Path:
+    base: Path = (info.context or {}).get("directory", Path())
+    return base / path
+
+
+PromptPath = Annotated[Path, AfterValidator(_beside_the_profile)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Stages(_Part):
+    """Which stages a run goes through; execution always."""
+
+    intent: Literal["model", "off"] = "model"
+    report: Literal["auto", "always", "off"] = "auto"
+    """``auto``: only when execution did not write the answer itself."""
+    title: Literal["words", "model"] = "words"
+    """A thread's first title: the first words, or a model call after the first run; not a stage a run waits for."""
+
+
+class FallbackModel(_Part):
+    """The model that is asked when a stage's own cannot be reached, is too busy or fails before its first word."""
+
+    name: str = Field(min_length=1)
+    base_url: str | None = Field(default=None, min_length=1)
+    """Of another OpenAI-compatible endpoint; the deployment's when absent."""
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Environment variable that holds the key. Another endpoint never gets the deployment's."""
+    provider: str | None = Field(default=None, min_length=1)
+    """Name shown in usage; the host of the URL when absent."""
+
+
+class StageModel(_Part):
+    """The model of one stage; what is absent is the deployment's or the provider's default."""
+
+    name: str | None = Field(default=None, min_length=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, gt=0)
+    """Longest answer, reasoning included."""
+    fallback: FallbackModel | None = None
+
+
+class StageModels(_Part):
+    """A model for each stage, and for titles."""
+
+    intent: StageModel = StageModel()
+    execution: StageModel = StageModel()
+    report: StageModel = StageModel()
+    title: StageModel = StageModel()
+
+
+class PromptPaths(_Part):
+    """Prompt files that replace the bundled ones; relative to the profile's directory."""
+
+    intent: PromptPath | None = None
+    execution: PromptPath | None = None
+    report: PromptPath | None = None
+
+
+class ProfileTool(_Part):
+    """One tool of the agent: a built-in one, or an attribute of a user's module."""
+
+    name: str | None = Field(default=None, min_length=1)
+    reference: str | None = Field(default=None, alias="import", min_length=3)
+    """``package.module:attribute``, written as ``import`` in the file."""
+    permission: Permission
+
+    @model_validator(mode="after")
+    def _is_one_tool(self) -> ProfileTool:
+        if (self.name is None) == (self.reference is None):
+            raise ValueError('set either name = "a built-in tool" or import = "package.module:attribute"')
+        return self
+
+
+class Subagent(_Part):
+    """A child agent that the agent hands a task to, as a tool of its name."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    description: str = Field(min_length=1, max_length=1000)
+    """For the model: which tasks it is good at."""
+    prompt: str = Field(min_length=1, max_length=20_000)
+    """Its system prompt, as it is."""
+    tools: tuple[str, ...] = ()
+    """Names of the profile's tools it may use; only those with permission "allow"."""
+    max_iterations: int = Field(default=10, ge=1, le=100)
+
+
+class Limits(_Part):
+    """What one run may use; over an allowance of steps it ends with ``max-iterations``, of money with ``budget-exhausted``."""
+
+    max_iterations: int = Field(default=25, ge=1, le=200)
+    """Model calls of the execution stage."""
+    max_tool_calls: int = Field(default=50, ge=0, le=1000)
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of all model calls, in and out; no limit when absent."""
+    max_cost: Price | None = None
+    """US dollars, as text; no limit when absent."""
+    when_exhausted: Literal["end", "ask"] = "end"
+    """``ask``: a run that has spent its tokens or its money asks the user whether to go on with as much again."""
+
+
+class Context(_Part):
+    """What of a long conversation the model sees."""
+
+    trigger_ratio: float = Field(default=0.7, ge=0.1, le=0.9)
+    """Share of the context size at which older messages are summarised."""
+    tool_result_tokens: int = Field(default=8000, ge=100)
+    """Longest tool result kept in the context."""
+
+
+class AgentProfile(_Part):
+    """An agent, as its file describes it."""
+
+    name: str = Field(min_length=1, max_length=64)
+    description: str = Field(min_length=1, max_length=1000)
+    greeting: str | None = None
+    """What a chat page may say before the first message."""
+    stages: Stages = Stages()
+    models: StageModels = StageModels()
+    prompts: PromptPaths = PromptPaths()
+    tools: tuple[ProfileTool, ...] = ()
+    subagents: tuple[Subagent, ...] = ()
+    limits: Limits = Limits()
+    context: Context = Context()
+
+    @model_validator(mode="after")
+    def _tools_differ(self) -> AgentProfile:
+        seen: set[str] = set()
+        for tool in self.tools:
+            key = tool.name or tool.reference or ""
+            if key in seen:
+                raise ValueError(f"tools: {key} is listed twice")
+            seen.add(key)
+        return self
+
+    def model_of(self, stage: CallStage, default_name: str) -> StageModel:
+        """Return a stage's model with its name filled in from the deployment's where it has none."""
+        model: StageModel = getattr(self.models, stage)
+        return model if model.name else model.model_copy(update={"name": default_name})
+
+    def prompt_of(self, stage: StageName) -> Prompt:
+        """Load a stage's prompt, the user's own or the bundled one. Load once and share it.
+
+        Raises:
+            PromptInvalid: The file cannot be used.
+        """
+        path: Path | None = getattr(self.prompts, stage)
+        return load_prompt(path or stage, values=PROMPT_VALUES[stage])
+
+
+def load_profile(path: Path | None = None) -> AgentProfile:
+    """Read a profile and check all that can be checked without running it: keys, values and prompt files.
+
+    Args:
+        path: The file; the bundled profile when absent.
+
+    Raises:
+        ProfileInvalid: In one line, the file, the key, and what is allowed there.
+    """
+    source = path or _BUNDLED
+    try:
+        with source.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as exc:
+        raise ProfileInvalid(f"{source}: cannot be read ({exc.strerror}); see AGENT_PROFILE_PATH") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ProfileInvalid(f"{source}: not TOML: {exc}") from exc
+    try:
+        profile = AgentProfile.model_validate(content, context={"directory": source.parent})
+    except ValidationError as exc:
+        raise ProfileInvalid(f"{source}: {describe(exc, AgentProfile)}") from exc
+    for stage in STAGES:
+        try:
+            profile.prompt_of(stage)
+        except PromptInvalid as exc:
+            raise ProfileInvalid(f"{source}: prompts.{stage}: {exc}") from exc
+    return profile

@@ -1,0 +1,196 @@
+"""What one run may still spend: its own limits from the profile, and its share of its user's day.
+
+Asked before every model call, also those of subagents and of stages that run
+at once. The run's own limits live in its process; the user's are in Postgres,
+because all of a user's runs share them (``events/ledger/budget_store.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from decimal import Decimal
+
+import structlog
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.agentscope.events.ledger import budget_store
+from core.agentscope.events.ledger.budget_store import CallEstimate, DayLimits
+from core.agentscope.runtime.profile.profile import Limits
+from core.agentscope.schemas.internal_events import ModelUsage
+from core.errors import BudgetExhausted, StoreUnavailable
+from core.identity import Principal
+from core.store_failure import is_store_failure
+
+log = structlog.get_logger(__name__)
+
+_AGAIN_SECONDS = 0.5
+EXPIRY_GRACE_SECONDS = 120.0
+"""A reservation outlives the longest run by this much: the reaper ends runs some time after their deadline."""
+
+
+class RunBudgetExhausted(BudgetExhausted):
+    """The run has spent its own budget, and could go on with more of it; nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserAccount:
+    """The day budget of one run's user.
+
+    Args:
+        engine: For short transactions.
+        owner: Whose budget.
+        limits: What a day has.
+        run_pk: The run that reserves.
+        expire_seconds: How long a reservation can be needed.
+        outage_seconds: How long to wait for Postgres.
+    """
+
+    engine: AsyncEngine
+    owner: Principal
+    limits: DayLimits
+    run_pk: int
+    expire_seconds: float
+    outage_seconds: float
+
+    async def reserve(self, call_id: str, estimate: CallEstimate) -> None:
+        """Set aside what a call may use.
+
+        Raises:
+            BudgetExhausted: It does not fit into what is left of the day.
+            StoreUnavailable: Postgres stayed away longer than a run may wait.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self.outage_seconds
+        while True:
+            try:
+                fits = await self._reserve_once(call_id, estimate)
+            except IntegrityError:
+                # A try whose outcome was never learned had been committed.
+                return
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                if not is_store_failure(exc) or loop.time() > give_up_at:
+                    raise StoreUnavailable from exc
+                log.warning("budget_reservation_unknown", error=type(exc).__name__)
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                if not fits:
+                    raise BudgetExhausted(used_up(self.limits))
+                return
+
+    async def release(self, call_id: str) -> None:
+        """Give back what a call reserved that used nothing; best effort, the run's end does it again."""
+        try:
+            async with self.engine.begin() as connection:
+                await budget_store.release(connection, call_id)
+        except (SQLAlchemyError, OSError, TimeoutError) as exc:
+            log.warning("budget_not_released_yet", error=type(exc).__name__)
+
+    async def _reserve_once(self, call_id: str, estimate: CallEstimate) -> bool:
+        async with self.engine.begin() as connection:
+            return await budget_store.reserve(
+                connection,
+                self.owner,
+                self.limits,
+                run_pk=self.run_pk,
+                call_id=call_id,
+                estimate=estimate,
+                seconds=self.expire_seconds,
+            )
+
+
+class RunBudget:
+    """The spending of one run.
+
+    Args:
+        limits: Of the profile; without ``max_tokens`` and ``max_cost`` only the user's budget counts.
+        account: The user's budget; ``None`` when days have no limit.
+        output_tokens: Assumed longest answer of a model whose stage sets no ``max_tokens``.
+    """
+
+    def __init__(self, limits: Limits, account: UserAccount | None, *, output_tokens: int) -> None:
+        self._limits = limits
+        self._account = account
+        self._output_tokens = output_tokens
+        self._tokens = 0
+        self._cost = Decimal(0)
+        self._reserved: dict[str, CallEstimate] = {}
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is limited at all; otherwise a call need not be estimated."""
+        return self._account is not None or self._limits.max_tokens is not None or self._has_cost_limit
+
+    @property
+    def _has_cost_limit(self) -> bool:
+        return self._limits.max_cost is not None
+
+    def longest_output(self, max_tokens: int | None) -> int:
+        """Return how many tokens an answer is assumed to have at most."""
+        return self._output_tokens if max_tokens is None else max_tokens
+
+    async def reserve(self, call_id: str, estimate: CallEstimate) -> None:
+        """Let a call begin.
+
+        Raises:
+            RunBudgetExhausted: Its estimate does not fit into what is left of the run's own budget.
+            BudgetExhausted: It does not fit into a whole budget of a run, or into the user's day.
+            StoreUnavailable: Postgres stayed away longer than a run may wait.
+        """
+        self._check_run(estimate)
+        # Before the wait: calls of subagents come at once.
+        self._reserved[call_id] = estimate
+        if self._account is not None:
+            try:
+                await self._account.reserve(call_id, estimate)
+            except BaseException:
+                self._reserved.pop(call_id, None)
+                raise
+
+    def settle(self, usage: ModelUsage) -> None:
+        """Count what a call used. The user's account is settled with the ledger's line."""
+        self._reserved.pop(usage.call_id, None)
+        self._tokens += usage.input_tokens + usage.output_tokens
+        self._cost += usage.cost or 0
+
+    async def release(self, call_id: str) -> None:
+        """Give back what a call reserved that used nothing."""
+        if self._reserved.pop(call_id, None) is not None and self._account is not None:
+            await self._account.release(call_id)
+
+    def _check_run(self, estimate: CallEstimate) -> None:
+        reserved = self._reserved.values()
+        max_tokens, max_cost = self._limits.max_tokens, self._limits.max_cost
+        if max_tokens is not None:
+            tokens = self._tokens + sum(item.tokens for item in reserved) + estimate.tokens
+            if tokens > max_tokens:
+                raise _exhausted(f"{max_tokens} tokens", fits=estimate.tokens <= max_tokens)
+        if max_cost is not None:
+            spent = self._cost + sum(item.cost or Decimal(0) for item in reserved)
+            if _over(spent, estimate.cost, max_cost):
+                raise _exhausted(
+                    f"{max_cost} US dollars", fits=not _over(Decimal(0), estimate.cost, max_cost)
+                )
+
+
+def _over(spent: Decimal, cost: Decimal | None, limit: Decimal) -> bool:
+    # A cost that nobody can tell beforehand needs a budget that is not used up yet.
+    return spent >= limit if cost is None else spent + cost > limit
+
+
+def _exhausted(budget: str, *, fits: bool) -> BudgetExhausted:
+    """Return the refusal of a call; one that does not fit into a whole budget would be refused again, for ever."""
+    if fits:
+        return RunBudgetExhausted(f"The run has used up its budget of {budget}.")
+    return BudgetExhausted(f"The next model call needs more than the run's whole budget of {budget}.")
+
+
+def used_up(limits: DayLimits) -> str:
+    """Return what a user is told whose day is used up."""
+    named = (
+        (limits.tokens, f"{limits.tokens} tokens"),
+        (limits.cost, f"{limits.cost} US dollars"),
+    )
+    what = " and ".join(words for limit, words in named if limit is not None)
+    return f"What is left of your daily budget of {what} is not enough. A new day begins at midnight UTC."

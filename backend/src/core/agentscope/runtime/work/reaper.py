@@ -1,0 +1,290 @@
+"""Repairs what a lost process, a lost hint or a passed deadline left behind. Runs in every worker.
+
+It rests for one lease after any failed contact with Postgres: leases cannot be
+renewed during an outage, so right after one every live run looks dead.
+
+Each repair is a transaction of its own that locks thread, then run; a row that
+somebody else has locked is left to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+from core.agentscope.events.append_writer import OwnedRun, Publisher
+from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
+from core.agentscope.events.ledger.budget_store import release_expired, release_run
+from core.agentscope.events.retention import prune_events
+from core.agentscope.runtime.hints import HintSender
+from core.agentscope.schemas.internal_events import RunFailed
+from core.config import Settings
+from core.crash_points import crash_point
+from core.errors import LeaseLost, QueueTimeout, RunTimeout, WorkerLost
+from core.store_failure import is_store_failure
+from models import AgentChatSession, AgentRun
+
+log = structlog.get_logger(__name__)
+
+BATCH = 50
+PRUNE_SECONDS = 600.0
+"""Rest between two looks for events past their retention, once none was left."""
+PICKUP_SECONDS = 1.0
+"""How often queued runs without a worker are looked for: one indexed query."""
+KICK_AGAIN_SECONDS = 5.0
+DEADLINE_GRACE_SECONDS = 30.0
+"""After this much overtime a run is ended over its worker's head."""
+
+_DUE = text("""
+UPDATE agent_run SET next_kick_at = clock_timestamp() + :again * interval '1 second'
+WHERE id IN (
+    SELECT id FROM agent_run WHERE status = 'queued' AND next_kick_at < clock_timestamp()
+    ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
+) RETURNING id, task_id
+""")
+
+_EXPIRED = text("""
+SELECT id, session_id FROM agent_run WHERE status = 'running' AND (
+    lease_until < clock_timestamp()
+    OR deadline_at < clock_timestamp() - :grace * interval '1 second')
+ORDER BY id LIMIT :batch
+""")
+
+_QUEUED_TOO_LONG = text("""
+SELECT id, session_id FROM agent_run WHERE status = 'queued' AND queue_deadline_at < clock_timestamp()
+ORDER BY id LIMIT :batch
+""")
+
+_STRANDED = text("""
+SELECT DISTINCT w.session_id FROM agent_run AS w WHERE w.status = 'waiting'
+AND NOT EXISTS (SELECT 1 FROM agent_run AS l
+                WHERE l.session_id = w.session_id AND l.status IN ('queued', 'running'))
+AND NOT EXISTS (SELECT 1 FROM agent_interrupt AS i WHERE i.session_id = w.session_id AND i.status = 'open')
+LIMIT :batch
+""")
+
+_LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR NO KEY UPDATE SKIP LOCKED")
+
+_REQUEUE = text("""
+UPDATE agent_run SET status = 'queued', lease_until = NULL, worker_id = NULL, next_kick_at = clock_timestamp()
+WHERE id = :run_pk
+""")
+
+_EXPIRE_INTERRUPTS = text("""
+UPDATE agent_interrupt SET status = 'expired', resolved_at = clock_timestamp()
+WHERE status = 'open' AND expires_at < clock_timestamp()
+""")
+
+_PRUNABLE = text("""
+SELECT s.id AS session_id, max(r.ordinal) AS ordinal
+FROM agent_chat_session AS s JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal > s.pruned_ordinal
+WHERE s.pruned_ordinal < s.last_ordinal AND r.ended_at < clock_timestamp() - :days * interval '1 day'
+GROUP BY s.id LIMIT :batch
+""")
+
+_Repair = Callable[[AsyncConnection, AgentRun, str, datetime], Awaitable[Ended | None]]
+
+
+class Reaper:
+    """One worker's share of the repairs.
+
+    Args:
+        start_run: Executes a queued run in this process when there is room;
+            False otherwise. Without Redis this is how runs start.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        hints: HintSender,
+        publisher: Publisher,
+        settings: Settings,
+        *,
+        start_run: Callable[[int], bool],
+    ) -> None:
+        self._engine = engine
+        self._hints = hints
+        self._publisher = publisher
+        self._settings = settings
+        self._start_run = start_run
+        self._rest_until = 0.0
+        self._reap_at = 0.0
+        self._prune_at = 0.0
+
+    async def run(self) -> None:
+        """Repair until cancelled."""
+        # A process that starts has seen no outage itself; a third of a lease is enough for
+        # everybody else's heartbeat, which comes each third and, after a failure, each second.
+        self._rest(self._settings.worker.lease_seconds / 3)
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(PICKUP_SECONDS)
+            try:
+                await self.pick_up()
+                if loop.time() >= max(self._rest_until, self._reap_at):
+                    self._reap_at = loop.time() + self._settings.worker.reap_seconds
+                    await self.reap()
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                log.warning("reaper_rests", error=type(exc).__name__)
+                self._rest(self._settings.worker.lease_seconds)
+            except Exception:
+                # Top of a background loop: one run that cannot be repaired must not end all repairs.
+                log.exception("reaper_failed")
+
+    async def pick_up(self) -> int:
+        """Start or hint again the queued runs whose hint is overdue; returns how many."""
+        async with self._engine.begin() as connection:
+            rows = (await connection.execute(_DUE, {"again": KICK_AGAIN_SECONDS, "batch": BATCH})).all()
+        hinting = True
+        for row in rows:
+            if not self._start_run(row.id) and hinting:
+                # Repairs come next: one that fails stands for the rest.
+                hinting = await self._hints.send(row.id, row.task_id)
+        return len(rows)
+
+    async def reap(self) -> int:
+        """End or requeue what is past its lease or a deadline; returns how many runs were touched."""
+        async with self._engine.connect() as connection:
+            lost = (
+                await connection.execute(_EXPIRED, {"grace": DEADLINE_GRACE_SECONDS, "batch": BATCH})
+            ).all()
+            stale = (await connection.execute(_QUEUED_TOO_LONG, {"batch": BATCH})).all()
+        touched = 0
+        for row in lost:
+            touched += await self._repair(row.id, row.session_id, self._end_lost)
+        for row in stale:
+            touched += await self._repair(row.id, row.session_id, self._end_stale)
+        async with self._engine.begin() as connection:
+            await connection.execute(_EXPIRE_INTERRUPTS)
+            stranded = (await connection.execute(_STRANDED, {"batch": BATCH})).scalars().all()
+        for session_id in stranded:
+            touched += await self._promote_stranded(session_id)
+        await release_expired(self._engine)
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._prune_at:
+            try:
+                await self.prune()
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                # Old events can wait; a rest of all repairs would cost live runs.
+                log.warning("prune_failed", error=type(exc).__name__)
+        return touched
+
+    async def prune(self) -> int:
+        """Delete events past their retention, of a batch of threads; history is kept. Returns the deleted rows."""
+        deleted = 0
+        self._prune_at = asyncio.get_running_loop().time() + PRUNE_SECONDS
+        async with self._engine.connect() as connection:
+            rows = (
+                await connection.execute(
+                    _PRUNABLE, {"days": self._settings.worker.event_retention_days, "batch": BATCH}
+                )
+            ).all()
+        for row in rows:
+            deleted += await prune_events(self._engine, row.session_id, row.ordinal)
+        if len(rows) == BATCH:
+            # There may be more; repairs go first.
+            self._prune_at = 0.0
+        return deleted
+
+    async def _promote_stranded(self, session_id: int) -> int:
+        """Queue a run that waits behind nothing: what it waited for ended without a run's end."""
+        ended = Ended()
+        async with self._engine.begin() as connection:
+            locked = await connection.execute(_LOCK_THREAD, {"session_id": session_id})
+            if locked.one_or_none() is None:
+                return 0
+            await promote(connection, session_id, ended)
+        await self._tell(ended)
+        return 1
+
+    async def _tell(self, ended: Ended) -> None:
+        self._publisher.publish(ended.shown)
+        if ended.promoted is not None:
+            await self._hints.send(ended.promoted.run_pk, ended.promoted.task_id)
+
+    async def _repair(self, run_pk: int, session_id: int, repair: _Repair) -> int:
+        try:
+            async with AsyncSession(self._engine) as session, session.begin():
+                connection = await session.connection()
+                locked = await connection.execute(_LOCK_THREAD, {"session_id": session_id})
+                if locked.one_or_none() is None:
+                    return 0
+                run = await session.scalar(
+                    select(AgentRun)
+                    .where(AgentRun.id == run_pk)
+                    .with_for_update(skip_locked=True, key_share=True)
+                )
+                thread = await session.get(AgentChatSession, session_id)
+                if run is None or thread is None:
+                    return 0
+                now = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
+                ended = await repair(connection, run, thread.thread_id, now)
+                crash_point("reaper-before-commit")
+        except LeaseLost:
+            return 0
+        except (OSError, TimeoutError):
+            raise
+        except Exception as exc:
+            if is_store_failure(exc):
+                raise
+            # The runs behind it have to be repaired all the same.
+            log.exception("run_not_repaired", run=run_pk)
+            return 0
+        crash_point("reaper-committed")
+        if ended is not None:
+            await self._tell(ended)
+        return 1
+
+    async def _end_lost(
+        self, connection: AsyncConnection, run: AgentRun, thread_id: str, now: datetime
+    ) -> Ended | None:
+        if run.status != "running" or run.lease_until is None:
+            raise LeaseLost
+        overtime = (
+            run.deadline_at is not None
+            and run.deadline_at.timestamp() + DEADLINE_GRACE_SECONDS < now.timestamp()
+        )
+        if run.lease_until >= now and not overtime:
+            raise LeaseLost
+        # Nobody saw more than RUN_STARTED and no tool can have started: safe to run again.
+        pristine = run.last_seq <= 1
+        if pristine and not overtime and run.attempt < self._settings.worker.max_attempts:
+            await connection.execute(_REQUEUE, {"run_pk": run.id})
+            await release_run(connection, run.id)
+            log.warning("run_requeued", run_id=run.run_id, attempt=run.attempt)
+            return None
+        code, message = (
+            (RunTimeout.code, "The run took longer than it may.")
+            if overtime
+            else (
+                WorkerLost.code,
+                "The server executing this run was lost. What was shown is kept; send it again.",
+            )
+        )
+        log.warning("run_reaped", run_id=run.run_id, code=code, worker=run.worker_id)
+        event = RunFailed(code=code, message=message)
+        end = await end_from_log(connection, _owned(run), thread_id, run.run_id, event)
+        return await end_and_promote(connection, _owned(run), end)
+
+    async def _end_stale(
+        self, connection: AsyncConnection, run: AgentRun, thread_id: str, now: datetime
+    ) -> Ended:
+        if run.status != "queued" or run.queue_deadline_at >= now:
+            raise LeaseLost
+        log.warning("run_reaped", run_id=run.run_id, code=QueueTimeout.code)
+        event = RunFailed(code=QueueTimeout.code, message="No worker took the run in time. Send it again.")
+        end = unstarted_end(thread_id, run.run_id, event, started=run.last_seq > 0)
+        return await end_and_promote(connection, _owned(run), end)
+
+    def _rest(self, seconds: float) -> None:
+        self._rest_until = asyncio.get_running_loop().time() + seconds
+
+
+def _owned(run: AgentRun) -> OwnedRun:
+    return OwnedRun(run.id, run.session_id, run.ordinal or 0, run.attempt, run.last_seq)

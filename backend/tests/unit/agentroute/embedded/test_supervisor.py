@@ -1,0 +1,267 @@
+"""Tests of the supervisor, over real child processes and real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agentroute.embedded.child_process import ChildProcess
+from agentroute.embedded.local_server import LocalServerError
+from agentroute.embedded.supervisor import StopRequestedError, Supervisor
+
+_SLEEP = "import time; time.sleep(60)"
+
+# A supervisor in a process of its own, whose one child ignores SIGTERM and may take a minute to stop.
+_STUBBORN = """
+import pathlib, sys
+from agentroute.embedded.python_service import PythonService, says
+from agentroute.embedded.supervisor import Supervisor
+
+directory = pathlib.Path(sys.argv[1])
+(directory / "deaf.py").write_text(
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+)
+deaf = PythonService(
+    "Deaf", ["deaf"], data_dir=directory, env={"PYTHONPATH": str(directory)}, stop_seconds=60,
+    probe=says("up"),
+)
+with Supervisor(lambda line: print(line, flush=True)) as supervisor:
+    supervisor.start(deaf)
+    supervisor.wait_until(deaf, lambda: deaf.ready, 10)
+    print(deaf.pid, flush=True)
+    supervisor.watch()
+"""
+
+
+class Program:
+    """A service that runs some Python and writes down what is done to it."""
+
+    def __init__(self, title: str, code: str, directory: Path, journal: list[str]) -> None:
+        self.title = title
+        self._code = code
+        self._directory = directory
+        self._journal = journal
+        self._child: ChildProcess | None = None
+
+    def start(self) -> None:
+        self._journal.append(f"start {self.title}")
+        self._child = ChildProcess(
+            [sys.executable, "-c", self._code],
+            log_path=self._directory / f"{self.title}.log",
+            pid_path=self._directory / f"{self.title}.pid",
+        )
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._child is None else self._child.pid
+
+    def stop(self) -> None:
+        self._journal.append(f"stop {self.title}")
+        if self._child is not None:
+            self._child.stop([(signal.SIGTERM, 10.0)])
+
+    def tail(self, lines: int = 10) -> list[str]:
+        return [] if self._child is None else self._child.tail(lines)
+
+
+class Screen:
+    """What the user is shown; asks for a stop when a text has come often enough."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._until = ("", 0)
+
+    def stop_after(self, text: str, times: int) -> None:
+        self._until = (text, times)
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+        text, times = self._until
+        if text in line and sum(text in line for line in self.lines) == times:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture
+def journal() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def program(tmp_path: Path, journal: list[str]) -> Callable[[str, str], Program]:
+    return lambda title, code: Program(title, code, tmp_path, journal)
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen()
+
+
+@pytest.fixture
+def supervisor(screen: Screen) -> Iterator[Supervisor]:
+    with Supervisor(screen, first_delay_seconds=0.01) as supervisor:
+        yield supervisor
+
+
+def _ask_to_stop() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_services_stop_in_the_reverse_order(
+    supervisor: Supervisor, program: Callable[[str, str], Program], journal: list[str], screen: Screen
+) -> None:
+    for title in ("database", "queue", "api"):
+        supervisor.start(program(title, _SLEEP))
+
+    supervisor.stop()
+
+    assert journal[3:] == ["stop api", "stop queue", "stop database"]
+    assert screen.lines == ["Stopping api ...", "Stopping queue ...", "Stopping database ..."]
+
+
+def test_a_service_that_ends_is_started_again_with_its_last_words_shown(
+    supervisor: Supervisor, program: Callable[[str, str], Program], journal: list[str], screen: Screen
+) -> None:
+    screen.stop_after("starting it again", 3)
+    supervisor.start(program("steady", _SLEEP))
+    supervisor.start(program("shaky", "print('last words')"))
+
+    supervisor.watch()
+
+    assert journal == ["start steady", *["start shaky"] * 3]
+    first, second, third = screen.lines
+    assert first.splitlines() == [
+        "shaky stopped; starting it again in 0.01 s. The end of its log:",
+        "    last words",
+    ]
+    assert "in 0.02 s" in second
+    assert "in 0.04 s" in third
+
+
+def test_a_service_that_cannot_start_again_is_tried_later(
+    supervisor: Supervisor,
+    program: Callable[[str, str], Program],
+    screen: Screen,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen.stop_after("no space", 2)
+    service = program("full", "pass")
+    supervisor.start(service)
+
+    def refuse() -> None:
+        raise LocalServerError("no space is left")
+
+    monkeypatch.setattr(service, "start", refuse)
+    supervisor.watch()
+
+    assert screen.lines[1].startswith("no space is left; starting it again in 0.02 s")
+    assert screen.lines[2].startswith("no space is left; starting it again in 0.04 s")
+
+
+def test_a_stop_signal_ends_the_watch(supervisor: Supervisor, program: Callable[[str, str], Program]) -> None:
+    supervisor.start(program("api", _SLEEP))
+
+    _ask_to_stop()
+    supervisor.watch()
+
+    assert supervisor.stopping
+
+
+def test_nothing_starts_after_a_stop_signal(
+    supervisor: Supervisor, program: Callable[[str, str], Program], journal: list[str]
+) -> None:
+    _ask_to_stop()
+
+    with pytest.raises(StopRequestedError):
+        supervisor.start(program("api", _SLEEP))
+    assert journal == []
+
+
+def test_a_stop_signal_ends_the_wait_for_a_start(
+    supervisor: Supervisor, program: Callable[[str, str], Program]
+) -> None:
+    service = program("api", _SLEEP)
+    supervisor.start(service)
+    asked: list[bool] = []
+
+    def never_ready() -> bool:
+        if not asked:
+            asked.append(True)
+            _ask_to_stop()
+        return False
+
+    with pytest.raises(StopRequestedError):
+        supervisor.wait_until(service, never_ready, 60)
+
+
+def test_a_service_that_ends_while_starting_is_an_error_with_its_last_words(
+    supervisor: Supervisor, program: Callable[[str, str], Program]
+) -> None:
+    service = program("api", "print('no such module')")
+    supervisor.start(service)
+
+    with pytest.raises(LocalServerError, match="api stopped while starting") as caught:
+        supervisor.wait_until(service, lambda: False, 60)
+    assert str(caught.value).endswith("\n    no such module")
+
+
+def test_a_service_that_never_gets_ready_is_an_error(
+    supervisor: Supervisor, program: Callable[[str, str], Program]
+) -> None:
+    service = program("api", _SLEEP)
+    supervisor.start(service)
+
+    with pytest.raises(LocalServerError, match=r"api is not ready after 0 s\."):
+        supervisor.wait_until(service, lambda: False, 0.1)
+
+
+def test_the_signals_are_given_back(screen: Screen) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)]
+
+    with Supervisor(screen):
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)] == before
+
+
+def test_a_second_signal_kills_what_does_not_stop(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _STUBBORN, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        owner.send_signal(signal.SIGINT)
+        assert owner.stdout.readline() == "Stopping Deaf ...\n"
+        owner.send_signal(signal.SIGINT)
+
+        assert owner.wait(10) == 128 + signal.SIGINT
+    _assert_gone(pid)
+
+
+def _assert_gone(pid: int) -> None:
+    """The parent is gone, so init reaps the child; until it does, the zombie has no command line.
+
+    A signal is sent before it has worked: a busy machine takes its time.
+    """
+    command = Path(f"/proc/{pid}/cmdline")
+    give_up_at = time.monotonic() + 10
+    while (read := _read(command)) and time.monotonic() < give_up_at:
+        os.sched_yield()
+    assert not read
+
+
+def _read(command: Path) -> bytes:
+    try:
+        return command.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""

@@ -1,0 +1,74 @@
+"""A client's own copy of a thread, brought up to date: the official client's rules, and the order it ends with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.agui_reducer import AguiClient
+
+from core.agentscope.runtime.accept.client_copy import merged, snapshots
+
+ROLES = {"u": "user", "a": "assistant", "r": "reasoning", "t": "tool"}
+
+
+def conversation(ids: str) -> list[dict[str, Any]]:
+    """Return messages whose ids name their roles: ``u1 r1 a1``."""
+    return [{"id": item, "role": ROLES[item[0]], "content": f"{item} says"} for item in ids.split()]
+
+
+def held_after(copy: str, history: str, *, anew: bool) -> list[dict[str, Any]]:
+    client = AguiClient(conversation(copy))
+    for snapshot in snapshots(conversation(history), anew=anew):
+        client.see({"type": "MESSAGES_SNAPSHOT", "messages": list(snapshot.messages)})
+    return client.messages
+
+
+@pytest.mark.parametrize(
+    ("copy", "history"),
+    [
+        ("u3", "u1 a1 u2 a2 u3"),
+        ("u1 r1 a1 u3", "u1 r1 a1 u2 a2 u3"),
+        ("u2 r2 a2 u3", "u1 a1 u2 r2 a2 u3"),
+        ("u2 r2 a2 u3", "r1 a1 u2 r2 a2 u3"),
+        ("a1 u1 u2", "u1 a1 u2"),
+    ],
+    ids=["only the new one", "a gap", "the end, with reasoning", "reasoning first", "another order"],
+)
+def test_a_copy_that_was_emptied_first_has_the_order_of_the_thread(copy: str, history: str) -> None:
+    assert merged(copy.split(), history.split()) != history.split()
+    assert held_after(copy, history, anew=False) != conversation(history)
+    assert held_after(copy, history, anew=True) == conversation(history)
+
+
+@pytest.mark.parametrize(
+    ("copy", "history"),
+    [("u1 a1 u2", "u1 a1 u2"), ("u1 a1", "u1 a1 u2 a2"), ("u1 r1 a1 x9 u2", "u1 r1 a1 u2"), ("", "u1 a1")],
+    ids=["the same", "the end is missing", "one too many", "nothing"],
+)
+def test_a_copy_that_one_snapshot_completes_is_told_from_the_others(copy: str, history: str) -> None:
+    assert merged(copy.split(), history.split()) == history.split()
+    assert held_after(copy.replace("x9", "a9"), history, anew=False) == conversation(history)
+
+
+MESSAGES = st.lists(
+    st.builds("{}{}".format, st.sampled_from("uart"), st.integers(0, 9)), unique=True, min_size=1
+)
+
+
+@given(history=MESSAGES, data=st.data())
+def test_whatever_the_copy_lacks_or_mixes_up_it_ends_as_the_thread_is(
+    history: list[str], data: st.DataObject
+) -> None:
+    copy = data.draw(st.lists(st.sampled_from(history), unique=True))
+    whole = conversation(" ".join(history))
+
+    assert held_after(" ".join(copy), " ".join(history), anew=True) == whole
+    if merged(copy, history) == history:
+        assert held_after(" ".join(copy), " ".join(history), anew=False) == whole
+
+
+def test_no_messages_are_no_snapshot() -> None:
+    assert snapshots((), anew=True) == []
