@@ -170,7 +170,7 @@ class RunActive(Conflict):
     default_retry_after_seconds = 2
 
 
-class RunFinished(Conflict):
+class RunAlreadyFinished(Conflict):
     """The run has ended, so it cannot be cancelled. Read ``/history``."""
 
     code, title = "run-finished", "The run has already finished"

@@ -78,7 +78,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of the API of an embedded service, shared by all tests here: each has threads of its own."""
     directory = tmp_path_factory.mktemp("service")
     profile = directory / "profile.toml"
-    profile.write_text(files("core.agentscope.runtime.profile").joinpath("default_profile.toml").read_text() + _SUBAGENT)
+    profile.write_text(
+        files("core.agentscope.runtime.profile").joinpath("default_profile.toml").read_text() + _SUBAGENT
+    )
     with embedded_service(directory / "data", {"AGENT_PROFILE_PATH": str(profile)}) as url:
         yield url
 

@@ -26,7 +26,7 @@ from core.agentscope.schemas.agent_runtime import (
     ThreadUsage,
 )
 from core.agentscope.schemas.cursor import Cursor
-from core.errors import CursorAhead, IdempotencyMismatch, NotFound, RunActive, RunFinished
+from core.errors import CursorAhead, IdempotencyMismatch, NotFound, RunActive, RunAlreadyFinished
 from core.identity import Principal
 
 _LIVE = frozenset({"queued", "running"})
@@ -135,7 +135,7 @@ class MemoryRuns:
         self.cancelled.append(run_id)
         run = self._run(principal, thread_id, run_id)
         if not run.live:
-            raise RunFinished("The run has ended.")
+            raise RunAlreadyFinished("The run has ended.")
         return run.status
 
     # --- EventsFacade ---

@@ -54,7 +54,7 @@ class RunGateway(Protocol):
 
         Raises:
             NotFound: No such run of the principal's.
-            RunFinished: It ended before it could be asked.
+            RunAlreadyFinished: It ended before it could be asked.
         """
         ...
 

@@ -168,7 +168,7 @@ async def read_run(
     "/runs/{runId}/cancel",
     status_code=202,
     response_model=CancelAcceptedResponse,
-    responses=problems(*_ALWAYS, *_BODY, errors.RunFinished),
+    responses=problems(*_ALWAYS, *_BODY, errors.RunAlreadyFinished),
     openapi_extra=json_body(
         CancelCommand, {"cancel": {"summary": "Stop the run", "value": {"threadId": "thread-1"}}}
     ),

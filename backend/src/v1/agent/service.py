@@ -20,7 +20,7 @@ from core.agentscope.schemas.agent_runtime import (
 from core.agentscope.schemas.cursor import Cursor
 from core.config import LimitSettings
 from core.crash_points import crash_point
-from core.errors import NotFound, RunFinished
+from core.errors import NotFound, RunAlreadyFinished
 from core.identity import Principal
 from core.json_body import canonical_hash
 from core.log import get_logger
@@ -138,7 +138,7 @@ class AgentService:
         """Ask a run to stop and return its status at that moment.
 
         Raises:
-            NotFound, RunFinished: As :meth:`RunGateway.cancel`.
+            NotFound, RunAlreadyFinished: As :meth:`RunGateway.cancel`.
         """
         return await self._runtime.cancel(principal, thread_id, run_id)
 
@@ -158,7 +158,7 @@ class AgentService:
 
     async def _stop_left(self, principal: Principal, accepted: AcceptedRun) -> None:
         # It may have ended just now; then a question it ended with stays open.
-        with contextlib.suppress(RunFinished, NotFound):
+        with contextlib.suppress(RunAlreadyFinished, NotFound):
             await self._runtime.cancel(principal, accepted.thread_id, accepted.run_id, withdraw=False)
             _log.info("run_left", run_id=accepted.run_id, thread_id=accepted.thread_id)
 

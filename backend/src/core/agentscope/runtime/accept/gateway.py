@@ -20,8 +20,7 @@ from core.agentscope.schemas.agent_runtime import RunCommand, RunStatus
 from core.agentscope.schemas.internal_events import RunFinished
 from core.config import LimitSettings, WorkerSettings
 from core.crash_points import crash_point
-from core.errors import LeaseLost, NotFound
-from core.errors import RunFinished as RunAlreadyFinished
+from core.errors import LeaseLost, NotFound, RunAlreadyFinished
 from core.identity import Principal
 from models import AgentChatSession, AgentInterrupt, AgentRun
 

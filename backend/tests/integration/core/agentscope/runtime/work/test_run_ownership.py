@@ -52,7 +52,7 @@ from core.agentscope.schemas.internal_events import (
 )
 from core.broker import create_broker
 from core.config import Settings
-from core.errors import IdempotencyMismatch, LeaseLost, QueueFull, RunActive, RunFinished
+from core.errors import IdempotencyMismatch, LeaseLost, QueueFull, RunActive, RunAlreadyFinished
 from core.identity import Principal
 
 Result = TypeVar("Result")
@@ -979,7 +979,7 @@ class Ownership(RuleBasedStateMachine):
     @rule(run=runs)
     def cancel(self, run: ModelRun) -> None:
         if run.status in ("succeeded", "failed"):
-            with pytest.raises(RunFinished):
+            with pytest.raises(RunAlreadyFinished):
                 self._cancel(run)
             return
         run.stop()
