@@ -38,7 +38,7 @@ WHERE c.run_pk = owned.id AND c.call_id = ANY(:call_ids) AND c.outcome = 'lost'
 """)
 
 
-class OpenCalls:
+class CallsAhead:
     """The calls of one run that have begun and are not booked yet.
 
     Args:

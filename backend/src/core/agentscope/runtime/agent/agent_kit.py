@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import httpx
 
-from core.agentscope.events.ledger.calls_ahead import OpenCalls
+from core.agentscope.events.ledger.calls_ahead import CallsAhead
 from core.agentscope.prompts.loader import Prompt
 from core.agentscope.runtime.agent.compaction import CompactionModel
 from core.agentscope.runtime.agent.subagents import SubagentKit, subagent_kit
@@ -44,12 +44,12 @@ class AgentKit:
     tools: tuple[ToolAccess, ...]
     subagents: tuple[SubagentKit, ...] = ()
     fallbacks: Mapping[CallStage, ChatEndpoint] = field(default_factory=dict)
-    open_calls: OpenCalls | None = None
+    calls_ahead: CallsAhead | None = None
     """Of one run; ``None`` in the parts that runs share."""
 
-    def for_run(self, open_calls: OpenCalls) -> AgentKit:
+    def for_run(self, calls_ahead: CallsAhead) -> AgentKit:
         """Return the kit of one run: its models write their calls ahead."""
-        return replace(self, open_calls=open_calls)
+        return replace(self, calls_ahead=calls_ahead)
 
     def model(
         self,
@@ -88,7 +88,7 @@ class AgentKit:
             max_tokens=chosen.max_tokens,
             prices=self.prices,
             budget=budget,
-            open_calls=self.open_calls,
+            calls_ahead=self.calls_ahead,
             fallback=self.fallbacks.get(stage),
         )
 

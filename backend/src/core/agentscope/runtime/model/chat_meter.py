@@ -3,7 +3,7 @@
 A call is in the ledger when it can have cost something: its request was sent,
 and the provider did not answer it with an HTTP error. Refused requests and
 connections that never came to be are in the log only. The line is there before
-the request leaves (``open_calls``), and says how it ended afterwards.
+the request leaves (``calls_ahead``), and says how it ended afterwards.
 """
 
 from __future__ import annotations

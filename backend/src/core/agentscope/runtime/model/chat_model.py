@@ -7,7 +7,7 @@ What a caller can rely on:
    used up, the fallback, if there is one, gets as many; only a request that was found wrong goes no further.
 3. It ends: by the provider's word, or by an error within the first-token or the idle timeout.
 4. Every call that can have cost something is recorded once, whatever becomes of it (``chat_meter``), the worker's
-   death included (``open_calls``); it begins only when its budget has room for what it may use (``run_budget``).
+   death included (``calls_ahead``); it begins only when its budget has room for what it may use (``run_budget``).
 5. Cancelling closes the connection before the cancellation goes on.
 
 The request is sent when the first response is asked for: a stream that nobody
@@ -32,7 +32,7 @@ from agentscope.model import ChatModelBase, ChatResponse, ChatUsage
 from agentscope.tool import ToolChoice
 
 from core.agentscope.events.ledger.budget_store import CallEstimate
-from core.agentscope.events.ledger.calls_ahead import OpenCalls
+from core.agentscope.events.ledger.calls_ahead import CallsAhead
 from core.agentscope.runtime.model.chat_call import ChatCall
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.model.chat_errors import CallFailed, ModelRejected, log_failure
@@ -81,7 +81,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
         max_tokens: int | None = None,
         prices: PriceTable | None = None,
         budget: RunBudget | None = None,
-        open_calls: OpenCalls | None = None,
+        calls_ahead: CallsAhead | None = None,
         fallback: ChatEndpoint | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -102,7 +102,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
             max_tokens: Longest answer, reasoning included.
             prices: Price table; the one of the settings when absent.
             budget: Asked before each try; without one nothing is limited.
-            open_calls: Writes each call into the ledger before it is sent; without, a call is there when it has ended.
+            calls_ahead: Writes each call into the ledger before it is sent; without, a call is there when it has ended.
             fallback: Asked when this model cannot answer.
             clock: Monotonic seconds.
             sleep: Waits between tries.
@@ -129,7 +129,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
         self._keep = keep
         self._prices = prices or load_prices(settings.prices_path)
         self._budget = budget if budget is not None and budget.active else None
-        self._open_calls = open_calls
+        self._calls_ahead = calls_ahead
         self._temperature = temperature
         self._max_tokens = max_tokens
         self._clock = clock
@@ -209,9 +209,9 @@ class OpenAICompatibleChatModel(ChatModelBase):
             usage: ModelUsage | None = None
             await self._reserve(call, body)
             try:
-                if self._open_calls is not None:
+                if self._calls_ahead is not None:
                     opening = call.meter.opening(call.answer, body=body, prices=self._prices)
-                    await self._open_calls.begin(opening)
+                    await self._calls_ahead.begin(opening)
                 async with aclosing(call.deltas()) as reads:
                     async for deltas in reads:
                         for delta in deltas:
@@ -225,8 +225,8 @@ class OpenAICompatibleChatModel(ChatModelBase):
             finally:
                 if call.sent and not call.refused:
                     usage = self._book(call, outcome, body)
-                elif self._open_calls is not None:
-                    self._open_calls.take_back(call.meter.call_id)
+                elif self._calls_ahead is not None:
+                    self._calls_ahead.take_back(call.meter.call_id)
             if usage is None and self._budget is not None:
                 await self._budget.release(call.meter.call_id)
             if failed is None:

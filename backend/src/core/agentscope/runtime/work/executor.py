@@ -20,7 +20,7 @@ from core.agentscope.events.agui_codec import RunWireState
 from core.agentscope.events.append_writer import GroupCommitWriter, OwnedRun, Publisher
 from core.agentscope.events.ending import Ended, end_and_promote
 from core.agentscope.events.ledger.budget_store import DayLimits
-from core.agentscope.events.ledger.calls_ahead import OpenCalls
+from core.agentscope.events.ledger.calls_ahead import CallsAhead
 from core.agentscope.events.pipeline import AgentScopeEventPipeline
 from core.agentscope.events.promotion import PromotedRun
 from core.agentscope.events.run_end import Checkpoint, RunEnd, record_call_now, save_checkpoint
@@ -153,14 +153,14 @@ class RunExecutor:
         unwatch = self._heartbeat.watch(owned, stop.set)
         deadline = loop.call_later(max(claimed.seconds_left, 0), stop.set, "deadline")
         checkpoints = _CheckpointSaver(self._engine, owned)
-        open_calls = OpenCalls(
+        calls_ahead = CallsAhead(
             self._engine, owned, claimed.principal, outage_seconds=self._settings.worker.outage_seconds
         )
 
         async def end_run_after_checkpoints(end: RunEnd) -> None:
             # T-end writes the newest state itself; an older copy must not land beside it.
             await checkpoints.settle()
-            await open_calls.settle()
+            await calls_ahead.settle()
             await self._end(owned, end)
             self._titles.ended(owned, claimed.principal, end)
 
@@ -184,7 +184,7 @@ class RunExecutor:
             )
             context = ToolContext(claimed.principal, claimed.thread_id, claimed.run_id, tool_call_id="")
             return AgentScopeOrchestrator(
-                self._kit.for_run(open_calls),
+                self._kit.for_run(calls_ahead),
                 RunTask(command, context, memory, self._budget(claimed)),
                 emit=pipeline.emit,
                 durable=pipeline.durable,

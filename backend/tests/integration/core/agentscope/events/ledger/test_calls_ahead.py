@@ -11,7 +11,7 @@ import pytest
 from tests.support.manual_worker import ManualRun, ManualWorker, manual_reaper, manual_worker
 from tests.support.stack import OpenStack, Row, Stack
 
-from core.agentscope.events.ledger.calls_ahead import OpenCalls
+from core.agentscope.events.ledger.calls_ahead import CallsAhead
 from core.agentscope.events.run_end import record_call_now
 from core.agentscope.runtime.work.reaper import Reaper
 from core.agentscope.schemas.internal_events import ModelUsage
@@ -42,8 +42,8 @@ class Hands:
         await self.stack.fetch(lapsed, run.owned.run_pk)
         assert await self.reaper.reap() == 1
 
-    def open_calls(self, run: ManualRun) -> OpenCalls:
-        return OpenCalls(self.worker.engine, run.owned, OWNER, outage_seconds=1.0)
+    def calls_ahead(self, run: ManualRun) -> CallsAhead:
+        return CallsAhead(self.worker.engine, run.owned, OWNER, outage_seconds=1.0)
 
     async def ledger(self, run: ManualRun) -> list[Row]:
         return await self.stack.fetch(
@@ -87,7 +87,7 @@ ENDED = usage(input_tokens=12, output_tokens=5, cost=Decimal("0.5"), cost_source
 
 async def test_a_call_is_in_the_ledger_before_it_is_sent_and_then_as_it_ended(hands: Hands) -> None:
     run = await hands.claimed()
-    await hands.open_calls(run).begin(OPENING)
+    await hands.calls_ahead(run).begin(OPENING)
     (line,) = await hands.ledger(run)
     assert (line["outcome"], line["estimated"], line["input_tokens"]) == ("lost", True, 10)
 
@@ -96,13 +96,13 @@ async def test_a_call_is_in_the_ledger_before_it_is_sent_and_then_as_it_ended(ha
     assert (line["outcome"], line["estimated"], line["input_tokens"]) == ("completed", False, 12)
     # Neither a repeat nor the opening itself changes what the provider counted.
     await record_call_now(hands.worker.engine, run.owned, OWNER, usage(input_tokens=99))
-    await hands.open_calls(run).begin(OPENING)
+    await hands.calls_ahead(run).begin(OPENING)
     assert await hands.ledger(run) == [line]
 
 
 async def test_a_call_of_a_dead_worker_stays_in_the_ledger_as_lost(hands: Hands) -> None:
     run = await hands.claimed()
-    await hands.open_calls(run).begin(OPENING)
+    await hands.calls_ahead(run).begin(OPENING)
     await hands.die(run)
 
     assert [line["outcome"] for line in await hands.ledger(run)] == ["lost"]
@@ -111,7 +111,7 @@ async def test_a_call_of_a_dead_worker_stays_in_the_ledger_as_lost(hands: Hands)
 
 async def test_a_worker_that_was_not_dead_after_all_books_its_call_once(hands: Hands) -> None:
     run = await hands.claimed()
-    await hands.open_calls(run).begin(OPENING)
+    await hands.calls_ahead(run).begin(OPENING)
     await hands.die(run)
 
     for _ in range(2):
@@ -122,7 +122,7 @@ async def test_a_worker_that_was_not_dead_after_all_books_its_call_once(hands: H
 
 async def test_a_call_that_cost_nothing_takes_its_line_back(hands: Hands) -> None:
     run = await hands.claimed()
-    calls = hands.open_calls(run)
+    calls = hands.calls_ahead(run)
     await calls.begin(OPENING)
     await calls.begin(OPENING.model_copy(update={"call_id": "c-2"}))
     await record_call_now(hands.worker.engine, run.owned, OWNER, ENDED.model_copy(update={"call_id": "c-2"}))
@@ -135,7 +135,7 @@ async def test_a_call_that_cost_nothing_takes_its_line_back(hands: Hands) -> Non
 
 async def test_a_worker_that_lost_its_run_begins_no_call(hands: Hands) -> None:
     run = await hands.claimed()
-    calls = hands.open_calls(run)
+    calls = hands.calls_ahead(run)
     await calls.begin(OPENING)
     await hands.die(run)
 
