@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.log import get_logger, request_id
+from core.log import request_id
 
-_log = get_logger("http")
+log = structlog.get_logger(__name__)
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
@@ -43,7 +44,7 @@ class HttpContext:
                 await self._app(scope, receive, with_headers)
             finally:
                 # The path without its query: a log keeps no more than it needs.
-                _log.log(
+                log.log(
                     10 if scope["path"] in _PROBES else 20,
                     "request",
                     method=scope["method"],

@@ -14,6 +14,7 @@ import socket
 import sys
 from types import FrameType
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -22,10 +23,10 @@ from agentroute.preflight import CheckResult, check_migrations, check_postgres, 
 from agentroute.profile_check import check_profile
 from core.config import ServerSettings, Settings, unknown_variables
 from core.identity import Authenticator
-from core.log import configure_logging, get_logger
+from core.log import configure_logging
 from v1.agent.event_stream import WRITE_TIMEOUT_SECONDS
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 _BACKLOG = 2048
 
 
@@ -45,7 +46,7 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
-            _log.info("listening", host=host, port=port)
+            log.info("listening", host=host, port=port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second SIGINT stops waiting.
@@ -77,7 +78,7 @@ def run_server(settings: Settings) -> int:
     """
     configure_logging(settings)
     if unknown := unknown_variables():
-        _log.warning("unknown_settings", variables=unknown)
+        log.warning("unknown_settings", variables=unknown)
     Authenticator(settings.identity, server=settings.server)
     if failed := asyncio.run(_first_failure(settings)):
         return _refuse(failed.line)

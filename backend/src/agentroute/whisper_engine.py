@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
+import structlog
 
 from core.config import TranscriptionSettings
 from core.errors import ConfigurationError, TranscriptionFailed, TranscriptionRejected, TranscriptionTimeout
-from core.log import get_logger
 from core.text import clean_text
 from core.transcription.audio_decoder import AudioDecoder
 from core.transcription.audio_file import AudioFile
@@ -26,7 +26,7 @@ _MISSING = (
     "AGENT_TRANSCRIPTION__ENGINE=whisper needs the extra: install agentroute[whisper], or unset the variable."
 )
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class WhisperModel(Protocol):
@@ -94,10 +94,10 @@ class WhisperEngine:
                 "The transcription did not end in time. Send a shorter piece."
             ) from exc
         except ValueError as exc:
-            _log.warning("transcription_failed", what="ValueError", reason=str(exc)[:300])
+            log.warning("transcription_failed", what="ValueError", reason=str(exc)[:300])
             raise TranscriptionRejected("The model does not know this language.") from exc
         except RuntimeError as exc:
-            _log.warning("transcription_failed", what="RuntimeError", reason=str(exc)[:300])
+            log.warning("transcription_failed", what="RuntimeError", reason=str(exc)[:300])
             raise TranscriptionFailed("The model failed. Try again later.") from exc
         finally:
             abandoned.set()

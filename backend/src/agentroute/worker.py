@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
 import uvloop
 from taskiq import AcknowledgeType
 from taskiq.receiver import Receiver
@@ -41,10 +42,10 @@ from core.agentscope.tools.memory_store import PostgresMemoryStore
 from core.broker import HintBroker, create_broker
 from core.config import Settings, unknown_variables
 from core.database import create_engine, create_session_factory
-from core.log import configure_logging, get_logger
+from core.log import configure_logging
 from core.redis_client import create_redis
 
-log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

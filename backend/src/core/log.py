@@ -1,5 +1,6 @@
 """One log for a process: every logger, ours or a library's, ends in one redacted line a record.
 
+A module takes its logger with ``log = structlog.get_logger(__name__)``; the event of a line is a name in snake_case.
 Lines go to standard error; standard output belongs to the command a user runs.
 Message bodies are never logged; ids are.
 """
@@ -89,11 +90,6 @@ def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> No
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-
-
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return a logger; works before :func:`configure_logging` too."""
-    return structlog.stdlib.get_logger(name)
 
 
 def current_request_id() -> str:

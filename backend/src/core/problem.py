@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import orjson
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -31,13 +32,13 @@ from core.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
-from core.log import current_request_id, get_logger
+from core.log import current_request_id
 from core.store_failure import is_store_failure
 from core.validation import escape, from_errors
 
 MEDIA_TYPE = "application/problem+json"
 
-_log = get_logger("http")
+log = structlog.get_logger(__name__)
 
 _BY_STATUS: dict[int, type[AgentBackendError]] = {
     401: Unauthenticated,
@@ -135,7 +136,7 @@ class ErrorBoundary:
         try:
             await self._app(scope, receive, noting)
         except ClientDisconnect:
-            _log.debug("request_abandoned")
+            log.debug("request_abandoned")
         except Exception as exc:  # noqa: BLE001  the HTTP border: nothing may pass
             error = _foresee(exc)
             if not started:
@@ -145,15 +146,15 @@ class ErrorBoundary:
 def _foresee(exc: Exception) -> AgentBackendError:
     if is_store_failure(exc):
         # One line, no stack: an outage would fill the disk with the same trace.
-        _log.warning("store_unavailable", error=f"{type(exc).__name__}: {exc}")
+        log.warning("store_unavailable", error=f"{type(exc).__name__}: {exc}")
         return StoreUnavailable("The database is not reachable now. Try again with the same ids.")
-    _log.error("request_failed", exc_info=exc)
+    log.error("request_failed", exc_info=exc)
     return AgentBackendError("An internal error occurred. Quote the requestId when you report it.")
 
 
 async def _on_error(request: Request, exc: AgentBackendError) -> Response:
     if exc.status >= 500:
-        _log.warning("request_refused", code=exc.code, exc_info=exc.__cause__)
+        log.warning("request_refused", code=exc.code, exc_info=exc.__cause__)
     return problem_response(exc, request)
 
 

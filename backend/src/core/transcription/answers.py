@@ -10,16 +10,16 @@ import hashlib
 import json
 from typing import Protocol
 
+import structlog
 from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.config import RedisSettings
 from core.identity import Principal
-from core.log import get_logger
 from core.transcription.transcription import Transcription
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Answers(Protocol):
@@ -53,7 +53,7 @@ class RedisAnswers:
         except ValidationError:
             return None  # another version's
         except (RedisError, OSError, TimeoutError) as exc:
-            _log.warning("transcription_not_looked_up", error=type(exc).__name__)
+            log.warning("transcription_not_looked_up", error=type(exc).__name__)
             return None
 
     async def put(self, fingerprint: str, answer: Transcription) -> None:
@@ -62,7 +62,7 @@ class RedisAnswers:
                 self._answer(fingerprint), answer.model_dump_json(), ex=self._keep_seconds, nx=True
             )
         except (RedisError, OSError, TimeoutError) as exc:
-            _log.warning("transcription_not_remembered", error=type(exc).__name__)
+            log.warning("transcription_not_remembered", error=type(exc).__name__)
 
     async def claim(self, principal: Principal, key: str, fingerprint: str) -> bool:
         name = f"{self._prefix}:key:{_owned(principal, key)}"
@@ -72,7 +72,7 @@ class RedisAnswers:
             # Gone in between: it has just expired, and is nobody's.
             return await self._redis.get(name) in {None, fingerprint.encode()}
         except (RedisError, OSError, TimeoutError) as exc:
-            _log.warning("transcription_key_not_looked_up", error=type(exc).__name__)
+            log.warning("transcription_key_not_looked_up", error=type(exc).__name__)
             return True
 
     def _answer(self, fingerprint: str) -> str:

@@ -11,8 +11,9 @@ import os
 import sys
 from datetime import timedelta
 
+import structlog
+
 from core.errors import AgentBackendError, AudioEmpty, AudioTooLong, UnsupportedMediaType
-from core.log import get_logger
 from core.transcription.audio_file import AudioFile
 from core.transcription.audio_verdict import SAMPLE_RATE, Verdict
 
@@ -25,7 +26,7 @@ _MAX_COMPLAINT_BYTES = 4096
 # What a dynamically linked Python may need to start; the rest of our environment holds secrets.
 _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class AudioDecoder:
@@ -78,11 +79,11 @@ class AudioDecoder:
                 reason = f"signal {-code}"
             case _:
                 # Python's own exit codes: the decoder is missing, or this program is wrong.
-                _log.error(
+                log.error(
                     "audio_decoder_failed", exit_code=code, complaint=complaint.decode(errors="replace")
                 )
                 return AgentBackendError("The audio could not be looked at.")
-        _log.warning("audio_decoder_stopped", kind=str(audio.kind), reason=reason)
+        log.warning("audio_decoder_stopped", kind=str(audio.kind), reason=reason)
         return UnsupportedMediaType("The file cannot be decoded within the limits of this service.")
 
 
@@ -119,7 +120,7 @@ async def _end(child: asyncio.subprocess.Process) -> None:
             await asyncio.gather(_read(child, child.stdout, 0), _read(child, child.stderr, 0))
             await child.wait()
     except TimeoutError:
-        _log.error("audio_decoder_not_ended", pid=child.pid)
+        log.error("audio_decoder_not_ended", pid=child.pid)
 
 
 async def _read(

@@ -13,10 +13,10 @@ from typing import Any
 
 import httpx
 import orjson
+import structlog
 
 from core.errors import TranscriptionFailed, TranscriptionRejected, TranscriptionTimeout
 from core.litellm_status import meant_status
-from core.log import get_logger
 from core.redaction import Redactor
 from core.text import clean_text
 from core.transcription.audio_file import AudioFile
@@ -42,7 +42,7 @@ _UNREACHABLE = "The speech service cannot be reached. The operator should check 
 _NONSENSE = "The speech service gave an answer that is no transcription. The operator should check AGENT_TRANSCRIPTION__BASE_URL."
 _SLOW = "The speech service did not answer in time. Try again, or send a shorter piece."
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class OpenAiEngine:
@@ -109,7 +109,7 @@ class OpenAiEngine:
     def _note(self, what: str, reason: str) -> None:
         # Cut first: four megabytes of nonsense are not searched for secrets.
         reason = self._redactor.text(reason[: 4 * _MAX_LOGGED_CHARACTERS])[:_MAX_LOGGED_CHARACTERS]
-        _log.warning("transcription_failed", what=what, reason=reason)
+        log.warning("transcription_failed", what=what, reason=reason)
 
 
 async def _body(response: httpx.Response) -> bytes:

@@ -14,10 +14,11 @@ from decimal import Decimal
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+import structlog
+
 from core.config import TranscriptionSettings
 from core.errors import AgentBackendError, IdempotencyMismatch
 from core.identity import Principal
-from core.log import get_logger
 from core.store_failure import is_store_failure
 from core.transcription.answers import Answers
 from core.transcription.audio_file import AudioFile
@@ -28,7 +29,7 @@ from core.transcription.transcription import Speech, Transcription
 
 _LEDGER_DIGITS = Decimal("1e-12")
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class DurationProbe(Protocol):
@@ -140,7 +141,7 @@ class TranscriptionService:
             if not is_store_failure(exc):
                 raise
             # The answer is paid for: the caller gets it, and the row stays `started`.
-            _log.warning("transcription_not_closed", call=call, outcome=end.outcome, error=type(exc).__name__)
+            log.warning("transcription_not_closed", call=call, outcome=end.outcome, error=type(exc).__name__)
 
     def _cost(self, transcript: Transcript, duration: timedelta) -> tuple[Decimal | None, CostSource]:
         if transcript.cost is not None:

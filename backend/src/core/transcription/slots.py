@@ -14,15 +14,15 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.config import RedisSettings
 from core.errors import Overloaded, RateLimited
 from core.identity import Principal
-from core.log import get_logger
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 # A slot is a member of the user's sorted set, scored with the time at which it is given up for lost.
 _TAKE = """
@@ -109,7 +109,7 @@ class SharedSlots:
         try:
             taken = await self._take(keys=[name], args=arguments)
         except (RedisError, OSError, TimeoutError) as exc:
-            _log.warning("transcription_slots_not_shared", error=type(exc).__name__)
+            log.warning("transcription_slots_not_shared", error=type(exc).__name__)
             return
         if not taken:
             raise too_many(self._local.max_per_user)
@@ -118,7 +118,7 @@ class SharedSlots:
         try:
             await self._redis.zrem(name, slot)
         except (RedisError, OSError, TimeoutError) as exc:
-            _log.warning("transcription_slot_not_released", error=type(exc).__name__)
+            log.warning("transcription_slot_not_released", error=type(exc).__name__)
 
 
 def too_many(limit: int) -> RateLimited:

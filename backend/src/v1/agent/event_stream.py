@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from core.agentscope.events.sse import HEADERS
-from core.log import get_logger
 
 # 30 s: longer than a phone needs to change networks, shorter than a proxy's patience.
 WRITE_TIMEOUT_SECONDS = 30.0
@@ -22,7 +22,7 @@ _CANCEL_AGAIN_SECONDS = 1.0
 """Libraries can swallow a cancel; it is repeated until the frames are given up."""
 _TURN_FRAMES = 16
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class EventStreamResponse(StreamingResponse):
@@ -65,10 +65,10 @@ class EventStreamResponse(StreamingResponse):
             await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             # Nothing more can be said to this client: the server closes the connection.
-            _log.info("stream_stalled", write_timeout_seconds=self._write_timeout)
+            log.info("stream_stalled", write_timeout_seconds=self._write_timeout)
         except OSError:
             # ASGI 2.4: how a server says that the client is gone.
-            _log.debug("stream_abandoned")
+            log.debug("stream_abandoned")
         finally:
             await _close(self._frames)
 
@@ -90,8 +90,8 @@ class EventStreamResponse(StreamingResponse):
         """Return the next frame; ``None`` at the end, which a failure is too."""
         try:
             return await anext(self._frames, None)
-        except Exception:  # noqa: BLE001  the status is spent: all that is left is to end in order
-            _log.exception("stream_failed")
+        except Exception:
+            log.exception("stream_failed")
             return None
 
 

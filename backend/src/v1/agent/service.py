@@ -7,6 +7,8 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
 
+import structlog
+
 from core.agentscope.events.queries.history import events_url, history_url
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import (
@@ -23,7 +25,6 @@ from core.crash_points import crash_point
 from core.errors import NotFound, RunAlreadyFinished
 from core.identity import Principal
 from core.json_body import canonical_hash
-from core.log import get_logger
 from core.validation import parse
 from v1.agent.limits import check_limits
 from v1.agent.ports import EventsFacade, RunGateway
@@ -31,7 +32,7 @@ from v1.agent.stopping_stream import StoppingStream
 
 _LEAVING_SECONDS = 5.0
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class AgentService:
@@ -160,12 +161,12 @@ class AgentService:
         # It may have ended just now; then a question it ended with stays open.
         with contextlib.suppress(RunAlreadyFinished, NotFound):
             await self._runtime.cancel(principal, accepted.thread_id, accepted.run_id, withdraw=False)
-            _log.info("run_left", run_id=accepted.run_id, thread_id=accepted.thread_id)
+            log.info("run_left", run_id=accepted.run_id, thread_id=accepted.thread_id)
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
         self._leaving.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("run_left_running", exc_info=error)
+            log.error("run_left_running", exc_info=error)
 
     async def _accept(
         self, principal: Principal, command: RunCommand, idempotency_key: str | None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
+import core
 from core.config import Settings
-from core.log import configure_logging, current_request_id, get_logger, request_id
+from core.log import configure_logging, current_request_id, request_id
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeQ"
 CANARIES: list[tuple[str, str]] = [
@@ -71,7 +75,7 @@ def test_a_line_is_json_with_level_logger_time_and_request() -> None:
     stream = configured()
 
     with request_id("req-12345678"):
-        get_logger("core.test").info("run_accepted", run_id="run-1")
+        structlog.get_logger("core.test").info("run_accepted", run_id="run-1")
 
     line = only_line(stream)
     assert line["message"] == "run_accepted"
@@ -118,9 +122,9 @@ def test_talkative_libraries_are_quiet() -> None:
 def test_the_level_is_the_settings() -> None:
     stream = configured(log_level="WARNING")
 
-    get_logger("a").info("quiet")
+    structlog.get_logger("a").info("quiet")
     logging.getLogger("uvicorn").info("quiet")
-    get_logger("a").warning("loud")
+    structlog.get_logger("a").warning("loud")
 
     assert only_line(stream)["message"] == "loud"
 
@@ -129,7 +133,7 @@ def test_the_level_is_the_settings() -> None:
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_no_credential_reaches_a_line(text: str, secret: str, log_format: str) -> None:
     stream = configured(log_format=log_format)
-    log = get_logger("core.test")
+    log = structlog.get_logger("core.test")
 
     log.info(text)
     log.info("in_value", value=text, nested={"list": [text], "set": {text}})
@@ -151,7 +155,9 @@ def test_no_credential_reaches_a_line(text: str, secret: str, log_format: str) -
 def test_a_secret_name_masks_its_whole_value(name: str) -> None:
     stream = configured()
 
-    get_logger("core.test").info("settings", **{name: "any old words"}, nested={name: ["any old words"]})
+    structlog.get_logger("core.test").info(
+        "settings", **{name: "any old words"}, nested={name: ["any old words"]}
+    )
 
     assert "any old words" not in stream.getvalue()
 
@@ -159,7 +165,7 @@ def test_a_secret_name_masks_its_whole_value(name: str) -> None:
 def test_counts_of_tokens_are_no_secret() -> None:
     stream = configured()
 
-    get_logger("core.test").info("usage", input_tokens=12, token_count=3)
+    structlog.get_logger("core.test").info("usage", input_tokens=12, token_count=3)
 
     line = only_line(stream)
     assert (line["input_tokens"], line["token_count"]) == (12, 3)
@@ -168,7 +174,7 @@ def test_counts_of_tokens_are_no_secret() -> None:
 def test_objects_are_redacted_like_text() -> None:
     stream = configured()
 
-    get_logger("core.test").info("object", held=Holder(), many=[Holder()])
+    structlog.get_logger("core.test").info("object", held=Holder(), many=[Holder()])
 
     assert "canary" not in stream.getvalue()
 
@@ -179,7 +185,7 @@ def test_secrets_of_the_settings_are_masked_whatever_they_look_like() -> None:
         model={"api_key": "company_key_without_any_shape"},
         database={"url": "postgresql://agent:p%40ss%3Aword@db/agent"},
     )
-    log = get_logger("core.test")
+    log = structlog.get_logger("core.test")
 
     log.info("1", value="x plain words of thirty-two bytes and more x")
     log.info("2", value="x company_key_without_any_shape x")
@@ -193,7 +199,7 @@ def test_ordinary_words_stay() -> None:
     stream = configured()
     text = "GET /api/v1/agent/events 200 https://example.com/a?b=c user@example.com risk-free basic tokens"
 
-    get_logger("core.test").info(text)
+    structlog.get_logger("core.test").info(text)
 
     assert only_line(stream)["message"] == text
 
@@ -213,7 +219,7 @@ def test_configuring_again_adds_no_second_handler() -> None:
     configured()
     stream = configured()
 
-    get_logger("core.test").info("once")
+    structlog.get_logger("core.test").info("once")
 
     assert only_line(stream)["message"] == "once"
 
@@ -232,3 +238,29 @@ def test_any_other_request_id_is_replaced(candidate: str | None) -> None:
     with request_id(candidate) as chosen:
         assert chosen != candidate
         assert len(chosen) == 32
+
+
+SOURCE = Path(core.__file__ or "").parents[1]
+LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
+
+
+def logging_calls() -> Iterator[tuple[str, str, str]]:
+    """Yield place, name of the logger and event of every line that our code logs with a literal event."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id=logger), attr=level), args=[event, *_]
+                ) if level in LEVELS and "log" in logger:
+                    for text in ast.walk(event):
+                        if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                            yield f"{path.relative_to(SOURCE)}:{node.lineno}", logger, text.value
+                case _:
+                    pass
+
+
+def test_every_module_calls_its_logger_log_and_names_events_in_snake_case() -> None:
+    calls = list(logging_calls())
+
+    assert len(calls) > 50
+    assert [call for call in calls if call[1] != "log" or not re.fullmatch(r"[a-z][a-z0-9_]*", call[2])] == []

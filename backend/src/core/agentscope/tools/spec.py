@@ -154,11 +154,11 @@ class Tool:
             if task is None or task.cancelling() > 0:
                 raise
             # Nobody cancelled us: the tool awaited something that was. Passed on, it would end the run.
-            log.exception("tool failed", **ids)
+            log.exception("tool_failed", **ids)
             outcome = self._error(_FAILED)
         except (Exception, SystemExit):
             # SystemExit too: a tool that calls sys.exit() must not end the worker.
-            log.exception("tool timed out" if limit.expired() else "tool failed", **ids)
+            log.exception("tool_timed_out" if limit.expired() else "tool_failed", **ids)
             outcome = self._error(self._timeout_text(seconds) if limit.expired() else _FAILED)
         if task is not None and task.cancelling() > cancels_before:
             raise asyncio.CancelledError

@@ -11,18 +11,18 @@ from typing import Any
 
 import httpx
 import orjson
+import structlog
 
 from core.agentscope.runtime.model.chat_retry import is_transient, retry_after_seconds
 from core.agentscope.runtime.model.chat_stream import ProviderFailure, StreamMalformed
 from core.config import ModelSettings
 from core.errors import ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
 from core.litellm_status import meant_status
-from core.log import get_logger
 from core.redaction import Redactor
 
 _MAX_LOGGED_CHARACTERS = 300
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _BY_STATUS = {
     401: "The model refused the service's key. The operator should check AGENT_MODEL__API_KEY.",
@@ -123,8 +123,8 @@ def log_failure(settings: ModelSettings, failed: CallFailed, **ids: str) -> None
     """Write what happened to the log, in the provider's words, without keys and not at length."""
     key = settings.api_key.get_secret_value()
     reason = failed.reason or repr(failed.__cause__)
-    _log.warning(
-        "model call failed",
+    log.warning(
+        "model_call_failed",
         code=failed.error.code,
         transient=failed.transient,
         reason=Redactor([key]).text(reason)[:_MAX_LOGGED_CHARACTERS],

@@ -26,6 +26,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import structlog
 from agentscope.credential import CredentialBase
 from agentscope.message import Msg, TextBlock, ThinkingBlock, ToolCallBlock
 from agentscope.model import ChatModelBase, ChatResponse, ChatUsage
@@ -52,9 +53,8 @@ from core.agentscope.runtime.model.token_counts import TokenCounts, parse_cost
 from core.agentscope.runtime.profile.run_budget import RunBudget
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage
 from core.config import ModelSettings
-from core.log import get_logger
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class OpenAICompatibleChatModel(ChatModelBase):
@@ -186,7 +186,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
                     or isinstance(failed.error, ModelRejected)
                 ):
                     raise failed.error from failed
-                _log.warning("model_fallback", stage=self._stage, model=self._endpoints[place].model)
+                log.warning("model_fallback", stage=self._stage, model=self._endpoints[place].model)
             else:
                 return
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
+import structlog
 from agentscope.formatter import OpenAIChatFormatter
 from agentscope.message import DataBlock, HintBlock, Msg, ThinkingBlock, ToolResultBlock, URLSource
 from agentscope.model import OpenAIChatModel
@@ -19,11 +20,10 @@ from agentscope.tool import ToolChoice
 
 from core.agentscope.events.json_completion import completion
 from core.agentscope.runtime.model.chat_opaque import FIELD, give_back
-from core.log import get_logger
 
 _MODES = frozenset({"auto", "none", "required"})
 
-_log = get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class ChatFormatter(OpenAIChatFormatter):
@@ -55,7 +55,7 @@ class ChatFormatter(OpenAIChatFormatter):
         if isinstance(source, URLSource) and not (
             source.media_type.startswith("image/") and source.url.scheme in {"http", "https"}
         ):
-            _log.warning("attachment left out of a model call", media_type=source.media_type)
+            log.warning("attachment_left_out", media_type=source.media_type)
             return None
         return super()._format_openai_data_block(block)
 
