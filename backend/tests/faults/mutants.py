@@ -15,9 +15,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.agentscope.events import append_store, hub, reader, run_end, store
-from core.agentscope.events.append_writer import AppendBatch, GroupCommitWriter, RunAppender, StreamBatch
+from core.agentscope.events.append_writer import AppendBatch, GroupCommitWriter, RunAppender
 from core.agentscope.events.ending import Ended
 from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.runtime.stop_signal import StopReason
 from core.agentscope.runtime.work import leases, reaper

@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.agui_codec import RunWireState, to_agui_wire
 from core.agentscope.events.append_store import PostgresAppendStore
-from core.agentscope.events.append_writer import AppendBatch, StreamBatch
+from core.agentscope.events.append_writer import AppendBatch
 from core.agentscope.events.ending import end_and_promote
 from core.agentscope.events.history_fold import HistoryFold
+from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.events.redis_bus import RedisBus, channel_name, stream_key
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.runtime.hints import HintSender

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import orjson
 
-from core.agentscope.events.append_writer import AppendBatch, AppendResult, OwnedRun, StreamBatch
+from core.agentscope.events.append_writer import AppendBatch, AppendResult
+from core.agentscope.events.owned_run import OwnedRun, StreamBatch
 from core.errors import StoreUnavailable
 
 AppendFault = Literal["none", "lost", "unknown", "late"]

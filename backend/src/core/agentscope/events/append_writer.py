@@ -22,6 +22,7 @@ from typing import Protocol
 
 import structlog
 
+from core.agentscope.events.owned_run import OwnedRun, Publisher, StreamBatch
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.config import WorkerSettings
 from core.errors import LeaseLost, StoreUnavailable
@@ -34,17 +35,6 @@ _MERGEABLE = {
     "TOOL_CALL_ARGS": "toolCallId",
 }
 MAX_MERGED_CHARS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class OwnedRun:
-    """A run this worker has claimed; ``attempt`` is the fence of everything it writes."""
-
-    run_pk: int
-    session_id: int
-    ordinal: int
-    attempt: int
-    last_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +57,6 @@ class AppendResult:
 
     base: int
     cancel_requested: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StreamBatch:
-    """Durable events of one run, to be shown; the first has ``first_seq``."""
-
-    session_id: int
-    ordinal: int
-    first_seq: int
-    payloads: list[str]
 
 
 class AppendStore(Protocol):
@@ -102,14 +82,6 @@ class AppendStore(Protocol):
         ...
 
 
-class Publisher(Protocol):
-    """The live side of the writer; may forget."""
-
-    def publish(self, batches: Sequence[StreamBatch]) -> None:
-        """Show durable events, in order, without waiting."""
-        ...
-
-
 class RunAppender:
     """The queue of one run's events on their way to the log."""
 
@@ -125,10 +97,6 @@ class RunAppender:
         self._in_flight = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         """Futures with the sequence that has to be committed first."""
-
-    @property
-    def has_pending(self) -> bool:
-        return bool(self._pending)
 
     def append(self, events: Sequence[AgUiWireEvent], *, urgent: bool = False) -> None:
         """Queue events for the next flush.

@@ -15,8 +15,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from core.agentscope.events.append_writer import StreamBatch
 from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings
 from core.crash_points import crash_point

@@ -19,10 +19,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.agentscope.events.append_writer import OwnedRun, StreamBatch
 from core.agentscope.events.history_fold import leading_results
 from core.agentscope.events.ledger import budget_store
 from core.agentscope.events.message_rows import metrics, to_row
+from core.agentscope.events.owned_run import OwnedRun, StreamBatch
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import InterruptRequested, ModelUsage
 from core.errors import LeaseLost

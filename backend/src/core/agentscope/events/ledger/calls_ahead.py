@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.agentscope.events.append_writer import OwnedRun
+from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.run_end import open_model_call
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.errors import LeaseLost, StoreUnavailable

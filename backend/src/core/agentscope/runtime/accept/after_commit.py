@@ -9,8 +9,8 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from core.agentscope.events.append_writer import Publisher, StreamBatch
 from core.agentscope.events.ending import Ended
+from core.agentscope.events.owned_run import Publisher, StreamBatch
 from core.agentscope.runtime.hints import HintSender
 
 _ATTEMPTS = 3

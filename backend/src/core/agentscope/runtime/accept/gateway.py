@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from core.agentscope.events.append_writer import OwnedRun, Publisher
 from core.agentscope.events.ending import Ended, end_and_promote, promote, unstarted_end
+from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.store import ENDED
 from core.agentscope.runtime.accept.acceptance import Acceptance, Accepted
 from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction

@@ -13,8 +13,8 @@ from typing import Protocol
 from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from core.agentscope.events.append_writer import OwnedRun, Publisher
 from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
+from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.queries.thread_list import ThreadList
 from core.agentscope.events.retention import prune_events
 from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction

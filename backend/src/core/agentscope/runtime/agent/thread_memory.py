@@ -28,8 +28,8 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from core.agentscope.events.append_writer import OwnedRun
 from core.agentscope.events.message_rows import to_message
+from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.schemas.messages import DataSource, TextPart, UserMessage
 from models import AgentChatMessage, AgentChatSession, AgentCheckpoint, AgentInterrupt, AgentRun
 

@@ -15,8 +15,8 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from core.agentscope.events.append_writer import OwnedRun
 from core.agentscope.events.message_rows import to_message
+from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.run_end import RunEnd, record_call_now
 from core.agentscope.runtime.accept.new_messages import title_of
 from core.agentscope.runtime.agent.agent_kit import AgentKit

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.agentscope.events.append_writer import OwnedRun
+from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.runtime.stop_signal import StopReason
 from core.config import LimitSettings, Settings
 from core.crash_points import crash_point

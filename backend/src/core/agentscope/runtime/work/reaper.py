@@ -18,9 +18,9 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from core.agentscope.events.append_writer import OwnedRun, Publisher
 from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
 from core.agentscope.events.ledger.budget_store import release_expired, release_run
+from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.retention import prune_events
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.schemas.internal_events import RunFailed

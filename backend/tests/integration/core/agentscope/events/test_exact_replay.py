@@ -20,10 +20,10 @@ from tests.support.stack import EventStream, OpenStack, Row, Stack, eventually
 
 from agentroute.embedded.local_valkey import LocalValkey
 from core.agentscope.events import retention
-from core.agentscope.events.append_writer import StreamBatch
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.facade import AgentScopeEventsFacade
 from core.agentscope.events.hub import ThreadHub
+from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.events.queries.history import HistoryReader
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import stream_key

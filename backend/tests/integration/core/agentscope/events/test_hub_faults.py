@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from tests.support.stack import eventually
 
 from core.agentscope.events import hub as hub_module
-from core.agentscope.events.append_writer import StreamBatch
 from core.agentscope.events.hub import Tail, ThreadHub
+from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings, StreamSettings
