@@ -28,7 +28,6 @@ from agentscope.state import AgentState
 from agentscope.tool import Toolkit
 
 from core.agentscope.events.run_end import Checkpoint
-from core.agentscope.runtime.accept.client_copy import snapshots
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.compaction import CompactionMiddleware, context_config
@@ -44,6 +43,7 @@ from core.agentscope.runtime.agent.open_tool_calls import (
     waits_for_user,
 )
 from core.agentscope.runtime.agent.shared_state import RunState
+from core.agentscope.runtime.agent.snapshots import snapshots
 from core.agentscope.runtime.agent.subagents import SubagentKit, SubagentTool
 from core.agentscope.runtime.agent.thread_memory import (
     AGENT_NAME,

@@ -32,12 +32,13 @@ from core.agentscope.runtime.accept.interrupts import (
     refuse_if_open,
     write_answers,
 )
-from core.agentscope.runtime.accept.new_messages import NewMessages, select_new_messages, title_of
+from core.agentscope.runtime.accept.new_messages import NewMessages, select_new_messages
 from core.agentscope.runtime.accept.regeneration import replace_from
 from core.agentscope.runtime.profile.run_budget import used_up
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import MessagesSnapshotMode, RunCommand
 from core.agentscope.schemas.messages import ToolMessage, UserMessage
+from core.agentscope.schemas.titles import title_of
 from core.config import LimitSettings, WorkerSettings
 from core.crash_points import crash_point
 from core.errors import (

@@ -8,14 +8,12 @@ whether it has seen the thread's newest state (docs/adr/0012, docs/adr/0013).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.agentscope.runtime.accept.new_messages import NewMessages
 from core.agentscope.schemas.agent_runtime import MessagesSnapshotMode, RunCommand
-from core.agentscope.schemas.internal_events import MessagesSnapshot
 from models import AgentChatMessage, AgentChatSession
 
 
@@ -96,23 +94,3 @@ def merged(held: Sequence[str], shown: Sequence[str]) -> list[str]:
     """
     in_snapshot, in_copy = set(shown), set(held)
     return [item for item in held if item in in_snapshot] + [item for item in shown if item not in in_copy]
-
-
-def snapshots(history: Sequence[dict[str, Any]], *, anew: bool) -> list[MessagesSnapshot]:
-    """Return the snapshots that bring a client's copy up to date, to be shown one right after the other.
-
-    Args:
-        history: The thread's messages with the run's own new ones; empty when none is to be shown.
-        anew: The copy is emptied first, so that everything comes in its order.
-    """
-    if not history:
-        return []
-    whole = MessagesSnapshot(messages=tuple(history))
-    if not anew:
-        return [whole]
-    empty: tuple[dict[str, Any], ...] = ()
-    if any(message["role"] == "reasoning" for message in history):
-        # The official client keeps its reasoning unless the snapshot has some: the first message
-        # lends its id. The snapshot that follows says what it is.
-        empty = ({"id": history[0]["id"], "role": "reasoning", "content": ""},)
-    return [MessagesSnapshot(messages=empty), whole]

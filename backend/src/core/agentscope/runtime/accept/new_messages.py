@@ -21,7 +21,6 @@ from core.agentscope.schemas.messages import (
     FileSource,
     MediaPart,
     Message,
-    TextPart,
     ToolMessage,
     UrlSource,
     UserMessage,
@@ -146,17 +145,3 @@ def _check_media(message: UserMessage, place: int) -> None:
 def _inline(place: int, part_place: int) -> list[dict[str, str]]:
     pointer = f"/messages/{place}/content/{part_place}/source"
     return [{"pointer": pointer, "message": "use a 'data' source"}]
-
-
-def title_of(message: UserMessage) -> str | None:
-    """Return a thread's first title: the first words of its first message, if it has any."""
-    text = message.content if isinstance(message.content, str) else _text_of(message)
-    words = " ".join(text.split())
-    if len(words) <= 60:
-        return words or None
-    return words[:60].rsplit(" ", 1)[0].rstrip() + "…"
-
-
-def _text_of(message: UserMessage) -> str:
-    parts = message.content if isinstance(message.content, list) else []
-    return " ".join(part.text for part in parts if isinstance(part, TextPart))

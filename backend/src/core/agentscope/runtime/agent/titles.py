@@ -18,10 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.run_end import RunEnd, record_call_now
-from core.agentscope.runtime.accept.new_messages import title_of
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.agentscope.schemas.messages import UserMessage
+from core.agentscope.schemas.titles import title_of
 from core.errors import AgentBackendError
 from core.identity import Principal
 from core.text import clean_text

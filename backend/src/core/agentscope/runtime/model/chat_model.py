@@ -7,7 +7,7 @@ What a caller can rely on:
    used up, the fallback, if there is one, gets as many; only a request that was found wrong goes no further.
 3. It ends: by the provider's word, or by an error within the first-token or the idle timeout.
 4. Every call that can have cost something is recorded once, whatever becomes of it (``chat_meter``), the worker's
-   death included (``calls_ahead``); it begins only when its budget has room for what it may use (``run_budget``).
+   death included (``calls_ahead``); it begins only when its budget has room for what it may use (``call_budget``).
 5. Cancelling closes the connection before the cancellation goes on.
 
 The request is sent when the first response is asked for: a stream that nobody
@@ -34,6 +34,7 @@ from agentscope.tool import ToolChoice
 
 from core.agentscope.events.ledger.budget_store import CallEstimate
 from core.agentscope.events.ledger.calls_ahead import CallsAhead
+from core.agentscope.runtime.model.call_budget import CallBudget
 from core.agentscope.runtime.model.chat_call import ChatCall
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.model.chat_errors import CallFailed, ModelRejected, log_failure
@@ -50,7 +51,6 @@ from core.agentscope.runtime.model.chat_retry import RETRY_WINDOW_SECONDS, delay
 from core.agentscope.runtime.model.chat_stream import ChatStreamParser
 from core.agentscope.runtime.model.prices import PriceTable, load_prices
 from core.agentscope.runtime.model.token_counts import TokenCounts, parse_cost
-from core.agentscope.runtime.profile.run_budget import RunBudget
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage
 from core.config import ModelSettings
 
@@ -80,7 +80,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
         temperature: float | None = None,
         max_tokens: int | None = None,
         prices: PriceTable | None = None,
-        budget: RunBudget | None = None,
+        budget: CallBudget | None = None,
         calls_ahead: CallsAhead | None = None,
         fallback: ChatEndpoint | None = None,
         clock: Callable[[], float] = time.monotonic,

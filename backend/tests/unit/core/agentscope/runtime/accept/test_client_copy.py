@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.agui_reducer import AguiClient
 
-from core.agentscope.runtime.accept.client_copy import merged, snapshots
+from core.agentscope.runtime.accept.client_copy import merged
+from core.agentscope.runtime.agent.snapshots import snapshots
 
 ROLES = {"u": "user", "a": "assistant", "r": "reasoning", "t": "tool"}
 
@@ -68,7 +69,3 @@ def test_whatever_the_copy_lacks_or_mixes_up_it_ends_as_the_thread_is(
     assert held_after(" ".join(copy), " ".join(history), anew=True) == whole
     if merged(copy, history) == history:
         assert held_after(" ".join(copy), " ".join(history), anew=False) == whole
-
-
-def test_no_messages_are_no_snapshot() -> None:
-    assert snapshots((), anew=True) == []

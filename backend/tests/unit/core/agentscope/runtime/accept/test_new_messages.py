@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from core.agentscope.runtime.accept.new_messages import select_new_messages, title_of
+from core.agentscope.runtime.accept.new_messages import select_new_messages
 from core.agentscope.schemas.messages import AssistantMessage, Message, ToolMessage, UserMessage
 from core.errors import InvalidRequest, UrlNotAllowed
 
@@ -268,42 +268,6 @@ def test_sending_the_same_again_brings_nothing_new(
     again = select_new_messages(sent, known_ids=known | taken, open_tool_calls=(), thread_is_new=False)
 
     assert (again.imported, again.fresh) == ((), ())
-
-
-# --- titles ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content", "title"),
-    [
-        ("What time is it?", "What time is it?"),
-        ("  two\n\nlines\t here ", "two lines here"),
-        ("word " * 20, "word " * 11 + "word…"),
-        ("x" * 80, "x" * 60 + "…"),
-        ("x" * 60, "x" * 60),
-        ([{"type": "text", "text": "Look:"}, IMAGE, {"type": "text", "text": "a cat"}], "Look: a cat"),
-        ([IMAGE], None),
-        (" \n", None),
-        ("", None),
-    ],
-)
-def test_a_title_is_the_first_words_of_the_first_message(content: Any, title: str | None) -> None:
-    assert title_of(UserMessage.model_validate(user("u", content))) == title
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text(max_size=200))
-def test_a_title_is_one_short_line_that_the_message_begins_with(text: str) -> None:
-    title = title_of(UserMessage(id="u", role="user", content=text))
-
-    words = " ".join(text.split())
-    if len(words) <= 60:
-        assert title == (words or None)
-    else:
-        assert title is not None
-        assert len(title) <= 61
-        assert title.endswith("…")
-        assert words.startswith(title[:-1])
 
 
 @pytest.mark.parametrize(
