@@ -23,6 +23,7 @@ from agentroute.embedded.local_valkey import LocalValkey
 from agentroute.embedded.python_service import Probe, PythonService, answers, says
 from agentroute.embedded.supervisor import StopRequestedError, Supervisor
 from agentroute.profile_check import check_profile
+from core.agentscope.schemas.links import API_PREFIX
 from core.config import Settings, unknown_variables
 from core.errors import ConfigurationError
 from core.loopback import is_loopback
@@ -61,7 +62,7 @@ def run_embedded(
             try:
                 Embedded(settings, supervisor, directory, host=host, port=port).start()
                 _say(
-                    f"AgentRoute is ready: {url}  (chat API at /api/v1/agent, docs at /docs) - Ctrl-C stops it"
+                    f"AgentRoute is ready: {url}  (chat API at {API_PREFIX}, docs at /docs) - Ctrl-C stops it"
                 )
                 supervisor.watch()
             except StopRequestedError:

@@ -15,7 +15,6 @@ from typing import Any
 
 import orjson
 
-from core.agentscope.events.queries.history import events_url
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import (
     ActiveRun,
@@ -26,6 +25,7 @@ from core.agentscope.schemas.agent_runtime import (
     ThreadUsage,
 )
 from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.links import events_url
 from core.errors import CursorAhead, IdempotencyMismatch, NotFound, RunActive, RunAlreadyFinished
 from core.identity import Principal
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from core.agentscope.events.queries.history import events_url
 from core.agentscope.schemas.agent_runtime import ActiveRun, ThreadUsage
+from core.agentscope.schemas.links import events_url
 from core.agentscope.schemas.messages import UserMessage
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse, ThreadPlace
 from core.errors import InvalidRequest

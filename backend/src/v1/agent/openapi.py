@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
+from core.agentscope.schemas.links import API_PREFIX, events_url, history_url
 from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
 from core.problem import MEDIA_TYPE, problem
@@ -79,8 +80,8 @@ ACCEPTED_EXAMPLE: dict[str, Any] = {
     "threadId": "thread-1",
     "runId": "run-1",
     "status": "queued",
-    "eventsUrl": "/api/v1/agent/events?threadId=thread-1&runId=run-1",
-    "historyUrl": "/api/v1/agent/history?threadId=thread-1",
+    "eventsUrl": events_url("thread-1", "run-1"),
+    "historyUrl": history_url("thread-1"),
     "cursor": "1-0",
 }
 
@@ -184,7 +185,7 @@ def problems(*kinds: type[AgentBackendError]) -> dict[int | str, dict[str, Any]]
         )
         content["examples"][kind.code] = {
             "summary": kind.title,
-            "value": problem(kind(), instance="/api/v1/agent/runs") | {"requestId": "b1946ac92492d234"},
+            "value": problem(kind(), instance=f"{API_PREFIX}/runs") | {"requestId": "b1946ac92492d234"},
         }
     return described
 

@@ -9,7 +9,6 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from core import errors
-from core.agentscope.events.queries.history import API_PREFIX
 from core.agentscope.schemas.agent_runtime import (
     AcceptedTaskResponse,
     HistorySnapshotResponse,
@@ -17,6 +16,7 @@ from core.agentscope.schemas.agent_runtime import (
     RunCommand,
     RunStatusResponse,
 )
+from core.agentscope.schemas.links import API_PREFIX
 from core.agentscope.schemas.messages import Id, WireModel
 from core.json_body import read_json
 from core.validation import parse

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 
 import structlog
 
-from core.agentscope.events.queries.history import events_url, history_url
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import (
     AcceptedTaskResponse,
@@ -20,6 +19,7 @@ from core.agentscope.schemas.agent_runtime import (
     RunStatusResponse,
 )
 from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.links import events_url, history_url
 from core.config import LimitSettings
 from core.crash_points import crash_point
 from core.errors import NotFound, RunAlreadyFinished

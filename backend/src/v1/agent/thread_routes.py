@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from core import errors
-from core.agentscope.events.queries.history import API_PREFIX
+from core.agentscope.schemas.links import API_PREFIX
 from core.agentscope.schemas.messages import Id, WireModel
 from core.agentscope.schemas.threads import RenameThreadCommand, ThreadItem, ThreadListResponse
 from core.json_body import read_json

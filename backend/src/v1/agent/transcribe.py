@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from core import errors
-from core.agentscope.events.queries.history import API_PREFIX
+from core.agentscope.schemas.links import API_PREFIX
 from core.transcription.service import TranscriptionService
 from v1.agent.audio_form import read_speech
 from v1.agent.dependencies import (

@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from core import errors
-from core.agentscope.events.queries.history import API_PREFIX
+from core.agentscope.schemas.links import API_PREFIX
 from core.agentscope.schemas.usage import Grouping, PeriodInvalid, UsagePeriod, UsageResponse
 from v1.agent.dependencies import CurrentPrincipal, container_of, current_principal
 from v1.agent.openapi import USAGE_EXAMPLE, answer, problems

@@ -8,13 +8,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.peer_version import PeerVersions
-from core.agentscope.events.queries.history import HistoryReader, history_url
+from core.agentscope.events.queries.history import HistoryReader
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.sse import sse_after_waiting, sse_stream
 from core.agentscope.events.store import EventStore, RunSegment, ThreadHead
 from core.agentscope.schemas.agent_runtime import HistorySnapshotResponse, RunStatusResponse
 from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.links import history_url
 from core.config import StreamSettings
 from core.errors import CursorAhead, CursorExpired, NotFound
 from core.identity import Principal

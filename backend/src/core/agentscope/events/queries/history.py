@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,21 +21,12 @@ from core.agentscope.schemas.agent_runtime import (
     HistorySnapshotResponse,
     RunStatusResponse,
 )
+from core.agentscope.schemas.links import events_url
 from core.errors import InvalidRequest, NotFound
 from core.identity import Principal
 from models import AgentChatMessage, AgentChatSession, AgentInterrupt, AgentRun, AgentRunEvent
 
-API_PREFIX = "/api/v1/agent"
 LIVE = ("queued", "running")
-
-
-def events_url(thread_id: str, run_id: str | None = None) -> str:
-    query = {"threadId": thread_id} | ({"runId": run_id} if run_id else {})
-    return f"{API_PREFIX}/events?{urlencode(query)}"
-
-
-def history_url(thread_id: str) -> str:
-    return f"{API_PREFIX}/history?threadId={quote(thread_id)}"
 
 
 class HistoryReader:

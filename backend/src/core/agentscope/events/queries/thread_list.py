@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.agentscope.events.queries.history import events_url
 from core.agentscope.events.queries.usage_totals import usage_of
 from core.agentscope.schemas.agent_runtime import ActiveRun
+from core.agentscope.schemas.links import events_url
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse, ThreadPlace
 from core.errors import InvalidRequest, NotFound
 from core.identity import Principal

@@ -23,7 +23,6 @@ from core.agentscope.events.client_calls import KNOWN_CALLS, OPEN_CLIENT_CALLS
 from core.agentscope.events.ledger.budget_store import DayLimits, used_up_for
 from core.agentscope.events.message_rows import to_row
 from core.agentscope.events.promotion import BRINGS_STATE
-from core.agentscope.events.queries.history import events_url
 from core.agentscope.runtime.accept.client_copy import ClientCopy
 from core.agentscope.runtime.accept.interrupts import (
     Answer,
@@ -37,6 +36,7 @@ from core.agentscope.runtime.accept.regeneration import replace_from
 from core.agentscope.runtime.profile.run_budget import used_up
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import MessagesSnapshotMode, RunCommand
+from core.agentscope.schemas.links import events_url
 from core.agentscope.schemas.messages import ToolMessage, UserMessage
 from core.agentscope.schemas.titles import title_of
 from core.config import LimitSettings, WorkerSettings
