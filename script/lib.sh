@@ -114,8 +114,19 @@ lock_tools() {
 }
 unlock_tools() { exec 9>&-; }
 
+# Compiles our own modules: a process that starts with PYTHONDONTWRITEBYTECODE reads bytecode but leaves none behind.
+# git ignores the result; 0.05 s when nothing changed. A checkout that cannot be written to stays as it is, only slower.
+compile_sources() {
+    "$VENV/bin/python" -m compileall -q "$BACKEND/src" "$BACKEND/alembic" >/dev/null 2>&1 || true
+}
+
 # ensure_environment run|dev: bring everything the command needs. Quick when nothing changed.
 ensure_environment() {
+    install_environment "$1"
+    compile_sources
+}
+
+install_environment() {
     local locks=("$BACKEND/requirements.lock")
     local stamp="$VENV/.agentroute-run"
     if [[ $1 == dev || -e "$VENV/.agentroute-dev" ]]; then
@@ -138,7 +149,8 @@ ensure_environment() {
     say "Installing the locked dependencies into backend/.venv ..."
     local lock arguments=()
     for lock in "${locks[@]}"; do arguments+=(-r "$lock"); done
-    "$UV" pip install --quiet --python "$VENV/bin/python" --require-hashes "${arguments[@]}" ||
+    # With bytecode: a process that starts with PYTHONDONTWRITEBYTECODE would compile all its imports, every time.
+    "$UV" pip install --quiet --compile-bytecode --python "$VENV/bin/python" --require-hashes "${arguments[@]}" ||
         die "the dependencies could not be installed; the reason is above"
     # The build back end is in the lock, so nothing unpinned is fetched to build the project.
     "$UV" pip install --quiet --python "$VENV/bin/python" --no-deps --no-build-isolation --editable "$BACKEND" ||
