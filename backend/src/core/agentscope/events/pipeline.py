@@ -14,8 +14,9 @@ import structlog
 
 from core.agentscope.events.agui_codec import RunWireState, to_agui_wire
 from core.agentscope.events.append_writer import RunAppender
+from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.events.history_fold import HistoryFold
-from core.agentscope.events.run_end import Checkpoint, EndStatus, RunEnd
+from core.agentscope.events.run_end import EndStatus, RunEnd
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import ModelUsage, RunFailed, RunFinished, ToolResult
 

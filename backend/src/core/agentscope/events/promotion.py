@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.agentscope.events.message_rows import to_row
+from core.agentscope.events.thread_row import set_state, take_positions
 from models import AgentChatMessage
 
 BRINGS_STATE = "bringsState"
@@ -58,7 +59,7 @@ async def _take_place(connection: AsyncConnection, session_id: int, row: Row[Any
     command = json.loads(row.input)
     if command.get(BRINGS_STATE):
         state = json.dumps(command.get("state"), ensure_ascii=False)
-        await connection.execute(_SET_STATE, {"session_id": session_id, "state": state})
+        await set_state(connection, session_id, state)
     messages = command.get("messages", [])
     fresh = await _unknown(connection, session_id, messages)
     if fresh and len(fresh) < len(messages):
@@ -66,10 +67,8 @@ async def _take_place(connection: AsyncConnection, session_id: int, row: Row[Any
         kept = json.dumps(command | {"messages": fresh}, ensure_ascii=False)
         await connection.execute(_SET_INPUT, {"run_pk": row.id, "input": kept})
     if fresh:
-        last_ord = (
-            await connection.execute(_TAKE_ORDS, {"session_id": session_id, "n": len(fresh)})
-        ).scalar_one()
-        first = last_ord - len(fresh) + 1
+        # A run whose turn comes is no new activity: the thread keeps its place in lists.
+        first = await take_positions(connection, session_id, len(fresh), touch=False)
         rows = [
             to_row(message, session_id=session_id, position=first + place, ordinal=row.ordinal)
             for place, message in enumerate(fresh)
@@ -91,8 +90,6 @@ async def _unknown(
     )
     return [message for message in messages if message["id"] not in known]
 
-
-_SET_STATE = text("UPDATE agent_chat_session SET state = CAST(:state AS jsonb) WHERE id = :session_id")
 
 _SET_INPUT = text("UPDATE agent_run SET input = :input WHERE id = :run_pk")
 
@@ -116,8 +113,4 @@ UPDATE agent_run AS r SET
 FROM next, thread WHERE r.id = next.id
 RETURNING r.id, r.run_id, thread.thread_id, r.task_id, r.ordinal, r.attempt, r.input,
           r.cancel_requested_at IS NOT NULL AS cancelled
-""")
-
-_TAKE_ORDS = text("""
-UPDATE agent_chat_session SET last_ord = last_ord + :n WHERE id = :session_id RETURNING last_ord
 """)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from core.agentscope.events.run_end import Checkpoint
+from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
 from core.agentscope.schemas.internal_events import RunFailed, RunFinished, RunStarted

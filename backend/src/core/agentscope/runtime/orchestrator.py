@@ -27,7 +27,7 @@ from agentscope.middleware import MiddlewareBase
 from agentscope.state import AgentState
 from agentscope.tool import Toolkit
 
-from core.agentscope.events.run_end import Checkpoint
+from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.compaction import CompactionMiddleware, context_config

@@ -18,7 +18,7 @@ from agentroute.demo import model as demo_model
 from agentroute.demo.wire import usage_of
 from core.agentscope.events.ledger import budget_store
 from core.agentscope.events.ledger.budget_store import CallEstimate, DayLimits
-from core.agentscope.events.run_end import record_call_now
+from core.agentscope.events.ledger.ledger import record_call_now
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.identity import Principal
 

@@ -53,7 +53,7 @@ class DayLimits:
 
 async def reserve(
     connection: AsyncConnection,
-    owner: Principal,
+    principal: Principal,
     limits: DayLimits,
     *,
     run_pk: int,
@@ -69,8 +69,8 @@ async def reserve(
     row = await connection.execute(
         _RESERVE,
         {
-            "tenant_id": owner.tenant_id,
-            "user_id": owner.user_id,
+            "tenant_id": principal.tenant_id,
+            "user_id": principal.user_id,
             "token_limit": limits.tokens,
             "cost_limit": limits.cost,
             "run_pk": run_pk,
@@ -99,13 +99,13 @@ async def settle(connection: AsyncConnection, usages: Sequence[ModelUsage]) -> N
     )
 
 
-async def charge(connection: AsyncConnection, owner: Principal, usage: ModelUsage) -> None:
+async def charge(connection: AsyncConnection, principal: Principal, usage: ModelUsage) -> None:
     """Count a call whose reservation was given back before it ended; today's budget pays."""
     await connection.execute(
         _CHARGE,
         {
-            "tenant_id": owner.tenant_id,
-            "user_id": owner.user_id,
+            "tenant_id": principal.tenant_id,
+            "user_id": principal.user_id,
             "call_id": usage.call_id,
             "tokens": usage.input_tokens + usage.output_tokens,
             "cost": usage.cost or Decimal(0),
@@ -134,14 +134,14 @@ async def release_expired(engine: AsyncEngine) -> int:
     return len(run_pks)
 
 
-async def used_up_for(connection: AsyncConnection, owner: Principal, limits: DayLimits) -> float | None:
+async def used_up_for(connection: AsyncConnection, principal: Principal, limits: DayLimits) -> float | None:
     """Return how many seconds a user has to wait for the next budget; ``None`` while some is left."""
     seconds: float | None = (
         await connection.execute(
             _USED_UP,
             {
-                "tenant_id": owner.tenant_id,
-                "user_id": owner.user_id,
+                "tenant_id": principal.tenant_id,
+                "user_id": principal.user_id,
                 "token_limit": limits.tokens,
                 "cost_limit": limits.cost,
             },

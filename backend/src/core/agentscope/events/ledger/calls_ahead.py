@@ -18,8 +18,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.agentscope.events.ledger.ledger import open_model_call
 from core.agentscope.events.owned_run import OwnedRun
-from core.agentscope.events.run_end import open_model_call
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.errors import LeaseLost, StoreUnavailable
 from core.identity import Principal
@@ -44,16 +44,16 @@ class CallsAhead:
     Args:
         engine: The ledger's database.
         run: Whose calls; its worker is fenced.
-        owner: Whose money.
+        principal: Whose money.
         outage_seconds: How long a call waits for Postgres before it is given up.
     """
 
     def __init__(
-        self, engine: AsyncEngine, run: OwnedRun, owner: Principal, *, outage_seconds: float
+        self, engine: AsyncEngine, run: OwnedRun, principal: Principal, *, outage_seconds: float
     ) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._run = run
-        self._owner = owner
+        self._principal = principal
         self._outage_seconds = outage_seconds
         self._unneeded: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -70,7 +70,7 @@ class CallsAhead:
         while True:
             try:
                 async with self._engine.connect() as connection:
-                    ours = await open_model_call(connection, self._run, self._owner, opening)
+                    ours = await open_model_call(connection, self._run, self._principal, opening)
             except (SQLAlchemyError, OSError, TimeoutError) as exc:
                 if not is_store_failure(exc) and not isinstance(exc, TimeoutError):
                     raise

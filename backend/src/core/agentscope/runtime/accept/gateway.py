@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from core.agentscope.events.ending import Ended, end_and_promote, promote, unstarted_end
 from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.store import ENDED
+from core.agentscope.events.thread_row import lock_thread
 from core.agentscope.runtime.accept.acceptance import Acceptance, Accepted
 from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction
 from core.agentscope.runtime.hints import HintSender
@@ -31,8 +32,6 @@ UPDATE agent_run SET
 -- Queued too: its turn may come between our look and this update.
 WHERE id = :run_pk AND status IN ('queued', 'running', 'waiting')
 """)
-
-_LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR NO KEY UPDATE")
 
 
 class AgentRunGateway:
@@ -119,7 +118,7 @@ async def _stop_run(session: AsyncSession, run: AgentRun, thread_id: str, after:
 
 async def _stop_waiting(session: AsyncSession, run: AgentRun, after: AfterCommit) -> RunStatus:
     """End a waiting run at once when no other is live; otherwise it ends in its place, once that run has ended."""
-    await session.execute(_LOCK_THREAD, {"session_id": run.session_id})
+    await lock_thread(await session.connection(), run.session_id)
     await session.execute(_REQUEST_CANCEL, {"run_pk": run.id})
     # Its turn may have come just now.
     after.to_stop.append(run.id)

@@ -16,7 +16,7 @@ from agentscope.agent import Agent
 from agentscope.event import RequireUserConfirmEvent, ToolResultEndEvent
 from agentscope.message import Msg
 
-from core.agentscope.events.run_end import Checkpoint
+from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.open_tool_calls import checkpoint_of
 from core.agentscope.runtime.stop_signal import RunStopped, StopSignal

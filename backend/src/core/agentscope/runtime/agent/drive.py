@@ -9,7 +9,7 @@ from typing import Any
 import agentscope
 from agentscope.agent import Agent
 
-from core.agentscope.events.run_end import Checkpoint
+from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.agent_stream import agent_stream
 from core.agentscope.runtime.agent.toolkit import ToolGate

@@ -21,7 +21,7 @@ from agentscope.event import ConfirmResult, ExternalExecutionResultEvent, UserCo
 from agentscope.message import ToolCallBlock, ToolResultBlock, ToolResultState
 from agentscope.state import AgentState
 
-from core.agentscope.events.run_end import Checkpoint
+from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.thread_memory import (
     AGENT_NAME,
     GatedCall,

@@ -15,9 +15,10 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from core.agentscope.events.ledger.ledger import record_call_now
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.events.owned_run import OwnedRun
-from core.agentscope.events.run_end import RunEnd, record_call_now
+from core.agentscope.events.run_end import RunEnd
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.agentscope.schemas.messages import UserMessage

@@ -18,13 +18,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.agui_codec import RunWireState
 from core.agentscope.events.append_writer import GroupCommitWriter
+from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint
 from core.agentscope.events.ending import Ended, end_and_promote
 from core.agentscope.events.ledger.budget_store import DayLimits
 from core.agentscope.events.ledger.calls_ahead import CallsAhead
+from core.agentscope.events.ledger.ledger import record_call_now
 from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.pipeline import AgentScopeEventPipeline
 from core.agentscope.events.promotion import PromotedRun
-from core.agentscope.events.run_end import Checkpoint, RunEnd, record_call_now, save_checkpoint
+from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.store import ENDED
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.thread_memory import load_memory

@@ -22,6 +22,7 @@ from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, 
 from core.agentscope.events.ledger.budget_store import release_expired, release_run
 from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.retention import prune_events
+from core.agentscope.events.thread_row import try_lock_thread
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.schemas.internal_events import RunFailed
 from core.config import Settings
@@ -68,8 +69,6 @@ AND NOT EXISTS (SELECT 1 FROM agent_run AS l
 AND NOT EXISTS (SELECT 1 FROM agent_interrupt AS i WHERE i.session_id = w.session_id AND i.status = 'open')
 LIMIT :batch
 """)
-
-_LOCK_THREAD = text("SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR NO KEY UPDATE SKIP LOCKED")
 
 _REQUEUE = text("""
 UPDATE agent_run SET status = 'queued', lease_until = NULL, worker_id = NULL, next_kick_at = clock_timestamp()
@@ -196,8 +195,7 @@ class Reaper:
         """Queue a run that waits behind nothing: what it waited for ended without a run's end."""
         ended = Ended()
         async with self._engine.begin() as connection:
-            locked = await connection.execute(_LOCK_THREAD, {"session_id": session_id})
-            if locked.one_or_none() is None:
+            if not await try_lock_thread(connection, session_id):
                 return 0
             await promote(connection, session_id, ended)
         await self._tell(ended)
@@ -212,8 +210,7 @@ class Reaper:
         try:
             async with AsyncSession(self._engine) as session, session.begin():
                 connection = await session.connection()
-                locked = await connection.execute(_LOCK_THREAD, {"session_id": session_id})
-                if locked.one_or_none() is None:
+                if not await try_lock_thread(connection, session_id):
                     return 0
                 run = await session.scalar(
                     select(AgentRun)

@@ -16,9 +16,10 @@ from tests.support.memory_append_store import MemoryAppendStore, RecordingPublis
 
 from core.agentscope.events.agui_codec import RunWireState
 from core.agentscope.events.append_writer import GroupCommitWriter
+from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.events.history_fold import fold
 from core.agentscope.events.pipeline import AgentScopeEventPipeline
-from core.agentscope.events.run_end import Checkpoint, RunEnd
+from core.agentscope.events.run_end import RunEnd
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.config import WorkerSettings

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
-from core.agentscope.events.run_end import Checkpoint
+from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent_route_runtime import AgentRouteRuntime
 from core.agentscope.runtime.stop_signal import StopReason, StopSignal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand

@@ -12,7 +12,7 @@ from tests.support.manual_worker import ManualRun, ManualWorker, manual_reaper, 
 from tests.support.stack import OpenStack, Row, Stack
 
 from core.agentscope.events.ledger.calls_ahead import CallsAhead
-from core.agentscope.events.run_end import record_call_now
+from core.agentscope.events.ledger.ledger import record_call_now
 from core.agentscope.runtime.work.reaper import Reaper
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.errors import LeaseLost

@@ -36,7 +36,7 @@ from tests.support.stack import (
 from agentroute.scratch_databases import ScratchDatabases
 from agentroute.worker import open_worker
 from core.agentscope.events.append_writer import GroupCommitWriter
-from core.agentscope.events.run_end import Checkpoint, save_checkpoint
+from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.agent.thread_memory import load_memory
 from core.agentscope.runtime.hints import HintSender

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tests.support.scripted_model import HANG, ScriptedModel, agent_on
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
-from core.agentscope.events.run_end import Checkpoint
+from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.agent_stream import (
     ABANDON_SECONDS,

@@ -1,0 +1,202 @@
+"""The ledger of model calls, and the totals of runs and threads that are sums over it.
+
+Rules:
+
+1. A call has one line; the key is (run, call id). Only its placeholder (``outcome = 'lost'``) is overwritten.
+2. A run's end sums the run's lines into the run and adds them to the thread.
+3. A call that ends after its run is added to both totals, and its placeholder taken out of them.
+4. A line whose thread was deleted stays, without a run: what it cost is its principal's all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import literal, select, text
+from sqlalchemy.dialects.postgresql import Insert
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.agentscope.events.ledger import budget_store
+from core.agentscope.events.owned_run import OwnedRun
+from core.agentscope.events.thread_row import lock_thread
+from core.agentscope.schemas.internal_events import ModelUsage
+from core.identity import Principal
+from models import AgentModelCall, AgentRun
+
+
+async def list_model_calls(connection: AsyncConnection, run_pk: int) -> list[dict[str, Any]]:
+    """Return the lines of a run as column values, oldest first."""
+    table = AgentModelCall.__table__
+    rows = await connection.execute(select(table).where(table.c.run_pk == run_pk).order_by(table.c.id))
+    return [dict(row._mapping) for row in rows]
+
+
+async def add_usage(connection: AsyncConnection, run_pk: int) -> None:
+    """Write the sums of a run's lines into the run, and add them to its thread: once, at the run's end."""
+    await connection.execute(_ADD_USAGE, {"run_pk": run_pk})
+
+
+async def record_model_calls(
+    connection: AsyncConnection, run_pk: int | None, principal: Principal, usages: Sequence[ModelUsage]
+) -> None:
+    """Put model calls into the ledger; only a placeholder (``outcome = 'lost'``) is overwritten."""
+    if not usages:
+        return
+    lines = [_line(run_pk, principal, usage) for usage in usages]
+    statement = upsert(AgentModelCall)
+    await connection.execute(_over_placeholder(statement, lines[0]), lines)
+
+
+async def open_model_call(
+    connection: AsyncConnection, run: OwnedRun, principal: Principal, opening: ModelUsage
+) -> bool:
+    """Put the placeholder of a call into the ledger; False when the run is not ours any more.
+
+    One statement: while it holds the run's lock, the heartbeat waits. It waits
+    itself for an end that is being written, which sums the ledger.
+    """
+    owned = (
+        select(AgentRun.id)
+        .where(AgentRun.id == run.run_pk, AgentRun.attempt == run.attempt, AgentRun.status == "running")
+        .with_for_update(read=True)
+        .cte("owned")
+    )
+    line = _line(run.run_pk, principal, opening)
+    columns = AgentModelCall.__table__.c
+    values = [literal(value, columns[name].type).label(name) for name, value in line.items()]
+    # The same line again, when an earlier try was committed and its answer lost.
+    statement = upsert(AgentModelCall).from_select(list(line), select(*values).select_from(owned))
+    written = _over_placeholder(statement, line).returning(AgentModelCall.call_id).cte("written")
+    ours = await connection.execute(select(owned.c.id).add_cte(written))
+    return ours.first() is not None
+
+
+def _line(run_pk: int | None, principal: Principal, usage: ModelUsage) -> dict[str, Any]:
+    of = {"run_pk": run_pk, "tenant_id": principal.tenant_id, "user_id": principal.user_id}
+    return of | usage.model_dump(exclude={"kind"})
+
+
+def _over_placeholder(statement: Insert, line: Mapping[str, Any]) -> Insert:
+    return statement.on_conflict_do_update(
+        index_elements=["run_pk", "call_id"],
+        set_={name: statement.excluded[name] for name in line if name not in ("run_pk", "call_id")},
+        where=AgentModelCall.outcome == "lost",
+    )
+
+
+async def record_call_now(
+    engine: AsyncEngine, run: OwnedRun, principal: Principal, usage: ModelUsage, *, budgeted: bool = True
+) -> None:
+    """Put a model call into the ledger as it ends; its run may have ended before it, or be deleted.
+
+    A worker that lost its run still has to book what the provider counted: the
+    totals of an ended run and of its thread grow with the ledger. Without
+    ``budgeted`` no budget is looked for: heartbeats wait while the run is locked.
+    """
+    try:
+        await _record_call_of_run(engine, run, principal, usage, budgeted=budgeted)
+    except IntegrityError:
+        # Its thread was deleted. What the call used is its owner's all the same.
+        async with engine.begin() as connection:
+            # The placeholder stayed, without its run.
+            orphan = {
+                "call_id": usage.call_id,
+                "tenant_id": principal.tenant_id,
+                "user_id": principal.user_id,
+            }
+            await connection.execute(_DROP_ORPHAN, orphan)
+            await record_model_calls(connection, None, principal, [usage])
+            await _pay(connection, principal, usage)
+
+
+async def _record_call_of_run(
+    engine: AsyncEngine, run: OwnedRun, principal: Principal, usage: ModelUsage, *, budgeted: bool
+) -> None:
+    async with engine.connect() as connection:
+        await record_model_calls(connection, run.run_pk, principal, [usage])
+        # Waits for an end that is being written: it sums the ledger either with this call or without.
+        ended = (await connection.execute(_LOCK_RUN, {"run_pk": run.run_pk})).scalar_one_or_none()
+        if not ended:
+            if budgeted:
+                await _pay(connection, principal, usage)
+            await connection.commit()
+            return
+    # Once more, with the locks in order.
+    async with engine.begin() as connection:
+        await lock_thread(connection, run.session_id)
+        known = {call["call_id"]: call["outcome"] for call in await list_model_calls(connection, run.run_pk)}
+        late = {"run_pk": run.run_pk, "call_id": usage.call_id}
+        if known.get(usage.call_id, "lost") != "lost":
+            return
+        if usage.call_id in known:
+            # The end has summed the placeholder that this line replaces.
+            await connection.execute(_TAKE_OUT_CALL, late)
+        await record_model_calls(connection, run.run_pk, principal, [usage])
+        await connection.execute(_ADD_LATE_CALL, late)
+        await _pay(connection, principal, usage)
+
+
+async def _pay(connection: AsyncConnection, principal: Principal, usage: ModelUsage) -> None:
+    """Let the day's budget pay for a call that has just come into the ledger."""
+    await budget_store.charge(connection, principal, usage)
+    await budget_store.settle(connection, [usage])
+
+
+_ADD_USAGE = text("""
+WITH used AS (
+    SELECT count(*) AS calls,
+           coalesce(sum(input_tokens), 0) AS input_tokens, coalesce(sum(output_tokens), 0) AS output_tokens,
+           coalesce(sum(cached_input_tokens), 0) AS cached_input_tokens,
+           coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,
+           sum(cost) AS cost, count(*) FILTER (WHERE cost IS NULL) AS unknown_cost_calls,
+           coalesce(sum(latency_ms), 0) AS model_ms
+    FROM agent_model_call WHERE run_pk = :run_pk
+), of_run AS (
+    UPDATE agent_run AS r SET
+        input_tokens = u.input_tokens, output_tokens = u.output_tokens,
+        cached_input_tokens = u.cached_input_tokens, reasoning_tokens = u.reasoning_tokens,
+        cost = u.cost, unknown_cost_calls = u.unknown_cost_calls, model_ms = u.model_ms
+    FROM used AS u WHERE r.id = :run_pk AND u.calls > 0 RETURNING r.session_id
+)
+UPDATE agent_chat_session AS s SET
+    input_tokens = s.input_tokens + u.input_tokens, output_tokens = s.output_tokens + u.output_tokens,
+    cached_input_tokens = s.cached_input_tokens + u.cached_input_tokens,
+    reasoning_tokens = s.reasoning_tokens + u.reasoning_tokens,
+    cost = CASE WHEN u.cost IS NULL THEN s.cost ELSE coalesce(s.cost, 0) + u.cost END,
+    unknown_cost_calls = s.unknown_cost_calls + u.unknown_cost_calls
+FROM used AS u, of_run AS r WHERE s.id = r.session_id
+""")
+
+_LOCK_RUN = text("SELECT ended_at IS NOT NULL FROM agent_run WHERE id = :run_pk FOR NO KEY UPDATE")
+
+_CALL_TO_TOTALS = """
+WITH late AS (
+    SELECT *, (cost IS NULL)::int AS unknown FROM agent_model_call WHERE run_pk = :run_pk AND call_id = :call_id
+), of_run AS (
+    UPDATE agent_run AS r SET
+        input_tokens = r.input_tokens + l.input_tokens, output_tokens = r.output_tokens + l.output_tokens,
+        cached_input_tokens = r.cached_input_tokens + l.cached_input_tokens,
+        reasoning_tokens = r.reasoning_tokens + l.reasoning_tokens,
+        cost = CASE WHEN l.cost IS NULL THEN r.cost ELSE coalesce(r.cost, 0) + l.cost END,
+        unknown_cost_calls = r.unknown_cost_calls + l.unknown, model_ms = r.model_ms + l.latency_ms
+    FROM late AS l WHERE r.id = :run_pk RETURNING r.session_id
+)
+UPDATE agent_chat_session AS s SET
+    input_tokens = s.input_tokens + l.input_tokens, output_tokens = s.output_tokens + l.output_tokens,
+    cached_input_tokens = s.cached_input_tokens + l.cached_input_tokens,
+    reasoning_tokens = s.reasoning_tokens + l.reasoning_tokens,
+    cost = CASE WHEN l.cost IS NULL THEN s.cost ELSE coalesce(s.cost, 0) + l.cost END,
+    unknown_cost_calls = s.unknown_cost_calls + l.unknown
+FROM late AS l, of_run AS r WHERE s.id = r.session_id
+"""
+
+_DROP_ORPHAN = text("""
+DELETE FROM agent_model_call
+WHERE tenant_id = :tenant_id AND user_id = :user_id AND run_pk IS NULL AND call_id = :call_id AND outcome = 'lost'
+""")
+
+_ADD_LATE_CALL = text(_CALL_TO_TOTALS)
+_TAKE_OUT_CALL = text(_CALL_TO_TOTALS.replace(" + l.", " - l."))
