@@ -13,8 +13,10 @@ from core.agentscope.events.ending import Ended, end_and_promote, promote, unsta
 from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.store import ENDED
 from core.agentscope.events.thread_row import lock_thread
-from core.agentscope.runtime.accept.acceptance import Acceptance, Accepted
+from core.agentscope.runtime.accept.acceptance import Acceptance
 from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction
+from core.agentscope.runtime.accept.run_request import RunRequest
+from core.agentscope.runtime.accept.run_row import Accepted
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import RunCommand, RunStatus
@@ -56,7 +58,8 @@ class AgentRunGateway:
         self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
     ) -> AcceptedRun:
         """Make a run durable, then hint a worker. See ``v1.agent.ports.RunGateway.accept``."""
-        acceptance = Acceptance(principal, command, idempotency_key, request_hash, self._limits, self._worker)
+        request = RunRequest(principal, command, idempotency_key, request_hash)
+        acceptance = Acceptance(request, self._limits, self._worker)
         after = AfterCommit()
 
         async def unit(session: AsyncSession) -> Accepted:

@@ -1,0 +1,18 @@
+"""One caller's request to run, as the rules of acceptance look at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.agentscope.schemas.agent_runtime import RunCommand
+from core.identity import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """Who asks for which run; the key and the hash of the body tell a repeat from a second request."""
+
+    principal: Principal
+    command: RunCommand
+    idempotency_key: str
+    request_hash: bytes
