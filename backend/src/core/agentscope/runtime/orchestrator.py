@@ -31,15 +31,15 @@ from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.compaction import CompactionMiddleware, context_config
-from core.agentscope.runtime.agent.drive import Emit, Save, follow_agent
+from core.agentscope.runtime.agent.drive import Emit, Save, drive_agent
 from core.agentscope.runtime.agent.hold import HoldMiddleware
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent, find_intent
 from core.agentscope.runtime.agent.open_tool_calls import (
     INTERRUPTED,
-    OpenCalls,
+    OpenToolCalls,
     checkpoint_of,
     client_calls,
-    settle_open_calls,
+    settle_open_tool_calls,
     waits_for_user,
 )
 from core.agentscope.runtime.agent.shared_state import RunState
@@ -178,10 +178,10 @@ class AgentScopeOrchestrator:
 
     # --- what the agent is given -------------------------------------------------
 
-    def _settle(self) -> OpenCalls:
+    def _settle(self) -> OpenToolCalls:
         """Bring the state up to date: what an earlier run left open, and what history has beyond it."""
         command = self._task.command
-        return settle_open_calls(
+        return settle_open_tool_calls(
             self._state,
             self._task.memory,
             decisions=self._task.memory.gated_calls if command.resume else (),
@@ -214,7 +214,7 @@ class AgentScopeOrchestrator:
                 await self._emit(usage)
             await self._emit(StepFinished(name="intent"))
 
-    async def _carry_out(self, calls: OpenCalls) -> None:
+    async def _carry_out(self, calls: OpenToolCalls) -> None:
         """Make the decided calls and stop where the model would be asked: the user has said more since."""
         translator = self._translator()
         toolkit = self._toolkit()
@@ -222,7 +222,7 @@ class AgentScopeOrchestrator:
         await self._emit(StepStarted(name="execution"))
         await self._open_gate(calls.approved)
         # No checkpoint on the way: it would stand for the new message too, which the agent has not heard yet.
-        await self._follow(agent, calls.decisions, translator, save=None)
+        await self._drive(agent, calls.decisions, translator, save=None)
         await self._emit(StepFinished(name="execution"))
 
     async def _execute(self, inputs: Any, intent: Intent, *, approved: Sequence[str]) -> bool:
@@ -234,7 +234,7 @@ class AgentScopeOrchestrator:
         await self._emit(StepStarted(name="execution"))
         await self._open_gate(approved)
         self._unheard = []
-        await self._follow(agent, inputs, translator, save=self._save)
+        await self._drive(agent, inputs, translator, save=self._save)
         await self._emit(StepFinished(name="execution"))
         if translator.exceeded_iterations:
             raise MaxIterations(
@@ -259,7 +259,7 @@ class AgentScopeOrchestrator:
         await self._emit(StepStarted(name="report"))
         try:
             request = UserMsg(name="user", content=REPORT_REQUEST)
-            await self._follow(agent, request, translator, save=self._save)
+            await self._drive(agent, request, translator, save=self._save)
         finally:
             answer = self._state.context[-1] if self._state.context else None
             self._state = shared
@@ -267,7 +267,7 @@ class AgentScopeOrchestrator:
                 shared.context.append(answer)
         await self._emit(StepFinished(name="report"))
 
-    async def _follow(
+    async def _drive(
         self,
         agent: Agent,
         inputs: Any,
@@ -275,7 +275,7 @@ class AgentScopeOrchestrator:
         *,
         save: Save | None,
     ) -> None:
-        await follow_agent(
+        await drive_agent(
             agent,
             inputs,
             translator,

@@ -21,7 +21,7 @@ Emit = Callable[[InternalRuntimeEvent], Awaitable[None]]
 Save = Callable[[Checkpoint], None]
 
 
-async def follow_agent(
+async def drive_agent(
     agent: Agent,
     inputs: Any,
     translator: AgentEventTranslator,

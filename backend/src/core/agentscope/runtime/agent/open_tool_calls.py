@@ -37,7 +37,7 @@ NOT_ANSWERED = "The application did not answer the call; the conversation went o
 
 
 @dataclass(slots=True)
-class OpenCalls:
+class OpenToolCalls:
     """What the agent takes in because of its open calls."""
 
     decisions: UserConfirmResultEvent | None = None
@@ -50,7 +50,7 @@ class OpenCalls:
     """The server's calls that will never be made, and have to be told so."""
 
 
-def settle_open_calls(
+def settle_open_tool_calls(
     state: AgentState,
     memory: ThreadMemory,
     *,
@@ -58,7 +58,7 @@ def settle_open_calls(
     results: Sequence[ToolMessage],
     moves_on: bool,
     server_tools: Collection[str],
-) -> OpenCalls:
+) -> OpenToolCalls:
     """Close what is not waited for any more and return what goes on.
 
     Also adds what history has beyond the checkpoint: it comes after the calls.
@@ -75,7 +75,7 @@ def settle_open_calls(
     moves_on = moves_on or said_since
     messages = {message.tool_call_id: message for message in results}
     decided = {call.tool_call_id: call for call in decisions}
-    settled = OpenCalls()
+    settled = OpenToolCalls()
     confirmations: list[ConfirmResult] = []
     answered: list[tuple[ToolCallBlock, ToolResultBlock]] = []
     for call in state.get_unfinished_tool_calls(AGENT_NAME):

@@ -22,7 +22,7 @@ from agentscope.tool import ToolBase, ToolChunk
 
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.compaction import CompactionMiddleware, CompactionModel
-from core.agentscope.runtime.agent.drive import Emit, follow_agent
+from core.agentscope.runtime.agent.drive import Emit, drive_agent
 from core.agentscope.runtime.agent.toolkit import (
     NO_CALLS_LEFT,
     GateMiddleware,
@@ -174,7 +174,7 @@ class SubagentTool(ToolBase):
             ),
             injection_config=InjectionConfig(inject_runtime_state=False),
         )
-        await follow_agent(
+        await drive_agent(
             agent,
             UserMsg(name="user", content=task),
             translator,

@@ -11,10 +11,10 @@ from agentscope.state import AgentState
 from core.agentscope.runtime.agent.open_tool_calls import (
     INTERRUPTED,
     NOT_ANSWERED,
-    OpenCalls,
+    OpenToolCalls,
     checkpoint_of,
     client_calls,
-    settle_open_calls,
+    settle_open_tool_calls,
     waits_for_user,
 )
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME, GatedCall, ThreadMemory, restore_state
@@ -43,14 +43,14 @@ def memory(checkpoint: str, *later: tuple[str, str], **results: str) -> ThreadMe
 
 def settle(
     thread: ThreadMemory, *decisions: GatedCall, moves_on: bool = False, **answers: str
-) -> tuple[AgentState, OpenCalls]:
+) -> tuple[AgentState, OpenToolCalls]:
     """Settle a thread's open calls with the client's answers, by call."""
     state = restore_state(thread, "t")
     messages = [
         ToolMessage(id=f"m-{call_id}", role="tool", tool_call_id=call_id, content=content)
         for call_id, content in answers.items()
     ]
-    calls = settle_open_calls(
+    calls = settle_open_tool_calls(
         state, thread, decisions=decisions, results=messages, moves_on=moves_on, server_tools={"pay"}
     )
     return state, calls
@@ -158,7 +158,7 @@ def test_what_was_said_since_comes_behind_the_calls() -> None:
 def test_the_model_is_told_why_the_clients_tool_failed(content: str, told: str) -> None:
     state = restore_state(memory(parked(colour="submitted")), "t")
     answer = ToolMessage(id="m-1", role="tool", tool_call_id="colour", content=content, error="window closed")
-    settled = settle_open_calls(
+    settled = settle_open_tool_calls(
         state,
         memory(parked(colour="submitted")),
         decisions=(),

@@ -17,7 +17,7 @@ from tests.support.scripted_model import ScriptedModel, Turn, agent_on
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
-from core.agentscope.runtime.agent.drive import follow_agent
+from core.agentscope.runtime.agent.drive import drive_agent
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME
 from core.agentscope.runtime.agent.toolkit import (
     BROKEN_ARGUMENTS,
@@ -107,14 +107,14 @@ class Run:
     async def emit(self, event: InternalRuntimeEvent) -> None:
         self.events.append(event)
 
-    async def follow(self, inputs: Any = None, emit: Emit | None = None) -> None:
+    async def drive(self, inputs: Any = None, emit: Emit | None = None) -> None:
         translator = AgentEventTranslator(
             approval_schema=self.schemas,
             expires_at=lambda: datetime(2026, 11, 23, tzinfo=UTC),
             max_result_bytes=1000,
         )
         async with asyncio.timeout(3600):
-            await follow_agent(
+            await drive_agent(
                 self.agent,
                 inputs or UserMsg(name="user", content="Pay."),
                 translator,
@@ -209,12 +209,12 @@ async def test_a_tool_starts_only_after_its_call_is_durable(till: Till) -> None:
             await committed.wait()
         await run.emit(event)
 
-    following = asyncio.create_task(run.follow(emit=commit))
+    driving = asyncio.create_task(run.drive(emit=commit))
     await at_the_store.wait()
     await asyncio.sleep(60)
     assert till.paid == []
     committed.set()
-    await following
+    await driving
 
     assert till.paid == [("r-1:c1", 5)]
     assert run.results == [("c1", "success", "paid 5")]
@@ -222,7 +222,7 @@ async def test_a_tool_starts_only_after_its_call_is_durable(till: Till) -> None:
 
 async def test_parallel_calls_know_which_call_they_are(till: Till) -> None:
     run = Run([call("c1"), call("c2", '{"euros": 7}')], ["Paid."], tools=[till.access()])
-    await run.follow()
+    await run.drive()
 
     assert sorted(till.paid) == [("r-1:c1", 5), ("r-1:c2", 7)]
     assert sorted(run.results) == [("c1", "success", "paid 5"), ("c2", "success", "paid 7")]
@@ -238,7 +238,7 @@ async def test_no_tool_starts_after_a_stop(till: Till, calls: int) -> None:
         await run.emit(event)
 
     with pytest.raises(RunStopped):
-        await run.follow(emit=stop_at_the_commit)
+        await run.drive(emit=stop_at_the_commit)
     await asyncio.sleep(60)
 
     assert till.paid == []
@@ -255,19 +255,19 @@ async def test_no_tool_starts_when_the_stop_comes_while_it_waits_to_be_durable(t
             await asyncio.sleep(30)
         await run.emit(event)
 
-    following = asyncio.create_task(run.follow(emit=never_commit))
+    driving = asyncio.create_task(run.drive(emit=never_commit))
     await at_the_store.wait()
     await asyncio.sleep(1)
     run.stop.set("user")
     with pytest.raises(RunStopped):
-        await following
+        await driving
 
     assert till.paid == []
 
 
 async def test_a_run_without_calls_left_tells_the_model_so(till: Till) -> None:
     run = Run([call("c1")], [call("c2")], ["Enough."], tools=[till.access()], max_calls=1)
-    await run.follow()
+    await run.drive()
 
     assert run.results == [("c1", "success", "paid 5"), ("c2", "error", NO_CALLS_LEFT)]
     assert till.paid == [("r-1:c1", 5)]
@@ -276,7 +276,7 @@ async def test_a_run_without_calls_left_tells_the_model_so(till: Till) -> None:
 @pytest.mark.parametrize("arguments", ['{"euros": 5', '{"euros": 1234', "five"])
 async def test_a_call_that_was_cut_in_its_arguments_is_not_made(till: Till, arguments: str) -> None:
     run = Run([call("c1", arguments)], ["Sorry."], tools=[till.access()])
-    await run.follow()
+    await run.drive()
 
     assert till.paid == []
     ((call_id, state, content),) = run.results
@@ -286,7 +286,7 @@ async def test_a_call_that_was_cut_in_its_arguments_is_not_made(till: Till, argu
 
 async def test_a_tool_s_own_failure_is_told_and_the_run_goes_on(till: Till) -> None:
     run = Run([call("c1", '{"euros": 500}')], ["Sorry."], tools=[till.access()])
-    await run.follow()
+    await run.drive()
 
     assert run.results == [("c1", "error", "Too much.")]
     assert run.events[-1].kind == "text_ended"
@@ -297,14 +297,14 @@ async def test_a_tool_s_own_failure_is_told_and_the_run_goes_on(till: Till) -> N
 
 async def test_an_allowed_tool_asks_nobody(till: Till) -> None:
     run = Run([call("c1")], ["Paid."], tools=[till.access("allow")])
-    await run.follow()
+    await run.drive()
 
     assert (run.interrupts, till.paid) == ([], [("r-1:c1", 5)])
 
 
 async def test_a_tool_that_asks_waits_for_the_user_with_the_call_as_the_model_wrote_it(till: Till) -> None:
     run = Run([call("c1", '{"euros":   5}')], tools=[till.access("ask")])
-    await run.follow()
+    await run.drive()
 
     (interrupt,) = run.interrupts
     assert (interrupt.tool_call_id, interrupt.tool_name, interrupt.arguments) == (
@@ -319,7 +319,7 @@ async def test_a_tool_that_asks_waits_for_the_user_with_the_call_as_the_model_wr
 
 async def test_each_of_two_calls_of_one_tool_asks_for_itself(till: Till) -> None:
     run = Run([call("c1"), call("c2")], tools=[till.access("ask")])
-    await run.follow()
+    await run.drive()
 
     assert sorted(interrupt.tool_call_id or "" for interrupt in run.interrupts) == ["c1", "c2"]
     assert till.paid == []
@@ -328,11 +328,11 @@ async def test_each_of_two_calls_of_one_tool_asks_for_itself(till: Till) -> None
 @pytest.mark.parametrize("approved", [True, False])
 async def test_an_answer_decides_over_the_call_once(till: Till, approved: bool) -> None:
     run = Run([call("c1")], ["Thanks."], tools=[till.access("ask")])
-    await run.follow()
+    await run.drive()
     (waiting,) = run.agent.state.get_awaiting_tool_calls(AGENT_NAME)
     if approved:
         run.gate.open("c1")
-    await run.follow(
+    await run.drive(
         UserConfirmResultEvent(
             reply_id=run.agent.state.reply_id,
             confirm_results=[ConfirmResult(confirmed=approved, tool_call=waiting)],
@@ -347,7 +347,7 @@ async def test_an_answer_decides_over_the_call_once(till: Till, approved: bool) 
 
 async def test_a_denied_tool_is_not_there(till: Till) -> None:
     run = Run([call("c1")], ["Sorry."], tools=[till.access("deny")])
-    await run.follow()
+    await run.drive()
 
     assert till.paid == []
     assert [(call_id, state) for call_id, state, _ in run.results] == [("c1", "error")]
@@ -358,7 +358,7 @@ async def test_a_denied_tool_is_not_there(till: Till) -> None:
 
 async def test_a_client_s_tool_stays_open_and_ends_the_agent_s_turn(till: Till) -> None:
     run = Run([call("c1", "{}", name="pick")], tools=[till.access()], frontend=[PICK])
-    await run.follow()
+    await run.drive()
 
     assert (run.results, run.interrupts) == ([], [])
     assert [waiting.id for waiting in run.agent.state.get_awaiting_tool_calls(AGENT_NAME)] == ["c1"]
@@ -366,19 +366,19 @@ async def test_a_client_s_tool_stays_open_and_ends_the_agent_s_turn(till: Till) 
 
 async def test_a_stop_answers_no_client_s_call(till: Till) -> None:
     run = Run([call("c1"), call("c2", "{}", name="pick")], tools=[till.access()], frontend=[PICK])
-    following = asyncio.create_task(run.follow())
+    driving = asyncio.create_task(run.drive())
     await asyncio.sleep(0.5)
     assert till.paid
     run.stop.set("user")
     with pytest.raises(RunStopped):
-        await following
+        await driving
 
     assert [(call_id, state) for call_id, state, _ in run.results] == [("c1", "interrupted")]
 
 
 async def test_a_client_s_call_that_never_goes_out_to_it_says_so(till: Till) -> None:
     run = Run([call("c1", '{"colour": "bl', name="pick")], ["Sorry."], tools=[till.access()], frontend=[PICK])
-    await run.follow()
+    await run.drive()
 
     # Without a result the client would take it for its own to answer.
     assert [(call_id, content) for call_id, _, content in run.results] == [("c1", BROKEN_ARGUMENTS)]
