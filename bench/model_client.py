@@ -27,8 +27,10 @@ from agentscope.message import AssistantMsg, Msg, UserMsg
 from agentscope.model import ChatModelBase, OpenAIChatModel
 from agentscope.state import AgentState
 
+from core.agentscope.runtime.model.call_services import CallServices
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.model_client import create_model_client
+from core.agentscope.runtime.model.prices import load_prices
 from core.config import ModelSettings
 
 Client = Callable[[list[Msg]], Awaitable[int]]
@@ -156,7 +158,7 @@ async def measure(port: int, options: argparse.Namespace) -> None:
         settings = ModelSettings(base_url=url)
         async with create_model_client(settings) as shared, httpx.AsyncClient(trust_env=False) as plain:
             ours = OpenAICompatibleChatModel(
-                shared, settings, model="m", stage="execution", record=lambda _: None
+                CallServices(shared, settings, load_prices()), model="m", stage="execution", record=lambda _: None
             )
             stock = OpenAIChatModel(
                 credential=OpenAICredential.model_validate({"api_key": "x", "base_url": url}),

@@ -58,7 +58,7 @@ from core.agentscope.runtime.agent.toolkit import (
     approval_schemas,
     build_toolkit,
 )
-from core.agentscope.runtime.profile.run_budget import RunBudget, RunBudgetExhausted
+from core.agentscope.runtime.profile.run_budget import RunBudgetExhausted
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import (
@@ -85,7 +85,6 @@ class RunTask:
     command: RunCommand
     context: ToolContext
     memory: ThreadMemory
-    budget: RunBudget
 
 
 class AgentScopeOrchestrator:
@@ -206,7 +205,7 @@ class AgentScopeOrchestrator:
         usages: list[ModelUsage] = []
         await self._emit(StepStarted(name="intent"))
         try:
-            model = self._kit.model("intent", usages.append, self._task.budget)
+            model = self._kit.model("intent", usages.append)
             prompt = self._prompt("intent")
             return await self._stop.guard(find_intent(model, prompt, self._state, fresh))
         finally:
@@ -300,12 +299,12 @@ class AgentScopeOrchestrator:
         return Agent(
             name=AGENT_NAME,
             system_prompt=self._prompt(stage, intent),
-            model=self._kit.model(stage, translator.record, self._task.budget, translator.keep),
+            model=self._kit.model(stage, translator.record, translator.keep),
             toolkit=toolkit,
             middlewares=[
                 GateMiddleware(self._gate),
                 CompactionMiddleware(
-                    self._kit.compaction_model(stage, translator.record, self._task.budget),
+                    self._kit.compaction_model(stage, translator.record),
                     translator.announce,
                 ),
                 *middlewares,
@@ -334,10 +333,8 @@ class AgentScopeOrchestrator:
         return SubagentTool(
             kit,
             context,
-            model=lambda child: self._kit.model("execution", child.record, self._task.budget, child.keep),
-            compaction_model=lambda child: self._kit.compaction_model(
-                "execution", child.record, self._task.budget
-            ),
+            model=lambda child: self._kit.model("execution", child.record, child.keep),
+            compaction_model=lambda child: self._kit.compaction_model("execution", child.record),
             config=context_config(self._kit.profile.context),
             emit=self._emit,
             stop=self._stop,

@@ -1,16 +1,14 @@
 """AgentScope's events → ``InternalRuntimeEvent``: the only place where these two vocabularies meet.
 
-One model call writes one assistant message: its text, and the tool calls it
-asked for. The message stays open until the call's usage is known, so that the
-usage can be part of it; tool calls end with the call, because AgentScope may
-repeat their starts while deltas of parallel calls interleave.
+One model call writes one assistant message: its text, and the tool calls it asked for. The message stays open until
+the call's usage is known, because the usage is part of the message. Tool calls end when the model call ends:
+AgentScope may repeat their starts while the deltas of parallel calls interleave.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -30,34 +28,38 @@ def new_id(kind: str) -> str:
     return f"{kind}-{uuid.uuid4().hex}"
 
 
-@dataclass(slots=True)
 class AgentEventTranslator:
-    """Translates one agent's events, in order. Usage arrives beside them, through ``record``.
+    """Translates one agent's events, in order. Usage arrives beside the events, through ``record``."""
 
-    Args:
-        approval_schema: The answer a tool's approval takes.
-        expires_at: When a requested approval expires.
-        max_result_bytes: Longest tool result an event carries.
-    """
+    def __init__(
+        self, *, approval_schema: ApprovalSchema, expires_at: Callable[[], datetime], max_result_bytes: int
+    ) -> None:
+        """Begin with an agent that has said nothing.
 
-    approval_schema: ApprovalSchema
-    expires_at: Callable[[], datetime]
-    max_result_bytes: int
-    wrote_text: bool = False
-    """Whether the newest model call wrote text: then the answer is already there."""
-    exceeded_iterations: bool = False
-    _message_id: str = ""
-    _reasoning_id: str = ""
-    """Of the model call's newest reasoning that was shown."""
-    _kept: list[OpaqueValue] = field(default_factory=list)
-    _text_open: bool = False
-    _open_calls: list[str] = field(default_factory=list)
-    _usages: list[internal.ModelUsage] = field(default_factory=list)
-    _results: dict[str, list[str]] = field(default_factory=dict)
-    _notes: list[InternalRuntimeEvent] = field(default_factory=list)
+        Args:
+            approval_schema: The answer a tool's approval takes.
+            expires_at: When a requested approval expires.
+            max_result_bytes: Longest tool result an event carries.
+        """
+        self.wrote_text = False
+        """Whether the newest model call wrote text: then the answer is already there."""
+        self.exceeded_iterations = False
+        self._approval_schema = approval_schema
+        self._expires_at = expires_at
+        self._max_result_bytes = max_result_bytes
+        self._message_id = ""
+        """The message that the model call writes; empty between two calls."""
+        self._reasoning_id = ""
+        """The newest reasoning of the model call that was shown."""
+        self._text_open = False
+        self._open_calls: list[str] = []
+        self._kept: list[OpaqueValue] = []
+        self._usages: list[internal.ModelUsage] = []
+        self._notes: list[InternalRuntimeEvent] = []
+        self._results: dict[str, list[str]] = {}
 
     def announce(self, event: InternalRuntimeEvent) -> None:
-        """Take in what was done to the agent between two model calls; it is told before the next."""
+        """Take in an event from between two model calls; it is emitted before the next call."""
         self._notes.append(event)
 
     def record(self, usage: internal.ModelUsage) -> None:
@@ -65,14 +67,14 @@ class AgentEventTranslator:
         self._usages.append(usage.model_copy(update={"message_id": self._message_id or None}))
 
     def keep(self, value: OpaqueValue) -> None:
-        """Take in what the provider wants back; it is shown with the message or the call it came with."""
+        """Take in what the provider wants back; it is shown with the message or the tool call it came with."""
         self._kept.append(value)
 
     def translate(self, event: agentscope.AgentEvent) -> list[InternalRuntimeEvent]:
-        """Return what the event means; many mean nothing to a client."""
+        """Return the event in our words: none, one or several events."""
         match event:
             case agentscope.ModelCallStartEvent():
-                # What a call without an end left open, and calls between two messages (a compaction).
+                # Closes a call that had no end, and emits the usage of calls between two messages (a compaction).
                 before = self.end_model_call(cut=True)
                 self._message_id = new_id("msg")
                 self.wrote_text = False
@@ -104,7 +106,7 @@ class AgentEventTranslator:
                 self.exceeded_iterations = True
                 return []
             case _:
-                # Forward compatibility: an event this version does not know says nothing.
+                # Forward compatibility: an event that this version does not know is skipped.
                 return []
 
     def end_model_call(self, *, cut: bool) -> list[InternalRuntimeEvent]:
@@ -124,7 +126,7 @@ class AgentEventTranslator:
         self._reasoning_id = ""
         self._open_calls.clear()
         self._text_open = False
-        # A model call that comes before the next message writes none.
+        # A model call that starts before the next message (a compaction) writes no message.
         self._message_id = ""
         return events
 
@@ -132,19 +134,19 @@ class AgentEventTranslator:
         said = internal.ReasoningDelta(message_id=message_id, delta=delta)
         if message_id == self._reasoning_id:
             return [said]
-        # Not before something is thought aloud: a block may only carry what the provider wants back.
+        # Opened by its first text: a reasoning block may hold nothing but what the provider wants back.
         self._reasoning_id = message_id
         return [internal.ReasoningStarted(message_id=message_id), said]
 
     def _encrypted(self) -> list[InternalRuntimeEvent]:
         """Show what the provider wants back: on the reasoning, or on the answer when none was shown."""
-        owner = self._reasoning_id or (self._message_id if self._text_open else "")
+        message_id = self._reasoning_id or (self._message_id if self._text_open else "")
         events: list[InternalRuntimeEvent] = []
         for value in self._kept:
-            if owner and value.message:
+            if message_id and value.message:
                 events.append(
                     internal.ReasoningEncrypted(
-                        subtype="message", entity_id=owner, value=json_text(value.message)
+                        subtype="message", entity_id=message_id, value=json_text(value.message)
                     )
                 )
             events += [
@@ -180,7 +182,7 @@ class AgentEventTranslator:
         return internal.ToolResult(
             message_id=new_id("res"),
             tool_call_id=event.tool_call_id,
-            content=fit_text(content, self.max_result_bytes),
+            content=fit_text(content, self._max_result_bytes),
             state=state if state in ("success", "error", "denied", "interrupted") else "error",
         )
 
@@ -192,8 +194,8 @@ class AgentEventTranslator:
             tool_call_id=call.id,
             tool_name=call.name,
             arguments=call.input,
-            response_schema=self.approval_schema(call.name),
-            expires_at=self.expires_at(),
+            response_schema=self._approval_schema(call.name),
+            expires_at=self._expires_at(),
         )
 
 

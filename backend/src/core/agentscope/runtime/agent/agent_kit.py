@@ -1,7 +1,7 @@
-"""What all runs of a worker process share: profile, prompts, model client, prices, tools.
+"""What all runs of a worker process share: profile, prompts, tools, and the services of model calls.
 
-One run works with a copy that books its model calls (``for_run``). An agent,
-its model objects and its toolkit belong to one run; they are cheap.
+A run works with a copy of the kit that has the run's own budget and ledger (``for_run``). An agent, its models and
+its toolkit are made for one run; they are cheap.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from core.agentscope.prompts.loader import Prompt
 from core.agentscope.runtime.agent.compaction import CompactionModel
 from core.agentscope.runtime.agent.subagents import SubagentKit, subagent_kit
 from core.agentscope.runtime.agent.toolkit import ToolAccess
+from core.agentscope.runtime.model.call_budget import CallBudget
+from core.agentscope.runtime.model.call_services import CallServices
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.chat_opaque import OpaqueValue
-from core.agentscope.runtime.model.prices import PriceTable, load_prices
+from core.agentscope.runtime.model.prices import load_prices
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile
-from core.agentscope.runtime.profile.run_budget import RunBudget
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage, StageName
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.memory_store import MemoryStore
@@ -38,34 +39,29 @@ class AgentKit:
 
     profile: AgentProfile
     settings: Settings
-    client: httpx.AsyncClient
+    services: CallServices
+    """What the model calls share. Budget and ledger are those of one run, or absent (``for_run``)."""
     prompts: dict[StageName, Prompt]
-    prices: PriceTable
     tools: tuple[ToolAccess, ...]
     subagents: tuple[SubagentKit, ...] = ()
     fallbacks: Mapping[CallStage, ChatEndpoint] = field(default_factory=dict)
-    calls_ahead: CallsAhead | None = None
-    """Of one run; ``None`` in the parts that runs share."""
 
-    def for_run(self, calls_ahead: CallsAhead) -> AgentKit:
-        """Return the kit of one run: its models write their calls ahead."""
-        return replace(self, calls_ahead=calls_ahead)
+    def for_run(self, *, budget: CallBudget | None, calls_ahead: CallsAhead | None) -> AgentKit:
+        """Return the kit of one run: its model calls are paid from its budget and written ahead."""
+        return replace(self, services=replace(self.services, budget=budget, calls_ahead=calls_ahead))
 
     def model(
         self,
         stage: CallStage,
         record: Callable[[ModelUsage], None],
-        budget: RunBudget | None,
         keep: Callable[[OpaqueValue], None] = lambda _value: None,
     ) -> OpenAICompatibleChatModel:
-        """Return a stage's model for one run; ``record`` takes each of its calls, ``budget``, if any, allows them."""
-        return self._build(OpenAICompatibleChatModel, stage, stage, record, budget, keep)
+        """Return a stage's model; ``record`` and ``keep`` are those of ``OpenAICompatibleChatModel``."""
+        return self._build(OpenAICompatibleChatModel, stage, stage, record, keep)
 
-    def compaction_model(
-        self, stage: StageName, record: Callable[[ModelUsage], None], budget: RunBudget | None
-    ) -> CompactionModel:
+    def compaction_model(self, stage: StageName, record: Callable[[ModelUsage], None]) -> CompactionModel:
         """Return the stage's model as it summarises that stage's context."""
-        return self._build(CompactionModel, stage, "compaction", record, budget, lambda _value: None)
+        return self._build(CompactionModel, stage, "compaction", record, lambda _value: None)
 
     def _build(
         self,
@@ -73,22 +69,16 @@ class AgentKit:
         stage: CallStage,
         booked: CallStage,
         record: Callable[[ModelUsage], None],
-        budget: RunBudget | None,
         keep: Callable[[OpaqueValue], None],
     ) -> ModelKind:
         chosen = self.profile.model_of(stage, self.settings.model.name)
         return kind(
-            self.client,
-            self.settings.model,
+            self.services,
             model=chosen.name or self.settings.model.name,
             stage=booked,
             record=record,
             keep=keep,
-            temperature=chosen.temperature,
-            max_tokens=chosen.max_tokens,
-            prices=self.prices,
-            budget=budget,
-            calls_ahead=self.calls_ahead,
+            parameters=kind.Parameters(temperature=chosen.temperature, max_tokens=chosen.max_tokens),
             fallback=self.fallbacks.get(stage),
         )
 
@@ -110,9 +100,8 @@ def build_kit(
     return AgentKit(
         profile=profile,
         settings=settings,
-        client=client,
+        services=CallServices(client, settings.model, load_prices(settings.model.prices_path)),
         prompts={stage: profile.prompt_of(stage) for stage in STAGES},
-        prices=load_prices(settings.model.prices_path),
         tools=tools,
         subagents=tuple(subagent_kit(subagent, tools) for subagent in profile.subagents),
         fallbacks=fallbacks,

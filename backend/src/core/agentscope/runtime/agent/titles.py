@@ -113,7 +113,7 @@ class TitleWriter:
 
     async def _ask(self, messages: list[Msg], usages: list[ModelUsage]) -> str:
         # Nothing is reserved for so little; what it has cost counts in the user's day like all else.
-        model = self._kit.model("title", usages.append, budget=None)
+        model = self._kit.model("title", usages.append)
         answer = await model(messages)
         if not isinstance(answer, ChatResponse):
             # The last response is the whole of it.

@@ -1,46 +1,40 @@
-"""AgentScope's chat model over any OpenAI-compatible endpoint: lean, metered, and strict about its end.
+"""AgentScope's chat model over any OpenAI-compatible endpoint: lean, metered, and always ending.
 
 What a caller can rely on:
 
-1. The deltas of one network read come together: one response a block, in order. A block is never reopened.
-2. A call is retried only before its first delta; what was shown is never taken back or repeated. When its tries are
-   used up, the fallback, if there is one, gets as many; only a request that was found wrong goes no further.
-3. It ends: by the provider's word, or by an error within the first-token or the idle timeout.
-4. Every call that can have cost something is recorded once, whatever becomes of it (``chat_meter``), the worker's
-   death included (``calls_ahead``); it begins only when its budget has room for what it may use (``call_budget``).
-5. Cancelling closes the connection before the cancellation goes on.
+1. The deltas of one network read come together: one response per block, in order. A block is never reopened.
+2. A call is retried only before its first delta, so nothing that was shown is taken back or repeated. When its
+   tries are used up, the fallback (if any) gets as many. A request that the provider found wrong goes no further.
+3. A call ends with the provider's end marker, or with an error once the first-token or the idle timeout is over.
+4. Every call that can have cost something is recorded exactly once, however it ends (``chat_meter``), even when the
+   worker dies (``calls_ahead``). A call begins only when its budget has room for it (``call_budget``).
+5. A cancelled call closes its connection before the cancellation goes on.
 
-The request is sent when the first response is asked for: a stream that nobody
-reads costs nothing and leaks nothing.
+The request is sent when the first response is asked for. A stream that nobody reads costs nothing and leaks nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import random
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from datetime import datetime
 from typing import Any
 
-import httpx
 import structlog
 from agentscope.credential import CredentialBase
-from agentscope.message import Msg, TextBlock, ThinkingBlock, ToolCallBlock
-from agentscope.model import ChatModelBase, ChatResponse, ChatUsage
+from agentscope.message import Msg
+from agentscope.model import ChatModelBase, ChatResponse
 from agentscope.tool import ToolChoice
 
 from core.agentscope.events.ledger.budget_store import CallEstimate
-from core.agentscope.events.ledger.calls_ahead import CallsAhead
-from core.agentscope.runtime.model.call_budget import CallBudget
+from core.agentscope.runtime.model.call_services import CallServices
+from core.agentscope.runtime.model.chat_blocks import CallBlocks
 from core.agentscope.runtime.model.chat_call import ChatCall
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.model.chat_errors import CallFailed, ModelRejected, log_failure
 from core.agentscope.runtime.model.chat_meter import CallMeter, Outcome, estimate_input_tokens
-from core.agentscope.runtime.model.chat_opaque import FIELD, OpaqueValue
-from core.agentscope.runtime.model.chat_order import Delta
+from core.agentscope.runtime.model.chat_opaque import OpaqueValue
 from core.agentscope.runtime.model.chat_request import (
     ChatFormatter,
     encode,
@@ -49,92 +43,70 @@ from core.agentscope.runtime.model.chat_request import (
 )
 from core.agentscope.runtime.model.chat_retry import RETRY_WINDOW_SECONDS, delay_seconds
 from core.agentscope.runtime.model.chat_stream import ChatStreamParser
-from core.agentscope.runtime.model.prices import PriceTable, load_prices
 from core.agentscope.runtime.model.token_counts import TokenCounts, parse_cost
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage
-from core.config import ModelSettings
 
 log = structlog.get_logger(__name__)
 
 
 class OpenAICompatibleChatModel(ChatModelBase):
-    """A model of one stage of one run. Cheap to build; the client and the prices are shared."""
+    """A model of one stage of one run. Cheap to build: what is expensive is in ``CallServices``."""
 
     class Parameters(ChatModelBase.Parameters):
-        """What the profile may set; absent is the provider's default."""
+        """What the profile may set. An absent value is the provider's default."""
 
         temperature: float | None = None
         max_tokens: int | None = None
+        """Longest answer in tokens, reasoning included."""
 
     type = "openai_compatible"
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
-        settings: ModelSettings,
+        services: CallServices,
         *,
         model: str,
         stage: CallStage,
         record: Callable[[ModelUsage], None],
         keep: Callable[[OpaqueValue], None] = lambda _value: None,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        prices: PriceTable | None = None,
-        budget: CallBudget | None = None,
-        calls_ahead: CallsAhead | None = None,
+        parameters: Parameters | None = None,
         fallback: ChatEndpoint | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        dice: Callable[[], float] = random.random,
     ) -> None:
         """Bind a model name to a stage.
 
         Args:
-            client: From ``create_model_client`` with the same settings; not closed here.
-            settings: Endpoint, timeouts and retries.
+            services: Shared with the other models of the run.
             model: Name sent to the endpoint.
             stage: Stage the calls are booked under.
             record: Takes the ledger's line of each call, before the call's last response or its error. Called
                 in the event loop; must not raise.
             keep: Takes what the provider wants back with later requests, before the call's last response. The
-                conversation keeps it by itself; this is for showing it.
-            temperature: Sampling temperature.
-            max_tokens: Longest answer, reasoning included.
-            prices: Price table; the one of the settings when absent.
-            budget: Asked before each try; without one nothing is limited.
-            calls_ahead: Writes each call into the ledger before it is sent; without, a call is there when it has ended.
+                conversation keeps the value by itself; ``keep`` is for showing it.
+            parameters: Temperature and longest answer.
             fallback: Asked when this model cannot answer.
-            clock: Monotonic seconds.
-            sleep: Waits between tries.
-            dice: Random numbers in [0, 1), for the jitter.
 
         Raises:
-            ValueError: ``settings.base_url`` is not an HTTP URL.
-            PricesInvalid: ``settings.prices_path`` holds no price table.
+            ValueError: ``services.settings.base_url`` is not an HTTP URL.
         """
-        endpoint = ChatEndpoint(client, settings, model)
+        endpoint = ChatEndpoint(services.client, services.settings, model)
         super().__init__(
             # The key stays in the client: AgentScope's objects get logged and stored.
             credential=CredentialBase(name=endpoint.provider),
             model=model,
-            parameters=self.Parameters(temperature=temperature, max_tokens=max_tokens),
-            # The base class retries without jitter, Retry-After or a limit; this one does it itself.
+            parameters=parameters or self.Parameters(),
+            # The base class retries without jitter, Retry-After or a limit; this class retries by itself.
             max_retries=0,
-            context_size=settings.context_tokens,
+            context_size=services.settings.context_tokens,
         )
         self.formatter = ChatFormatter(origin=endpoint.origin)
         self._endpoints = (endpoint,) if fallback is None else (endpoint, fallback)
+        self._options = parameters or self.Parameters()
         self._stage: CallStage = stage
         self._record = record
         self._keep = keep
-        self._prices = prices or load_prices(settings.prices_path)
+        self._services = services
+        budget = services.budget
         self._budget = budget if budget is not None and budget.active else None
-        self._calls_ahead = calls_ahead
-        self._temperature = temperature
-        self._max_tokens = max_tokens
-        self._clock = clock
-        self._sleep = sleep
-        self._dice = dice
 
     @classmethod
     def _get_structured_output_fallback_exceptions(cls) -> tuple[type[Exception], ...]:
@@ -170,10 +142,12 @@ class OpenAICompatibleChatModel(ChatModelBase):
         self, messages: list[Msg], rest: dict[str, Any]
     ) -> AsyncGenerator[ChatResponse, None]:
         for place, endpoint in enumerate(self._endpoints, start=1):
-            # For each its own: what one provider wants back is no business of another.
+            # Formatted per endpoint: what one provider wants back must not be sent to another.
             said = await ChatFormatter(origin=endpoint.origin).format(messages)
             body = endpoint.body(
-                {"messages": said, **rest}, temperature=self._temperature, max_tokens=self._max_tokens
+                {"messages": said, **rest},
+                temperature=self._options.temperature,
+                max_tokens=self._options.max_tokens,
             )
             try:
                 async with aclosing(self._answer(endpoint, body)) as responses:
@@ -200,18 +174,18 @@ class OpenAICompatibleChatModel(ChatModelBase):
         """
         content = encode(body)
         ids = tool_call_ids(body)
-        began = self._clock()
+        began = self._services.clock()
         for retry in itertools.count(1):
             call = self._new_call(endpoint, content, ids)
-            blocks = _Blocks(call.meter.call_id)
+            blocks = CallBlocks(call.meter.call_id)
             outcome: Outcome = "failed"
             failed: CallFailed | None = None
             usage: ModelUsage | None = None
             await self._reserve(call, body)
             try:
-                if self._calls_ahead is not None:
-                    opening = call.meter.opening(call.answer, body=body, prices=self._prices)
-                    await self._calls_ahead.begin(opening)
+                if self._services.calls_ahead is not None:
+                    opening = call.meter.opening(call.answer, body=body, prices=self._services.prices)
+                    await self._services.calls_ahead.begin(opening)
                 async with aclosing(call.deltas()) as reads:
                     async for deltas in reads:
                         for delta in deltas:
@@ -225,12 +199,12 @@ class OpenAICompatibleChatModel(ChatModelBase):
             finally:
                 if call.sent and not call.refused:
                     usage = self._book(call, outcome, body)
-                elif self._calls_ahead is not None:
-                    self._calls_ahead.take_back(call.meter.call_id)
+                elif self._services.calls_ahead is not None:
+                    self._services.calls_ahead.take_back(call.meter.call_id)
             if usage is None and self._budget is not None:
                 await self._budget.release(call.meter.call_id)
             if failed is None:
-                # Of a whole answer only: a part of a signature would be refused.
+                # Only of a complete answer: a provider refuses a part of a signature.
                 if (value := call.answer.opaque.value(endpoint.origin)) is not None:
                     self._keep(value)
                     yield blocks.opaque(value)
@@ -240,21 +214,21 @@ class OpenAICompatibleChatModel(ChatModelBase):
             settings = endpoint.settings
             log_failure(settings, failed, call_id=call.meter.call_id, model=endpoint.model, stage=self._stage)
             failed.answered = call.meter.answering
-            wait = delay_seconds(retry, failed.retry_after, self._dice)
-            late = self._clock() - began + wait > RETRY_WINDOW_SECONDS
+            wait = delay_seconds(retry, failed.retry_after, self._services.dice)
+            late = self._services.clock() - began + wait > RETRY_WINDOW_SECONDS
             if failed.answered or not failed.transient or retry > settings.max_retries or late:
                 raise failed
-            await self._sleep(wait)
+            await self._services.sleep(wait)
 
     def _new_call(self, endpoint: ChatEndpoint, content: bytes, ids: list[str]) -> ChatCall:
-        meter = CallMeter(self._stage, endpoint.provider, endpoint.model, self._clock)
+        meter = CallMeter(self._stage, endpoint.provider, endpoint.model, self._services.clock)
         return ChatCall(
             endpoint.client,
             endpoint.request(content, call_id=meter.call_id),
             endpoint.settings,
             meter,
             ChatStreamParser(ids),
-            self._clock,
+            self._services.clock,
         )
 
     def _book(self, call: ChatCall, outcome: Outcome, body: dict[str, Any]) -> ModelUsage:
@@ -262,7 +236,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
             call.head.headers.get("x-litellm-response-cost") if call.head and call.answer.is_json else None
         )
         usage = call.meter.usage(
-            call.answer, outcome, body=body, prices=self._prices, header_cost=parse_cost(header)
+            call.answer, outcome, body=body, prices=self._services.prices, header_cost=parse_cost(header)
         )
         if self._budget is not None:
             self._budget.settle(usage)
@@ -273,49 +247,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
         if self._budget is None:
             return
         tokens = TokenCounts(
-            input=estimate_input_tokens(body), output=self._budget.longest_output(self._max_tokens)
+            input=estimate_input_tokens(body), output=self._budget.longest_output(self._options.max_tokens)
         )
-        cost = self._prices.cost(body["model"], tokens)
+        cost = self._services.prices.cost(body["model"], tokens)
         await self._budget.reserve(call.meter.call_id, CallEstimate(tokens.input + tokens.output, cost))
-
-
-class _Blocks:
-    """Makes the responses of one call: AgentScope joins their blocks by id."""
-
-    def __init__(self, call_id: str) -> None:
-        self._call_id = call_id
-        self._created_at = datetime.now().isoformat()  # noqa: DTZ005  AgentScope's own form
-
-    def response(self, delta: Delta) -> ChatResponse:
-        """Wrap a delta."""
-        at = self._created_at
-        if delta.call is not None:
-            block = ToolCallBlock(id=delta.call.id, name=delta.call.name, input=delta.text, created_at=at)
-        elif delta.kind == "thinking":
-            block = ThinkingBlock(id=f"{self._call_id}-thinking", thinking=delta.text, created_at=at)
-        else:
-            block = TextBlock(id=f"{self._call_id}-text", text=delta.text, created_at=at)
-        return ChatResponse(content=[block], is_last=False, id=self._call_id, created_at=at)
-
-    def opaque(self, value: OpaqueValue) -> ChatResponse:
-        """Put what the provider wants back into the conversation, on the answer's reasoning."""
-        block = ThinkingBlock(id=f"{self._call_id}-thinking", thinking="", created_at=self._created_at)
-        setattr(block, FIELD, value.data())
-        return ChatResponse(content=[block], is_last=False, id=self._call_id, created_at=self._created_at)
-
-    def usage(self, usage: ModelUsage) -> ChatResponse:
-        """Carry the counts to AgentScope; what it has no field for is in ``ChatUsage.metadata``."""
-        return ChatResponse(
-            content=[],
-            is_last=False,
-            id=self._call_id,
-            created_at=self._created_at,
-            usage=ChatUsage(
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                time=usage.latency_ms / 1000,
-                cache_creation_input_tokens=usage.cache_write_tokens,
-                cache_input_tokens=usage.cached_input_tokens,
-                metadata=usage.model_dump(mode="json", exclude={"kind", "message_id"}),
-            ),
-        )

@@ -187,8 +187,8 @@ class RunExecutor:
             )
             context = ToolContext(claimed.principal, claimed.thread_id, claimed.run_id, tool_call_id="")
             return AgentScopeOrchestrator(
-                self._kit.for_run(calls_ahead),
-                RunTask(command, context, memory, self._budget(claimed)),
+                self._kit.for_run(budget=self._budget(claimed), calls_ahead=calls_ahead),
+                RunTask(command, context, memory),
                 emit=pipeline.emit,
                 durable=pipeline.durable,
                 save=save,

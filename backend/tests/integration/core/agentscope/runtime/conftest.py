@@ -13,8 +13,10 @@ import pytest
 from agentscope.message import Msg, UserMsg
 from agentscope.model import ChatResponse
 
+from core.agentscope.runtime.model.call_services import CallServices
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.model_client import create_model_client
+from core.agentscope.runtime.model.prices import load_prices
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.config import ModelSettings
 
@@ -202,10 +204,15 @@ SetUp = Callable[..., Setup]
 
 @pytest.fixture
 async def set_up(endpoint: Endpoint) -> AsyncIterator[SetUp]:
-    """Build models on the endpoint: ``set_up(max_retries=0, ...)`` takes settings, ``options=`` the model's own."""
+    """Build models on the endpoint.
+
+    ``set_up(max_retries=0, ...)`` takes settings, ``options=`` the model's own, ``services=`` what models share.
+    """
     clients: list[httpx.AsyncClient] = []
 
-    def build(options: dict[str, Any] | None = None, **settings: Any) -> Setup:
+    def build(
+        options: dict[str, Any] | None = None, services: dict[str, Any] | None = None, **settings: Any
+    ) -> Setup:
         made = ModelSettings.model_validate(
             {"base_url": endpoint.base_url, "api_key": "sk-test-0123456789"} | settings
         )
@@ -219,10 +226,12 @@ async def set_up(endpoint: Endpoint) -> AsyncIterator[SetUp]:
             setup.waits.append(seconds)
             now[0] += seconds
 
-        own: dict[str, Any] = {"model": "m", "stage": "execution", "clock": lambda: now[0]} | (options or {})
-        model = OpenAICompatibleChatModel(
-            client, made, record=records.append, sleep=sleep, dice=lambda: 0.5, **own
+        own: dict[str, Any] = {"model": "m", "stage": "execution"} | (options or {})
+        given: dict[str, Any] = {"clock": lambda: now[0]} | (services or {})
+        shared = CallServices(
+            client, made, load_prices(made.prices_path), sleep=sleep, dice=lambda: 0.5, **given
         )
+        model = OpenAICompatibleChatModel(shared, record=records.append, **own)
         setup = Setup(model, client, records)
         return setup
 

@@ -63,7 +63,7 @@ async def test_a_budget_is_asked_before_each_try_and_pays_for_what_was_used(
     endpoint.stream(*endpoint.text("a"), endpoint.usage(30, 20))
     # Room for one try: the refused one has to give its share back.
     budget = RunBudget(Limits(max_tokens=60), None, output_tokens=40)
-    setup = set_up(options={"budget": budget})
+    setup = set_up(services={"budget": budget})
     await setup.ask()
     with pytest.raises(BudgetExhausted):
         await setup.ask()
@@ -232,7 +232,7 @@ async def test_comments_keep_no_call_alive(endpoint: Endpoint, set_up: SetUp) ->
     go_on = asyncio.Event()
     shown = endpoint.stream_steps(endpoint.chunk({"content": "a"}), end=False)
     endpoint.script(*shown, go_on, endpoint.http_chunk(b": still here\n\n"), "hang")
-    setup = set_up(options={"clock": lambda: now[0]}, idle_timeout_seconds=60)
+    setup = set_up(services={"clock": lambda: now[0]}, idle_timeout_seconds=60)
     stream: Any = await setup.model([UserMsg(name="user", content="hi")])
     await anext(stream)
     now[0] = 59.95

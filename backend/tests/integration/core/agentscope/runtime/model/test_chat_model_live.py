@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from core.agentscope.runtime.model import chat_exchange
 from core.agentscope.runtime.model.chat_errors import ModelRejected
+from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 
@@ -72,7 +73,9 @@ async def test_a_text_answer_with_its_counts(endpoint: Endpoint, set_up: SetUp) 
 
 async def test_the_request(endpoint: Endpoint, set_up: SetUp) -> None:
     endpoint.stream(*endpoint.text("a"))
-    setup = set_up(options={"temperature": 0.5, "max_tokens": 9})
+    setup = set_up(
+        options={"parameters": OpenAICompatibleChatModel.Parameters(temperature=0.5, max_tokens=9)}
+    )
     await setup.ask(tools=[TOOL], tool_choice=ToolChoice(mode="add"))
     (received,) = endpoint.received
     assert received.headers["authorization"] == "Bearer sk-test-0123456789"
@@ -127,7 +130,7 @@ async def test_a_reader_that_is_slow_stops_the_sender_and_loses_nothing(
 async def test_times_are_of_the_clock(endpoint: Endpoint, set_up: SetUp) -> None:
     now = iter(range(1000))
     endpoint.stream(*endpoint.text("a"), endpoint.usage())
-    setup = set_up(options={"clock": lambda: float(next(now))})
+    setup = set_up(services={"clock": lambda: float(next(now))})
     *_, last = await setup.ask()
     (record,) = setup.records
     assert record.ttft_ms is not None
