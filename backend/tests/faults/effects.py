@@ -8,8 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from core.agentscope.tools.function_tool import tool
-from core.agentscope.tools.spec import ToolContext
+from agentroute.tools import ToolContext, tool
 
 LOG_VARIABLE = "FAULTS_TOOL_LOG"
 
