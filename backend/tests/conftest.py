@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from tests.support.scratch_databases import ScratchDatabases
 
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_valkey import LocalValkey
-from agentroute.scratch_databases import ScratchDatabases
 
 
 @pytest.fixture(scope="session")

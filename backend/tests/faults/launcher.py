@@ -32,11 +32,11 @@ from sqlalchemy.engine import make_url
 from tests.faults.effects import LOG_VARIABLE
 from tests.faults.model import Gates, create_model_app
 from tests.faults.proxy import FaultProxy
+from tests.support.scratch_databases import ScratchDatabases
 
 from agentroute.embedded.child_process import dying_with_parent
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_valkey import LocalValkey
-from agentroute.scratch_databases import ScratchDatabases
 from core.crash_points import VARIABLE as CRASH_POINT
 
 BACKEND = Path(__file__).parents[2]

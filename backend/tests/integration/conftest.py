@@ -12,10 +12,10 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.support.scratch_databases import ScratchDatabases
 from tests.support.stack import SECRET, DemoModel, OpenStack, Stack, Web, merged, serving
 
 from agentroute.demo.model import create_demo_app
-from agentroute.scratch_databases import ScratchDatabases
 from core.config import Settings
 
 

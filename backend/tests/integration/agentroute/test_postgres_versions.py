@@ -7,12 +7,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.support.scratch_databases import ScratchDatabases
 from tests.support.stack import OpenStack, client_view
 
 from agentroute import migrations
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_server import wheel_directory
-from agentroute.scratch_databases import ScratchDatabases
 from models import AgentRun
 
 

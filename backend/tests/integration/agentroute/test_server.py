@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+BACKEND = Path(__file__).parents[3]
 PROGRAM = """
 import asyncio, sys
 from types import SimpleNamespace
@@ -24,7 +25,7 @@ from core.config import IdentitySettings, ServerSettings, Settings
 from core.identity import Authenticator
 from core.log import configure_logging
 from v1.agent import event_stream
-from v1.agent.memory_ports import MemoryRuns
+from tests.support.memory_ports import MemoryRuns
 from v1.agent.service import AgentService
 
 settings = Settings(
@@ -70,6 +71,7 @@ def start() -> Iterator[Start]:
     def start(drain_seconds: float = 10, drain: str = "heard") -> tuple[subprocess.Popen[str], str]:
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(drain_seconds), drain],
+            cwd=BACKEND,  # where the program finds tests.support
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -12,14 +12,14 @@ import httpx
 import jwt
 import pytest
 from fastapi import FastAPI
+from tests.support.memory_ports import MemoryRuns
+from tests.support.memory_threads import MemoryThreads
 
 from agentroute.app import create_app
 from agentroute.readiness import Readiness
 from core.config import IdentitySettings, LimitSettings, ServerSettings, Settings
 from core.identity import Authenticator, Principal
 from v1.agent.capabilities import agent_capabilities
-from v1.agent.memory_ports import MemoryRuns
-from v1.agent.memory_threads import MemoryThreads
 from v1.agent.service import AgentService
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"

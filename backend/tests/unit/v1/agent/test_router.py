@@ -11,11 +11,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from tests.support.memory_ports import MemoryRuns
 
 from core import errors
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.identity import Principal
-from v1.agent.memory_ports import MemoryRuns
 
 BASE = "/api/v1/agent"
 SSE = {"Accept": "text/event-stream"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.memory_ports import MemoryRuns
 
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
@@ -12,7 +13,6 @@ from core.agentscope.schemas.cursor import Cursor
 from core.config import LimitSettings
 from core.errors import IdempotencyMismatch, InvalidRequest, LimitExceeded, NotFound
 from core.identity import Principal
-from v1.agent.memory_ports import MemoryRuns
 from v1.agent.service import AgentService
 
 ADA = Principal("default", "ada")

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from tests.support.manual_worker import ManualRun, ManualWorker, manual_reaper, manual_worker
+from tests.support.scratch_databases import ScratchDatabases
 from tests.support.stack import (
     OpenStack,
     Stack,
@@ -33,7 +34,6 @@ from tests.support.stack import (
     eventually,
 )
 
-from agentroute.scratch_databases import ScratchDatabases
 from agentroute.worker import open_worker
 from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint

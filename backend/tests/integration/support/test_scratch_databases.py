@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncpg
+from tests.support.scratch_databases import ScratchDatabases
 
 from agentroute import migrations
-from agentroute.scratch_databases import ScratchDatabases
 
 
 async def _execute(url: str, statement: str) -> str | None:

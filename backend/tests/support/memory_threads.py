@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from tests.support.memory_ports import MemoryRuns, MemoryThread
+
 from core.agentscope.schemas.agent_runtime import ActiveRun, ThreadUsage
 from core.agentscope.schemas.links import events_url
 from core.agentscope.schemas.messages import UserMessage
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse, ThreadPlace
 from core.errors import InvalidRequest
 from core.identity import Principal
-from v1.agent.memory_ports import MemoryRuns, MemoryThread
 
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
