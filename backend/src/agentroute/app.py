@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -13,56 +13,16 @@ from starlette.middleware.cors import CORSMiddleware
 from agentroute import health, problem_pages
 from agentroute.docs_page import install_docs
 from agentroute.http_context import HttpContext
-from agentroute.readiness import ReadinessProbe
 from core.config import Settings
-from core.identity import Authenticator
 from core.problem import ErrorBoundary, install_problem_handlers
-from core.transcription.service import TranscriptionService
 from v1.agent import router as agent
 from v1.agent import thread_routes, transcribe, usage_routes
+from v1.agent.container import ApiContainer
 from v1.agent.openapi import add_schemas
-from v1.agent.ports import ThreadDirectory, UsageLedger
-from v1.agent.service import AgentService
 
 _DESCRIPTION = """Runs an AgentScope agent as a durable, resumable service that speaks AG-UI 1.0.
 
 Errors are problem documents (RFC 9457); GET their `type` for what to do."""
-
-
-class Drain(Protocol):
-    """The switch that ends open streams; ``asyncio.Event`` is one if every stream waits on it."""
-
-    def set(self) -> None: ...
-
-    def is_set(self) -> bool: ...
-
-
-class ApiContainer(Protocol):
-    """What the application takes from ``agentroute.container``."""
-
-    @property
-    def service(self) -> AgentService: ...
-
-    @property
-    def transcription(self) -> TranscriptionService: ...
-
-    @property
-    def threads(self) -> ThreadDirectory: ...
-
-    @property
-    def usage(self) -> UsageLedger: ...
-
-    @property
-    def authenticator(self) -> Authenticator: ...
-
-    @property
-    def capabilities(self) -> Mapping[str, Any]: ...
-
-    @property
-    def readiness(self) -> ReadinessProbe: ...
-
-    @property
-    def drain(self) -> Drain: ...
 
 
 class AgentRouteApp(FastAPI):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +15,7 @@ from agentroute.transcription import open_transcription
 from core.agentscope.events.facade import AgentScopeEventsFacade
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.queries.history import HistoryReader
+from core.agentscope.events.queries.runs import RunReader
 from core.agentscope.events.queries.usage_report import UsageReader
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.store import EventStore
@@ -28,8 +28,8 @@ from core.config import Settings
 from core.database import create_engine
 from core.identity import Authenticator
 from core.redis_client import create_redis
-from core.transcription.service import TranscriptionService
 from v1.agent.capabilities import agent_capabilities
+from v1.agent.container import ApiContainer
 from v1.agent.service import AgentService
 
 
@@ -46,22 +46,8 @@ class DrainSwitch:
         return self._hub.draining.is_set()
 
 
-@dataclass(frozen=True, slots=True)
-class ApiResources:
-    """What the application takes; see ``agentroute.app.ApiContainer``."""
-
-    service: AgentService
-    threads: AgentThreads
-    usage: UsageReader
-    transcription: TranscriptionService
-    authenticator: Authenticator
-    capabilities: Mapping[str, Any]
-    readiness: StoreReadiness
-    drain: DrainSwitch
-
-
 @asynccontextmanager
-async def open_api_container(settings: Settings) -> AsyncIterator[ApiResources]:
+async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
     """Open the resources of an API process and close them again.
 
     Raises:
@@ -93,7 +79,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiResources]:
             limits=settings.limits,
             worker=settings.worker,
         )
-        facade = AgentScopeEventsFacade(store, HistoryReader(engine), bus, hub, settings.stream)
+        facade = AgentScopeEventsFacade(store, bus, hub, settings.stream)
         service = AgentService(
             runtime=gateway,
             events=facade,
@@ -101,8 +87,11 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiResources]:
             draining=hub.draining.is_set,
         )
         try:
-            yield ApiResources(
+            yield ApiContainer(
                 service=service,
+                events=facade,
+                history=HistoryReader(engine),
+                runs=RunReader(engine),
                 threads=AgentThreads(engine, hints, bus, bus),
                 usage=UsageReader(engine),
                 transcription=transcription,

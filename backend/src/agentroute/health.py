@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol, cast
+from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from agentroute.readiness import Readiness, ReadinessProbe
 from core.errors import StoreUnavailable
+from core.readiness import Readiness
+from v1.agent.dependencies import Container
 
 # 3 s: a kubelet gives up after its own timeout; an answer that says why must come first.
 _PROBE_SECONDS = 3.0
 
 router = APIRouter(tags=["operations"])
-
-
-class _Container(Protocol):
-    @property
-    def readiness(self) -> ReadinessProbe: ...
 
 
 @router.get("/healthz")
@@ -28,12 +24,11 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: {"description": "Do not send requests here now."}})
-async def readyz(request: Request) -> dict[str, Any]:
+async def readyz(container: Container) -> dict[str, Any]:
     """Say whether requests can be served: Postgres answers and has this version's tables.
 
     Redis is reported and not required.
     """
-    container = cast("_Container", request.app.state.container)
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
             found = await container.readiness()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -12,24 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """What was found. Redis is told and not required: without it everything goes on, a little later."""
-
-    postgres: bool
-    migrations: bool
-    redis: bool
-
-    @property
-    def ready(self) -> bool:
-        return self.postgres and self.migrations
-
-
-class ReadinessProbe(Protocol):
-    """Looks at what the process depends on. Never raises for what it finds."""
-
-    async def __call__(self) -> Readiness: ...
+from core.readiness import Readiness
 
 
 class StoreReadiness:

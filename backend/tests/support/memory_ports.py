@@ -56,12 +56,13 @@ class MemoryThread:
 
 
 class MemoryRuns:
-    """Both :class:`RunGateway` and :class:`EventsFacade` over dictionaries."""
+    """``RunGateway``, ``EventsFacade``, ``ThreadHistory`` and ``RunDirectory`` over dictionaries."""
 
     def __init__(self, draining: asyncio.Event | None = None) -> None:
         self._threads: dict[tuple[Principal, str], MemoryThread] = {}
         self._accepted: dict[tuple[Principal, str], tuple[bytes, AcceptedRun]] = {}
-        self._draining = draining or asyncio.Event()
+        self.draining: asyncio.Event = draining or asyncio.Event()
+        """Ends every open stream once set."""
         self._changed = asyncio.Event()
         self.opened = asyncio.Event()
         """Set once a stream has been opened."""
@@ -173,7 +174,7 @@ class MemoryRuns:
             usage=ThreadUsage(),
         )
 
-    async def run_status(self, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
+    async def get_run(self, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
         run = self._run(principal, thread_id, run_id)
         return RunStatusResponse(
             thread_id=thread_id,
@@ -211,7 +212,7 @@ class MemoryRuns:
         self.opened.set()
         try:
             yield b"retry: 2000\n\n"
-            while not self._draining.is_set():
+            while not self.draining.is_set():
                 changed = self._changed
                 run = thread.runs[ordinal - 1]
                 for event in run.events[seq:]:
@@ -223,7 +224,7 @@ class MemoryRuns:
                     if ordinal < len(thread.runs):
                         ordinal, seq = ordinal + 1, 0
                         continue
-                await _either(changed, self._draining)
+                await _either(changed, self.draining)
         finally:
             self.open_streams -= 1
 

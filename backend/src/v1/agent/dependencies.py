@@ -1,79 +1,47 @@
-"""What a route is handed: the caller, the service, the ids of its parameters.
+"""What a route is handed: the caller, the container, the ids of its parameters.
 
-The composition root puts one container on ``app.state``; this file is the only
-one that takes something out of it.
+The composition root puts one container on ``app.state``; ``Container`` hands it to
+a route, which takes what it needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Protocol, cast
+from typing import Annotated, cast
 
 from fastapi import Depends, Header, Path, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from core.agentscope.schemas.messages import Id
-from core.identity import Authenticator, Principal
-from core.transcription.service import TranscriptionService
-from v1.agent.ports import ThreadDirectory, UsageLedger
-from v1.agent.service import AgentService
-
-
-class AgentContainer(Protocol):
-    """The part of the composition root's container that the agent routes use."""
-
-    @property
-    def service(self) -> AgentService: ...
-
-    @property
-    def transcription(self) -> TranscriptionService: ...
-
-    @property
-    def threads(self) -> ThreadDirectory: ...
-
-    @property
-    def usage(self) -> UsageLedger: ...
-
-    @property
-    def authenticator(self) -> Authenticator: ...
-
-    @property
-    def capabilities(self) -> Mapping[str, Any]: ...
-
+from core.identity import Principal
+from v1.agent.container import ApiContainer
 
 # Describes the scheme in the API document; the check itself is the authenticator's.
 _bearer = HTTPBearer(auto_error=False, description="A JSON Web Token, or an API key.")
 
 
-def container_of(request: Request) -> AgentContainer:
+async def open_container(request: Request) -> ApiContainer:
     """Return the process's container."""
-    return cast("AgentContainer", request.app.state.container)
+    return cast("ApiContainer", request.app.state.container)
+
+
+Container = Annotated[ApiContainer, Depends(open_container)]
+"""Where a route finds what it asks: ``container.history``, ``container.threads``, …"""
 
 
 async def current_principal(
-    request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    request: Request,
+    container: Container,
+    _described: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
 ) -> Principal:
     """Return who is calling. A router-level dependency, so that no route can forget it.
 
     Raises:
         Unauthenticated: No valid credential.
     """
-    return await container_of(request).authenticator.authenticate(request.headers)
-
-
-def agent_service(request: Request) -> AgentService:
-    """Return the service of this process."""
-    return container_of(request).service
-
-
-def thread_directory(request: Request) -> ThreadDirectory:
-    """Return the threads of this process' callers."""
-    return container_of(request).threads
+    return await container.authenticator.authenticate(request.headers)
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
-Service = Annotated[AgentService, Depends(agent_service)]
-Threads = Annotated[ThreadDirectory, Depends(thread_directory)]
 
 ThreadIdQuery = Annotated[Id, Query(alias="threadId", description="The thread.", examples=["thread-1"])]
 RunIdQuery = Annotated[

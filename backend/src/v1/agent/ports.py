@@ -60,7 +60,7 @@ class RunGateway(Protocol):
 
 
 class EventsFacade(Protocol):
-    """Reads what runs have said."""
+    """Follows what runs say."""
 
     async def follow(
         self, principal: Principal, thread_id: str, *, run_id: str | None, cursor: Cursor | None
@@ -87,6 +87,10 @@ class EventsFacade(Protocol):
         """
         ...
 
+
+class ThreadHistory(Protocol):
+    """The messages of threads."""
+
     async def history(
         self, principal: Principal, thread_id: str, *, limit: int, before: str | None
     ) -> HistorySnapshotResponse:
@@ -99,12 +103,17 @@ class EventsFacade(Protocol):
             before: A message id; only older messages than this one.
 
         Raises:
-            NotFound: No such thread of the principal's, or ``before`` is not in it.
+            NotFound: No such thread of the principal's.
+            InvalidRequest: ``before`` is not a message of the thread.
         """
         ...
 
-    async def run_status(self, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
-        """Return one run's status, timings and usage.
+
+class RunDirectory(Protocol):
+    """The runs of threads."""
+
+    async def get_run(self, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
+        """Return one run's status, timings, usage and cost.
 
         Raises:
             NotFound: No such run of the principal's.

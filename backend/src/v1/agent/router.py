@@ -21,15 +21,14 @@ from core.agentscope.schemas.messages import Id, WireModel
 from core.json_body import read_json
 from core.validation import parse
 from v1.agent.dependencies import (
+    Container,
     CurrentPrincipal,
     CursorQuery,
     IdempotencyKeyHeader,
     LastEventIdHeader,
     RunIdPath,
     RunIdQuery,
-    Service,
     ThreadIdQuery,
-    container_of,
     current_principal,
 )
 from v1.agent.event_stream import EventStreamResponse
@@ -75,7 +74,7 @@ router = APIRouter(prefix=API_PREFIX, tags=["agent"], dependencies=[Depends(curr
     openapi_extra=json_body(RunCommand, RUN_EXAMPLES),
 )
 async def start_run(
-    request: Request, principal: CurrentPrincipal, service: Service, key: IdempotencyKeyHeader = None
+    request: Request, principal: CurrentPrincipal, container: Container, key: IdempotencyKeyHeader = None
 ) -> Response:
     """Start a run on a thread.
 
@@ -87,10 +86,10 @@ async def start_run(
     The run id, or the `Idempotency-Key` header, identifies the request: the same
     one with the same body is the same run, never executed twice.
     """
-    command = parse(RunCommand, await read_json(request, service.limits))
+    command = parse(RunCommand, await read_json(request, container.service.limits))
     if wants_event_stream(request.headers.getlist("accept")):
-        return _stream(await service.stream_run(principal, command, idempotency_key(key)))
-    return _json(await service.enqueue_run(principal, command, idempotency_key(key)), 202)
+        return _stream(await container.service.stream_run(principal, command, idempotency_key(key)))
+    return _json(await container.service.enqueue_run(principal, command, idempotency_key(key)), 202)
 
 
 @router.post(
@@ -101,17 +100,17 @@ async def start_run(
     openapi_extra=json_body(ResumeCommand, RESUME_EXAMPLES),
 )
 async def resume_run(
-    request: Request, principal: CurrentPrincipal, service: Service, key: IdempotencyKeyHeader = None
+    request: Request, principal: CurrentPrincipal, container: Container, key: IdempotencyKeyHeader = None
 ) -> Response:
     """Answer the open interrupts of a thread; the answer's form is that of `POST /runs`.
 
     `resume` must cover every open interrupt. The tool call that runs is the one
     the server stored, never the client's copy.
     """
-    command = parse(ResumeCommand, await read_json(request, service.limits))
+    command = parse(ResumeCommand, await read_json(request, container.service.limits))
     if wants_event_stream(request.headers.getlist("accept")):
-        return _stream(await service.stream_run(principal, command, idempotency_key(key)))
-    return _json(await service.resume(principal, command, idempotency_key(key)), 202)
+        return _stream(await container.service.stream_run(principal, command, idempotency_key(key)))
+    return _json(await container.service.enqueue_run(principal, command, idempotency_key(key)), 202)
 
 
 @router.get(
@@ -122,7 +121,7 @@ async def resume_run(
 )
 async def follow_events(
     principal: CurrentPrincipal,
-    service: Service,
+    container: Container,
     thread_id: ThreadIdQuery,
     run_id: RunIdQuery = None,
     cursor: CursorQuery = None,
@@ -136,14 +135,16 @@ async def follow_events(
     of the thread until its greatest age. Leaving does not stop a run.
     """
     return _stream(
-        await service.events(principal, thread_id, run_id=run_id, cursor=reader_cursor(last_event_id, cursor))
+        await container.events.follow(
+            principal, thread_id, run_id=run_id, cursor=reader_cursor(last_event_id, cursor)
+        )
     )
 
 
 @router.get("/history", response_model=HistorySnapshotResponse, responses=problems(*_ALWAYS))
 async def read_history(
     principal: CurrentPrincipal,
-    service: Service,
+    container: Container,
     thread_id: ThreadIdQuery,
     limit: Annotated[int, Query(ge=1, le=200, description="How many of the newest messages.")] = 50,
     before: Annotated[Id | None, Query(description="Only messages older than this one.")] = None,
@@ -153,15 +154,15 @@ async def read_history(
     `GET /events` from its `cursor` shows every later event once, also while a run
     is streaming. All that a client needs after a reload.
     """
-    return _json(await service.history(principal, thread_id, limit=limit, before=before))
+    return _json(await container.history.history(principal, thread_id, limit=limit, before=before))
 
 
 @router.get("/runs/{runId}", response_model=RunStatusResponse, responses=problems(*_ALWAYS))
 async def read_run(
-    principal: CurrentPrincipal, service: Service, run_id: RunIdPath, thread_id: ThreadIdQuery
+    principal: CurrentPrincipal, container: Container, run_id: RunIdPath, thread_id: ThreadIdQuery
 ) -> Response:
     """Read one run: status, timings, usage, cost, and why it waits."""
-    return _json(await service.run_status(principal, thread_id, run_id))
+    return _json(await container.runs.get_run(principal, thread_id, run_id))
 
 
 @router.post(
@@ -174,21 +175,21 @@ async def read_run(
     ),
 )
 async def cancel_run(
-    request: Request, principal: CurrentPrincipal, service: Service, run_id: RunIdPath
+    request: Request, principal: CurrentPrincipal, container: Container, run_id: RunIdPath
 ) -> Response:
     """Stop a run. Its stream ends with the outcome `cancelled`; what was shown stays in history.
 
     Closing a stream does not stop a run, this does. Repeating it changes nothing.
     """
-    command = parse(CancelCommand, await read_json(request, service.limits))
-    status = await service.cancel(principal, command.thread_id, run_id)
+    command = parse(CancelCommand, await read_json(request, container.service.limits))
+    status = await container.service.cancel(principal, command.thread_id, run_id)
     return _json(CancelAcceptedResponse(thread_id=command.thread_id, run_id=run_id, status=status), 202)
 
 
 @router.get("/capabilities", responses=problems(errors.Unauthenticated))
-async def read_capabilities(request: Request) -> Response:
+async def read_capabilities(container: Container) -> Response:
     """Say what the agent can do, as AG-UI's `AgentCapabilities`."""
-    return _encoded(container_of(request).capabilities)
+    return _encoded(container.capabilities)
 
 
 def _stream(frames: AsyncIterator[bytes] | None) -> Response:

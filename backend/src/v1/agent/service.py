@@ -1,4 +1,4 @@
-"""The agent's use cases: fills in ids, checks what HTTP cannot, asks the ports, writes the links."""
+"""Starts and stops runs: fills in ids, checks what HTTP cannot, asks the ports, writes the links."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ import structlog
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import (
     AcceptedTaskResponse,
-    HistorySnapshotResponse,
     RunCommand,
     RunOptions,
     RunStatus,
-    RunStatusResponse,
 )
 from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.links import events_url, history_url
@@ -36,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class AgentService:
-    """Everything the agent routes do, without HTTP."""
+    """What the routes that change something do, without HTTP. Routes that read ask their port."""
 
     def __init__(
         self,
@@ -100,40 +98,6 @@ class AgentService:
         if frames is None or command.options().on_disconnect != "cancel":
             return frames
         return StoppingStream(frames, lambda: self._left(principal, accepted))
-
-    async def resume(
-        self, principal: Principal, command: RunCommand, idempotency_key: str | None = None
-    ) -> AcceptedTaskResponse:
-        """Answer the open interrupts of a thread; otherwise as :meth:`enqueue_run`."""
-        return await self.enqueue_run(principal, command, idempotency_key)
-
-    async def events(
-        self, principal: Principal, thread_id: str, *, run_id: str | None, cursor: Cursor | None
-    ) -> AsyncIterator[bytes] | None:
-        """Follow a thread or one of its runs; ``None`` when nothing is left.
-
-        Raises:
-            NotFound, CursorAhead, CursorExpired: As :meth:`EventsFacade.follow`.
-        """
-        return await self._events.follow(principal, thread_id, run_id=run_id, cursor=cursor)
-
-    async def history(
-        self, principal: Principal, thread_id: str, *, limit: int, before: str | None
-    ) -> HistorySnapshotResponse:
-        """Return one consistent snapshot of a thread.
-
-        Raises:
-            NotFound: No such thread of the principal's.
-        """
-        return await self._events.history(principal, thread_id, limit=limit, before=before)
-
-    async def run_status(self, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
-        """Return one run's status, timings, usage and cost.
-
-        Raises:
-            NotFound: No such run of the principal's.
-        """
-        return await self._events.run_status(principal, thread_id, run_id)
 
     async def cancel(self, principal: Principal, thread_id: str, run_id: str) -> RunStatus:
         """Ask a run to stop and return its status at that moment.

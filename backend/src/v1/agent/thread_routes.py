@@ -13,7 +13,7 @@ from core.agentscope.schemas.messages import Id, WireModel
 from core.agentscope.schemas.threads import RenameThreadCommand, ThreadItem, ThreadListResponse
 from core.json_body import read_json
 from core.validation import parse
-from v1.agent.dependencies import CurrentPrincipal, Service, Threads, current_principal
+from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.openapi import RENAME_EXAMPLES, THREAD_EXAMPLE, THREADS_EXAMPLE, answer, json_body, problems
 
 _ALWAYS = (errors.Unauthenticated, errors.InvalidRequest, errors.StoreUnavailable)
@@ -44,7 +44,7 @@ router = APIRouter(
 @router.get("", response_model=ThreadListResponse, responses=answer(THREADS_EXAMPLE) | problems(*_ALWAYS))
 async def list_threads(
     principal: CurrentPrincipal,
-    threads: Threads,
+    container: Container,
     limit: LimitQuery = 30,
     before: BeforeQuery = None,
     query: WordsQuery = None,
@@ -57,13 +57,15 @@ async def list_threads(
     where the next one begins. A thread that becomes active meanwhile moves to the
     front: read the first page again to see it.
     """
-    return _json(await threads.list_threads(principal, limit=limit, before=before, query=query or None))
+    return _json(
+        await container.threads.list_threads(principal, limit=limit, before=before, query=query or None)
+    )
 
 
 @router.get("/{threadId}", response_model=ThreadItem, responses=answer(THREAD_EXAMPLE) | problems(*_ONE))
-async def read_thread(principal: CurrentPrincipal, threads: Threads, thread_id: ThreadIdPath) -> Response:
+async def read_thread(principal: CurrentPrincipal, container: Container, thread_id: ThreadIdPath) -> Response:
     """Read one thread as the list shows it. Its messages are in `GET /history`."""
-    return _json(await threads.get_thread(principal, thread_id))
+    return _json(await container.threads.get_thread(principal, thread_id))
 
 
 @router.patch(
@@ -75,17 +77,18 @@ async def read_thread(principal: CurrentPrincipal, threads: Threads, thread_id: 
 async def rename_thread(
     request: Request,
     principal: CurrentPrincipal,
-    service: Service,
-    threads: Threads,
+    container: Container,
     thread_id: ThreadIdPath,
 ) -> Response:
     """Give a thread another title. It keeps its place in the list: a title is no activity."""
-    command = parse(RenameThreadCommand, await read_json(request, service.limits))
-    return _json(await threads.rename_thread(principal, thread_id, command.title))
+    command = parse(RenameThreadCommand, await read_json(request, container.service.limits))
+    return _json(await container.threads.rename_thread(principal, thread_id, command.title))
 
 
 @router.delete("/{threadId}", status_code=204, response_class=Response, responses=problems(*_ONE))
-async def delete_thread(principal: CurrentPrincipal, threads: Threads, thread_id: ThreadIdPath) -> Response:
+async def delete_thread(
+    principal: CurrentPrincipal, container: Container, thread_id: ThreadIdPath
+) -> Response:
     """Delete a thread with everything that belongs to it.
 
     A live run and those that wait behind it end as `cancelled` first, so open
@@ -93,7 +96,7 @@ async def delete_thread(principal: CurrentPrincipal, threads: Threads, thread_id
     thread and run ids are free again. What the user asked the agent to remember is
     not the thread's and stays; `GET /usage` still counts what the runs have used.
     """
-    await threads.delete_thread(principal, thread_id)
+    await container.threads.delete_thread(principal, thread_id)
     return Response(status_code=204)
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from core import errors
 from core.agentscope.schemas.links import API_PREFIX
-from core.transcription.service import TranscriptionService
 from v1.agent.audio_form import read_speech
 from v1.agent.dependencies import (
+    Container,
     CurrentPrincipal,
     IdempotencyKeyHeader,
-    container_of,
     current_principal,
 )
 from v1.agent.negotiation import idempotency_key
@@ -73,11 +72,6 @@ _EXAMPLE = {
 router = APIRouter(prefix=API_PREFIX, tags=["agent"], dependencies=[Depends(current_principal)])
 
 
-def transcription_service(request: Request) -> TranscriptionService:
-    """Return the transcription service of this process."""
-    return container_of(request).transcription
-
-
 @router.post(
     "/transcribe",
     response_model=TranscriptionResponse,
@@ -87,7 +81,7 @@ def transcription_service(request: Request) -> TranscriptionService:
 async def transcribe(
     request: Request,
     principal: CurrentPrincipal,
-    service: Annotated[TranscriptionService, Depends(transcription_service)],
+    container: Container,
     key: IdempotencyKeyHeader = None,
 ) -> Response:
     """Turn speech into text.
@@ -100,7 +94,7 @@ async def transcribe(
     minutes and is paid for once. An `Idempotency-Key` belongs to one upload for
     the same time. `cost`, in US dollars, is absent when nobody knows it.
     """
-    wanted = idempotency_key(key)
+    service, wanted = container.transcription, idempotency_key(key)
     async with service.admit(principal), read_speech(request, service.settings) as speech:
         found = await service.transcribe(principal, speech, wanted)
     cost = None if found.cost is None else format(found.cost, "f")

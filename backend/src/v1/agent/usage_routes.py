@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from core import errors
 from core.agentscope.schemas.links import API_PREFIX
 from core.agentscope.schemas.usage import Grouping, PeriodInvalid, UsagePeriod, UsageResponse
-from v1.agent.dependencies import CurrentPrincipal, container_of, current_principal
+from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.openapi import USAGE_EXAMPLE, answer, problems
-from v1.agent.ports import UsageLedger
 
 _PROBLEMS = (errors.Unauthenticated, errors.InvalidRequest, errors.StoreUnavailable)
 
@@ -40,15 +39,10 @@ GroupByQuery = Annotated[Grouping, Query(alias="groupBy", description="What one 
 router = APIRouter(prefix=API_PREFIX, tags=["usage"], dependencies=[Depends(current_principal)])
 
 
-def usage_ledger(request: Request) -> UsageLedger:
-    """Return the reader of this process' ledgers."""
-    return container_of(request).usage
-
-
 @router.get("/usage", response_model=UsageResponse, responses=answer(USAGE_EXAMPLE) | problems(*_PROBLEMS))
 async def read_usage(
     principal: CurrentPrincipal,
-    ledger: Annotated[UsageLedger, Depends(usage_ledger)],
+    container: Container,
     start: FromQuery = None,
     end: ToQuery = None,
     group_by: GroupByQuery = "day",
@@ -69,5 +63,5 @@ async def read_usage(
             f"The period cannot be meant: '{exc.name}' {exc}.",
             errors=[{"pointer": f"/query/{exc.name}", "message": str(exc)}],
         ) from exc
-    found = await ledger.usage(principal, period, group_by)
+    found = await container.usage.usage(principal, period, group_by)
     return Response(orjson.dumps(found.wire()), media_type="application/json")

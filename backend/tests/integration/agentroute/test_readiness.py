@@ -10,9 +10,10 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentroute import migrations
-from agentroute.readiness import Readiness, StoreReadiness
+from agentroute.readiness import StoreReadiness
 from core.config import DatabaseSettings, RedisSettings
 from core.database import create_engine
+from core.readiness import Readiness
 from core.redis_client import create_redis
 
 

@@ -17,16 +17,13 @@ import pytest
 BACKEND = Path(__file__).parents[3]
 PROGRAM = """
 import asyncio, sys
-from types import SimpleNamespace
 from agentroute.app import create_app
-from agentroute.readiness import Readiness
 from agentroute.server import listen, serve
 from core.config import IdentitySettings, ServerSettings, Settings
-from core.identity import Authenticator
 from core.log import configure_logging
 from v1.agent import event_stream
+from tests.support.memory_container import memory_container
 from tests.support.memory_ports import MemoryRuns
-from v1.agent.service import AgentService
 
 settings = Settings(
     identity=IdentitySettings(mode="local"), server=ServerSettings(port=0, drain_seconds=float(sys.argv[1]))
@@ -47,13 +44,7 @@ class Deaf(asyncio.Event):
 
 drain = Deaf() if sys.argv[2] == "deaf" else asyncio.Event()
 runs = Flooding(drain)
-async def readiness():
-    return Readiness(True, True, True)
-container = SimpleNamespace(
-    service=AgentService(runtime=runs, events=runs),
-    authenticator=Authenticator(settings.identity, server=settings.server),
-    capabilities={}, readiness=readiness, drain=drain,
-)
+container = memory_container(settings, runs)
 listener = listen(settings.server)
 print(listener.getsockname()[1], flush=True)
 sys.exit(serve(create_app(settings, container=container), settings, listener))

@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from structlog.testing import capture_logs
+from tests.support.memory_container import READY, memory_container
 
-from agentroute.app import ApiContainer, create_app
-from agentroute.readiness import Readiness
+from agentroute.app import create_app
 from core.config import IdentitySettings, ServerSettings, Settings
-from core.identity import Authenticator
+from core.readiness import Readiness
 
 ORIGIN = "https://app.example"
-READY = Readiness(postgres=True, migrations=True, redis=True)
 
 
 @dataclass
@@ -37,12 +35,8 @@ def probe() -> Probe:
 
 def build(probe: Probe, **server: Any) -> FastAPI:
     settings = Settings(identity=IdentitySettings(mode="local"), server=ServerSettings(**server))
-    container = SimpleNamespace(
-        readiness=probe,
-        authenticator=Authenticator(settings.identity, server=settings.server),
-        capabilities={"identity": {"name": "x"}},
-    )
-    return create_app(settings, container=cast("ApiContainer", cast("object", container)))
+    container = memory_container(settings, readiness=probe, capabilities={"identity": {"name": "x"}})
+    return create_app(settings, container=container)
 
 
 @pytest.fixture

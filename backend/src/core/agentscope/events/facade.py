@@ -1,4 +1,4 @@
-"""All that the routes see of the events module: read, follow, history."""
+"""How the routes follow the events of threads. Runs in the API process, which never imports AgentScope."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.peer_version import PeerVersions
-from core.agentscope.events.queries.history import HistoryReader
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.sse import sse_after_waiting, sse_stream
 from core.agentscope.events.store import EventStore, RunSegment, ThreadHead
-from core.agentscope.schemas.agent_runtime import HistorySnapshotResponse, RunStatusResponse
 from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.links import history_url
 from core.config import StreamSettings
@@ -22,31 +20,23 @@ from core.identity import Principal
 
 
 class AgentScopeEventsFacade:
-    """Reads of threads for their owners; every call authorises before it touches an event."""
+    """Follows the events of threads for their owners; authorises before it touches an event.
+
+    Despite its name it may not import AgentScope: import-linter holds that. What is
+    read once has readers of its own, in ``events.queries``.
+    """
 
     def __init__(
         self,
         store: EventStore,
-        history: HistoryReader,
         bus: RedisBus,
         hub: ThreadHub,
         settings: StreamSettings,
     ) -> None:
         self._store = store
-        self._history = history
         self._bus = bus
         self._hub = hub
         self._settings = settings
-
-    async def history(
-        self, principal: Principal, thread_id: str, *, limit: int, before: str | None
-    ) -> HistorySnapshotResponse:
-        """Return one consistent snapshot of a thread. See ``HistoryReader.history``."""
-        return await self._history.history(principal, thread_id, limit=limit, before=before)
-
-    async def run_status(self, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
-        """Return one run. See ``HistoryReader.run_status``."""
-        return await self._history.run_status(principal, thread_id, run_id)
 
     async def follow(
         self, principal: Principal, thread_id: str, *, run_id: str | None, cursor: Cursor | None

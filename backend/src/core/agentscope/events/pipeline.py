@@ -38,6 +38,8 @@ _DURABLE_FIRST = frozenset({"tool_call_ended", "tool_result"})
 class AgentScopeEventPipeline:
     """The way of one run's events: codec → store → bus.
 
+    Despite its name it may not import AgentScope: import-linter holds that.
+
     Args:
         state: What the run's stream has open.
         appender: The run's place in the process' group commit.

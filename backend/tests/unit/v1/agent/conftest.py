@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 import jwt
 import pytest
 from fastapi import FastAPI
+from tests.support.memory_container import memory_container
 from tests.support.memory_ports import MemoryRuns
-from tests.support.memory_threads import MemoryThreads
 
 from agentroute.app import create_app
-from agentroute.readiness import Readiness
 from core.config import IdentitySettings, LimitSettings, ServerSettings, Settings
-from core.identity import Authenticator, Principal
-from v1.agent.capabilities import agent_capabilities
-from v1.agent.service import AgentService
+from core.identity import Principal
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
-
-
-@dataclass
-class FakeContainer:
-    """What ``agentroute.container`` opens, without anything to open."""
-
-    runs: MemoryRuns
-    service: AgentService
-    threads: MemoryThreads
-    authenticator: Authenticator
-    drain: asyncio.Event
-    transcription: Any = None
-    usage: Any = None
-    found: Readiness = field(default_factory=lambda: Readiness(postgres=True, migrations=True, redis=True))
-    capabilities: dict[str, Any] = field(
-        default_factory=lambda: agent_capabilities(
-            name="Test agent",
-            version="1.2.3",
-            description="Answers.",
-            tools=[{"name": "calculate", "description": "Does sums.", "parameters": {"type": "object"}}],
-            max_iterations=10,
-            max_run_seconds=600,
-        )
-    )
-
-    async def readiness(self) -> Readiness:
-        return self.found
 
 
 @pytest.fixture
@@ -62,26 +29,13 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def container(settings: Settings) -> FakeContainer:
-    drain = asyncio.Event()
-    runs = MemoryRuns(drain)
-    return FakeContainer(
-        runs=runs,
-        service=AgentService(runtime=runs, events=runs, limits=settings.limits, draining=drain.is_set),
-        threads=MemoryThreads(runs),
-        authenticator=Authenticator(settings.identity, server=settings.server),
-        drain=drain,
-    )
+def runs() -> MemoryRuns:
+    return MemoryRuns()
 
 
 @pytest.fixture
-def runs(container: FakeContainer) -> MemoryRuns:
-    return container.runs
-
-
-@pytest.fixture
-def app(settings: Settings, container: FakeContainer) -> FastAPI:
-    return create_app(settings, container=container)
+def app(settings: Settings, runs: MemoryRuns) -> FastAPI:
+    return create_app(settings, container=memory_container(settings, runs))
 
 
 Connect = Callable[[str | None], httpx.AsyncClient]

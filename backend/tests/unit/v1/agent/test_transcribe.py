@@ -7,6 +7,7 @@ import gc
 import io
 import zipfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def ledger() -> MemoryTranscriptionLedger:
 
 @pytest.fixture(autouse=True)
 def _service(app: FastAPI, engine: FakeEngine, ledger: MemoryTranscriptionLedger) -> None:
-    app.state.container.transcription = memory_service(engine, ledger)
+    app.state.container = replace(app.state.container, transcription=memory_service(engine, ledger))
 
 
 async def send(client: httpx.AsyncClient, data: bytes, **fields: str) -> httpx.Response:
@@ -290,7 +291,9 @@ async def test_an_upload_that_stalls_is_given_up(
     ada: httpx.AsyncClient, app: FastAPI, engine: FakeEngine
 ) -> None:
     settings = TranscriptionSettings(upload_seconds=0.2, max_per_user=1)
-    app.state.container.transcription = memory_service(engine, settings=settings)
+    app.state.container = replace(
+        app.state.container, transcription=memory_service(engine, settings=settings)
+    )
     stalled = asyncio.Event()
 
     async def stall() -> AsyncIterator[bytes]:

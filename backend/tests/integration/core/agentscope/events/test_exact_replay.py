@@ -24,7 +24,6 @@ from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.facade import AgentScopeEventsFacade
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.owned_run import StreamBatch
-from core.agentscope.events.queries.history import HistoryReader
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import stream_key
 from core.agentscope.events.store import EventStore, ThreadHead
@@ -497,9 +496,7 @@ class LateStore(EventStore):
 async def test_a_run_whose_turn_comes_between_two_reads_is_followed(parts: ReaderParts) -> None:
     worker, settings = parts.worker, parts.worker.settings
     await _new_thread(worker.engine, "late")
-    facade = AgentScopeEventsFacade(
-        LateStore(worker.engine), HistoryReader(worker.engine), worker.bus, parts.hub, settings.stream
-    )
+    facade = AgentScopeEventsFacade(LateStore(worker.engine), worker.bus, parts.hub, settings.stream)
 
     frames = await facade.follow(Principal("t", "u"), "late", run_id="run-1", cursor=None)
 

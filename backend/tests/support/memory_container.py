@@ -1,0 +1,56 @@
+"""A container without anything to open: the ports in memory. A test replaces what it is about."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.support.memory_ports import MemoryRuns
+from tests.support.memory_threads import MemoryThreads
+
+from core.config import Settings
+from core.identity import Authenticator
+from core.readiness import Readiness
+from v1.agent.capabilities import agent_capabilities
+from v1.agent.container import ApiContainer
+from v1.agent.service import AgentService
+
+READY = Readiness(postgres=True, migrations=True, redis=True)
+
+
+async def ready() -> Readiness:
+    return READY
+
+
+def memory_container(settings: Settings, runs: MemoryRuns | None = None, **replaced: Any) -> ApiContainer:
+    """Return a container over ``runs``.
+
+    Args:
+        settings: The limits and the identity that count.
+        runs: What all ports share; new ones when absent.
+        replaced: Members of ``ApiContainer`` to use instead. ``usage`` and
+            ``transcription`` have no memory form: a test that needs one brings it.
+    """
+    runs = runs or MemoryRuns()
+    draining: asyncio.Event = runs.draining
+    members: dict[str, Any] = {
+        "service": AgentService(runtime=runs, events=runs, limits=settings.limits, draining=draining.is_set),
+        "events": runs,
+        "history": runs,
+        "runs": runs,
+        "threads": MemoryThreads(runs),
+        "usage": None,
+        "transcription": None,
+        "authenticator": Authenticator(settings.identity, server=settings.server),
+        "capabilities": agent_capabilities(
+            name="Test agent",
+            version="1.2.3",
+            description="Answers.",
+            tools=[{"name": "calculate", "description": "Does sums.", "parameters": {"type": "object"}}],
+            max_iterations=10,
+            max_run_seconds=600,
+        ),
+        "readiness": ready,
+        "drain": draining,
+    }
+    return ApiContainer(**members | replaced)
