@@ -2,12 +2,17 @@
 
 Two nets: literal values known from the settings, and the shapes of the usual
 credentials, for those that come from outside.
+
+Text comes from outside, too: a path of a request, an error of a provider. So every
+step takes time in proportion to the length of the text, whatever the text is: no
+pattern begins a scan at a place that an earlier scan has passed. And a text is cut
+before it is searched.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -18,15 +23,53 @@ MASK = "[redacted]"
 # 8: shorter values ("demo", "postgres") would blank ordinary words.
 _MIN_LITERAL = 8
 _MAX_DEPTH = 8
+MAX_TEXT_CHARACTERS = 16 * 1024
+"""Longer texts are cut: a log line is for reading."""
+_CUT = "... [cut]"
+# A secret that the cut has parted no longer looks like one, so the end goes as well. 512: longer than most keys.
+_CUT_MARGIN = 512
 
 _SECRET_NAME = re.compile(
     r"authorization|cookie|passw|secret|api[-_]?key|private[-_]?key|credential|ticket|(?:^|[-_])(?:token|jwt|dsn)$",
     re.IGNORECASE,
 )
 
-_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+# Runs of the characters of a JWT, and of a URL. Found whole and then looked at from within: a pattern for the
+# secret itself would begin anew at each of its letters.
+_TOKEN_RUN = re.compile(r"[A-Za-z0-9_.-]{10,}")
+_URL_RUN = re.compile(r"""[^\s"'<>]{5,}""")
+_MIN_JWT_HEADER = len("eyJ") + 5
+
+
+def _without_jwt(run: re.Match[str]) -> str:
+    """Mask a JWT, from its first letter to the end of the run: `eyJ...`, then one or more parts after dots."""
+    text = run[0]
+    start = text.find("eyJ")
+    while start >= 0:
+        dot = text.find(".", start)
+        if dot < 0:
+            return text
+        if dot - start >= _MIN_JWT_HEADER:
+            return text[:start] + MASK
+        start = text.find("eyJ", dot)
+    return text
+
+
+def _without_userinfo(run: re.Match[str]) -> str:
+    """Mask the part before the last @ of `scheme://user:password@host`; passwords are often not escaped."""
+    text = run[0]
+    at = text.rfind("@")
+    scheme = text.find("://")
+    while 0 <= scheme < at:
+        if scheme and (text[scheme - 1].isalnum() or text[scheme - 1] in "+.-"):
+            return f"{text[: scheme + 3]}{MASK}{text[at:]}"
+        scheme = text.find("://", scheme + 3)
+    return text
+
+
+_SHAPES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     # A JWT first: it would otherwise be cut at its dots by a later shape.
-    (re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,2}"), MASK),
+    (_TOKEN_RUN, _without_jwt),
     # `Authorization: ...`, `"cookie": "..."`, `api_key=...`, `password='...'`
     (
         re.compile(
@@ -37,14 +80,13 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             r"""(?ix) ( (?:api[-_]?key|access[-_]?token|refresh[-_]?token|client[-_]?secret|jwt[-_]?secret|secret|password|passwd|token|ticket)
-                ["']? \s*[:=]\s* ["']? ) [^\s"'&,;)}\]]+ """,
+                ["']? \s*[:=]\s* ["']? ) (?!\[redacted\]) [^\s"'&,;)}\]]+ """,
         ),
         rf"\g<1>{MASK}",
     ),
     # A digit or a capital: "basic tokens" is prose.
     (re.compile(r"\b((?i:bearer|basic))\s+(?=\S*[A-Z0-9])[A-Za-z0-9._~+/=-]{6,}"), rf"\g<1> {MASK}"),
-    # `scheme://user:password@host`; the last @ counts, passwords are often not escaped.
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>]*@"), rf"\g<1>{MASK}@"),
+    (_URL_RUN, _without_userinfo),
     # Provider keys: sk-..., sk-ant-..., ghp_..., xoxb-..., AKIA..., AIza...
     (re.compile(r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}"), MASK),
     (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|hf_)[A-Za-z0-9_-]{8,}"), MASK),
@@ -65,9 +107,16 @@ class Redactor:
         # Longest first: one secret may contain another.
         known = sorted({text for text in literals if len(text) >= _MIN_LITERAL}, key=len, reverse=True)
         self._literals = re.compile("|".join(map(re.escape, known))) if known else None
+        self._margin = max([_CUT_MARGIN, *map(len, known)])
 
     def text(self, value: str) -> str:
-        """Return the text without secrets; idempotent."""
+        """Return the text without secrets, cut when it is long; idempotent."""
+        if len(value) > MAX_TEXT_CHARACTERS:
+            kept = self._masked(value[:MAX_TEXT_CHARACTERS])
+            return kept[: max(0, min(len(kept), MAX_TEXT_CHARACTERS) - self._margin)] + _CUT
+        return self._masked(value)
+
+    def _masked(self, value: str) -> str:
         if self._literals is not None:
             value = self._literals.sub(MASK, value)
         for shape, replacement in _SHAPES:
