@@ -8,6 +8,11 @@ from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.messages import ContentPart, TextPart, ToolMessage, UserMessage
 from core.config import LimitSettings
 from core.errors import LimitExceeded
+from core.schema_problems import schema_problems, size_of
+from core.validation import from_errors
+
+MAX_SCHEMA_BYTES = 256 * 1024
+"""Of all tools of a request together. Checking them takes about 0.1 s of the event loop."""
 
 
 def check_limits(command: RunCommand, limits: LimitSettings) -> None:
@@ -32,6 +37,25 @@ def check_limits(command: RunCommand, limits: LimitSettings) -> None:
                     limits.max_message_bytes,
                     "bytes of text in one message",
                 )
+
+
+def check_tools(command: RunCommand) -> None:
+    """Refuse client tools whose schemas are broken, refer to something outside, or cost too much to work with.
+
+    Raises:
+        LimitExceeded: The schemas are too large together.
+        InvalidRequest: With a pointer to each place.
+    """
+    size = sum(size_of(tool.parameters) for tool in command.tools)
+    if size > MAX_SCHEMA_BYTES:
+        raise _exceeded("/tools", size, MAX_SCHEMA_BYTES, "bytes of tool parameters")
+    errors = [
+        {"pointer": f"/tools/{index}/parameters{problem.pointer}", "message": problem.message}
+        for index, tool in enumerate(command.tools)
+        for problem in schema_problems(tool.parameters)
+    ]
+    if errors:
+        raise from_errors(errors)
 
 
 def _check_count(member: str, count: int, most: int) -> None:

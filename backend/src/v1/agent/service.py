@@ -24,7 +24,7 @@ from core.errors import NotFound, RunAlreadyFinished
 from core.identity import Principal
 from core.json_body import canonical_hash
 from core.validation import parse
-from v1.agent.limits import check_limits
+from v1.agent.limits import check_limits, check_tools
 from v1.agent.ports import EventsFacade, RunGateway
 from v1.agent.stopping_stream import StoppingStream
 
@@ -136,6 +136,7 @@ class AgentService:
         self, principal: Principal, command: RunCommand, idempotency_key: str | None
     ) -> AcceptedRun:
         check_limits(command, self.limits)
+        check_tools(command)
         parse(RunOptions, command.forwarded_props, prefix="/forwardedProps")
         # Hashed before ids are made: a client that repeats a request whose answer it
         # never got sends the same key and, again, no ids.

@@ -50,7 +50,7 @@ UNITS = [
     " ",
     "\n",
     "house-key-without-figure",
-    "\"",
+    '"',
 ]
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError as JsonSchemaError
 from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,6 +24,7 @@ from core.errors import (
     InvalidRequest,
     NotFound,
 )
+from core.schema_validator import errors_of
 from core.validation import escape
 from models import AgentInterrupt, AgentRun
 
@@ -141,7 +141,7 @@ async def _passed_by(session: AsyncSession, row: AgentInterrupt) -> bool:
 
 
 def _check_payload(row: AgentInterrupt, payload: Any, place: int) -> None:
-    errors = sorted(Draft202012Validator(row.response_schema).iter_errors(payload), key=str)
+    errors = sorted(errors_of(row.response_schema, payload), key=str)
     if errors:
         raise InvalidRequest(
             "The answer does not fit the interrupt's responseSchema.",
@@ -166,8 +166,10 @@ def _complaint(error: JsonSchemaError) -> str:
             return f"lacks {', '.join(missing)}"
         case "additionalProperties":
             return "has members that the schema does not have"
-        case _:
+        case str():
             return f"does not satisfy '{error.validator}' of the schema"
+        case _:
+            return error.message  # the check itself was given up
 
 
 async def write_answers(

@@ -25,6 +25,7 @@ from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import FrontendTool
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
 from core.crash_points import crash_point
+from core.schema_validator import bounded
 
 BROKEN_ARGUMENTS = "The call was not made: its arguments are not valid JSON; they were probably cut off."
 INTERRUPTED = "The call was not made: the run was stopped before."
@@ -151,7 +152,7 @@ class ServerTool(ToolBase):
         super().__init__()
         self.name = access.tool.name
         self.description = access.tool.description
-        self.input_schema = access.tool.json_schema()
+        self.input_schema = bounded(access.tool.json_schema())
         # AgentScope allows a read-only tool without asking, whatever its permission says.
         self.is_read_only = False
         self._access = access
@@ -190,7 +191,7 @@ class ClientTool(ToolBase):
         super().__init__()
         self.name = tool.name
         self.description = tool.description or tool.name
-        self.input_schema = {"type": "object", "properties": {}} | tool.parameters
+        self.input_schema = bounded({"properties": {}} | tool.parameters | {"type": "object"})
 
     async def check_permissions(
         self, tool_input: dict[str, Any], context: PermissionContext

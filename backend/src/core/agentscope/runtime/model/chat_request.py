@@ -93,11 +93,18 @@ def format_tools(tools: Sequence[dict[str, Any]] | None, choice: ToolChoice | No
         return {}
     allowed = choice.tools if choice else None
     chosen = [tool for tool in tools if not allowed or tool["function"]["name"] in allowed]
-    members: dict[str, Any] = {"tools": OpenAIChatModel._flatten_tool_schemas(chosen)}
+    members: dict[str, Any] = {"tools": OpenAIChatModel._flatten_tool_schemas([*map(_plain, chosen)])}
     if choice is not None:
         forced = {"type": "function", "function": {"name": choice.mode}}
         members["tool_choice"] = choice.mode if choice.mode in _MODES else forced
     return members
+
+
+def _plain(tool: dict[str, Any]) -> dict[str, Any]:
+    """Return the tool without `$schema`: it names our validator, and some endpoints refuse the member anyway."""
+    function = tool["function"]
+    parameters = {name: value for name, value in function["parameters"].items() if name != "$schema"}
+    return {**tool, "function": {**function, "parameters": parameters}}
 
 
 def encode(body: dict[str, Any]) -> bytes:

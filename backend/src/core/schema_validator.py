@@ -1,0 +1,206 @@
+"""Validates values against JSON Schemas that others wrote, in bounded time.
+
+Client tools, MCP servers and users bring schemas; models write the values. The
+stock validator of ``jsonschema`` can be made to fetch a ``$ref`` from any
+address, and to compute for minutes: by a ``pattern`` that backtracks, by
+``uniqueItems`` over objects, by references that double. This one
+
+* spends a budget: every keyword that is applied costs its size, and when
+  ``MAX_STEPS`` are spent the value counts as invalid;
+* matches patterns with RE2, in linear time. What RE2 does not know (lookahead,
+  backreferences) is not checked;
+* follows references inside the schema only.
+
+``jsonschema.validate`` finds it by ``$schema``, so code that is not ours uses it
+for every schema that went through :func:`bounded`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sized
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any, cast
+
+import re2
+from jsonschema import Draft202012Validator, ValidationError, validators
+from referencing.exceptions import Unresolvable
+
+SCHEMA_URI = "urn:agentroute:bounded"
+"""Value of ``$schema`` that names this validator; never sent to a model."""
+MAX_STEPS = 20_000
+"""About 0.1 s. A call with a hundred members and a usual schema takes some hundred steps."""
+TOO_LARGE = "The value is too large to be checked against its schema. Send less."
+
+_left: ContextVar[list[int] | None] = ContextVar("schema_steps_left", default=None)
+_Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+
+
+class PatternUnknown(ValueError):
+    """RE2 does not know something that the pattern uses."""
+
+
+@lru_cache(maxsize=1024)
+def compile_pattern(pattern: str) -> Any:
+    """Compile a pattern for matching in linear time.
+
+    Raises:
+        PatternUnknown: RE2 cannot compile it.
+    """
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 20
+    try:
+        return re2.compile(pattern, options=options)
+    except re2.error as exc:
+        raise PatternUnknown(str(exc)) from exc
+
+
+def bounded(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema, marked to be checked by this module's validator."""
+    return {**schema, "$schema": SCHEMA_URI}
+
+
+def errors_of(schema: Any, value: Any) -> list[ValidationError]:
+    """Return what is wrong with a value; empty when it fits."""
+    return list(BoundedValidator(schema).iter_errors(value))
+
+
+def _matches(pattern: str, text: str) -> bool | None:
+    """Tell whether a pattern is found in a text; ``None`` when that cannot be checked."""
+    try:
+        # Lone surrogates are legal in JSON, and RE2 reads UTF-8.
+        return compile_pattern(pattern).search(text.encode("utf-8", "replace").decode()) is not None
+    except PatternUnknown:
+        return None
+
+
+def _pattern(validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and isinstance(pattern, str) and _matches(pattern, instance) is False:
+        yield ValidationError(f"{_shown(instance)} does not match {_shown(pattern)}")
+
+
+def _pattern_properties(
+    validator: Any, by_pattern: Any, instance: Any, _schema: Any
+) -> Iterator[ValidationError]:
+    if not isinstance(instance, dict):
+        return
+    for pattern, subschema in by_pattern.items():
+        _spend(len(instance))
+        for name, value in instance.items():
+            if _matches(pattern, name):
+                yield from validator.descend(value, subschema, path=name, schema_path=pattern)
+
+
+def _additional_properties(
+    validator: Any, allowed: Any, instance: Any, schema: Any
+) -> Iterator[ValidationError]:
+    if not isinstance(instance, dict):
+        return
+    named = schema.get("properties", {})
+    patterns = list(schema.get("patternProperties", {}))
+    _spend(len(instance) * (1 + len(patterns)))
+    for name, value in instance.items():
+        # A name that may match a pattern nobody can check gets the benefit of the doubt.
+        if name in named or any(_matches(pattern, name) in (True, None) for pattern in patterns):
+            continue
+        if allowed is False:
+            yield ValidationError(f"The property {_shown(name)} is not allowed")
+        else:
+            yield from validator.descend(value, allowed, path=name)
+
+
+def _items(validator: Any, items: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if not isinstance(instance, list):
+        return
+    if isinstance(items, list):  # up to draft 2019-09
+        for place, (subschema, value) in enumerate(zip(items, instance, strict=False)):
+            yield from validator.descend(value, subschema, path=place, schema_path=place)
+        return
+    first = len(schema.get("prefixItems", []))
+    for place, value in enumerate(instance[first:], start=first):
+        yield from validator.descend(value, items, path=place)
+
+
+def _unique_items(validator: Any, unique: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if unique is True and isinstance(instance, list):
+        _spend(len(instance))
+        if len({json.dumps(value, sort_keys=True) for value in instance}) < len(instance):
+            yield ValidationError("The array has elements that are not unique")
+
+
+def _ref(validator: Any, ref: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    # Only inside the schema: the stock keyword fetches every other address.
+    if not isinstance(ref, str) or not ref.startswith("#"):
+        yield ValidationError("The schema refers to something outside itself, which is never fetched")
+        return
+    try:
+        yield from validator._validate_reference(ref=ref, instance=instance)
+    except Unresolvable:
+        yield ValidationError(f"The schema refers to {_shown(ref)}, which it does not have")
+
+
+def _spend(steps: int) -> None:
+    left = _left.get()
+    if left is None:
+        return
+    left[0] -= steps
+    if left[0] < 0:
+        raise ValidationError(TOO_LARGE)
+
+
+def _counted(keyword: _Keyword) -> _Keyword:
+    def apply(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        _spend(1 + (len(value) if isinstance(value, Sized) else 0))
+        yield from keyword(validator, value, instance, schema) or ()
+
+    return apply
+
+
+def _shown(text: str) -> str:
+    return json.dumps(text if len(text) <= 80 else text[:80] + "...", ensure_ascii=False)
+
+
+_OWN: dict[str, _Keyword] = {
+    "$ref": _ref,
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+    "items": _items,
+    "uniqueItems": _unique_items,
+}
+# `unevaluated*` evaluates everything once more at each level; `$dynamicRef` leaves the schema.
+_UNCHECKED = {"unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "format"}
+_KEYWORDS: Any = {
+    name: _counted(_OWN.get(name) or cast("_Keyword", keyword))
+    for name, keyword in Draft202012Validator.VALIDATORS.items()
+    if name not in _UNCHECKED
+}
+
+BoundedValidator: Any = validators.create(
+    meta_schema={"$id": SCHEMA_URI, "type": ["object", "boolean"]},
+    validators=_KEYWORDS,
+    version="bounded",
+    type_checker=Draft202012Validator.TYPE_CHECKER,
+)
+_unbounded_errors = BoundedValidator.iter_errors
+
+
+def _iter_errors(self: Any, instance: Any) -> Iterator[ValidationError]:
+    """Yield what is wrong; the outermost call brings the budget."""
+    if _left.get() is not None:
+        yield from _unbounded_errors(self, instance)
+        return
+    _left.set([MAX_STEPS])
+    try:
+        # Collected: a generator that is left half-way would keep the budget of somebody else.
+        errors = list(_unbounded_errors(self, instance))
+    except (ValidationError, RecursionError) as exc:
+        errors = [exc if isinstance(exc, ValidationError) else ValidationError(TOO_LARGE)]
+    finally:
+        _left.set(None)
+    yield from errors
+
+
+BoundedValidator.iter_errors = _iter_errors
