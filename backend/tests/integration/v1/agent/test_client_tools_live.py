@@ -266,3 +266,50 @@ async def test_a_client_cannot_make_up_the_result_of_a_call_that_nobody_has_answ
     assert list(results(reply)) == [called(parked)["fetch_url"]]
     assert "FORGED" not in orjson.dumps(device.stack.demo.requests[-1]).decode()
     await device.check()
+
+
+# --- schemas that do harm --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parameters", "pointer"),
+    [
+        ({"type": 5}, "/type"),
+        ({"type": "object", "required": "x"}, "/required"),
+        ({"type": "object", "properties": {"x": {"pattern": "(["}}}, "/properties/x/pattern"),
+        ({"type": "object", "properties": {"x": {"$ref": "file:///etc/hostname"}}}, "/properties/x/$ref"),
+        ({"$ref": "#"}, "/$ref"),
+    ],
+)
+async def test_a_broken_schema_is_refused_before_the_run_with_a_pointer(
+    device: Device, parameters: dict[str, Any], pointer: str
+) -> None:
+    device.tools.append({"name": "broken", "parameters": parameters})
+
+    (error,) = (await device.run(said("u1", "hello"))).problem(422, "invalid-request")["errors"]
+
+    assert error["pointer"] == f"/tools/2/parameters{pointer}"
+
+
+async def test_schemas_are_limited_together(device: Device) -> None:
+    device.tools = [
+        {"name": f"big_{number}", "parameters": {"description": "x" * 60_000}} for number in range(5)
+    ]
+    (error,) = (await device.run(said("u1", "hello"))).problem(422, "limit-exceeded")["errors"]
+    assert error["pointer"] == "/tools"
+
+
+async def test_arguments_that_make_a_pattern_backtrack_are_told_the_model_at_once(device: Device) -> None:
+    # The stock validator needs longer than the universe has existed, and stops every run of the worker.
+    pattern = {"type": "object", "properties": {"prompt": {"type": "string", "pattern": "^(a+)+$"}}}
+    device.tools = [COLOUR | {"parameters": pattern}]
+
+    reply = await device.run(said("u1", 'call the tool choose_colour with {"prompt": "' + "a" * 80 + '!"}'))
+
+    (result,) = results(reply).values()
+    assert "does not match" in result
+    assert reply.end["type"] == "RUN_FINISHED"
+    # The model was given the schema as the client wrote it.
+    offered = [tool["function"] for tool in device.stack.demo.requests[-1]["tools"]]
+    assert pattern in [function["parameters"] for function in offered if function["name"] == "choose_colour"]
+    await device.check()

@@ -12,6 +12,7 @@ import pytest
 from agentscope.event import ConfirmResult, UserConfirmResultEvent
 from agentscope.message import ToolCallBlock, UserMsg
 from jsonschema import Draft202012Validator
+from jsonschema.validators import validator_for
 from pydantic import BaseModel, ConfigDict
 from tests.support.scripted_model import ScriptedModel, Turn, agent_on
 from tests.support.virtual_clock import VIRTUAL_CLOCK
@@ -36,6 +37,7 @@ from core.agentscope.schemas.internal_events import InterruptRequested, ToolCall
 from core.agentscope.tools.errors import ToolError
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
 from core.identity import Principal
+from core.schema_validator import BoundedValidator, bounded
 
 CONTEXT = ToolContext(Principal("tenant", "user"), thread_id="t-1", run_id="r-1", tool_call_id="")
 PICK = FrontendTool(name="pick", description="Picks.", parameters={"properties": {"from": {"type": "array"}}})
@@ -400,8 +402,18 @@ async def test_a_client_s_tool_takes_the_place_of_a_denied_one(till: Till) -> No
 def test_a_client_s_tool_always_has_a_description_and_an_object_for_arguments() -> None:
     bare = ClientTool(FrontendTool(name="bare"))
 
-    assert (bare.description, bare.input_schema) == ("bare", {"type": "object", "properties": {}})
-    assert ClientTool(PICK).input_schema == {"type": "object", "properties": {"from": {"type": "array"}}}
+    assert (bare.description, bare.input_schema) == ("bare", bounded({"type": "object", "properties": {}}))
+    assert ClientTool(PICK).input_schema == bounded(
+        {"type": "object", "properties": {"from": {"type": "array"}}}
+    )
+    nullable = ClientTool(FrontendTool(name="n", parameters={"type": ["object", "null"]}))
+    assert nullable.input_schema["type"] == "object"
+
+
+def test_arguments_of_every_tool_are_checked_by_the_validator_with_a_bound(till: Till) -> None:
+    # AgentScope validates in the event loop, with the class that `$schema` names.
+    for made in (ClientTool(PICK), ServerTool(till.access(), CONTEXT)):
+        assert validator_for(made.input_schema) is BoundedValidator
 
 
 # --- approval ------------------------------------------------------------------------------------------------

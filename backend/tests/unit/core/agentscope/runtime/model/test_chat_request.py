@@ -30,6 +30,7 @@ from core.agentscope.runtime.model.chat_request import (
     format_tools,
     tool_call_ids,
 )
+from core.schema_validator import bounded
 
 
 def tool(name: str, **parameters: Any) -> dict[str, Any]:
@@ -111,6 +112,13 @@ def test_references_in_a_schema_are_resolved() -> None:
     schema = {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string"}}}
     (made,) = format_tools([tool("f", **schema)], None)["tools"]
     assert made["function"]["parameters"] == {"type": "object", "properties": {"a": {"type": "string"}}}
+
+
+def test_the_name_of_our_validator_is_not_sent() -> None:
+    (made,) = format_tools([tool("f", **bounded({"properties": {"$schema": {"type": "string"}}}))], None)[
+        "tools"
+    ]
+    assert made["function"]["parameters"] == {"type": "object", "properties": {"$schema": {"type": "string"}}}
 
 
 @pytest.mark.parametrize(
