@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from tests.clients.conftest import Drive
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.dart_decode import decode_stream
+from tests.support.limits import HUNG_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +24,7 @@ _ACCEPT = "application/json, text/event-stream"
 @pytest.fixture
 def app(service: str) -> Iterator[httpx.Client]:
     """The app's HTTP client."""
-    with httpx.Client(base_url=service, headers={"Accept": _ACCEPT}, timeout=30) as client:
+    with httpx.Client(base_url=service, headers={"Accept": _ACCEPT}, timeout=HUNG_SECONDS) as client:
         yield client
 
 

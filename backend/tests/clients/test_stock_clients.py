@@ -11,8 +11,7 @@ import pytest
 from tests.clients.conftest import Drive
 from tests.support.client_report import ClientReport
 
-# Packages are installed once, which takes its time.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = pytest.mark.slow
 
 _ASKED = ["user", "assistant", "tool", "assistant"]
 

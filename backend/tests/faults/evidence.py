@@ -10,6 +10,7 @@ from typing import Any, Self
 import asyncpg
 import orjson
 from tests.faults.launcher import SECRET, Plot, eventually
+from tests.support.limits import HUNG_SECONDS
 
 Line = dict[str, Any]
 
@@ -106,7 +107,7 @@ async def collect(plot: Plot, evidence: Evidence) -> Evidence:
         "calls": _CALLS,
         "interrupts": _INTERRUPTS,
     }
-    connection = await asyncpg.connect(plot.database_url, timeout=60)
+    connection = await asyncpg.connect(plot.database_url, timeout=HUNG_SECONDS)
     try:
         # One moment for all of them: a worker that lost its run may still be booking its last model call.
         async with connection.transaction(isolation="repeatable_read"):

@@ -32,6 +32,7 @@ from sqlalchemy.engine import make_url
 from tests.faults.effects import LOG_VARIABLE
 from tests.faults.model import Gates, create_model_app
 from tests.faults.proxy import FaultProxy
+from tests.support.limits import HUNG_SECONDS
 from tests.support.scratch_databases import ScratchDatabases
 
 from agentroute.embedded.child_process import dying_with_parent
@@ -41,14 +42,12 @@ from core.crash_points import VARIABLE as CRASH_POINT
 
 BACKEND = Path(__file__).parents[2]
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
-PATIENCE_SECONDS = 60.0
-"""Only ever means failure: a machine that is busy with other work needs seconds to start a process."""
 Role = Literal["api", "worker"]
 Value = TypeVar("Value")
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[Value]] | Callable[[], Value], seconds: float = PATIENCE_SECONDS
+    condition: Callable[[], Awaitable[Value]] | Callable[[], Value], seconds: float = HUNG_SECONDS
 ) -> Value:
     """Return the first true value of a condition that is looked at again and again.
 
@@ -105,14 +104,14 @@ class Node:
         self.send(signal.SIGKILL)
         await self.wait()
 
-    async def terminate(self, seconds: float = PATIENCE_SECONDS) -> float:
+    async def terminate(self, seconds: float = HUNG_SECONDS) -> float:
         """SIGTERM; returns how long the process needed to drain and end."""
         started = time.monotonic()
         self.send(signal.SIGTERM)
         await self.wait(seconds)
         return time.monotonic() - started
 
-    async def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+    async def wait(self, seconds: float = HUNG_SECONDS) -> int:
         """Wait for the end; returns the exit code, negative for a signal."""
         async with asyncio.timeout(seconds):
             await self.exited.wait()
@@ -174,7 +173,7 @@ class Forker:
                 start_new_session=True,
             )
         self._reading = asyncio.create_task(self._read())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HUNG_SECONDS):
             await self._ready.wait()
 
     def fork(self, node: Node, env: Mapping[str, str], mutant: str) -> None:
@@ -194,7 +193,7 @@ class Forker:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(HUNG_SECONDS):
                     await self._process.wait()
             if self._process.returncode is None:
                 self._process.kill()
@@ -399,7 +398,7 @@ class Plot:
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a statement, past all proxies."""
-        connection = await asyncpg.connect(self.database_url, timeout=60)
+        connection = await asyncpg.connect(self.database_url, timeout=HUNG_SECONDS)
         try:
             return await connection.fetch(sql, *arguments)
         finally:

@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import orjson
 from tests.faults.evidence import Evidence
-from tests.faults.launcher import PATIENCE_SECONDS, Node, Plot
+from tests.faults.launcher import Node, Plot
 from tests.faults.model import Wish
+from tests.support.limits import HUNG_SECONDS
 
 BASE = "/api/v1/agent"
 TERMINAL = ("RUN_FINISHED", "RUN_ERROR")
@@ -60,16 +61,14 @@ class Following:
     def text(self) -> str:
         return "".join(event["delta"] for event in self.events if event["type"] == "TEXT_MESSAGE_CONTENT")
 
-    async def until(
-        self, condition: Callable[[Following], object], seconds: float = PATIENCE_SECONDS
-    ) -> None:
+    async def until(self, condition: Callable[[Following], object], seconds: float = HUNG_SECONDS) -> None:
         """Wait until what was seen meets a condition."""
         async with asyncio.timeout(seconds):
             while not condition(self):
                 self.changed.clear()
                 await self.changed.wait()
 
-    async def shows(self, type_: str, seconds: float = PATIENCE_SECONDS) -> None:
+    async def shows(self, type_: str, seconds: float = HUNG_SECONDS) -> None:
         """Wait until an event of a type was seen."""
         await self.until(lambda seen: any(event["type"] == type_ for event in seen.events), seconds)
 
@@ -101,7 +100,7 @@ class Recorder:
         thread_id: str = "",
         owner: Owner | None = None,
         stream: bool | None = None,
-        seconds: float = 2 * PATIENCE_SECONDS,
+        seconds: float = 2 * HUNG_SECONDS,
         following: Following | None = None,
         body: dict[str, Any] | None = None,
         path: str = "/runs",

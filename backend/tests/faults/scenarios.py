@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 from tests.faults.checker import Violation, check
 from tests.faults.evidence import at_rest, collect
-from tests.faults.launcher import PATIENCE_SECONDS, Ground, Node, Plot, eventually, http_client
+from tests.faults.launcher import Ground, Node, Plot, eventually, http_client
 from tests.faults.model import Wish
 from tests.faults.recorder import Following, GaveUpError, Owner, Recorder
+from tests.support.limits import HUNG_SECONDS
 
 HOLD = 10
 """Words that are shown before the model waits."""
@@ -52,7 +53,7 @@ class Scene:
         # A broken service may leave its client waiting; what it saw until then counts.
         with contextlib.suppress(GaveUpError):
             await self.recorder.run(
-                wish, following=seen, stream=False, seconds=12 if self.mutant else PATIENCE_SECONDS
+                wish, following=seen, stream=False, seconds=12 if self.mutant else HUNG_SECONDS
             )
 
 
@@ -205,7 +206,7 @@ async def play(ground: Ground, proof: Proof, mutant: str) -> list[Violation]:
             await scene.run
         finally:
             scene.run.cancel()
-        unended = await at_rest(plot, 6 if mutant else PATIENCE_SECONDS)
+        unended = await at_rest(plot, 6 if mutant else HUNG_SECONDS)
         scene.recorder.evidence.faults.append(
             {"kind": "zombie", "node": "", "pid": node.pid, "since": 0.0, "until": float("inf")}
             if (node := _stopped(plot))

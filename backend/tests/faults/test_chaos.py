@@ -13,7 +13,6 @@ SECONDS = float(os.environ.get("FAULTS_CHAOS_SECONDS", "20"))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 async def test_chaos_breaks_no_promise(ground: Ground) -> None:
     report = await run_seed(ground, seed=1, seconds=SECONDS)
     print(table([report]))

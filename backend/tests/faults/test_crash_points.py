@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import pytest
 from tests.faults.checker import check
 from tests.faults.evidence import Evidence, Line, at_rest, collect
-from tests.faults.launcher import PATIENCE_SECONDS, Ground, Node, Plot, Role, eventually, http_client
+from tests.faults.launcher import Ground, Node, Plot, Role, eventually, http_client
 from tests.faults.recorder import Recorder
+from tests.support.limits import HUNG_SECONDS
 
 from core.crash_points import EXIT_CODE, POINTS
 
@@ -110,7 +111,7 @@ class Trial:
         finally:
             run.cancel()
         assert seen.end is not None
-        assert await at_rest(self._plot, PATIENCE_SECONDS) == []
+        assert await at_rest(self._plot, HUNG_SECONDS) == []
         self._recorder.evidence.faults.append(
             {"kind": "crash", "node": "", "pid": 0, "since": 0.0, "until": float("inf")}
         )

@@ -8,8 +8,9 @@ import asyncpg
 import pytest
 from tests.faults.checker import check
 from tests.faults.evidence import at_rest, collect
-from tests.faults.launcher import PATIENCE_SECONDS, Ground, Plot, eventually, http_client
+from tests.faults.launcher import Ground, Plot, eventually, http_client
 from tests.faults.recorder import Owner, Recorder
+from tests.support.limits import HUNG_SECONDS
 
 _WAITING = """
 SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
@@ -106,7 +107,7 @@ async def test_a_deploy_under_load_is_not_noticed(ground: Ground) -> None:
         finally:
             for task in clients:
                 task.cancel()
-        assert await at_rest(plot, PATIENCE_SECONDS) == []
+        assert await at_rest(plot, HUNG_SECONDS) == []
 
         evidence = await collect(plot, recorder.evidence)
         assert [str(violation) for violation in check(evidence)] == []

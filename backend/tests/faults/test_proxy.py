@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from tests.faults.launcher import eventually
 from tests.faults.proxy import FaultProxy, fault_proxy
+from tests.support.limits import HUNG_SECONDS
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -46,7 +47,7 @@ async def connected(proxy: FaultProxy) -> AsyncIterator[Connection]:
 
 async def ask(connection: Connection, data: bytes) -> bytes:
     connection[1].write(data)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         return await connection[0].readexactly(len(data))
 
 

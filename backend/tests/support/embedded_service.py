@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from tests.support.limits import HUNG_SECONDS
 
 from agentroute.embedded.child_process import dying_with_parent
 from agentroute.embedded.local_server import free_port
 
 API = "/api/v1/agent"
-_STOP_SECONDS = 60.0
 _DELTA_SECONDS = 0.002
 _READY = "AgentRoute is ready: "
 
@@ -75,7 +75,7 @@ def _python(arguments: list[str], env: Mapping[str, str], *, stdout: int) -> Ite
         finally:
             process.terminate()
             try:
-                process.communicate(timeout=_STOP_SECONDS)
+                process.communicate(timeout=HUNG_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise

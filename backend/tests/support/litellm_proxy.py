@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from tests.support.limits import HUNG_SECONDS, PROXY_START_SECONDS
 from tests.support.stack import DemoModel, Row
 
 from agentroute.embedded.child_process import dying_with_parent
@@ -29,8 +30,6 @@ ROOT = Path(__file__).parents[3]
 KEY = "sk-of-the-proxy-0123456789abcdef"
 _SCRIPT = ROOT / "script" / "litellm"
 _CONFIG = ROOT / "deploy" / "litellm" / "config.yaml"
-# Its imports alone take 15 s of a core; a busy machine has less than one to give.
-_START_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ async def running(upstream: str, log: Path) -> AsyncIterator[str]:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(HUNG_SECONDS):
                 await process.wait()
         except TimeoutError:
             process.kill()
@@ -125,7 +124,7 @@ async def running(upstream: str, log: Path) -> AsyncIterator[str]:
 
 
 async def _ready(process: asyncio.subprocess.Process, url: str, log: Path) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(_START_SECONDS):
+    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(PROXY_START_SECONDS):
         while True:
             assert process.returncode is None, f"the proxy did not start: {_tail(log)}"
             with suppress(httpx.TransportError):

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-_INSTALL_SECONDS = 300
+from tests.support.limits import INSTALL_SECONDS
+
 _STAMP = "node_modules/.installed"
 
 
@@ -59,11 +60,11 @@ class NodeProject:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=_INSTALL_SECONDS,
+                timeout=INSTALL_SECONDS,
                 check=False,
             )
         except subprocess.TimeoutExpired as exc:
-            raise NodeUnavailableError(f"'{' '.join(command)}' takes more than {_INSTALL_SECONDS} s") from exc
+            raise NodeUnavailableError(f"'{' '.join(command)}' takes more than {INSTALL_SECONDS} s") from exc
         if done.returncode != 0:
             raise NodeUnavailableError(f"'{' '.join(command)}' failed:\n{done.stdout[-2000:]}")
 

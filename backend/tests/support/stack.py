@@ -24,6 +24,7 @@ import uvicorn
 from ag_ui_validate.pytest_plugin import validate_agui
 from fastapi import FastAPI
 from tests.support.agui_reducer import AguiClient
+from tests.support.limits import HUNG_SECONDS
 
 from agentroute.app import create_app
 from agentroute.worker import Worker, _listen, open_worker
@@ -32,7 +33,6 @@ from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.config import Settings
 
 BASE = "/api/v1/agent"
-PATIENCE_SECONDS = 60.0
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 TERMINAL = frozenset({"RUN_FINISHED", "RUN_ERROR"})
 
@@ -85,7 +85,7 @@ class EventStream:
 
     async def next(self) -> Frame | None:
         """Return the next event; ``None`` when the body has ended in order."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while True:
                 block, separator, rest = self._rest.partition(b"\n\n")
                 if separator:
@@ -210,7 +210,7 @@ async def serving(app: Any, *, lifespan: bool = True) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         task = asyncio.create_task(server.serve([listener]))
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(HUNG_SECONDS):
                 accepting = asyncio.create_task(server.accepting.wait())
                 await asyncio.wait({accepting, task}, return_when=asyncio.FIRST_COMPLETED)
                 accepting.cancel()
@@ -273,7 +273,7 @@ class Api:
             self._clients[user] = httpx.AsyncClient(
                 base_url=self.url + BASE,
                 headers={"Authorization": f"Bearer {token}"},
-                timeout=PATIENCE_SECONDS,
+                timeout=HUNG_SECONDS,
                 limits=httpx.Limits(max_connections=None),
                 trust_env=False,
             )
@@ -557,7 +557,7 @@ def _place(
     return {name: value for name, value in params.items() if value is not None}, headers
 
 
-async def eventually(condition: Condition, timeout_seconds: float = PATIENCE_SECONDS) -> Any:
+async def eventually(condition: Condition, timeout_seconds: float = HUNG_SECONDS) -> Any:
     """Return the first true value of a condition that is looked at again and again."""
     async with asyncio.timeout(timeout_seconds):
         while True:

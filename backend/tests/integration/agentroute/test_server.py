@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.support.limits import HUNG_SECONDS
 
 BACKEND = Path(__file__).parents[3]
 PROGRAM = """
@@ -81,7 +82,7 @@ def start() -> Iterator[Start]:
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_open_streams_in_order_and_then_the_process(start: Start, sent: signal.Signals) -> None:
     process, base = start(drain_seconds=30)
-    with httpx.Client(base_url=base, timeout=60) as client:
+    with httpx.Client(base_url=base, timeout=HUNG_SECONDS) as client:
         assert client.post("/api/v1/agent/runs", json=RUN).status_code == 202
         with client.stream("GET", "/api/v1/agent/events?threadId=t-1") as stream:
             body = stream.iter_bytes()
@@ -93,27 +94,27 @@ def test_a_signal_ends_open_streams_in_order_and_then_the_process(start: Start, 
             assert list(body) == []
 
     # Far below the grace: the streams ended by themselves, also on a busy machine.
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=HUNG_SECONDS) == 0
     assert time.monotonic() - signalled_at < 15
 
 
 def test_a_stream_that_hears_no_drain_is_cut_at_the_end_of_the_grace(start: Start) -> None:
     process, base = start(drain_seconds=1, drain="deaf")
-    with httpx.Client(base_url=base, timeout=60) as client:
+    with httpx.Client(base_url=base, timeout=HUNG_SECONDS) as client:
         client.post("/api/v1/agent/runs", json=RUN)
         with client.stream("GET", "/api/v1/agent/events?threadId=t-1") as stream:
             next(stream.iter_bytes())
             signalled_at = time.monotonic()
             process.send_signal(signal.SIGTERM)
 
-            assert process.wait(timeout=60) == 0
+            assert process.wait(timeout=HUNG_SECONDS) == 0
             assert time.monotonic() - signalled_at < 15
 
 
 def test_a_client_that_leaves_is_noticed_and_one_that_stops_reading_costs_no_memory(start: Start) -> None:
     process, base = start()
     port = int(base.rpartition(":")[2])
-    with httpx.Client(base_url=base, timeout=60) as client:
+    with httpx.Client(base_url=base, timeout=HUNG_SECONDS) as client:
         client.post("/api/v1/agent/runs", json=RUN | {"threadId": "flood"})
 
     with closing(socket.create_connection(("127.0.0.1", port))) as stalled:
@@ -121,14 +122,14 @@ def test_a_client_that_leaves_is_noticed_and_one_that_stops_reading_costs_no_mem
         assert stalled.recv(15) == b"HTTP/1.1 200 OK"
         # The flood has filled every buffer long before another request is answered.
         for _ in range(20):
-            httpx.get(f"{base}/healthz", timeout=60)
+            httpx.get(f"{base}/healthz", timeout=HUNG_SECONDS)
         memory = Path(f"/proc/{process.pid}/statm")
         if memory.exists():
             pages = int(memory.read_text().split()[1])
             assert pages * 4096 < 300 << 20
     # Closed with data unread: the server must let go, or it could not stop in order.
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=HUNG_SECONDS) == 0
 
 
 def serve(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -141,7 +142,7 @@ def serve(**environment: str) -> subprocess.CompletedProcess[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HUNG_SECONDS,
         check=False,
     )
 

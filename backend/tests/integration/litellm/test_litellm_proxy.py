@@ -15,7 +15,7 @@ from agentroute.demo.wire import usage_of
 from agentroute.preflight import check_model
 
 # The first test waits for the installation and the start.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 MODEL = "gpt-5-mini"
 

@@ -11,7 +11,7 @@ from tests.support.litellm_proxy import KEY, Proxy
 from tests.support.stack import OpenStack, Stack
 
 # The first test waits for the installation and the start.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support import audio
+from tests.support.limits import HUNG_SECONDS
 
 from agentroute.whisper_engine import WhisperEngine, load_whisper
 from core.config import TranscriptionSettings
@@ -115,7 +116,7 @@ async def test_a_slow_model_is_given_up_and_stops_at_its_next_segment(file: Audi
             await engine.transcribe(file, language=None, prompt=None)
         assert asked.is_set()
         go_on.set()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HUNG_SECONDS):
             await stopped.wait()
 
 

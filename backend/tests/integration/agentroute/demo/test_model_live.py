@@ -16,10 +16,9 @@ import httpx
 import orjson
 import pytest
 import uvicorn
+from tests.support.limits import HUNG_SECONDS
 
 from agentroute.demo.model import create_demo_app
-
-PATIENCE_SECONDS = 60.0
 
 
 @dataclass
@@ -64,8 +63,8 @@ async def demo() -> AsyncIterator[Demo]:
     listener = free_socket()
     serving = asyncio.create_task(server.serve([listener]))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+    async with httpx.AsyncClient(base_url=url, timeout=HUNG_SECONDS) as client:
+        async with asyncio.timeout(HUNG_SECONDS):
             await server.accepting.wait()
         yield Demo(client, requests)
     server.should_exit = True
@@ -187,7 +186,9 @@ async def test_fail_hang_stays_silent_until_the_client_leaves(demo: Demo, stream
     before = asyncio.all_tasks()
     body = {"messages": [{"role": "user", "content": "fail hang"}], "stream": stream}
     with pytest.raises(httpx.ReadTimeout):
-        await demo.client.post("/v1/chat/completions", json=body, timeout=0.3)
+        await demo.client.post(
+            "/v1/chat/completions", json=body, timeout=httpx.Timeout(HUNG_SECONDS, read=0.3)
+        )
     await all_end(asyncio.all_tasks() - before)
 
 
@@ -203,7 +204,7 @@ async def test_a_stream_ends_when_the_client_leaves(demo: Demo) -> None:
 
 async def all_end(tasks: set[asyncio.Task[Any]]) -> None:
     """Wait until the server, which shares our loop, has dropped the tasks of a request."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -239,7 +240,7 @@ def test_the_module_serves_stops_clean_and_imports_no_agentscope() -> None:
         port = listener.getsockname()[1]
     process = subprocess.Popen([sys.executable, "-m", "agentroute.demo.model", "--port", str(port)])
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + HUNG_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.TransportError):
                 assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
@@ -248,7 +249,7 @@ def test_the_module_serves_stops_clean_and_imports_no_agentscope() -> None:
             pytest.fail("the demo model did not start")
         process.terminate()
         # uvicorn raises the signal again once it has closed everything.
-        assert process.wait(PATIENCE_SECONDS) in (0, -15)
+        assert process.wait(HUNG_SECONDS) in (0, -15)
     finally:
         process.kill()
         process.wait()

@@ -16,6 +16,7 @@ import asyncpg
 import psutil
 import pytest
 import redis
+from tests.support.limits import HUNG_SECONDS
 
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_server import LocalServer, LocalServerError
@@ -118,7 +119,7 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], timeout_seconds: float = 15) -> None:
+def wait_until(condition: Callable[[], bool], timeout_seconds: float = HUNG_SECONDS) -> None:
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition never came true"

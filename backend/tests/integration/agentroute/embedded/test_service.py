@@ -12,10 +12,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from tests.support.limits import HUNG_SECONDS
 
 pytestmark = pytest.mark.slow
-
-_WAIT_SECONDS = 60.0
 
 
 class Instance:
@@ -70,7 +69,7 @@ class Instance:
         """Read to the end and return the exit code."""
         assert self._process.stdout is not None
         self.lines += self._process.stdout.read().splitlines()
-        return self._process.wait(_WAIT_SECONDS)
+        return self._process.wait(HUNG_SECONDS)
 
     def close(self) -> None:
         self._process.kill()
@@ -111,13 +110,13 @@ def _chat(url: str, thread_id: str) -> str:
     """Run one message on a thread and return its event stream."""
     body = {"threadId": thread_id, "messages": [{"id": f"m-{thread_id}", "role": "user", "content": "hello"}]}
     answer = httpx.post(
-        f"{url}/api/v1/agent/runs", json=body, headers={"Accept": "text/event-stream"}, timeout=_WAIT_SECONDS
+        f"{url}/api/v1/agent/runs", json=body, headers={"Accept": "text/event-stream"}, timeout=HUNG_SECONDS
     )
     return answer.raise_for_status().text
 
 
 def _history(url: str, thread_id: str) -> str:
-    answer = httpx.get(f"{url}/api/v1/agent/history", params={"threadId": thread_id}, timeout=60)
+    answer = httpx.get(f"{url}/api/v1/agent/history", params={"threadId": thread_id}, timeout=HUNG_SECONDS)
     return answer.raise_for_status().text
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.limits import HUNG_SECONDS
 
 from agentroute.embedded import child_process
 from agentroute.embedded.child_process import ChildProcess, stop_leftover
@@ -145,7 +146,7 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     with parent:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HUNG_SECONDS
         # The program itself: before it, what arms the signal has its arguments, too, and in the instant
         # of the exec there are none.
         while not child_process._command_line(pid).startswith(sys.executable):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.limits import HUNG_SECONDS
 
 from agentroute.embedded.child_process import ChildProcess
 from agentroute.embedded.local_server import LocalServerError
@@ -244,7 +245,7 @@ def test_a_second_signal_kills_what_does_not_stop(tmp_path: Path) -> None:
         assert owner.stdout.readline() == "Stopping Deaf ...\n"
         owner.send_signal(signal.SIGINT)
 
-        assert owner.wait(10) == 128 + signal.SIGINT
+        assert owner.wait(HUNG_SECONDS) == 128 + signal.SIGINT
     _assert_gone(pid)
 
 
@@ -254,7 +255,7 @@ def _assert_gone(pid: int) -> None:
     A signal is sent before it has worked: a busy machine takes its time.
     """
     command = Path(f"/proc/{pid}/cmdline")
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + HUNG_SECONDS
     while (read := _read(command)) and time.monotonic() < give_up_at:
         os.sched_yield()
     assert not read

@@ -218,7 +218,7 @@ async def test_a_child_that_does_not_end_is_ended(
     started: list[asyncio.subprocess.Process],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(audio_decoder, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(audio_decoder, "_HUNG_SECONDS", 0.5)
     child(program)
 
     with pytest.raises(UnsupportedMediaType):

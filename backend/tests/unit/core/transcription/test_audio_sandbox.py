@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.limits import HUNG_SECONDS
 
 _CONFINED = """
 import os, resource, socket, subprocess, sys
@@ -25,7 +26,11 @@ else:
 def confined(attempt: str) -> subprocess.CompletedProcess[str]:
     program = _CONFINED.format(attempt="".join(f"    {line}\n" for line in attempt.splitlines()))
     return subprocess.run(
-        [sys.executable, "-I", "-c", program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-I", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=HUNG_SECONDS,
+        check=False,
     )
 
 
@@ -57,7 +62,7 @@ def test_no_file_grows(tmp_path: Path) -> None:
             [sys.executable, "-I", "-c", program],
             stdout=output,
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=HUNG_SECONDS,
             check=False,
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from tests.support.limits import HUNG_SECONDS
 
 from v1.agent import event_stream
 from v1.agent.event_stream import EventStreamResponse
@@ -34,7 +35,7 @@ class Client:
         self.started.set()
 
     async def get(self, response: EventStreamResponse) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HUNG_SECONDS):
             await response({"type": "http"}, self.receive, self.send)
 
     @property
@@ -71,7 +72,7 @@ def client() -> Client:
 async def test_headers_are_sent_at_once_and_exactly(client: Client) -> None:
     source = Source()
     task = asyncio.create_task(client.get(EventStreamResponse(source.read())))
-    await asyncio.wait_for(client.started.wait(), 5)
+    await asyncio.wait_for(client.started.wait(), HUNG_SECONDS)
 
     start = client.sent[0]
     assert start["status"] == 200
@@ -98,7 +99,7 @@ async def test_the_body_is_the_frames_and_then_ends(client: Client) -> None:
 async def test_a_client_that_leaves_closes_the_source(client: Client) -> None:
     source = Source(b"frame")
     task = asyncio.create_task(client.get(EventStreamResponse(source.read())))
-    await asyncio.wait_for(client.started.wait(), 5)
+    await asyncio.wait_for(client.started.wait(), HUNG_SECONDS)
 
     client.gone.set()
     await task
@@ -119,7 +120,7 @@ async def test_a_source_that_swallows_a_cancel_is_closed_all_the_same(
             yield frame
 
     task = asyncio.create_task(client.get(EventStreamResponse(read())))
-    await asyncio.wait_for(client.started.wait(), 5)
+    await asyncio.wait_for(client.started.wait(), HUNG_SECONDS)
     client.gone.set()
     await task
 
@@ -136,7 +137,7 @@ async def test_a_stalled_write_ends_the_stream(client: Client) -> None:
             client.reads.clear()
         await original(message)
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await response({"type": "http"}, client.receive, send)
 
     assert source.closed
@@ -146,7 +147,7 @@ async def test_a_stalled_write_ends_the_stream(client: Client) -> None:
 async def test_cancellation_closes_the_source_and_passes_through(client: Client) -> None:
     source = Source(b"frame")
     task = asyncio.create_task(client.get(EventStreamResponse(source.read())))
-    await asyncio.wait_for(client.started.wait(), 5)
+    await asyncio.wait_for(client.started.wait(), HUNG_SECONDS)
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -175,7 +176,7 @@ async def test_a_server_that_says_the_client_is_gone_is_believed(client: Client)
         if message["type"] == "http.response.body":
             raise OSError("connection lost")
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await EventStreamResponse(source.read())({"type": "http"}, client.receive, send)
 
     assert source.closed
@@ -190,5 +191,5 @@ async def test_an_endless_source_leaves_others_their_turn(client: Client) -> Non
         """A server whose client is gone: it never waits."""
 
     client.gone.set()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await EventStreamResponse(endless())({"type": "http"}, client.receive, send)

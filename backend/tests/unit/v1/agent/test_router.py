@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from tests.support.limits import HUNG_SECONDS
 from tests.support.memory_ports import MemoryRuns
 
 from core import errors
@@ -339,7 +340,7 @@ async def test_draining_ends_an_open_stream_in_order(
         app.state.container.drain.set()
 
     await ada.post(f"{BASE}/runs", json=RUN)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         response, _ = await asyncio.gather(ada.get(f"{BASE}/events?threadId=t-1"), drain())
 
     assert response.status_code == 200

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.support.limits import HUNG_SECONDS
 from tests.support.manual_worker import ManualRun, ManualWorker, Shown, manual_reaper, manual_worker
 from tests.support.stack import EventStream, OpenStack, Row, Stack, eventually
 
@@ -561,7 +562,7 @@ async def test_any_reader_gets_the_exact_suffix_of_any_log_after_any_loss(
         for place in lost:
             if place < len(entries):
                 await parts.worker.redis.xdel(key, entries[place][0])
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         seen = await reading
 
     assert seen == await parts.store.page(session_id, start, 5000)

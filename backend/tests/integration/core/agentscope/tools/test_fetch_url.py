@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.support.limits import HUNG_SECONDS
 
 from core.agentscope.tools.fetch_url import fetch_url_tool
 from core.agentscope.tools.spec import Tool, ToolContext, ToolOutcome
@@ -157,7 +158,7 @@ async def test_endless_answer_is_cut_and_hung_up_on(serve: Any, context: ToolCon
     async with serve({"/": endless}) as server:
         tool = tool_for(f"x.test:{server.port}", fetch_max_bytes=100_000)
         outcome = await tool.call({"url": f"http://x.test:{server.port}/"}, context)
-        await asyncio.wait_for(server.gone.wait(), 10)
+        await asyncio.wait_for(server.gone.wait(), HUNG_SECONDS)
 
     assert content(outcome) == "x" * 100_000 + "\n[only the first 100000 bytes were read]"
 

@@ -5,6 +5,7 @@ import threading
 from contextvars import ContextVar
 
 import pytest
+from tests.support.limits import HUNG_SECONDS
 
 from core.agentscope.tools import blocking
 from core.agentscope.tools.blocking import run_in_thread
@@ -37,7 +38,7 @@ async def test_hung_functions_cannot_take_every_thread(monkeypatch: pytest.Monke
 
     released.set()
     # The slot comes back when the thread is done, although nobody waits for it.
-    assert await asyncio.to_thread(slots.acquire, timeout=10)
+    assert await asyncio.to_thread(slots.acquire, timeout=HUNG_SECONDS)
 
 
 async def test_slot_comes_back_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

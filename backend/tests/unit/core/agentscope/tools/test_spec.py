@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from structlog.testing import capture_logs
+from tests.support.limits import HUNG_SECONDS
 
 from core.agentscope.tools.errors import ToolDefinitionError, ToolError
 from core.agentscope.tools.spec import Tool, ToolContext, ToolOutcome
@@ -221,7 +222,7 @@ async def test_blocking_tool_does_not_stop_the_event_loop(context: ToolContext) 
     released = threading.Event()
 
     def handler(_arguments: Arguments, _context: ToolContext) -> str:
-        assert released.wait(timeout=10), "the loop stood still while the tool ran"
+        assert released.wait(timeout=HUNG_SECONDS), "the loop stood still while the tool ran"
         return threading.current_thread().name
 
     call = asyncio.create_task(make(handler, blocking=True).call({}, context))

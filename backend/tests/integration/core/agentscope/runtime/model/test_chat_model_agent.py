@@ -11,6 +11,7 @@ from agentscope.message import TextBlock, UserMsg
 from agentscope.permission import PermissionBehavior, PermissionDecision
 from agentscope.state import AgentState
 from agentscope.tool import FunctionTool, ToolBase, ToolChunk, Toolkit
+from tests.support.limits import HUNG_SECONDS
 
 from core.errors import ModelStreamError
 
@@ -127,7 +128,7 @@ async def test_cancelling_in_the_middle_of_the_text(endpoint: Endpoint, set_up: 
                 shown.set()
 
     task = asyncio.create_task(run())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await shown.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -157,7 +158,7 @@ async def test_cancelling_before_the_first_delta(endpoint: Endpoint, set_up: Set
     endpoint.script("hang")
     setup = set_up()
     task = asyncio.create_task(events_of(agent_on(setup.model)))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await endpoint.arrived.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -11,6 +11,7 @@ import orjson
 import pytest
 from agentscope.message import UserMsg
 from structlog.testing import capture_logs
+from tests.support.limits import HUNG_SECONDS
 
 from core.agentscope.runtime.model import chat_call
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
@@ -174,7 +175,7 @@ async def test_a_model_that_does_not_begin(endpoint: Endpoint, set_up: SetUp) ->
         *endpoint.stream_steps(b": waiting\n\n", endpoint.chunk({"role": "assistant"}), end=False), "hang"
     )
     setup = set_up(first_token_timeout_seconds=0.05, max_retries=0)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         with pytest.raises(ModelTimeout, match="did not begin"):
             await setup.ask()
         await endpoint.left.wait()
@@ -186,7 +187,7 @@ async def test_a_model_that_did_not_begin_is_asked_again(endpoint: Endpoint, set
     endpoint.script("hang")
     endpoint.stream(*endpoint.text("a"))
     setup = set_up(first_token_timeout_seconds=0.05)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         *_, last = await setup.ask()
     assert last.content[0].text == "a"
 
@@ -219,7 +220,7 @@ async def test_a_model_that_falls_silent(endpoint: Endpoint, set_up: SetUp) -> N
         *endpoint.stream_steps(endpoint.chunk({"content": "a"}), b": still here\n\n", end=False), "hang"
     )
     setup = set_up(idle_timeout_seconds=0.05)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         with pytest.raises(ModelTimeout, match="stopped in the middle"):
             await setup.ask()
         await endpoint.left.wait()
@@ -237,7 +238,7 @@ async def test_comments_keep_no_call_alive(endpoint: Endpoint, set_up: SetUp) ->
     await anext(stream)
     now[0] = 59.95
     go_on.set()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         with pytest.raises(ModelTimeout):
             await anext(stream)
 
@@ -248,7 +249,7 @@ async def test_an_answer_without_an_end_marker_ends(
     monkeypatch.setattr(chat_call, "_TAIL_SECONDS", 0.05)
     endpoint.script(*endpoint.stream_steps(*endpoint.text("a"), end=False), "hang")
     setup = set_up()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         *_, last = await setup.ask()
         await endpoint.left.wait()
     assert last.content[0].text == "a"
@@ -261,7 +262,7 @@ async def test_a_body_that_stays_open_after_its_end_marker_is_closed(
     *steps, _ = endpoint.stream_steps(*endpoint.text("a"), endpoint.usage())
     endpoint.script(*steps, "hang")
     setup = set_up()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         *_, last = await setup.ask()
         await endpoint.left.wait()
     assert last.content[0].text == "a"
@@ -288,7 +289,7 @@ async def test_an_answer_cut_at_any_byte_fails_or_is_whole(
     setup = set_up(max_retries=0)
     for place in range(len(data)):
         endpoint.script(head + data[:place], "cut")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HUNG_SECONDS):
             try:
                 *_, last = await setup.ask()
                 whole = True
@@ -305,7 +306,7 @@ async def test_a_head_cut_at_any_byte_is_an_unreachable_model(endpoint: Endpoint
     setup = set_up(max_retries=0)
     for place in range(len(head)):
         endpoint.script(head[:place], "cut")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HUNG_SECONDS):
             with pytest.raises(ModelUnavailable):
                 await setup.ask()
     assert len(setup.records) == len(head)

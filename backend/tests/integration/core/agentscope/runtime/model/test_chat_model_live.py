@@ -16,6 +16,7 @@ from agentscope.message import AssistantMsg, ContentBlock, TextBlock, ToolCallBl
 from agentscope.model import ChatResponse, FinishedReason
 from agentscope.tool import ToolChoice
 from pydantic import BaseModel
+from tests.support.limits import HUNG_SECONDS
 
 from core.agentscope.runtime.model import chat_exchange
 from core.agentscope.runtime.model.chat_errors import ModelRejected
@@ -103,7 +104,7 @@ async def test_a_delta_is_not_held_back(endpoint: Endpoint, set_up: SetUp) -> No
     head, first, *rest = endpoint.stream_steps(*endpoint.text("a", "b"))
     endpoint.script(head, first, go_on, *rest)
     stream: Any = await set_up().model([UserMsg(name="user", content="hi")])
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         assert texts([await anext(stream)]) == ["a"]
         go_on.set()
         assert texts([response async for response in stream]) == ["b", "ab"]
@@ -117,7 +118,7 @@ async def test_a_reader_that_is_slow_stops_the_sender_and_loses_nothing(
     endpoint.stream(*endpoint.text(*pieces))
     stream: Any = await set_up().model([UserMsg(name="user", content="hi")])
     received: list[ChatResponse] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         async for response in stream:
             received.append(response)
             for _ in range(20):
@@ -235,7 +236,7 @@ async def test_cancelling_closes_the_connection_and_books_an_estimate(
             shown.set()
 
     task = asyncio.create_task(run())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await shown.wait()
         task.cancel()
         # AgentScope's base class ends the stream instead of raising; the agent raises later.
@@ -252,7 +253,7 @@ async def test_cancelling_before_the_answer_is_booked_too(endpoint: Endpoint, se
     endpoint.script("hang")
     setup = set_up()
     task = asyncio.create_task(setup.ask())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await endpoint.arrived.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -267,7 +268,7 @@ async def test_cancelling_a_call_that_was_not_sent_books_nothing(endpoint: Endpo
     endpoint.script("hang")
     setup = set_up(max_connections=1)
     first, second = (asyncio.create_task(setup.ask()) for _ in range(2))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await endpoint.arrived.wait()
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -285,7 +286,7 @@ async def test_a_cancelled_call_gives_its_place_in_the_pool_back(endpoint: Endpo
     endpoint.stream(*endpoint.text("b"))
     setup = set_up(max_connections=1)
     task = asyncio.create_task(setup.ask())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await endpoint.arrived.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -297,7 +298,7 @@ async def test_a_stream_that_is_closed_early_ends_the_call(endpoint: Endpoint, s
     endpoint.script(*endpoint.stream_steps(endpoint.chunk({"content": "a"}), end=False), "hang")
     setup = set_up()
     stream: Any = await setup.model._call_api("m", [UserMsg(name="user", content="hi")])
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await anext(stream)
         await stream.aclose()
         await endpoint.left.wait()
@@ -308,7 +309,7 @@ async def test_a_stream_that_is_dropped_ends_the_call(endpoint: Endpoint, set_up
     endpoint.script(*endpoint.stream_steps(endpoint.chunk({"content": "a"}), end=False), "hang")
     setup = set_up()
     stream: Any = await setup.model([UserMsg(name="user", content="hi")])
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await anext(stream)
         del stream
         gc.collect()

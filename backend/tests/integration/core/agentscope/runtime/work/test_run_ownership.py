@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.support.limits import HUNG_SECONDS
 from tests.support.manual_worker import ManualRun, ManualWorker, manual_reaper, manual_worker
 from tests.support.scratch_databases import ScratchDatabases
 from tests.support.stack import (
@@ -455,7 +456,7 @@ async def test_a_reaper_rests_after_its_start_and_after_a_failed_contact(
     reaper = Watched(hands.worker.engine, hints, hands.worker.bus, own, start_run=lambda _run_pk: False)
     started_at = loop.time()
     running = asyncio.create_task(reaper.run())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         await reaped.wait()
         assert reaped_at[0] - started_at >= lease / 3
 
@@ -592,7 +593,7 @@ async def test_a_run_that_showed_nothing_goes_back_to_the_queue_with_its_worker(
             await eventually(lambda: waits_for_lock(stack))
             stopping = asyncio.create_task(stack.stop_worker(worker))
             await eventually(lambda: _true(worker.worker.executor._draining))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HUNG_SECONDS):
             await stopping
         (run,) = await stack.runs(thread)
         assert (run["status"], run["attempt"], run["worker_id"]) == ("queued", 0, None)
@@ -1118,7 +1119,7 @@ async def test_a_worker_whose_writer_has_ended_goes(
     monkeypatch.setattr(GroupCommitWriter, "run", breaks)
     broken = asyncio.Event()
     async with open_stack(apis=0, workers=0) as stack, open_worker(stack.settings, on_broken=broken.set):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HUNG_SECONDS):
             await broken.wait()
 
 

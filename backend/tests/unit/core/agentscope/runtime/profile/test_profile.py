@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.limits import HUNG_SECONDS
 
 from core.agentscope.runtime.profile.profile import STAGES, load_profile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
@@ -134,4 +135,4 @@ def test_a_file_that_is_not_text_is_refused(profile_path: Path) -> None:
 
 def test_the_api_process_can_read_a_profile_without_agentscope() -> None:
     code = "import sys, core.agentscope.runtime.profile.profile as p; p.load_profile(); sys.exit('agentscope' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=HUNG_SECONDS).returncode == 0
