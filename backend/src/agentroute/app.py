@@ -22,7 +22,7 @@ from v1.agent.openapi import add_schemas
 
 _DESCRIPTION = """Runs an AgentScope agent as a durable, resumable service that speaks AG-UI 1.0.
 
-Errors are problem documents (RFC 9457); GET their `type` for what to do."""
+Errors are problem documents (RFC 9457); GET the `type` URI of a problem for an explanation."""
 
 
 class AgentRouteApp(FastAPI):

@@ -64,10 +64,10 @@ def worker() -> None:
 def embedded(
     host: Annotated[str | None, typer.Option(help="Address to listen on  [AGENT_SERVER__HOST]")] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one  [AGENT_SERVER__PORT]")
+        int | None, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one  [AGENT_SERVER__PORT]")
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where data is kept  [AGENT_DATA_DIR, else ./.agentroute]")
+        Path | None, typer.Option(help="Folder for all data  [AGENT_DATA_DIR, else ./.agentroute]")
     ] = None,
 ) -> None:
     """Run everything on this machine: Postgres, Valkey, a demo model, the API and a worker."""
@@ -80,10 +80,10 @@ def embedded(
 
 @app.command()
 def migrate(
-    revision: Annotated[str, typer.Argument(help="Revision to go up to.")] = "head",
-    down: Annotated[bool, typer.Option("--down", help="Go down to the revision instead.")] = False,
+    revision: Annotated[str, typer.Argument(help="Target revision.")] = "head",
+    down: Annotated[bool, typer.Option("--down", help="Downgrade to the revision.")] = False,
 ) -> None:
-    """Bring the database's schema to the newest revision. Safe to run at the same time as others."""
+    """Migrate the database schema to the newest revision. Several processes may do this at the same time."""
     with _errors_as_lines():
         settings = _settings("database")
         from agentroute import migrations
@@ -102,7 +102,7 @@ def migrate(
 
 @app.command()
 def doctor() -> None:
-    """Check what the service needs, and say how to mend what is missing."""
+    """Check what the service needs, and say how to fix what is missing."""
     with _errors_as_lines():
         settings = _settings()
         from agentroute.doctor import run_doctor
@@ -118,7 +118,7 @@ def _settings(*required: str) -> Settings:
 
 @contextmanager
 def _errors_as_lines() -> Iterator[None]:
-    """Show what a user can mend as lines, without a traceback."""
+    """Show errors that a user can fix as one line each, without a traceback."""
     from agentroute.embedded.local_server import LocalServerError
     from agentroute.settings_errors import InvalidSettings
     from core.errors import ConfigurationError

@@ -40,5 +40,5 @@ async def readyz(container: Container) -> dict[str, Any]:
         "redis": "ok" if found.redis else "unreachable",
     }
     if not found.ready:
-        raise StoreUnavailable("The database cannot be used now.", checks=report)
+        raise StoreUnavailable("The database is not available now.", checks=report)
     return {"status": "ready", "checks": report}

@@ -46,7 +46,7 @@ class CheckResult:
 
 
 async def check_all(settings: Settings) -> list[CheckResult]:
-    """Run every check at once, in the order a reader mends them."""
+    """Run all checks concurrently. The results are in the order in which a reader fixes problems."""
     return list(
         await asyncio.gather(
             check_postgres(settings), check_migrations(settings), check_redis(settings), check_model(settings)
@@ -76,12 +76,12 @@ async def check_migrations(settings: Settings) -> CheckResult:
     """The schema is the one this version was written for."""
     name = "Migrations"
     if not settings.database.url.get_secret_value():
-        return CheckResult(name, False, "no database to look at", "Set AGENT_DATABASE__URL first.")
+        return CheckResult(name, False, "no database is configured", "Set AGENT_DATABASE__URL first.")
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             current = await migrations.current(asyncpg_dsn(settings.database))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, ValueError):
-        return CheckResult(name, False, "the database cannot be read", "Mend Postgres first.")
+        return CheckResult(name, False, "the database cannot be read", "Fix Postgres first.")
     newest = migrations.head()
     if current == newest:
         return CheckResult(name, True, f"at {current}, the newest")
@@ -122,13 +122,15 @@ async def check_model(settings: Settings) -> CheckResult:
             )
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         found = f"{place} does not answer ({type(exc).__name__})"
-        return CheckResult(name, False, found, "Start it, or correct AGENT_MODEL__BASE_URL.")
+        return CheckResult(name, False, found, "Start the model server, or correct AGENT_MODEL__BASE_URL.")
     if answer.status_code in {401, 403}:
         return CheckResult(
             name, False, f"{place} refuses the key ({answer.status_code})", "Set AGENT_MODEL__API_KEY."
         )
     if answer.status_code >= 500:
-        return CheckResult(name, False, f"{place} fails ({answer.status_code})", "Look at its own log.")
+        return CheckResult(
+            name, False, f"{place} fails ({answer.status_code})", "Read the log of the model server."
+        )
     if answer.status_code != 200:
         fix = "AGENT_MODEL__BASE_URL must end with the version, often /v1."
         return CheckResult(name, False, f"{place} has no /models ({answer.status_code})", fix)
@@ -151,7 +153,7 @@ async def find_local_models() -> list[str]:
 
 
 def _no_url(name: str, variable: str, example: str) -> CheckResult:
-    fix = f"Set it to {example}, or start `agentroute embedded`, which brings everything."
+    fix = f"Set it to {example}, or run `agentroute embedded`, which starts everything."
     return CheckResult(name, False, f"{variable} is not set", fix)
 
 
@@ -166,7 +168,7 @@ def _postgres_problem(error: Exception, settings: Settings) -> tuple[str, str]:
                 "Create it (createdb), or correct AGENT_DATABASE__URL.",
             )
         case asyncpg.PostgresError():
-            return f"{place} refuses: {error}", "Mend that and try again."
+            return f"{place} refuses: {error}", "Fix the cause and retry."
         case OSError():  # refused, unknown host, timeout
             return f"{place} does not answer", "Start Postgres, or correct AGENT_DATABASE__URL."
         case _:
@@ -180,7 +182,10 @@ def _redis_problem(error: Exception, url: str) -> tuple[str, str]:
     place = _place(url)
     match error:
         case AuthenticationError() if "@" not in url and "password=" not in url:
-            return f"{place} asks for a password", "Put it into AGENT_REDIS__URL: redis://:password@host."
+            return (
+                f"{place} asks for a password",
+                "Add the password to AGENT_REDIS__URL: redis://:password@host.",
+            )
         case AuthenticationError():
             return f"{place} refuses the password", "Correct AGENT_REDIS__URL."
         case ValueError():

@@ -18,7 +18,7 @@ async def read_problem(code: str) -> str:
     """Explain an error code."""
     kind = catalogue().get(code)
     if kind is None:
-        raise NotFound("There is no such code.")
-    retry = "a later repeat may succeed" if kind.retryable else "a repeat alone will not help"
+        raise NotFound("No error has this code.")
+    retry = "a later retry may succeed" if kind.retryable else "a retry alone does not help"
     text = (inspect.getdoc(kind) or "").replace("``", "`")
     return f"{kind.title} ({code}, HTTP {kind.status}; {retry})\n\n{text}\n"

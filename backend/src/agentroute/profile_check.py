@@ -33,7 +33,7 @@ def profile_tools(profile: AgentProfile, settings: Settings) -> list[Tool]:
             tools.append(builtin[entry.name])
         else:
             raise ToolDefinitionError(
-                f"{entry.name}: no built-in tool has this name; there are {', '.join(builtin)}"
+                f"{entry.name}: no built-in tool has this name; the built-in tools are {', '.join(builtin)}"
             )
     return tools
 

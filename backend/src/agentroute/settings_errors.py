@@ -61,7 +61,7 @@ def _of_values(error: ValidationError) -> list[str]:
         if problem["type"] == "model_type":
             lines.append(_not_a_section(str(problem["loc"][0])))
         elif problem["type"] == "extra_forbidden":
-            lines.append(f"{variable}: there is no such setting")
+            lines.append(f"{variable}: this setting does not exist")
         elif message.startswith("AGENT_"):
             lines.append(message)
         else:

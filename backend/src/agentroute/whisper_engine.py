@@ -22,9 +22,7 @@ from core.transcription.audio_decoder import AudioDecoder
 from core.transcription.audio_file import AudioFile
 from core.transcription.engine import Transcript
 
-_MISSING = (
-    "AGENT_TRANSCRIPTION__ENGINE=whisper needs the extra: install agentroute[whisper], or unset the variable."
-)
+_MISSING = "AGENT_TRANSCRIPTION__ENGINE=whisper needs an optional package: install agentroute[whisper], or unset the variable."
 
 log = structlog.get_logger(__name__)
 

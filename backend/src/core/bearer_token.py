@@ -16,7 +16,7 @@ _MAX_TOKEN_CHARACTERS = 8192
 _MAX_NAME_CHARACTERS = 128
 _DEFAULT_TENANT = "default"
 _UNCONFIGURED = (
-    "AGENT_IDENTITY__MODE is jwt and there is no secret: set AGENT_IDENTITY__JWT_SECRET (at least 32 bytes), "
+    "AGENT_IDENTITY__MODE is jwt but there is no secret: set AGENT_IDENTITY__JWT_SECRET (at least 32 bytes), "
     "or AGENT_IDENTITY__MODE=local on a loopback address."
 )
 
@@ -64,7 +64,7 @@ class TokenVerifier:
         claims = self._decode(token)
         # PyJWT has checked that both are numbers.
         if float(claims["exp"]) - float(claims["iat"]) > self._settings.max_lifetime_seconds:
-            raise InvalidToken(f"The token lives longer than {self._settings.max_lifetime_seconds} seconds.")
+            raise InvalidToken(f"The token's lifetime exceeds {self._settings.max_lifetime_seconds} seconds.")
         tenant = claims.get("tenant", _DEFAULT_TENANT)
         return _name(tenant, "tenant"), _name(claims["sub"], "sub")
 
@@ -100,5 +100,5 @@ def _name(value: object, claim: str) -> str:
         raise InvalidToken(f"The claim {claim} must be text of 1 to {_MAX_NAME_CHARACTERS} characters.")
     # Categories C*: control, format, surrogate, private use, unassigned.
     if value != value.strip() or any(unicodedata.category(character)[0] == "C" for character in value):
-        raise InvalidToken(f"The claim {claim} holds characters that are not allowed.")
+        raise InvalidToken(f"The claim {claim} contains characters that are not allowed.")
     return value

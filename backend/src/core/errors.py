@@ -1,9 +1,9 @@
-"""Every error this service raises on purpose. Each class carries its own rendering.
+"""Every error this service raises on purpose. Each class defines its own code, title and status.
 
-Before the first byte of an answer an error becomes a problem document
-(``core/problem.py``); after it, a ``RUN_ERROR`` event with the same ``code``.
-The docstring of a class is what ``GET /problems/{code}`` tells the caller: what
-happened, then what to do. ``docs/problems.md`` has a heading for each code.
+Before the first byte of a response, an error is sent as a problem document (``core/problem.py``).
+After the first byte, the error is sent as a ``RUN_ERROR`` event with the same ``code``.
+``GET /problems/{code}`` returns the docstring of the class: what happened, then what to do.
+``docs/problems.md`` has a heading for each code.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any, ClassVar
 
 
 class AgentBackendError(Exception):
-    """The service failed in a way it did not foresee. Report the ``requestId``; a repeat may work."""
+    """An unexpected error occurred. Report the ``requestId``. A retry may succeed."""
 
-    # ``detail`` is written for the caller: what was wrong and what to do. It never
-    # holds exception text, SQL, hosts, keys or prompts.
+    # ``detail`` is written for the caller: what was wrong and what to do. ``detail`` never contains exception text,
+    # SQL, hosts, keys or prompts.
 
     code: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "Internal error"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
     default_retry_after_seconds: ClassVar[float | None] = None
-    """``Retry-After`` when the raiser knows no better figure."""
+    """``Retry-After`` when the code that raises the error gives no value."""
 
     def __init__(
         self,
@@ -41,92 +41,92 @@ class AgentBackendError(Exception):
         self.errors: list[dict[str, str]] = list(errors)
         """Validation errors: ``{"pointer": "/messages/0/content", "message": "..."}``."""
         self.members: dict[str, Any] = members
-        """More problem members, already camelCase."""
+        """Extension members of the problem document. Names are camelCase."""
 
 
-# --- 4xx: the caller can mend it -------------------------------------------------
+# --- 4xx: the caller can correct the request -------------------------------------
 
 
 class InvalidRequest(AgentBackendError):
-    """The request is well formed but cannot be meant. ``errors`` names each place; mend it and send again."""
+    """The request is well formed but not valid. ``errors`` lists each invalid place. Correct them and retry."""
 
     code, title, status = "invalid-request", "Invalid request", 422
 
 
 class MalformedJson(InvalidRequest):
-    """The body is not one strict JSON document (RFC 8259, no repeated members, no NaN). Serialise it again."""
+    """The body is not strict JSON (RFC 8259, no repeated members, no NaN). Correct the JSON and send it again."""
 
     code, title, status = "malformed-json", "The body is not valid JSON", 400
 
 
 class CursorInvalid(InvalidRequest):
-    """The cursor is not ``<ordinal>-<sequence>``. Send one that an event or ``/history`` gave you."""
+    """The cursor is not ``<ordinal>-<sequence>``. Send a cursor that an event or ``/history`` gave you."""
 
     code, title, status = "bad-cursor", "The cursor is not valid", 400
 
 
 class CursorAhead(InvalidRequest):
-    """The cursor names an event that does not exist yet. Read ``/history`` and follow from its cursor."""
+    """The cursor names an event that does not exist yet. Read ``/history`` and continue from its cursor."""
 
-    code, title, status = "cursor-ahead", "The cursor is ahead of the log", 400
+    code, title, status = "cursor-ahead", "The cursor is ahead of the thread's events", 400
 
 
 class BodyTooLarge(InvalidRequest):
-    """The body is larger than the server reads. Send less: of a conversation only new messages are needed."""
+    """The body exceeds the size limit. Send less: only the new messages of a conversation are needed."""
 
     code, title, status = "body-too-large", "The body is too large", 413
 
 
 class UnsupportedMediaType(InvalidRequest):
-    """The body's type is not read here. Send ``application/json``; to ``/transcribe`` a form with a sound file."""
+    """The ``Content-Type`` is not supported. Send ``application/json``; send ``/transcribe`` an audio form."""
 
     code, title, status = "unsupported-media-type", "Unsupported media type", 415
 
 
 class InvalidText(InvalidRequest):
-    """A string holds U+0000 or half a surrogate pair, which cannot be stored. Remove it."""
+    """A string contains U+0000 or an unpaired surrogate. Neither can be stored. Remove the character."""
 
-    code, title, status = "invalid-text", "The text holds characters that are not allowed", 422
+    code, title, status = "invalid-text", "The text contains characters that are not allowed", 422
 
 
 class LimitExceeded(InvalidRequest):
-    """The request has more of something than is allowed; ``errors`` says where. Send less."""
+    """A part of the request exceeds a limit. ``errors`` says which part. Send less."""
 
     code, title, status = "limit-exceeded", "A limit was exceeded", 422
 
 
 class IdempotencyMismatch(InvalidRequest):
-    """This run id or idempotency key already belongs to another body. Use a fresh key for a new request."""
+    """This run id or idempotency key was already used with a different body. Use a new one for a new request."""
 
-    code, title, status = "idempotency-mismatch", "The key was used with another body", 422
+    code, title, status = "idempotency-mismatch", "The key was used with a different body", 422
 
 
 class UploadTimeout(InvalidRequest):
-    """The upload did not arrive in time. Send it again over a better connection, or send less."""
+    """The upload did not finish in time. Retry over a faster connection, or send a smaller file."""
 
     code, title, status, retryable = "upload-timeout", "The upload took too long", 408, True
 
 
 class AudioEmpty(InvalidRequest):
-    """The file holds no sound. Check the recording."""
+    """The file contains no audio. Check the recording."""
 
     code, title, status = "audio-empty", "The audio is empty", 422
 
 
 class AudioTooLong(InvalidRequest):
-    """The audio is longer than the server takes. Send it in pieces of at most ``maxSeconds``."""
+    """The audio exceeds the duration limit. Send pieces of at most ``maxSeconds`` seconds."""
 
     code, title, status = "audio-too-long", "The audio is too long", 422
 
 
 class UrlNotAllowed(InvalidRequest):
-    """The server does not fetch this URL. Send the content itself."""
+    """The server does not fetch this URL. Send the content in the request."""
 
     code, title, status = "url-not-allowed", "The URL is not allowed", 422
 
 
 class Unauthenticated(AgentBackendError):
-    """No valid credential came with the request. Send ``Authorization: Bearer <token>``."""
+    """The request has no valid credential. Send ``Authorization: Bearer <token>``."""
 
     code, title, status = "unauthenticated", "Authentication is required", 401
     challenge: ClassVar[str] = 'Bearer realm="agentroute"'
@@ -134,62 +134,62 @@ class Unauthenticated(AgentBackendError):
 
 
 class InvalidToken(Unauthenticated):
-    """A credential came, and a check on it failed. Get a new one; ``detail`` says which check."""
+    """The credential is not valid. ``detail`` says which check failed. Get a new credential."""
 
     challenge = 'Bearer realm="agentroute", error="invalid_token"'
 
 
 class Forbidden(AgentBackendError):
-    """The credential is valid but does not allow this. Use one that does."""
+    """The credential is valid but does not permit this request. Use a credential that does."""
 
     code, title, status = "forbidden", "Not allowed", 403
 
 
 class NotFound(AgentBackendError):
-    """There is nothing here for this user: absent and foreign things look the same. Check the ids."""
+    """The resource does not exist, or belongs to another user: both get this answer. Check the ids."""
 
     code, title, status = "not-found", "Not found", 404
 
 
 class MethodNotAllowed(AgentBackendError):
-    """The path exists, the method does not. ``Allow`` lists the methods."""
+    """The path does not support this method. The ``Allow`` header lists the supported methods."""
 
     code, title, status = "method-not-allowed", "Method not allowed", 405
 
 
 class Conflict(AgentBackendError):
-    """The thread or run is in a state that excludes the request. Read its state, then decide."""
+    """The current state of the thread or run does not permit the request. Read the state, then decide."""
 
     code, title, status = "conflict", "Conflict", 409
 
 
 class RunActive(Conflict):
-    """Another run is live on the thread. Follow it, cancel it, wait, or set ``forwardedProps.onBusy``."""
+    """Another run of the thread is live. Follow that run, cancel it, wait, or set ``forwardedProps.onBusy``."""
 
     code, title, retryable = "run-active", "The thread has a live run", True
     default_retry_after_seconds = 2
 
 
 class RunAlreadyFinished(Conflict):
-    """The run has ended, so it cannot be cancelled. Read ``/history``."""
+    """The run has ended and cannot be cancelled. Read ``/history`` for the outcome."""
 
     code, title = "run-finished", "The run has already finished"
 
 
 class InterruptOpen(Conflict):
-    """The thread waits for an answer. Answer with ``resume``, or set ``forwardedProps.onInterrupt``."""
+    """The thread has an open interrupt. Answer it with ``resume``, or set ``forwardedProps.onInterrupt``."""
 
-    code, title = "interrupt-open", "The thread waits for an answer"
+    code, title = "interrupt-open", "The thread has an open interrupt"
 
 
 class InterruptUncovered(Conflict):
-    """``resume`` must answer every open interrupt. Add the missing ones."""
+    """``resume`` must answer every open interrupt. Add the missing answers."""
 
     code, title = "interrupt-uncovered", "An open interrupt was not answered"
 
 
 class InterruptResolved(Conflict):
-    """Someone answered this interrupt first. Read ``/history`` to see the outcome."""
+    """The interrupt was answered by an earlier request. Read ``/history`` for the outcome."""
 
     code, title = "interrupt-resolved", "The interrupt was already answered"
 
@@ -201,122 +201,122 @@ class InterruptExpired(Conflict):
 
 
 class CursorExpired(AgentBackendError):
-    """Retention removed the events after this cursor. Read ``historyUrl`` and follow from its cursor."""
+    """Retention deleted the events after this cursor. Read ``historyUrl`` and continue from its cursor."""
 
-    code, title, status = "events-expired", "The events after this cursor are no longer kept", 410
+    code, title, status = "events-expired", "The events after this cursor were deleted", 410
 
 
 class RateLimited(AgentBackendError):
-    """Too many requests came from this user. Wait as long as ``Retry-After`` says."""
+    """The user has too many requests or unfinished runs. Retry after the time in ``Retry-After``."""
 
     code, title, status, retryable = "rate-limited", "Too many requests", 429, True
     default_retry_after_seconds = 1
 
 
 class QueueFull(AgentBackendError):
-    """Too many runs already wait on this thread. Wait as long as ``Retry-After`` says."""
+    """Too many runs of this thread are waiting. Retry after the time in ``Retry-After``."""
 
     code, title, status, retryable = "queue-full", "The thread's queue is full", 429, True
     default_retry_after_seconds = 5
 
 
 class BudgetExhausted(AgentBackendError):
-    """A budget of the user or of the run is used up; ``detail`` says which. Wait for the next day, or ask for more."""
+    """A budget of the user or of the run is exhausted. ``detail`` says which. Wait for the next day or ask for more."""
 
-    code, title, status = "budget-exhausted", "The budget is used up", 429
+    code, title, status = "budget-exhausted", "The budget is exhausted", 429
     default_retry_after_seconds = 3600
 
 
-# --- 5xx: ours, or something behind us -------------------------------------------
+# --- 5xx: a fault of this service or of a service it depends on -------------------
 
 
 class Overloaded(AgentBackendError):
-    """The service has more work than it can take. Wait as long as ``Retry-After`` says."""
+    """The service is at capacity. Retry after the time in ``Retry-After``."""
 
     code, title, status, retryable = "overloaded", "The service is overloaded", 503, True
     default_retry_after_seconds = 5
 
 
 class StoreUnavailable(AgentBackendError):
-    """The database did not answer. Repeat the same request, with its ids, after ``Retry-After``."""
+    """The database did not answer. Retry the same request with the same ids after the time in ``Retry-After``."""
 
     code, title, status, retryable = "store-unavailable", "The database is not reachable", 503, True
     default_retry_after_seconds = 2
 
 
 class TranscriptionFailed(AgentBackendError):
-    """The speech service gave no usable answer. Send the same request again later; ``detail`` says more."""
+    """The speech service returned no usable answer. ``detail`` says why. Retry the same request later."""
 
     code, title, status, retryable = "transcription-failed", "The transcription failed", 502, True
 
 
 class TranscriptionRejected(TranscriptionFailed):
-    """The speech service found the request itself wrong: the same one fails again."""
+    """The speech service rejected the request. The same request would fail again."""
 
     retryable = False
 
 
 class TranscriptionTimeout(AgentBackendError):
-    """The speech service did not answer in time. Send the same request again, or a shorter piece."""
+    """The speech service did not answer in time. Retry the same request, or send a shorter recording."""
 
     code, title, status, retryable = "transcription-timeout", "The transcription took too long", 504, True
 
 
 class RunFailure(AgentBackendError):
-    """The run failed. Its code and detail become the ``RUN_ERROR`` event."""
+    """The run failed. The code and the detail of the error become the ``RUN_ERROR`` event."""
 
 
 class ModelUnavailable(RunFailure):
-    """The model could not be reached, also after retries. Run again later."""
+    """The model could not be reached, even after retries. Start a new run later."""
 
     code, title, status, retryable = "model-unavailable", "The model is not reachable", 502, True
 
 
 class ModelTimeout(RunFailure):
-    """The model did not answer in time. Run again, or ask for less at once."""
+    """The model did not answer in time. Start a new run, or ask for less at once."""
 
     code, title, status, retryable = "model-timeout", "The model took too long", 504, True
 
 
 class ModelStreamError(RunFailure):
-    """The model's answer broke off after it had begun. What was shown is kept; run again."""
+    """The model's answer stopped before its end. The part already streamed is kept. Start a new run."""
 
-    code, title, status, retryable = "model-stream-error", "The model's answer broke off", 502, True
+    code, title, status, retryable = "model-stream-error", "The model's answer was cut off", 502, True
 
 
 class MaxIterations(RunFailure):
-    """The agent used all the steps it may take. Ask for a smaller piece of work."""
+    """The agent used all its allowed steps. Ask for a smaller task."""
 
     code, title = "max-iterations", "The agent reached its step limit"
 
 
 class WorkerLost(RunFailure):
-    """The executing process died after it had shown output, so nothing was repeated. Run again."""
+    """The worker process died after the run had streamed output, so the run was not repeated. Start a new run."""
 
     code, title, retryable = "worker-lost", "The process executing the run was lost", True
 
 
 class WorkerShutdown(RunFailure):
-    """The executing process was stopped, for example by a deploy. Run again."""
+    """The worker process was stopped, for example by a deployment. Start a new run."""
 
     code, title, retryable = "worker-shutdown", "The process executing the run was stopped", True
 
 
 class RunTimeout(RunFailure):
-    """The run exceeded the time a run may take. Ask for a smaller piece of work."""
+    """The run exceeded its time limit. Ask for a smaller task."""
 
     code, title, retryable = "run-timeout", "The run took too long", True
 
 
 class QueueTimeout(RunFailure):
-    """No worker was free in time. Run again later."""
+    """No worker was free in time. Start a new run later."""
 
     code, title, retryable = "queue-timeout", "No worker took the run in time", True
 
 
 class ConfigurationError(Exception):
-    """A process cannot start with these settings. The text is one line for the operator: what and how to mend it."""
+    """A process cannot start with these settings. The message is one line: what is wrong and how to fix it."""
 
 
 class LeaseLost(Exception):
-    """This worker no longer owns the run. Internal: it stops and writes nothing more."""
+    """This worker no longer owns the run. Internal: the worker stops and writes nothing more."""

@@ -11,7 +11,7 @@ from core.errors import ConfigurationError, Unauthenticated
 from core.loopback import LoopbackGuard, is_loopback
 
 _EXPOSED = (
-    "AGENT_IDENTITY__MODE=local asks nobody who they are, and {host} can be reached from other machines: "
+    "AGENT_IDENTITY__MODE=local does not authenticate, and {host} is reachable from other machines: "
     "set AGENT_SERVER__HOST=127.0.0.1 or AGENT_IDENTITY__MODE=jwt."
 )
 

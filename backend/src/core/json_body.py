@@ -92,7 +92,7 @@ def _check_media_type(content_type: str) -> None:
 
 async def _read(request: Request, max_bytes: int) -> bytes:
     declared = request.headers.get("content-length", "")
-    too_large = BodyTooLarge(f"The body may have {max_bytes} bytes.", maxBytes=max_bytes)
+    too_large = BodyTooLarge(f"The body may have at most {max_bytes} bytes.", maxBytes=max_bytes)
     if declared.isascii() and declared.isdigit() and (len(declared) > 15 or int(declared) > max_bytes):
         raise too_large
     body = bytearray()
@@ -127,7 +127,7 @@ def _check_count(body: bytes) -> None:
     in prose are counted only to decide whether a closer look is worth it.
     """
     if _values(body) > _MAX_VALUES and _values(_STRING.sub(b"", body)) > _MAX_VALUES:
-        raise LimitExceeded(f"The body may hold {_MAX_VALUES} values.", maxValues=_MAX_VALUES)
+        raise LimitExceeded(f"The body may have at most {_MAX_VALUES} values.", maxValues=_MAX_VALUES)
 
 
 def _values(text: bytes) -> int:
@@ -150,8 +150,8 @@ def _children(node: Any) -> Any:
 def _check_text(value: Any) -> None:
     for place, text in _strings(value):
         if _FORBIDDEN.search(text):
-            entry = {"pointer": place.pointer(), "message": "holds U+0000 or half a surrogate pair"}
-            raise InvalidText("Text may not hold U+0000 or half a surrogate pair.", errors=[entry])
+            entry = {"pointer": place.pointer(), "message": "contains U+0000 or an unpaired surrogate"}
+            raise InvalidText("Text may not contain U+0000 or an unpaired surrogate.", errors=[entry])
 
 
 class _Place:
@@ -191,7 +191,7 @@ def _strings(value: Any) -> Iterator[tuple[_Place, str]]:
 def _refuse_repeats(pairs: list[tuple[str, Any]]) -> None:
     # Returns nothing, so the second pass keeps no objects alive.
     if len(pairs) > 1 and len({name for name, _ in pairs}) != len(pairs):
-        raise MalformedJson("An object in the body names a member more than once.")
+        raise MalformedJson("An object in the body has two members with the same name.")
 
 
 def _bounded_float(text: str) -> float:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from core.errors import Forbidden
 
 _FOREIGN = (
-    "Without authentication only this machine is served, and the {header} header names another. "
+    "Without authentication the server accepts requests from this machine only, but the {header} header names another machine. "
     "Add its origin to AGENT_SERVER__CORS_ORIGINS, or use AGENT_IDENTITY__MODE=jwt."
 )
 

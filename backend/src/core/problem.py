@@ -147,9 +147,9 @@ def _foresee(exc: Exception) -> AgentBackendError:
     if is_store_failure(exc):
         # One line, no stack: an outage would fill the disk with the same trace.
         log.warning("store_unavailable", error=f"{type(exc).__name__}: {exc}")
-        return StoreUnavailable("The database is not reachable now. Try again with the same ids.")
+        return StoreUnavailable("The database is not reachable. Retry with the same ids.")
     log.error("request_failed", exc_info=exc)
-    return AgentBackendError("An internal error occurred. Quote the requestId when you report it.")
+    return AgentBackendError("An internal error occurred. Include the requestId when you report it.")
 
 
 async def _on_error(request: Request, exc: AgentBackendError) -> Response:

@@ -66,7 +66,7 @@ def from_errors(found: Iterable[dict[str, str]]) -> InvalidRequest:
     unique = {(entry["pointer"], entry["message"]): entry for entry in found}
     errors = list(unique.values())[:_MAX_ERRORS]
     places = ", ".join(entry["pointer"] or "the body" for entry in errors[:3])
-    return InvalidRequest(f"The request does not fit at {places}." if places else "", errors=errors)
+    return InvalidRequest(f"The request is invalid at {places}." if places else "", errors=errors)
 
 
 def pointer(loc: Sequence[int | str], value: Any, *, missing: bool = False) -> str:

@@ -118,7 +118,7 @@ class LocalPostgres(LocalServer):
         way = as_nobody()
         if way is None:
             raise LocalServerError(
-                "Postgres refuses to run as root, and neither a user namespace nor a change of user is allowed here: run as a plain user, or set AGENT_DATABASE__URL to a Postgres of your own"
+                "Postgres refuses to run as root, and neither a user namespace nor a change of user is allowed here: run as an ordinary user, or set AGENT_DATABASE__URL to a Postgres of your own"
             )
         return way
 
@@ -159,7 +159,7 @@ class LocalPostgres(LocalServer):
         found = (self._cluster / "PG_VERSION").read_text().strip()
         if found != str(self._major):
             raise LocalServerError(
-                f"{self._cluster} was made by Postgres {found} and this version brings {self._major}: dump it with the old version, or move it away to start empty"
+                f"{self._cluster} was made by Postgres {found} and this version includes {self._major}: dump the data with the old version, or move the folder away to start empty"
             )
 
     def _run(self, program: str, *arguments: str, stdin: str = "") -> None:

@@ -93,7 +93,7 @@ class LocalServer(ABC):
         if "No space left on device" in output:
             return f"no space is left on the disk of {self.data_dir}: free some and start again"
         lines = [line for line in output.splitlines() if line.strip()]
-        return f"it stopped at once, saying: {lines[-1] if lines else 'nothing'} (log: {self.log_path})"
+        return f"it stopped at once. Its last log line: {lines[-1] if lines else 'nothing'} (log: {self.log_path})"
 
     # --- life ---------------------------------------------------------------------------
 
@@ -239,7 +239,7 @@ class LocalServer(ABC):
             if len(os.fsencode(directory / longest_name)) <= _MAX_SOCKET_PATH:
                 return directory
         raise LocalServerError(
-            f"{self.title}: {self.data_dir} is too long a path for a socket: choose a shorter one"
+            f"{self.title}: {self.data_dir} is too long for the path of a socket: choose a shorter path"
         )
 
     def _make_socket_dir(self, directory: Path) -> None:
@@ -250,7 +250,9 @@ class LocalServer(ABC):
         # The name can be guessed and the place is shared: never use one that somebody else made.
         found = directory.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            raise LocalServerError(f"{self.title}: {directory} is not ours alone: remove it and start again")
+            raise LocalServerError(
+                f"{self.title}: {directory} is open to other users: remove it and start again"
+            )
         self._shared_socket_dir = directory
 
     def _remove_socket_dir(self) -> None:
@@ -274,5 +276,5 @@ def wheel_directory(package: str, what: str, variable: str) -> Path:
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise LocalServerError(f"no {what} comes with this platform: set {variable} to one of your own")
+        raise LocalServerError(f"no {what} comes with this platform: set {variable} to your own server")
     return Path(spec.submodule_search_locations[0])

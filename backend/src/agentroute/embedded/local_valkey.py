@@ -110,7 +110,7 @@ class LocalValkey(LocalServer):
     def _explain(self, output: str) -> str:
         if "Bad file format reading the append only file" in output:
             log = self.data_dir / "appendonlydir"
-            return f"its log is damaged: remove {log}, which holds no data that Postgres does not have"
+            return f"its log is damaged: remove {log}. No data is lost: Postgres holds everything"
         return super()._explain(output)
 
 

@@ -131,7 +131,7 @@ class Embedded:
         if not self._settings.database.url.get_secret_value():
             server = LocalPostgres(self._data_dir / "postgres", log_path=self._log("postgres"))
             new = not (server.data_dir / "data").exists()
-            what = "Making a database and starting Postgres" if new else "Starting Postgres"
+            what = "Creating a database and starting Postgres" if new else "Starting Postgres"
             self._step(what, lambda: self._supervisor.start(server))
             self._env["AGENT_DATABASE__URL"] = server.url
 
@@ -209,7 +209,7 @@ class Embedded:
 def _refuse_open_house(settings: Settings, host: str) -> None:
     if not is_loopback(host) and not settings.identity.jwt_secret.get_secret_value():
         raise ConfigurationError(
-            f"{host} can be reached from other machines: set AGENT_IDENTITY__JWT_SECRET (at least 32 bytes), or listen on {_LOOPBACK}"
+            f"{host} is reachable from other machines: set AGENT_IDENTITY__JWT_SECRET (at least 32 bytes), or listen on {_LOOPBACK}"
         )
 
 

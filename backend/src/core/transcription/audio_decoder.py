@@ -67,12 +67,14 @@ class AudioDecoder:
     def _refusal(self, audio: AudioFile, code: int | None, complaint: bytes) -> AgentBackendError:
         match code:
             case Verdict.EMPTY:
-                return AudioEmpty("The file holds no sound.")
+                return AudioEmpty("The file contains no audio.")
             case Verdict.TOO_LONG:
                 limit = self._max_seconds
                 return AudioTooLong(f"The audio is longer than {limit:g} seconds.", maxSeconds=limit)
             case Verdict.UNREADABLE:
-                return UnsupportedMediaType(f"The file begins like {audio.kind} and cannot be decoded as it.")
+                return UnsupportedMediaType(
+                    f"The file begins like {audio.kind} but cannot be decoded as {audio.kind}."
+                )
             case None:
                 reason = "time"
             case code if code < 0:
@@ -82,7 +84,7 @@ class AudioDecoder:
                 log.error(
                     "audio_decoder_failed", exit_code=code, complaint=complaint.decode(errors="replace")
                 )
-                return AgentBackendError("The audio could not be looked at.")
+                return AgentBackendError("The audio could not be examined.")
         log.warning("audio_decoder_stopped", kind=str(audio.kind), reason=reason)
         return UnsupportedMediaType("The file cannot be decoded within the limits of this service.")
 

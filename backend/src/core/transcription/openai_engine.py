@@ -34,12 +34,12 @@ _BY_STATUS = {
     401: "The speech service refused its key. The operator should check AGENT_TRANSCRIPTION__API_KEY.",
     403: "The speech service refused its key. The operator should check AGENT_TRANSCRIPTION__API_KEY.",
     404: "The speech service has no such model or path. The operator should check AGENT_TRANSCRIPTION__BASE_URL and AGENT_TRANSCRIPTION__NAME.",
-    429: "The speech service is busy or its quota is used up. Try again later.",
+    429: "The speech service is busy or its quota is exhausted. Try again later.",
 }
 _REJECTED = "The speech service did not accept the audio. Another format or a shorter piece may work."
 _UNAVAILABLE = "The speech service is not available right now. Try again later."
 _UNREACHABLE = "The speech service cannot be reached. The operator should check its address and the network."
-_NONSENSE = "The speech service gave an answer that is no transcription. The operator should check AGENT_TRANSCRIPTION__BASE_URL."
+_NONSENSE = "The speech service's answer is not a transcription. The operator should check AGENT_TRANSCRIPTION__BASE_URL."
 _SLOW = "The speech service did not answer in time. Try again, or send a shorter piece."
 
 log = structlog.get_logger(__name__)

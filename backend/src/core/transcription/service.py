@@ -88,7 +88,7 @@ class TranscriptionService:
         """
         fingerprint = speech.fingerprint(principal, self._engine.model)
         if idempotency_key and not await self._answers.claim(principal, idempotency_key, fingerprint):
-            raise IdempotencyMismatch("The Idempotency-Key belongs to another upload. Use a fresh one.")
+            raise IdempotencyMismatch("The Idempotency-Key belongs to another upload. Use a new key.")
         # Held by those who use it and nobody else: the dictionary forgets it with the last of them.
         turn = self._turns.setdefault(fingerprint, asyncio.Lock())
         async with turn:

@@ -61,7 +61,7 @@ class LocalSlots:
         if self._taken[principal] >= self.max_per_user:
             raise too_many(self.max_per_user)
         if self._taken.total() >= self._max_total:
-            raise Overloaded("Too many transcriptions are going on. Try again soon.")
+            raise Overloaded("Too many transcriptions are in progress. Try again soon.")
         self._taken[principal] += 1
         try:
             yield
@@ -123,6 +123,6 @@ class SharedSlots:
 
 def too_many(limit: int) -> RateLimited:
     return RateLimited(
-        f"A user may have {limit} transcriptions at once. Try again when one has ended.",
+        f"A user may run {limit} transcriptions at once. Try again when one has ended.",
         retry_after_seconds=2,
     )

@@ -35,7 +35,7 @@ _MAX_FIELD_BYTES = 8 << 10
 # For boundaries, part headers and fields: what a form has besides the file.
 _MAX_REST_BYTES = 128 << 10
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
-_ACCEPTED = "Audio is taken as wav, mp3, flac, ogg, webm or m4a."
+_ACCEPTED = "Supported formats: wav, mp3, flac, ogg, webm and m4a."
 
 
 @asynccontextmanager
@@ -123,17 +123,17 @@ class _Form:
     async def speech(self) -> Speech:
         """Return the whole; checks what only the whole can show."""
         if self._audio is None:
-            raise _at("file", "a sound file is needed")
+            raise _at("file", "an audio file is required")
         await self._audio.flush()
         return Speech(self._audio, self._language(), self._text("prompt") or None)
 
     def _begin(self, part: PartBegins) -> None:
         if part.is_file:
             if part.name != "file" or self._has_file:
-                raise _at(part.name[:64], "one file is taken, in the part named file")
+                raise _at(part.name[:64], "only one file is allowed, in the part named file")
             self._has_file = True
         elif part.name in self._fields:
-            raise _at(part.name[:64], "is there more than once")
+            raise _at(part.name[:64], "must occur only once")
         self._part = part
 
     def _add_text(self, data: bytes) -> None:
@@ -159,10 +159,10 @@ class _Form:
 
     async def _recognise(self) -> None:
         if not self._head:
-            raise AudioEmpty("The file has no bytes.")
+            raise AudioEmpty("The file is empty.")
         kind: AudioKind | None = recognise(bytes(self._head[:HEAD_BYTES]))
         if kind is None:
-            raise UnsupportedMediaType(f"The file is not audio of a kind that is taken. {_ACCEPTED}")
+            raise UnsupportedMediaType(f"The file is not audio in a supported format. {_ACCEPTED}")
         self._audio = self._resources.enter_context(AudioFile(kind))
         await self._audio.write(bytes(self._head))
 
@@ -179,15 +179,15 @@ class _Form:
             raise _at(name, "is not UTF-8") from exc
         if "\x00" in text:
             entry = {"pointer": f"/{name}", "message": "holds U+0000"}
-            raise InvalidText("Text may not hold U+0000.", errors=[entry])
+            raise InvalidText("Text may not contain U+0000.", errors=[entry])
         return text.strip()
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The file may have {max_bytes} bytes.", maxBytes=max_bytes)
+    return BodyTooLarge(f"The file may have at most {max_bytes} bytes.", maxBytes=max_bytes)
 
 
 def _at(name: str, message: str) -> InvalidRequest:
     return InvalidRequest(
-        f"The form does not fit: {message}.", errors=[{"pointer": f"/{name}", "message": message}]
+        f"The form is invalid: {message}.", errors=[{"pointer": f"/{name}", "message": message}]
     )

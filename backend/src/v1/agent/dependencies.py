@@ -45,20 +45,23 @@ CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
 
 ThreadIdQuery = Annotated[Id, Query(alias="threadId", description="The thread.", examples=["thread-1"])]
 RunIdQuery = Annotated[
-    Id | None, Query(alias="runId", description="Only this run of the thread.", examples=["run-1"])
+    Id | None,
+    Query(alias="runId", description="Restricts the stream to one run of the thread.", examples=["run-1"]),
 ]
 RunIdPath = Annotated[Id, Path(alias="runId", description="The run.", examples=["run-1"])]
 IdempotencyKeyHeader = Annotated[
     str | None,
-    Header(alias="Idempotency-Key", description="Identifies the request instead of its run id."),
+    Header(alias="Idempotency-Key", description="Identifies the request, in place of the run id."),
 ]
 LastEventIdHeader = Annotated[
     str | None,
     Header(
-        alias="Last-Event-ID", description="The last cursor seen; wins over the query.", examples=["3-17"]
+        alias="Last-Event-ID",
+        description="The last cursor seen. Overrides the query parameter.",
+        examples=["3-17"],
     ),
 ]
 CursorQuery = Annotated[
     str | None,
-    Query(description="The last cursor seen: events after it follow.", examples=["3-17"]),
+    Query(description="The last cursor seen. The stream begins with the next event.", examples=["3-17"]),
 ]

@@ -18,7 +18,7 @@ _REFERENCE = "#/components/schemas/{model}"
 
 RUN_EXAMPLES: dict[str, Any] = {
     "message": {
-        "summary": "A message on a thread; ids may be left out",
+        "summary": "A message in a thread; ids are optional",
         "value": {
             "threadId": "thread-1",
             "runId": "run-1",
@@ -43,7 +43,7 @@ RUN_EXAMPLES: dict[str, Any] = {
         },
     },
     "edit": {
-        "summary": "An edited message takes the place of m-3 and of everything after it",
+        "summary": "An edited message replaces m-3 and everything after it",
         "value": {
             "threadId": "thread-1",
             "messages": [{"id": "m-4", "role": "user", "content": "and in Osaka?"}],
@@ -51,7 +51,7 @@ RUN_EXAMPLES: dict[str, Any] = {
         },
     },
     "regenerate": {
-        "summary": "m-4 is answered again; leaving the stream stops the run",
+        "summary": "m-4 is answered again; closing the stream cancels the run",
         "value": {
             "threadId": "thread-1",
             "messages": [{"id": "m-4", "role": "user", "content": "and in Osaka?"}],
@@ -62,7 +62,7 @@ RUN_EXAMPLES: dict[str, Any] = {
 
 RESUME_EXAMPLES: dict[str, Any] = {
     "approve": {
-        "summary": "Let the tool call run",
+        "summary": "Approve the tool call",
         "value": {
             "threadId": "thread-1",
             "runId": "run-3",
@@ -70,7 +70,7 @@ RESUME_EXAMPLES: dict[str, Any] = {
         },
     },
     "cancel": {
-        "summary": "Do not answer; the call is not run",
+        "summary": "Cancel the interrupt; the tool call is not executed",
         "value": {"threadId": "thread-1", "resume": [{"interruptId": "int-1", "status": "cancelled"}]},
     },
 }
@@ -151,7 +151,7 @@ data: {"type":"TEXT_MESSAGE_START","messageId":"msg-1","role":"assistant","times
 
 STREAM_RESPONSE: dict[str, Any] = {
     "description": (
-        "Server-sent events: one AG-UI 1.0 event a frame, its cursor as the id, a comment after 15 s of silence."
+        "Server-sent events: one AG-UI 1.0 event per frame. The id is the event's cursor. A comment is sent after 15 s of silence."
     ),
     "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE}},
 }

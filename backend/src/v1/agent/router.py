@@ -116,7 +116,7 @@ async def resume_run(
 @router.get(
     "/events",
     response_class=Response,
-    responses={200: STREAM_RESPONSE, 204: {"description": "The run has ended and nothing is left."}}
+    responses={200: STREAM_RESPONSE, 204: {"description": "The run has ended and has no more events."}}
     | problems(*_ALWAYS, errors.CursorInvalid, errors.CursorAhead, errors.CursorExpired),
 )
 async def follow_events(

@@ -31,7 +31,7 @@ WordsQuery = Annotated[
         alias="q",
         max_length=200,
         pattern="^[^\\x00]*$",
-        description="Words to find in titles and messages; the last one may be the beginning of a word.",
+        description="Words to search for in titles and messages. The last word may be incomplete.",
         examples=["trip to lis"],
     ),
 ]

@@ -45,17 +45,17 @@ _FORM: dict[str, Any] = {
         "file": {
             "type": "string",
             "format": "binary",
-            "description": "One file: wav, mp3, flac, ogg (Opus or Vorbis), webm or m4a, told by its first bytes.",
+            "description": "One file: wav, mp3, flac, ogg (Opus or Vorbis), webm or m4a. The first bytes of the file decide its format.",
         },
         "language": {
             "type": "string",
-            "description": "What is spoken, as a language tag.",
+            "description": "Spoken language, as a language tag.",
             "examples": ["en", "pt-BR"],
         },
         "prompt": {
             "type": "string",
             "maxLength": 8192,
-            "description": "Names and words that may occur, in the style that is wanted.",
+            "description": "Names and words that may occur, written in the expected style.",
         },
     },
 }

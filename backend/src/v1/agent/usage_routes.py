@@ -21,7 +21,7 @@ FromQuery = Annotated[
     Query(
         alias="from",
         max_length=64,
-        description="RFC 3339 date (from its first moment, UTC) or instant; 30 days before `to` when absent.",
+        description="RFC 3339 date (from 00:00 UTC) or instant. Default: 30 days before `to`.",
         examples=["2026-11-01"],
     ),
 ]
@@ -30,11 +30,11 @@ ToQuery = Annotated[
     Query(
         alias="to",
         max_length=64,
-        description="RFC 3339 date (the whole day counts) or instant (not included); now when absent.",
+        description="RFC 3339 date (the whole day is included) or instant (excluded). Default: now.",
         examples=["2026-11-22"],
     ),
 ]
-GroupByQuery = Annotated[Grouping, Query(alias="groupBy", description="What one row is about.")]
+GroupByQuery = Annotated[Grouping, Query(alias="groupBy", description="Grouping: what one row stands for.")]
 
 router = APIRouter(prefix=API_PREFIX, tags=["usage"], dependencies=[Depends(current_principal)])
 
@@ -60,7 +60,7 @@ async def read_usage(
         period = UsagePeriod.parse(start, end, now=datetime.now(UTC))
     except PeriodInvalid as exc:
         raise errors.InvalidRequest(
-            f"The period cannot be meant: '{exc.name}' {exc}.",
+            f"The period is invalid: '{exc.name}' {exc}.",
             errors=[{"pointer": f"/query/{exc.name}", "message": str(exc)}],
         ) from exc
     found = await container.usage.usage(principal, period, group_by)

@@ -42,7 +42,7 @@ class ProblemError(WireModel):
     """One place of the request that does not fit."""
 
     pointer: str = Field(
-        description="JSON pointer into the body; /query/…, /path/… and /header/… for the rest."
+        description="JSON pointer into the body, or /query/…, /path/… or /header/… for other parts of the request."
     )
     message: str
 
@@ -50,7 +50,7 @@ class ProblemError(WireModel):
 class Problem(WireModel):
     """RFC 9457 problem document. Some codes carry further members."""
 
-    type: str = Field(description="URI reference ending in the code; GET it for what to do.")
+    type: str = Field(description="URI reference that ends with the code. GET the URI for an explanation.")
     title: str
     status: int
     detail: str

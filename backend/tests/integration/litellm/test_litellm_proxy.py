@@ -125,8 +125,8 @@ async def test_an_unknown_model_is_named_as_the_reason(open_stack: OpenStack, pr
         ("fail 429", "model-unavailable", "busy"),
         ("fail 500", "model-unavailable", "not available"),
         ("fail 503", "model-unavailable", "not available"),
-        ("fail mid", "model-stream-error", "broke off"),
-        ("fail error", "model-stream-error", "broke off"),
+        ("fail mid", "model-stream-error", "cut off"),
+        ("fail error", "model-stream-error", "cut off"),
     ],
 )
 async def test_a_failure_behind_the_proxy_ends_the_run_with_a_clear_error(

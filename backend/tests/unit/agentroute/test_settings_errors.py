@@ -19,7 +19,7 @@ def _problems(*required: str) -> list[str]:
         ("AGENT_SERVER__PORT", "abc", "AGENT_SERVER__PORT: input should be a valid integer"),
         ("AGENT_SERVER__PORT", "70000", "AGENT_SERVER__PORT: input should be less than or equal to 65535"),
         ("AGENT_LOG_LEVEL", "loud", "AGENT_LOG_LEVEL: input should be 'DEBUG', 'INFO'"),
-        ("AGENT_DATABASE__UURL", "x", "AGENT_DATABASE__UURL: there is no such setting"),
+        ("AGENT_DATABASE__UURL", "x", "AGENT_DATABASE__UURL: this setting does not exist"),
         ("AGENT_SERVER__CORS_ORIGINS", "http://a", "AGENT_SERVER__CORS_ORIGINS: expected a JSON list"),
         (
             "AGENT_SERVER__CORS_ORIGINS",

@@ -100,7 +100,7 @@ async def test_claims_that_do_not_hold(changes: dict[str, Any], expected: str) -
         ({"iat": -2, "exp": -1}, "expired"),
         ({"iat": 1, "exp": 2}, "not valid yet"),
         ({"nbf": 1}, "not valid yet"),
-        ({"exp": 10 * 24}, "lives longer"),
+        ({"exp": 10 * 24}, "lifetime exceeds"),
     ],
     ids=str,
 )

@@ -104,19 +104,20 @@ class AgentRouteRuntime:
                 # What broke while the run was being stopped is a part of the stop.
                 return await self._stopped()
             log.exception("run_failed", run_id=command.run_id, code="internal-error")
-            return RunFailed(code="internal-error", message="The run failed for an internal reason.")
+            return RunFailed(code="internal-error", message="The run failed with an internal error.")
 
     async def _stopped(self) -> RunFinished | RunFailed | None:
         match self._stop.reason:
             case "user":
                 return RunFinished(outcome="cancelled")
             case "deadline":
-                return RunFailed(code=RunTimeout.code, message="The run took longer than it may.")
+                return RunFailed(code=RunTimeout.code, message="The run exceeded its time limit.")
             case "shutdown":
                 if not self._pipeline.visible and await self._release():
                     return None
                 return RunFailed(
-                    code=WorkerShutdown.code, message="The server was stopped during this run. Send it again."
+                    code=WorkerShutdown.code,
+                    message="The server was stopped during this run. Start a new run.",
                 )
             case _:
                 raise LeaseLost

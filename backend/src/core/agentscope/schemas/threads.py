@@ -56,7 +56,7 @@ class ThreadListResponse(WireModel):
 class RenameThreadCommand(WireModel):
     """Body of ``PATCH /threads/{threadId}``."""
 
-    title: Title = Field(description="1 to 200 characters; white space around it is dropped.")
+    title: Title = Field(description="1 to 200 characters. White space at both ends is removed.")
 
 
 @dataclass(frozen=True, slots=True)

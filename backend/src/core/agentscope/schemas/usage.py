@@ -21,7 +21,7 @@ _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|
 
 
 class PeriodInvalid(ValueError):
-    """A period that cannot be meant; ``name`` is the parameter at fault."""
+    """A period that is not valid. ``name`` is the invalid parameter."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -75,7 +75,7 @@ def _moment(name: str, text: str, *, whole_day: bool) -> datetime:
             return at.replace(tzinfo=UTC) + timedelta(days=1 if whole_day else 0)
         return at.astimezone(UTC)
     except (ValueError, OverflowError) as exc:
-        raise PeriodInvalid(name, "there is no such time") from exc
+        raise PeriodInvalid(name, "this time does not exist") from exc
 
 
 class Percentiles(WireModel):
@@ -90,18 +90,18 @@ class CallTotals(WireModel):
 
     calls: int
     estimated_calls: int = Field(
-        description="Calls whose tokens the provider did not count: cut or cancelled."
+        description="Calls without token counts from the provider, because the call was cut off or cancelled."
     )
     input_tokens: int
     output_tokens: int
     cached_input_tokens: int
     cache_write_tokens: int
     reasoning_tokens: int
-    cost: str | None = Field(description="Sum of the known costs, as a decimal; null when none is known.")
-    unknown_cost_calls: int = Field(description="Calls whose cost nobody knows, which is not 0.")
-    model_ms: int = Field(description="Sum of the calls' times.")
-    latency_ms: Percentiles | None = Field(description="Of completed calls; null when there is none.")
-    ttft_ms: Percentiles | None = Field(description="To the first delta; null when none came.")
+    cost: str | None = Field(description="Sum of the known costs, as a decimal. Null if no cost is known.")
+    unknown_cost_calls: int = Field(description="Calls of unknown cost. Unknown is not 0.")
+    model_ms: int = Field(description="Sum of the durations of the calls.")
+    latency_ms: Percentiles | None = Field(description="Of completed calls. Null if there is none.")
+    ttft_ms: Percentiles | None = Field(description="Time to the first delta. Null if no delta arrived.")
 
 
 class DayTotals(CallTotals):
@@ -114,7 +114,7 @@ class ModelTotals(CallTotals):
 
 
 class ThreadTotals(CallTotals):
-    thread_id: str | None = Field(description="Null: all threads that were deleted since.")
+    thread_id: str | None = Field(description="Null stands for all threads that were deleted since.")
     title: str | None
 
 

@@ -81,7 +81,9 @@ def test_data_of_another_major_version_is_refused(tmp_path: Path) -> None:
         version = server.data_dir / "data" / "PG_VERSION"
     version.write_text("15\n")
 
-    with pytest.raises(LocalServerError, match="made by Postgres 15 and this version brings 18: dump it"):
+    with pytest.raises(
+        LocalServerError, match="made by Postgres 15 and this version includes 18: dump the data"
+    ):
         server.start()
 
 
@@ -163,5 +165,5 @@ def test_root_without_any_way_is_told_what_to_do(
 ) -> None:
     monkeypatch.setattr(unprivileged, "_works", lambda _prefix: False)
 
-    with pytest.raises(LocalServerError, match="run as a plain user, or set AGENT_DATABASE__URL"):
+    with pytest.raises(LocalServerError, match="run as an ordinary user, or set AGENT_DATABASE__URL"):
         local_postgres.start()

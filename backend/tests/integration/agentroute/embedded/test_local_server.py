@@ -279,7 +279,7 @@ def test_a_socket_directory_of_somebody_else_is_not_used(
     short.chmod(0o777)
 
     try:
-        with pytest.raises(LocalServerError, match="is not ours alone: remove it"):
+        with pytest.raises(LocalServerError, match="is open to other users: remove it"):
             server.start()
     finally:
         short.rmdir()

@@ -87,7 +87,7 @@ async def test_a_wrong_answer_to_an_interrupt_is_not_repeated(stack: Stack) -> N
 
     problem = refused.problem(422, "invalid-request")
     assert sorted((entry["pointer"], entry["message"]) for entry in problem["errors"]) == [
-        ("/resume/0/payload", "has members that the schema does not have"),
+        ("/resume/0/payload", "must not have members that the schema does not have"),
         ("/resume/0/payload/approved", "must be of type boolean"),
     ]
 

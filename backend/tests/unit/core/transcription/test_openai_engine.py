@@ -197,14 +197,14 @@ GARBAGE = [
 async def test_nonsense_is_a_failure(body: bytes, upstream: Upstream, ask: Ask) -> None:
     upstream.answer = Response(body, media_type="application/json")
 
-    with pytest.raises(TranscriptionFailed, match="no transcription"):
+    with pytest.raises(TranscriptionFailed, match="not a transcription"):
         await ask(upstream.url)
 
 
 async def test_a_flood_is_not_read_to_its_end(upstream: Upstream, ask: Ask) -> None:
     upstream.answer = Response(b" " * (4 << 20) + orjson.dumps(ANSWER), media_type="application/json")
 
-    with pytest.raises(TranscriptionFailed, match="no transcription"):
+    with pytest.raises(TranscriptionFailed, match="not a transcription"):
         await ask(upstream.url)
 
 

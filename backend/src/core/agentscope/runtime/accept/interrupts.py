@@ -71,7 +71,7 @@ async def check_answers(
     """
     by_id = {entry.interrupt_id: entry for entry in entries}
     if len(by_id) != len(entries):
-        raise InvalidRequest("An interrupt is answered twice in one request.")
+        raise InvalidRequest("The request answers an interrupt twice.")
     rows = await session.scalars(
         select(AgentInterrupt)
         .where(AgentInterrupt.session_id == session_id, AgentInterrupt.interrupt_id.in_(by_id))
@@ -104,11 +104,11 @@ async def _check(
         winner = await session.get(AgentRun, row.resolved_by_run_pk) if row.resolved_by_run_pk else None
         if winner is None:
             raise InterruptResolved(
-                "This interrupt was withdrawn: its run was cancelled. Send a new message.",
+                "This interrupt was withdrawn because its run was cancelled. Send a new message.",
                 interruptId=row.interrupt_id,
             )
         raise InterruptResolved(
-            "This interrupt was already answered. Load the history to see what came of it.",
+            "This interrupt was already answered. Read the history for the outcome.",
             interruptId=row.interrupt_id,
             resolvedBy=winner.run_id,
         )
@@ -116,7 +116,7 @@ async def _check(
     # Stock clients go on with an expired one only by cancelling it, so that has to be possible.
     if expired and (entry.status == "resolved" or await _passed_by(session, row)):
         raise InterruptExpired(
-            "This interrupt is past its expiry. Answer it with status 'cancelled', or send a new message.",
+            "This interrupt has expired. Answer it with status 'cancelled', or send a new message.",
             interruptId=row.interrupt_id,
         )
     if entry.status == "resolved":
@@ -163,9 +163,9 @@ def _complaint(error: JsonSchemaError) -> str:
         case "required":
             wanted: Any = error.validator_value
             missing = [name for name in wanted if name not in error.instance]
-            return f"lacks {', '.join(missing)}"
+            return f"must have {', '.join(missing)}"
         case "additionalProperties":
-            return "has members that the schema does not have"
+            return "must not have members that the schema does not have"
         case str():
             return f"does not satisfy '{error.validator}' of the schema"
         case _:
@@ -196,6 +196,6 @@ async def refuse_if_open(session: AsyncSession, session_id: int) -> None:
     """Raise ``InterruptOpen`` when the thread waits for an answer."""
     if waiting := await open_interrupts(session, session_id):
         raise InterruptOpen(
-            "The thread waits for an answer. Send it with POST /resume, or set forwardedProps.onInterrupt to 'cancel'.",
+            "The thread has an open interrupt. Answer it with POST /resume, or set forwardedProps.onInterrupt to 'cancel'.",
             interruptIds=[row.interrupt_id for row in waiting],
         )

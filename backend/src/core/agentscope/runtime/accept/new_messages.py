@@ -111,11 +111,11 @@ def select_new_messages(
 
 def _no_answer(place: int) -> InvalidRequest:
     return InvalidRequest(
-        "A tool message answers no open frontend tool call of this thread.",
+        "A tool message answers a call that is not an open client tool call of this thread.",
         errors=[
             {
                 "pointer": f"/messages/{place}/toolCallId",
-                "message": "not an open frontend tool call, or already answered",
+                "message": "not an open client tool call, or already answered",
             }
         ],
     )
@@ -126,18 +126,18 @@ def _check_media(message: UserMessage, place: int) -> None:
         return
     if not message.content:
         raise InvalidRequest(
-            "A user message says nothing.",
+            "A user message is empty.",
             errors=[{"pointer": f"/messages/{place}/content", "message": "send at least one part"}],
         )
     for part_place, part in enumerate(message.content):
         if isinstance(part, MediaPart) and isinstance(part.source, FileSource):
             raise InvalidRequest(
-                "This service keeps no files that a message could name. Send the media inline, as a source of type 'data'.",
+                "This service does not store files. Send the media inline, as a source of type 'data'.",
                 errors=_inline(place, part_place),
             )
         if isinstance(part, MediaPart) and isinstance(part.source, UrlSource):
             raise UrlNotAllowed(
-                "Media by URL is not fetched. Send it inline, as a source of type 'data'.",
+                "The service does not fetch media by URL. Send the media inline, as a source of type 'data'.",
                 errors=_inline(place, part_place),
             )
 

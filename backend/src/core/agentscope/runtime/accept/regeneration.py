@@ -54,7 +54,7 @@ async def replace_from(
     )
     if row is None:
         raise InvalidRequest(
-            "'regenerateFrom' names no user message that this thread's history shows.",
+            "'regenerateFrom' does not name a user message in this thread's history.",
             errors=[
                 {"pointer": "/forwardedProps/regenerateFrom", "message": "not a user message of this thread"}
             ],
@@ -89,7 +89,7 @@ def _unchanged(row: AgentChatMessage, sent: Sequence[Message]) -> UserMessage:
     for place, message in enumerate(sent):
         if message.id == stored.id and isinstance(message, UserMessage) and message.content != stored.content:
             raise InvalidRequest(
-                "An edited message needs an id of its own; under its own id a message is answered again as it was.",
+                "An edited message needs a new id. With its old id a message is answered again unchanged.",
                 errors=[{"pointer": f"/messages/{place}/content", "message": "not the message with this id"}],
             )
     return stored

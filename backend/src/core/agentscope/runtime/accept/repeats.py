@@ -36,7 +36,7 @@ async def find_repeat(session: AsyncSession, request: RunRequest) -> Accepted | 
             return Accepted(accepted_run(run, thread_id, created=False), run.id)
     if rows and not request.command.resume:
         raise IdempotencyMismatch(
-            "This run id or Idempotency-Key was already used with another body. Repeat the first body, or use a new id."
+            "This run id or Idempotency-Key was already used with a different body. Send the first body again, or use a new id."
         )
     return None
 

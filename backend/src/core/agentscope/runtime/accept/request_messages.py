@@ -39,7 +39,7 @@ async def read_messages(
     replaced_from = command.options().regenerate_from
     if replaced_from and command.resume:
         raise InvalidRequest(
-            "'resume' goes on with what 'regenerateFrom' replaces: send one of them.",
+            "'resume' and 'regenerateFrom' exclude each other: send one of them.",
             errors=[{"pointer": "/forwardedProps/regenerateFrom", "message": "excludes /resume"}],
         )
     known = await _known_ids(session, thread, command)

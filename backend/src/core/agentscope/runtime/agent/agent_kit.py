@@ -119,7 +119,7 @@ def profile_tools(profile: AgentProfile, settings: Settings, memory: MemoryStore
             tool = builtin[entry.name]
         else:
             raise ToolDefinitionError(
-                f"{entry.name}: no built-in tool has this name; there are {', '.join(builtin)}"
+                f"{entry.name}: no built-in tool has this name; the built-in tools are {', '.join(builtin)}"
             )
         access.append(ToolAccess(tool, entry.permission))
     return access

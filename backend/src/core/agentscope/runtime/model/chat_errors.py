@@ -30,14 +30,14 @@ _BY_STATUS = {
     403: "The model refused the service's key or account. The operator should check AGENT_MODEL__API_KEY.",
     404: "The model was not found. The operator should check AGENT_MODEL__BASE_URL and the model's name.",
     413: "The conversation is too large for the model. Start a new one, or shorten the message.",
-    429: "The model is busy or its quota is used up. Try again later.",
+    429: "The model is busy or its quota is exhausted. Try again later.",
 }
 _REFUSED = (
     "The model did not accept the request. The conversation may be too long for it; if a new one fails too, "
     "the operator should check the model's name and parameters."
 )
 _UNAVAILABLE = "The model is not available right now. Try again later."
-_BROKEN = "The model's answer broke off. Try again."
+_BROKEN = "The model's answer was cut off. Try again."
 
 
 class ModelRejected(ModelUnavailable):

@@ -30,7 +30,7 @@ class PricesInvalid(ValueError):
 
 def _not_binary(value: Any) -> Any:
     if isinstance(value, float):
-        raise ValueError('write the price as text, like "0.15": a JSON number is not exact')
+        raise ValueError('write the price as a string, like "0.15": a JSON number is not exact')
     return value
 
 

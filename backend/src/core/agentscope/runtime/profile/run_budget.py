@@ -182,7 +182,7 @@ def _over(spent: Decimal, cost: Decimal | None, limit: Decimal) -> bool:
 def _exhausted(budget: str, *, fits: bool) -> BudgetExhausted:
     """Return the refusal of a call; one that does not fit into a whole budget would be refused again, for ever."""
     if fits:
-        return RunBudgetExhausted(f"The run has used up its budget of {budget}.")
+        return RunBudgetExhausted(f"The run has exhausted its budget of {budget}.")
     return BudgetExhausted(f"The next model call needs more than the run's whole budget of {budget}.")
 
 
@@ -193,4 +193,4 @@ def used_up(limits: DayLimits) -> str:
         (limits.cost, f"{limits.cost} US dollars"),
     )
     what = " and ".join(words for limit, words in named if limit is not None)
-    return f"What is left of your daily budget of {what} is not enough. A new day begins at midnight UTC."
+    return f"The rest of your daily budget of {what} is not enough. A new day begins at midnight UTC."

@@ -257,11 +257,11 @@ class Reaper:
             log.warning("run_requeued", run_id=run.run_id, attempt=run.attempt)
             return None
         code, message = (
-            (RunTimeout.code, "The run took longer than it may.")
+            (RunTimeout.code, "The run exceeded its time limit.")
             if overtime
             else (
                 WorkerLost.code,
-                "The server executing this run was lost. What was shown is kept; send it again.",
+                "The server executing this run was lost. The output already streamed is kept. Start a new run.",
             )
         )
         log.warning("run_reaped", run_id=run.run_id, code=code, worker=run.worker_id)
@@ -275,7 +275,7 @@ class Reaper:
         if run.status != "queued" or run.queue_deadline_at >= now:
             raise LeaseLost
         log.warning("run_reaped", run_id=run.run_id, code=QueueTimeout.code)
-        event = RunFailed(code=QueueTimeout.code, message="No worker took the run in time. Send it again.")
+        event = RunFailed(code=QueueTimeout.code, message="No worker was free in time. Start a new run.")
         end = unstarted_end(thread_id, run.run_id, event, started=run.last_seq > 0)
         return await end_and_promote(connection, _owned(run), end)
 

@@ -221,7 +221,7 @@ async def test_a_run_that_cannot_be_loaded_fails_without_a_state(execution: Exec
         await execution.run(ending(RunFinished()))
 
     assert execution.pipeline.end == RunFailed(
-        code="internal-error", message="The run failed for an internal reason."
+        code="internal-error", message="The run failed with an internal error."
     )
     assert execution.pipeline.checkpoint is None
 

@@ -109,7 +109,7 @@ def test_a_table_is_read_once() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"input": 0.15, "output": "1"}, "models.m.input: Value error, write the price as text"),
+        ({"input": 0.15, "output": "1"}, "models.m.input: Value error, write the price as a string"),
         ({"input": "1"}, "models.m.output: Field required"),
         ({"input": "-1", "output": "1"}, "models.m.input"),
         ({"input": "NaN", "output": "1"}, "models.m.input"),

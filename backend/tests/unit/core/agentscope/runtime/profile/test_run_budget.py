@@ -112,5 +112,5 @@ async def test_more_is_worth_asking_for_when_the_call_fits_into_a_whole_budget(
 
 
 def test_a_limit_of_money_is_written_as_text() -> None:
-    with pytest.raises(ValueError, match="as text"):
+    with pytest.raises(ValueError, match="as a string"):
         budget(max_cost=0.1)
