@@ -9,7 +9,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.agentscope.events.agui_codec import RunWireState, to_agui_wire
+from core.agentscope.events.agui_codec import to_agui_wire
 from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.append_writer import AppendBatch
 from core.agentscope.events.ending import end_and_promote
@@ -17,6 +17,7 @@ from core.agentscope.events.history_fold import HistoryFold
 from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.events.redis_bus import RedisBus, channel_name, stream_key
 from core.agentscope.events.run_end import RunEnd
+from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.work.leases import ClaimedRun, Leases
 from core.agentscope.runtime.work.reaper import Reaper

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.agentscope.events.agui_codec import RunWireState, state_from_log, to_agui_wire
+from core.agentscope.events.agui_codec import to_agui_wire
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.history_fold import fold
 from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.sse import frame
+from core.agentscope.events.wire_state import RunWireState, state_from_log
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import RunFailed, internal_event_adapter
 

@@ -6,8 +6,12 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Self
 
-# A frame holds one event a line, and the codec writes `type` first.
-_TERMINAL = re.compile(rb'^data: \{"type":"RUN_(?:FINISHED|ERROR)"', re.MULTILINE)
+from core.agentscope.events.event_types import TERMINAL_TYPES, prefixes
+
+# A frame holds one event a line.
+_TERMINAL = re.compile(
+    b"|".join(b"^data: " + re.escape(prefix) for prefix in prefixes(TERMINAL_TYPES)), re.MULTILINE
+)
 
 
 class StoppingStream:

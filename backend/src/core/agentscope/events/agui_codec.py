@@ -18,67 +18,18 @@ Source: AG-UI 1.0, the ``verifyEvents`` rules of ``@ag-ui/client`` 1.0.0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
+from core.agentscope.events.attribution import attribute
+from core.agentscope.events.interrupt_body import interrupt_body
 from core.agentscope.events.json_completion import completion
+from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.text import clean_json, clean_text
 
 PROTOCOL_VERSION = "1.0"
-_UNATTRIBUTED = frozenset(
-    {
-        "RUN_STARTED",
-        "RUN_FINISHED",
-        "RUN_ERROR",
-        "MESSAGES_SNAPSHOT",
-        "SUBAGENT_STARTED",
-        "SUBAGENT_FINISHED",
-        "SUBAGENT_ERROR",
-    }
-)
-_OPENING = frozenset(
-    {
-        "TEXT_MESSAGE_START",
-        "TOOL_CALL_START",
-        "REASONING_START",
-        "REASONING_MESSAGE_START",
-        "STEP_STARTED",
-    }
-)
-_FREE = frozenset({"TOOL_CALL_RESULT", "STATE_SNAPSHOT", "STATE_DELTA", "CUSTOM"})
-"""Events that open or close nothing: they belong to whoever said them."""
-_ITEMS = ("messageId", "toolCallId", "entityId", "stepName")
-"""Members that name what an event is about."""
-TERMINAL_TYPES = frozenset({"RUN_FINISHED", "RUN_ERROR"})
-
-
-@dataclass(slots=True)
-class RunWireState:
-    """What one run's stream has open. Made once a run; ``to_agui_wire`` keeps it true."""
-
-    thread_id: str
-    run_id: str
-    started: bool = False
-    ended: bool = False
-    steps: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    reasonings: list[str] = field(default_factory=list)
-    tool_calls: dict[str, list[str]] = field(default_factory=dict)
-    """Open tool calls with the argument text so far."""
-    subagents: list[str] = field(default_factory=list)
-    """Open subagents, oldest first."""
-    owners: dict[str, str] = field(default_factory=dict)
-    """The subagent that opened a message, a tool call or a step; the agent's own are not listed."""
-    used_ids: set[str] = field(default_factory=set)
-    """Messages and tool calls that were opened in this run."""
-    answered: set[str] = field(default_factory=set)
-    """Tool calls that have their result."""
-    interrupts: list[internal.InterruptRequested] = field(default_factory=list)
-    usage: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
 
 def to_agui_wire(
@@ -99,35 +50,9 @@ def to_agui_wire(
     bodies += _TABLE[event.kind](event, state)
     subagent = event.subagent_run_id if isinstance(event, internal.AttributedEvent) else None
     for body in bodies:
-        _attribute(body, subagent, state)
+        attribute(body, subagent, state)
         body["timestamp"] = timestamp_ms
     return [AgUiWireEvent(body["type"], body) for body in bodies]
-
-
-def _attribute(body: dict[str, Any], subagent: str | None, state: RunWireState) -> None:
-    """Say whose an event is: the subagent's that opened the item, whoever closes it."""
-    if body["type"] in _UNATTRIBUTED or (subagent is None and not state.owners):
-        return
-    item = next((body[name] for name in _ITEMS if name in body), "")
-    if body["type"] in _OPENING:
-        _own(state, item, subagent)
-        if state.owners.get(body.get("parentMessageId", "")) != subagent:
-            # A tool call belongs to the message that carries it; another's message cannot.
-            body.pop("parentMessageId", None)
-    elif body["type"] == "TOOL_CALL_RESULT" and body["toolCallId"] in state.used_ids:
-        subagent = state.owners.get(body["toolCallId"])
-    elif body["type"] not in _FREE:
-        subagent = state.owners.get(item)
-    if subagent is not None:
-        body["subagentRunId"] = subagent
-
-
-def _own(state: RunWireState, item: str, subagent: str | None) -> None:
-    # A step's name comes again; then it belongs to whoever starts it now.
-    if subagent is None:
-        state.owners.pop(item, None)
-    else:
-        state.owners[item] = subagent
 
 
 # --- run and steps ---------------------------------------------------------------
@@ -347,27 +272,6 @@ def _interrupt(event: internal.InterruptRequested) -> dict[str, Any]:
     )
 
 
-def interrupt_body(
-    *,
-    interrupt_id: str,
-    reason: str,
-    message: str,
-    tool_call_id: str | None,
-    response_schema: Any,
-    expires_at: datetime,
-) -> dict[str, Any]:
-    """Return AG-UI's ``Interrupt``: the same in the run's last event and in history."""
-    about_call = {} if tool_call_id is None else {"toolCallId": tool_call_id}
-    return {
-        "id": interrupt_id,
-        "reason": reason,
-        "message": message,
-        **about_call,
-        "responseSchema": response_schema,
-        "expiresAt": expires_at.isoformat().replace("+00:00", "Z"),
-    }
-
-
 # --- subagents -------------------------------------------------------------------
 
 
@@ -484,17 +388,13 @@ def _close_items(state: RunWireState, *, incomplete: bool, owner: str | None = N
     bodies: list[dict[str, Any]] = []
     # What the user saw stays, and says that it was cut: in the stream and in history alike.
     metadata = {"incomplete": True} if incomplete else None
-
-    def due(items: Iterable[str]) -> list[str]:
-        return [item for item in items if owner is None or state.owners.get(item) == owner][::-1]
-
-    for message_id in due(state.reasonings):
+    for message_id in state.due(state.reasonings, owner):
         bodies += _reasoning_ended(internal.ReasoningEnded(message_id=message_id), state)
-    for tool_call_id in due(state.tool_calls):
+    for tool_call_id in state.due(state.tool_calls, owner):
         bodies += _tool_call_ended(internal.ToolCallEnded(tool_call_id=tool_call_id), state)
-    for message_id in due(state.texts):
+    for message_id in state.due(state.texts, owner):
         bodies += _text_ended(internal.TextEnded(message_id=message_id, metadata=metadata), state)
-    for name in due(state.steps):
+    for name in state.due(state.steps, owner):
         bodies += _step_finished(internal.StepFinished(name=name), state)
     return bodies
 
@@ -526,50 +426,3 @@ _TABLE: dict[str, Callable[[Any, RunWireState], list[dict[str, Any]]]] = {
     "custom": _custom,
     "usage": _usage,
 }
-
-
-def state_from_log(thread_id: str, run_id: str, events: list[AgUiWireEvent]) -> RunWireState:
-    """Rebuild what a run's stream has open from its stored events, to close it for a lost worker."""
-    state = RunWireState(thread_id, run_id)
-    for event in events:
-        body = event.body
-        if event.type in _OPENING:
-            item = body.get("messageId") or body.get("toolCallId") or body["stepName"]
-            _own(state, item, body.get("subagentRunId"))
-        match event.type:
-            case "SUBAGENT_STARTED":
-                state.subagents.append(body["subagentRunId"])
-                state.used_ids.add(body["subagentRunId"])
-            case "SUBAGENT_FINISHED" | "SUBAGENT_ERROR":
-                state.subagents.remove(body["subagentRunId"])
-            case "RUN_STARTED":
-                state.started = True
-            case "RUN_FINISHED" | "RUN_ERROR":
-                state.ended = True
-            case "STEP_STARTED":
-                state.steps.append(body["stepName"])
-            case "STEP_FINISHED":
-                state.steps.remove(body["stepName"])
-            case "TEXT_MESSAGE_START":
-                state.texts.append(body["messageId"])
-                state.used_ids.add(body["messageId"])
-            case "TEXT_MESSAGE_END":
-                state.texts.remove(body["messageId"])
-            case "REASONING_MESSAGE_START":
-                state.reasonings.append(body["messageId"])
-                state.used_ids.add(body["messageId"])
-            case "REASONING_MESSAGE_END":
-                state.reasonings.remove(body["messageId"])
-            case "TOOL_CALL_START":
-                state.tool_calls[body["toolCallId"]] = []
-                state.used_ids.add(body["toolCallId"])
-            case "TOOL_CALL_ARGS":
-                state.tool_calls[body["toolCallId"]].append(body["delta"])
-            case "TOOL_CALL_END":
-                state.tool_calls.pop(body["toolCallId"])
-            case "TOOL_CALL_RESULT":
-                state.answered.add(body["toolCallId"])
-                state.used_ids.add(body["messageId"])
-            case _:
-                pass
-    return state

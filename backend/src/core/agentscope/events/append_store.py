@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from core.agentscope.events.append_writer import AppendBatch, AppendResult
+from core.agentscope.events.event_types import FIRST_TOKEN_TYPES
 from core.config import DatabaseSettings
 from core.crash_points import crash_point, crash_point_soon
 from core.database import asyncpg_dsn
@@ -47,7 +48,6 @@ JOIN unnest($1::bigint[], $2::smallint[]) AS o(run_pk, attempt) ON r.id = o.run_
 WHERE r.status = 'running'
 """
 
-_FIRST_TOKEN_TYPES = frozenset({"TEXT_MESSAGE_CONTENT", "REASONING_MESSAGE_CONTENT", "TOOL_CALL_START"})
 _UNAVAILABLE = (
     OSError,
     asyncio.TimeoutError,
@@ -85,7 +85,7 @@ class PostgresAppendStore:
             places,
             [kind for batch in batches for kind in batch.types],
             [payload for batch in batches for payload in batch.payloads],
-            [batch.run_pk for batch in batches if not _FIRST_TOKEN_TYPES.isdisjoint(batch.types)],
+            [batch.run_pk for batch in batches if not FIRST_TOKEN_TYPES.isdisjoint(batch.types)],
             [batch.base for batch in batches],
         )
         crash_point("append-committed")

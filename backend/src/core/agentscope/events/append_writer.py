@@ -22,6 +22,7 @@ from typing import Protocol
 
 import structlog
 
+from core.agentscope.events.event_types import EVENT_TYPES
 from core.agentscope.events.owned_run import OwnedRun, Publisher, StreamBatch
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.config import WorkerSettings
@@ -29,11 +30,6 @@ from core.errors import LeaseLost, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-_MERGEABLE = {
-    "TEXT_MESSAGE_CONTENT": "messageId",
-    "REASONING_MESSAGE_CONTENT": "messageId",
-    "TOOL_CALL_ARGS": "toolCallId",
-}
 MAX_MERGED_CHARS = 4096
 
 
@@ -179,11 +175,11 @@ class RunAppender:
         return events
 
     def _merge(self, event: AgUiWireEvent) -> bool:
-        key = _MERGEABLE.get(event.type)
-        if key is None or not self._pending:
+        row = EVENT_TYPES[event.type]
+        if not row.growing or not self._pending:
             return False
         last = self._pending[-1]
-        if last.type != event.type or last.body[key] != event.body[key]:
+        if last.type != event.type or row.item_of(last.body) != row.item_of(event.body):
             return False
         if len(last.body["delta"]) > MAX_MERGED_CHARS:
             return False

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.agentscope.events.agui_codec import RunWireState, state_from_log, to_agui_wire
+from core.agentscope.events.agui_codec import to_agui_wire
 from core.agentscope.events.history_fold import HistoryFold
 from core.agentscope.events.owned_run import OwnedRun, StreamBatch
 from core.agentscope.events.promotion import PromotedRun, promote_next
 from core.agentscope.events.run_end import RunEnd, end_run
+from core.agentscope.events.wire_state import RunWireState, state_from_log
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import RunFailed, RunFinished
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from core.agentscope.events.event_types import TERMINAL_TYPES, prefixes
 from core.agentscope.schemas.cursor import Cursor
 
-_TERMINAL_PREFIXES = (b'{"type":"RUN_FINISHED"', b'{"type":"RUN_ERROR"')
+_TERMINAL = prefixes(TERMINAL_TYPES)
 
 
 class Envelope(NamedTuple):
@@ -22,5 +23,4 @@ class Envelope(NamedTuple):
 
     @property
     def is_terminal(self) -> bool:
-        # The codec writes `type` first, so the bytes tell without parsing them.
-        return self.payload.startswith(_TERMINAL_PREFIXES)
+        return self.payload.startswith(_TERMINAL)

@@ -15,9 +15,10 @@ from typing import Any
 import orjson
 
 from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.event_types import AFFECTED_BEFORE_1_0, EVENT_TYPES, prefixes
 
 ProtocolVersionOf = Callable[[int], Awaitable[str | None]]
-_AFFECTED = (b'{"type":"RUN_FINISHED"', b'{"type":"SUBAGENT_', b'{"type":"MESSAGES_SNAPSHOT"')
+_AFFECTED = prefixes(AFFECTED_BEFORE_1_0)
 
 
 class PeerVersions:
@@ -42,12 +43,10 @@ class PeerVersions:
 def downgrade(payload: bytes) -> bytes:
     """Return an event in the vocabulary before 1.0."""
     body: dict[str, Any] = orjson.loads(payload)
-    if body["type"].startswith("SUBAGENT_"):
+    if (name := EVENT_TYPES[body["type"]].custom_before_1_0) is not None:
         # Unknown before 1.0, and fatal to strict decoders; as a custom event its id stays in use.
         value = {key: item for key, item in body.items() if key != "timestamp"}
-        return orjson.dumps(
-            {"type": "CUSTOM", "name": "agentroute.subagent", "value": value, "timestamp": body["timestamp"]}
-        )
+        return orjson.dumps({"type": "CUSTOM", "name": name, "value": value, "timestamp": body["timestamp"]})
     if body["type"] == "MESSAGES_SNAPSHOT":
         messages = [older_message(message) for message in body["messages"]]
         return payload if messages == body["messages"] else orjson.dumps(body | {"messages": messages})

@@ -12,11 +12,13 @@ from typing import Any
 
 import structlog
 
-from core.agentscope.events.agui_codec import RunWireState, to_agui_wire
+from core.agentscope.events.agui_codec import to_agui_wire
 from core.agentscope.events.append_writer import RunAppender
 from core.agentscope.events.checkpoints import Checkpoint
+from core.agentscope.events.event_types import EVENT_TYPES
 from core.agentscope.events.history_fold import HistoryFold
 from core.agentscope.events.run_end import EndStatus, RunEnd
+from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import ModelUsage, RunFailed, RunFinished, ToolResult
 
@@ -30,9 +32,6 @@ _OUTCOME_STATUS: dict[str, EndStatus] = {
     "interrupt": "interrupted",
     "cancelled": "cancelled",
 }
-_HOT = frozenset({"text_delta", "reasoning_delta", "tool_call_arguments"})
-_DURABLE_FIRST = frozenset({"tool_call_ended", "tool_result"})
-"""The runtime acts on these, so they are committed before ``emit`` returns."""
 
 
 class AgentScopeEventPipeline:
@@ -99,8 +98,8 @@ class AgentScopeEventPipeline:
             # A subagent's tools ran within the call that it answers.
             self._tool_ms += event.duration_ms or 0
         wire = self._encode(event)
-        self._appender.append(wire, urgent=event.kind not in _HOT or self._is_first_delta(wire))
-        if event.kind in _DURABLE_FIRST:
+        self._appender.append(wire, urgent=self._is_urgent(wire))
+        if event.durable_first:
             await self._appender.durable()
         else:
             await self._appender.room()
@@ -142,15 +141,18 @@ class AgentScopeEventPipeline:
             self._visible = self._visible or item.type != "RUN_STARTED"
         return wire
 
-    def _is_first_delta(self, wire: Sequence[AgUiWireEvent]) -> bool:
-        """Tell whether a message begins to show: the moment a user waits for."""
-        if not wire:
+    def _is_urgent(self, wire: Sequence[AgUiWireEvent]) -> bool:
+        """Tell whether events go out at once: all but the deltas that continue what is shown already."""
+        first = bool(wire) and self._is_first_delta(wire[-1])
+        return first or any(not EVENT_TYPES[item.type].growing for item in wire)
+
+    def _is_first_delta(self, event: AgUiWireEvent) -> bool:
+        """Tell whether a message or a call begins to show: the moment a user waits for."""
+        row = EVENT_TYPES[event.type]
+        item = row.item_of(event.body)
+        if not row.growing or item in self._deltas_seen:
             return False
-        body = wire[-1].body
-        owner = body.get("messageId") or body.get("toolCallId", "")
-        if owner in self._deltas_seen:
-            return False
-        self._deltas_seen.add(owner)
+        self._deltas_seen.add(item)
         return True
 
     async def settle(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -22,6 +22,9 @@ RunOutcome = Literal["success", "interrupt", "cancelled"]
 
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    durable_first: ClassVar[bool] = False
+    """The runtime acts on it, so it is committed before ``emit`` returns."""
 
 
 class AttributedEvent(_Event):
@@ -124,11 +127,15 @@ class ToolCallArguments(AttributedEvent):
 
 
 class ToolCallEnded(AttributedEvent):
+    durable_first: ClassVar[bool] = True
+
     kind: Literal["tool_call_ended"] = "tool_call_ended"
     tool_call_id: str
 
 
 class ToolResult(AttributedEvent):
+    durable_first: ClassVar[bool] = True
+
     kind: Literal["tool_result"] = "tool_result"
     message_id: str
     tool_call_id: str

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.agentscope.events.agui_codec import interrupt_body
+from core.agentscope.events.interrupt_body import interrupt_body
 from core.errors import NotFound
 from core.identity import Principal
 from models import AgentChatSession, AgentInterrupt

@@ -16,7 +16,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.agentscope.events.agui_codec import RunWireState
 from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint
 from core.agentscope.events.ending import Ended, end_and_promote
@@ -28,6 +27,7 @@ from core.agentscope.events.pipeline import AgentScopeEventPipeline
 from core.agentscope.events.promotion import PromotedRun
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.store import ENDED
+from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.thread_memory import load_memory
 from core.agentscope.runtime.agent.titles import TitleWriter

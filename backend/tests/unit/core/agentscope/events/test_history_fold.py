@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.support import internal_event_strategies as any_of
 from tests.support.agui_reducer import AguiClient
 
-from core.agentscope.events.agui_codec import RunWireState, to_agui_wire
+from core.agentscope.events.agui_codec import to_agui_wire
 from core.agentscope.events.history_fold import HistoryFold, fold, leading_results
+from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.text import clean_text

@@ -14,12 +14,12 @@ from tests.support import internal_event_strategies as any_of
 from tests.support.agui_verifier import verify
 from tests.support.memory_append_store import MemoryAppendStore, RecordingPublisher
 
-from core.agentscope.events.agui_codec import RunWireState
 from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.events.history_fold import fold
 from core.agentscope.events.pipeline import AgentScopeEventPipeline
 from core.agentscope.events.run_end import RunEnd
+from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.config import WorkerSettings

@@ -13,7 +13,8 @@ from agentscope import event as agentscope
 from agentscope.message import ToolCallBlock, ToolResultState
 from agentscope.model import FinishedReason
 
-from core.agentscope.events.agui_codec import RunWireState, to_agui_wire
+from core.agentscope.events.agui_codec import to_agui_wire
+from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator, message_metadata
 from core.agentscope.runtime.model.chat_opaque import OpaqueValue
 from core.agentscope.schemas import internal_events as internal
