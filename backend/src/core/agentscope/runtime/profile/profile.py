@@ -124,7 +124,7 @@ class Limits(_Part):
     """What one run may use; over an allowance of steps it ends with ``max-iterations``, of money with ``budget-exhausted``."""
 
     max_iterations: int = Field(default=25, ge=1, le=200)
-    """Model calls of the execution stage."""
+    """Model calls of the execution stage. One more call, without tools, then sums up."""
     max_tool_calls: int = Field(default=50, ge=0, le=1000)
     max_tokens: int | None = Field(default=None, ge=1)
     """Tokens of all model calls, in and out; no limit when absent."""

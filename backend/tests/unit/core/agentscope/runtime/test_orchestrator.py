@@ -1,0 +1,525 @@
+"""One run through its stages: the real agent and the real chat model, over a model in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from agentscope.state import AgentState
+from pydantic import BaseModel, ConfigDict
+from tests.support.model_in_memory import HANG, Answer, Asks, ModelInMemory, intent
+from tests.support.virtual_clock import VIRTUAL_CLOCK
+
+from core.agentscope.events.checkpoints import Checkpoint
+from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.runtime.agent.open_tool_calls import INTERRUPTED
+from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
+from core.agentscope.runtime.agent.toolkit import ToolAccess
+from core.agentscope.runtime.model.call_services import CallServices
+from core.agentscope.runtime.model.prices import load_prices
+from core.agentscope.runtime.orchestrator import REPORT_REQUEST, AgentScopeOrchestrator, RunTask
+from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, Limits
+from core.agentscope.runtime.profile.run_budget import RunBudget, RunBudgetExhausted
+from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
+from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
+from core.agentscope.schemas.internal_events import (
+    InterruptRequested,
+    MessagesSnapshot,
+    RunFinished,
+    StateSnapshot,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+    TextEnded,
+    ToolCallEnded,
+    ToolResult,
+)
+from core.agentscope.tools.spec import Permission, Tool, ToolContext
+from core.config import ModelSettings, Settings
+from core.errors import BudgetExhausted, MaxIterations, ModelUnavailable
+from core.identity import Principal
+
+CONTEXT = ToolContext(Principal("tenant", "user"), thread_id="t-1", run_id="r-1", tool_call_id="")
+PAY = Asks("pay", '{"euros": 5}')
+PICK = {"name": "pick", "description": "Picks.", "parameters": {"type": "object", "properties": {}}}
+EMPTY = ThreadMemory(checkpoint=None, later_messages=(), gated_calls=())
+YES = [{"interruptId": "i1", "status": "resolved", "payload": {"approved": True}}]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return VIRTUAL_CLOCK
+
+
+class Payment(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    euros: int
+
+
+def user(text: str, message_id: str = "m1") -> dict[str, Any]:
+    return {"id": message_id, "role": "user", "content": text}
+
+
+HELLO = [user("hello")]
+
+
+class Run:
+    """One run; what it emits, saves and pays is kept in order."""
+
+    def __init__(
+        self,
+        *script: Answer,
+        structured: Answer = 500,
+        messages: list[dict[str, Any]] | None = None,
+        memory: ThreadMemory = EMPTY,
+        permission: Permission = "allow",
+        budget: Limits | None = None,
+        resume: list[dict[str, Any]] | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        options: dict[str, Any] | None = None,
+        **profile: Any,
+    ) -> None:
+        self.model = ModelInMemory(*script, structured=structured)
+        self.stop = StopSignal()
+        self.events: list[InternalRuntimeEvent] = []
+        self.saved: list[Checkpoint] = []
+        self.log: list[str] = []
+        """What became durable, and what was paid."""
+        self.before: Callable[[InternalRuntimeEvent], Awaitable[None]] | None = None
+        """Called before an event is taken."""
+        command = RunCommand.model_validate(
+            {
+                "threadId": "t-1",
+                "runId": "r-1",
+                "messages": HELLO if messages is None else messages,
+                "resume": resume or [],
+                "tools": tools or [],
+                "forwardedProps": options or {},
+            }
+        )
+        self.orchestrator = AgentScopeOrchestrator(
+            self._kit(
+                AgentProfile.model_validate({"name": "A", "description": "d"} | profile), permission, budget
+            ),
+            RunTask(command, CONTEXT, memory),
+            emit=self._emit,
+            durable=self._durable,
+            save=self.saved.append,
+            stop=self.stop,
+        )
+
+    def _kit(self, profile: AgentProfile, permission: Permission, budget: Limits | None) -> AgentKit:
+        settings = Settings(model=ModelSettings(base_url="http://model/v1", name="m", max_retries=0))
+        pay = Tool(name="pay", description="Pays.", parameters=Payment, handler=self._pay, permission="allow")
+        return AgentKit(
+            profile=profile,
+            settings=settings,
+            services=CallServices(self.model.client(), settings.model, load_prices()),
+            prompts={stage: profile.prompt_of(stage) for stage in STAGES},
+            tools=(ToolAccess(pay, permission),),
+        ).for_run(budget=RunBudget(budget or Limits(), None, output_tokens=10), calls_ahead=None)
+
+    async def _pay(self, arguments: Payment, context: ToolContext) -> str:
+        self.log.append(f"paid {arguments.euros} for {context.idempotency_key}")
+        return f"paid {arguments.euros}"
+
+    async def _emit(self, event: InternalRuntimeEvent) -> None:
+        if self.before is not None:
+            await self.before(event)
+        self.events.append(event)
+
+    async def _durable(self) -> None:
+        self.log.append("durable")
+
+    async def run(self) -> RunFinished:
+        async with asyncio.timeout(3600):
+            return await self.orchestrator.run()
+
+    def of(self, kind: Any) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def steps(self) -> list[str]:
+        """The stages, each as ``+name`` and ``-name``."""
+        marks = {StepStarted: "+", StepFinished: "-"}
+        return [
+            marks[type(event)] + event.name
+            for event in self.events
+            if isinstance(event, StepStarted | StepFinished)
+        ]
+
+    @property
+    def text(self) -> str:
+        return "".join(event.delta for event in self.of(TextDelta))
+
+    @property
+    def remembered(self) -> list[tuple[str, str]]:
+        """The conversation as the run's checkpoint has it."""
+        return conversation(self.orchestrator.checkpoint())
+
+
+def conversation(checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    state = AgentState.model_validate_json(checkpoint.state)
+    return [(message.role, message.get_text_content() or "") for message in state.context]
+
+
+def after(run: Run, *, gated_calls: tuple[GatedCall, ...] = (), goes_on: bool = True) -> ThreadMemory:
+    """Return what the thread remembers after a run."""
+    return ThreadMemory(run.orchestrator.checkpoint().state, (), gated_calls, goes_on=goes_on)
+
+
+def said_to_the_model(body: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(item["role"], str(item.get("content") or "")) for item in body["messages"][1:]]
+
+
+NO_INTENT: dict[str, Any] = {"stages": {"intent": "off"}}
+
+
+# --- intent ---------------------------------------------------------------------------------------------
+
+
+async def test_a_plain_chat_is_given_no_tools() -> None:
+    run = Run(["Hi"], structured=intent("chat", needs_tools=False))
+
+    assert await run.run() == RunFinished()
+    assert run.steps == ["+intent", "-intent", "+execution", "-execution"]
+    assert run.model.offered == [[]]
+    assert run.text == "Hi"
+
+
+@pytest.mark.parametrize("found", [intent("task", needs_tools=False), intent("chat", needs_tools=True)])
+async def test_a_task_or_a_chat_that_needs_tools_is_given_them(found: Answer) -> None:
+    run = Run(["Hi"], structured=found)
+    await run.run()
+
+    assert run.model.offered == [["pay"]]
+
+
+async def test_the_plan_of_the_intent_is_part_of_the_prompt() -> None:
+    run = Run(["Hi"], structured=intent(plan=["look", "answer"]))
+    await run.run()
+
+    assert "1. look\n2. answer" in run.model.asked[0]["messages"][0]["content"]
+
+
+async def test_without_an_intent_stage_the_run_starts_at_once_with_its_tools() -> None:
+    run = Run(["Hi"], **NO_INTENT)
+    await run.run()
+
+    assert run.steps == ["+execution", "-execution"]
+    assert run.model.offered == [["pay"]]
+    assert run.model.asked_structured == []
+
+
+async def test_an_intent_that_cannot_be_read_falls_back_to_a_task() -> None:
+    run = Run(["Hi"], structured=["I do not know."])
+
+    assert await run.run() == RunFinished()
+    assert run.model.offered == [["pay"]]
+    assert run.steps == ["+intent", "-intent", "+execution", "-execution"]
+
+
+async def test_an_intent_model_that_cannot_be_used_fails_the_run_and_the_message_is_remembered() -> None:
+    run = Run(structured=401)
+    with pytest.raises(ModelUnavailable):
+        await run.run()
+
+    assert run.steps == ["+intent", "-intent"]
+    assert run.remembered == [("user", "hello")]
+
+
+async def test_the_usage_of_the_intent_comes_before_its_end() -> None:
+    run = Run(["Hi"], structured=intent())
+    await run.run()
+
+    kinds = [event.kind for event in run.events]
+    assert kinds[:3] == ["step_started", "usage", "step_finished"]
+
+
+# --- report ---------------------------------------------------------------------------------------------
+
+
+async def test_an_execution_without_text_is_followed_by_a_report() -> None:
+    run = Run([], ["The answer."], **NO_INTENT)
+
+    assert await run.run() == RunFinished()
+    assert run.steps == ["+execution", "-execution", "+report", "-report"]
+    assert run.text == "The answer."
+    assert run.model.offered == [["pay"], []]
+
+
+async def test_of_a_report_the_answer_is_remembered_and_the_request_for_it_is_not() -> None:
+    run = Run(["Working."], ["The answer."], stages={"intent": "off", "report": "always"})
+    await run.run()
+
+    assert said_to_the_model(run.model.asked[1])[-1] == ("user", REPORT_REQUEST)
+    assert run.remembered == [("user", "hello"), ("assistant", "Working."), ("assistant", "The answer.")]
+
+
+async def test_without_a_report_stage_nothing_is_written_for_an_execution_without_text() -> None:
+    run = Run([], stages={"intent": "off", "report": "off"})
+
+    assert await run.run() == RunFinished()
+    assert run.steps == ["+execution", "-execution"]
+
+
+# --- tools ----------------------------------------------------------------------------------------------
+
+
+async def test_a_tool_acts_only_after_the_end_of_its_call_is_durable() -> None:
+    run = Run([PAY], ["Paid."], **NO_INTENT)
+    at_the_store, committed = asyncio.Event(), asyncio.Event()
+
+    async def commit(event: InternalRuntimeEvent) -> None:
+        if isinstance(event, ToolCallEnded):
+            at_the_store.set()
+            await committed.wait()
+
+    run.before = commit
+    running = asyncio.create_task(run.run())
+    await at_the_store.wait()
+    await asyncio.sleep(60)
+    assert run.log == []
+    committed.set()
+
+    assert await running == RunFinished()
+    assert run.log == ["paid 5 for r-1:c1"]
+    assert [(event.tool_call_id, event.content) for event in run.of(ToolResult)] == [("c1", "paid 5")]
+
+
+async def test_a_checkpoint_is_saved_after_a_tool_s_result() -> None:
+    run = Run([PAY], ["Paid."], **NO_INTENT)
+    await run.run()
+
+    (saved,) = run.saved
+    assert [role for role, _ in conversation(saved)] == ["user", "assistant"]
+
+
+async def test_after_its_last_iteration_the_agent_says_what_it_found_and_the_run_fails() -> None:
+    second = Asks("pay", '{"euros": 6}', id="c2")
+    run = Run([PAY], [second], ["So far: paid."], limits={"max_iterations": 2}, **NO_INTENT)
+    with pytest.raises(MaxIterations, match="after 2 steps"):
+        await run.run()
+
+    assert run.log == ["paid 5 for r-1:c1", "paid 6 for r-1:c2"]
+    assert run.model.asked[2]["tool_choice"] == "none"
+    assert run.text == "So far: paid."
+
+
+async def test_an_agent_that_goes_on_calling_tools_gets_no_further_iteration() -> None:
+    calls: list[Answer] = [[Asks("pay", '{"euros": 1}', id=f"c{number}")] for number in range(5)]
+    run = Run(*calls, limits={"max_iterations": 2}, **NO_INTENT)
+    with pytest.raises(MaxIterations, match="after 2 steps"):
+        await run.run()
+
+    assert len(run.model.asked) == 3
+    assert run.steps[-1] == "-execution"
+
+
+# --- approvals ------------------------------------------------------------------------------------------
+
+
+async def asking() -> Run:
+    run = Run([PAY], permission="ask", **NO_INTENT)
+    assert await run.run() == RunFinished(outcome="interrupt")
+    return run
+
+
+def decided(*, approved: bool) -> tuple[GatedCall, ...]:
+    return (GatedCall("c1", "pay", '{"euros": 5}', approved, None),)
+
+
+async def test_a_tool_that_needs_approval_interrupts_the_run() -> None:
+    run = await asking()
+
+    (asked,) = run.of(InterruptRequested)
+    assert (asked.tool_call_id, asked.tool_name, asked.arguments) == ("c1", "pay", '{"euros": 5}')
+    assert run.log == []
+    assert run.orchestrator.checkpoint().client_calls == ()
+
+
+async def test_an_approved_call_is_made_once_an_event_of_its_run_is_durable() -> None:
+    memory = after(await asking(), gated_calls=decided(approved=True))
+    run = Run(["Paid."], messages=[], memory=memory, permission="ask", resume=YES)
+
+    assert await run.run() == RunFinished()
+    assert run.log == ["durable", "paid 5 for r-1:c1"]
+    assert run.steps == ["+execution", "-execution"]
+    assert [event.content for event in run.of(ToolResult)] == ["paid 5"]
+
+
+async def test_a_denied_call_is_not_made() -> None:
+    memory = after(await asking(), gated_calls=decided(approved=False))
+    run = Run(["All right."], messages=[], memory=memory, permission="ask", resume=YES)
+
+    assert await run.run() == RunFinished()
+    assert run.log == []
+    assert [event.state for event in run.of(ToolResult)] == ["denied"]
+
+
+async def test_a_new_message_beside_a_decision_is_answered_after_the_call_was_made() -> None:
+    memory = after(await asking(), gated_calls=decided(approved=True))
+    run = Run(
+        ["Paid, and hello."],
+        structured=intent(),
+        messages=[user("and hello", "m2")],
+        memory=memory,
+        permission="ask",
+        resume=YES,
+    )
+
+    assert await run.run() == RunFinished()
+    assert run.log == ["durable", "paid 5 for r-1:c1"]
+    assert run.steps == ["+execution", "-execution", "+intent", "-intent", "+execution", "-execution"]
+    (asked,) = run.model.asked
+    assert [role for role, _ in said_to_the_model(asked)] == ["user", "assistant", "tool", "user"]
+    assert said_to_the_model(asked)[2:] == [("tool", "paid 5"), ("user", "and hello")]
+    assert run.saved == []
+
+
+async def test_a_new_message_without_a_decision_gives_the_waiting_call_up() -> None:
+    run = Run(["Hi"], messages=[user("never mind", "m2")], memory=after(await asking()), **NO_INTENT)
+
+    assert await run.run() == RunFinished()
+    assert run.log == []
+    assert [(event.state, event.content) for event in run.of(ToolResult)] == [("interrupted", INTERRUPTED)]
+
+
+# --- client tools ---------------------------------------------------------------------------------------
+
+
+async def picking() -> Run:
+    run = Run([Asks("pick", id="k1")], tools=[PICK], **NO_INTENT)
+    assert await run.run() == RunFinished(pending_tool_call_ids=("k1",))
+    return run
+
+
+async def test_a_client_tool_ends_the_run_with_its_call_open() -> None:
+    run = await picking()
+
+    assert run.model.offered == [["pay", "pick"]]
+    assert run.of(ToolResult) == []
+    assert run.orchestrator.checkpoint().client_calls == ("k1",)
+
+
+async def test_the_client_s_answer_goes_on_without_an_intent_and_without_a_result_event() -> None:
+    answer = {"id": "m2", "role": "tool", "toolCallId": "k1", "content": "blue"}
+    run = Run(["Blue it is."], messages=[answer], memory=after(await picking()), tools=[PICK])
+
+    assert await run.run() == RunFinished()
+    assert run.steps == ["+execution", "-execution"]
+    assert said_to_the_model(run.model.asked[0])[-1] == ("tool", "blue")
+    assert run.of(ToolResult) == []
+
+
+# --- stops ----------------------------------------------------------------------------------------------
+
+
+async def test_a_stop_in_the_middle_of_an_answer_keeps_what_was_said() -> None:
+    run = Run(["Hel", HANG], **NO_INTENT)
+    running = asyncio.create_task(run.run())
+    await run.model.hangs.wait()
+    run.stop.set("user")
+    with pytest.raises(RunStopped):
+        await running
+
+    assert run.text == "Hel"
+    assert [event.metadata.get("incomplete") for event in run.of(TextEnded)] == [True]
+    assert run.remembered == [("user", "hello"), ("assistant", "Hel")]
+
+
+async def test_a_message_the_agent_was_never_given_is_in_the_checkpoint() -> None:
+    run = Run(structured=[HANG])
+    running = asyncio.create_task(run.run())
+    await run.model.hangs.wait()
+    run.stop.set("user")
+    with pytest.raises(RunStopped):
+        await running
+
+    assert run.steps == ["+intent", "-intent"]
+    assert run.remembered == [("user", "hello")]
+
+
+async def test_a_stop_during_a_report_keeps_the_part_that_was_shown() -> None:
+    run = Run(["Working."], ["The an", HANG], stages={"intent": "off", "report": "always"})
+    running = asyncio.create_task(run.run())
+    await run.model.hangs.wait()
+    run.stop.set("user")
+    with pytest.raises(RunStopped):
+        await running
+
+    assert run.remembered == [("user", "hello"), ("assistant", "Working."), ("assistant", "The an")]
+
+
+# --- budgets --------------------------------------------------------------------------------------------
+
+
+def spender(when_exhausted: str) -> Run:
+    """Return a run whose first model call uses up its budget; then a tool acts, and a second call is due."""
+    limits = {"max_tokens": 5000, "when_exhausted": when_exhausted}
+    run = Run([PAY], budget=Limits.model_validate(limits), limits=limits, **NO_INTENT)
+    run.model.output_tokens = 4990
+    return run
+
+
+async def test_a_run_whose_budget_is_spent_ends() -> None:
+    run = spender("end")
+    with pytest.raises(RunBudgetExhausted):
+        await run.run()
+
+    assert run.of(InterruptRequested) == []
+
+
+async def test_a_run_whose_budget_is_spent_asks_whether_to_go_on() -> None:
+    run = spender("ask")
+
+    assert await run.run() == RunFinished(outcome="interrupt")
+    (asked,) = run.of(InterruptRequested)
+    assert (asked.reason, asked.tool_call_id) == ("budget_exhausted", None)
+    assert run.log == ["paid 5 for r-1:c1"]
+
+
+async def test_a_run_that_may_go_on_answers_from_where_it_stood() -> None:
+    memory = after(await asked_for_more())
+    run = Run(["Paid."], messages=[], memory=memory, resume=YES, **NO_INTENT)
+
+    assert await run.run() == RunFinished()
+    assert [role for role, _ in said_to_the_model(run.model.asked[0])] == ["user", "assistant", "tool"]
+
+
+async def test_a_run_that_may_not_go_on_ends() -> None:
+    memory = after(await asked_for_more(), goes_on=False)
+    run = Run(messages=[], memory=memory, resume=YES, **NO_INTENT)
+    with pytest.raises(BudgetExhausted, match="not raised"):
+        await run.run()
+
+    assert run.events == []
+
+
+async def asked_for_more() -> Run:
+    run = spender("ask")
+    await run.run()
+    return run
+
+
+# --- what is shown first --------------------------------------------------------------------------------
+
+
+async def test_history_and_shared_state_are_shown_before_the_first_stage() -> None:
+    memory = ThreadMemory(None, (), (), shared_state={"cart": []}, history=(user("hello"),))
+    run = Run(["Hi"], memory=memory, **NO_INTENT)
+    await run.run()
+
+    assert [type(event) for event in run.events[:3]] == [MessagesSnapshot, StateSnapshot, StepStarted]
+    assert json.dumps({"cart": []}) in run.model.asked[0]["messages"][0]["content"]
+
+
+async def test_a_client_s_copy_is_emptied_first_when_it_asks_for_that() -> None:
+    memory = ThreadMemory(None, (), (), history=(user("hello"),))
+    run = Run(["Hi"], memory=memory, options={"messagesSnapshot": "anew"}, **NO_INTENT)
+    await run.run()
+
+    assert [event.messages for event in run.of(MessagesSnapshot)] == [(), (user("hello"),)]
