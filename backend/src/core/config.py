@@ -166,7 +166,7 @@ class WorkerSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """What one request, run or user may use."""
+    """What one request, run or user may use. See docs/adr/0007 for the sizes of requests."""
 
     max_body_bytes: int = Field(default=4 << 20, ge=1024)
     max_messages: int = Field(default=5000, ge=1)

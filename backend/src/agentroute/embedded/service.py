@@ -1,8 +1,8 @@
-"""``agentroute embedded``: the whole service on one machine, from nothing.
+"""``agentroute embedded``: the whole service on one machine, without any other server.
 
-Order: Postgres, Valkey, demo model, migrations, worker, API; stopped in reverse.
-A URL in the environment replaces the part it names. All children die with this
-process, even when it is killed.
+Start order: Postgres, Valkey, demo model, migrations, worker, API; stopped in reverse order. A URL in the environment
+replaces the server that it names. All child processes die with this process, even if this process is killed.
+See docs/adr/0005.
 """
 
 from __future__ import annotations

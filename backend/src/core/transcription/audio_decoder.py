@@ -1,7 +1,6 @@
-"""Decodes uploads in child processes of their own, which have nothing to lose (``audio_probe``).
+"""Decodes each upload in a child process (``audio_probe``). See docs/adr/0011.
 
-A fault of the decoder, or a file made to provoke one, ends such a child and
-nothing else.
+A fault of the decoder, or a malicious file that causes one, ends only the child.
 """
 
 from __future__ import annotations

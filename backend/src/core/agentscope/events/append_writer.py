@@ -1,15 +1,15 @@
-"""Group commit: one writer a process appends the events of all its runs, a statement a flush.
+"""Group commit: one writer per process appends the events of all runs of the process, one statement per flush.
 
 Rules:
 
-* Committed first, published after; a waiter is released by the commit.
-* A flush starts when the last one is done and ``flush_interval_seconds`` have
-  passed since it began; what is urgent (a first delta, a tool call, an end)
-  does not wait for the interval.
-* Adjacent deltas of one message merge while they wait, never across anything.
-* Nothing is written for a run whose lease was lost: its appender is fenced.
-* An unknown outcome (the connection broke during a flush) is settled by reading
-  ``last_seq``, never by a blind repeat.
+* Events are committed first and published after the commit. The commit releases the tasks that wait for an event.
+* A flush starts when the last flush is done and ``flush_interval_seconds`` have passed since the start of the last
+  flush. Urgent events (a first delta, a tool call, an end) do not wait for the interval.
+* Waiting deltas are merged if they are adjacent and belong to the same message.
+* Nothing is written for a run whose lease was lost: the appender of the run is fenced.
+* If the outcome of a flush is unknown (the connection broke), ``last_seq`` is read. A flush is never repeated blindly.
+
+See docs/adr/0001: Postgres is the source of truth.
 """
 
 from __future__ import annotations

@@ -1,15 +1,12 @@
-"""One hub an API process: a single shared subscription serves every reader.
+"""One hub per API process: a single shared subscription serves all readers.
 
-Each followed thread has a short window of its newest events; a reader behind
-the window, or after a gap, goes back to Redis and then to Postgres. Readers
-pull at their own pace and nothing is queued for any of them. Pub/sub forgets,
-so a patrol compares the heads of all followed threads with Postgres, in one
-query.
+Each followed thread has a short window of its newest events. A reader behind the window, or after a gap, reads from
+Redis and then from Postgres. Readers pull at their own pace; there is no queue per reader. Pub/sub may lose messages,
+so a patrol compares the heads of all followed threads with Postgres, in one query. See docs/adr/0010.
 
-The subscription is never repaired: after any fault it is given up, and a new one
-begins with every thread that is followed then. redis-py would connect again
-inside whichever call notices, and readers subscribe while the listener reads:
-two tasks at one connection, and any error can come of it.
+The subscription is never repaired. After any fault, the hub drops the subscription and makes a new one for all
+threads that are followed at that moment. Otherwise redis-py would reconnect inside any call that detects the fault.
+Readers subscribe while the listener reads, so two tasks would use one connection, which may cause any error.
 """
 
 from __future__ import annotations

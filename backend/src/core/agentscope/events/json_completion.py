@@ -1,8 +1,7 @@
-"""The shortest text that turns a cut JSON text into a valid one.
+"""The shortest text that completes a truncated JSON text.
 
-A tool call that is cut in the middle of its arguments still has to end as valid
-JSON (ag-ui-validate, rule AGUI204). Only the missing end is added; what was
-shown is never taken back.
+The arguments of a tool call must be valid JSON, even if the call was cut off (ag-ui-validate, rule AGUI204). Only the
+missing end is added; text that was shown is never taken back. See docs/adr/0008.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A reader's place in a thread: ``<run ordinal>-<seq>``.
+"""A reader's position in a thread: ``<run ordinal>-<seq>``.
 
-The same value is the SSE ``id``, the primary key of the event row and the
-explicit Redis stream entry id, so Redis itself refuses repeats and late writers.
+The same value is the SSE ``id``, the primary key of the event row and the explicit id of the Redis stream entry. So
+Redis itself refuses repeated entries and entries of fenced writers. See docs/adr/0002.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What a user has used in a period: the question and the answer of ``GET /usage``. Plain data, no I/O."""
+"""The query and the answer of ``GET /usage``: what a user has used in a period. Plain data, no I/O. Costs are decimal
+strings: docs/adr/0009."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What the messages that a request repeats tell of the client's own copy of the thread.
+"""What the messages in a request show about the client's copy of the thread.
 
-Stock AG-UI clients send all they hold with every run. What is missing shows
-whether the copy is behind, in which order the client would put a snapshot, and
-whether it has seen the thread's newest state (docs/adr/0012, docs/adr/0013).
+Stock AG-UI clients send all their messages with every run. The missing messages show whether the copy is behind, in
+which order the client would place a snapshot (docs/adr/0013), and whether the client has seen the thread's newest
+state (docs/adr/0012).
 """
 
 from __future__ import annotations

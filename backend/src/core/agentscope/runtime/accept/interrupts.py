@@ -1,6 +1,6 @@
-"""Answers to open interrupts: all of them at once, each at most once.
+"""Answers to open interrupts: one request answers all of them, and each is answered at most once.
 
-The tool call that runs is the stored one; a client's copy is never looked at.
+The stored tool call is the one that runs; a client's copy is ignored. See docs/adr/0004.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""AgentScope's chat model over any OpenAI-compatible endpoint: lean, metered, and always ending.
+"""AgentScope's chat model for any OpenAI-compatible endpoint. See docs/adr/0006.
 
 What a caller can rely on:
 

@@ -1,8 +1,8 @@
-"""What one run may still spend: its own limits from the profile, and its share of its user's day.
+"""The remaining budget of one run: the run's own limits from the profile, and the user's daily budget.
 
-Asked before every model call, also those of subagents and of stages that run
-at once. The run's own limits live in its process; the user's are in Postgres,
-because all of a user's runs share them (``events/ledger/budget_store.py``).
+The budget is checked before every model call, including the calls of subagents and of concurrent stages. The run's own
+limits are in the memory of its process. The user's daily budget is in Postgres, because all runs of the user share it
+(``events/ledger/budget_store.py``). See docs/adr/0014 for runs that ask the user to continue.
 """
 
 from __future__ import annotations

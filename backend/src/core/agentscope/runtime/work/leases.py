@@ -1,4 +1,4 @@
-"""T-claim, and the heartbeat that keeps a claimed run ours."""
+"""T-claim, and the heartbeat that renews the leases of claimed runs. See docs/adr/0003."""
 
 from __future__ import annotations
 
