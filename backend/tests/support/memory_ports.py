@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from core.agentscope.events.run_status import LIVE, QUEUED, RUNNING, SUCCEEDED
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import (
     ActiveRun,
@@ -29,8 +30,6 @@ from core.agentscope.schemas.links import events_url
 from core.errors import CursorAhead, IdempotencyMismatch, NotFound, RunActive, RunAlreadyFinished
 from core.identity import Principal
 
-_LIVE = frozenset({"queued", "running"})
-
 
 @dataclass
 class MemoryRun:
@@ -39,12 +38,12 @@ class MemoryRun:
     run_id: str
     ordinal: int
     command: RunCommand
-    status: RunStatus = "queued"
+    status: RunStatus = QUEUED
     events: list[bytes] = field(default_factory=list)
 
     @property
     def live(self) -> bool:
-        return self.status in _LIVE
+        return self.status in LIVE
 
 
 @dataclass
@@ -75,13 +74,13 @@ class MemoryRuns:
     def say(self, principal: Principal, thread_id: str, *bodies: dict[str, Any]) -> None:
         """Append events to the thread's newest run."""
         run = self._thread(principal, thread_id).runs[-1]
-        run.status = "running"
+        run.status = RUNNING
         for body in bodies:
             event_id = f"id: {run.ordinal}-{len(run.events) + 1}\n".encode()
             run.events.append(event_id + b"data: " + orjson.dumps(body) + b"\n\n")
         self._announce()
 
-    def end(self, principal: Principal, thread_id: str, status: RunStatus = "succeeded") -> None:
+    def end(self, principal: Principal, thread_id: str, status: RunStatus = SUCCEEDED) -> None:
         """End the thread's newest run with its terminal event."""
         self.say(principal, thread_id, {"type": "RUN_FINISHED"})
         self._thread(principal, thread_id).runs[-1].status = status
@@ -126,7 +125,7 @@ class MemoryRuns:
         run = MemoryRun(run_id, len(thread.runs) + 1, command)
         thread.runs.append(run)
         self._announce()
-        accepted = AcceptedRun(f"task-{run_id}", thread_id, run_id, "queued", run.ordinal, created=True)
+        accepted = AcceptedRun(f"task-{run_id}", thread_id, run_id, QUEUED, run.ordinal, created=True)
         self._accepted[principal, idempotency_key] = request_hash, accepted
         return accepted
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from core.agentscope.events.run_status import QUEUED
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
 from core.agentscope.schemas.links import API_PREFIX, events_url, history_url
 from core.agentscope.schemas.threads import RenameThreadCommand
@@ -79,7 +80,7 @@ ACCEPTED_EXAMPLE: dict[str, Any] = {
     "taskId": "task-7f3c",
     "threadId": "thread-1",
     "runId": "run-1",
-    "status": "queued",
+    "status": QUEUED,
     "eventsUrl": events_url("thread-1", "run-1"),
     "historyUrl": history_url("thread-1"),
     "cursor": "1-0",

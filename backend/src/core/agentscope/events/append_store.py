@@ -14,12 +14,13 @@ import asyncpg
 
 from core.agentscope.events.append_writer import AppendBatch, AppendResult
 from core.agentscope.events.event_types import FIRST_TOKEN_TYPES
+from core.agentscope.events.status_sql import status_sql
 from core.config import DatabaseSettings
 from core.crash_points import crash_point, crash_point_soon
 from core.database import asyncpg_dsn
 from core.errors import StoreUnavailable
 
-_APPEND = """
+_APPEND = status_sql("""
 WITH flushed AS (
     SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::int[], $10::bigint[]) AS f(run_pk, attempt, n, base)
 ), advanced AS (
@@ -30,7 +31,7 @@ WITH flushed AS (
             WHEN r.first_token_at IS NULL AND r.id = ANY($9::bigint[]) THEN clock_timestamp()
             ELSE r.first_token_at END
     FROM flushed AS f
-    WHERE r.id = f.run_pk AND r.attempt = f.attempt AND r.status = 'running' AND r.last_seq = f.base
+    WHERE r.id = f.run_pk AND r.attempt = f.attempt AND r.status = {running} AND r.last_seq = f.base
     RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq - f.n AS base,
               r.cancel_requested_at IS NOT NULL AS cancel_requested
 ), inserted AS (
@@ -40,13 +41,13 @@ WITH flushed AS (
     JOIN advanced AS a ON a.id = e.run_pk
 )
 SELECT id, base, cancel_requested FROM advanced
-"""
+""")
 
-_OWNED = """
+_OWNED = status_sql("""
 SELECT r.id, r.last_seq FROM agent_run AS r
 JOIN unnest($1::bigint[], $2::smallint[]) AS o(run_pk, attempt) ON r.id = o.run_pk AND r.attempt = o.attempt
-WHERE r.status = 'running'
-"""
+WHERE r.status = {running}
+""")
 
 _UNAVAILABLE = (
     OSError,

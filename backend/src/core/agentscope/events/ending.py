@@ -13,6 +13,7 @@ from core.agentscope.events.history_fold import HistoryFold
 from core.agentscope.events.owned_run import OwnedRun, StreamBatch
 from core.agentscope.events.promotion import PromotedRun, promote_next
 from core.agentscope.events.run_end import RunEnd, end_run
+from core.agentscope.events.run_status import FAILED, OUTCOME_STATUS, QUEUED, EndStatus
 from core.agentscope.events.wire_state import RunWireState, state_from_log
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import RunFailed, RunFinished
@@ -61,11 +62,11 @@ def unstarted_end(
     """
     state = RunWireState(thread_id, run_id, started=started)
     return RunEnd(
-        status="failed" if isinstance(event, RunFailed) else "cancelled",
+        status=_status(event),
         events=to_agui_wire(event, state, timestamp_ms=int(time.time() * 1000)),
         messages=[],
         error_code=event.code if isinstance(event, RunFailed) else None,
-        from_status="queued",
+        from_status=QUEUED,
     )
 
 
@@ -84,13 +85,17 @@ async def end_from_log(
     for item in (*logged, *closing):
         folding.apply(item)
     return RunEnd(
-        status="failed" if isinstance(event, RunFailed) else "cancelled",
+        status=_status(event),
         events=closing,
         messages=folding.snapshot(),
         error_code=event.code if isinstance(event, RunFailed) else None,
         state=folding.state,
         state_changed=folding.state_changed,
     )
+
+
+def _status(event: RunFailed | RunFinished) -> EndStatus:
+    return FAILED if isinstance(event, RunFailed) else OUTCOME_STATUS[event.outcome]
 
 
 _LOG = text("""

@@ -17,7 +17,8 @@ from core.agentscope.events.append_writer import RunAppender
 from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.events.event_types import EVENT_TYPES
 from core.agentscope.events.history_fold import HistoryFold
-from core.agentscope.events.run_end import EndStatus, RunEnd
+from core.agentscope.events.run_end import RunEnd
+from core.agentscope.events.run_status import FAILED, OUTCOME_STATUS
 from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import ModelUsage, RunFailed, RunFinished, ToolResult
@@ -26,12 +27,6 @@ log = structlog.get_logger(__name__)
 
 EndRun = Callable[[RunEnd], Awaitable[None]]
 RecordCalls = Callable[[Sequence[ModelUsage]], Awaitable[None]]
-
-_OUTCOME_STATUS: dict[str, EndStatus] = {
-    "success": "succeeded",
-    "interrupt": "interrupted",
-    "cancelled": "cancelled",
-}
 
 
 class AgentScopeEventPipeline:
@@ -121,7 +116,7 @@ class AgentScopeEventPipeline:
         failed = isinstance(event, RunFailed)
         await self._end_run(
             RunEnd(
-                status="failed" if failed else _OUTCOME_STATUS[_outcome(closing, event.outcome)],
+                status=FAILED if failed else OUTCOME_STATUS[_outcome(closing, event.outcome)],
                 events=[*pending, *closing],
                 messages=self._fold.snapshot(),
                 error_code=event.code if failed else None,

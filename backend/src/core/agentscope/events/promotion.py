@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.agentscope.events.message_rows import to_row
+from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.thread_row import set_state, take_positions
 from models import AgentChatMessage
 
@@ -93,21 +94,21 @@ async def _unknown(
 
 _SET_INPUT = text("UPDATE agent_run SET input = :input WHERE id = :run_pk")
 
-_PROMOTE = text("""
+_PROMOTE = status_text("""
 WITH next AS (
-    SELECT id, cancel_requested_at FROM agent_run WHERE session_id = :session_id AND status = 'waiting'
+    SELECT id, cancel_requested_at FROM agent_run WHERE session_id = :session_id AND status = {waiting}
     ORDER BY cancel_requested_at IS NULL, front DESC, id LIMIT 1
 ), thread AS (
     UPDATE agent_chat_session AS s SET last_ordinal = s.last_ordinal + 1
     FROM next WHERE s.id = :session_id
         AND NOT EXISTS (SELECT 1 FROM agent_run
-                        WHERE session_id = :session_id AND status IN ('queued', 'running'))
+                        WHERE session_id = :session_id AND status IN {live})
         AND (next.cancel_requested_at IS NOT NULL OR NOT EXISTS (
-            SELECT 1 FROM agent_interrupt WHERE session_id = :session_id AND status = 'open'))
+            SELECT 1 FROM agent_interrupt WHERE session_id = :session_id AND status = {open_interrupt}))
     RETURNING s.last_ordinal, s.thread_id
 )
 UPDATE agent_run AS r SET
-    status = 'queued', ordinal = thread.last_ordinal, next_kick_at = clock_timestamp(),
+    status = {queued}, ordinal = thread.last_ordinal, next_kick_at = clock_timestamp(),
     -- Its time in the queue begins now: the runs before it are not its fault.
     queue_deadline_at = clock_timestamp() + (r.queue_deadline_at - r.created_at)
 FROM next, thread WHERE r.id = next.id

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -23,14 +23,13 @@ from core.agentscope.events.ledger import budget_store
 from core.agentscope.events.ledger.ledger import add_usage, list_model_calls, record_model_calls
 from core.agentscope.events.message_rows import metrics, to_row
 from core.agentscope.events.owned_run import OwnedRun, StreamBatch
+from core.agentscope.events.run_status import RUNNING, EndStatus, LiveStatus, may_become
 from core.agentscope.events.thread_row import lock_thread, set_state, take_positions
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import InterruptRequested, ModelUsage
 from core.errors import LeaseLost
 from core.identity import Principal
 from models import AgentChatMessage, AgentInterrupt
-
-EndStatus = Literal["succeeded", "interrupted", "cancelled", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,11 @@ class RunEnd:
     checkpoint: Checkpoint | None = None
     state: Any = None
     state_changed: bool = False
-    from_status: Literal["running", "queued"] = field(default="running")
+    from_status: LiveStatus = RUNNING
+
+    def __post_init__(self) -> None:
+        if not may_become(self.from_status, self.status):
+            raise ValueError(f"a run that is {self.from_status} cannot end as {self.status}")
 
 
 async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> StreamBatch:

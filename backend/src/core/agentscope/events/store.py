@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.run_status import ENDED
 from core.agentscope.schemas.cursor import Cursor
 from core.identity import Principal
 
@@ -41,8 +42,6 @@ FROM agent_chat_session AS s
 LEFT JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal = s.last_ordinal
 WHERE s.id = ANY(:session_ids)
 """)
-
-ENDED = frozenset({"succeeded", "interrupted", "cancelled", "failed"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.ledger.ledger import open_model_call
 from core.agentscope.events.owned_run import OwnedRun
+from core.agentscope.events.status_sql import status_text
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.errors import LeaseLost, StoreUnavailable
 from core.identity import Principal
@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 0.5
 
-_TAKE_BACK = text("""
+_TAKE_BACK = status_text("""
 WITH owned AS (
-    SELECT id FROM agent_run WHERE id = :run_pk AND attempt = :attempt AND status = 'running' FOR SHARE
+    SELECT id FROM agent_run WHERE id = :run_pk AND attempt = :attempt AND status = {running} FOR SHARE
 )
 DELETE FROM agent_model_call AS c USING owned
 WHERE c.run_pk = owned.id AND c.call_id = ANY(:call_ids) AND c.outcome = 'lost'

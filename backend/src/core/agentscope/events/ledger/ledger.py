@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.events.ledger import budget_store
 from core.agentscope.events.owned_run import OwnedRun
+from core.agentscope.events.run_status import RUNNING
 from core.agentscope.events.thread_row import lock_thread
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.identity import Principal
@@ -60,7 +61,7 @@ async def open_model_call(
     """
     owned = (
         select(AgentRun.id)
-        .where(AgentRun.id == run.run_pk, AgentRun.attempt == run.attempt, AgentRun.status == "running")
+        .where(AgentRun.id == run.run_pk, AgentRun.attempt == run.attempt, AgentRun.status == RUNNING)
         .with_for_update(read=True)
         .cte("owned")
     )

@@ -12,6 +12,7 @@ from core.agentscope.events.history_fold import HistoryFold, leading_results
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.events.queries.thread_rows import get_thread_row, open_interrupts
 from core.agentscope.events.queries.usage_totals import usage_of
+from core.agentscope.events.run_status import LIVE
 from core.agentscope.schemas.agent_runtime import (
     ActiveRun,
     AgUiWireEvent,
@@ -22,8 +23,6 @@ from core.agentscope.schemas.links import events_url
 from core.errors import InvalidRequest
 from core.identity import Principal
 from models import AgentChatMessage, AgentChatSession, AgentRun, AgentRunEvent
-
-LIVE = ("queued", "running")
 
 
 class HistoryReader:

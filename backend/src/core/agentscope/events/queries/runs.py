@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from core.agentscope.events.client_calls import OPEN_CLIENT_CALLS
 from core.agentscope.events.queries.thread_rows import get_thread_row, open_interrupts
 from core.agentscope.events.queries.usage_totals import usage_of
+from core.agentscope.events.run_status import INTERRUPTED, QUEUED, SUCCEEDED, WAITING
 from core.agentscope.schemas.agent_runtime import RunStatusResponse
 from core.agentscope.schemas.links import events_url
 from core.errors import NotFound
@@ -76,13 +77,13 @@ def _status(session: Session, thread: AgentChatSession, run: AgentRun) -> RunSta
 
 
 def _waits_for(session: Session, thread: AgentChatSession, run: AgentRun) -> str | None:
-    if run.status == "queued":
+    if run.status == QUEUED:
         return "worker"
-    if run.status == "waiting":
+    if run.status == WAITING:
         return "approval" if open_interrupts(session, thread.id) else "earlier-run"
-    if run.status == "interrupted":
+    if run.status == INTERRUPTED:
         return "approval" if open_interrupts(session, thread.id) else None
-    if run.status == "succeeded" and run.ordinal == thread.last_ordinal:
+    if run.status == SUCCEEDED and run.ordinal == thread.last_ordinal:
         open_calls = session.scalars(OPEN_CLIENT_CALLS, {"session_id": thread.id})
         return "client-tool" if open_calls.first() else None
     return None

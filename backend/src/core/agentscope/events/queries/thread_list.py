@@ -13,6 +13,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.queries.usage_totals import usage_of
+from core.agentscope.events.status_sql import status_sql
 from core.agentscope.schemas.agent_runtime import ActiveRun
 from core.agentscope.schemas.links import events_url
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse, ThreadPlace
@@ -111,15 +112,15 @@ SELECT s.id, s.thread_id, s.title, s.created_at, s.updated_at, s.input_tokens, s
 FROM agent_chat_session AS s WHERE s.tenant_id = :tenant_id AND s.user_id = :user_id
 """
 
-_ITEMS = """
+_ITEMS = status_sql("""
 SELECT s.*, r.run_id, r.status AS run_status,
     (SELECT count(*) FROM agent_chat_message AS m
      WHERE m.session_id = s.id AND m.replaced_by_ordinal IS NULL) AS message_count,
     (SELECT count(*) FROM agent_interrupt AS i
-     WHERE i.session_id = s.id AND i.status = 'open') AS pending_interrupts
-FROM page AS s LEFT JOIN agent_run AS r ON r.session_id = s.id AND r.status IN ('queued', 'running')
+     WHERE i.session_id = s.id AND i.status = {open_interrupt}) AS pending_interrupts
+FROM page AS s LEFT JOIN agent_run AS r ON r.session_id = s.id AND r.status IN {live}
 ORDER BY s.updated_at DESC, s.id DESC
-"""
+""")
 
 # Prefixes from two letters on: one letter begins a good part of all words. The owner's mark keeps the
 # index scan to the caller's own messages; titles are few and short enough to be read.

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.agentscope.events import interrupt_status
 from core.agentscope.events.interrupt_body import interrupt_body
 from core.errors import NotFound
 from core.identity import Principal
@@ -35,7 +36,7 @@ def open_interrupts(session: Session, session_id: int) -> list[dict[str, Any]]:
     """Return what the thread waits for, oldest first, as AG-UI's ``Interrupt``."""
     rows = session.scalars(
         select(AgentInterrupt)
-        .where(AgentInterrupt.session_id == session_id, AgentInterrupt.status == "open")
+        .where(AgentInterrupt.session_id == session_id, AgentInterrupt.status == interrupt_status.OPEN)
         .order_by(AgentInterrupt.id)
     )
     return [

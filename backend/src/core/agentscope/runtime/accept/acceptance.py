@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.agentscope.events.run_status import LIVE
 from core.agentscope.runtime.accept.interrupts import (
     Answer,
     cancel_open,
@@ -39,8 +40,6 @@ from core.agentscope.schemas.messages import ToolMessage
 from core.config import LimitSettings, WorkerSettings
 from core.crash_points import crash_point
 from models import AgentChatSession, AgentRun
-
-LIVE = ("queued", "running")
 
 
 @dataclass(frozen=True, slots=True)

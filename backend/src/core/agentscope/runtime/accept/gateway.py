@@ -6,12 +6,14 @@ best effort, and the reaper repeats a lost one.
 
 from __future__ import annotations
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from core.agentscope.events import interrupt_status
 from core.agentscope.events.ending import Ended, end_and_promote, promote, unstarted_end
 from core.agentscope.events.owned_run import OwnedRun, Publisher
-from core.agentscope.events.store import ENDED
+from core.agentscope.events.run_status import CANCELLED, ENDED, INTERRUPTED, QUEUED, RUNNING, WAITING
+from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.thread_row import lock_thread
 from core.agentscope.runtime.accept.acceptance import Acceptance
 from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction
@@ -27,12 +29,12 @@ from core.errors import LeaseLost, NotFound, RunAlreadyFinished
 from core.identity import Principal
 from models import AgentChatSession, AgentInterrupt, AgentRun
 
-_REQUEST_CANCEL = text("""
+_REQUEST_CANCEL = status_text("""
 UPDATE agent_run SET
     cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
     cancel_reason = coalesce(cancel_reason, 'user')
 -- Queued too: its turn may come between our look and this update.
-WHERE id = :run_pk AND status IN ('queued', 'running', 'waiting')
+WHERE id = :run_pk AND status IN {unended}
 """)
 
 
@@ -71,7 +73,7 @@ class AgentRunGateway:
 
         accepted = await in_transaction(self._sessions, unit)
         crash_point("accept-committed")
-        if accepted.run.created and accepted.run.status == "queued":
+        if accepted.run.created and accepted.run.status == QUEUED:
             after.to_start[accepted.run_pk] = accepted.run.task_id
         await after.tell(self._publisher, self._hints)
         crash_point("accept-kicked")
@@ -86,11 +88,11 @@ class AgentRunGateway:
         async def unit(session: AsyncSession) -> RunStatus:
             after.clear()
             run = await _newest_segment(session, principal, thread_id, run_id)
-            if withdraw and run.status == "interrupted" and await _withdraw_interrupts(session, run):
-                return "cancelled"
+            if withdraw and run.status == INTERRUPTED and await _withdraw_interrupts(session, run):
+                return CANCELLED
             if run.status in ENDED:
-                if run.status == "cancelled":
-                    return "cancelled"
+                if run.status == CANCELLED:
+                    return CANCELLED
                 raise RunAlreadyFinished("The run has already ended; there is nothing to cancel.")
             return await _stop_run(session, run, thread_id, after)
 
@@ -101,7 +103,7 @@ class AgentRunGateway:
 
 async def _stop_run(session: AsyncSession, run: AgentRun, thread_id: str, after: AfterCommit) -> RunStatus:
     """End a queued run at once; ask the worker of a running one; note it for a waiting one."""
-    if run.status == "queued":
+    if run.status == QUEUED:
         owned = OwnedRun(run.id, run.session_id, run.ordinal or 0, run.attempt, run.last_seq)
         end = unstarted_end(thread_id, run.run_id, RunFinished(outcome="cancelled"), started=run.last_seq > 0)
         try:
@@ -111,12 +113,12 @@ async def _stop_run(session: AsyncSession, run: AgentRun, thread_id: str, after:
             pass
         else:
             after.note(ended)
-            return "cancelled"
-    if run.status == "waiting":
+            return CANCELLED
+    if run.status == WAITING:
         return await _stop_waiting(session, run, after)
     await session.execute(_REQUEST_CANCEL, {"run_pk": run.id})
     after.to_stop.append(run.id)
-    return "running"
+    return RUNNING
 
 
 async def _stop_waiting(session: AsyncSession, run: AgentRun, after: AfterCommit) -> RunStatus:
@@ -129,22 +131,22 @@ async def _stop_waiting(session: AsyncSession, run: AgentRun, after: AfterCommit
     await promote(await session.connection(), run.session_id, ended)
     after.note(ended)
     status = await session.scalar(select(AgentRun.status).where(AgentRun.id == run.id))
-    return "cancelled" if status == "cancelled" else "waiting"
+    return CANCELLED if status == CANCELLED else WAITING
 
 
 async def _withdraw_interrupts(session: AsyncSession, run: AgentRun) -> bool:
     """Cancel a parked run's open interrupts; True when there were any, or they were withdrawn before."""
     await session.execute(
         update(AgentInterrupt)
-        .where(AgentInterrupt.run_pk == run.id, AgentInterrupt.status == "open")
-        .values(status="cancelled", resolved_at=func.clock_timestamp())
+        .where(AgentInterrupt.run_pk == run.id, AgentInterrupt.status == interrupt_status.OPEN)
+        .values(status=interrupt_status.CANCELLED, resolved_at=func.clock_timestamp())
     )
     withdrawn = await session.scalar(
         select(func.count())
         .select_from(AgentInterrupt)
         .where(
             AgentInterrupt.run_pk == run.id,
-            AgentInterrupt.status == "cancelled",
+            AgentInterrupt.status == interrupt_status.CANCELLED,
             AgentInterrupt.resolved_by_run_pk.is_(None),
         )
     )

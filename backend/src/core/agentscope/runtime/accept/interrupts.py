@@ -15,6 +15,7 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from core.agentscope.events import interrupt_status
 from core.agentscope.schemas.agent_runtime import ResumeEntry
 from core.errors import (
     InterruptExpired,
@@ -44,7 +45,7 @@ async def open_interrupts(session: AsyncSession, session_id: int) -> list[AgentI
     """Return the thread's open interrupts, locked until the transaction ends."""
     rows = await session.scalars(
         select(AgentInterrupt)
-        .where(AgentInterrupt.session_id == session_id, AgentInterrupt.status == "open")
+        .where(AgentInterrupt.session_id == session_id, AgentInterrupt.status == interrupt_status.OPEN)
         .order_by(AgentInterrupt.id)
         .with_for_update()
     )
@@ -100,7 +101,7 @@ async def check_answers(
 async def _check(
     session: AsyncSession, row: AgentInterrupt, entry: ResumeEntry, place: int, now: datetime
 ) -> Answer:
-    if row.status in ("resolved", "cancelled"):
+    if row.status in (interrupt_status.RESOLVED, interrupt_status.CANCELLED):
         winner = await session.get(AgentRun, row.resolved_by_run_pk) if row.resolved_by_run_pk else None
         if winner is None:
             raise InterruptResolved(
@@ -112,7 +113,7 @@ async def _check(
             interruptId=row.interrupt_id,
             resolvedBy=winner.run_id,
         )
-    expired = row.status == "expired" or row.expires_at <= now
+    expired = row.status == interrupt_status.EXPIRED or row.expires_at <= now
     # Stock clients go on with an expired one only by cancelling it, so that has to be possible.
     if expired and (entry.status == "resolved" or await _passed_by(session, row)):
         raise InterruptExpired(
@@ -177,7 +178,9 @@ async def write_answers(
 ) -> None:
     """Record the answers; the caller's locks make each of them the only one."""
     for answer in answers:
-        answer.interrupt.status = "resolved" if answer.status == "resolved" else "cancelled"
+        answer.interrupt.status = (
+            interrupt_status.RESOLVED if answer.status == "resolved" else interrupt_status.CANCELLED
+        )
         answer.interrupt.answer = answer.payload
         answer.interrupt.resolved_by_run_pk = run.id
         answer.interrupt.resolved_at = now
@@ -187,8 +190,8 @@ async def cancel_open(session: AsyncSession, session_id: int, run: AgentRun, now
     """Cancel what is open because a new message takes its place."""
     await session.execute(
         update(AgentInterrupt)
-        .where(AgentInterrupt.session_id == session_id, AgentInterrupt.status == "open")
-        .values(status="cancelled", resolved_by_run_pk=run.id, resolved_at=now)
+        .where(AgentInterrupt.session_id == session_id, AgentInterrupt.status == interrupt_status.OPEN)
+        .values(status=interrupt_status.CANCELLED, resolved_by_run_pk=run.id, resolved_at=now)
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.agentscope.events.ledger.budget_store import DayLimits, used_up_for
+from core.agentscope.events.run_status import QUEUED, UNENDED, WAITING
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.runtime.profile.run_budget import used_up
 from core.agentscope.schemas.links import events_url
@@ -20,7 +21,6 @@ from models import AgentChatSession, AgentRun
 
 MAX_WAITING = 8
 """Runs that may wait behind a thread's live run."""
-UNENDED = ("waiting", "queued", "running")
 
 
 async def refuse_overload(session: AsyncSession, principal: Principal, limits: LimitSettings) -> None:
@@ -36,7 +36,7 @@ async def refuse_overload(session: AsyncSession, principal: Principal, limits: L
             select(
                 func.count(),
                 func.extract("epoch", func.min(AgentRun.queue_deadline_at) - func.clock_timestamp()),
-            ).where(AgentRun.status == "queued")
+            ).where(AgentRun.status == QUEUED)
         )
     ).one()
     queued, seconds_left = cast("tuple[int, Decimal | None]", tuple(row))
@@ -90,7 +90,7 @@ async def refuse_to_wait(
         .select_from(AgentRun)
         .where(
             AgentRun.session_id == thread.id,
-            AgentRun.status == "waiting",
+            AgentRun.status == WAITING,
             AgentRun.cancel_requested_at.is_(None),
         )
     )

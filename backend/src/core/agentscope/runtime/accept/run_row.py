@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.agentscope.events.promotion import BRINGS_STATE
+from core.agentscope.events.run_status import QUEUED, WAITING
 from core.agentscope.runtime.accept.new_messages import NewMessages
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.schemas.accepted import AcceptedRun
@@ -66,7 +67,7 @@ def queued_run(
         request_hash=request.request_hash,
         input=json.dumps(kept, ensure_ascii=False),
         protocol_version=command.protocol_version,
-        status="queued",
+        status=QUEUED,
         ordinal=thread.last_ordinal + 1,
         next_kick_at=now + timedelta(seconds=worker.kick_after_seconds),
         queue_deadline_at=now + timedelta(seconds=limits.queue_seconds),
@@ -80,7 +81,7 @@ def waiting(run: AgentRun, *, front: bool) -> AgentRun:
         run: Not yet in the database.
         front: Its turn comes before that of the other waiting runs.
     """
-    run.status, run.ordinal = "waiting", None
+    run.status, run.ordinal = WAITING, None
     run.front = front
     return run
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
 from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.queries.thread_list import ThreadList
 from core.agentscope.events.retention import prune_events
+from core.agentscope.events.run_status import LIVE, QUEUED
+from core.agentscope.events.status_sql import status_text
 from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.schemas.internal_events import RunFinished
@@ -28,16 +30,16 @@ from models import AgentChatSession, AgentRun
 _CANCELLED = RunFinished(outcome="cancelled")
 
 # An open interrupt would keep the waiting runs where they are.
-_WITHDRAW = text("""
-UPDATE agent_interrupt SET status = 'cancelled', resolved_at = clock_timestamp()
-WHERE session_id = :session_id AND status = 'open'
+_WITHDRAW = status_text("""
+UPDATE agent_interrupt SET status = {cancelled_interrupt}, resolved_at = clock_timestamp()
+WHERE session_id = :session_id AND status = {open_interrupt}
 """)
 
-_CANCEL_WAITING = text("""
+_CANCEL_WAITING = status_text("""
 UPDATE agent_run SET
     cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
     cancel_reason = coalesce(cancel_reason, 'user')
-WHERE session_id = :session_id AND status = 'waiting'
+WHERE session_id = :session_id AND status = {waiting}
 """)
 
 
@@ -143,7 +145,7 @@ async def _end_runs(session: AsyncSession, thread: AgentChatSession, after: Afte
     connection = await session.connection()
     run = await session.scalar(
         select(AgentRun)
-        .where(AgentRun.session_id == thread.id, AgentRun.status.in_(("queued", "running")))
+        .where(AgentRun.session_id == thread.id, AgentRun.status.in_(LIVE))
         .with_for_update(key_share=True)
     )
     if run is None:
@@ -153,7 +155,7 @@ async def _end_runs(session: AsyncSession, thread: AgentChatSession, after: Afte
         owned = OwnedRun(run.id, run.session_id, run.ordinal or 0, run.attempt, run.last_seq)
         end = (
             unstarted_end(thread.thread_id, run.run_id, _CANCELLED, started=run.last_seq > 0)
-            if run.status == "queued"
+            if run.status == QUEUED
             else await end_from_log(connection, owned, thread.thread_id, run.run_id, _CANCELLED)
         )
         ended = await end_and_promote(connection, owned, end)

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
+from core.agentscope.events import interrupt_status
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.schemas.messages import DataSource, TextPart, UserMessage
@@ -150,7 +151,7 @@ async def _decisions(connection: AsyncConnection, run: OwnedRun) -> tuple[tuple[
     goes_on = True
     for row in answered:
         answer = row.answer or {}
-        approved = row.status == "resolved" and bool(answer.get("approved"))
+        approved = row.status == interrupt_status.RESOLVED and bool(answer.get("approved"))
         if row.tool_call_id is None:
             goes_on = goes_on and approved
         else:

@@ -19,6 +19,7 @@ from core.agentscope.events.ledger.ledger import record_call_now
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.run_end import RunEnd
+from core.agentscope.events.run_status import INTERRUPTED, SUCCEEDED
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.agentscope.schemas.messages import UserMessage
@@ -54,7 +55,7 @@ class TitleWriter:
     def ended(self, run: OwnedRun, owner: Principal, end: RunEnd) -> None:
         """Take in the committed end of a run; returns at once."""
         wanted = self._kit.profile.stages.title == "model"
-        if not wanted or run.ordinal != 1 or end.status not in ("succeeded", "interrupted"):
+        if not wanted or run.ordinal != 1 or end.status not in (SUCCEEDED, INTERRUPTED):
             return
         task = asyncio.create_task(self._write(run, owner), name=f"title-{run.session_id}")
         self._tasks.add(task)

@@ -26,7 +26,8 @@ from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.pipeline import AgentScopeEventPipeline
 from core.agentscope.events.promotion import PromotedRun
 from core.agentscope.events.run_end import RunEnd
-from core.agentscope.events.store import ENDED
+from core.agentscope.events.run_status import ENDED
+from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.thread_memory import load_memory
@@ -47,10 +48,10 @@ from core.errors import LeaseLost, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-_RELEASE = text("""
-UPDATE agent_run SET status = 'queued', lease_until = NULL, worker_id = NULL, attempt = attempt - 1,
+_RELEASE = status_text("""
+UPDATE agent_run SET status = {queued}, lease_until = NULL, worker_id = NULL, attempt = attempt - 1,
     next_kick_at = clock_timestamp()
-WHERE id = :run_pk AND attempt = :attempt AND status = 'running' AND last_seq <= 1
+WHERE id = :run_pk AND attempt = :attempt AND status = {running} AND last_seq <= 1
 RETURNING id
 """)
 

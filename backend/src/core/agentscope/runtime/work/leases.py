@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import asyncpg
 import structlog
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.owned_run import OwnedRun
+from core.agentscope.events.status_sql import status_sql, status_text
 from core.agentscope.runtime.stop_signal import StopReason
 from core.config import LimitSettings, Settings
 from core.crash_points import crash_point
@@ -22,25 +22,25 @@ from core.identity import Principal
 
 log = structlog.get_logger(__name__)
 
-_CLAIM = text("""
+_CLAIM = status_text("""
 UPDATE agent_run AS r SET
-    status = 'running', attempt = r.attempt + 1, worker_id = :worker_id,
+    status = {running}, attempt = r.attempt + 1, worker_id = :worker_id,
     lease_until = clock_timestamp() + :lease_seconds * interval '1 second',
     started_at = coalesce(r.started_at, clock_timestamp()),
     deadline_at = coalesce(r.deadline_at, clock_timestamp() + :run_seconds * interval '1 second')
 FROM agent_chat_session AS s
-WHERE r.id = :run_pk AND r.status = 'queued' AND r.attempt < :max_attempts AND s.id = r.session_id
+WHERE r.id = :run_pk AND r.status = {queued} AND r.attempt < :max_attempts AND s.id = r.session_id
 RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.input, r.parent_run_id,
           s.thread_id, s.tenant_id, s.user_id,
           extract(epoch FROM r.deadline_at - clock_timestamp())::float8 AS seconds_left
 """)
 
-_BEAT = """
+_BEAT = status_sql("""
 UPDATE agent_run AS r SET lease_until = clock_timestamp() + $3::float8 * interval '1 second'
 FROM unnest($1::bigint[], $2::smallint[]) AS o(run_pk, attempt)
-WHERE r.id = o.run_pk AND r.attempt = o.attempt AND r.status = 'running'
+WHERE r.id = o.run_pk AND r.attempt = o.attempt AND r.status = {running}
 RETURNING r.id, r.cancel_reason
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)

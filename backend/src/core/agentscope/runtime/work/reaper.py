@@ -22,6 +22,8 @@ from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, 
 from core.agentscope.events.ledger.budget_store import release_expired, release_run
 from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.retention import prune_events
+from core.agentscope.events.run_status import QUEUED, RUNNING
+from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.thread_row import try_lock_thread
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.schemas.internal_events import RunFailed
@@ -42,42 +44,42 @@ KICK_AGAIN_SECONDS = 5.0
 DEADLINE_GRACE_SECONDS = 30.0
 """After this much overtime a run is ended over its worker's head."""
 
-_DUE = text("""
+_DUE = status_text("""
 UPDATE agent_run SET next_kick_at = clock_timestamp() + :again * interval '1 second'
 WHERE id IN (
-    SELECT id FROM agent_run WHERE status = 'queued' AND next_kick_at < clock_timestamp()
+    SELECT id FROM agent_run WHERE status = {queued} AND next_kick_at < clock_timestamp()
     ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
 ) RETURNING id, task_id
 """)
 
-_EXPIRED = text("""
-SELECT id, session_id FROM agent_run WHERE status = 'running' AND (
+_EXPIRED = status_text("""
+SELECT id, session_id FROM agent_run WHERE status = {running} AND (
     lease_until < clock_timestamp()
     OR deadline_at < clock_timestamp() - :grace * interval '1 second')
 ORDER BY id LIMIT :batch
 """)
 
-_QUEUED_TOO_LONG = text("""
-SELECT id, session_id FROM agent_run WHERE status = 'queued' AND queue_deadline_at < clock_timestamp()
+_QUEUED_TOO_LONG = status_text("""
+SELECT id, session_id FROM agent_run WHERE status = {queued} AND queue_deadline_at < clock_timestamp()
 ORDER BY id LIMIT :batch
 """)
 
-_STRANDED = text("""
-SELECT DISTINCT w.session_id FROM agent_run AS w WHERE w.status = 'waiting'
+_STRANDED = status_text("""
+SELECT DISTINCT w.session_id FROM agent_run AS w WHERE w.status = {waiting}
 AND NOT EXISTS (SELECT 1 FROM agent_run AS l
-                WHERE l.session_id = w.session_id AND l.status IN ('queued', 'running'))
-AND NOT EXISTS (SELECT 1 FROM agent_interrupt AS i WHERE i.session_id = w.session_id AND i.status = 'open')
+                WHERE l.session_id = w.session_id AND l.status IN {live})
+AND NOT EXISTS (SELECT 1 FROM agent_interrupt AS i WHERE i.session_id = w.session_id AND i.status = {open_interrupt})
 LIMIT :batch
 """)
 
-_REQUEUE = text("""
-UPDATE agent_run SET status = 'queued', lease_until = NULL, worker_id = NULL, next_kick_at = clock_timestamp()
-WHERE id = :run_pk
+_REQUEUE = status_text("""
+UPDATE agent_run SET status = {queued}, lease_until = NULL, worker_id = NULL, next_kick_at = clock_timestamp()
+WHERE id = :run_pk AND status = {running}
 """)
 
-_EXPIRE_INTERRUPTS = text("""
-UPDATE agent_interrupt SET status = 'expired', resolved_at = clock_timestamp()
-WHERE status = 'open' AND expires_at < clock_timestamp()
+_EXPIRE_INTERRUPTS = status_text("""
+UPDATE agent_interrupt SET status = {expired_interrupt}, resolved_at = clock_timestamp()
+WHERE status = {open_interrupt} AND expires_at < clock_timestamp()
 """)
 
 _PRUNABLE = text("""
@@ -241,7 +243,7 @@ class Reaper:
     async def _end_lost(
         self, connection: AsyncConnection, run: AgentRun, thread_id: str, now: datetime
     ) -> Ended | None:
-        if run.status != "running" or run.lease_until is None:
+        if run.status != RUNNING or run.lease_until is None:
             raise LeaseLost
         overtime = (
             run.deadline_at is not None
@@ -272,7 +274,7 @@ class Reaper:
     async def _end_stale(
         self, connection: AsyncConnection, run: AgentRun, thread_id: str, now: datetime
     ) -> Ended:
-        if run.status != "queued" or run.queue_deadline_at >= now:
+        if run.status != QUEUED or run.queue_deadline_at >= now:
             raise LeaseLost
         log.warning("run_reaped", run_id=run.run_id, code=QueueTimeout.code)
         event = RunFailed(code=QueueTimeout.code, message="No worker was free in time. Start a new run.")
