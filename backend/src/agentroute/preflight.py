@@ -21,7 +21,7 @@ from core.config import Settings
 from core.database import asyncpg_dsn
 from core.redis_client import create_redis
 
-_TIMEOUT_SECONDS = 5.0
+_TIMEOUT_SECONDS = 5
 _OLDEST_POSTGRES = 14
 _OLDEST_REDIS = (6, 2)  # XAUTOCLAIM, GETDEL
 _LOCAL_MODELS = ("http://127.0.0.1:11434/v1", "http://127.0.0.1:8080/v1")  # Ollama, llama.cpp
@@ -60,7 +60,7 @@ async def check_postgres(settings: Settings) -> CheckResult:
     if not settings.database.url.get_secret_value():
         return _no_url(name, "AGENT_DATABASE__URL", "postgresql://user:password@host:5432/name")
     try:
-        connection = await asyncpg.connect(asyncpg_dsn(settings.database), timeout=int(_TIMEOUT_SECONDS))
+        connection = await asyncpg.connect(asyncpg_dsn(settings.database), timeout=_TIMEOUT_SECONDS)
         try:
             version = str(await connection.fetchval("SHOW server_version"))
         finally:
@@ -96,7 +96,9 @@ async def check_redis(settings: Settings) -> CheckResult:
     if not url:
         return _no_url(name, "AGENT_REDIS__URL", "redis://:password@host:6379/0")
     try:
-        client = create_redis(settings.redis)
+        # A start may take longer than a command of a service that runs: only the whole check has a limit.
+        patient = settings.redis.model_copy(update={"command_timeout_seconds": _TIMEOUT_SECONDS})
+        client = create_redis(patient)
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 info: dict[str, Any] = await client.info()

@@ -28,11 +28,10 @@ from tests.faults.evidence import Evidence, at_rest, collect
 from tests.faults.launcher import Ground, Node, Plot, Role, eventually, http_client, open_ground
 from tests.faults.proxy import Direction
 from tests.faults.recorder import Following, GaveUpError, Owner, Recorder
+from tests.support.limits import HUNG_SECONDS
 
 LEASE_SECONDS = 3.0
 CLIENTS = 12
-QUIET_SECONDS = 45.0
-"""Longest time from the last fault until everything has ended."""
 OWNERS = (Owner("tenant-1", "ada"), Owner("tenant-1", "bob"), Owner("tenant-2", "ada"))
 
 
@@ -327,11 +326,11 @@ async def restart_postgres(ground: Ground, away_seconds: float = 0.0) -> None:
 
 async def run_seed(ground: Ground, seed: int, seconds: float) -> Report:
     """Run one seed and check it."""
-    async with ground.plot() as plot, http_client() as client:
+    async with ground.plot(AGENT_WORKER__LEASE_SECONDS=str(LEASE_SECONDS)) as plot, http_client() as client:
         recorder = Recorder(plot, client, seed=seed)
         chaos = Chaos(plot, recorder, seed, seconds)
         await chaos.run()
-        for run in await at_rest(plot, QUIET_SECONDS):
+        for run in await at_rest(plot, HUNG_SECONDS):
             chaos.complaints.append(Violation("I2", run["run_id"], f"is {run['status']} at rest"))
         evidence = await collect(plot, recorder.evidence)
         fenced = sum(

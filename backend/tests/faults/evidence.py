@@ -71,6 +71,10 @@ class Evidence:
                 b"".join(orjson.dumps(line) + b"\n" for line in lines)
             )
 
+    def copy(self) -> Self:
+        """Return evidence with the same lines, to add others to."""
+        return type(self)(**{part.name: list(getattr(self, part.name)) for part in fields(self)})
+
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read what ``save`` wrote."""
@@ -89,13 +93,18 @@ async def at_rest(plot: Plot, seconds: float) -> list[Line]:
     """Wait until every run has ended; returns those that have not when the time is over."""
 
     async def ended() -> bool:
-        return not await plot.fetch(_UNENDED)
+        return not await unended(plot)
 
     try:
         await eventually(ended, seconds)
     except TimeoutError:
-        return [dict(row) for row in await plot.fetch(_UNENDED)]
+        return await unended(plot)
     return []
+
+
+async def unended(plot: Plot) -> list[Line]:
+    """Return the runs that have not ended."""
+    return [dict(row) for row in await plot.fetch(_UNENDED)]
 
 
 async def collect(plot: Plot, evidence: Evidence) -> Evidence:
@@ -134,7 +143,7 @@ async def _leftovers(plot: Plot) -> list[Line]:
 
     try:
         # A short transaction may be open at any one moment; one that stays open may not.
-        await eventually(none_idle, 5)
+        await eventually(none_idle)
     except TimeoutError:
         found.append({"what": "idle in transaction", "found": plot.name})
     async with plot.redis() as redis:

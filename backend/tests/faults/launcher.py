@@ -42,12 +42,20 @@ from core.crash_points import VARIABLE as CRASH_POINT
 
 BACKEND = Path(__file__).parents[2]
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
+_EXPIRE = """
+UPDATE agent_run AS r SET lease_until = clock_timestamp()
+FROM unnest($1::bigint[], $2::smallint[]) AS o(id, attempt)
+WHERE r.id = o.id AND r.attempt = o.attempt AND r.status = 'running' RETURNING r.id
+"""
 Role = Literal["api", "worker"]
 Value = TypeVar("Value")
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[Value]] | Callable[[], Value], seconds: float = HUNG_SECONDS
+    condition: Callable[[], Awaitable[Value]] | Callable[[], Value],
+    seconds: float = HUNG_SECONDS,
+    *,
+    pause_seconds: float = 0.01,
 ) -> Value:
     """Return the first true value of a condition that is looked at again and again.
 
@@ -60,7 +68,7 @@ async def eventually(
             value: Value = await found if inspect.isawaitable(found) else found
             if value:
                 return value
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(pause_seconds)
 
 
 class Node:
@@ -319,6 +327,7 @@ class Plot:
         self.key_prefix = f"faults-{name}"
         self.nodes: list[Node] = []
         self._env = dict(env)
+        self._expiring: set[asyncio.Task[bool]] = set()
 
     @property
     def apis(self) -> list[Node]:
@@ -373,7 +382,6 @@ class Plot:
             "AGENT_SERVER__PORT": "0",
             "AGENT_SERVER__DRAIN_SECONDS": "3",
             "AGENT_STREAM__HEARTBEAT_SECONDS": "1",
-            "AGENT_WORKER__LEASE_SECONDS": "3",
             "AGENT_WORKER__REAP_SECONDS": "0.5",
             "AGENT_WORKER__DRAIN_SECONDS": "2",
             "AGENT_LIMITS__MAX_RUNS_PER_USER": "1000",
@@ -404,12 +412,30 @@ class Plot:
         finally:
             await connection.close()
 
+    async def expire_leases(self) -> None:
+        """Let the leases of all runs that are executed now run out, until each run is taken away from its worker.
+
+        For workers that are dead or held. A statement that one of them sent last may arrive after
+        this and renew its lease, so the leases of these attempts are ended again and again.
+        """
+        rows = await self.fetch("SELECT id, attempt FROM agent_run WHERE status = 'running'")
+        held = ([row["id"] for row in rows], [row["attempt"] for row in rows])
+
+        async def taken() -> bool:
+            return not await self.fetch(_EXPIRE, *held)
+
+        if not await taken():
+            self._expiring.add(asyncio.create_task(eventually(taken, pause_seconds=0.2)))
+
     def redis(self) -> Redis:
         """Return a client of Valkey, past all proxies."""
         return Redis.from_url(self.ground.valkey.url)
 
     async def close(self) -> None:
         """Kill every process and close the proxies."""
+        for task in self._expiring:
+            task.cancel()
+        await asyncio.gather(*self._expiring, return_exceptions=True)
         for node in self.nodes:
             if node.running and node.pid == 0:
                 await eventually(lambda node=node: node.pid)

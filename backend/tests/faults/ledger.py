@@ -29,13 +29,13 @@ from typing import Any
 from tests.faults.evidence import at_rest
 from tests.faults.launcher import Ground, Plot, http_client, open_ground
 from tests.faults.recorder import Following, GaveUpError, Owner, Recorder
+from tests.support.limits import HUNG_SECONDS
 
 OWNERS = (Owner("tenant-1", "ada"), Owner("tenant-1", "bob"), Owner("tenant-2", "ada"))
 FATES = {"ok": 35, "tools": 20, "cancel": 15, "cut": 15, "429": 5, "hurry": 10}
 """Weights. ``hurry`` is a run that is cancelled at once, wherever it is then."""
 AT_ONCE = 24
 RUNS_A_KILL = 30
-_QUIET_SECONDS = 60.0
 
 _LEDGER = """
 SELECT s.tenant_id, s.user_id, c.model, c.call_id, c.input_tokens, c.output_tokens, c.estimated, c.outcome, r.run_id
@@ -81,7 +81,7 @@ HEADER = ["user", "model", "exact calls", "tokens in", "tokens out", "model's ow
 async def play(ground: Ground, runs: int, *, seed: int = 1) -> Balance:
     """Play runs on a service of their own, wait until all is quiet, and compare."""
     balance = Balance()
-    async with ground.plot() as plot, http_client() as client:
+    async with ground.plot(AGENT_WORKER__LEASE_SECONDS="3") as plot, http_client() as client:
         profile = plot.directory / "profile.toml"
         text = Path(__file__).with_name("profile.toml").read_text()
         profile.write_text(f'{text}\n[models.intent]\nname = "faults-small"\n')
@@ -92,7 +92,7 @@ async def play(ground: Ground, runs: int, *, seed: int = 1) -> Balance:
         recorder = Recorder(plot, client, seed=seed)
         first_line = len(ground.model_lines)
         await _play(plot, recorder, env, runs, random.Random(seed), balance)
-        for run in await at_rest(plot, _QUIET_SECONDS):
+        for run in await at_rest(plot, HUNG_SECONDS):
             balance.differences.append(f"{run['run_id']} is {run['status']} at rest")
         ledger = [dict(row) for row in await plot.fetch(_LEDGER)]
         wrong = [f"{row['what']} does not hold the sum of its calls" for row in await plot.fetch(_WRONG_SUMS)]

@@ -1,6 +1,6 @@
 """One fault each, and how long the service needs to get over it.
 
-Timed by ``bench/recovery.py``, held by ``test_recovery.py``. Each raises ``BrokenPromiseError`` when more than time was lost.
+Timed by ``bench/recovery.py``, played by ``test_recovery.py``. Each raises ``BrokenPromiseError`` when more than time was lost.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from tests.faults.chaos import lose_redis, restart_postgres
 from tests.faults.launcher import Ground, Plot, http_client
 from tests.faults.recorder import Following, Owner, Recorder
+from tests.support.limits import HUNG_SECONDS
 
 _FIRST_WORDS = 10
 """Words that are shown before the fault."""
@@ -38,7 +39,9 @@ class Stage:
         """Start a run and return once its text comes; ``members`` of the wish are added."""
         wish = self.recorder.wish(words=self.words, pace=self.pace, **members)
         seen = self.recorder.following(wish.run_id, f"thread-{wish.run_id}", Owner())
-        task = asyncio.create_task(self.recorder.run(wish, following=seen, stream=False, seconds=90))
+        task = asyncio.create_task(
+            self.recorder.run(wish, following=seen, stream=False, seconds=2 * HUNG_SECONDS)
+        )
         await seen.until(lambda seen: f"w{_FIRST_WORDS}-" in seen.text)
         return seen, task
 
@@ -157,7 +160,7 @@ async def worker_drained(at: Stage) -> float:
     """Return the time from SIGTERM until a worker whose run still streams has ended it and is gone."""
     worker = await at.plot.start("worker")
     seen, task = await at.streaming()
-    seconds = await worker.terminate(40)
+    seconds = await worker.terminate()
     require(worker.exit_code == 0, worker.exit_code)
     await task
     at.require_whole(seen)
@@ -170,7 +173,7 @@ async def api_drained(at: Stage) -> float:
     [api] = at.plot.apis
     seen, task = await at.streaming()
     other = await at.plot.start("api")
-    seconds = await api.terminate(20)
+    seconds = await api.terminate()
     require(api.exit_code == 0 and other.running, api.exit_code)
     await task
     at.require_whole(seen)

@@ -11,7 +11,7 @@ from tests.faults.checker import check
 from tests.faults.evidence import Evidence, Line, at_rest, collect
 from tests.faults.launcher import Ground, Node, Plot, Role, eventually, http_client
 from tests.faults.recorder import Recorder
-from tests.support.limits import HUNG_SECONDS
+from tests.support.limits import HUNG_SECONDS, NEVER_SECONDS
 
 from core.crash_points import EXIT_CODE, POINTS
 
@@ -83,6 +83,8 @@ class Trial:
         if not node.running:
             assert node.exit_code == EXIT_CODE, node.log()[-3:]
             self.crashed.append(node)
+            if node.role == "worker":
+                await self._plot.expire_leases()
 
     async def play(self, case: Case, *, second: bool) -> Line:
         """Run the case and return the run's row."""
@@ -94,7 +96,7 @@ class Trial:
         else:
             apis, workers = [], ["claim-committed", point] if second else [point]
         wish = self._recorder.wish(words=8, pace=0.01, tool="effect")
-        run = asyncio.create_task(self._recorder.run(wish, stream=False, seconds=120))
+        run = asyncio.create_task(self._recorder.run(wish, stream=False, seconds=2 * HUNG_SECONDS))
         try:
             if not apis:
                 await self.start("api")
@@ -128,9 +130,10 @@ def test_every_point_has_its_case() -> None:
 async def play(ground: Ground, case: Case, *, second: bool, with_redis: bool) -> None:
     async with (
         ground.plot(
-            AGENT_WORKER__LEASE_SECONDS="1.5",
-            AGENT_WORKER__REAP_SECONDS="0.3",
-            AGENT_WORKER__KICK_AFTER_SECONDS="0.5",
+            AGENT_WORKER__LEASE_SECONDS=str(NEVER_SECONDS),
+            AGENT_WORKER__REAP_SECONDS="0.2",
+            AGENT_WORKER__KICK_AFTER_SECONDS="0.2",
+            FAULTS_REAPER_SECONDS="0.2",
         ) as plot,
         http_client() as client,
     ):
@@ -142,7 +145,7 @@ async def play(ground: Ground, case: Case, *, second: bool, with_redis: bool) ->
         assert row["effects"] in case.effects, about
 
 
-# Trials wait for leases most of the time: those of two points are played side by side.
+# Trials wait most of the time: those of two points are played side by side.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "cases",
@@ -159,7 +162,8 @@ async def test_a_death_at_these_points_breaks_no_promise(ground: Ground, cases: 
 async def test_an_approved_call_acts_once_although_its_worker_dies_before_anything_was_shown(
     ground: Ground,
 ) -> None:
-    async with ground.plot() as plot, http_client() as client:
+    pace = {"AGENT_WORKER__LEASE_SECONDS": str(NEVER_SECONDS), "FAULTS_REAPER_SECONDS": "0.2"}
+    async with ground.plot(**pace) as plot, http_client() as client:
         recorder = Recorder(plot, client)
         await plot.start("api")
         worker = await plot.start("worker", crash_point="tool-after")
@@ -179,6 +183,7 @@ async def test_an_approved_call_acts_once_although_its_worker_dies_before_anythi
         try:
             assert await worker.wait() == EXIT_CODE
             await worker.postgres.refuse()
+            await plot.expire_leases()
             await plot.start("worker")
             assert ((await resumed).end or {}).get("code") == "worker-lost"
         finally:

@@ -84,7 +84,7 @@ async def test_idle_processes_are_gone_at_once(ground: Ground) -> None:
 
 @pytest.mark.slow
 async def test_a_deploy_under_load_is_not_noticed(ground: Ground) -> None:
-    async with ground.plot(AGENT_WORKER__DRAIN_SECONDS="15") as plot, http_client() as client:
+    async with ground.plot(AGENT_WORKER__DRAIN_SECONDS=str(HUNG_SECONDS)) as plot, http_client() as client:
         recorder = Recorder(plot, client)
         await asyncio.gather(*(plot.start(role) for role in ("api", "api", "worker", "worker")))
         deployed = asyncio.Event()

@@ -27,6 +27,7 @@ _MODULES = (
     "agentroute.container",
     "tests.faults.effects",
     "tests.faults.mutants",
+    "tests.faults.pace",
     # What these import only when they are used for the first time.
     "anyio._backends._asyncio",
     "anyio.streams.tls",
@@ -105,9 +106,11 @@ def _become(command: dict[str, Any], parent: int) -> NoReturn:
     # It read the variable when this process imported it.
     importlib.reload(importlib.import_module("core.crash_points"))
     from tests.faults.mutants import apply_mutant
+    from tests.faults.pace import set_pace
 
     from core.config import Settings
 
+    set_pace()
     if command["mutant"]:
         apply_mutant(command["mutant"])
     settings = Settings()

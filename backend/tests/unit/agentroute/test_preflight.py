@@ -9,10 +9,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from redis.asyncio import Redis
 
 from agentroute import preflight
 from agentroute.preflight import CheckResult, check_migrations, check_model, check_postgres, check_redis
-from core.config import Settings
+from core.config import RedisSettings, Settings
 
 _Check = Callable[[Settings], Awaitable[CheckResult]]
 
@@ -140,3 +141,18 @@ async def test_a_local_model_server_is_found(model_url: str, monkeypatch: pytest
     monkeypatch.setattr(preflight, "_LOCAL_MODELS", servers)
 
     assert await preflight.find_local_models() == [f"{model_url}/open"]
+
+
+async def test_redis_is_given_as_long_as_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands of a running service have less time; a machine that has just started is slow."""
+    asked: list[float] = []
+
+    def away(settings: RedisSettings) -> Redis:
+        asked.append(settings.command_timeout_seconds)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(preflight, "create_redis", away)
+    url = {"url": "redis://127.0.0.1:1/0", "command_timeout_seconds": 0.1}
+
+    assert not (await check_redis(Settings.model_validate({"redis": url}))).ok
+    assert asked == [preflight._TIMEOUT_SECONDS]
