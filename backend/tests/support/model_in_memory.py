@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import httpx
+
+from core.agentscope.runtime.model.call_services import CallServices
+from core.agentscope.runtime.model.prices import load_prices
+from core.config import ModelSettings
 
 HANG: Literal["\0hang"] = "\0hang"
 """In an answer: the model says nothing more until its caller leaves."""
@@ -51,6 +55,11 @@ class ModelInMemory:
     def client(self) -> httpx.AsyncClient:
         """Return a client whose every request comes here."""
         return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+
+    def services(self, **changes: Any) -> CallServices:
+        """Return the services of models that call this endpoint, once each; ``changes`` replaces some."""
+        settings = ModelSettings(base_url="http://model/v1", name="m", max_retries=0)
+        return replace(CallServices(self.client(), settings, load_prices()), **changes)
 
     @property
     def offered(self) -> list[list[str]]:

@@ -18,8 +18,6 @@ from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.open_tool_calls import INTERRUPTED
 from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
 from core.agentscope.runtime.agent.toolkit import ToolAccess
-from core.agentscope.runtime.model.call_services import CallServices
-from core.agentscope.runtime.model.prices import load_prices
 from core.agentscope.runtime.orchestrator import REPORT_REQUEST, AgentScopeOrchestrator, RunTask
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, Limits
 from core.agentscope.runtime.profile.run_budget import RunBudget, RunBudgetExhausted
@@ -38,7 +36,7 @@ from core.agentscope.schemas.internal_events import (
     ToolResult,
 )
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
-from core.config import ModelSettings, Settings
+from core.config import Settings
 from core.errors import BudgetExhausted, MaxIterations, ModelUnavailable
 from core.identity import Principal
 
@@ -112,12 +110,12 @@ class Run:
         )
 
     def _kit(self, profile: AgentProfile, permission: Permission, budget: Limits | None) -> AgentKit:
-        settings = Settings(model=ModelSettings(base_url="http://model/v1", name="m", max_retries=0))
+        services = self.model.services()
         pay = Tool(name="pay", description="Pays.", parameters=Payment, handler=self._pay, permission="allow")
         return AgentKit(
             profile=profile,
-            settings=settings,
-            services=CallServices(self.model.client(), settings.model, load_prices()),
+            settings=Settings(model=services.settings),
+            services=services,
             prompts={stage: profile.prompt_of(stage) for stage in STAGES},
             tools=(ToolAccess(pay, permission),),
         ).for_run(budget=RunBudget(budget or Limits(), None, output_tokens=10), calls_ahead=None)
