@@ -21,11 +21,13 @@ import uvloop
 from taskiq import AcknowledgeType
 from taskiq.receiver import Receiver
 
+from agentroute.background_loops import BackgroundLoops
 from agentroute.preflight import check_migrations, check_postgres, check_redis
 from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.runtime.agent.agent_kit import build_kit
+from core.agentscope.runtime.agent.titles import TitleWriter
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.model.model_client import create_model_client
 from core.agentscope.runtime.model.prices import PricesInvalid
@@ -36,6 +38,8 @@ from core.agentscope.runtime.work.cancel_listener import listen_for_cancels
 from core.agentscope.runtime.work.executor import RunExecutor
 from core.agentscope.runtime.work.leases import Heartbeat, Leases
 from core.agentscope.runtime.work.reaper import Reaper
+from core.agentscope.runtime.work.run_ending import RunEnding
+from core.agentscope.runtime.work.run_scope import RunServices
 from core.agentscope.runtime.work.tasks import register_run_task
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.memory_store import PostgresMemoryStore
@@ -154,56 +158,29 @@ async def open_worker(
         heartbeat = Heartbeat(settings)
         heartbeat.start()
         resources.callback(heartbeat.stop)
-        leases = Leases(engine, settings, worker_id or _worker_id())
         hints = HintSender(broker, redis, settings.redis)
-        executor = RunExecutor(
-            kit,
+        ending = RunEnding(
             engine,
-            leases,
-            heartbeat,
-            writer,
             bus,
-            settings,
             hint=lambda run: hints.send(run.run_pk, run.task_id),
+            outage_seconds=settings.worker.outage_seconds,
         )
+        titles = TitleWriter(kit, engine)
+        services = RunServices(kit, engine, heartbeat, writer, ending, titles, settings)
+        executor = RunExecutor(Leases(engine, settings, worker_id or _worker_id()), services)
         register_run_task(broker, executor)
         reaper = Reaper(
-            engine,
-            hints,
-            bus,
-            settings,
-            start_run=lambda run_pk: executor.start(run_pk) is not None,
+            engine, hints, bus, settings, start_run=lambda run_pk: executor.start(run_pk) is not None
         )
-        background = [
-            asyncio.create_task(reaper.run(), name="reaper"),
-            asyncio.create_task(listen_for_cancels(redis, settings.redis, executor.cancel), name="cancels"),
-        ]
-        flushing = [
-            asyncio.create_task(writer.run(), name="writer"),
-            asyncio.create_task(bus.run(), name="bus"),
-        ]
-        closing = False
 
-        def watch(task: asyncio.Task[None]) -> None:
-            if closing or task.cancelled():
-                return
-            log.critical("background_loop_ended", loop=task.get_name(), exc_info=task.exception())
-            on_broken()
-
-        for task in (*background, *flushing):
-            task.add_done_callback(watch)
-        try:
-            yield Worker(executor, broker)
-        finally:
-            closing = True
-            for task in background:
-                task.cancel()
-            # The last events leave before the connections close.
-            await writer.close()
-            await bus.close()
-            await asyncio.wait([*background, *flushing], timeout=5)
-            for task in flushing:
-                task.cancel()
+        loops = BackgroundLoops(on_broken)
+        # Closed before the connections, so that the last events leave.
+        resources.push_async_callback(loops.close)
+        loops.start("reaper", reaper.run())
+        loops.start("cancels", listen_for_cancels(redis, settings.redis, executor.cancel))
+        loops.start("writer", writer.run(), close=writer.close)
+        loops.start("bus", bus.run(), close=bus.close)
+        yield Worker(executor, broker)
 
 
 def _worker_id() -> str:

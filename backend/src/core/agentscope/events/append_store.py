@@ -7,7 +7,6 @@ statement is the hot path of the product.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import asyncpg
@@ -19,6 +18,7 @@ from core.config import DatabaseSettings
 from core.crash_points import crash_point, crash_point_soon
 from core.database import asyncpg_dsn
 from core.errors import StoreUnavailable
+from core.store_failure import is_store_failure
 
 _APPEND = status_sql("""
 WITH flushed AS (
@@ -48,18 +48,6 @@ SELECT r.id, r.last_seq FROM agent_run AS r
 JOIN unnest($1::bigint[], $2::smallint[]) AS o(run_pk, attempt) ON r.id = o.run_pk AND r.attempt = o.attempt
 WHERE r.status = {running}
 """)
-
-_UNAVAILABLE = (
-    OSError,
-    asyncio.TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.TransactionRollbackError,
-)
-"""Faults that say nothing about the events: the flush is settled and tried again."""
 
 
 class PostgresAppendStore:
@@ -105,9 +93,12 @@ class PostgresAppendStore:
         try:
             connection = await self._connected()
             return await connection.fetch(sql, *arguments, timeout=self._settings.statement_timeout_seconds)
-        except _UNAVAILABLE as exc:
+        except Exception as exc:
+            # Whatever it was: nobody knows what state it left the connection in.
             await self.close()
-            raise StoreUnavailable from exc
+            if is_store_failure(exc):
+                raise StoreUnavailable from exc
+            raise
 
     async def _connected(self) -> asyncpg.Connection:
         connection = self._connection

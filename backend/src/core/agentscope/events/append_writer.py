@@ -8,6 +8,7 @@ Rules:
 * Waiting deltas are merged if they are adjacent and belong to the same message.
 * Nothing is written for a run whose lease was lost: the appender of the run is fenced.
 * If the outcome of a flush is unknown (the connection broke), ``last_seq`` is read. A flush is never repeated blindly.
+* A fault of ours is not repeated: it ends the run whose events caused it.
 
 See docs/adr/0001: Postgres is the source of truth.
 """
@@ -255,6 +256,8 @@ class GroupCommitWriter:
         await self._commit(batches, {appender.run.run_pk: appender for appender in appenders})
 
     async def _commit(self, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender]) -> None:
+        # Not `through_outage`: a try may have been committed for some runs and not for others, and each is settled
+        # on its own. The store judges: StoreUnavailable says that Postgres is away.
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self.settings.outage_seconds
         pause = 0.05
@@ -309,8 +312,9 @@ class GroupCommitWriter:
             seqs = await self._store.owned_seqs([(batch.run_pk, batch.attempt) for batch in batches.values()])
         except StoreUnavailable:
             return
-        except Exception as exc:  # noqa: BLE001  a Postgres that comes back with another face must not end the writer
-            log.warning("append_not_settled_yet", error=type(exc).__name__)
+        except Exception:
+            # The append that follows counts only at its base and decides; a fault of ours in it ends its run.
+            log.exception("append_not_settled")
             return
         done: dict[int, AppendBatch] = {}
         results: dict[int, AppendResult] = {}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.reader import ThreadReader
@@ -17,6 +15,7 @@ from core.agentscope.schemas.links import history_url
 from core.config import StreamSettings
 from core.errors import CursorAhead, CursorExpired, NotFound
 from core.identity import Principal
+from core.store_failure import is_store_failure
 
 
 class AgentScopeEventsFacade:
@@ -96,7 +95,9 @@ class AgentScopeEventsFacade:
         try:
             thread = await self._store.find_thread(principal, thread_id)
             segments = [] if thread is None else await self._store.list_segments(thread.session_id, run_id)
-        except (SQLAlchemyError, OSError, TimeoutError):
+        except Exception as exc:
+            if not is_store_failure(exc):
+                raise
             # Postgres is away for a moment: the run still waits, as far as we know.
             return None
         if any(segment.ordinal is None for segment in segments):

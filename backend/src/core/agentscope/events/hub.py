@@ -26,6 +26,7 @@ from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.redis_bus import channel_name, parse_bell
 from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings, StreamSettings
+from core.outage import report_failure
 
 log = structlog.get_logger(__name__)
 
@@ -228,7 +229,7 @@ class ThreadHub:
             try:
                 heads = await self._heads(session_ids)
             except Exception as exc:  # noqa: BLE001  top of a background loop: Postgres may be away
-                log.warning("patrol_failed", error=type(exc).__name__)
+                report_failure("patrol_failed", exc)
                 continue
             for session_id in session_ids:
                 tail, head = self._tails.get(session_id), heads.get(session_id)

@@ -10,8 +10,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import structlog
-
 from core.agentscope.events.agui_codec import to_agui_wire
 from core.agentscope.events.append_writer import RunAppender
 from core.agentscope.events.checkpoints import Checkpoint
@@ -22,8 +20,7 @@ from core.agentscope.events.run_status import FAILED, OUTCOME_STATUS
 from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import ModelUsage, RunFailed, RunFinished, ToolResult
-
-log = structlog.get_logger(__name__)
+from core.outage import report_failure
 
 EndRun = Callable[[RunEnd], Awaitable[None]]
 RecordCalls = Callable[[Sequence[ModelUsage]], Awaitable[None]]
@@ -165,7 +162,7 @@ class AgentScopeEventPipeline:
         try:
             await self._record_calls([usage])
         except Exception as exc:  # noqa: BLE001  T-end writes the same rows again; this one only saves them from a crash
-            log.warning("model_call_not_recorded_yet", error=type(exc).__name__)
+            report_failure("model_call_not_recorded_yet", exc)
 
 
 def _outcome(closing: Sequence[AgUiWireEvent], asked: str) -> str:

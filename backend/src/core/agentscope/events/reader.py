@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.hub import Tail, ThreadHub
@@ -19,6 +18,7 @@ from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.store import EventStore
 from core.agentscope.schemas.cursor import Cursor
 from core.config import StreamSettings
+from core.store_failure import is_store_failure
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,9 @@ class ThreadReader:
                         if loop.time() >= ends_at:
                             return
                         yield []
-                except (SQLAlchemyError, OSError, TimeoutError) as exc:
+                except Exception as exc:
+                    if not is_store_failure(exc):
+                        raise
                     log.warning("replay_interrupted", error=type(exc).__name__)
                     store_lost_at = store_lost_at or loop.time()
                     if loop.time() - store_lost_at > STORE_PATIENCE_SECONDS:

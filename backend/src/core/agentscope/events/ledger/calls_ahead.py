@@ -13,21 +13,15 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.ledger.ledger import open_model_call
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.schemas.internal_events import ModelUsage
-from core.errors import LeaseLost, StoreUnavailable
+from core.errors import LeaseLost
 from core.identity import Principal
-from core.store_failure import is_store_failure
-
-log = structlog.get_logger(__name__)
-
-_RETRY_SECONDS = 0.5
+from core.outage import report_failure, through_outage
 
 _TAKE_BACK = status_text("""
 WITH owned AS (
@@ -65,23 +59,14 @@ class CallsAhead:
             LeaseLost: The run is not ours any more.
             StoreUnavailable: Postgres stayed away.
         """
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._outage_seconds
-        while True:
-            try:
-                async with self._engine.connect() as connection:
-                    ours = await open_model_call(connection, self._run, self._principal, opening)
-            except (SQLAlchemyError, OSError, TimeoutError) as exc:
-                if not is_store_failure(exc) and not isinstance(exc, TimeoutError):
-                    raise
-                if loop.time() > give_up_at:
-                    raise StoreUnavailable from exc
-                log.warning("model_call_waits_for_its_line", error=type(exc).__name__)
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                if not ours:
-                    raise LeaseLost
-                return
+
+        async def write_line() -> bool:
+            async with self._engine.connect() as connection:
+                return await open_model_call(connection, self._run, self._principal, opening)
+
+        # The same line again, when an earlier try was committed and its answer lost.
+        if not await through_outage(write_line, seconds=self._outage_seconds, what="model_call_line"):
+            raise LeaseLost
 
     def take_back(self, call_id: str) -> None:
         """The call cost nothing; its line goes away in the background."""
@@ -103,7 +88,7 @@ class CallsAhead:
             try:
                 async with self._engine.connect() as connection:
                     await connection.execute(_TAKE_BACK, lines)
-            except (SQLAlchemyError, OSError, TimeoutError) as exc:
-                log.warning("model_call_line_not_taken_back", error=type(exc).__name__)
+            except Exception as exc:  # noqa: BLE001  best effort: the line says that the call is lost
+                report_failure("model_call_line_not_taken_back", exc)
                 return
             self._unneeded.difference_update(call_ids)

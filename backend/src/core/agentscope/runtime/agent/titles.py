@@ -12,7 +12,6 @@ import structlog
 from agentscope.message import AssistantMsg, Msg, TextBlock, UserMsg
 from agentscope.model import ChatResponse, FinishedReason
 from sqlalchemy import select, text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from core.agentscope.events.ledger.ledger import record_call_now
@@ -26,6 +25,7 @@ from core.agentscope.schemas.messages import UserMessage
 from core.agentscope.schemas.titles import title_of
 from core.errors import AgentBackendError
 from core.identity import Principal
+from core.outage import report_failure
 from core.text import clean_text
 from models import AgentChatMessage
 
@@ -52,12 +52,12 @@ class TitleWriter:
         self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ended(self, run: OwnedRun, owner: Principal, end: RunEnd) -> None:
+    def ended(self, run: OwnedRun, principal: Principal, end: RunEnd) -> None:
         """Take in the committed end of a run; returns at once."""
         wanted = self._kit.profile.stages.title == "model"
         if not wanted or run.ordinal != 1 or end.status not in (SUCCEEDED, INTERRUPTED):
             return
-        task = asyncio.create_task(self._write(run, owner), name=f"title-{run.session_id}")
+        task = asyncio.create_task(self._write(run, principal), name=f"title-{run.session_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -68,17 +68,19 @@ class TitleWriter:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _write(self, run: OwnedRun, owner: Principal) -> None:
+    async def _write(self, run: OwnedRun, principal: Principal) -> None:
         usages: list[ModelUsage] = []
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 await self._title(run, usages)
-        except (AgentBackendError, SQLAlchemyError, OSError) as exc:
+        except (AgentBackendError, TimeoutError) as exc:
             # The first words stay.
             log.warning("title_not_written", error=type(exc).__name__)
+        except Exception as exc:  # noqa: BLE001  nothing but the title is lost
+            report_failure("title_not_written", exc)
         finally:
             for usage in usages:
-                await self._book(run, owner, usage)
+                await self._book(run, principal, usage)
 
     async def _title(self, run: OwnedRun, usages: list[ModelUsage]) -> None:
         said = await self._first_messages(run)
@@ -124,13 +126,12 @@ class TitleWriter:
             return ""
         return fit_title("".join(block.text for block in answer.content if isinstance(block, TextBlock)))
 
-    async def _book(self, run: OwnedRun, owner: Principal, usage: ModelUsage) -> None:
+    async def _book(self, run: OwnedRun, principal: Principal, usage: ModelUsage) -> None:
         try:
             # Shielded: a worker that stops has spent the tokens all the same.
-            await asyncio.shield(record_call_now(self._engine, run, owner, usage))
-        except (SQLAlchemyError, OSError) as exc:
-            # Also when the thread was deleted meanwhile.
-            log.warning("title_call_not_recorded", error=type(exc).__name__)
+            await asyncio.shield(record_call_now(self._engine, run, principal, usage))
+        except Exception as exc:  # noqa: BLE001  the title is there all the same
+            report_failure("title_call_not_recorded", exc)
 
 
 def fit_title(answer: str) -> str:

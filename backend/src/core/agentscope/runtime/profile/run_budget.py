@@ -7,25 +7,20 @@ limits are in the memory of its process. The user's daily budget is in Postgres,
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from decimal import Decimal
 
-import structlog
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.ledger import budget_store
 from core.agentscope.events.ledger.budget_store import CallEstimate, DayLimits
 from core.agentscope.runtime.profile.profile import Limits
 from core.agentscope.schemas.internal_events import ModelUsage
-from core.errors import BudgetExhausted, StoreUnavailable
+from core.errors import BudgetExhausted
 from core.identity import Principal
-from core.store_failure import is_store_failure
+from core.outage import report_failure, through_outage
 
-log = structlog.get_logger(__name__)
-
-_AGAIN_SECONDS = 0.5
 EXPIRY_GRACE_SECONDS = 120.0
 """A reservation outlives the longest run by this much: the reaper ends runs some time after their deadline."""
 
@@ -40,7 +35,7 @@ class UserAccount:
 
     Args:
         engine: For short transactions.
-        owner: Whose budget.
+        principal: Whose budget.
         limits: What a day has.
         run_pk: The run that reserves.
         expire_seconds: How long a reservation can be needed.
@@ -48,7 +43,7 @@ class UserAccount:
     """
 
     engine: AsyncEngine
-    owner: Principal
+    principal: Principal
     limits: DayLimits
     run_pk: int
     expire_seconds: float
@@ -61,37 +56,35 @@ class UserAccount:
             BudgetExhausted: It does not fit into what is left of the day.
             StoreUnavailable: Postgres stayed away longer than a run may wait.
         """
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self.outage_seconds
-        while True:
+        tries = 0
+
+        async def attempt() -> bool:
+            nonlocal tries
+            tries += 1
             try:
-                fits = await self._reserve_once(call_id, estimate)
+                return await self._reserve_once(call_id, estimate)
             except IntegrityError:
+                if tries == 1:
+                    raise
                 # A try whose outcome was never learned had been committed.
-                return
-            except (SQLAlchemyError, OSError, TimeoutError) as exc:
-                if not is_store_failure(exc) or loop.time() > give_up_at:
-                    raise StoreUnavailable from exc
-                log.warning("budget_reservation_unknown", error=type(exc).__name__)
-                await asyncio.sleep(_AGAIN_SECONDS)
-            else:
-                if not fits:
-                    raise BudgetExhausted(used_up(self.limits))
-                return
+                return True
+
+        if not await through_outage(attempt, seconds=self.outage_seconds, what="budget_reservation"):
+            raise BudgetExhausted(used_up(self.limits))
 
     async def release(self, call_id: str) -> None:
         """Give back what a call reserved that used nothing; best effort, the run's end does it again."""
         try:
             async with self.engine.begin() as connection:
                 await budget_store.release(connection, call_id)
-        except (SQLAlchemyError, OSError, TimeoutError) as exc:
-            log.warning("budget_not_released_yet", error=type(exc).__name__)
+        except Exception as exc:  # noqa: BLE001  best effort
+            report_failure("budget_not_released_yet", exc)
 
     async def _reserve_once(self, call_id: str, estimate: CallEstimate) -> bool:
         async with self.engine.begin() as connection:
             return await budget_store.reserve(
                 connection,
-                self.owner,
+                self.principal,
                 self.limits,
                 run_pk=self.run_pk,
                 call_id=call_id,

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import asyncpg
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.owned_run import OwnedRun
@@ -19,8 +18,7 @@ from core.config import LimitSettings, Settings
 from core.crash_points import crash_point
 from core.database import asyncpg_dsn
 from core.identity import Principal
-
-log = structlog.get_logger(__name__)
+from core.outage import report_failure
 
 _CLAIM = status_text("""
 UPDATE agent_run AS r SET
@@ -148,8 +146,8 @@ class Heartbeat:
                     connection = await self._connect()
                 await self._beat(connection)
                 interval = self._settings.worker.lease_seconds / 3
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
-                log.warning("heartbeat_failed", error=type(exc).__name__)
+            except Exception as exc:  # noqa: BLE001  top of a background loop: without a beat every run would be lost
+                report_failure("heartbeat_failed", exc)
                 if connection is not None:
                     connection.terminate()
                 connection = None

@@ -15,7 +15,6 @@ from datetime import datetime
 
 import structlog
 from sqlalchemy import select, text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
@@ -30,6 +29,7 @@ from core.agentscope.schemas.internal_events import RunFailed
 from core.config import Settings
 from core.crash_points import crash_point
 from core.errors import LeaseLost, QueueTimeout, RunTimeout, WorkerLost
+from core.outage import report_failure
 from core.store_failure import is_store_failure
 from models import AgentChatSession, AgentRun
 
@@ -131,12 +131,10 @@ class Reaper:
                 if loop.time() >= max(self._rest_until, self._reap_at):
                     self._reap_at = loop.time() + self._settings.worker.reap_seconds
                     await self.reap()
-            except (SQLAlchemyError, OSError, TimeoutError) as exc:
-                log.warning("reaper_rests", error=type(exc).__name__)
-                self._rest(self._settings.worker.lease_seconds)
-            except Exception:
-                # Top of a background loop: one run that cannot be repaired must not end all repairs.
-                log.exception("reaper_failed")
+            except Exception as exc:  # noqa: BLE001  top of a background loop
+                report_failure("reaper_failed", exc)
+                if is_store_failure(exc):
+                    self._rest(self._settings.worker.lease_seconds)
 
     async def pick_up(self) -> int:
         """Start or hint again the queued runs whose hint is overdue; returns how many."""
@@ -171,9 +169,8 @@ class Reaper:
         if loop.time() >= self._prune_at:
             try:
                 await self.prune()
-            except (SQLAlchemyError, OSError, TimeoutError) as exc:
-                # Old events can wait; a rest of all repairs would cost live runs.
-                log.warning("prune_failed", error=type(exc).__name__)
+            except Exception as exc:  # noqa: BLE001  old events can wait; a rest of all repairs would cost live runs
+                report_failure("prune_failed", exc)
         return touched
 
     async def prune(self) -> int:
@@ -227,8 +224,6 @@ class Reaper:
                 crash_point("reaper-before-commit")
         except LeaseLost:
             return 0
-        except (OSError, TimeoutError):
-            raise
         except Exception as exc:
             if is_store_failure(exc):
                 raise

@@ -396,6 +396,20 @@ async def test_events_that_no_database_takes_end_their_run_and_no_other() -> Non
     assert worker.publisher.shown == {1: store.rows[1].log, 3: store.rows[3].log}
 
 
+async def test_a_fault_of_ours_is_not_repeated_and_not_waited_for() -> None:
+    loop = asyncio.get_running_loop()
+    store = MemoryAppendStore()
+    store.poisoned.add(1)
+    async with Worker(store).at_work() as worker:
+        appender = worker.open()
+        began = loop.time()
+        appender.append([step("one")])
+        with pytest.raises(ValueError, match="not storable"):
+            await appender.durable()
+
+    assert (len(store.calls), loop.time()) == (1, began)
+
+
 async def test_an_event_that_has_no_json_form_ends_its_run_and_no_other() -> None:
     store = MemoryAppendStore([1, 2])
     async with Worker(store).at_work() as worker:

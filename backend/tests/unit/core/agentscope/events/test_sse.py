@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from tests.support import internal_event_strategies as any_of
 from tests.support import thread_log
 from tests.support.thread_log import SESSION, MemoryLog, MemoryTail, QuietHub, event, run
@@ -328,6 +328,17 @@ async def test_an_outage_of_postgres_costs_heartbeats_and_no_event() -> None:
     thread.tail.see(events[-1].cursor)  # the patrol is back with Postgres
 
     assert (await stream.end()).replace(HEARTBEAT, b"") == RETRY + frames(events)
+
+
+async def test_a_fault_of_ours_ends_a_stream_at_once() -> None:
+    thread = Thread(run(1, 4))
+    thread.log.failure = ProgrammingError("SELECT", {}, Exception("no such column"))
+    stream = thread.open(ordinals=frozenset({1}))
+    began = asyncio.get_running_loop().time()
+
+    with pytest.raises(ProgrammingError):
+        await stream.end()
+    assert asyncio.get_running_loop().time() == began
 
 
 async def test_a_stream_outlasts_its_patience_with_postgres_only_while_events_come() -> None:

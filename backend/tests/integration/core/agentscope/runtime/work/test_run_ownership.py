@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.support.failing_engine import AWAY
 from tests.support.limits import HUNG_SECONDS
 from tests.support.manual_worker import ManualRun, ManualWorker, manual_reaper, manual_worker
 from tests.support.scratch_databases import ScratchDatabases
@@ -444,7 +445,7 @@ async def test_a_reaper_rests_after_its_start_and_after_a_failed_contact(
             if reaped_at and not failed_at:
                 failed_at.append(loop.time())
                 reaped.clear()
-                raise ConnectionRefusedError
+                raise AWAY
             return 0
 
         async def reap(self) -> int:

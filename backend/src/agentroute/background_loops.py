@@ -1,0 +1,60 @@
+"""The loops that a process runs in the background, and what happens when one of them ends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+_CLOSE_SECONDS = 5.0
+"""How long loops may take to end; they hold connections that close next."""
+
+Close = Callable[[], Awaitable[None]]
+
+
+class BackgroundLoops:
+    """Loops that run until they are closed.
+
+    Args:
+        on_broken: Called when a loop has ended by itself.
+    """
+
+    def __init__(self, on_broken: Callable[[], None]) -> None:
+        self._on_broken = on_broken
+        self._loops: list[tuple[asyncio.Task[None], Close | None]] = []
+        self._closing = False
+
+    def start(self, name: str, loop: Coroutine[Any, Any, None], *, close: Close | None = None) -> None:
+        """Run a loop.
+
+        Args:
+            name: For the log.
+            loop: Runs until it is cancelled or closed.
+            close: Makes the loop end after its last work; a loop without it is cancelled.
+        """
+        task = asyncio.create_task(loop, name=name)
+        task.add_done_callback(self._ended)
+        self._loops.append((task, close))
+
+    async def close(self) -> None:
+        """End all loops: first those that only take, then, in the order of their start, those that have work left."""
+        self._closing = True
+        for task, close in self._loops:
+            if close is None:
+                task.cancel()
+        for _, close in self._loops:
+            if close is not None:
+                await close()
+        await asyncio.wait([task for task, _ in self._loops], timeout=_CLOSE_SECONDS)
+        for task, _ in self._loops:
+            task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._closing or task.cancelled():
+            return
+        log.critical("background_loop_ended", loop=task.get_name(), exc_info=task.exception())
+        self._on_broken()

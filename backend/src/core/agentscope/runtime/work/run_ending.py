@@ -1,0 +1,139 @@
+"""Writes T-end for the runs of a worker process, and tells readers and workers of it.
+
+Rules:
+
+1. An outage is waited out. An unknown outcome is settled by reading the run, never by a blind repeat.
+2. A fault of ours passes at once. Then the run ends with what its log has, and with ``internal-error``.
+3. Readers and workers are told after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.agentscope.events.ending import Ended, end_and_promote, end_from_log
+from core.agentscope.events.owned_run import OwnedRun, Publisher
+from core.agentscope.events.promotion import PromotedRun
+from core.agentscope.events.run_end import RunEnd
+from core.agentscope.events.run_status import ENDED
+from core.agentscope.events.thread_row import lock_thread
+from core.agentscope.runtime.work.leases import ClaimedRun
+from core.agentscope.schemas.internal_events import RunFailed
+from core.crash_points import crash_point
+from core.errors import AgentBackendError, LeaseLost
+from core.outage import through_outage
+
+_STATUS = text("SELECT status FROM agent_run WHERE id = :run_pk")
+
+_HOLD = text("SELECT 1 FROM agent_run WHERE id = :run_pk AND attempt = :attempt FOR NO KEY UPDATE")
+
+_BROKEN = RunFailed(code=AgentBackendError.code, message="The run failed for an internal reason.")
+
+_MakeEnd = Callable[[AsyncConnection], Awaitable[RunEnd]]
+
+
+class RunEnding:
+    """The ends of a process' runs.
+
+    Args:
+        engine: For one transaction an end.
+        publisher: Shows what an end wrote.
+        hint: Tells the workers of a run whose turn has come.
+        outage_seconds: How long an end waits for Postgres.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        publisher: Publisher,
+        *,
+        hint: Callable[[PromotedRun], Awaitable[object]],
+        outage_seconds: float,
+    ) -> None:
+        self._engine = engine
+        self._publisher = publisher
+        self._hint = hint
+        self._outage_seconds = outage_seconds
+        self._hints: set[asyncio.Task[None]] = set()
+
+    async def write(self, run: OwnedRun, end: RunEnd) -> None:
+        """End a run.
+
+        Raises:
+            LeaseLost: The run is not ours any more; nothing was written.
+            StoreUnavailable: Postgres stayed away longer than an end waits.
+        """
+
+        async def given(_: AsyncConnection) -> RunEnd:
+            return end
+
+        await self._write(run, given)
+
+    async def fail(self, run: ClaimedRun) -> None:
+        """End a run that is broken beyond its own end: keeps what was shown, and says ``internal-error``.
+
+        Raises:
+            LeaseLost: The run is not ours any more; nothing was written.
+            StoreUnavailable: Postgres stayed away longer than an end waits.
+        """
+
+        async def from_log(connection: AsyncConnection) -> RunEnd:
+            owned = run.owned
+            await lock_thread(connection, owned.session_id)
+            held = await connection.execute(_HOLD, {"run_pk": owned.run_pk, "attempt": owned.attempt})
+            if held.one_or_none() is None:
+                raise LeaseLost
+            return await end_from_log(connection, owned, run.thread_id, run.run_id, _BROKEN)
+
+        await self._write(run.owned, from_log)
+
+    async def _write(self, run: OwnedRun, make_end: _MakeEnd) -> None:
+        # Statuses of the ends that went as far as their commit.
+        tried: set[str] = set()
+
+        async def attempt() -> Ended | None:
+            try:
+                # Shielded: a cancel in the middle would leave the connection in an unknown state.
+                return await asyncio.shield(self._write_once(run, make_end, tried))
+            except LeaseLost:
+                if await self._has_ended_as(run, tried):
+                    return None
+                raise
+
+        ended = await through_outage(attempt, seconds=self._outage_seconds, what="run_end")
+        if ended is None:
+            # Readers find the end in the log, and the reaper the run whose turn has come.
+            return
+        crash_point("end-committed")
+        self._publisher.publish(ended.shown)
+        if ended.promoted is not None:
+            self._tell(ended.promoted)
+
+    async def _write_once(self, run: OwnedRun, make_end: _MakeEnd, tried: set[str]) -> Ended:
+        async with self._engine.begin() as connection:
+            end = await make_end(connection)
+            ended = await end_and_promote(connection, run, end)
+            tried.add(end.status)
+            crash_point("end-before-commit")
+            return ended
+
+    async def _has_ended_as(self, run: OwnedRun, tried: set[str]) -> bool:
+        """Tell whether an earlier try was committed although its answer did not come."""
+        if not tried:
+            return False
+        async with self._engine.connect() as connection:
+            status = await connection.scalar(_STATUS, {"run_pk": run.run_pk})
+        return status in tried and status in ENDED
+
+    def _tell(self, promoted: PromotedRun) -> None:
+        """Tell the workers of a run whose turn has come; without a word they find it within a second."""
+        task = asyncio.create_task(self._hint_one(promoted))
+        self._hints.add(task)
+        task.add_done_callback(self._hints.discard)
+
+    async def _hint_one(self, promoted: PromotedRun) -> None:
+        await self._hint(promoted)
