@@ -178,7 +178,7 @@ def test_every_statement_that_sets_a_status_says_from_which_and_the_rules_allow_
     steps = {(file, *taken) for file, sql in templates() if (taken := step(sql))}
 
     assert steps == {
-        ("executor.py", "running", "queued"),
+        ("run_scope.py", "running", "queued"),
         ("leases.py", "queued", "running"),
         ("promotion.py", "waiting", "queued"),
         ("reaper.py", "running", "queued"),
