@@ -1,4 +1,4 @@
-"""Checks of the repository as a whole, for script/check: what must never be committed.
+"""Checks of the repository as a whole, for script/check: what must never be committed, and the width of prose.
 
 Prints one line per problem and exits with 1 when there is any. Reads tracked
 files and new ones that git does not ignore.
@@ -24,6 +24,9 @@ _REGISTRY = re.compile(
 )
 _LEGACY_IMPORT = re.compile(r"^\s*(from|import)\s+core\.agent(\s|\.|$)")
 _TEXT_LIMIT_BYTES = 5 << 20
+_PROSE_CHARACTERS = 120
+# The target of a link, and a bare address: neither can be broken into lines.
+_ADDRESS = re.compile(r"(?<=\])\([^)\s]+\)|https?://\S+")
 
 
 def _files() -> Iterator[Path]:
@@ -37,6 +40,16 @@ def _files() -> Iterator[Path]:
         path = ROOT / name
         if name and path.is_file() and not path.is_symlink() and path.stat().st_size < _TEXT_LIMIT_BYTES:
             yield path
+
+
+def _long_prose(lines: list[str]) -> Iterator[int]:
+    """Yield the numbers of lines of Markdown prose that are too long; tables and code have their own form."""
+    fenced = False
+    for number, line in enumerate(lines, start=1):
+        if line.lstrip().startswith(("```", "~~~")):
+            fenced = not fenced
+        elif not fenced and not line.startswith("|") and len(_ADDRESS.sub("", line)) > _PROSE_CHARACTERS:
+            yield number
 
 
 def _problems() -> Iterator[str]:
@@ -54,6 +67,9 @@ def _problems() -> Iterator[str]:
                 yield f"{name}:{number}: the address of a package registry"
             if path.suffix == ".py" and _LEGACY_IMPORT.match(line):
                 yield f"{name}:{number}: imports core.agent; the package is core.agentscope"
+        if path.suffix == ".md":
+            for number in _long_prose(lines):
+                yield f"{name}:{number}: more than {_PROSE_CHARACTERS} characters of prose in a line"
     yield from lockfiles.stale_reasons()
 
 

@@ -109,3 +109,32 @@ def test_changed_constraints_need_new_locks(repository: Path, check: Check) -> N
         1,
         ["the constraints in backend/pyproject.toml are not those of the locks: run script/lock"],
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["word " * 25, "- " + "word " * 24, "[a](b.md) " + "word " * 24],
+    ids=["paragraph", "item", "link"],
+)
+def test_a_long_line_of_prose_is_named(repository: Path, check: Check, line: str) -> None:
+    (repository / "page.md").write_text(f"# Page\n\n{line}\n")
+    code, lines = check()
+    assert code == 1
+    assert lines == ["page.md:3: more than 120 characters of prose in a line"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "| " + "cell | " * 30,
+        "```sh\n" + "word " * 30 + "\n```",
+        "  ```\n  " + "word " * 30 + "\n  ```",
+        "[a](" + "b" * 120 + ".md)",
+        "https://example.com/" + "c" * 120,
+        "ä" * 120,
+    ],
+    ids=["table", "code", "indented code", "link", "address", "characters, not bytes"],
+)
+def test_what_cannot_be_broken_may_be_long(repository: Path, check: Check, content: str) -> None:
+    (repository / "page.md").write_text(f"{content}\n")
+    assert check() == (0, [])
