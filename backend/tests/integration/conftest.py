@@ -12,6 +12,7 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.support.limits import HUNG_SECONDS
 from tests.support.scratch_databases import ScratchDatabases
 from tests.support.stack import SECRET, DemoModel, OpenStack, Stack, Web, merged, serving
 
@@ -57,8 +58,9 @@ def open_stack(databases: ScratchDatabases, redis_server_url: str, demo: DemoMod
                     # Everything runs in one process here, on a machine that may be busy: slow is no outage.
                     "database": {
                         "url": database_url,
-                        "pool_timeout_seconds": 30,
-                        "statement_timeout_seconds": 30,
+                        "pool_timeout_seconds": HUNG_SECONDS,
+                        "statement_timeout_seconds": HUNG_SECONDS,
+                        "lock_timeout_seconds": HUNG_SECONDS,
                     },
                     "redis": {
                         "url": redis_url or redis_server_url,

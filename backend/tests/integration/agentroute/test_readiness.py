@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.support.limits import HUNG_SECONDS
 
 from agentroute import migrations
 from agentroute.readiness import StoreReadiness
@@ -18,7 +19,7 @@ from core.redis_client import create_redis
 
 
 def engine_for(url: str) -> AsyncEngine:
-    settings = DatabaseSettings(url=SecretStr(url), pool_timeout_seconds=0.5)
+    settings = DatabaseSettings(url=SecretStr(url), pool_timeout_seconds=HUNG_SECONDS)
     return create_engine(settings, application_name="test")
 
 

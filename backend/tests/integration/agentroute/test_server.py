@@ -6,14 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.limits import HUNG_SECONDS
+from tests.support.limits import HUNG_SECONDS, NEVER_SECONDS
 
 BACKEND = Path(__file__).parents[3]
 PROGRAM = """
@@ -81,21 +80,19 @@ def start() -> Iterator[Start]:
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_open_streams_in_order_and_then_the_process(start: Start, sent: signal.Signals) -> None:
-    process, base = start(drain_seconds=30)
+    process, base = start(drain_seconds=NEVER_SECONDS)
     with httpx.Client(base_url=base, timeout=HUNG_SECONDS) as client:
         assert client.post("/api/v1/agent/runs", json=RUN).status_code == 202
         with client.stream("GET", "/api/v1/agent/events?threadId=t-1") as stream:
             body = stream.iter_bytes()
             assert next(body) == b"retry: 2000\n\n"
 
-            signalled_at = time.monotonic()
             process.send_signal(sent)
             # A reset would raise here: the body has to end as HTTP says.
             assert list(body) == []
 
-    # Far below the grace: the streams ended by themselves, also on a busy machine.
+    # The grace has no end here: the streams ended by themselves.
     assert process.wait(timeout=HUNG_SECONDS) == 0
-    assert time.monotonic() - signalled_at < 15
 
 
 def test_a_stream_that_hears_no_drain_is_cut_at_the_end_of_the_grace(start: Start) -> None:
@@ -104,11 +101,9 @@ def test_a_stream_that_hears_no_drain_is_cut_at_the_end_of_the_grace(start: Star
         client.post("/api/v1/agent/runs", json=RUN)
         with client.stream("GET", "/api/v1/agent/events?threadId=t-1") as stream:
             next(stream.iter_bytes())
-            signalled_at = time.monotonic()
             process.send_signal(signal.SIGTERM)
 
             assert process.wait(timeout=HUNG_SECONDS) == 0
-            assert time.monotonic() - signalled_at < 15
 
 
 def test_a_client_that_leaves_is_noticed_and_one_that_stops_reading_costs_no_memory(start: Start) -> None:

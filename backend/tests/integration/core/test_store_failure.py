@@ -9,15 +9,20 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
+from tests.support.limits import HUNG_SECONDS
 
 from core.config import DatabaseSettings
 from core.database import create_engine
 from core.store_failure import is_store_failure
 
 
-def engine_for(url: str) -> AsyncEngine:
+def engine_for(url: str, *, statement_seconds: float = HUNG_SECONDS) -> AsyncEngine:
     settings = DatabaseSettings(
-        url=SecretStr(url), pool_size=1, pool_timeout_seconds=0.3, statement_timeout_seconds=0.3
+        url=SecretStr(url),
+        pool_size=1,
+        pool_timeout_seconds=HUNG_SECONDS,
+        statement_timeout_seconds=statement_seconds,
     )
     return create_engine(settings, application_name="test")
 
@@ -48,7 +53,11 @@ async def test_a_refused_connection_is_a_store_failure() -> None:
 
 
 async def test_an_exhausted_pool_is_a_store_failure(engine: AsyncEngine) -> None:
+    pool = engine.pool
+    assert isinstance(pool, QueuePool)
     async with engine.connect():
+        # From now on: the connection that is made first may take its time.
+        pool._timeout = 0.1
         with pytest.raises(SQLAlchemyError) as caught:
             async with engine.connect():
                 pass
@@ -56,17 +65,22 @@ async def test_an_exhausted_pool_is_a_store_failure(engine: AsyncEngine) -> None
 
 
 @pytest.mark.parametrize(
-    "statement",
-    ["SELECT pg_terminate_backend(pg_backend_pid())", "SELECT pg_sleep(5)"],
+    ("statement", "statement_seconds"),
+    [
+        ("SELECT pg_terminate_backend(pg_backend_pid())", HUNG_SECONDS),
+        (f"SELECT pg_sleep({HUNG_SECONDS})", 0.1),
+    ],
     ids=["terminated", "statement timeout"],
 )
 async def test_a_lost_connection_or_cut_statement_is_a_store_failure(
-    engine: AsyncEngine, statement: str
+    database_url: str, statement: str, statement_seconds: float
 ) -> None:
+    engine = engine_for(database_url, statement_seconds=statement_seconds)
     with pytest.raises(DBAPIError) as caught:
         async with engine.connect() as connection:
             await connection.execute(text(statement))
     assert is_store_failure(caught.value)
+    await engine.dispose()
 
 
 @pytest.mark.parametrize("statement", ["SELECT 1/0", "SELECT nothing", "SELEC 1", "SELECT 'x'::int"])

@@ -19,6 +19,7 @@ import pytest
 from tests.support import audio
 from tests.support.limits import HUNG_SECONDS
 
+from agentroute import whisper_engine
 from agentroute.whisper_engine import WhisperEngine, load_whisper
 from core.config import TranscriptionSettings
 from core.errors import (
@@ -99,22 +100,28 @@ async def test_a_fault_of_the_model_is_a_failure(
     assert "CUDA" not in caught.value.detail
 
 
-async def test_a_slow_model_is_given_up_and_stops_at_its_next_segment(file: AudioFile) -> None:
-    asked, go_on, stopped = threading.Event(), threading.Event(), asyncio.Event()
+async def test_a_slow_model_is_given_up_and_stops_at_its_next_segment(
+    file: AudioFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, stopped = threading.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    limit = asyncio.timeout(None)
 
     def segments() -> Iterator[Any]:
         try:
-            asked.set()
-            while go_on.wait(30):
+            # The time is over once the model listens, however late its thread begins.
+            loop.call_soon_threadsafe(limit.reschedule, 0)
+            while go_on.wait(HUNG_SECONDS):
                 yield SimpleNamespace(text=" again")
         finally:
             loop.call_soon_threadsafe(stopped.set)
 
-    async with engine_of(FakeModel(segments=segments), timeout_seconds=0.2) as engine:
+    # In the engine alone: the decoder has limits of its own.
+    timed = SimpleNamespace(timeout=lambda _seconds: limit, get_running_loop=lambda: loop)
+    monkeypatch.setattr(whisper_engine, "asyncio", timed)
+    async with engine_of(FakeModel(segments=segments)) as engine:
         with pytest.raises(TranscriptionTimeout):
             await engine.transcribe(file, language=None, prompt=None)
-        assert asked.is_set()
         go_on.set()
         async with asyncio.timeout(HUNG_SECONDS):
             await stopped.wait()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from tests.support import audio
+from tests.support.limits import HUNG_SECONDS
 from tests.unit.core.transcription.conftest import Upload
 
 from core.errors import AgentBackendError, AudioEmpty, AudioTooLong, UnsupportedMediaType
@@ -182,14 +183,23 @@ def child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], No
     return child
 
 
+class Started(list[asyncio.subprocess.Process]):
+    """Processes, and an event that the first of them sets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = asyncio.Event()
+
+
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.subprocess.Process]:
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     """The processes that were started."""
-    found: list[asyncio.subprocess.Process] = []
+    found = Started()
     start = asyncio.create_subprocess_exec
 
     async def noting(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
         found.append(await start(*arguments, **options))
+        found.first.set()
         return found[-1]
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", noting)
@@ -215,10 +225,10 @@ async def test_a_child_that_does_not_end_is_ended(
     child: Callable[[str], None],
     decoder: AudioDecoder,
     upload: Upload,
-    started: list[asyncio.subprocess.Process],
+    started: Started,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(audio_decoder, "_HUNG_SECONDS", 0.5)
+    monkeypatch.setattr(audio_decoder, "_PATIENCE_SECONDS", 0.5)
     child(program)
 
     with pytest.raises(UnsupportedMediaType):
@@ -230,13 +240,16 @@ async def test_a_caller_that_leaves_takes_the_child_along(
     child: Callable[[str], None],
     decoder: AudioDecoder,
     upload: Upload,
-    started: list[asyncio.subprocess.Process],
+    started: Started,
 ) -> None:
     child("signal.pause()")
 
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.5):
-            await seconds(decoder, upload, audio.wav())
+    caller = asyncio.create_task(seconds(decoder, upload, audio.wav()))
+    async with asyncio.timeout(HUNG_SECONDS):
+        await started.first.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
     assert [process.returncode for process in started] == [-9]
 
 
@@ -266,7 +279,7 @@ async def test_the_child_gets_none_of_our_secrets(
 
 
 async def test_only_so_many_children_run_at_once(
-    child: Callable[[str], None], upload: Upload, started: list[asyncio.subprocess.Process]
+    child: Callable[[str], None], upload: Upload, started: Started
 ) -> None:
     decoder = AudioDecoder(max_seconds=600, max_children=1)
     child("sys.stdin.read(); print(1000, end='')")

@@ -184,12 +184,21 @@ async def test_a_model_that_does_not_begin(endpoint: Endpoint, set_up: SetUp) ->
 
 
 async def test_a_model_that_did_not_begin_is_asked_again(endpoint: Endpoint, set_up: SetUp) -> None:
-    endpoint.script("hang")
+    now = [0.0]
+    go_on = asyncio.Event()
+    waiting = endpoint.stream_steps(b": waiting\n\n", end=False)
+    endpoint.script(*waiting, go_on, endpoint.http_chunk(b": still waiting\n\n"), "hang")
     endpoint.stream(*endpoint.text("a"))
-    setup = set_up(first_token_timeout_seconds=0.05)
+    setup = set_up(services={"clock": lambda: now[0]}, first_token_timeout_seconds=30)
+    asking = asyncio.create_task(setup.ask())
     async with asyncio.timeout(HUNG_SECONDS):
-        *_, last = await setup.ask()
+        await endpoint.arrived.wait()
+        # The first try's time is over; the second has all of its own.
+        now[0] += 30
+        go_on.set()
+        *_, last = await asking
     assert last.content[0].text == "a"
+    assert len(endpoint.received) == 2
 
 
 # --- after the first delta -----------------------------------------------------
