@@ -9,7 +9,6 @@ from importlib.metadata import version
 from typing import Any
 
 from agentroute.migrations import head
-from agentroute.profile_check import profile_tools
 from agentroute.readiness import StoreReadiness
 from agentroute.transcription import open_transcription
 from core.agentscope.events.facade import AgentScopeEventsFacade
@@ -23,6 +22,7 @@ from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.threads import AgentThreads
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.profile.profile import AgentProfile, load_profile
+from core.agentscope.runtime.profile.profile_tools import offered_tools
 from core.broker import create_broker
 from core.config import Settings
 from core.database import create_engine
@@ -116,7 +116,7 @@ def _capabilities(profile: AgentProfile, settings: Settings) -> dict[str, Any]:
         subagents=[{"name": child.name, "description": child.description} for child in profile.subagents],
         tools=[
             {"name": tool.name, "description": tool.description, "parameters": tool.json_schema()}
-            for tool in profile_tools(profile, settings)
+            for tool in offered_tools(profile, settings.tools)
         ],
         max_iterations=profile.limits.max_iterations,
         max_run_seconds=settings.limits.run_seconds,

@@ -24,10 +24,9 @@ from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.chat_opaque import OpaqueValue
 from core.agentscope.runtime.model.prices import load_prices
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile
+from core.agentscope.runtime.profile.profile_tools import profile_tools
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage, StageName
-from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.memory_store import MemoryStore
-from core.agentscope.tools.registry import builtin_tools, load_tool
 from core.config import Settings
 
 ModelKind = TypeVar("ModelKind", bound=OpenAICompatibleChatModel)
@@ -96,7 +95,7 @@ def build_kit(
         ToolDefinitionError: The profile names a tool that is not there.
         PricesInvalid: The price table cannot be read.
     """
-    tools = tuple(profile_tools(profile, settings, memory))
+    tools = tuple(ToolAccess(*named) for named in profile_tools(profile, settings.tools, memory))
     return AgentKit(
         profile=profile,
         settings=settings,
@@ -106,20 +105,3 @@ def build_kit(
         subagents=tuple(subagent_kit(subagent, tools) for subagent in profile.subagents),
         fallbacks=fallbacks,
     )
-
-
-def profile_tools(profile: AgentProfile, settings: Settings, memory: MemoryStore) -> list[ToolAccess]:
-    """Return the profile's tools with their permissions."""
-    builtin = builtin_tools(settings.tools, memory)
-    access: list[ToolAccess] = []
-    for entry in profile.tools:
-        if entry.reference is not None:
-            tool = load_tool(entry.reference, settings.tools)
-        elif entry.name in builtin:
-            tool = builtin[entry.name]
-        else:
-            raise ToolDefinitionError(
-                f"{entry.name}: no built-in tool has this name; the built-in tools are {', '.join(builtin)}"
-            )
-        access.append(ToolAccess(tool, entry.permission))
-    return access
