@@ -25,9 +25,9 @@ __all__ = [
     "AcceptedTaskResponse",
     "ActiveRun",
     "AgUiWireEvent",
+    "ClientToolDefinition",
     "ContextItem",
     "Cursor",
-    "FrontendTool",
     "HistorySnapshotResponse",
     "InternalRuntimeEvent",
     "MessagesSnapshotMode",
@@ -48,7 +48,7 @@ MessagesSnapshotMode = Literal["always", "anew", "never"]
 """How a run begins: with the thread's messages, with them after a snapshot that empties the copy, or without."""
 
 
-class FrontendTool(WireModel):
+class ClientToolDefinition(WireModel):
     """A tool the client executes; the run ends and names the open calls."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
@@ -127,7 +127,7 @@ class RunCommand(WireModel):
     parent_run_id: Id | None = None
     state: Any = None
     messages: list[Message] = Field(default_factory=list)
-    tools: list[FrontendTool] = Field(default_factory=list)
+    tools: list[ClientToolDefinition] = Field(default_factory=list)
     context: list[ContextItem] = Field(default_factory=list)
     forwarded_props: dict[str, Any] = Field(default_factory=dict)
     resume: list[ResumeEntry] = Field(default_factory=list)

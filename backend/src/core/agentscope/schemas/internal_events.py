@@ -47,7 +47,7 @@ class RunFinished(_Event):
     kind: Literal["run_finished"] = "run_finished"
     outcome: RunOutcome = "success"
     pending_tool_call_ids: tuple[str, ...] = ()
-    """Frontend tool calls that wait for the client."""
+    """Calls of client tools that wait for the client."""
 
 
 class RunFailed(_Event):

@@ -327,7 +327,7 @@ async def test_a_tool_that_fails_is_told_and_the_run_goes_on(stack: Stack) -> No
     assert "Division by zero" in reply.text
 
 
-async def test_a_frontend_tool_ends_the_run_with_its_call_open_and_the_clients_message_continues_it(
+async def test_a_client_tool_ends_the_run_with_its_call_open_and_the_clients_message_continues_it(
     stack: Stack,
 ) -> None:
     first = await stack.stream_run(CALL_WEATHER, tools=[WEATHER])
@@ -350,7 +350,7 @@ async def test_a_frontend_tool_ends_the_run_with_its_call_open_and_the_clients_m
     (await stack.post_run(body=again)).problem(422, "invalid-request")
 
 
-async def test_a_message_instead_of_the_frontend_tools_result_is_answered(stack: Stack) -> None:
+async def test_a_message_instead_of_the_client_tools_result_is_answered(stack: Stack) -> None:
     first = await stack.stream_run(CALL_WEATHER, tools=[WEATHER])
 
     second = await stack.stream_run("hello instead", thread=thread_of(first), tools=[WEATHER])

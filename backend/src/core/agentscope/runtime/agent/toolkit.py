@@ -22,7 +22,7 @@ from agentscope.permission import PermissionBehavior, PermissionContext, Permiss
 from agentscope.tool import ToolBase, ToolChunk, Toolkit, ToolResponse
 
 from core.agentscope.runtime.stop_signal import StopSignal
-from core.agentscope.schemas.agent_runtime import FrontendTool
+from core.agentscope.schemas.agent_runtime import ClientToolDefinition
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
 from core.crash_points import crash_point
 from core.schema_validator import bounded
@@ -187,7 +187,7 @@ class ClientTool(ToolBase):
     is_external_tool = True
     is_read_only = False
 
-    def __init__(self, tool: FrontendTool) -> None:
+    def __init__(self, tool: ClientToolDefinition) -> None:
         super().__init__()
         self.name = tool.name
         self.description = tool.description or tool.name
@@ -201,7 +201,7 @@ class ClientTool(ToolBase):
 
 def build_toolkit(
     access: Iterable[ToolAccess],
-    frontend: Iterable[FrontendTool],
+    client_tools: Iterable[ClientToolDefinition],
     context: ToolContext,
     subagents: Iterable[ToolBase] = (),
 ) -> Toolkit:
@@ -215,7 +215,7 @@ def build_toolkit(
     }
     for subagent in subagents:
         tools.setdefault(subagent.name, subagent)
-    for item in frontend:
+    for item in client_tools:
         tools.setdefault(item.name, ClientTool(item))
     return Toolkit(tools=list(tools.values()))
 

@@ -95,7 +95,7 @@ def test_an_ignored_message_does_not_take_an_id() -> None:
     assert select([other("x", "system"), user("x")]) == ([], ["x"])
 
 
-# --- answers to frontend tools ------------------------------------------------------------------
+# --- answers to client tools --------------------------------------------------------------------
 
 
 def test_a_tool_message_that_answers_an_open_call_counts() -> None:

@@ -32,7 +32,7 @@ from core.agentscope.runtime.agent.toolkit import (
     build_toolkit,
 )
 from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
-from core.agentscope.schemas.agent_runtime import FrontendTool, InternalRuntimeEvent
+from core.agentscope.schemas.agent_runtime import ClientToolDefinition, InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import InterruptRequested, ToolCallEnded, ToolResult
 from core.agentscope.tools.errors import ToolError
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
@@ -40,7 +40,9 @@ from core.identity import Principal
 from core.schema_validator import BoundedValidator, bounded
 
 CONTEXT = ToolContext(Principal("tenant", "user"), thread_id="t-1", run_id="r-1", tool_call_id="")
-PICK = FrontendTool(name="pick", description="Picks.", parameters={"properties": {"from": {"type": "array"}}})
+PICK = ClientToolDefinition(
+    name="pick", description="Picks.", parameters={"properties": {"from": {"type": "array"}}}
+)
 
 
 class Payment(BaseModel):
@@ -94,14 +96,14 @@ class Run:
         self,
         *turns: Turn,
         tools: list[ToolAccess],
-        frontend: list[FrontendTool] | None = None,
+        client_tools: list[ClientToolDefinition] | None = None,
         max_calls: int = 10,
     ) -> None:
         self.stop = StopSignal()
         self.gate = ToolGate(self.stop, max_calls=max_calls)
         self.model = ScriptedModel(*turns)
         self.agent = agent_on(
-            self.model, build_toolkit(tools, frontend or [], CONTEXT), [GateMiddleware(self.gate)]
+            self.model, build_toolkit(tools, client_tools or [], CONTEXT), [GateMiddleware(self.gate)]
         )
         self.schemas = approval_schemas(tools)
         self.events: list[InternalRuntimeEvent] = []
@@ -359,7 +361,7 @@ async def test_a_denied_tool_is_not_there(till: Till) -> None:
 
 
 async def test_a_client_s_tool_stays_open_and_ends_the_agent_s_turn(till: Till) -> None:
-    run = Run([call("c1", "{}", name="pick")], tools=[till.access()], frontend=[PICK])
+    run = Run([call("c1", "{}", name="pick")], tools=[till.access()], client_tools=[PICK])
     await run.drive()
 
     assert (run.results, run.interrupts) == ([], [])
@@ -367,7 +369,7 @@ async def test_a_client_s_tool_stays_open_and_ends_the_agent_s_turn(till: Till) 
 
 
 async def test_a_stop_answers_no_client_s_call(till: Till) -> None:
-    run = Run([call("c1"), call("c2", "{}", name="pick")], tools=[till.access()], frontend=[PICK])
+    run = Run([call("c1"), call("c2", "{}", name="pick")], tools=[till.access()], client_tools=[PICK])
     driving = asyncio.create_task(run.drive())
     await asyncio.sleep(0.5)
     assert till.paid
@@ -379,7 +381,9 @@ async def test_a_stop_answers_no_client_s_call(till: Till) -> None:
 
 
 async def test_a_client_s_call_that_never_goes_out_to_it_says_so(till: Till) -> None:
-    run = Run([call("c1", '{"colour": "bl', name="pick")], ["Sorry."], tools=[till.access()], frontend=[PICK])
+    run = Run(
+        [call("c1", '{"colour": "bl', name="pick")], ["Sorry."], tools=[till.access()], client_tools=[PICK]
+    )
     await run.drive()
 
     # Without a result the client would take it for its own to answer.
@@ -387,26 +391,26 @@ async def test_a_client_s_call_that_never_goes_out_to_it_says_so(till: Till) -> 
 
 
 async def test_a_server_tool_wins_over_a_client_s_of_the_same_name(till: Till) -> None:
-    toolkit = build_toolkit([till.access()], [FrontendTool(name="pay"), PICK], CONTEXT)
+    toolkit = build_toolkit([till.access()], [ClientToolDefinition(name="pay"), PICK], CONTEXT)
 
     assert type(await toolkit.get_tool("pay")) is ServerTool
     assert type(await toolkit.get_tool("pick")) is ClientTool
 
 
 async def test_a_client_s_tool_takes_the_place_of_a_denied_one(till: Till) -> None:
-    toolkit = build_toolkit([till.access("deny")], [FrontendTool(name="pay")], CONTEXT)
+    toolkit = build_toolkit([till.access("deny")], [ClientToolDefinition(name="pay")], CONTEXT)
 
     assert type(await toolkit.get_tool("pay")) is ClientTool
 
 
 def test_a_client_s_tool_always_has_a_description_and_an_object_for_arguments() -> None:
-    bare = ClientTool(FrontendTool(name="bare"))
+    bare = ClientTool(ClientToolDefinition(name="bare"))
 
     assert (bare.description, bare.input_schema) == ("bare", bounded({"type": "object", "properties": {}}))
     assert ClientTool(PICK).input_schema == bounded(
         {"type": "object", "properties": {"from": {"type": "array"}}}
     )
-    nullable = ClientTool(FrontendTool(name="n", parameters={"type": ["object", "null"]}))
+    nullable = ClientTool(ClientToolDefinition(name="n", parameters={"type": ["object", "null"]}))
     assert nullable.input_schema["type"] == "object"
 
 
