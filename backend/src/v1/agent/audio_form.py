@@ -1,7 +1,7 @@
-"""Reads the form of ``POST /transcribe``: one sound file, which goes to disk as it arrives, and two texts.
+"""Reads the form of ``POST /transcribe``: one audio file, which is written to disk as it arrives, and two texts.
 
-Counts what comes, not what a header announces; refuses at the first byte that
-cannot be right. Fields it does not know are skipped, as OpenAI's own clients send some.
+The limits apply to the received bytes, not to the size that a header announces. An invalid form is refused at the first
+wrong byte. Unknown fields are skipped, because OpenAI's own clients send some.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from core.transcription.audio_kind import HEAD_BYTES, AudioKind, recognise
 from core.transcription.transcription import Speech
 from v1.agent.form_parts import PartBegins, PartData, PartEnds, PartReader
 
-# A prompt is a hint of some hundred words; what else a form has is shorter.
+# A prompt has some hundred words; all other fields of a form are shorter.
 _MAX_FIELD_BYTES = 8 << 10
-# For boundaries, part headers and fields: what a form has besides the file.
+# For boundaries, part headers and fields: all of a form except the file.
 _MAX_REST_BYTES = 128 << 10
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
 _ACCEPTED = "Supported formats: wav, mp3, flac, ogg, webm and m4a."
@@ -40,14 +40,14 @@ _ACCEPTED = "Supported formats: wav, mp3, flac, ogg, webm and m4a."
 
 @asynccontextmanager
 async def read_speech(request: Request, settings: TranscriptionSettings) -> AsyncIterator[Speech]:
-    """Read an upload; its file is gone after the context.
+    """Read an upload. The file of the upload is deleted at the end of the context.
 
     Raises:
-        UnsupportedMediaType: Not a form, or the file does not begin as audio does.
+        UnsupportedMediaType: The body is not a form, or the file is not audio in a supported format.
         BodyTooLarge: The file has more than ``max_audio_bytes``.
-        AudioEmpty: The file has no byte.
-        UploadTimeout: It did not arrive within ``upload_seconds``.
-        InvalidRequest, InvalidText, LimitExceeded: The form does not fit.
+        AudioEmpty: The file is empty.
+        UploadTimeout: The upload did not finish within ``upload_seconds``.
+        InvalidRequest, InvalidText, LimitExceeded: The form is invalid.
     """
     form = _Form(settings.max_audio_bytes)
     with form:
@@ -121,7 +121,7 @@ class _Form:
                 self._part = None
 
     async def speech(self) -> Speech:
-        """Return the whole; checks what only the whole can show."""
+        """Return the whole form, after the checks that need the whole form."""
         if self._audio is None:
             raise _at("file", "an audio file is required")
         await self._audio.flush()

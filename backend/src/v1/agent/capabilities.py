@@ -1,7 +1,7 @@
-"""What the agent can do, in the shape AG-UI 1.0 gives it (``AgentCapabilities``).
+"""What the agent can do, as ``AgentCapabilities`` of AG-UI 1.0.
 
-AG-UI defines the shape and no route for it. What it has no field for is under
-``custom``: ``transport.resumable`` exists but is reserved, without a meaning.
+AG-UI defines the type but no route for it. Information without a field in AG-UI is under ``custom``. The field
+``transport.resumable`` is reserved in AG-UI without a meaning, so it is not used.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def agent_capabilities(
 
     Args:
         name: The agent's name, from its profile.
-        version: Of this service.
+        version: The version of this service.
         description: One sentence for people.
-        greeting: What a chat page may say before the first message.
+        greeting: Text that a chat page may show before the first message.
         tools: Server-side tools as data: ``name``, ``description``, ``parameters`` (JSON Schema).
         subagents: Child agents as data: ``name``, ``description``.
         max_iterations: Steps an agent may take in one run.

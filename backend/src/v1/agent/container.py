@@ -1,7 +1,7 @@
-"""What an API process has open, as the routes and the server see it.
+"""The open resources of an API process, as the routes and the server use them.
 
-The composition root fills it (``agentroute.container``); tests fill one of their
-own. It names contracts only, so importing it needs neither driver nor broker.
+The composition root (``agentroute.container``) fills the container; tests fill their own. The container names
+protocols only, so importing this module loads neither a driver nor a broker.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from v1.agent.service import AgentService
 
 
 class Drain(Protocol):
-    """The switch that ends open streams; ``asyncio.Event`` is one if every stream waits on it."""
+    """The switch that ends open streams. An ``asyncio.Event`` that every stream waits for is such a switch."""
 
     def set(self) -> None: ...
 
@@ -27,7 +27,7 @@ class Drain(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ApiContainer:
-    """The open resources of an API process. Who filled it closes them."""
+    """The open resources of an API process. The code that fills the container also closes the resources."""
 
     service: AgentService
     """Starts and stops runs."""
@@ -39,6 +39,6 @@ class ApiContainer:
     transcription: TranscriptionService
     authenticator: Authenticator
     capabilities: Mapping[str, Any]
-    """The answer of ``GET /capabilities``, made once."""
+    """The answer of ``GET /capabilities``, built once at the start."""
     readiness: ReadinessProbe
     drain: Drain

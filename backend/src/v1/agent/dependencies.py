@@ -1,7 +1,6 @@
-"""What a route is handed: the caller, the container, the ids of its parameters.
+"""Dependencies of the routes: the caller, the container, the ids in the parameters.
 
-The composition root puts one container on ``app.state``; ``Container`` hands it to
-a route, which takes what it needs.
+The composition root stores one container on ``app.state``; ``Container`` gives it to a route.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from core.agentscope.schemas.messages import Id
 from core.identity import Principal
 from v1.agent.container import ApiContainer
 
-# Describes the scheme in the API document; the check itself is the authenticator's.
+# Describes the scheme in the API document; the authenticator makes the check.
 _bearer = HTTPBearer(auto_error=False, description="A JSON Web Token, or an API key.")
 
 
@@ -25,7 +24,7 @@ async def open_container(request: Request) -> ApiContainer:
 
 
 Container = Annotated[ApiContainer, Depends(open_container)]
-"""Where a route finds what it asks: ``container.history``, ``container.threads``, …"""
+"""Gives a route its ports: ``container.history``, ``container.threads``, …"""
 
 
 async def current_principal(
@@ -33,7 +32,7 @@ async def current_principal(
     container: Container,
     _described: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
 ) -> Principal:
-    """Return who is calling. A router-level dependency, so that no route can forget it.
+    """Return the caller. This is a dependency of the router, so that no route can forget the check.
 
     Raises:
         Unauthenticated: No valid credential.

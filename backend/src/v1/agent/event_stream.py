@@ -1,8 +1,8 @@
 """The HTTP response that carries server-sent events.
 
-Frames arrive ready; this class only moves bytes. Headers go out at once, the
-iterator is closed when the client leaves, and a client that stops reading is
-let go. It holds one frame at a time, so a slow reader costs no memory.
+The frames are complete; this class only sends bytes. Headers are sent at once. The iterator is closed when the client
+disconnects. A client that stops reading is disconnected. The class holds one frame at a time, so a slow reader needs no
+additional memory.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from core.agentscope.events.sse import HEADERS
 
-# 30 s: longer than a phone needs to change networks, shorter than a proxy's patience.
+# 30 s: longer than a phone needs to change networks, shorter than the usual timeout of a proxy.
 WRITE_TIMEOUT_SECONDS = 30.0
 _CANCEL_AGAIN_SECONDS = 1.0
-"""Libraries can swallow a cancel; it is repeated until the frames are given up."""
+"""Libraries may swallow a cancellation. The cancellation is repeated until the iterator of frames ends."""
 _TURN_FRAMES = 16
 
 log = structlog.get_logger(__name__)
@@ -28,9 +28,8 @@ log = structlog.get_logger(__name__)
 class EventStreamResponse(StreamingResponse):
     """Sends the frames of an iterator and ends when it ends.
 
-    A failure of the iterator is logged and ends the body in order: the client
-    returns with its cursor, where a reset connection would kill some (Node's
-    fetch rejects outside of any handler).
+    A failure of the iterator is logged and ends the body in order, so that the client reconnects with its cursor. A
+    reset connection would crash some clients (Node's fetch rejects outside of any handler).
     """
 
     def __init__(
@@ -64,10 +63,10 @@ class EventStreamResponse(StreamingResponse):
             await self._send_frames(send)
             await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
-            # Nothing more can be said to this client: the server closes the connection.
+            # Nothing more can be sent to this client: the server closes the connection.
             log.info("stream_stalled", write_timeout_seconds=self._write_timeout)
         except OSError:
-            # ASGI 2.4: how a server says that the client is gone.
+            # ASGI 2.4: how a server reports that the client has disconnected.
             log.debug("stream_abandoned")
         finally:
             await _close(self._frames)
@@ -78,8 +77,8 @@ class EventStreamResponse(StreamingResponse):
             await self._send(send, {"type": "http.response.body", "body": frame, "more_body": True})
             sent += 1
             if sent % _TURN_FRAMES == 0:
-                # Neither a source with frames at hand nor a server whose client is gone ever
-                # waits: without this, one long replay would hold up every other stream.
+                # A source with ready frames never waits, and neither does a server after a disconnect. Without this
+                # line, one long replay would block every other stream.
                 await asyncio.sleep(0)
 
     async def _send(self, send: Send, message: Message) -> None:
@@ -87,7 +86,7 @@ class EventStreamResponse(StreamingResponse):
             await send(message)
 
     async def _next(self) -> bytes | None:
-        """Return the next frame; ``None`` at the end, which a failure is too."""
+        """Return the next frame; ``None`` at the end and after a failure."""
         try:
             return await anext(self._frames, None)
         except Exception:

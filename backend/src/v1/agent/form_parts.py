@@ -1,4 +1,4 @@
-"""A multipart form as a sequence of events, whatever the pieces it arrives in."""
+"""A multipart form as a sequence of events, independent of how the body is split into chunks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PartBegins:
 
     name: str
     is_file: bool
-    """It has a file name, or is the one part that is a file also without."""
+    """True if the part has a file name, or is the part that is always a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class PartEnds:
 
 
 class PartReader:
-    """Collects what the parser calls back; it cannot await, so its reader takes the events afterwards."""
+    """Collects the events of the parser's callbacks. A callback cannot await, so the reader takes the events later."""
 
     def __init__(self) -> None:
         self.ended: bool = False
-        """The last boundary has come."""
+        """True after the last boundary."""
         self._events: list[PartBegins | PartData | PartEnds] = []
         self._headers: dict[bytes, bytes] = {}
         self._field = b""
@@ -51,7 +51,7 @@ class PartReader:
         return events
 
     def callbacks(self) -> Any:
-        """Return the parser's callbacks; their names are its own."""
+        """Return the parser's callbacks, with the names that the parser defines."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._on_field,

@@ -1,4 +1,4 @@
-"""How much one command may bring."""
+"""The limits of one command: messages, text and client tools."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from core.schema_problems import schema_problems, size_of
 from core.validation import from_errors
 
 MAX_SCHEMA_BYTES = 256 * 1024
-"""Of all tools of a request together. Checking them takes about 0.1 s of the event loop."""
+"""Maximum size of all tools of a request together. Checking this size takes about 0.1 s of the event loop."""
 
 
 def check_limits(command: RunCommand, limits: LimitSettings) -> None:
     """Refuse a command with more messages, tools or text than is allowed.
 
-    Only ``user`` and ``tool`` messages are measured: nothing else a client sends
-    is ever taken. Known ones are measured with the new ones; they passed the same
-    limit when they were new. Embedded media counts against the body's limit alone.
+    Only ``user`` and ``tool`` messages are measured, because the service ignores all other messages of a client. Known
+    messages are measured together with new ones; they passed the same limit when they were new. Inline media counts
+    only towards the limit of the body.
 
     Raises:
         LimitExceeded: With a pointer to the place.
@@ -40,7 +40,7 @@ def check_limits(command: RunCommand, limits: LimitSettings) -> None:
 
 
 def check_tools(command: RunCommand) -> None:
-    """Refuse client tools whose schemas are broken, refer to something outside, or cost too much to work with.
+    """Refuse client tools whose schemas are invalid, refer to something outside, or are too expensive to use.
 
     Raises:
         LimitExceeded: The schemas are too large together.

@@ -1,4 +1,4 @@
-"""What a request's headers ask for: the form of the answer, the key of the run, the place in the log."""
+"""What a request's headers select: the format of the answer, the idempotency key, the cursor."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 def wants_event_stream(accept: Iterable[str]) -> bool:
     """Say whether ``text/event-stream`` is named anywhere in the ``Accept`` headers.
 
-    Anywhere, not first: the Dart SDK sends ``application/json, text/event-stream``
-    and reads only a stream. ``q=0`` means "not this" (RFC 9110, section 12.4.2);
-    wildcards do not count, since every browser sends one.
+    The order does not matter: the Dart SDK sends ``application/json, text/event-stream`` and reads only a stream.
+    ``q=0`` means "not acceptable" (RFC 9110, section 12.4.2). Wildcards do not count, because every browser sends one.
     """
     return any(_names_event_stream(entry) for header in accept for entry in header.split(","))
 
 
 def idempotency_key(header: str | None) -> str | None:
-    """Read the ``Idempotency-Key`` header; the quotes of a structured field are taken off.
+    """Read the ``Idempotency-Key`` header; the quotes of a structured field are removed.
 
     Raises:
-        InvalidRequest: It is not 1 to 128 characters of an id.
+        InvalidRequest: The key does not consist of 1 to 128 characters of an id.
     """
     if header is None:
         return None
@@ -42,13 +41,13 @@ def idempotency_key(header: str | None) -> str | None:
 
 
 def reader_cursor(last_event_id: str | None, query: str | None) -> Cursor | None:
-    """Return where a reader stands: the ``Last-Event-ID`` header wins over ``?cursor=``.
+    """Return the reader's cursor: the ``Last-Event-ID`` header overrides ``?cursor=``.
 
-    The header is what an ``EventSource`` sends when it comes back by itself, while
-    its URL still holds the cursor it started from. An empty header is no header.
+    An ``EventSource`` that reconnects sends the header, while its URL still has the cursor of the first connection. An
+    empty header counts as absent.
 
     Raises:
-        CursorInvalid: The one that counts is not a cursor.
+        CursorInvalid: The selected value is not a cursor.
     """
     text = last_event_id or query
     if text is None:

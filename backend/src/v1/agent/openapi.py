@@ -1,4 +1,4 @@
-"""The parts of the API description that signatures cannot say: bodies read by hand, streams, problems."""
+"""The parts of the API description that signatures cannot express: bodies read by hand, streams, problems."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ STREAM_RESPONSE: dict[str, Any] = {
 
 
 def json_body(model: type[BaseModel], examples: dict[str, Any]) -> dict[str, Any]:
-    """Describe a body that the route reads itself; :func:`add_schemas` defines the model."""
+    """Describe a body that the route parses itself; :func:`add_schemas` defines the model."""
     content = {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}, "examples": examples}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
@@ -175,7 +175,7 @@ def answer(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 
 
 def problems(*kinds: type[AgentBackendError]) -> dict[int | str, dict[str, Any]]:
-    """Describe the refusals of a route, grouped by status, each with an example."""
+    """Describe the error responses of a route, grouped by status, each with an example."""
     described: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
         response = described.setdefault(kind.status, {"description": "", "content": {}})

@@ -1,4 +1,4 @@
-"""What the agent routes need from behind them. ``core.agentscope`` implements both."""
+"""The ports: what the agent routes need from ``core.agentscope``, which implements them."""
 
 from __future__ import annotations
 
@@ -24,52 +24,51 @@ class RunGateway(Protocol):
     async def accept(
         self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
     ) -> AcceptedRun:
-        """Make a run durable, or find the one that already has this key.
+        """Make a run durable, or find the run that already has this key.
 
-        ``command`` has a thread id and a run id. A key that is found with another
-        hash is refused; one that is found with the same hash gives the first
-        run's ids, whatever ids ``command`` has.
+        ``command`` has a thread id and a run id. If the key exists with a different hash, the command is refused. If
+        the key exists with the same hash, the ids of the existing run are returned, and the ids of ``command`` are
+        ignored.
 
         Raises:
             NotFound: The thread or an interrupt is not the principal's.
-            IdempotencyMismatch: The key belongs to another body.
+            IdempotencyMismatch: The key belongs to a different body.
             RunActive, InterruptOpen, InterruptUncovered, InterruptResolved, InterruptExpired:
-                The thread's state excludes the run.
-            QueueFull, Overloaded, BudgetExhausted: Not now.
-            StoreUnavailable: Nobody knows; repeat with the same key.
+                The state of the thread does not permit the run.
+            QueueFull, Overloaded, BudgetExhausted: A limit or a budget does not permit the run now.
+            StoreUnavailable: Outcome unknown: retry with the same key.
         """
         ...
 
     async def cancel(
         self, principal: Principal, thread_id: str, run_id: str, *, withdraw: bool = True
     ) -> RunStatus:
-        """Ask a run to stop; repeating it changes nothing.
+        """Ask a run to stop. The call is idempotent.
 
         Args:
             principal: Who asks.
             thread_id: The thread.
             run_id: The run.
-            withdraw: A run that waits for an answer has ended already: also take
-                its questions back. Otherwise it counts as finished.
+            withdraw: For a run that ended with an interrupt: also cancel its open interrupts. If false, such a run
+                counts as finished.
 
         Raises:
             NotFound: No such run of the principal's.
-            RunAlreadyFinished: It ended before it could be asked.
+            RunAlreadyFinished: The run ended before the request.
         """
         ...
 
 
 class EventsFacade(Protocol):
-    """Follows what runs say."""
+    """Streams the events of runs."""
 
     async def follow(
         self, principal: Principal, thread_id: str, *, run_id: str | None, cursor: Cursor | None
     ) -> AsyncIterator[bytes] | None:
         """Open a stream of ready SSE frames, with the retry line and heartbeats.
 
-        Everything that can be refused is refused here, before the iterator exists.
-        The iterator ends after the terminal event of ``run_id``, at the stream's
-        greatest age, or when the process drains.
+        All errors are raised here, before the iterator exists. The iterator ends after the terminal event of
+        ``run_id``, at the maximum age of the stream, or when the process drains.
 
         Args:
             principal: Who reads.
@@ -78,12 +77,12 @@ class EventsFacade(Protocol):
             cursor: The last event seen; from the first event when absent.
 
         Returns:
-            ``None`` when the run has ended and nothing is left after ``cursor``.
+            ``None`` if the run has ended and has no events after ``cursor``.
 
         Raises:
             NotFound: No such thread or run of the principal's.
             CursorAhead: ``cursor`` names an event that does not exist.
-            CursorExpired: Retention removed what follows ``cursor``.
+            CursorExpired: Retention deleted events after ``cursor``.
         """
         ...
 
@@ -122,7 +121,7 @@ class RunDirectory(Protocol):
 
 
 class ThreadDirectory(Protocol):
-    """The threads of their owner. Every method but the first raises ``NotFound`` for anybody else's."""
+    """The threads of a principal. Every method except the first raises ``NotFound`` for threads of other principals."""
 
     async def list_threads(
         self, principal: Principal, *, limit: int, before: str | None, query: str | None
@@ -133,10 +132,10 @@ class ThreadDirectory(Protocol):
             principal: Whose threads.
             limit: How many at most.
             before: ``nextBefore`` of the page before this one.
-            query: Only threads with these words; the last may be the beginning of one.
+            query: Only threads with these words; the last word may be incomplete.
 
         Raises:
-            InvalidRequest: ``before`` comes from no page.
+            InvalidRequest: ``before`` is not a ``nextBefore`` value.
         """
         ...
 
@@ -145,16 +144,16 @@ class ThreadDirectory(Protocol):
         ...
 
     async def rename_thread(self, principal: Principal, thread_id: str, title: str) -> ThreadItem:
-        """Give a thread another title and return it."""
+        """Change the title of a thread and return the thread."""
         ...
 
     async def delete_thread(self, principal: Principal, thread_id: str) -> None:
-        """End a thread's runs as cancelled, then delete everything that belongs to it."""
+        """Cancel the runs of a thread, then delete the thread with all its data."""
         ...
 
 
 class UsageLedger(Protocol):
-    """What users have used."""
+    """The usage of users."""
 
     async def usage(self, principal: Principal, period: UsagePeriod, group_by: Grouping) -> UsageResponse:
         """Return the principal's usage of a period: totals, and a row for each day, model or thread."""

@@ -76,15 +76,14 @@ router = APIRouter(prefix=API_PREFIX, tags=["agent"], dependencies=[Depends(curr
 async def start_run(
     request: Request, principal: CurrentPrincipal, container: Container, key: IdempotencyKeyHeader = None
 ) -> Response:
-    """Start a run on a thread.
+    """Start a run in a thread.
 
-    With `Accept` naming `text/event-stream` the answer is the run's own event
-    stream, which ends after its terminal event; any AG-UI `HttpAgent` works.
-    Otherwise it is 202 and the run is followed with `GET /events`. Either way the
-    run is durable before the first byte and outlives the connection.
+    If `Accept` contains `text/event-stream`, the answer is the event stream of the run, which ends after the terminal
+    event; any AG-UI `HttpAgent` works. Otherwise the answer is 202, and `GET /events` streams the run. In both cases
+    the run is durable before the first byte of the answer, and the run continues if the connection is closed.
 
-    The run id, or the `Idempotency-Key` header, identifies the request: the same
-    one with the same body is the same run, never executed twice.
+    The run id, or the `Idempotency-Key` header, identifies the request. The same id with the same body always means the
+    same run, which is never executed twice.
     """
     command = parse(RunCommand, await read_json(request, container.service.limits))
     if wants_event_stream(request.headers.getlist("accept")):
@@ -102,10 +101,10 @@ async def start_run(
 async def resume_run(
     request: Request, principal: CurrentPrincipal, container: Container, key: IdempotencyKeyHeader = None
 ) -> Response:
-    """Answer the open interrupts of a thread; the answer's form is that of `POST /runs`.
+    """Answer the open interrupts of a thread. The response is the same as for `POST /runs`.
 
-    `resume` must cover every open interrupt. The tool call that runs is the one
-    the server stored, never the client's copy.
+    `resume` must cover every open interrupt. The executed tool call is the one that the server stored, never the
+    client's copy.
     """
     command = parse(ResumeCommand, await read_json(request, container.service.limits))
     if wants_event_stream(request.headers.getlist("accept")):
@@ -127,12 +126,12 @@ async def follow_events(
     cursor: CursorQuery = None,
     last_event_id: LastEventIdHeader = None,
 ) -> Response:
-    """Follow a thread, or one run of it, from a cursor.
+    """Stream the events of a thread, or of one run, from a cursor.
 
-    Every reader gets exactly the events after its cursor, in order and with the
-    same bytes, also across restarts. With `runId` the stream ends after the run's
-    terminal event, and is 204 when nothing is left; without, it follows every run
-    of the thread until its greatest age. Leaving does not stop a run.
+    Every reader gets exactly the events after its cursor, in order and with the same bytes, even across restarts. With
+    `runId` the stream ends after the run's terminal event; if there are no more events, the answer is 204. Without
+    `runId` the stream contains every run of the thread, and ends at its maximum age. Closing the stream does not stop a
+    run.
     """
     return _stream(
         await container.events.follow(
@@ -149,10 +148,10 @@ async def read_history(
     limit: Annotated[int, Query(ge=1, le=200, description="How many of the newest messages.")] = 50,
     before: Annotated[Id | None, Query(description="Only messages older than this one.")] = None,
 ) -> Response:
-    """Read one consistent snapshot of a thread: what a client holds that saw every event.
+    """Read one consistent snapshot of a thread: the state of a client that has seen every event.
 
-    `GET /events` from its `cursor` shows every later event once, also while a run
-    is streaming. All that a client needs after a reload.
+    `GET /events` from the returned `cursor` returns every later event once, even while a run is streaming. A client
+    needs nothing else after a reload.
     """
     return _json(await container.history.history(principal, thread_id, limit=limit, before=before))
 
@@ -177,9 +176,9 @@ async def read_run(
 async def cancel_run(
     request: Request, principal: CurrentPrincipal, container: Container, run_id: RunIdPath
 ) -> Response:
-    """Stop a run. Its stream ends with the outcome `cancelled`; what was shown stays in history.
+    """Stop a run. Its stream ends with the outcome `cancelled`; the output already streamed stays in history.
 
-    Closing a stream does not stop a run, this does. Repeating it changes nothing.
+    Closing a stream does not stop a run; this request does. The request is idempotent.
     """
     command = parse(CancelCommand, await read_json(request, container.service.limits))
     status = await container.service.cancel(principal, command.thread_id, run_id)

@@ -1,4 +1,4 @@
-"""Starts and stops runs: fills in ids, checks what HTTP cannot, asks the ports, writes the links."""
+"""Starts and stops runs: adds missing ids, checks limits, calls the ports, adds the links to the answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class AgentService:
-    """What the routes that change something do, without HTTP. Routes that read ask their port."""
+    """The work of the routes that write, without HTTP. Routes that only read call their port directly."""
 
     def __init__(
         self,
@@ -55,16 +55,16 @@ class AgentService:
     ) -> AcceptedTaskResponse:
         """Make a run durable and return where to follow it.
 
-        The same key and body give the same run for ever; it is never executed
-        twice. A :class:`ResumeCommand` answers the thread's open interrupts.
+        The same key and body always return the same run, which is never executed twice. A :class:`ResumeCommand`
+        answers the open interrupts of the thread.
 
         Args:
             principal: Who asks.
-            command: What to run; missing thread and run ids are made here.
-            idempotency_key: Wins over the run id as the key, when given.
+            command: What to run; missing thread and run ids are created here.
+            idempotency_key: If given, used as the key in place of the run id.
 
         Raises:
-            LimitExceeded, InvalidRequest: The command brings too much, or an option it cannot have.
+            LimitExceeded, InvalidRequest: The command exceeds a limit or has an option that is not allowed.
             AgentBackendError: As :meth:`RunGateway.accept`.
         """
         accepted = await self._accept(principal, command, idempotency_key)
@@ -85,8 +85,8 @@ class AgentService:
     ) -> AsyncIterator[bytes] | None:
         """Make a run durable and return its event stream, from its first event.
 
-        Everything is refused before the iterator exists. Leaving the stream stops
-        the run only if the command says so (``onDisconnect: "cancel"``).
+        All errors are raised before the iterator exists. Closing the stream stops the run only if the command requests
+        this (``onDisconnect: "cancel"``).
 
         Raises:
             AgentBackendError: As :meth:`enqueue_run` and :meth:`EventsFacade.follow`.
@@ -108,12 +108,12 @@ class AgentService:
         return await self._runtime.cancel(principal, thread_id, run_id)
 
     async def aclose(self) -> None:
-        """Return when the runs of clients that have left were asked to stop."""
+        """Wait until the runs of disconnected clients were asked to stop."""
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=_LEAVING_SECONDS)
 
     def _left(self, principal: Principal, accepted: AcceptedRun) -> None:
-        """Stop the run of a client that has left; not of one that a stopping process sends away."""
+        """Stop the run of a client that disconnected, unless the process disconnected the client because it stops."""
         if self._draining():
             return
         # A task of its own: the stream's is being cancelled.
@@ -122,7 +122,7 @@ class AgentService:
         task.add_done_callback(self._stopped)
 
     async def _stop_left(self, principal: Principal, accepted: AcceptedRun) -> None:
-        # It may have ended just now; then a question it ended with stays open.
+        # The run may have just ended; an interrupt at its end then stays open.
         with contextlib.suppress(RunAlreadyFinished, NotFound):
             await self._runtime.cancel(principal, accepted.thread_id, accepted.run_id, withdraw=False)
             log.info("run_left", run_id=accepted.run_id, thread_id=accepted.thread_id)
@@ -138,8 +138,8 @@ class AgentService:
         check_limits(command, self.limits)
         check_tools(command)
         parse(RunOptions, command.forwarded_props, prefix="/forwardedProps")
-        # Hashed before ids are made: a client that repeats a request whose answer it
-        # never got sends the same key and, again, no ids.
+        # Hashed before ids are created: a client that repeats a request without an answer sends the same key and again
+        # no ids.
         request_hash = canonical_hash(command.wire())
         complete = command.model_copy(
             update={
@@ -156,5 +156,5 @@ class AgentService:
 
 
 def _start(accepted: AcceptedRun) -> Cursor | None:
-    """Return the place before the run's first event; a waiting run has none yet."""
+    """Return the cursor before the run's first event; a waiting run has no cursor yet."""
     return None if accepted.ordinal is None else Cursor(accepted.ordinal, 0)

@@ -1,4 +1,4 @@
-"""A stream whose client asked that leaving it stops the run (``forwardedProps.onDisconnect``)."""
+"""A stream that stops its run when the client disconnects (``forwardedProps.onDisconnect``)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from typing import Self
 
 from core.agentscope.events.event_types import TERMINAL_TYPES, prefixes
 
-# A frame holds one event a line.
+# A frame has one line per event.
 _TERMINAL = re.compile(
     b"|".join(b"^data: " + re.escape(prefix) for prefix in prefixes(TERMINAL_TYPES)), re.MULTILINE
 )
 
 
 class StoppingStream:
-    """The frames of one run; calls back once when they are given up before the run's end.
+    """The frames of one run. Calls back once if the stream is abandoned before the end of the run.
 
-    Given up is what ``aclose`` finds unfinished: the client left, or stopped
-    reading. A stream that ends by itself (the run's end, the process drains, its
-    greatest age) or by a failure of ours was not.
+    A stream is abandoned if it is unfinished at ``aclose``: the client disconnected or stopped reading. A stream that
+    ends by itself (end of the run, draining process, maximum age) or by a failure of the service is not abandoned.
     """
 
     def __init__(self, frames: AsyncIterator[bytes], on_leave: Callable[[], object]) -> None:
@@ -36,12 +35,12 @@ class StoppingStream:
         except Exception:
             self._settled = True
             raise
-        # Handed on is enough: a client may close the moment it reads the terminal event.
+        # Passing the frame on is enough: a client may disconnect as soon as it reads the terminal event.
         self._settled = self._settled or _TERMINAL.search(frame) is not None
         return frame
 
     async def aclose(self) -> None:
-        """Close the frames; also what was never begun counts as given up."""
+        """Close the frames. A stream that never began also counts as abandoned."""
         if not self._settled:
             self._settled = True
             self._on_leave()

@@ -51,11 +51,10 @@ async def list_threads(
 ) -> Response:
     """List the caller's threads, newest activity first.
 
-    With `q`, only those whose title, or one of whose messages, has all the words;
-    upper and lower case are the same, and from its second letter on the last word
-    may be the beginning of one. An empty `q` is none. A page says in `nextBefore`
-    where the next one begins. A thread that becomes active meanwhile moves to the
-    front: read the first page again to see it.
+    With `q`, the list contains only threads whose title, or one of whose messages, has all the words. Case is ignored.
+    The last word may be incomplete if it has at least two letters. An empty `q` counts as absent. `nextBefore` is the
+    start of the next page. A thread that becomes active while a client pages moves to the front: read the first page
+    again to see it.
     """
     return _json(
         await container.threads.list_threads(principal, limit=limit, before=before, query=query or None)
@@ -80,7 +79,7 @@ async def rename_thread(
     container: Container,
     thread_id: ThreadIdPath,
 ) -> Response:
-    """Give a thread another title. It keeps its place in the list: a title is no activity."""
+    """Change the title of a thread. The thread keeps its place in the list: a new title is not an activity."""
     command = parse(RenameThreadCommand, await read_json(request, container.service.limits))
     return _json(await container.threads.rename_thread(principal, thread_id, command.title))
 
@@ -89,12 +88,11 @@ async def rename_thread(
 async def delete_thread(
     principal: CurrentPrincipal, container: Container, thread_id: ThreadIdPath
 ) -> Response:
-    """Delete a thread with everything that belongs to it.
+    """Delete a thread with all its data.
 
-    A live run and those that wait behind it end as `cancelled` first, so open
-    streams end in order. Messages, runs, events, interrupts and checkpoints go; the
-    thread and run ids are free again. What the user asked the agent to remember is
-    not the thread's and stays; `GET /usage` still counts what the runs have used.
+    First the live run and the waiting runs end as `cancelled`, so open streams end in order. Messages, runs, events,
+    interrupts and checkpoints are deleted; the thread and run ids can be used again. Texts that the user asked the
+    agent to remember do not belong to the thread and are kept. `GET /usage` still counts the usage of the runs.
     """
     await container.threads.delete_thread(principal, thread_id)
     return Response(status_code=204)

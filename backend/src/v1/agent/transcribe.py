@@ -1,4 +1,4 @@
-"""The route of speech to text. It stands alone: it touches no thread."""
+"""The route of speech to text. The route is independent of threads."""
 
 from __future__ import annotations
 
@@ -86,13 +86,11 @@ async def transcribe(
 ) -> Response:
     """Turn speech into text.
 
-    At most 25 MiB and ten minutes, three at once for each user. Name, type and
-    length that the file claims are not believed: its first bytes say what it is,
-    and its length is that of the decoded sound.
+    Limits: 25 MiB, ten minutes of audio, and three concurrent uploads per user. The name, type and duration that the
+    file claims are ignored: the first bytes decide the format, and the duration is measured by decoding.
 
-    The same file with the same language and prompt gets the same answer for ten
-    minutes and is paid for once. An `Idempotency-Key` belongs to one upload for
-    the same time. `cost`, in US dollars, is absent when nobody knows it.
+    The same file with the same language and prompt gets the same answer for ten minutes and is paid for once. An
+    `Idempotency-Key` belongs to one upload for the same time. `cost`, in US dollars, is absent if it is unknown.
     """
     service, wanted = container.transcription, idempotency_key(key)
     async with service.admit(principal), read_speech(request, service.settings) as speech:

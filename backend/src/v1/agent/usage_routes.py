@@ -47,14 +47,12 @@ async def read_usage(
     end: ToQuery = None,
     group_by: GroupByQuery = "day",
 ) -> Response:
-    """Tell what the caller has used in a period of at most 366 days, in all and by day (UTC), model or thread.
+    """Return the caller's usage in a period of at most 366 days: in total and by day (UTC), model or thread.
 
-    Every model call counts, also of cancelled and failed runs, at the moment it
-    ended; calls of threads that were deleted since are one row without an id.
-    Costs are decimals in US dollars. A `cost` is the sum of what is known;
-    `unknownCostCalls` says how many calls are missing in it. Transcriptions have
-    sums of their own and belong to no thread. At most 1,000 rows, the costliest
-    ones; `totals` counts everything.
+    Every model call counts, including the calls of cancelled and failed runs, at the time of its end. The calls of
+    threads that were deleted since are one row without an id. Costs are decimals in US dollars. A `cost` is the sum of
+    the known costs; `unknownCostCalls` is the number of calls without a known cost. Transcriptions have separate sums
+    and belong to no thread. The answer has at most 1,000 rows, those with the highest cost; `totals` counts everything.
     """
     try:
         period = UsagePeriod.parse(start, end, now=datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""Bodies that only the routes know."""
+"""Request and response bodies that only the routes use."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class CancelAcceptedResponse(WireModel):
     thread_id: str
     run_id: str
     status: RunStatus
-    """At the moment of asking; ``running`` until the worker has closed what is open."""
+    """The status at the time of the request; ``running`` until the worker has closed all open items."""
 
 
 class TranscriptionResponse(WireModel):
-    """What was said."""
+    """The transcribed text."""
 
     text: str
     language: str | None = None
-    """As the speech service names it; the caller's word when it does not say."""
+    """The language that the speech service reports; otherwise the language in the request."""
     duration_ms: int
-    """Of the audio."""
+    """Duration of the audio."""
     model: str
     latency_ms: int
-    """Of the speech service."""
+    """Latency of the speech service."""
     cost: str | None = None
-    """US dollars, as a decimal; absent when it is not known, which is not free."""
+    """US dollars, as a decimal. Absent if unknown; unknown does not mean free."""
 
 
 class ProblemError(WireModel):
-    """One place of the request that does not fit."""
+    """One invalid place in the request."""
 
     pointer: str = Field(
         description="JSON pointer into the body, or /query/…, /path/… or /header/… for other parts of the request."
