@@ -11,7 +11,7 @@ from core.config import IdentitySettings
 from core.errors import ConfigurationError, InvalidToken
 
 _ALGORITHMS = ["HS256"]
-# 8 KiB: several times an ordinary token, and little to parse before the signature is known.
+# 8 KiB: several times an ordinary token, and little to parse before the signature is verified.
 _MAX_TOKEN_CHARACTERS = 8192
 _MAX_NAME_CHARACTERS = 128
 _DEFAULT_TENANT = "default"
@@ -36,9 +36,9 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 
 
 class TokenVerifier:
-    """Checks a token and returns whose it is.
+    """Checks a token and returns its principal.
 
-    Accepts exactly one algorithm, so that a token cannot choose how it is checked
+    Accepts exactly one algorithm, so that a token cannot choose the algorithm of its check
     (RFC 8725, section 3.1). ``jku``, ``x5u`` and ``jwk`` headers are never read.
     """
 
@@ -59,7 +59,7 @@ class TokenVerifier:
         when absent).
 
         Raises:
-            InvalidToken: A check failed; the detail says which, never the token.
+            InvalidToken: A check failed. The detail says which check, and never contains the token.
         """
         claims = self._decode(token)
         # PyJWT has checked that both are numbers.
@@ -78,12 +78,12 @@ class TokenVerifier:
                 algorithms=_ALGORITHMS,
                 leeway=self._settings.leeway_seconds,
                 issuer=self._settings.jwt_issuer or None,
-                # Without a configured audience a token that names one is refused: it is for someone else.
+                # Without a configured audience, a token with an audience is refused: it is for another service.
                 audience=self._settings.jwt_audience or None,
                 options={"require": self._required},
             )
         except (jwt.PyJWTError, ValueError, OverflowError, TypeError, RecursionError) as exc:
-            # The builtins: the header is parsed before anything is proven, and is anyone's text.
+            # The built-in exceptions: the header is parsed before the signature is verified, and may hold any text.
             raise InvalidToken(_reason(exc)) from exc
 
 
@@ -95,7 +95,7 @@ def _reason(exc: Exception) -> str:
 
 
 def _name(value: object, claim: str) -> str:
-    """Return a claim that will own rows and appear in logs: short, visible text."""
+    """Return a claim that becomes part of a principal and appears in logs: short, visible text."""
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME_CHARACTERS:
         raise InvalidToken(f"The claim {claim} must be text of 1 to {_MAX_NAME_CHARACTERS} characters.")
     # Categories C*: control, format, surrogate, private use, unassigned.

@@ -1,8 +1,8 @@
-"""The Taskiq broker, used the safe way: a message is a wake-up hint that holds a run's row id.
+"""The Taskiq broker. A message is only a hint: it contains the row id of a run that waits for a worker.
 
-Taskiq's own redelivery is not relied on: it repeats tasks that run longer than
-its idle time, hoards messages in one worker and never reclaims from an idle
-queue. A run is claimed in Postgres; a lost hint is sent again by the reaper.
+The service does not depend on Taskiq's redelivery. The redelivery repeats tasks that run longer than its idle time,
+prefetches many messages into one worker, and never reclaims messages from an idle queue. A run is claimed in Postgres,
+and the reaper sends a lost hint again.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from core.redis_client import heed_cancels
 log = structlog.get_logger(__name__)
 
 BLOCK_SECONDS = 2.0
-"""How long one read waits. Below redis-py's socket timeout, or a quiet read would look like a fault."""
+"""How long one read waits. Less than redis-py's socket timeout, or a read without a message would look like a fault."""
 RECONNECT_SECONDS = 0.5
 SWEEP_SECONDS = 600.0
-"""How often a worker looks for consumers that nobody is behind any more."""
+"""How often a worker looks for consumers whose worker is dead."""
 DEAD_AFTER_SECONDS = 600.0
-"""Silence after which a consumer is taken for dead: a live one reads every ``BLOCK_SECONDS``."""
+"""A consumer without a read in this time counts as dead: a live consumer reads every ``BLOCK_SECONDS``."""
 
 
 class HintBroker(RedisStreamBroker):
     """A Redis Stream broker whose worker side survives the loss of Redis.
 
-    A consumer of the group is gone with its worker: at its shutdown, or by the sweep of another. What a dead one
-    had been given and not confirmed goes with it; those runs are hinted again.
+    A consumer is removed from the group at the shutdown of its worker, or later by another worker. The unacknowledged
+    messages of a dead consumer are removed with it; the reaper sends hints for these runs again.
     """
 
     _listened = False
     _sweep_at = 0.0
 
     async def startup(self) -> None:
-        """Start without Redis too: the group is declared when it is first read."""
+        """Start, even without Redis: the group is created at the first read."""
         try:
             await super().startup()
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("hint_queue_unreachable", error=type(exc).__name__)
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
-        """Yield hints for ever; a fault of Redis is a pause, never the end of the worker."""
+        """Yield hints for ever. A fault of Redis causes a pause, never the end of the worker."""
         self._listened = True
         loop = asyncio.get_running_loop()
         while True:
@@ -63,10 +63,10 @@ class HintBroker(RedisStreamBroker):
                 fetched = await self._read()
             except ResponseError as exc:
                 if str(exc).startswith("NOGROUP"):
-                    # Redis was flushed or replaced. From 0, so hints sent meanwhile are read too.
+                    # Redis was flushed or replaced. Reading starts at 0, so that hints sent meanwhile are read too.
                     await self._declare_again()
                 else:
-                    # A replica, a missing right, no memory: it may pass, and asking faster does not help.
+                    # A replica, a missing right, no memory: the fault may pass, and a faster retry does not help.
                     log.warning("hint_queue_refused", error=str(exc).partition(" ")[0])
                     await asyncio.sleep(RECONNECT_SECONDS)
                 continue
@@ -79,7 +79,7 @@ class HintBroker(RedisStreamBroker):
                     yield AckableMessage(data=data, ack=self._ack_generator(entry_id, self.queue_name))
 
     async def shutdown(self) -> None:
-        """Leave the group, as far as Redis can be reached, and close."""
+        """Leave the group if Redis is reachable, and close."""
         if self._listened:
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 await self._forget(self.consumer_name)
@@ -123,7 +123,7 @@ def create_broker(settings: RedisSettings) -> HintBroker:
         settings.url.get_secret_value(),
         queue_name=f"{settings.key_prefix}:hints",
         consumer_group_name=f"{settings.key_prefix}:workers",
-        # From the beginning: a hint sent before the first worker ever started counts.
+        # From the beginning: a hint that was sent before the first worker started counts too.
         consumer_id="0",
         xread_block=int(BLOCK_SECONDS * 1000),
         xread_count=1,

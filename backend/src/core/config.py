@@ -1,8 +1,7 @@
 """Settings of every process, read once from ``AGENT_*`` environment variables.
 
-One section per subsystem; nested names use two underscores
-(``AGENT_MODEL__BASE_URL``). Built by a composition root and passed down: no
-module keeps a global copy.
+There is one section per subsystem; nested names use two underscores (``AGENT_MODEL__BASE_URL``). The composition root
+builds the settings and passes them down. No module has a global copy.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ class _Section(BaseModel):
 
 
 class DatabaseSettings(_Section):
-    """Postgres, the only truth."""
+    """Postgres, the source of truth."""
 
     url: SecretStr = SecretStr("")
     """``postgresql://user:password@host:5432/name``; a unix socket directory goes in ``?host=/dir``."""
     pool_size: int = Field(default=10, gt=0, le=200)
-    """Connections a process may hold for short transactions."""
+    """Maximum connections of a process for short transactions."""
     pool_timeout_seconds: float = Field(default=5.0, gt=0)
     statement_timeout_seconds: float = Field(default=5.0, gt=0)
     lock_timeout_seconds: float = Field(default=2.0, gt=0)
 
 
 class RedisSettings(_Section):
-    """Redis (or Valkey): hints for workers and the live tail of threads. Losing all of it loses no data."""
+    """Redis (or Valkey): hints for workers, and the tail of threads. A complete loss of Redis loses no data."""
 
     url: SecretStr = SecretStr("")
     """``redis://[:password@]host:6379/0`` or ``unix:///path/to.sock``."""
@@ -41,11 +40,11 @@ class RedisSettings(_Section):
     pool_size: int = Field(default=20, gt=2, le=1000)
     command_timeout_seconds: float = Field(default=1.0, gt=0, lt=5)
     tail_entries: int = Field(default=5000, ge=100)
-    """Entries a thread's stream keeps; older events come from Postgres."""
+    """Entries in a thread's Redis stream; older events come from Postgres."""
     tail_seconds: int = Field(default=3600, ge=60)
-    """Idle time after which a thread's stream is dropped."""
+    """Idle time after which a thread's Redis stream is deleted."""
     hint_entries: int = Field(default=10_000, ge=100)
-    """Longest the hint stream may become. Hints are droppable: the reaper repeats them."""
+    """Maximum length of the hint stream. Hints may be lost: the reaper sends them again."""
 
 
 class ModelSettings(_Section):
@@ -55,16 +54,16 @@ class ModelSettings(_Section):
     """Up to and including the version, for example ``https://api.example.com/v1``."""
     api_key: SecretStr = SecretStr("")
     name: str = "demo"
-    """Model name sent when the profile's stage names none."""
+    """Model of stages without a model in the profile."""
     provider: str = ""
-    """Name shown in usage; the host of ``base_url`` when empty."""
+    """Provider name shown in usage. If empty, the host of ``base_url``."""
     context_tokens: int = Field(default=128_000, ge=1024)
     connect_timeout_seconds: float = Field(default=10.0, gt=0)
     first_token_timeout_seconds: float = Field(default=60.0, gt=0)
     idle_timeout_seconds: float = Field(default=60.0, gt=0)
-    """Longest silence between two chunks of one stream."""
+    """Maximum time between two chunks of one stream."""
     max_retries: int = Field(default=3, ge=0, le=10)
-    """Tries after the first one; only before the first delta."""
+    """Retries after the first try. A call is retried only before its first delta."""
     max_connections: int = Field(default=200, gt=0)
     prices_path: Path | None = None
     """JSON price table that overrides the bundled one."""
@@ -76,36 +75,36 @@ class TranscriptionSettings(_Section):
     engine: Literal["openai", "whisper"] = "openai"
     """``openai``: an OpenAI-compatible endpoint. ``whisper``: in the API process, with the extra of that name."""
     base_url: str = ""
-    """Of the endpoint; the chat model's when empty."""
+    """URL of the endpoint. If empty, the chat model's URL."""
     api_key: SecretStr = SecretStr("")
-    """The chat model's key when both this and ``base_url`` are empty; it is sent to no other address."""
+    """If this key and ``base_url`` are both empty, the chat model's key. That key is never sent to another address."""
     name: str = Field(default="whisper-1", min_length=1)
     """Model name sent; for ``whisper`` a directory of weights, or a size that faster-whisper knows."""
     price_per_minute: Decimal | None = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
-    """US dollars, for engines that report no cost; without it their cost is unknown."""
+    """US dollars, for engines that report no cost. Without a price, their cost is unknown."""
     connect_timeout_seconds: float = Field(default=10.0, gt=0)
     timeout_seconds: float = Field(default=120.0, gt=0)
     """From the start of a call to the last byte of its answer."""
     upload_seconds: float = Field(default=300.0, gt=0)
-    """Longest upload. A client that vanished holds its place as long."""
+    """Maximum duration of an upload. A client that disappeared occupies its slot for this time."""
     max_audio_bytes: int = Field(default=25 << 20, ge=1024)
     """25 MiB: what OpenAI takes."""
     max_audio_seconds: float = Field(default=600.0, gt=0, le=3600)
     max_per_user: int = Field(default=3, ge=1)
-    """Transcriptions of one user at once."""
+    """Concurrent transcriptions of one user."""
     max_concurrent: int = Field(default=32, ge=1)
-    """Transcriptions of everybody at once, in one API process."""
+    """Concurrent transcriptions of all users in one API process."""
     max_decoders: int = Field(default=2, ge=1, le=64)
-    """Child processes that decode at once, for one API process."""
+    """Concurrent decoder processes of one API process."""
     repeat_seconds: int = Field(default=600, ge=1)
-    """How long the same upload gets the first answer again."""
+    """How long a repeated upload gets the stored first answer."""
 
 
 class IdentitySettings(_Section):
     """Who is calling."""
 
     mode: Literal["local", "jwt"] = "jwt"
-    """``local``: every caller is one local user; refused on any address but loopback."""
+    """``local``: all callers are one local user; allowed on loopback addresses only."""
     jwt_secret: SecretStr = SecretStr("")
     jwt_issuer: str = ""
     jwt_audience: str = ""
@@ -136,32 +135,32 @@ class StreamSettings(_Section):
     """Server-sent events."""
 
     heartbeat_seconds: float = Field(default=15.0, gt=0)
-    """A comment after this much silence: a quarter of nginx's default proxy_read_timeout."""
+    """A comment is sent after this time without an event: a quarter of nginx's default proxy_read_timeout."""
     retry_milliseconds: int = Field(default=2000, ge=100)
     max_age_seconds: float = Field(default=900.0, gt=0)
-    """A followed thread's stream ends after this, give or take a fifth; the client returns with its cursor."""
+    """Maximum age of a stream, varied by up to 20 %. The client reconnects with its cursor."""
     page_events: int = Field(default=500, gt=0, le=5000)
     patrol_seconds: float = Field(default=1.0, gt=0, le=10)
-    """How often a silent thread's head is compared with Postgres."""
+    """Interval of the patrol, which compares the heads of all followed threads with Postgres."""
 
 
 class WorkerSettings(_Section):
     """Processes that execute runs."""
 
     concurrency: int = Field(default=50, gt=0, le=1000)
-    """Runs one process executes at once."""
+    """Concurrent runs of a worker process."""
     lease_seconds: float = Field(default=30.0, ge=1)
     reap_seconds: float = Field(default=5.0, gt=0)
     kick_after_seconds: float = Field(default=2.0, gt=0)
-    """A queued run without a worker is hinted again after this."""
+    """The hint for a queued run is sent again after this time."""
     drain_seconds: float = Field(default=25.0, ge=0)
     max_attempts: int = Field(default=2, ge=1, le=10)
     flush_interval_seconds: float = Field(default=0.01, ge=0, le=1)
-    """Shortest time between the starts of two flushes; what is urgent does not wait for it."""
+    """Minimum time between the starts of two flushes. Urgent events do not wait."""
     max_pending_bytes: int = Field(default=1 << 20, ge=1 << 16)
-    """Undurable bytes a run may hold while Postgres is away."""
+    """Maximum size of a run's uncommitted events. A run at this limit waits."""
     outage_seconds: float = Field(default=60.0, gt=0)
-    """How long a run waits for Postgres to return before it stops."""
+    """How long a run waits for an unavailable Postgres before the run stops."""
     event_retention_days: int = Field(default=7, ge=1)
 
 
@@ -180,11 +179,11 @@ class LimitSettings(_Section):
     queue_seconds: float = Field(default=600.0, gt=0)
     interrupt_seconds: float = Field(default=86_400.0, gt=0)
     user_tokens_per_day: int | None = Field(default=None, ge=1)
-    """Tokens, in and out, of a user's model calls in a day (UTC)."""
+    """Input and output tokens of a user's model calls per day (UTC)."""
     user_cost_per_day: Decimal | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """US dollars of a user's model calls in a day (UTC)."""
+    """US dollars of a user's model calls per day (UTC)."""
     reserved_output_tokens: int = Field(default=4096, ge=1)
-    """Longest answer that a budget expects of a model whose stage sets no ``max_tokens``."""
+    """Longest answer that a budget assumes for a stage without ``max_tokens``."""
 
 
 class ToolSettings(_Section):
@@ -192,11 +191,11 @@ class ToolSettings(_Section):
 
     timeout_seconds: float = Field(default=60.0, gt=0)
     max_result_bytes: int = Field(default=256 << 10, ge=1024)
-    """What a model may get of one result."""
+    """Maximum size of a tool result for the model."""
     max_event_bytes: int = Field(default=64 << 10, ge=1024)
-    """What a client may get of one result."""
+    """Maximum size of a tool result for the client."""
     fetch_allow_hosts: tuple[str, ...] = ()
-    """``host`` or ``host:port`` that ``fetch_url`` may reach although its address is not public."""
+    """``host`` or ``host:port`` that ``fetch_url`` may reach even if its address is not public."""
     fetch_max_bytes: int = Field(default=2 << 20, ge=1024)
     fetch_timeout_seconds: float = Field(default=10.0, gt=0)
 
@@ -219,7 +218,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     tools: ToolSettings = ToolSettings()
     profile_path: Path | None = None
-    """Agent profile (TOML); the bundled default when absent."""
+    """Agent profile (TOML). If absent, the bundled profile."""
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     data_dir: Path | None = None
@@ -227,10 +226,9 @@ class Settings(BaseSettings):
 
 
 def unknown_variables(environ: dict[str, str] | None = None) -> list[str]:
-    """List ``AGENT_*`` variables that no setting reads, so that a typo is not silent.
+    """List ``AGENT_*`` variables that no setting reads, so that a typing error is reported.
 
-    pydantic-settings ignores unknown top-level names; a wrong name inside a
-    section already fails.
+    pydantic-settings ignores unknown top-level names. An unknown name inside a section is an error already.
     """
     names = os.environ if environ is None else environ
     known = {name.upper() for name in Settings.model_fields}

@@ -1,8 +1,8 @@
-"""Named places at which a process can be told to die, so that tests can prove what survives.
+"""Crash points: named places in the code at which a test can kill the process.
 
-``AGENTROUTE_CRASH_POINT=<name>`` ends the process the first time it passes that
-place, ``<name>:<n>`` the n-th time, as SIGKILL would: nothing is flushed, closed
-or said. Without the variable a crash point is one test of a global.
+``AGENTROUTE_CRASH_POINT=<name>`` ends the process the first time it passes the place, ``<name>:<n>`` the n-th time. The
+process ends as after SIGKILL: nothing is flushed, closed or logged. Without the variable, a crash point only tests a
+global variable.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Armed:
         self.name, _, passing = wish.partition(":")
         self.left = int(passing or 1)
         if self.name not in POINTS or self.left < 1:
-            # A name that no place has would make a test of nothing.
+            # With a wrong name, a test would test nothing.
             raise ValueError(f"{VARIABLE}={wish}: not one of {', '.join(sorted(POINTS))}, with or without :N")
 
     def pass_by(self, name: str) -> None:
@@ -55,12 +55,12 @@ _armed = _Armed(_wish) if _wish else None
 
 
 def crash_point(name: str) -> None:
-    """End the process here when it was told to."""
+    """End the process if this crash point is selected."""
     if _armed is not None:
         _armed.pass_by(name)
 
 
 def crash_point_soon(name: str) -> None:
-    """End the process at the event loop's next turn: what is being sent now has left, its answer has not come."""
+    """End the process at the next iteration of the event loop: the current request is sent, but not answered yet."""
     if _armed is not None:
         asyncio.get_running_loop().call_soon(crash_point, name)

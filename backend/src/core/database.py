@@ -1,7 +1,7 @@
 """The SQLAlchemy engine of a process, for short transactions.
 
-The event writer has a connection of its own (``core/agentscope/events``): its
-one statement a flush is the hot path.
+The event writer has a connection of its own (``core/agentscope/events``), because its one statement per flush is the
+hot path.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ SessionFactory = async_sessionmaker[AsyncSession]
 def create_engine(settings: DatabaseSettings, *, application_name: str) -> AsyncEngine:
     """Build a pooled engine; no connection is made before the first query.
 
-    Every statement and lock wait is bounded, so an overloaded database becomes
-    an error with a code instead of a hang. The driver itself reads the URL, so
-    everything libpq's form allows works: ``sslmode``, several hosts.
+    Every statement and every wait for a lock has a timeout, so an overloaded database causes an error instead of a
+    hang. The driver itself parses the URL, so all options of libpq's URLs work, such as ``sslmode`` and several hosts.
     """
     dsn = asyncpg_dsn(settings)
 
@@ -46,7 +45,7 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
         max_overflow=0,
         pool_timeout=settings.pool_timeout_seconds,
         pool_pre_ping=False,
-        # As the wire has numbers: jsonb writes 1e20 as an integer of 21 digits, which no event could carry.
+        # Numbers as in AG-UI events: jsonb writes 1e20 as an integer of 21 digits, which an event cannot contain.
         json_deserializer=orjson.loads,
     )
 
@@ -56,10 +55,10 @@ def create_session_factory(engine: AsyncEngine) -> SessionFactory:
 
 
 def asyncpg_dsn(settings: DatabaseSettings) -> str:
-    """Return the URL as asyncpg itself wants it, whatever driver the user named.
+    """Return the URL in asyncpg's form, for any driver in the user's URL.
 
     Raises:
-        ValueError: It is no URL of Postgres.
+        ValueError: The URL is not a URL of Postgres.
     """
     scheme, separator, rest = settings.url.get_secret_value().partition("://")
     if not separator or scheme.partition("+")[0] not in {"postgresql", "postgres"}:

@@ -1,4 +1,4 @@
-"""Who is calling: a (tenant, user) pair that owns every thread, run and cursor it made."""
+"""The principal: the pair (tenant, user) from which a request comes and to which threads and runs belong."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _EXPOSED = (
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The owner of everything a request touches; foreign things look absent."""
+    """The pair (tenant, user) of a request. Data of other principals looks absent."""
 
     tenant_id: str
     user_id: str
 
 
 LOCAL = Principal("local", "local")
-"""Everybody, in local mode."""
+"""The principal of all requests in local mode."""
 
 
 class Authenticator:
@@ -35,7 +35,7 @@ class Authenticator:
         """Check the settings once, at start.
 
         Raises:
-            ConfigurationError: ``local`` on an address others can reach, or ``jwt`` without a secret.
+            ConfigurationError: ``local`` on an address that other machines can reach, or ``jwt`` without a secret.
         """
         self._tokens: TokenVerifier | None = None
         self._guard = LoopbackGuard(server.cors_origins)
@@ -45,14 +45,14 @@ class Authenticator:
             raise ConfigurationError(_EXPOSED.format(host=server.host))
 
     async def authenticate(self, headers: Mapping[str, str]) -> Principal:
-        """Return who sent a request.
+        """Return the principal of a request.
 
         Args:
             headers: Request headers with lower-case or case-insensitive names.
 
         Raises:
             Unauthenticated: No credential, or one that failed a check.
-            Forbidden: Local mode, and the request comes through a foreign web page.
+            Forbidden: In local mode, the request comes from a foreign web page.
         """
         if self._tokens is None:
             self._guard.check(headers)

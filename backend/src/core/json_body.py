@@ -1,10 +1,9 @@
-"""Reads a JSON request body strictly: what two parsers could understand differently is refused.
+"""Reads a JSON request body strictly: JSON that two parsers could read differently is refused.
 
-Two passes. orjson gives the value: it is fast, knows no NaN or Infinity, and what
-it returns it can also write. The standard library then looks for repeated
-members, which orjson drops without a word. Measured on one core: 0.2 ms for a
-conversation of 100 messages (45 KB), 25 ms for 5000 (2.3 MB); both passes are
-linear, and the worst body of 4 MB takes about 0.3 s.
+There are two passes. orjson returns the value: it is fast, refuses NaN and Infinity, and can write every value that it
+returns. The standard library then finds repeated members, which orjson drops silently. Measured on one core: 0.2 ms for
+a conversation of 100 messages (45 KB), 25 ms for 5000 (2.3 MB). Both passes are linear; the most expensive body of 4 MB
+takes about 0.3 s.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from core.validation import escape
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 _EXPONENT = re.compile(rb"[0-9][eE][+-]?0*[0-9]{3}")
-# An unterminated string runs to the end: looking for its end again and again would be quadratic.
+# An unterminated string matches up to the end of the text; searching for its end repeatedly would be quadratic.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)', re.DOTALL)
 _MAX_VALUES = 200_000  # forty for each of the 5000 messages a request may bring
 _MAX_STEP = 64  # of one member name, when a pointer is shown
@@ -37,9 +36,9 @@ async def read_json(request: Request, limits: LimitSettings) -> Any:
     """Read and parse the body of a request.
 
     Raises:
-        UnsupportedMediaType: It is not declared as ``application/json`` in UTF-8.
-        BodyTooLarge: It has more than ``limits.max_body_bytes``, counted while it
-            arrives: ``Content-Length`` is the sender's word, and may be absent.
+        UnsupportedMediaType: The body is not declared as ``application/json`` in UTF-8.
+        BodyTooLarge: The body has more than ``limits.max_body_bytes``, counted while it arrives. ``Content-Length`` is
+            not trusted, and may be absent.
         MalformedJson, LimitExceeded, InvalidText: As :func:`parse_json`.
     """
     _check_media_type(request.headers.get("content-type", ""))
@@ -51,14 +50,14 @@ def parse_json(body: bytes, *, max_depth: int) -> Any:
 
     Args:
         body: UTF-8 text without a byte order mark.
-        max_depth: How many objects and arrays may lie inside one another.
+        max_depth: Maximum nesting of objects and arrays.
 
     Raises:
-        MalformedJson: Not RFC 8259, nested too deeply, a member named twice in one
-            object, or a number whose exponent is beyond a double's.
-        LimitExceeded: More values than any conversation has.
-        InvalidText: A string or member name holds U+0000 or a lone surrogate:
-            Postgres stores neither, and no encoder writes the latter.
+        MalformedJson: The text is not RFC 8259, is nested too deeply, has an object with two members of the same name,
+            or has a number whose exponent is beyond a double's.
+        LimitExceeded: The text has more values than any conversation.
+        InvalidText: A string or member name contains U+0000 or an unpaired surrogate. Postgres stores neither, and no
+            encoder writes an unpaired surrogate.
     """
     if not body.strip():
         raise MalformedJson("The body is empty; send a JSON object.")
@@ -77,7 +76,7 @@ def parse_json(body: bytes, *, max_depth: int) -> Any:
 
 
 def canonical_hash(value: Any) -> bytes:
-    """Return the SHA-256 of a JSON value, equal for equal values whatever their order of members."""
+    """Return the SHA-256 of a JSON value. The order of members does not matter."""
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()
 
 
@@ -104,15 +103,15 @@ async def _read(request: Request, max_bytes: int) -> bytes:
 
 
 def _explain(exc: json.JSONDecodeError, body: bytes) -> MalformedJson | InvalidText:
-    """Tell half a surrogate pair, which is a fault of the text, from broken JSON."""
+    """Distinguish an unpaired surrogate, which is an error of the text, from invalid JSON."""
     if _SURROGATE_ESCAPE.search(body):
         try:
             _check_text(json.loads(body.decode()))
         except InvalidText as found:
             return found
         except (ValueError, RecursionError):
-            pass  # broken elsewhere too: the first parser's position stands
-    # The position only: the parser's words are another library's, and the content is the caller's.
+            pass  # also invalid at another place: the position of the first parser counts
+    # Only the position: the parser's message belongs to a library, and the content to the caller.
     return MalformedJson(
         f"The body is not valid JSON at line {exc.lineno}, column {exc.colno}.",
         line=exc.lineno,
@@ -121,10 +120,10 @@ def _explain(exc: json.JSONDecodeError, body: bytes) -> MalformedJson | InvalidT
 
 
 def _check_count(body: bytes) -> None:
-    """Refuse millions of tiny values before an object is made of each.
+    """Refuse millions of tiny values before an object is created for each.
 
-    4 MB of ``[[[]],…`` would hold the event loop for seconds. Commas and brackets
-    in prose are counted only to decide whether a closer look is worth it.
+    4 MB of ``[[[]],…`` would block the event loop for seconds. Commas and brackets inside strings count only for the
+    decision whether an exact count is needed.
     """
     if _values(body) > _MAX_VALUES and _values(_STRING.sub(b"", body)) > _MAX_VALUES:
         raise LimitExceeded(f"The body may have at most {_MAX_VALUES} values.", maxValues=_MAX_VALUES)
@@ -155,7 +154,7 @@ def _check_text(value: Any) -> None:
 
 
 class _Place:
-    """Where a value is; the pointer is written only when asked for, as writing each would be quadratic."""
+    """The place of a value. The pointer is built only on request, because building every pointer would be quadratic."""
 
     __slots__ = ("parent", "step")
 
@@ -173,7 +172,7 @@ class _Place:
 
 
 def _strings(value: Any) -> Iterator[tuple[_Place, str]]:
-    """Yield every string and member name with its place."""
+    """Yield every string and member name with its place in the value."""
     todo: list[tuple[_Place, Any]] = [(_Place(None, ""), value)]
     while todo:
         place, node = todo.pop()
@@ -196,7 +195,7 @@ def _refuse_repeats(pairs: list[tuple[str, Any]]) -> None:
 
 def _bounded_float(text: str) -> float:
     digits = text.lower().partition("e")[2].lstrip("+-0")
-    # By length first: int() refuses thousands of digits with an error of its own.
+    # The length first: int() refuses thousands of digits with its own error.
     if len(digits) > 3 or int(digits or "0") > _MAX_EXPONENT:
         raise MalformedJson(f"A number in the body has an exponent beyond {_MAX_EXPONENT}.")
     return 0.0

@@ -1,21 +1,21 @@
-"""What LiteLLM means by a 400, where others answer with the status of their own that says so."""
+"""The meaning of LiteLLM's 400 answers, for which other endpoints use a more specific status."""
 
 from __future__ import annotations
 
 _MEANT_BY = {
-    # A name that its configuration does not have.
+    # A model name that the proxy's configuration does not have.
     "passed in model=": 404,
-    # A key that is not its master key, when it has no database of keys.
+    # A key other than the master key, if the proxy has no database of keys.
     "no connected db": 401,
 }
 
 
 def meant_status(status: int, reason: str) -> int:
-    """Return the status another endpoint would have given.
+    """Return the status that another endpoint would have used.
 
     Args:
-        status: The answer's own.
-        reason: Its body, or the message in it.
+        status: The status of the answer.
+        reason: The body of the answer, or the message in it.
     """
     if status != 400:
         return status

@@ -1,4 +1,4 @@
-"""One log for a process: every logger, ours or a library's, ends in one redacted line a record.
+"""One log per process: every logger, ours or a library's, writes one redacted line per record.
 
 A module takes its logger with ``log = structlog.get_logger(__name__)``; the event of a line is a name in snake_case.
 Lines go to standard error; standard output belongs to the command a user runs.
@@ -37,10 +37,10 @@ _LIBRARIES = (
     "httpx",
     "asyncio",
 )
-"""Loggers that bring handlers of their own or are known to be talkative."""
+"""Loggers with their own handlers, or with too many lines."""
 
 _QUIET = ("sqlalchemy", "httpx", "httpcore", "asyncio", "alembic")
-"""Loggers whose INFO is noise, or holds URLs and statements."""
+"""Loggers whose INFO lines are noise, or contain URLs and SQL statements."""
 
 _LEADING = ("timestamp", "level", "logger", "message")
 
@@ -48,12 +48,11 @@ _LEADING = ("timestamp", "level", "logger", "message")
 def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> None:
     """Send the records of every logger through one handler.
 
-    May be called again: a library that installs its own handler when it is
-    imported (AgentScope does) is brought back in line.
+    May be called again, after the import of a library that installs its own handler (such as AgentScope).
 
     Args:
-        settings: Format, level, and the secrets whose values must never be shown.
-        stream: Where lines go; standard error when absent.
+        settings: Format, level, and the secrets whose values must never be logged.
+        stream: Destination of the lines. If absent, standard error.
     """
     redactor = Redactor(secrets_of(settings))
     shared: list[Processor] = [
@@ -99,9 +98,9 @@ def current_request_id() -> str:
 
 @contextmanager
 def request_id(candidate: str | None) -> Iterator[str]:
-    """Handle a request under an id: the caller's when it is sane, else a new one.
+    """Handle a request under an id: the caller's id if it is safe, else a new id.
 
-    Sane is 8 to 64 of ``A-Z a-z 0-9 . _ -``: harmless in a header, a log and a shell.
+    A safe id has 8 to 64 of the characters ``A-Z a-z 0-9 . _ -``, which are harmless in a header, a log and a shell.
     """
     chosen = candidate if candidate and _SANE_ID.fullmatch(candidate) else uuid.uuid4().hex
     token = _REQUEST_ID.set(chosen)
@@ -138,7 +137,7 @@ def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 
 
 def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    # What every line has comes first, so that raw lines can be read in a terminal.
+    # The fields of every line come first, so that raw lines are readable in a terminal.
     leading = {name: event.pop(name) for name in _LEADING if name in event}
     event.pop("color_message", None)  # uvicorn's message again, with escape codes
     return {**leading, **event}

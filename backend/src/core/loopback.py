@@ -1,8 +1,8 @@
-"""What may talk to a server that asks nobody who they are.
+"""Which requests a server without authentication accepts.
 
-A page of any website can send requests to 127.0.0.1, and with DNS rebinding read
-the answers under its own name. So in local mode the names in ``Host`` and
-``Origin`` must be loopback names, or come from the configured origins.
+A page of any website can send requests to 127.0.0.1, and with DNS rebinding the page can read the answers under its own
+host name. So in local mode the names in ``Host`` and ``Origin`` must be loopback names, or the names of configured
+origins.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FOREIGN = (
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host name or address means this machine only."""
+    """Return whether a host name or address means only this machine."""
     if host.lower() == "localhost":
         return True
     try:

@@ -1,9 +1,10 @@
-"""The one way to wait for Postgres, and the one way to report an error of it.
+"""The one way to wait for Postgres, and the one way to log an error of Postgres.
 
-``core/store_failure.py`` judges. A fault of ours is never repeated: it passes at once, and its log line is an error
-with a traceback. In ``core`` because events and runtime both wait. Two loops wait by the same judge and their own
-rules: the group commit (``events/append_writer.py``), which settles the outcome of each of its runs, and readers of
-streams (``events/reader.py``), which go on with heartbeats meanwhile.
+``core/store_failure.py`` decides whether Postgres is unavailable. A fault of this service is never retried: it is
+raised at once and logged as an error with a traceback. The module is in ``core`` because events and runtime both
+wait. Two loops use the same decision with their own rules: the group commit (``events/append_writer.py``), which
+determines the outcome of each run, and the readers of streams (``events/reader.py``), which send heartbeats
+meanwhile.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ Result = TypeVar("Result")
 
 
 async def through_outage(attempt: Callable[[], Awaitable[Result]], *, seconds: float, what: str) -> Result:
-    """Return what an attempt returns, trying again while Postgres is away.
+    """Return the result of an attempt, with retries while Postgres is unavailable.
 
     Args:
-        attempt: May be repeated: it changes nothing, or it finds out whether an
-            earlier try, whose outcome was never learned, was committed.
-        seconds: How long Postgres may stay away.
+        attempt: Must be repeatable: it changes nothing, or it checks whether an earlier try of unknown outcome was
+            committed.
+        seconds: How long to wait for Postgres.
         what: Name of the work, for the log.
 
     Raises:
-        StoreUnavailable: It stayed away longer.
-        Exception: Of the attempt, at once, when Postgres is not away.
+        StoreUnavailable: Postgres was unavailable for longer.
+        Exception: Any other error of the attempt, at once.
     """
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + seconds
@@ -52,9 +53,9 @@ async def through_outage(attempt: Callable[[], Awaitable[Result]], *, seconds: f
 
 
 def report_failure(event: str, error: BaseException, **fields: Any) -> None:
-    """Log an error that its caller survives: an outage as a warning, a fault of ours with its traceback.
+    """Log an error after which the caller continues: an outage as a warning, a fault of ours with its traceback.
 
-    For work that is done again anyway (background loops) or that only saves work (best effort).
+    For work that is repeated anyway (background loops) or that is optional (best effort).
     """
     if is_store_failure(error):
         log.warning(event, error=type(error).__name__, **fields)

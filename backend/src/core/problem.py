@@ -1,7 +1,7 @@
 """Errors as problem documents (RFC 9457). The only file that knows HTTP errors.
 
-Every answer outside 2xx and 3xx is ``application/problem+json`` with the members
-of the contract; nothing in it comes from exception text.
+Every answer outside 2xx and 3xx is ``application/problem+json`` with the documented members. No member contains
+exception text.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ def problem(error: AgentBackendError, *, instance: str) -> dict[str, Any]:
     }
     if error.errors:
         document["errors"] = error.errors
-    # The contract's members cannot be overwritten by an error's own.
+    # The extension members of an error cannot overwrite the standard members.
     return {**error.members, **document}
 
 
 def problem_response(error: AgentBackendError, request: Request) -> Response:
-    """Render an error for a caller, with the headers that belong to it."""
+    """Return the response for an error, with the headers of the error."""
     headers: dict[str, str] = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
@@ -91,7 +91,7 @@ def problem_response(error: AgentBackendError, request: Request) -> Response:
 
 
 def catalogue() -> dict[str, type[AgentBackendError]]:
-    """Return the class that defines each code; the most general one where several share it."""
+    """Return the class of each code. If several classes share a code, the most general one."""
     found: dict[str, type[AgentBackendError]] = {}
     for kind in _descendants(AgentBackendError):
         found.setdefault(kind.code, kind)
@@ -99,24 +99,24 @@ def catalogue() -> dict[str, type[AgentBackendError]]:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Make an application answer every refusal as a problem document.
+    """Make an application answer every error as a problem document.
 
-    What no handler knows reaches :class:`ErrorBoundary`. A ``ValidationError`` of
-    pydantic is on purpose not one of them: where input is parsed,
-    ``core.validation.parse`` names the caller's mistake, so a stray one is ours.
+    Exceptions without a handler reach :class:`ErrorBoundary`. A ``ValidationError`` of pydantic deliberately has no
+    handler: ``core.validation.parse`` reports invalid input, so any other ``ValidationError`` is a fault of the
+    service.
     """
-    # The casts: a handler only ever gets the class it is registered for, which the
-    # framework's type cannot say.
+    # The casts: a handler only gets the class for which it is registered. The type of the framework cannot express
+    # this.
     app.add_exception_handler(AgentBackendError, cast("ExceptionHandler", _on_error))
     app.add_exception_handler(RequestValidationError, cast("ExceptionHandler", _on_invalid_parameters))
     app.add_exception_handler(HTTPException, cast("ExceptionHandler", _on_http_exception))
 
 
 class ErrorBoundary:
-    """ASGI middleware: an exception nobody foresaw becomes a problem document, logged once.
+    """ASGI middleware: an unexpected exception becomes a problem document, and is logged once.
 
-    After the first byte the status is spent: the answer is left unfinished, and
-    the server closes the connection.
+    After the first byte, the status can no longer change: the answer stays unfinished, and the server closes the
+    connection.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -145,7 +145,7 @@ class ErrorBoundary:
 
 def _foresee(exc: Exception) -> AgentBackendError:
     if is_store_failure(exc):
-        # One line, no stack: an outage would fill the disk with the same trace.
+        # One line without a stack: during an outage, identical stack traces would fill the disk.
         log.warning("store_unavailable", error=f"{type(exc).__name__}: {exc}")
         return StoreUnavailable("The database is not reachable. Retry with the same ids.")
     log.error("request_failed", exc_info=exc)
@@ -159,7 +159,7 @@ async def _on_error(request: Request, exc: AgentBackendError) -> Response:
 
 
 async def _on_invalid_parameters(request: Request, exc: RequestValidationError) -> Response:
-    # Parameters have no place in a JSON body: /query/threadId, /path/runId.
+    # Parameters are not in the JSON body, so their pointers are /query/threadId, /path/runId.
     found = [
         {
             "pointer": "".join("/" + escape(step) for step in entry["loc"]),

@@ -1,4 +1,4 @@
-"""What a process says when it is asked whether it can serve now. Plain data; ``agentroute.readiness`` looks."""
+"""The answer to the question whether a process can serve now. Plain data; ``agentroute.readiness`` makes the checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What was found. Redis is told and not required: without it everything goes on, a little later."""
+    """The results of the checks. Redis is reported but not required: without Redis, events only arrive later."""
 
     postgres: bool
     migrations: bool
@@ -20,6 +20,6 @@ class Readiness:
 
 
 class ReadinessProbe(Protocol):
-    """Looks at what the process depends on. Never raises for what it finds."""
+    """Checks the servers that the process depends on. Never raises for a failed check."""
 
     async def __call__(self) -> Readiness: ...

@@ -1,12 +1,11 @@
 """Takes secrets out of text before it is logged.
 
-Two nets: literal values known from the settings, and the shapes of the usual
-credentials, for those that come from outside.
+There are two methods: literal values that are known from the settings, and patterns of common credentials, for
+credentials from outside.
 
-Text comes from outside, too: a path of a request, an error of a provider. So every
-step takes time in proportion to the length of the text, whatever the text is: no
-pattern begins a scan at a place that an earlier scan has passed. And a text is cut
-before it is searched.
+The text may also come from outside: a path of a request, an error of a provider. So every step takes linear time for
+any text: no pattern begins a scan at a place that an earlier scan has passed. A text is truncated before it is
+searched.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from pydantic import BaseModel, SecretStr
 
 MASK = "[redacted]"
 
-# 8: shorter values ("demo", "postgres") would blank ordinary words.
+# 8: shorter values ("demo", "postgres") would mask ordinary words.
 _MIN_LITERAL = 8
 _MAX_DEPTH = 8
 MAX_TEXT_CHARACTERS = 16 * 1024
-"""Longer texts are cut: a log line is for reading."""
+"""Longer texts are truncated, because people read log lines."""
 _CUT = "... [cut]"
-# A secret that the cut has parted no longer looks like one, so the end goes as well. 512: longer than most keys.
+# A truncated secret no longer matches a pattern, so the end is removed as well. 512: longer than most keys.
 _CUT_MARGIN = 512
 
 _SECRET_NAME = re.compile(
@@ -34,8 +33,8 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 
-# Runs of the characters of a JWT, and of a URL. Found whole and then looked at from within: a pattern for the
-# secret itself would begin anew at each of its letters.
+# Sequences of the characters of a JWT, and of a URL. Each sequence is found as a whole and then searched inside: a
+# pattern for the secret itself would restart at each letter.
 _TOKEN_RUN = re.compile(r"[A-Za-z0-9_.-]{10,}")
 _URL_RUN = re.compile(r"""[^\s"'<>]{5,}""")
 _MIN_JWT_HEADER = len("eyJ") + 5
@@ -68,7 +67,7 @@ def _without_userinfo(run: re.Match[str]) -> str:
 
 
 _SHAPES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    # A JWT first: it would otherwise be cut at its dots by a later shape.
+    # A JWT first: a later pattern would otherwise split it at its dots.
     (_TOKEN_RUN, _without_jwt),
     # `Authorization: ...`, `"cookie": "..."`, `api_key=...`, `password='...'`
     (
@@ -110,7 +109,7 @@ class Redactor:
         self._margin = max([_CUT_MARGIN, *map(len, known)])
 
     def text(self, value: str) -> str:
-        """Return the text without secrets, cut when it is long; idempotent."""
+        """Return the text without secrets, truncated if it is long. Idempotent."""
         if len(value) > MAX_TEXT_CHARACTERS:
             kept = self._masked(value[:MAX_TEXT_CHARACTERS])
             return kept[: max(0, min(len(kept), MAX_TEXT_CHARACTERS) - self._margin)] + _CUT
@@ -126,8 +125,8 @@ class Redactor:
     def value(self, value: Any, *, name: str = "", depth: int = 0) -> Any:
         """Return a JSON-like copy without secrets.
 
-        Objects become their text, so that nothing reaches a renderer unseen. A
-        member whose name says that it is secret is masked whole.
+        Objects become their text, so that every value is searched. A member whose name indicates a secret is masked
+        completely.
         """
         if value is None or isinstance(value, bool | int | float):
             return value

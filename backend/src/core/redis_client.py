@@ -1,7 +1,7 @@
-"""Redis clients that fail fast: losing Redis costs latency, so no call may wait for it long.
+"""Redis clients that fail fast: a loss of Redis may only cost latency, so no call may wait long.
 
-redis-py's defaults retry ten times with a socket timeout of five seconds, which
-turns one command against a dead server into almost a minute.
+With redis-py's defaults (ten retries, a socket timeout of five seconds), one command to a dead server takes almost a
+minute.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from core.config import RedisSettings
 def create_redis(settings: RedisSettings) -> Redis:
     """Build the shared client of a process for short commands.
 
-    A command fails within ``command_timeout_seconds``; a missing server is
-    refused at once. Callers wait for one of ``pool_size`` connections.
+    A command fails within ``command_timeout_seconds``; if there is no server, it fails at once. Callers wait for one of
+    ``pool_size`` connections.
     """
     return Redis(connection_pool=_pool(settings, settings.command_timeout_seconds, settings.pool_size))
 
 
 def create_blocking_redis(settings: RedisSettings, *, block_seconds: float) -> Redis:
-    """Build a client for one blocking reader, off the shared pool.
+    """Build a client for one blocking reader, outside the shared pool.
 
-    The socket timeout stays above the block time, or every quiet read would
-    look like a lost connection.
+    The socket timeout is longer than the block time. Otherwise every read without a message would look like a lost
+    connection.
     """
     return Redis(connection_pool=_pool(settings, block_seconds + settings.command_timeout_seconds, 2))
 
@@ -50,12 +50,11 @@ def _pool(settings: RedisSettings, timeout_seconds: float, size: int) -> Blockin
 
 
 def heed_cancels(pool: ConnectionPool) -> None:
-    """Make a pool's connections let every cancel through.
+    """Make the connections of a pool pass on every cancellation.
 
-    redis-py sends inside ``asyncio.wait_for``, which in Python 3.11 returns as if
-    nothing had happened when the cancel comes together with its result, or its error: a task
-    that was told to stop went on reading for ever, and its process with it.
-    Can go with Python 3.11 (python/cpython#86296).
+    redis-py sends inside ``asyncio.wait_for``. In Python 3.11, ``wait_for`` loses a cancellation that arrives together
+    with the result or the error. A task that was told to stop then continued to read for ever, and its process did not
+    end. Remove this together with support for Python 3.11 (python/cpython#86296).
     """
     pool.connection_class = _HEEDING[pool.connection_class]
 
@@ -75,7 +74,7 @@ class _HeedingCancels(AbstractConnection):
                 raise asyncio.CancelledError from exc
             raise
         if task is not None and task.cancelling() > before:
-            # Its answer will be read by nobody, so the connection is of no more use.
+            # No task will read the answer, so the connection can no longer be used.
             await self.disconnect(nowait=True)
             raise asyncio.CancelledError
 

@@ -1,8 +1,7 @@
-"""Says what is wrong with a JSON Schema that somebody else wrote, before anything works with it.
+"""Checks a JSON Schema from outside before any code uses it.
 
-What passes is small, is valid, refers to nothing outside itself, and stays small
-when its references are replaced by what they name, which is how models get it.
-Every check here takes time in proportion to the schema, or has a limit.
+An accepted schema is small, is valid, refers to nothing outside itself, and stays small when its references are
+replaced by their targets, which is the form that models get. Every check takes linear time or has a limit.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from core.validation import escape
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 32
-"""Levels of JSON. Each costs AgentScope and jsonschema several frames of Python's stack."""
+"""Levels of JSON. Each level needs several frames of Python's stack in AgentScope and jsonschema."""
 MAX_EXPANDED_NODES = 10_000
 MAX_EXPANDED_DEPTH = 64
 MAX_PATTERN_CHARACTERS = 1000
@@ -26,7 +25,7 @@ _MAX_PROBLEMS = 10
 
 _IN_PLACE = ("allOf", "anyOf", "oneOf")
 _IN_PLACE_ONE = ("not", "if", "then", "else")
-"""Keywords that apply schemas to the very same value, so a way back through them alone never ends."""
+"""Keywords that apply schemas to the same value. A cycle of only such keywords never ends."""
 _MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 """Members of these are names, not keywords."""
 _VALUES = frozenset({"const", "enum", "default", "examples", "example"})
@@ -35,23 +34,23 @@ _VALUES = frozenset({"const", "enum", "default", "examples", "example"})
 
 @dataclass(frozen=True, slots=True)
 class SchemaProblem:
-    """One thing that is wrong, and where: a JSON pointer into the schema."""
+    """One problem, and its place: a JSON pointer into the schema."""
 
     pointer: str
     message: str
 
 
 def schema_problems(schema: Mapping[str, Any]) -> list[SchemaProblem]:
-    """Return what is wrong with the schema of a tool's arguments; empty when it can be used.
+    """Return the problems of the schema of a tool's arguments; empty if the schema can be used.
 
     Args:
-        schema: JSON as it was received; its root describes an object.
+        schema: JSON as received; the root must describe an object.
     """
     if problem := _size_problem(schema):
         return [problem]
     found = [problem for place, node in _schemas(schema, "") for problem in _keyword_problems(node, place)]
     if not found:
-        # These rely on keywords that have the types they should have.
+        # These checks require keywords of the right types.
         found = [*_root_problems(schema), *_walk(schema, schema, "")]
     if not found and (problem := _Expansion(schema).problem()):
         found = [problem]
@@ -215,7 +214,7 @@ def _pattern_problems(pattern: Any, place: str) -> Iterator[SchemaProblem]:
         compile_pattern(pattern)
     except PatternUnknown:
         try:
-            # Lookahead and backreferences are legal; the pattern is then for the model to read alone.
+            # Lookahead and backreferences are legal; only the model reads such a pattern.
             re.compile(pattern)
         except (re.error, RecursionError, OverflowError):
             yield SchemaProblem(place, "is not a regular expression")
@@ -235,7 +234,7 @@ def _resolve(root: Any, ref: str) -> Any:
 
 
 def _endless(root: Mapping[str, Any]) -> str | None:
-    """Return the pointer of a reference that leads back to itself at the same value; ``None`` when there is none."""
+    """Return the pointer of a reference that leads back to itself at the same value, or ``None``."""
     settled: set[int] = set()
 
     def visit(node: Any, path: frozenset[int]) -> bool:
@@ -273,10 +272,10 @@ def _schemas(node: Any, place: str, *, names: bool = False) -> Iterator[tuple[st
 
 
 class _Expansion:
-    """A schema whose references are replaced by what they name: its parts are counted, up to the limit.
+    """Counts the parts of a schema whose references are replaced by their targets, up to the limit.
 
-    A reference that leads back to a part it stands in is not followed again: that is
-    how AgentScope flattens the schema for models.
+    A reference to a part that contains the reference is not followed again, because AgentScope flattens the schema for
+    models in the same way.
     """
 
     def __init__(self, root: Mapping[str, Any]) -> None:
@@ -285,7 +284,7 @@ class _Expansion:
         self._deep = False
 
     def problem(self) -> SchemaProblem | None:
-        """Return what is wrong with the size or the depth."""
+        """Return the problems of the size and the depth."""
         self._count(self._root, frozenset(), 0)
         if self._deep:
             return SchemaProblem(

@@ -1,18 +1,16 @@
-"""Validates values against JSON Schemas that others wrote, in bounded time.
+"""Validates values against JSON Schemas from outside, in bounded time.
 
-Client tools, MCP servers and users bring schemas; models write the values. The
-stock validator of ``jsonschema`` can be made to fetch a ``$ref`` from any
-address, and to compute for minutes: by a ``pattern`` that backtracks, by
-``uniqueItems`` over objects, by references that double. This one
+Schemas come from client tools, MCP servers and users; models write the values. A malicious schema can make the stock
+validator of ``jsonschema`` fetch a ``$ref`` from any address, or compute for minutes: by a ``pattern`` that backtracks,
+by ``uniqueItems`` over objects, or by references that double. The validator of this module
 
-* spends a budget: every keyword that is applied costs its size, and when
-  ``MAX_STEPS`` are spent the value counts as invalid;
-* matches patterns with RE2, in linear time. What RE2 does not know (lookahead,
-  backreferences) is not checked;
+* has a budget: every applied keyword costs its size, and after ``MAX_STEPS`` the value counts as invalid;
+* matches patterns with RE2, in linear time. Patterns that RE2 does not support (lookahead, backreferences) are not
+  checked;
 * follows references inside the schema only.
 
-``jsonschema.validate`` finds it by ``$schema``, so code that is not ours uses it
-for every schema that went through :func:`bounded`.
+``jsonschema.validate`` finds this validator by ``$schema``. So other code uses it too, for every schema from
+:func:`bounded`.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 from referencing.exceptions import Unresolvable
 
 SCHEMA_URI = "urn:agentroute:bounded"
-"""Value of ``$schema`` that names this validator; never sent to a model."""
+"""Value of ``$schema`` that selects this validator. Never sent to a model."""
 MAX_STEPS = 20_000
 """About 0.1 s. A call with a hundred members and a usual schema takes some hundred steps."""
 TOO_LARGE = "The value is too large to be checked against its schema. Send less."
@@ -38,7 +36,7 @@ _Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 
 class PatternUnknown(ValueError):
-    """RE2 does not know something that the pattern uses."""
+    """The pattern uses a feature that RE2 does not support."""
 
 
 @lru_cache(maxsize=1024)
@@ -58,17 +56,17 @@ def compile_pattern(pattern: str) -> Any:
 
 
 def bounded(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema, marked to be checked by this module's validator."""
+    """Return the schema, marked for this module's validator."""
     return {**schema, "$schema": SCHEMA_URI}
 
 
 def errors_of(schema: Any, value: Any) -> list[ValidationError]:
-    """Return what is wrong with a value; empty when it fits."""
+    """Return the problems of a value; empty if the value is valid."""
     return list(BoundedValidator(schema).iter_errors(value))
 
 
 def _matches(pattern: str, text: str) -> bool | None:
-    """Tell whether a pattern is found in a text; ``None`` when that cannot be checked."""
+    """Return whether a pattern matches a text; ``None`` if this cannot be checked."""
     try:
         # Lone surrogates are legal in JSON, and RE2 reads UTF-8.
         return compile_pattern(pattern).search(text.encode("utf-8", "replace").decode()) is not None
@@ -102,7 +100,7 @@ def _additional_properties(
     patterns = list(schema.get("patternProperties", {}))
     _spend(len(instance) * (1 + len(patterns)))
     for name, value in instance.items():
-        # A name that may match a pattern nobody can check gets the benefit of the doubt.
+        # A name that may match a pattern that cannot be checked counts as valid.
         if name in named or any(_matches(pattern, name) in (True, None) for pattern in patterns):
             continue
         if allowed is False:
@@ -188,13 +186,13 @@ _unbounded_errors = BoundedValidator.iter_errors
 
 
 def _iter_errors(self: Any, instance: Any) -> Iterator[ValidationError]:
-    """Yield what is wrong; the outermost call brings the budget."""
+    """Yield the problems. The outermost call creates the budget."""
     if _left.get() is not None:
         yield from _unbounded_errors(self, instance)
         return
     _left.set([MAX_STEPS])
     try:
-        # Collected: a generator that is left half-way would keep the budget of somebody else.
+        # Collected in a list: an unfinished generator would keep the budget of another call.
         errors = list(_unbounded_errors(self, instance))
     except (ValidationError, RecursionError) as exc:
         errors = [exc if isinstance(exc, ValidationError) else ValidationError(TOO_LARGE)]

@@ -1,11 +1,11 @@
-"""The one judge of database errors: is Postgres away, or is the fault ours?
+"""Decides whether a database error means that Postgres is unavailable, or is a fault of this service.
 
-Postgres is away when a later try of the same statement may work: the connection broke or was refused, the server
-starts, stops or is a standby, there are no resources, a time limit was met, or another transaction won a race.
-Everything else is a fault of ours (a wrong statement, a violated constraint, a value that no column takes), and no
-repetition mends it.
+Postgres is unavailable if a later try of the same statement may succeed: the connection broke or was refused, the
+server starts, stops or is a standby, resources are missing, a time limit was exceeded, or another transaction won a
+race. Every other error is a fault of this service (a wrong statement, a violated constraint, an invalid value), and a
+retry cannot succeed.
 
-Judged are errors of SQLAlchemy and of asyncpg itself. ``core/outage.py`` waits by this judgement.
+The module handles errors of SQLAlchemy and of asyncpg. ``core/outage.py`` waits according to this decision.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _CODES = frozenset(
         "25P04",  # the transaction took too long
         "40000",  # rolled back
         "40001",  # serialisation failure
-        "40003",  # nobody knows whether the statement was completed
+        "40003",  # unknown whether the statement was completed
         "40P01",  # deadlock
-        "55P03",  # a lock was not to be had in time
+        "55P03",  # a lock was not available in time
     }
 )
 
 
 def is_store_failure(error: BaseException) -> bool:
-    """Say whether an exception means that Postgres cannot serve now.
+    """Return whether an exception means that Postgres is unavailable.
 
-    An ``OSError`` (``TimeoutError`` is one) counts only when it came out of the
-    driver: any other is not about Postgres.
+    An ``OSError`` (including ``TimeoutError``) counts only if it comes from the driver: any other one is not about
+    Postgres.
     """
     return any(_is_store_failure(link) for link in _chain(error))
 
@@ -50,12 +50,11 @@ def _is_store_failure(error: BaseException) -> bool:
     if isinstance(state, str):
         return state.startswith(_CLASSES) or state in _CODES
     if isinstance(error, asyncpg.InterfaceError):
-        # The driver's own word for "connection is closed" and for misuse of its API;
-        # only the text tells them apart.
+        # The driver raises this class for a closed connection and for misuse of its API; only the text differs.
         return "clos" in str(error) and not isinstance(error, asyncpg.ClientConfigurationError)
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):  # several hosts, and all are standbys
         return True
-    # asyncpg raises the socket's own error when it cannot connect, and so do we for a host name that does not resolve.
+    # asyncpg raises the socket's error if it cannot connect. We do the same for a host name that does not resolve.
     return isinstance(error, OSError) and (_came_from_driver(error) or _timed_out_in_driver(error))
 
 
@@ -69,7 +68,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _timed_out_in_driver(error: OSError) -> bool:
-    """Tell whether a limit of ours (``asyncio.timeout``) cut the driver off."""
+    """Return whether a timeout of ours (``asyncio.timeout``) interrupted the driver."""
     cause = error.__cause__
     return isinstance(cause, asyncio.CancelledError) and _came_from_driver(cause)
 

@@ -1,7 +1,7 @@
-"""Makes any text or JSON value fit for Postgres and JSON: the one sanitiser on the way out.
+"""Makes any text or JSON value valid for Postgres and JSON: the one sanitiser of output.
 
-U+0000 is refused by Postgres, lone surrogates by UTF-8, NaN and infinities by
-JSON, and most readers of JSON have no integers beyond 64 bits. Input is refused instead (``core/json_body.py``).
+Postgres refuses U+0000, UTF-8 refuses unpaired surrogates, JSON refuses NaN and infinities, and most parsers of JSON do
+not support integers beyond 64 bits. Invalid input is refused instead (``core/json_body.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _BAD = re.compile("[\x00\ud800-\udfff]")
 
 
 def clean_text(text: str) -> str:
-    """Return the text with U+0000 and lone surrogates replaced by U+FFFD."""
+    """Return the text with U+0000 and unpaired surrogates replaced by U+FFFD."""
     if text.isascii() and "\x00" not in text:
         return text
     return _BAD.sub("�", text)

@@ -1,6 +1,6 @@
-"""Turns pydantic's complaints into the ``errors`` list of a problem document.
+"""Turns pydantic's errors into the ``errors`` list of a problem document.
 
-Never repeats an input value: a body may hold what must not reach a log.
+An input value is never repeated, because a body may contain secrets that must not be logged.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pydantic_core import ErrorDetails
 
 from core.errors import InvalidRequest
 
-# 20: enough to mend a form, too few to make an answer much larger than its question.
+# 20: enough to correct a request, too few to make the answer much larger than the request.
 _MAX_ERRORS = 20
 _MAX_MESSAGE = 200
 
-# pydantic's own words speak of tags, and repeat the one that was sent.
+# pydantic's own messages mention tags and repeat the tag that was sent.
 _WORDS = {
     "union_tag_not_found": "The member {discriminator} is missing.",
     "union_tag_invalid": "The member {discriminator} must be one of {expected_tags}.",
@@ -35,7 +35,7 @@ def parse(model: type[ModelT], value: Any, *, prefix: str = "") -> ModelT:
         prefix: JSON pointer of the value inside the body.
 
     Raises:
-        InvalidRequest: The value does not fit; ``errors`` has JSON pointers into the body.
+        InvalidRequest: The value is not valid; ``errors`` has JSON pointers into the body.
     """
     try:
         return model.model_validate(value)
@@ -62,7 +62,7 @@ def _message(problem: ErrorDetails) -> str:
 
 
 def from_errors(found: Iterable[dict[str, str]]) -> InvalidRequest:
-    """Build the error from entries, without repeats: the branches of a union often say the same."""
+    """Build the error from entries without duplicates: the branches of a union often report the same error."""
     unique = {(entry["pointer"], entry["message"]): entry for entry in found}
     errors = list(unique.values())[:_MAX_ERRORS]
     places = ", ".join(entry["pointer"] or "the body" for entry in errors[:3])
