@@ -151,7 +151,7 @@ class WorkerSettings(_Section):
     """Concurrent runs of a worker process."""
     lease_seconds: float = Field(default=30.0, ge=1)
     reap_seconds: float = Field(default=5.0, gt=0)
-    kick_after_seconds: float = Field(default=2.0, gt=0)
+    hint_after_seconds: float = Field(default=2.0, gt=0)
     """The hint for a queued run is sent again after this time."""
     drain_seconds: float = Field(default=25.0, ge=0)
     max_attempts: int = Field(default=2, ge=1, le=10)

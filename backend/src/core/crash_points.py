@@ -17,7 +17,7 @@ POINTS = frozenset(
     {
         "accept-inserted",
         "accept-committed",
-        "accept-kicked",
+        "accept-hinted",
         "accept-answered",
         "claim-committed",
         "run-started",

@@ -37,7 +37,7 @@ class Case:
 CASES = (
     Case("accept-inserted", SUCCEEDED, SUCCEEDED, effects=frozenset({1})),
     Case("accept-committed", SUCCEEDED, SUCCEEDED, effects=frozenset({1})),
-    Case("accept-kicked", SUCCEEDED, SUCCEEDED, effects=frozenset({1})),
+    Case("accept-hinted", SUCCEEDED, SUCCEEDED, effects=frozenset({1})),
     Case("accept-answered", SUCCEEDED, SUCCEEDED, effects=frozenset({1})),
     Case("claim-committed", SUCCEEDED, effects=frozenset({1})),
     Case("run-started", SUCCEEDED, effects=frozenset({1})),
@@ -132,7 +132,7 @@ async def play(ground: Ground, case: Case, *, second: bool, with_redis: bool) ->
         ground.plot(
             AGENT_WORKER__LEASE_SECONDS=str(NEVER_SECONDS),
             AGENT_WORKER__REAP_SECONDS="0.2",
-            AGENT_WORKER__KICK_AFTER_SECONDS="0.2",
+            AGENT_WORKER__HINT_AFTER_SECONDS="0.2",
             FAULTS_REAPER_SECONDS="0.2",
         ) as plot,
         http_client() as client,

@@ -95,8 +95,8 @@ class SharedSlots:
     @asynccontextmanager
     async def take(self, principal: Principal) -> AsyncIterator[None]:
         async with self._local.take(principal):
-            owner = json.dumps([principal.tenant_id, principal.user_id]).encode()
-            name = f"{self._prefix}:{hashlib.sha256(owner).hexdigest()}"
+            user = json.dumps([principal.tenant_id, principal.user_id]).encode()
+            name = f"{self._prefix}:{hashlib.sha256(user).hexdigest()}"
             slot = secrets.token_hex(8)
             await self._acquire(name, slot)
             try:

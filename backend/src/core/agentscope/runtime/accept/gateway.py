@@ -76,7 +76,7 @@ class AgentRunGateway:
         if accepted.run.created and accepted.run.status == QUEUED:
             after.to_start[accepted.run_pk] = accepted.run.task_id
         await after.tell(self._publisher, self._hints)
-        crash_point("accept-kicked")
+        crash_point("accept-hinted")
         return accepted.run
 
     async def cancel(

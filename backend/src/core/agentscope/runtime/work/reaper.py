@@ -40,7 +40,7 @@ PRUNE_SECONDS = 600.0
 """Rest between two looks for events past their retention, once none was left."""
 PICKUP_SECONDS = 1.0
 """How often queued runs without a worker are looked for: one indexed query."""
-KICK_AGAIN_SECONDS = 5.0
+HINT_AGAIN_SECONDS = 5.0
 DEADLINE_GRACE_SECONDS = 30.0
 """After this much overtime a run is ended over its worker's head."""
 
@@ -139,7 +139,7 @@ class Reaper:
     async def pick_up(self) -> int:
         """Start or hint again the queued runs whose hint is overdue; returns how many."""
         async with self._engine.begin() as connection:
-            rows = (await connection.execute(_DUE, {"again": KICK_AGAIN_SECONDS, "batch": BATCH})).all()
+            rows = (await connection.execute(_DUE, {"again": HINT_AGAIN_SECONDS, "batch": BATCH})).all()
         hinting = True
         for row in rows:
             if not self._start_run(row.id) and hinting:

@@ -162,7 +162,7 @@ async def test_without_redis_runs_start_stream_and_replay(
         apis=2,
         redis_url=nowhere,
         stream={"patrol_seconds": 0.1},
-        worker={"kick_after_seconds": 0.1},
+        worker={"hint_after_seconds": 0.1},
     ) as stack:
         whole = await stack.stream_run("calculate 6*7")
         thread, run = whole.events[0]["threadId"], whole.events[0]["runId"]

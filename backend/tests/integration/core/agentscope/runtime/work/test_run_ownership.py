@@ -408,7 +408,7 @@ async def test_without_redis_and_between_two_appends_the_heartbeat_sees_a_cancel
 ) -> None:
     async with open_stack(
         redis_url="redis://127.0.0.1:1/0",
-        worker={"lease_seconds": 3, "kick_after_seconds": 0.1},
+        worker={"lease_seconds": 3, "hint_after_seconds": 0.1},
         stream={"patrol_seconds": 0.05},
     ) as stack:
         body = stack.run_body("fail hang")
@@ -732,7 +732,7 @@ async def test_a_run_that_waited_long_behind_another_does_not_refuse_everybody(o
 
 async def test_a_run_whose_input_cannot_be_read_is_not_kept_alive(open_stack: OpenStack) -> None:
     async with open_stack(
-        worker={"lease_seconds": 1.5, "reap_seconds": 0.2, "kick_after_seconds": 0.2}
+        worker={"lease_seconds": 1.5, "reap_seconds": 0.2, "hint_after_seconds": 0.2}
     ) as stack:
         await stack.stop_worker(stack.workers[0])
         body = stack.run_body("hello")
@@ -759,7 +759,7 @@ async def test_one_user_cannot_take_all_places(open_stack: OpenStack) -> None:
 
 
 async def test_a_worker_takes_no_more_runs_than_it_may(open_stack: OpenStack) -> None:
-    async with open_stack(worker={"concurrency": 2, "kick_after_seconds": 0.1}) as stack:
+    async with open_stack(worker={"concurrency": 2, "hint_after_seconds": 0.1}) as stack:
         bodies = [stack.run_body("slowly") for _ in range(3)]
         for body in bodies:
             await stack.post_run(body=body)
