@@ -1,7 +1,6 @@
 """One run from its first event to its last: exactly one terminal event, whatever happens between.
 
-The orchestrator says how a run ends in order; everything else (a failure, a
-stop, a lost lease) is decided here.
+The orchestrator returns how a successful run ends. Every other end (a failure, a stop, a lost lease) is decided here.
 """
 
 from __future__ import annotations
@@ -44,12 +43,11 @@ class AgentRouteRuntime:
     """Executes one claimed run.
 
     Args:
-        prepare: Loads what the run needs and returns its orchestrator; called
-            after ``RUN_STARTED`` is on its way, so loading costs the user nothing.
+        prepare: Loads what the run needs and returns its orchestrator. Called after ``RUN_STARTED`` was emitted,
+            so the user sees the run start before the loading is done.
         pipeline: Codec, store and bus of this run.
         stop: Says when and why the run should stop.
-        release: Gives a run that showed nothing back to the queue; False when
-            that is not possible any more.
+        release: Returns a run that showed nothing to the queue; False when that is no longer possible.
     """
 
     def __init__(
@@ -67,17 +65,17 @@ class AgentRouteRuntime:
         self._orchestrator: Orchestrator | None = None
 
     async def run(self, command: RunCommand) -> None:
-        """Execute the run to its end; returns without an end when it is no longer ours.
+        """Execute the run to its end; returns without a terminal event when another process has the run now.
 
         Raises:
-            StoreUnavailable: Postgres stayed away; the reaper ends the run.
+            StoreUnavailable: Postgres was unavailable for too long; the reaper ends the run.
         """
         try:
             end = await self._run(command)
             if end is not None:
                 await self._pipeline.finish(end, self._checkpoint())
         except LeaseLost:
-            # Another worker or the reaper owns the run: what it writes counts, not we.
+            # Another worker or the reaper owns the run now. Only that process may write its end.
             log.warning("run_lost", run_id=command.run_id)
 
     async def _run(self, command: RunCommand) -> RunFinished | RunFailed | None:
@@ -101,7 +99,7 @@ class AgentRouteRuntime:
             return RunFailed(code=exc.code, message=exc.detail)
         except Exception:
             if self._stop.is_set:
-                # What broke while the run was being stopped is a part of the stop.
+                # A failure while the run is being stopped is a consequence of the stop.
                 return await self._stopped()
             log.exception("run_failed", run_id=command.run_id, code="internal-error")
             return RunFailed(code="internal-error", message="The run failed with an internal error.")

@@ -1,4 +1,7 @@
-"""Hints to workers: a run waits, a run should stop. Droppable: Postgres knows both without them."""
+"""Hints to workers: "a run waits" and "a run should stop".
+
+A hint only saves latency and may be lost. Postgres holds the truth, and workers look there by themselves.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,11 @@ from core.config import RedisSettings
 log = structlog.get_logger(__name__)
 
 RUN_TASK = "agent_run"
-"""The one task name, for ever: an old worker would drop a name it does not know."""
+"""The only task name. It must never change: an older worker drops tasks whose name it does not know."""
 
 
 def cancel_channel(settings: RedisSettings) -> str:
+    """Return the Redis channel on which workers hear of cancelled runs."""
     return f"{settings.key_prefix}:cancel"
 
 
@@ -32,10 +36,10 @@ class HintSender:
         self._settings = settings
 
     async def send(self, run_pk: int, task_id: str) -> bool:
-        """Tell one worker that a run waits; False when nobody was told."""
+        """Tell one worker that a run waits; False when the hint could not be sent."""
         kicker: AsyncKicker = AsyncKicker(task_name=RUN_TASK, broker=self._broker, labels={})
         try:
-            # A Redis that accepts and does not answer must not hold up who asks.
+            # A Redis that accepts connections and does not answer must not delay the caller.
             async with asyncio.timeout(self._settings.command_timeout_seconds):
                 await kicker.with_task_id(task_id).kiq(run_pk)
         except (TaskiqError, RedisError, OSError, TimeoutError) as exc:
@@ -44,7 +48,7 @@ class HintSender:
         return True
 
     async def cancel(self, run_pk: int) -> None:
-        """Tell all workers that a run should stop; its own sees it at the next append anyway."""
+        """Tell all workers that a run should stop. Without the hint, its worker learns it with the next append."""
         try:
             async with asyncio.timeout(self._settings.command_timeout_seconds):
                 await self._redis.publish(cancel_channel(self._settings), str(run_pk))

@@ -1,8 +1,7 @@
-"""Why a run should stop before its end, and the one way to hear of it.
+"""The signal that a run should stop before its end, and why.
 
-The first reason wins. Whoever executes the run registers what is to be
-cancelled; only the producer of events is ever cancelled, never the task that
-persists them.
+The first reason wins, except that ``lost`` replaces every other. Code that produces events registers a callback that
+cancels it. The task that persists events is never cancelled.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
 StopReason = Literal["user", "deadline", "shutdown", "lost"]
-"""``lost``: the lease is gone; nothing more may be written."""
+"""``lost``: the lease is gone, so nothing more may be written."""
 
 Result = TypeVar("Result")
 
@@ -33,7 +32,7 @@ class StopSignal:
         return self.reason is not None
 
     def set(self, reason: StopReason) -> None:
-        """Ask the run to stop; a lost lease replaces every other reason, or else the first one wins."""
+        """Ask the run to stop. The first reason stays, unless the new one is ``lost``."""
         if self.reason is not None:
             if reason == "lost":
                 self.reason = reason
@@ -43,7 +42,7 @@ class StopSignal:
             callback()
 
     def on_set(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Call back when the signal is set (at once if it is); returns the way to undo it."""
+        """Call back when the signal is set, at once if it is set already; returns a function that unregisters."""
         if self.is_set:
             callback()
         self._callbacks.add(callback)
@@ -68,7 +67,7 @@ class StopSignal:
         if task.cancelled() and not self.is_set:
             raise RuntimeError("the work was cancelled by nobody")
         if self.is_set:
-            # Whatever came of it: AgentScope's model base class turns a cancel into a normal return.
+            # Even when the work returned: AgentScope's model base class turns a cancellation into a normal return.
             if not task.cancelled():
                 _ = task.exception()
             raise RunStopped

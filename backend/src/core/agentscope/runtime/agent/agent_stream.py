@@ -1,8 +1,7 @@
-"""Runs an agent in a task of its own and hands its events over, translated, to whoever persists them.
+"""Runs an agent in a task of its own and yields its events, translated.
 
-One task iterates the agent into a queue, the caller's takes them out. Only the
-first is ever cancelled: a cancel that lands outside of it would leave
-AgentScope's tool tasks running as orphans.
+A producer task iterates the agent and fills a queue. The caller's task takes the items out. Only the producer is ever
+cancelled: a cancellation in another task would leave AgentScope's tool tasks running.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ log = structlog.get_logger(__name__)
 Item = InternalRuntimeEvent | Checkpoint
 
 CANCEL_AGAIN_SECONDS = 1.0
-"""AgentScope 2.0.10 can swallow a cancel; it is repeated until the agent has ended."""
+"""AgentScope 2.0.10 can swallow a cancellation, so it is repeated until the agent has ended."""
 ABANDON_SECONDS = 10.0
-"""A producer that survives this long after a stop is left behind: the run's end must not wait for it."""
+"""A producer that still runs this long after a stop is abandoned: the run's end must not wait for it."""
 
 
 async def agent_stream(
@@ -51,7 +50,7 @@ async def agent_stream(
                 for item in translator.translate(event):
                     queue.put_nowait(item)
                 if isinstance(event, ToolResultEndEvent | RequireUserConfirmEvent):
-                    # The agent stands still between two events, so its state is whole here.
+                    # The agent does nothing between two events, so its state is consistent here.
                     queue.put_nowait(checkpoint_of(agent.state, version))
         finally:
             for item in translator.end_model_call(cut=True):
@@ -96,7 +95,7 @@ async def _cancel_until_done(producer: asyncio.Task[None], queue: asyncio.Queue[
 
 
 def _single(error: BaseException) -> BaseException:
-    """Return the one cause of a group: concurrent tools raise together."""
+    """Return the only error of a group: AgentScope groups the errors of concurrent tools."""
     if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         return _single(error.exceptions[0])
     return error

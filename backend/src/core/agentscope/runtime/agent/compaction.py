@@ -1,11 +1,11 @@
-"""Compaction: when a conversation nears the model's context size, a call of its own summarises the older part.
+"""Compaction: when a conversation nears the model's context size, a separate model call summarises the older part.
 
 What a reader can rely on:
 
-1. Only what the model is sent becomes shorter. The transcript (history, and the log) stays whole.
-2. It is announced by a ``CUSTOM`` event, and its call is in the ledger under the stage ``compaction``.
-3. Nothing is left out in silence. Without a summary the conversation stays as it is, and a provider that cannot take
-   it says so; what even the summary could not take in is counted in the announcement.
+1. Only what the model is sent becomes shorter. The history and the event log stay complete.
+2. A ``CUSTOM`` event announces it. The ledger has its call under the stage ``compaction``.
+3. Nothing is left out silently. Without a summary the conversation stays as it is, and a provider that cannot take it
+   answers with an error. Messages that were too long even for the summary are counted in the announcement.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from core.agentscope.schemas.internal_events import CustomEvent
 log = structlog.get_logger(__name__)
 
 EVENT_NAME = "agentroute.context-compacted"
-# AgentScope drops the oldest images past five and tells only the model. They count against the context instead.
+# By default AgentScope drops the oldest images beyond five, and tells only the model. Here images count as context.
 _ALL_IMAGES = 1_000_000
 _RESERVE_RATIO = 0.1
 
 
 def context_config(context: Context) -> ContextConfig:
-    """Return AgentScope's settings for a profile's: it may summarise, and must not truncate."""
+    """Return AgentScope's settings for a profile: it may summarise, and must not truncate."""
     return ContextConfig(
         trigger_ratio=context.trigger_ratio,
         reserve_ratio=min(_RESERVE_RATIO, context.trigger_ratio / 2),
@@ -43,14 +43,14 @@ def context_config(context: Context) -> ContextConfig:
 
 
 class CompactionModel(OpenAICompatibleChatModel):
-    """The model of a stage as it writes summaries: booked apart, and it knows how much of the request was left out."""
+    """The model of a stage as it writes summaries. It counts the messages that a summary did not take in."""
 
     left_out: int = 0
-    """Messages that the newest summary was not shown: AgentScope leaves out the oldest when all are too long."""
+    """Messages missing from the newest summary: AgentScope leaves out the oldest when all together are too long."""
     _asked: int = 0
 
     def begin(self) -> None:
-        """A new compaction."""
+        """Start counting for a new compaction."""
         self.left_out = self._asked = 0
 
     async def generate_structured_output(self, *args: Any, **options: Any) -> StructuredResponse:
@@ -61,7 +61,7 @@ class CompactionModel(OpenAICompatibleChatModel):
 
 
 class CompactionMiddleware(MiddlewareBase):
-    """Lets an agent compact its context with a model of its own, and announces it."""
+    """Lets an agent compact its context with a separate model, and announces the result."""
 
     def __init__(self, model: CompactionModel, announce: Callable[[CustomEvent], None]) -> None:
         self._model = model
@@ -72,7 +72,7 @@ class CompactionMiddleware(MiddlewareBase):
     ) -> None:
         state = agent.state
         if not state.context:
-            # Instructions and tools alone are too long: there is nothing to summarise.
+            # Only instructions and tools are there, and they are too long. There is nothing to summarise.
             return
         model, messages, summary = agent.model, len(state.context), state.summary
         self._model.begin()

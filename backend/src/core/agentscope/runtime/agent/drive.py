@@ -1,4 +1,4 @@
-"""Puts what an agent does on its way: events to the pipeline, checkpoints to the store, calls through the gate."""
+"""Drives an agent: its events go to the pipeline, its checkpoints to the store, its tool calls through the gate."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ async def drive_agent(
     stop: StopSignal,
     client_calls: Collection[str] = (),
 ) -> None:
-    """Run an agent to its end and emit all it says, in order.
+    """Run an agent to its end and emit its events, in order.
 
-    A tool of the agent starts only after ``emit`` has returned for its call's
-    end: then the call is durable.
+    A tool starts only after ``emit`` has returned for the ``ToolCallEnded`` of its call: then the call is durable.
 
     Args:
         agent: Made for this run.
-        inputs: What it takes in.
-        translator: Its events' translation.
+        inputs: What the agent is given: messages, or the answers to open tool calls.
+        translator: Translates the agent's events.
         emit: Takes each event.
         save: Takes checkpoints; ``None`` for an agent that keeps none.
         gate: What the agent's tools wait at.
         stop: Says when to stop.
-        client_calls: Calls that earlier runs handed to the client: it alone answers them.
+        client_calls: Calls that earlier runs handed to the client. Their results come from the client, so none is
+            emitted.
 
     Raises:
         RunStopped: The run was told to stop.
@@ -63,7 +63,7 @@ async def drive_agent(
                 own_client_calls.add(item.tool_call_id)
             if isinstance(item, ToolResult) and (
                 item.tool_call_id in client_calls
-                # An error is of a call that never went out to the client: it has to know not to make it.
+                # A call with an error never went out to the client. The client must learn not to make it.
                 or (item.tool_call_id in own_client_calls and item.state not in ("error", "denied"))
             ):
                 continue

@@ -1,4 +1,4 @@
-"""Ends an agent's reply where it would ask the model: what was decided is done, and nothing more."""
+"""Ends an agent's reply before the model is asked, so that only the decided tool calls are made."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from agentscope.middleware import MiddlewareBase
 
 
 class HoldMiddleware(MiddlewareBase):
-    """Stands where the model would be asked.
+    """Replaces the model call by an empty answer.
 
-    The user has said something new beside a decision: the decided calls are made
-    first, then the agent takes in the message, and only then the model speaks.
+    Used when a request brings a new message beside a decision. The decided calls are made first. Then another agent is
+    given the new message, and only then the model is asked.
     """
 
     async def on_reasoning(
         self, agent: Any, input_kwargs: dict[str, Any], next_handler: Callable[..., AsyncGenerator[Any, None]]
     ) -> AsyncGenerator[Any, None]:
-        # Taken for the reply's last words, which end it; it is in no context and is no event.
+        # AgentScope takes an empty message for the final answer. It adds no message to the context and emits no event.
         yield AssistantMsg(id=agent.state.reply_id, name=agent.name, content=[])

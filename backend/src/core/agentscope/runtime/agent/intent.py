@@ -29,7 +29,7 @@ class Intent(BaseModel):
 
 
 UNKNOWN = Intent(kind="task", needs_tools=True)
-"""What an unreadable answer means: take every capability along."""
+"""Used when the answer cannot be read: the agent is given all its tools."""
 
 
 async def find_intent(
@@ -37,7 +37,7 @@ async def find_intent(
 ) -> Intent:
     """Ask the model for the intent of the new messages.
 
-    An answer that is no intent is not an error: the run goes on as a task.
+    An answer that cannot be read as an intent is not an error: the run goes on as a task with all tools.
 
     Raises:
         core.errors.RunFailure: The model cannot be used at all.

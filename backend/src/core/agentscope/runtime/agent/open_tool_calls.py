@@ -1,14 +1,11 @@
-"""What becomes of the tool calls that an earlier run left open, before the agent goes on.
+"""Settles the tool calls that an earlier run left open, before the agent goes on.
 
-* A call of the client's own tool is answered by the client's message. It waits
-  on while the conversation does; once something else is said the model is told
-  that there is no answer. The server never answers it on the wire.
-* A gated call is decided by the recorded answer to its interrupt, and by
-  nothing else.
-* Any other call was cut off by a lost worker: it is never made again. It gets
-  its one result, which says so.
+* A call of a client tool is answered by the client's message. Until then it stays open. When the user says something
+  else instead, the model is told that there is no answer. The server never emits a result for such a call.
+* A gated call is decided by the recorded answer to its interrupt, and by nothing else.
+* Any other call was cut off when its worker was lost. It is never made again. Its one result says so.
 
-Pure but for the state, which it brings up to date.
+No I/O. The agent's state is changed in place.
 """
 
 from __future__ import annotations
@@ -38,16 +35,16 @@ NOT_ANSWERED = "The application did not answer the call; the conversation went o
 
 @dataclass(slots=True)
 class OpenToolCalls:
-    """What the agent takes in because of its open calls."""
+    """What the agent is given because of its open calls."""
 
     decisions: UserConfirmResultEvent | None = None
     """The user's decisions over gated calls."""
     answers: ExternalExecutionResultEvent | None = None
-    """The client's answers, where they are all the agent waited for."""
+    """The client's answers, if the agent waited for nothing else."""
     approved: list[str] = field(default_factory=list)
     """The calls among the decisions that may run."""
     cut_off: list[str] = field(default_factory=list)
-    """The server's calls that will never be made, and have to be told so."""
+    """The server's calls that will never be made. Each needs a result event that says so."""
 
 
 def settle_open_tool_calls(
@@ -59,16 +56,16 @@ def settle_open_tool_calls(
     moves_on: bool,
     server_tools: Collection[str],
 ) -> OpenToolCalls:
-    """Close what is not waited for any more and return what goes on.
+    """Close the calls that nobody waits for any more, and return what the agent is given for the others.
 
-    Also adds what history has beyond the checkpoint: it comes after the calls.
+    Also adds the messages that history has and the checkpoint does not. They come after the calls.
 
     Args:
-        state: As the checkpoint has it; brought up to date in place.
+        state: The state of the checkpoint; changed in place.
         memory: What the thread remembers.
         decisions: The recorded answers to the interrupts, when the run is the answer.
         results: The client's tool messages.
-        moves_on: The run answers something new, so no call waits any longer.
+        moves_on: The run answers a new message, so no call waits any longer.
         server_tools: Names of the tools this server has.
     """
     said_since = bool(memory.later_messages)
@@ -101,7 +98,7 @@ def settle_open_tool_calls(
             reply_id=state.reply_id, execution_results=[result for _, result in answered]
         )
     else:
-        # The agent takes in one event: the answers go straight to where they belong.
+        # The agent can be given one event only. The answers go directly into the state.
         for call, result in answered:
             finish_call(state, call, result)
     add_later_messages(state, memory)
@@ -116,7 +113,7 @@ def client_calls(state: AgentState) -> tuple[str, ...]:
 
 
 def checkpoint_of(state: AgentState, version: str) -> Checkpoint:
-    """Return the state as it is kept, with the calls a client may answer in it."""
+    """Return the state as a checkpoint, with the calls that a client may answer."""
     return Checkpoint(version, state.model_dump_json(), client_calls(state))
 
 
@@ -126,8 +123,8 @@ def waits_for_user(state: AgentState) -> bool:
 
 
 def _confirmation(call: ToolCallBlock, gated: GatedCall | None) -> ConfirmResult:
-    """Return the decision over the stored call; nothing of a client's copy is used."""
-    # The call in the agent's state must be the very one the user was asked about.
+    """Return the decision on the stored call; the client's copy of the call is not used."""
+    # The call in the agent's state must be the call that the user was asked about.
     matches = gated is not None and (gated.tool_name, gated.arguments) == (call.name, call.input)
     approved = gated is not None and gated.approved and matches
     confirmed = ToolCallBlock.model_validate(call.model_dump())
@@ -150,5 +147,5 @@ def _no_result(call: ToolCallBlock, why: str) -> ToolResultBlock:
 
 
 def _status(call: ToolCallBlock) -> str:
-    # An enum that is stored by value.
+    # AgentScope stores this enum by its value.
     return str(getattr(call.state, "value", call.state))

@@ -1,7 +1,7 @@
 """The state of a thread that the agent and the application edit together (AG-UI shared state).
 
-A run shows the whole state once, before its first change or at its start, and
-changes as patches from then on; so a client that only saw this run can follow.
+A run emits the whole state once, at its start, and every later change as a patch. So a client that sees only this run
+can follow.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class RunState:
         return self.value is not None
 
     async def show(self) -> None:
-        """Show the state as a whole, if there is one."""
+        """Emit the whole state, if there is one."""
         if self.exists:
             await self._emit(StateSnapshot(snapshot=self.value))
 
     async def patch(self, operations: list[dict[str, Any]]) -> str:
-        """Apply RFC 6902 operations, all or none, and show them. See ``SharedState.patch``."""
+        """Apply RFC 6902 operations, all or none, and emit them. See ``SharedState.patch``."""
         operations = clean_json(operations)
         try:
             changed = jsonpatch.apply_patch(self.value, operations)

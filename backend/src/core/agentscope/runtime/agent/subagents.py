@@ -1,8 +1,7 @@
-"""Subagents: a tool call that a child agent answers, every event of which is attributed to it.
+"""Subagents: tool calls that a child agent answers. Every event of the child carries its ``subagentRunId``.
 
-A child has a conversation of its own, which ends with its answer. It can use
-only tools that are allowed without asking: a child that waited for the user
-could not make its parent wait.
+A child has a conversation of its own, which ends with its answer. It may use only tools with the permission "allow":
+a child cannot wait for the user, because its parent does not wait with it.
 """
 
 from __future__ import annotations
@@ -122,7 +121,7 @@ class SubagentTool(ToolBase):
         return PermissionDecision(PermissionBehavior.ALLOW, "the profile offers this subagent")
 
     async def call(self, *_args: Any, task: str = "", **_more: Any) -> ToolChunk:
-        """Let the child answer; its failure is the tool's result, not the run's end."""
+        """Let the child answer. A failure of the child is the result of the call; the run goes on."""
         tool_call_id = current_tool_call()
         if not tool_call_id:
             return tool_chunk("error", NO_CALLS_LEFT)

@@ -1,8 +1,7 @@
-"""What the agent remembers of a thread: its last checkpoint, and what history has beyond it.
+"""What the agent remembers of a thread: its last checkpoint, and the messages of history that are newer.
 
-A run that failed or was lost leaves messages in history that its checkpoint
-does not know; they are added, so the conversation goes on from what the user saw.
-So are those that a lost run showed after its own last checkpoint.
+A run that failed or was lost leaves messages in history that no checkpoint has, also messages it showed after its own
+last checkpoint. They are added to the conversation, so that it continues from what the user saw.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ from models import AgentChatMessage, AgentChatSession, AgentCheckpoint, AgentInt
 log = structlog.get_logger(__name__)
 
 AGENT_NAME = "assistant"
-"""The same in all stages and for ever: AgentScope finds unfinished tool calls by it."""
+"""The same in all stages and all versions: AgentScope finds unfinished tool calls by this name."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatedCall:
-    """A tool call that was answered by the user: the stored one, edited only where the tool allows it."""
+    """A stored tool call with the user's decision; ``edited`` only where the tool allows edits."""
 
     tool_call_id: str
     tool_name: str
@@ -65,7 +64,7 @@ class ThreadMemory:
     later_results: Mapping[str, str] = field(default_factory=dict)
     """Results, by tool call, that history has and the checkpoint does not."""
     goes_on: bool = True
-    """False when the run answers the question whether to go on, with no."""
+    """False when the user was asked whether to go on, and said no."""
 
 
 async def load_memory(
@@ -76,7 +75,7 @@ async def load_memory(
     Args:
         engine: The process' engine.
         run: The run that is about to start.
-        fresh_ids: The messages it will answer; they are not memory yet.
+        fresh_ids: Ids of the messages the run will answer; they are left out.
         with_history: Load the messages as clients hold them, too.
     """
     async with engine.connect() as connection:
@@ -101,7 +100,7 @@ async def load_memory(
                 AgentChatMessage.replaced_by_ordinal.is_(None),
                 AgentChatMessage.message_id.not_in(fresh_ids),
                 AgentChatMessage.role.in_(("user", "assistant", "tool")),
-                # What a subagent said is part of its own conversation.
+                # A subagent has a conversation of its own.
                 AgentChatMessage.extra["subagentRunId"].is_(None),
             )
             .order_by(AgentChatMessage.ord)
@@ -129,13 +128,13 @@ def _beyond(checkpoint: Row[int, str, list[str] | None] | None) -> ColumnElement
     if checkpoint.message_ids is None:
         return later
     of_its_run = AgentChatMessage.ordinal == checkpoint.ordinal
-    # What the user said the agent had heard when it first stood still.
+    # The user's messages of that run are in the checkpoint: the agent is given them before the first checkpoint.
     unknown = (AgentChatMessage.role != "user") & AgentChatMessage.message_id.not_in(checkpoint.message_ids)
     return later | (of_its_run & unknown)
 
 
 async def _decisions(connection: AsyncConnection, run: OwnedRun) -> tuple[tuple[GatedCall, ...], bool]:
-    """Return the user's decisions that this run brings: over tool calls, and over whether to go on."""
+    """Return the user's decisions that this run brings: on tool calls, and on whether to go on."""
     answered = await connection.execute(
         select(
             AgentInterrupt.tool_call_id,
@@ -175,9 +174,9 @@ async def _history(connection: AsyncConnection, run: OwnedRun) -> tuple[dict[str
 
 
 def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:
-    """Return the agent's state at its last checkpoint; one that cannot be read gives way to the text.
+    """Return the agent's state at its last checkpoint; an empty state when the checkpoint cannot be read.
 
-    Its open calls have the results that history has; ``add_later_messages`` adds the rest.
+    Open calls are given the results that history has. ``add_later_messages`` adds the messages.
     """
     state = AgentState(session_id=thread_id)
     if memory.checkpoint is not None:
@@ -186,7 +185,7 @@ def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:
         except ValidationError:
             log.exception("checkpoint_unreadable", thread=thread_id)
     for call in state.get_unfinished_tool_calls(AGENT_NAME):
-        # Before what was said later; a second result would be shown again.
+        # Added before the later messages. Without it the call would get a second result, which would be emitted.
         if (output := memory.later_results.get(call.id)) is not None:
             result = ToolResultBlock(id=call.id, name=call.name, output=output, state=ToolResultState.SUCCESS)
             finish_call(state, call, result)
@@ -194,7 +193,7 @@ def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:
 
 
 def add_later_messages(state: AgentState, memory: ThreadMemory) -> None:
-    """Add what history has and the checkpoint does not; every call before it has to have its result."""
+    """Add the messages that history has and the checkpoint does not. Every earlier call must have its result."""
     for role, text in memory.later_messages:
         make = UserMsg if role == "user" else AssistantMsg
         state.context.append(make(name="user" if role == "user" else AGENT_NAME, content=text))
@@ -203,7 +202,7 @@ def add_later_messages(state: AgentState, memory: ThreadMemory) -> None:
 def finish_call(state: AgentState, call: ToolCallBlock, result: ToolResultBlock) -> None:
     """Give an unfinished tool call its result.
 
-    A dangling tool call makes every later request invalid for the provider.
+    Providers refuse every later request that holds a tool call without a result.
     """
     call.state = "finished"  # pyright: ignore[reportAttributeAccessIssue]  an enum that is stored by value
     state.append_context(AGENT_NAME, [result])

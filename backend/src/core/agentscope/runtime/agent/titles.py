@@ -37,7 +37,7 @@ _MAX_MESSAGE_CHARS = 2000
 _MAX_TITLE_CHARS = 80
 _QUOTES = "\"'“”„«»"
 _TIMEOUT_SECONDS = 60.0
-"""Nobody waits for it, but a worker that drains does."""
+"""No user waits for a title. A worker that drains does."""
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class TitleWriter:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ended(self, run: OwnedRun, principal: Principal, end: RunEnd) -> None:
-        """Take in the committed end of a run; returns at once."""
+        """Start writing the title when a thread's first run has ended; returns at once."""
         wanted = self._kit.profile.stages.title == "model"
         if not wanted or run.ordinal != 1 or end.status not in (SUCCEEDED, INTERRUPTED):
             return
@@ -62,7 +62,7 @@ class TitleWriter:
         task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """Give up what is under way; what it has cost is booked."""
+        """Cancel the titles being written. Their cost is still recorded."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -74,7 +74,7 @@ class TitleWriter:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 await self._title(run, usages)
         except (AgentBackendError, TimeoutError) as exc:
-            # The first words stay.
+            # The title of first words stays.
             log.warning("title_not_written", error=type(exc).__name__)
         except Exception as exc:  # noqa: BLE001  nothing but the title is lost
             report_failure("title_not_written", exc)
@@ -95,7 +95,7 @@ class TitleWriter:
                 await connection.execute(_RENAME, values)
 
     async def _first_messages(self, run: OwnedRun) -> list[UserMessage | str]:
-        """Return what the user said first, and the text of the answers to it."""
+        """Return the first run's messages: the user's, and the texts of the answers."""
         async with AsyncSession(self._engine) as session:
             rows = await session.scalars(
                 select(AgentChatMessage)
@@ -115,27 +115,27 @@ class TitleWriter:
         ]
 
     async def _ask(self, messages: list[Msg], usages: list[ModelUsage]) -> str:
-        # Nothing is reserved for so little; what it has cost counts in the user's day like all else.
+        # The process' kit has no budget: nothing is reserved for such a small call. Its cost counts in the user's day.
         model = self._kit.model("title", usages.append)
         answer = await model(messages)
         if not isinstance(answer, ChatResponse):
-            # The last response is the whole of it.
+            # The last response holds the complete answer.
             answer = [response async for response in answer][-1]
         if answer.finished_reason == FinishedReason.INTERRUPTED:
-            # AgentScope makes an ordinary end of a cancel.
+            # AgentScope turns a cancellation into a normal end.
             return ""
         return fit_title("".join(block.text for block in answer.content if isinstance(block, TextBlock)))
 
     async def _book(self, run: OwnedRun, principal: Principal, usage: ModelUsage) -> None:
         try:
-            # Shielded: a worker that stops has spent the tokens all the same.
+            # Shielded: the tokens are spent, also when the worker is stopping.
             await asyncio.shield(record_call_now(self._engine, run, principal, usage))
         except Exception as exc:  # noqa: BLE001  the title is there all the same
             report_failure("title_call_not_recorded", exc)
 
 
 def fit_title(answer: str) -> str:
-    """Return a title of a model's answer: its first line, without what models put around titles."""
+    """Return the first line of a model's answer, without the quotes and marks that models put around titles."""
     line = next((line.strip() for line in clean_text(answer).splitlines() if line.strip()), "")
     line = line.removeprefix("Title:").strip(" *#").removesuffix(".")
     if len(line) > 1 and line[0] in _QUOTES and line[-1] in _QUOTES:

@@ -1,9 +1,8 @@
-"""Our tools as AgentScope's, and the gate every call passes before it may act.
+"""Our tools as AgentScope's, and the gate that every call passes before it may act.
 
-A tool starts only after its ``TOOL_CALL_END`` is durable, only while the run is
-not told to stop, and only with arguments as the model wrote them. The second
-guard is also against AgentScope 2.0.10, which swallows a cancel that comes just
-before a concurrent tool starts.
+A tool starts only when three things hold: its ``TOOL_CALL_END`` is durable, the run was not told to stop, and the
+arguments are what the model wrote. The second check is needed because AgentScope 2.0.10 swallows a cancellation that
+comes just before a concurrent tool starts.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ _current_call: ContextVar[str] = ContextVar("tool_call_id")
 
 
 def current_tool_call() -> str:
-    """Return the id of the tool call that runs now; empty when the run has no calls left."""
+    """Return the id of the tool call that is running; empty when the run has no calls left."""
     return _current_call.get("")
 
 
 class ToolGate:
-    """Lets a tool call through once its events are durable, unless the run is to stop."""
+    """Lets a tool call through once its events are durable, unless the run was told to stop."""
 
     def __init__(self, stop: StopSignal, *, max_calls: int) -> None:
         self._stop = stop
@@ -49,7 +48,7 @@ class ToolGate:
         self._took: dict[str, float] = {}
 
     def open(self, tool_call_id: str) -> None:
-        """The call's ``TOOL_CALL_END`` is committed."""
+        """Let a call through: its ``TOOL_CALL_END`` is committed."""
         self._durable.add(tool_call_id)
         self._changed.set()
         self._changed = asyncio.Event()
@@ -78,7 +77,7 @@ class ToolGate:
 
 
 class GateMiddleware(MiddlewareBase):
-    """Puts the gate before every tool, and tells the tool which call it is."""
+    """Puts the gate before every tool, and gives the tool the id of its call."""
 
     def __init__(self, gate: ToolGate) -> None:
         self._gate = gate
@@ -89,8 +88,8 @@ class GateMiddleware(MiddlewareBase):
         input_kwargs: dict[str, Any],
         next_handler: Callable[..., Awaitable[PermissionDecision]],
     ) -> PermissionDecision:
-        # AgentScope repairs broken JSON and would act on what is left of it: "order 1234", cut by
-        # the model's length limit, became "order 12".
+        # AgentScope repairs broken JSON and would call the tool with the repaired part: "order 1234", cut by the
+        # model's length limit, became "order 12".
         arguments: str = input_kwargs["tool_call"].input
         if arguments and not _is_json(arguments):
             return PermissionDecision(PermissionBehavior.DENY, BROKEN_ARGUMENTS)
@@ -103,26 +102,26 @@ class GateMiddleware(MiddlewareBase):
         try:
             entered = await self._gate.enter(tool_call_id)
         except asyncio.CancelledError:
-            # A result that says so ends the reply. Without one AgentScope 2.0.10 swallows the cancel
-            # and makes the call again, for ever.
+            # An interrupted result ends the reply. Without a result AgentScope 2.0.10 swallows the cancellation
+            # and repeats the call endlessly.
             chunk = tool_chunk("interrupted", INTERRUPTED)
             yield chunk
             yield ToolResponse().append_chunk(chunk)
             return
         if not entered:
-            # Told to the model as the tool's result; the adapter below answers instead of the tool.
+            # ``ServerTool.call`` sees the empty id and answers instead of the tool. The model reads that as the result.
             _current_call.set("")
         else:
             _current_call.set(tool_call_id)
         began = monotonic()
         async for chunk in next_handler(**input_kwargs):
-            # Before it is handed on: with the last one the agent tells the call's result.
+            # Noted before the chunk is passed on: after the last chunk the agent emits the result, with the time.
             self._gate.took(tool_call_id, monotonic() - began)
             yield chunk
 
 
 def answer_schema(**more: Any) -> dict[str, Any]:
-    """Return the JSON Schema of a yes or no, with what else the answer may hold."""
+    """Return the JSON Schema of a yes or no; ``more`` are further properties of the answer."""
     return {
         "type": "object",
         "properties": {"approved": {"type": "boolean"}, **more},
@@ -166,7 +165,7 @@ class ServerTool(ToolBase):
         return PermissionDecision(
             PermissionBehavior.ASK,
             "the user decides",
-            # Or the second of two calls of one tool would silently wait behind the first.
+            # Otherwise a second call of the same tool would wait behind the first without asking.
             bypass_immune=True,
         )
 
@@ -181,7 +180,7 @@ class ServerTool(ToolBase):
 
 
 class ClientTool(ToolBase):
-    """A tool of the client: the run ends with its call open, and the client's message continues it."""
+    """A client tool: the run ends with its call open, and the client's message continues the thread."""
 
     is_concurrency_safe = True
     is_external_tool = True
@@ -207,8 +206,7 @@ def build_toolkit(
 ) -> Toolkit:
     """Return the tools of one run; a toolkit cannot be shared between runs.
 
-    A denied tool is not offered at all. A server tool wins over a client tool
-    of the same name.
+    A denied tool is not offered at all. A server tool takes precedence over a client tool of the same name.
     """
     tools: dict[str, ToolBase] = {
         item.tool.name: ServerTool(item, context) for item in access if item.permission != "deny"
@@ -235,5 +233,5 @@ def _is_json(text: str) -> bool:
 
 
 def tool_chunk(state: str, text: str) -> ToolChunk:
-    """Return a whole tool result as AgentScope takes it."""
+    """Return a complete tool result in AgentScope's form."""
     return ToolChunk(content=[TextBlock(text=text)], state=ToolResultState(state), is_last=True)

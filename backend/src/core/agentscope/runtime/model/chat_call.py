@@ -34,7 +34,7 @@ _MAX_REFUSAL_BYTES = 64 << 10
 
 
 class ChatCall:
-    """A try. Iterate ``deltas`` once, to its end or by closing it; then the rest tells what became of it."""
+    """One try. Iterate ``deltas`` once, to its end or by closing it; then the attributes say how the call ended."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ChatCall:
         """The provider answered with an HTTP error: nothing was computed."""
         self.head: httpx.Response | None = None
         self.sent = False
-        """The whole request left."""
+        """Whether the complete request was sent."""
         self._client = client
         self._request = request
         self._settings = settings
@@ -62,7 +62,7 @@ class ChatCall:
     async def deltas(self) -> AsyncGenerator[list[Delta], None]:
         """Send the request and yield the deltas of each read; lists are never empty.
 
-        However it is left, the connection is given back or closed first.
+        The connection is returned or closed before this generator ends, however it ends.
 
         Raises:
             CallFailed: The call did not end with an answer.
@@ -80,8 +80,8 @@ class ChatCall:
             try:
                 await exchange.aclose()
             finally:
-                # Asked last: until it is closed it may be sending. An answer proves it too: transports
-                # without tracing exist, and servers that answer early.
+                # Read after closing, because until then the request may still be sent. An answer proves the sending
+                # too: some transports have no tracing, and some servers answer early.
                 self.sent = exchange.sent or self.head is not None
 
     async def _begin(self, exchange: Exchange) -> None:
@@ -120,11 +120,11 @@ class ChatCall:
             yield last
 
     async def _next(self, exchange: Exchange) -> bytes:
-        """Return the next read; nothing at the body's end, in order or not."""
+        """Return the next read; empty at the body's end, also when it broke off."""
         try:
             return await exchange.read(self._patience())
         except httpx.HTTPError as exc:
-            # What came before may be a whole answer.
+            # What was received before may be a complete answer.
             self._cut = exc
             return b""
         except TimeoutError as exc:
@@ -137,7 +137,7 @@ class ChatCall:
             raise from_answer(failure, answering=self.meter.answering) from failure
 
     def _patience(self) -> float:
-        """How long the next read may take. Comments keep a connection open, not a call alive."""
+        """Return how long the next read may take. Comments in the stream do not extend it."""
         if self.answer.finished:
             return _TAIL_SECONDS
         if self.meter.answering:

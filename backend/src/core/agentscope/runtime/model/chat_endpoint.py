@@ -1,4 +1,4 @@
-"""A model at an address: where a call goes, under which name, and with which options."""
+"""One model of one endpoint: the address a call goes to, the model's name, and the options sent."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a failed model call means for the run: which error, whether another try may help, what the log gets.
+"""Judges a failed model call: the error of the run, whether another try may help, and what is logged.
 
-Details are for the user. The provider's own words go to the log, shortened
-and without keys: they may name hosts, accounts and parts of the prompt.
+Details are for the user. The provider's own words go to the log only, shortened and without keys: they may name hosts,
+accounts and parts of the prompt.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class CallFailed(Exception):
         self.reason = reason
         """The provider's words, for the log."""
         self.answered = False
-        """Whether a delta had come: then nobody else may answer."""
+        """Whether a delta had come. Then the fallback must not answer."""
 
 
 def from_status(status: int, headers: Mapping[str, str], reason: str = "") -> CallFailed:
@@ -78,9 +78,9 @@ def from_status(status: int, headers: Mapping[str, str], reason: str = "") -> Ca
 
 
 def from_answer(failure: ProviderFailure | StreamMalformed, *, answering: bool) -> CallFailed:
-    """Judge an answer that reports an error, or makes no sense."""
+    """Judge an answer that reports an error or cannot be parsed."""
     if isinstance(failure, ProviderFailure) and failure.status is not None and not answering:
-        # The error that a proxy could only send after its headers.
+        # A proxy that has sent its headers can report an error only inside the answer.
         return from_status(failure.status, {}, failure.message)
     return CallFailed(ModelStreamError(_BROKEN), transient=True, reason=str(failure))
 
@@ -92,7 +92,7 @@ def from_web_page() -> CallFailed:
 
 
 def from_cut() -> CallFailed:
-    """Judge an answer that ended without saying so."""
+    """Judge an answer that ended without an end marker."""
     return CallFailed(ModelStreamError(_BROKEN), transient=True)
 
 
@@ -120,7 +120,7 @@ def from_silence(*, answering: bool) -> CallFailed:
 
 
 def log_failure(settings: ModelSettings, failed: CallFailed, **ids: str) -> None:
-    """Write what happened to the log, in the provider's words, without keys and not at length."""
+    """Log a failure in the provider's words, shortened and without keys."""
     key = settings.api_key.get_secret_value()
     reason = failed.reason or repr(failed.__cause__)
     log.warning(

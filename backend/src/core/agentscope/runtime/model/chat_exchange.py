@@ -1,10 +1,9 @@
 """One HTTP exchange with the model, in a task of its own, so that reads come out as the network made them.
 
-An HTTP parser hands over one chunk at a time, but a network read often holds
-many. The task takes in all that is there before its reader runs again: deltas
-that arrived together are handled together, and the busier the process is the
-more they are. The task is also the only place that opens and closes the
-connection: ending it, in any way, gives the connection back.
+An HTTP parser hands over one chunk at a time, but a network read often holds many. The task collects all available
+chunks before the reader runs again. So deltas that arrived together are handled together; the busier the process, the
+larger the batches. The task alone opens and closes the connection: when it ends, in any way, the connection is
+returned.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Exchange:
     def __init__(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
         """Start sending; must be called in a running event loop."""
         self.sent = False
-        """Whether the whole request left, as far as one can know: from here on the call can cost something."""
+        """Whether the complete request was sent, as far as can be known. From then on the call can cost something."""
         request.extensions["trace"] = self._trace
         self._client = client
         self._request = request
@@ -54,7 +53,7 @@ class Exchange:
         return self._response
 
     async def read(self, timeout_seconds: float) -> bytes:
-        """Return all bytes of the body that are there, at least one; none at its end.
+        """Return all bytes of the body that are available, at least one; none at the end of the body.
 
         Raises:
             TimeoutError: Nothing came in time.
@@ -84,7 +83,7 @@ class Exchange:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=_CLOSE_SECONDS)
         if self._task.done() and not self._task.cancelled():
-            # Retrieved, or asyncio reports an exception that nobody looked at.
+            # Retrieved here: otherwise asyncio warns about an exception that was never retrieved.
             self._task.exception()
 
     async def _run(self) -> None:
@@ -112,5 +111,5 @@ class Exchange:
         if event.endswith("send_request_body.complete"):
             self.sent = True
         elif event.endswith("send_request_body.failed"):
-            # A cancel that comes while the body is written finds it in the socket already.
+            # When a cancellation comes while the body is written, the socket has the body already.
             self.sent = isinstance(info.get("exception"), asyncio.CancelledError)

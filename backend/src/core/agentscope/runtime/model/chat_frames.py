@@ -5,14 +5,14 @@ Pure. Rules:
 1. A line ends in LF or CRLF and may be cut anywhere, inside a character too.
 2. ``data:`` lines up to an empty line are one document, joined by LF. Comments and other fields are skipped.
 3. Lines after the last empty line count when the body ends: some servers leave the last one out.
-4. A body whose first character is ``{`` is one JSON document: some endpoints answer so although a stream was asked.
+4. A body whose first character is ``{`` is one JSON document: some endpoints send one although a stream was asked for.
 
 Source: WHATWG HTML, server-sent events, "Interpreting an event stream". Rules 3 and 4 are ours.
 """
 
 from __future__ import annotations
 
-# A thousand times the largest chunk seen; a longer one is a broken or hostile peer.
+# A thousand times the largest chunk seen in practice. A longer document means a broken or hostile peer.
 MAX_DOCUMENT_BYTES = 16 << 20
 
 

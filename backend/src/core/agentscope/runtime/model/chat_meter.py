@@ -1,9 +1,8 @@
-"""Measures one model call and writes its line in the ledger: tokens, cost, times and fate.
+"""Measures one model call and makes its line for the ledger: tokens, cost, times and outcome.
 
-A call is in the ledger when it can have cost something: its request was sent,
-and the provider did not answer it with an HTTP error. Refused requests and
-connections that never came to be are in the log only. The line is there before
-the request leaves (``calls_ahead``), and says how it ended afterwards.
+A call is in the ledger when it can have cost something: its request was sent, and the provider did not answer with an
+HTTP error. Refused requests and failed connections are in the log only. The line exists before the request is sent, as
+a placeholder (``calls_ahead``). It is replaced when the call has ended.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class CallMeter:
     """The clock and the identity of one HTTP model call."""
 
     def __init__(self, stage: CallStage, provider: str, model: str, clock: Callable[[], float]) -> None:
-        # Providers' ids are no keys: local servers count from zero after every restart.
+        # Not the provider's id: local servers count from zero again after every restart.
         self.call_id = uuid.uuid4().hex
         self._stage: CallStage = stage
         self._provider = provider
@@ -61,7 +60,7 @@ class CallMeter:
             self._stopped = self._clock()
 
     def opening(self, answer: ChatStreamParser, *, body: dict[str, Any], prices: PriceTable) -> ModelUsage:
-        """Write the line of a call that is about to be sent, as it stays when nobody lives to replace it."""
+        """Return the placeholder of a call that is about to be sent. It stays when the worker dies during the call."""
         return self.usage(answer, "lost", body=body, prices=prices)
 
     def usage(
@@ -73,11 +72,11 @@ class CallMeter:
         prices: PriceTable,
         header_cost: Decimal | None = None,
     ) -> ModelUsage:
-        """Write the line. Costs come from the answer, else from the header, else from the price table.
+        """Return the line. Costs come from the answer, else from the header, else from the price table.
 
         Args:
-            answer: What was received, maybe not all of it.
-            outcome: The call's fate.
+            answer: What was received; it may be incomplete.
+            outcome: How the call ended.
             body: The request; its tokens are estimated when the provider did not count them.
             prices: List prices, for providers that name no cost.
             header_cost: The proxy's cost of an answer that was not streamed.
@@ -123,7 +122,7 @@ def _cost(
 
 
 def _estimate(answer: ChatStreamParser, body: dict[str, Any]) -> TokenCounts:
-    """Count by bytes what the provider did not count; what it did count so far is a lower bound."""
+    """Estimate from bytes what the provider did not count. Its own counts so far are a lower bound."""
     known = answer.tokens or TokenCounts()
     return TokenCounts(
         input=known.input or estimate_input_tokens(body),

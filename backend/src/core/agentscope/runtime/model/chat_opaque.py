@@ -1,13 +1,13 @@
-"""What a provider wants back with the next request as it was: encrypted reasoning and signatures of thoughts.
+"""Opaque values that a provider wants back unchanged with the next request: encrypted reasoning and signatures.
 
-Pure. Compatible endpoints put it into members of their own:
+Pure. Compatible endpoints use members of their own for them:
 
 * ``reasoning_details`` (OpenRouter): pieces with an index; ``data`` or ``signature`` is opaque.
 * ``thinking_blocks`` (LiteLLM): pieces in order; a ``signature`` or ``data`` ends its block.
 * ``extra_content`` of a tool call (Gemini): ``thought_signature``.
 
-The first two belong to the assistant message, the third to its call. Readable
-reasoning alone is not kept: it is in the reasoning message already.
+The first two belong to the assistant message, the third to its tool call. Readable reasoning alone is not kept: the
+reasoning message has it already.
 
 Source: OpenRouter, "Preserving reasoning"; LiteLLM, "Reasoning content";
 Gemini API, "OpenAI compatibility" and "Thought signatures".
@@ -25,18 +25,18 @@ from core.agentscope.runtime.model.chat_order import ToolCall
 FIELD = "agentroute_opaque"
 """Extra member of AgentScope's ``ThinkingBlock`` that holds an ``OpaqueValue`` as JSON data."""
 _MAX_BYTES = 256 << 10
-"""Far above what is in use: clients send it back with every run."""
+"""Far above what providers send. There is a limit because clients send the value back with every run."""
 _PIECES = ("text", "summary", "thinking", "data", "signature")
-"""Members that come in pieces; of the others the last word counts."""
+"""Members that come in pieces and are joined. Of all others the last value counts."""
 _OPAQUE = ("data", "signature")
 
 
 @dataclass(frozen=True, slots=True)
 class OpaqueValue:
-    """What one model call wants back, in the provider's form."""
+    """What a provider wants back of one model call, in the provider's form."""
 
     origin: str
-    """Provider and model: nobody else can read it, and some refuse what they cannot read."""
+    """Provider and model. No other model can read the value, and some refuse requests that hold it."""
     message: Mapping[str, Any]
     """Members of the assistant message."""
     calls: Mapping[str, Mapping[str, Any]]
@@ -56,7 +56,7 @@ class OpaqueCollector:
         self._calls: list[tuple[ToolCall, dict[str, Any]]] = []
 
     def message(self, written: Mapping[str, Any]) -> None:
-        """Take in a delta of the message, or the whole of it."""
+        """Take in a delta of the message, or the complete message."""
         for piece in _objects(written.get("reasoning_details")):
             _join(self._details, piece, _same_detail(self._details, piece))
         for piece in _objects(written.get("thinking_blocks")):
@@ -71,7 +71,7 @@ class OpaqueCollector:
             self._calls.append((call, {"extra_content": extra}))
 
     def value(self, origin: str) -> OpaqueValue | None:
-        """Return what is to be kept of a whole answer; ``None`` when nothing is, or too much."""
+        """Return what is to be kept of a complete answer; ``None`` when that is nothing or too long."""
         members = {"reasoning_details": self._details, "thinking_blocks": self._blocks}
         message = {name: parts for name, parts in members.items() if any(map(_is_opaque, parts))}
         calls = {call.id: extra for call, extra in self._calls}
@@ -87,7 +87,7 @@ def give_back(message: dict[str, Any], values: Iterable[Mapping[str, Any]], orig
     Args:
         message: A message of a chat completion request; changed in place.
         values: ``OpaqueValue.data`` of the model calls that wrote it, in order.
-        origin: Who is asked now; what came from others is left out.
+        origin: Provider and model of the request; values of others are left out.
     """
     for value in values:
         if value["origin"] != origin:
@@ -99,7 +99,7 @@ def give_back(message: dict[str, Any], values: Iterable[Mapping[str, Any]], orig
 
 
 def json_text(members: Mapping[str, Any]) -> str:
-    """Return JSON of anything a provider may send, also of integers that are too long for others."""
+    """Return JSON of any value a provider may send, also of integers too long for orjson."""
     return json.dumps(members, ensure_ascii=True, separators=(",", ":"))
 
 
@@ -108,7 +108,7 @@ def _objects(pieces: Any) -> list[dict[str, Any]]:
 
 
 def _same_detail(details: list[dict[str, Any]], piece: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the detail that a piece goes on with: of its index and type, or else the last of its type."""
+    """Return the detail that a piece continues: the one with its index and type, else the last of its type."""
     index = piece.get("index")
     same = [item for item in details if item.get("type") == piece.get("type")]
     if index is not None:

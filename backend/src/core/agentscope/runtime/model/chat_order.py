@@ -1,14 +1,13 @@
-"""Brings a completion's deltas into an order in which every block is opened once and closed once.
+"""Orders the deltas of a completion so that every block is opened once and closed once.
 
-Pure. AgentScope ends a block as soon as a delta of another one arrives, and
-starts it again, under the same id, when it continues. Providers may interleave
-parallel tool calls, so:
+Pure. AgentScope ends a block when a delta of another block arrives, and starts it again under the same id when it
+continues. Providers may interleave parallel tool calls. So:
 
-1. Deltas come out in the order they came in, except that nothing overtakes an open tool call.
-2. A tool call is open from its first delta until its arguments are a whole JSON object, or the stream ends.
-3. What came meanwhile waits and follows in its own order.
-4. A tool call waits for its name; one that never gets it is called ``unknown``.
-5. Tool call ids come out unique and fit for the wire; others, missing and repeated ones are replaced.
+1. Deltas come out in the order they came in, except that all others wait while a tool call is open.
+2. A tool call is open from its first delta until its arguments are a complete JSON object, or the stream ends.
+3. Deltas that waited follow in the order they came in.
+4. A tool call waits for its name. A call that never gets a name is called ``unknown``.
+5. Tool call ids come out unique and valid on the wire. Invalid, missing and repeated ids are replaced.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 
 class ToolCallOverrun(ValueError):
-    """A tool call went on after its arguments were whole and another block had begun."""
+    """A tool call continued after its arguments were complete and another block had begun."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,10 +43,10 @@ class ToolCall:
     shown: list[str] = field(default_factory=list)
     closed: bool = False
     tested: int = 0
-    """How many pieces the last test for wholeness saw: parsing the same text again is wasted."""
+    """How many pieces the last test for completeness saw, so that the same text is not parsed twice."""
 
     def whole(self) -> bool:
-        """Whether the arguments shown so far are a complete JSON object, which nothing can continue."""
+        """Whether the arguments so far are a complete JSON object, which no further piece can continue."""
         if len(self.shown) == self.tested or not self.shown[-1].rstrip().endswith("}"):
             return False
         self.tested = len(self.shown)
@@ -72,7 +71,7 @@ def random_id() -> str:
 
 
 class BlockOrder:
-    """Takes deltas as the provider sent them and gives them out in order."""
+    """Takes deltas as the provider sent them and returns them in order."""
 
     def __init__(self, taken_ids: Iterable[str] = (), new_id: Callable[[], str] = random_id) -> None:
         """Start a completion.
@@ -101,7 +100,7 @@ class BlockOrder:
         """Add a piece of a tool call, named by whichever of index and id the provider sends; returns the call.
 
         Raises:
-            ToolCallOverrun: The call was whole already.
+            ToolCallOverrun: The call was complete already.
         """
         call = self._find(index, wire_id, name)
         first = not call.name
@@ -115,12 +114,12 @@ class BlockOrder:
         return call
 
     def take(self) -> list[Delta]:
-        """Return the deltas that may be shown now; neighbours of one block are merged."""
+        """Return the deltas that may be shown now; adjacent deltas of one block are merged."""
         out, self._out = self._out, []
         return out
 
     def finish(self) -> None:
-        """Let everything out that still waits: the stream is over, no call can grow."""
+        """Release everything that still waits: the stream has ended, so no call can grow."""
         for call in self._calls:
             if not call.name:
                 call.name = "unknown"
@@ -162,7 +161,7 @@ class BlockOrder:
             self._advance()
 
     def _advance(self) -> None:
-        """Close the open call and let out what waited, as far as the next call allows."""
+        """Close the open call and release what waited, up to the next open call."""
         if self._open is not None:
             self._open.closed = True
             self._open = None

@@ -1,7 +1,7 @@
 """The request of a model call: AgentScope's messages and tools as OpenAI chat completions expect them.
 
-Works on AgentScope's own formatter and narrows what it does: nothing is read
-from disk or fetched, and the result is what the most endpoints accept.
+Based on AgentScope's own formatter, with less: nothing is read from disk or downloaded, and the result is what most
+endpoints accept.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ log = structlog.get_logger(__name__)
 class ChatFormatter(OpenAIChatFormatter):
     """Formats messages without touching the file system or the network.
 
-    AgentScope's formatter reads ``file://`` URLs, downloads sounds and PDFs
-    with blocking calls to any address, and writes attachments of other types
-    into temporary files, again in every call. Attachments come from users.
+    AgentScope's formatter reads ``file://`` URLs, downloads audio and PDFs with blocking calls from any address, and
+    writes attachments of other types into temporary files, in every call again. Attachments come from users, so none
+    of that is safe.
     """
 
     origin: str = ""
-    """Who is asked: gets back what itself wanted back, see ``chat_opaque``."""
+    """Provider and model of the request. Only their own opaque values are sent back (``chat_opaque``)."""
 
     async def format(self, msgs: list[Msg]) -> list[dict[str, Any]]:
         """Return the messages, each in its plainest form."""
@@ -65,9 +65,9 @@ class ChatFormatter(OpenAIChatFormatter):
 
 
 def _parts(msg: Msg) -> Iterator[tuple[Msg, list[dict[str, Any]]]]:
-    """Cut a message where AgentScope's formatter does, with what the provider wants back of each part.
+    """Split a message where AgentScope's formatter does, each part with the opaque values of its provider.
 
-    A part is one assistant message of the request, or what stands between two.
+    A part is one assistant message of the request, or what is between two of them.
     """
     blocks = msg.get_content_blocks()
     if not any(_opaque(block) for block in blocks):
@@ -86,8 +86,8 @@ def _opaque(block: object) -> dict[str, Any] | None:
 def format_tools(tools: Sequence[dict[str, Any]] | None, choice: ToolChoice | None) -> dict[str, Any]:
     """Return the members ``tools`` and ``tool_choice``, as far as they are needed.
 
-    Schemas are flattened: some endpoints do not follow ``$ref``. A schema
-    without references is passed on as it is.
+    Schemas are flattened, because some endpoints do not resolve ``$ref``. A schema without references is passed on
+    unchanged.
     """
     if not tools:
         return {}
@@ -121,20 +121,20 @@ def tool_call_ids(body: dict[str, Any]) -> list[str]:
 
 
 def _simplify(message: dict[str, Any]) -> None:
-    # A name that repeats the role says nothing, and some endpoints refuse the member.
+    # A name equal to the role carries no information, and some endpoints refuse it.
     if message["role"] == "tool" or message.get("name") == message["role"]:
         message.pop("name", None)
     content = message.get("content")
-    # Plain text is understood by all; content parts in system and tool messages are not.
+    # All endpoints understand plain text. Not all understand content parts in system and tool messages.
     if isinstance(content, list) and len(content) == 1 and content[0]["type"] == "text":
         message["content"] = content[0]["text"]
     for call in message.get("tool_calls", ()):
-        # A call without arguments is streamed as nothing, and refused when it comes back as nothing.
+        # Providers stream a call without arguments as an empty text, and refuse the empty text when it is sent back.
         call["function"]["arguments"] = _whole_json(call["function"]["arguments"] or "{}")
 
 
 def _whole_json(arguments: str) -> str:
-    """Return arguments a provider accepts: a call that was cut off would make every later request invalid."""
+    """Return arguments a provider accepts. Providers refuse every later request that holds broken arguments."""
     try:
         json.loads(arguments)
     except (ValueError, RecursionError):

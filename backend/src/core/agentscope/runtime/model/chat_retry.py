@@ -1,4 +1,4 @@
-"""When a model call is tried again, and how long to wait before. Pure: the clock and the dice come from outside."""
+"""When a model call is tried again, and the wait before it. Pure: clock and random numbers are arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-# A retry that starts later than this would make the user wait for an answer that hardly comes.
+# A retry later than this would make the user wait for an answer that is unlikely to come.
 RETRY_WINDOW_SECONDS = 60.0
 MAX_RETRY_AFTER_SECONDS = 20.0
 _FIRST_DELAY_SECONDS = 0.5
@@ -19,8 +19,8 @@ _TRANSIENT = frozenset({408, 409, 425, 429})
 def is_transient(status: int, headers: Mapping[str, str]) -> bool:
     """Whether the same request may succeed a little later.
 
-    Source: OpenAI's client libraries, which also obey ``x-should-retry``: an
-    exhausted quota is a 429 too, and no waiting mends it.
+    Source: OpenAI's client libraries, which also obey ``x-should-retry``: an exhausted quota is a 429 too, and waiting
+    does not help there.
     """
     match headers.get("x-should-retry", ""):
         case "true":
@@ -52,7 +52,7 @@ def retry_after_seconds(
 
 
 def delay_seconds(retry: int, asked: float | None, dice: Callable[[], float]) -> float:
-    """Return the wait before a retry: exponential with full jitter, and no less than was asked for.
+    """Return the wait before a retry: exponential with full jitter, and at least what the provider asked for.
 
     Args:
         retry: 1 for the first retry.

@@ -1,9 +1,8 @@
 """Parses the body of an OpenAI chat completion: bytes in, deltas out; tokens, cost and finish reason at the end.
 
-Pure: no I/O, no clock, no AgentScope. ``chat_frames`` cuts the body into JSON
-documents, ``chat_order`` orders the deltas; this file knows what the documents
-mean and the liberties that compatible servers take with them. The same bytes
-give the same deltas, merged differently, however the reads cut them.
+Pure: no I/O, no clock, no AgentScope. ``chat_frames`` splits the body into JSON documents, ``chat_order`` orders the
+deltas. This file interprets the documents, including the deviations of compatible servers. The same bytes give the same
+text, however the reads divide them; only the merging of deltas differs.
 """
 
 from __future__ import annotations
@@ -60,17 +59,17 @@ class ChatStreamParser:
         self.response_id: str | None = None
         self.finish_reason: str | None = None
         self.tokens: TokenCounts | None = None
-        """What the provider counted; the last report wins."""
+        """What the provider counted; the last report counts."""
         self.done = False
         """The provider said that nothing follows."""
         self.failure: StreamMalformed | ProviderFailure | None = None
-        """Why parsing stopped. What came before it was returned, what comes after is ignored."""
+        """Why parsing stopped. Earlier deltas were returned, later bytes are ignored."""
         self.documents = 0
-        """Documents seen: what tells a living stream from one that only sends comments."""
+        """Documents seen. A stream that only sends comments has none."""
         self.output_bytes = 0
         """UTF-8 bytes of everything the model wrote."""
         self.opaque = OpaqueCollector()
-        """What the provider wants back as it is."""
+        """The opaque values that the provider wants back."""
         self._frames = FrameSplitter()
         self._order = BlockOrder(taken_ids, new_id)
 
@@ -85,7 +84,7 @@ class ChatStreamParser:
         return bool(self._frames.is_json)
 
     def feed(self, data: bytes) -> list[Delta]:
-        """Add a read and return the deltas it holds, neighbours of one block merged. Look at ``failure`` after."""
+        """Add a read and return its deltas, adjacent deltas of one block merged. Check ``failure`` afterwards."""
         if self.done or self.failure:
             return []
         try:
@@ -100,7 +99,7 @@ class ChatStreamParser:
         return self._order.take()
 
     def close(self) -> list[Delta]:
-        """Return what the end of the body sets free. Look at ``failure`` and ``finished`` after."""
+        """Return the deltas that waited for the end of the body. Check ``failure`` and ``finished`` afterwards."""
         if not self.done and not self.failure:
             try:
                 for document in self._frames.close():
@@ -115,7 +114,7 @@ class ChatStreamParser:
         return self._order.take()
 
     def _stop(self, failure: StreamMalformed | ProviderFailure) -> None:
-        # After the finish reason the answer is whole: what breaks then costs the token counts, not the answer.
+        # After the finish reason the answer is complete. A failure then loses the token counts, not the answer.
         if self.finished:
             self.done = True
         else:
@@ -142,7 +141,7 @@ class ChatStreamParser:
         self.response_id = self.response_id or _word(chunk.get("id"))
         if usage := chunk.get("usage"):
             self.tokens = TokenCounts.parse(usage) or self.tokens
-        # Empty in a usage chunk, or holding an empty delta, or absent in a keep-alive.
+        # In a usage chunk this is empty or holds an empty delta; in a keep-alive it is absent.
         if choices := chunk.get("choices"):
             choice: dict[str, Any] = choices[0]
             if written := choice.get("message" if self.is_json else "delta"):
@@ -171,7 +170,7 @@ class ChatStreamParser:
         index, wire_id = call.get("index"), call.get("id")
         name, arguments = function.get("name") or "", function.get("arguments") or ""
         if not isinstance(arguments, str):
-            # Ollama and others hand over the object itself.
+            # Ollama and others send the object itself instead of its JSON text.
             arguments = orjson.dumps(arguments).decode()
         if not isinstance(name, str):
             raise TypeError
@@ -196,7 +195,7 @@ def _loads(document: bytes) -> dict[str, Any]:
 
 
 def _loads_leniently(document: bytes) -> Any:
-    """Accept what Python servers write and orjson refuses: lone surrogates, NaN and bytes that are not UTF-8."""
+    """Parse what Python servers write and orjson refuses: lone surrogates, NaN, and bytes that are not UTF-8."""
     try:
         return _clean(json.loads(document.decode("utf-8", "replace")))
     except (ValueError, RecursionError) as exc:
@@ -204,7 +203,7 @@ def _loads_leniently(document: bytes) -> Any:
 
 
 def _clean(value: Any) -> Any:
-    # Not core.text.clean_json: it also removes NUL, which one route would then lose and the other keep.
+    # Not core.text.clean_json: it also removes NUL, and orjson's result, above, would keep it.
     match value:
         case str():
             return _SURROGATE.sub("\ufffd", value)
@@ -221,7 +220,7 @@ def _word(value: Any) -> str | None:
 
 
 def _plain(value: Any) -> str:
-    """Return a text, or the texts of a list of content parts; anything else says nothing."""
+    """Return a text, or the joined texts of a list of content parts; empty for anything else."""
     if isinstance(value, str):
         return value
     return "".join(part.get("text") or "" for part in value) if isinstance(value, list) else ""

@@ -8,20 +8,18 @@ import httpx
 
 from core.config import ModelSettings
 
-# Longer than most tools run: the next model call of a run finds its connection open. Shorter than
-# the idle timeout of common load balancers, so that they do not close it first.
+# Longer than most tools run, so that the next model call of a run finds its connection open. Shorter than the idle
+# timeout of common load balancers, so that they do not close it first.
 _KEEPALIVE_SECONDS = 30.0
 _WRITE_SECONDS = 30.0
 
 
 def create_model_client(settings: ModelSettings) -> httpx.AsyncClient:
-    """Build the client. Whoever builds it closes it.
+    """Build the client. The caller closes it.
 
-    It holds the key, follows no redirects (they would carry the key away) and
-    asks for no compression (which would hold deltas back). Silence has no
-    limit here: the chat model keeps its own deadlines. Proxies and
-    certificates come from the usual environment variables, except for a
-    loopback endpoint, which no proxy can reach.
+    The client holds the key. It follows no redirects, which would send the key elsewhere, and asks for no compression,
+    which would delay deltas. It has no read timeout: the chat model keeps its own deadlines. Proxies and certificates
+    come from the usual environment variables, except for a loopback endpoint, which no proxy can reach.
 
     Raises:
         ValueError: ``base_url`` is missing or is not an HTTP URL.

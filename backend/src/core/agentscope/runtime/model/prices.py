@@ -1,8 +1,7 @@
-"""List prices of models, for providers that report no cost. An unknown model has no price, which is not 0.
+"""List prices of models, for providers that report no cost. The cost of an unknown model is unknown, not 0.
 
-The bundled table (``prices.json``) says where and when its prices were read.
-``AGENT_MODEL__PRICES_PATH`` names another table whose entries win; ``null``
-there takes a bundled price away.
+The bundled table (``prices.json``) says where and when its prices were read. ``AGENT_MODEL__PRICES_PATH`` names another
+table, whose entries take precedence; ``null`` there removes a bundled price.
 """
 
 from __future__ import annotations
@@ -91,10 +90,9 @@ class PriceTable:
     def cost(self, model: str, tokens: TokenCounts) -> Decimal | None:
         """Price a call in US dollars, exactly; ``None`` when the model's price is not known.
 
-        A name is tried as it is, then without its release date, then without
-        the provider before the last slash, each also with dashes for dots. A
-        price of nothing holds for the very name only: another provider's
-        ``acme/demo`` is not free.
+        A name is tried as it is, then without its release date, then without the provider before the last slash, each
+        also with dashes instead of dots. A price of zero counts for the exact name only: when ``demo`` is free,
+        another provider's ``acme/demo`` is not.
         """
         exact = model.lower()
         for name in _candidates(exact):

@@ -1,7 +1,7 @@
 """What a provider counted for one model call, read from the ``usage`` of its answer.
 
-Pure. Providers agree on two names and differ on the rest; a member that is
-missing or not a number is 0, never an error: a broken count must not cost the answer.
+Pure. Providers agree on two names and differ in the others. A member that is missing or not a number counts as 0: a
+wrong count must not lose the answer.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
-# What a double is sure of (C's DBL_DIG). Proxies add up costs as doubles and send their noise along:
-# 0.1 + 0.2 comes as 0.30000000000000004.
+# The digits that a double holds exactly (DBL_DIG in C). Proxies add up costs as doubles, with rounding errors:
+# 0.1 + 0.2 arrives as 0.30000000000000004.
 _CERTAIN = Context(prec=15)
 
 
@@ -34,7 +34,7 @@ class TokenCounts:
 
     @classmethod
     def parse(cls, usage: Any) -> TokenCounts | None:
-        """Read a ``usage`` object; ``None`` when it counts nothing, as servers send that do not count.
+        """Read a ``usage`` object; ``None`` when all is zero, as servers send that do not count.
 
         Source: OpenAI, Chat Completions, ``CompletionUsage``; the extra names are of LiteLLM, OpenRouter,
         DeepSeek and Anthropic.
@@ -48,7 +48,7 @@ class TokenCounts:
             return None
         reasoning = _count(output_details.get("reasoning_tokens"))
         if reasoning and _count(usage.get("total_tokens")) == prompt + output + reasoning:
-            # xAI counts the reasoning apart; the ledger's output holds all that was written.
+            # xAI counts reasoning separately. The ledger's output includes it.
             output += reasoning
         return cls(
             input=prompt,
@@ -71,7 +71,7 @@ class TokenCounts:
 def parse_cost(value: Any) -> Decimal | None:
     """Read an amount of US dollars from a number or its text; ``None`` for anything else.
 
-    Digits after the fifteenth are a double's noise and are rounded away: what is left of tokens times prices is exact.
+    Digits after the fifteenth are rounding errors of doubles and are removed, so tokens times prices stay exact.
     """
     if value is None or isinstance(value, bool):
         return None

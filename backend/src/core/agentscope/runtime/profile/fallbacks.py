@@ -1,4 +1,4 @@
-"""The models that step in: the settings and the clients of the profile's fallbacks."""
+"""The fallback models of a profile: their settings and their HTTP clients."""
 
 from __future__ import annotations
 

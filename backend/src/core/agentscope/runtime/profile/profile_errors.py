@@ -1,4 +1,4 @@
-"""Turns pydantic's report on a profile into one line: the key, what is wrong, what is allowed."""
+"""Turns pydantic's report on a profile into one line: the key, the mistake, and what is allowed."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ from core.identity import Principal
 from core.outage import report_failure, through_outage
 
 EXPIRY_GRACE_SECONDS = 120.0
-"""A reservation outlives the longest run by this much: the reaper ends runs some time after their deadline."""
+"""A reservation lasts this much longer than the run's deadline: the reaper ends overdue runs a little later."""
 
 
 class RunBudgetExhausted(BudgetExhausted):
-    """The run has spent its own budget, and could go on with more of it; nothing was sent."""
+    """The run has spent its own budget and could go on with more. Nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class UserAccount:
     outage_seconds: float
 
     async def reserve(self, call_id: str, estimate: CallEstimate) -> None:
-        """Set aside what a call may use.
+        """Reserve what a call may use.
 
         Raises:
             BudgetExhausted: It does not fit into what is left of the day.
@@ -73,7 +73,7 @@ class UserAccount:
             raise BudgetExhausted(used_up(self.limits))
 
     async def release(self, call_id: str) -> None:
-        """Give back what a call reserved that used nothing; best effort, the run's end does it again."""
+        """Give back the reservation of a call that used nothing. Best effort: the run's end repeats it."""
         try:
             async with self.engine.begin() as connection:
                 await budget_store.release(connection, call_id)
@@ -132,7 +132,7 @@ class RunBudget:
             StoreUnavailable: Postgres stayed away longer than a run may wait.
         """
         self._check_run(estimate)
-        # Before the wait: calls of subagents come at once.
+        # Noted before the wait: calls of several subagents come at the same time.
         self._reserved[call_id] = estimate
         if self._account is not None:
             try:
@@ -148,7 +148,7 @@ class RunBudget:
         self._cost += usage.cost or 0
 
     async def release(self, call_id: str) -> None:
-        """Give back what a call reserved that used nothing."""
+        """Give back the reservation of a call that used nothing."""
         if self._reserved.pop(call_id, None) is not None and self._account is not None:
             await self._account.release(call_id)
 
@@ -168,19 +168,19 @@ class RunBudget:
 
 
 def _over(spent: Decimal, cost: Decimal | None, limit: Decimal) -> bool:
-    # A cost that nobody can tell beforehand needs a budget that is not used up yet.
+    # A call whose cost is not known beforehand begins as long as the budget is not used up.
     return spent >= limit if cost is None else spent + cost > limit
 
 
 def _exhausted(budget: str, *, fits: bool) -> BudgetExhausted:
-    """Return the refusal of a call; one that does not fit into a whole budget would be refused again, for ever."""
+    """Return the refusal of a call. A call larger than a whole budget must not ask for more: it never fits."""
     if fits:
         return RunBudgetExhausted(f"The run has exhausted its budget of {budget}.")
     return BudgetExhausted(f"The next model call needs more than the run's whole budget of {budget}.")
 
 
 def used_up(limits: DayLimits) -> str:
-    """Return what a user is told whose day is used up."""
+    """Return the message for a user whose daily budget is used up."""
     named = (
         (limits.tokens, f"{limits.tokens} tokens"),
         (limits.cost, f"{limits.cost} US dollars"),
