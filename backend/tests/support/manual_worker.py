@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 from redis.asyncio import Redis
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.agui_codec import to_agui_wire
@@ -27,7 +28,9 @@ from core.broker import create_broker
 from core.config import Settings
 from core.database import create_engine
 from core.errors import LeaseLost
+from core.identity import Principal
 from core.redis_client import create_redis
+from models import AgentChatSession, AgentRun
 
 Shown = Literal["all", "stream", "bell", "nothing"]
 """What of a flush reaches Redis: the stream, the doorbell, both, or nothing."""
@@ -50,6 +53,21 @@ class ManualWorker:
         """Claim a queued run; ``None`` when it is not to be had."""
         claimed = await self.leases.claim(run_pk)
         return None if claimed is None else ManualRun(self, claimed)
+
+    async def live_run(self, principal: Principal, thread_id: str) -> int:
+        """Return the row of the thread's live run, which there has to be."""
+        query = (
+            select(AgentRun.id)
+            .join(AgentChatSession, AgentChatSession.id == AgentRun.session_id)
+            .where(
+                AgentChatSession.tenant_id == principal.tenant_id,
+                AgentChatSession.user_id == principal.user_id,
+                AgentChatSession.thread_id == thread_id,
+                AgentRun.status.in_(("queued", "running")),
+            )
+        )
+        async with self.engine.connect() as connection:
+            return (await connection.execute(query)).scalar_one()
 
     async def show(self, batch: StreamBatch, shown: Shown = "all") -> None:
         """Put durable events into Redis, or only a part of what belongs there."""
@@ -126,6 +144,7 @@ class ManualRun:
             events=wire,
             messages=self._fold.snapshot(),
             error_code=event.code if failed else None,
+            interrupts=() if failed or event.outcome != "interrupt" else tuple(self._state.interrupts),
         )
         async with self._worker.engine.begin() as connection:
             ended = await end_and_promote(connection, self.owned, end)

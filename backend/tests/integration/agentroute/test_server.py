@@ -49,7 +49,7 @@ listener = listen(settings.server)
 print(listener.getsockname()[1], flush=True)
 sys.exit(serve(create_app(settings, container=container), settings, listener))
 """
-RUN = {"threadId": "t-1", "runId": "r-1", "messages": []}
+RUN = {"threadId": "t-1", "runId": "r-1", "messages": [{"id": "m-1", "role": "user", "content": "hello"}]}
 
 Start = Callable[..., tuple[subprocess.Popen[str], str]]
 

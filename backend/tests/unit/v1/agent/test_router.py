@@ -13,9 +13,11 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from tests.support.limits import HUNG_SECONDS
 from tests.support.memory_ports import MemoryRuns
+from tests.support.questions import a_question
 
 from core import errors
 from core.agentscope.schemas.agent_runtime import RunCommand
+from core.agentscope.schemas.internal_events import RunFinished
 from core.identity import Principal
 
 BASE = "/api/v1/agent"
@@ -115,6 +117,14 @@ async def test_the_header_is_the_key(ada: httpx.AsyncClient) -> None:
     problem(other, 422, "idempotency-mismatch")
 
 
+@pytest.fixture
+async def interrupted(ada: httpx.AsyncClient, runs: MemoryRuns, ada_principal: Principal) -> None:
+    """A thread whose run waits for an answer; its log has the two events every run has."""
+    await ada.post(f"{BASE}/runs", json=RUN)
+    runs.work(ada_principal, "t-1", a_question("i-1"), RunFinished(outcome="interrupt"))
+
+
+@pytest.mark.usefixtures("interrupted")
 async def test_a_resume_needs_an_answer(ada: httpx.AsyncClient) -> None:
     assert (await ada.post(f"{BASE}/resume", json=RESUME)).status_code == 202
     for body in ({"threadId": "t-1"}, {"threadId": "t-1", "resume": []}):
@@ -122,6 +132,7 @@ async def test_a_resume_needs_an_answer(ada: httpx.AsyncClient) -> None:
         assert [entry["pointer"] for entry in refused["errors"]] == ["/resume"]
 
 
+@pytest.mark.usefixtures("interrupted")
 async def test_a_resume_streams_too(
     ada: httpx.AsyncClient, runs: MemoryRuns, ada_principal: Principal
 ) -> None:
@@ -131,7 +142,7 @@ async def test_a_resume_streams_too(
 
     response, _ = await asyncio.gather(ada.post(f"{BASE}/resume", json=RESUME, headers=SSE), work())
 
-    assert [id_ for id_, _ in frames(response.text)] == ["1-1"]
+    assert [id_ for id_, _ in frames(response.text)] == ["2-1"]
 
 
 async def test_a_busy_thread_is_told_with_the_live_run(ada: httpx.AsyncClient) -> None:
@@ -386,10 +397,11 @@ async def test_cancel_is_accepted_and_repeatable(
     for _ in range(2):
         response = await ada.post(url, json=body)
         assert response.status_code == 202
-        assert response.json() == {"threadId": "t-1", "runId": "r-1", "status": "queued"}
+        assert response.json() == {"threadId": "t-1", "runId": "r-1", "status": "cancelled"}
 
+    await ada.post(f"{BASE}/runs", json=RUN | {"runId": "r-2", "messages": [HELLO | {"id": "m-2"}]})
     runs.end(ada_principal, "t-1")
-    problem(await ada.post(url, json=body), 409, "run-finished")
+    problem(await ada.post(f"{BASE}/runs/r-2/cancel", json=body), 409, "run-finished")
     problem(await ada.post(url, json={}), 422, "invalid-request")
     problem(await ada.post(url), 415, "unsupported-media-type")
 
@@ -441,7 +453,7 @@ async def test_foreign_is_byte_for_byte_absent(
 
 async def test_two_users_may_use_the_same_ids(ada: httpx.AsyncClient, eve: httpx.AsyncClient) -> None:
     assert (await ada.post(f"{BASE}/runs", json=RUN)).status_code == 202
-    assert (await eve.post(f"{BASE}/runs", json=RUN | {"messages": []})).status_code == 202
+    assert (await eve.post(f"{BASE}/runs", json=RUN)).status_code == 202
 
 
 # --- authentication ---
@@ -521,7 +533,10 @@ async def test_the_description_is_whole(connect: Callable[[str | None], httpx.As
 
 
 async def test_the_examples_of_the_description_are_accepted(
-    connect: Callable[[str | None], httpx.AsyncClient], ada: httpx.AsyncClient
+    connect: Callable[[str | None], httpx.AsyncClient],
+    ada: httpx.AsyncClient,
+    runs: MemoryRuns,
+    ada_principal: Principal,
 ) -> None:
     document = (await connect(None).get("/openapi.json")).json()
 
@@ -530,6 +545,13 @@ async def test_the_examples_of_the_description_are_accepted(
         for number, (name, example) in enumerate(body["examples"].items()):
             RunCommand.model_validate(example["value"])
             fresh = example["value"] | {"threadId": f"{path}-{number}"}
+            if path == "resume":
+                await ada.post(
+                    f"{BASE}/runs", json=RUN | {"threadId": fresh["threadId"], "runId": f"r-{number}"}
+                )
+                runs.work(
+                    ada_principal, fresh["threadId"], a_question("int-1"), RunFinished(outcome="interrupt")
+                )
             headers = {"Idempotency-Key": f"{path}-{number}"}
             response = await ada.post(f"{BASE}/{path}", json=fresh, headers=headers)
             assert response.status_code == 202, name

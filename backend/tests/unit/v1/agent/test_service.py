@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from tests.support.memory_ports import MemoryRuns
+from tests.support.questions import a_question
 
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
 from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.internal_events import RunFinished
 from core.config import LimitSettings
 from core.errors import IdempotencyMismatch, InvalidRequest, LimitExceeded, NotFound
 from core.identity import Principal
@@ -128,20 +130,22 @@ async def test_the_same_key_with_another_body_is_refused(
 async def test_keys_belong_to_their_user(service: AgentService) -> None:
     first = await service.enqueue_run(ADA, command(), "key-1")
 
-    assert (await service.enqueue_run(EVE, command(messages=[]), "key-1")).run_id != first.run_id
+    assert (
+        await service.enqueue_run(EVE, command(messages=[HELLO | {"content": "hi"}]), "key-1")
+    ).run_id != first.run_id
 
 
-async def test_the_key_wins_over_the_run_id(service: AgentService, runs: MemoryRuns) -> None:
-    await service.enqueue_run(ADA, command(threadId="t-1", runId="r-1"), "key-1")
-    runs.end(ADA, "t-1")
+async def test_the_key_wins_over_the_run_id(service: AgentService) -> None:
+    first = await service.enqueue_run(ADA, command(threadId="t-1"), "r-1")
 
-    # The same run id under a new key is a new request.
-    assert await service.enqueue_run(ADA, command(threadId="t-1", runId="r-1"), "key-2")
+    # Another request, although its run id was a key: it has a key of its own.
+    other = await service.enqueue_run(ADA, command(threadId="t-2", runId="r-1"), "key-2")
+    assert (first.thread_id, other.thread_id) == ("t-1", "t-2")
 
 
 async def test_a_resume_goes_through_accept_as_it_is(service: AgentService, runs: MemoryRuns) -> None:
     await service.enqueue_run(ADA, command(threadId="t-1", runId="r-1"))
-    runs.end(ADA, "t-1", "interrupted")
+    runs.work(ADA, "t-1", a_question("i-1"), RunFinished(outcome="interrupt"))
     entry = {"interruptId": "i-1", "status": "resolved", "payload": {"approved": True}}
     resume = ResumeCommand.model_validate({"threadId": "t-1", "runId": "r-1", "resume": [entry]})
 
