@@ -51,6 +51,8 @@ def to_agui_wire(
     subagent = event.subagent_run_id if isinstance(event, internal.AttributedEvent) else None
     for body in bodies:
         attribute(body, subagent, state)
+        if parent := body.get("parentMessageId"):
+            state.parents.add(parent)
         body["timestamp"] = timestamp_ms
     return [AgUiWireEvent(body["type"], body) for body in bodies]
 
@@ -237,7 +239,7 @@ def _tool_call_ended(event: internal.ToolCallEnded, state: RunWireState) -> list
 
 
 def _tool_result(event: internal.ToolResult, state: RunWireState) -> list[dict[str, Any]]:
-    if event.tool_call_id in state.answered or event.message_id in state.used_ids:
+    if event.tool_call_id in state.answered or event.message_id in state.used_ids | state.parents:
         return []
     state.answered.add(event.tool_call_id)
     state.used_ids.add(event.message_id)

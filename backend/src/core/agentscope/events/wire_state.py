@@ -30,6 +30,8 @@ class RunWireState:
     """The subagent that opened a message, a tool call or a step; the agent's own are not listed."""
     used_ids: set[str] = field(default_factory=set)
     """Messages and tool calls that were opened in this run."""
+    parents: set[str] = field(default_factory=set)
+    """Messages that carry tool calls. A client makes such a message when nothing else has begun it."""
     answered: set[str] = field(default_factory=set)
     """Tool calls that have their result."""
     interrupts: list[internal.InterruptRequested] = field(default_factory=list)
@@ -96,6 +98,8 @@ def state_from_log(thread_id: str, run_id: str, events: Iterable[AgUiWireEvent])
         match event.type:
             case "RUN_STARTED":
                 state.started = True
+            case "TOOL_CALL_START" if parent := body.get("parentMessageId"):
+                state.parents.add(parent)
             case "TOOL_CALL_ARGS":
                 state.tool_calls[item].append(body["delta"])
             case "TOOL_CALL_RESULT":

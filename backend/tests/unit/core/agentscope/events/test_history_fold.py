@@ -323,6 +323,18 @@ def test_leading_results_are_those_of_earlier_calls_only() -> None:
     assert [message["id"] for message in leading_results(messages)] == ["r-1", "r-2"]
 
 
+def test_a_result_never_takes_the_id_of_a_message_that_a_call_has_made() -> None:
+    # The client would hold two messages of one id, and the next call would belong to the first one.
+    log = encode(
+        [
+            internal.ToolCallStarted(tool_call_id="b", name="f", parent_message_id="c"),
+            internal.ToolResult(message_id="c", tool_call_id="b", content="", state="success"),
+            internal.ToolCallStarted(tool_call_id="c", name="f", parent_message_id="c"),
+        ]
+    )
+    assert [message["id"] for message in fold(log)] == ["c"]
+
+
 @settings(max_examples=200, deadline=None)
 @given(any_of.runs)
 def test_history_equals_what_a_client_holds_at_every_moment(events: list[InternalRuntimeEvent]) -> None:
