@@ -16,10 +16,19 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 from tests.support.scratch_databases import ScratchDatabases
 
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_valkey import LocalValkey
+
+# Property tests draw the same examples in every run: a build is not a lottery. HYPOTHESIS_PROFILE=explore draws new ones,
+# to look for what nobody has thought of. No deadline an example: it would judge the machine.
+settings.register_profile(
+    "same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")
