@@ -186,7 +186,7 @@ FLAWS: list[tuple[str, Flaw]] = [
     ("I17", lambda e: e.http.append(http("repeat", 202, task_id="b"))),
     ("I17", lambda e: e.http.append(http("mismatch", 202))),
     ("I18/19", lambda e: e.rest.append({"what": "idle in transaction", "found": "1"})),
-    ("I20", lambda e: e.runs[0].update(created_at=80.0)),
+    ("I20", lambda e: e.runs[0].update(created_at=30.0)),
 ]  # fmt: skip
 
 

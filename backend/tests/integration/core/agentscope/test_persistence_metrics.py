@@ -376,7 +376,7 @@ async def test_a_refused_call_costs_nothing_and_is_not_in_the_ledger(stack: Stac
 async def test_each_try_of_a_call_that_may_have_cost_something_is_in_the_ledger(
     open_stack: OpenStack,
 ) -> None:
-    async with open_stack(model={"max_retries": 1, "first_token_timeout_seconds": 0.3}) as own:
+    async with open_stack(model={"max_retries": 1, "first_token_timeout_seconds": 3}) as own:
         reply = await own.stream_run("fail hang")
 
         assert reply.end["code"] == "model-timeout"

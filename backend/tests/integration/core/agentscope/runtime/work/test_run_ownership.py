@@ -53,7 +53,7 @@ from core.agentscope.schemas.internal_events import (
     ToolCallStarted,
 )
 from core.broker import create_broker
-from core.config import Settings
+from core.config import Settings, WorkerSettings
 from core.errors import IdempotencyMismatch, LeaseLost, QueueFull, RunActive, RunAlreadyFinished
 from core.identity import Principal
 
@@ -390,17 +390,37 @@ async def test_an_append_renews_the_lease(hands: Hands) -> None:
 
 
 async def test_a_blocked_event_loop_does_not_look_like_a_dead_worker(open_stack: OpenStack) -> None:
-    async with open_stack(worker={"lease_seconds": 4}) as stack:
+    async with open_stack(worker={"lease_seconds": 9}) as stack:
         body = stack.run_body("fail hang")
         thread = body["threadId"]
+        url = stack.settings.database.url.get_secret_value()
         async with stack.open_run(body=body) as stream:
-            await stream.until("STEP_STARTED", stepName="execution")
-            # Longer than the lease; nothing in this process but the heartbeat's thread goes on.
-            threading.Event().wait(5.0)
-            rows = await stack.fetch("SELECT lease_until > clock_timestamp() AS alive FROM agent_run")
-            assert rows == [{"alive": True}]
+            # Once the model has heard: an unread request would meet the end of its connection's idle time.
+            await eventually(lambda: _true(len(stack.demo.asked(body["messages"][0]["content"])) >= 2))
+            # Nothing in this process but the heartbeat's thread goes on, and whoever watches the lease.
+            watching = threading.Thread(target=lambda: asyncio.run(renewed(url, thread, times=2)))
+            watching.start()
+            watching.join(HUNG_SECONDS)
+            assert not watching.is_alive(), "the lease was not renewed"
             await stack.cancel(thread, body["runId"])
             assert (await stream.to_end())[-1]["outcome"] == {"type": "cancelled"}
+
+
+async def renewed(url: str, thread: str, *, times: int) -> None:
+    """Wait until the lease of a thread's run was renewed so many times."""
+    connection = await asyncpg.connect(url)
+    try:
+        seen: set[Any] = set()
+        while len(seen) <= times:
+            until = await connection.fetchval(
+                """SELECT r.lease_until FROM agent_run AS r
+                JOIN agent_chat_session AS s ON s.id = r.session_id WHERE s.thread_id = $1""",
+                thread,
+            )
+            seen.add(until)
+            await asyncio.sleep(0.05)
+    finally:
+        await connection.close()
 
 
 async def test_without_redis_and_between_two_appends_the_heartbeat_sees_a_cancel(
@@ -408,7 +428,7 @@ async def test_without_redis_and_between_two_appends_the_heartbeat_sees_a_cancel
 ) -> None:
     async with open_stack(
         redis_url="redis://127.0.0.1:1/0",
-        worker={"lease_seconds": 3, "hint_after_seconds": 0.1},
+        worker={"lease_seconds": 9, "hint_after_seconds": 0.1},
         stream={"patrol_seconds": 0.05},
     ) as stack:
         body = stack.run_body("fail hang")
@@ -493,14 +513,26 @@ async def test_a_run_that_no_worker_takes_in_time_ends_so(hands: Hands) -> None:
 
 async def test_a_run_past_its_time_is_stopped_by_its_worker(open_stack: OpenStack) -> None:
     async with open_stack(limits={"run_seconds": 0.5}) as stack:
-        reply = await stack.stream_run("slowly")
-        thread = reply.events[0]["threadId"]
+        # Wherever it is then, on a slow machine before its first word.
+        reply = await stack.stream_run("fail hang")
 
         assert (reply.end["type"], reply.end["code"]) == ("RUN_ERROR", "run-timeout")
-        assert reply.text.startswith("Slowly")
-        messages = (await stack.history(thread))["messages"]
+        await assert_whole(stack, reply.events[0]["threadId"])
+
+
+async def test_what_a_run_showed_until_its_time_was_over_is_kept(open_stack: OpenStack) -> None:
+    async with open_stack() as stack:
+        body = stack.run_body("slowly")
+        async with stack.open_run(body=body) as stream:
+            await stream.until("TEXT_MESSAGE_CONTENT")
+            [stop] = stack.workers[0].worker.executor._stops.values()
+            stop.set("deadline")
+            events = await stream.to_end()
+
+        assert (events[-1]["type"], events[-1]["code"]) == ("RUN_ERROR", "run-timeout")
+        messages = (await stack.history(body["threadId"]))["messages"]
         assert messages[-1]["metadata"]["incomplete"] is True
-        await assert_whole(stack, thread)
+        await assert_whole(stack, body["threadId"])
 
 
 async def test_a_run_far_past_its_time_is_ended_over_its_workers_head(hands: Hands) -> None:
@@ -522,15 +554,20 @@ async def test_a_run_far_past_its_time_is_ended_over_its_workers_head(hands: Han
 # --- hints ----------------------------------------------------------------------------------
 
 
-async def test_a_lost_hint_is_repaired_within_seven_seconds(open_stack: OpenStack) -> None:
-    async with open_stack(apis=0) as stack:
+async def test_a_lost_hint_is_repaired(open_stack: OpenStack) -> None:
+    async with open_stack(apis=0, worker={"hint_after_seconds": 0.1}) as stack:
         # An API whose hints go where nobody listens.
         await stack.start_api(redis={"key_prefix": "nowhere"}, stream={"patrol_seconds": 0.1})
         reply = await stack.stream_run("hello")
 
         assert reply.end["outcome"] == {"type": "success"}
-        status = await stack.run_status(reply.events[0]["threadId"], reply.events[0]["runId"])
-        assert status["queueMs"] < 7000
+
+
+def test_a_worker_looks_for_runs_without_a_hint_well_within_seven_seconds() -> None:
+    """The promise, in the figures that ship; ``bench/recovery.py`` measures it."""
+    shipped = WorkerSettings()
+
+    assert shipped.hint_after_seconds + reaper_module.PICKUP_SECONDS <= 3.5
 
 
 # --- shutdown -------------------------------------------------------------------------------
@@ -732,7 +769,7 @@ async def test_a_run_that_waited_long_behind_another_does_not_refuse_everybody(o
 
 async def test_a_run_whose_input_cannot_be_read_is_not_kept_alive(open_stack: OpenStack) -> None:
     async with open_stack(
-        worker={"lease_seconds": 1.5, "reap_seconds": 0.2, "hint_after_seconds": 0.2}
+        worker={"lease_seconds": 1, "reap_seconds": 0.2, "hint_after_seconds": 0.2}
     ) as stack:
         await stack.stop_worker(stack.workers[0])
         body = stack.run_body("hello")
@@ -760,7 +797,7 @@ async def test_one_user_cannot_take_all_places(open_stack: OpenStack) -> None:
 
 async def test_a_worker_takes_no_more_runs_than_it_may(open_stack: OpenStack) -> None:
     async with open_stack(worker={"concurrency": 2, "hint_after_seconds": 0.1}) as stack:
-        bodies = [stack.run_body("slowly") for _ in range(3)]
+        bodies = [stack.run_body("fail hang") for _ in range(3)]
         for body in bodies:
             await stack.post_run(body=body)
 
