@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.limits import HUNG_SECONDS
 
 import agentroute.tools as public
 from agentroute.tools import Principal, Tool, ToolContext, ToolOutcome
@@ -63,7 +64,7 @@ def test_the_import_loads_neither_agentscope_nor_a_framework_nor_a_driver() -> N
     program = f"import sys, agentroute.tools; print([name for name in {heavy!r} if name in sys.modules])"
 
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=HUNG_SECONDS, check=True
     )
 
     assert done.stdout.strip() == "[]"
