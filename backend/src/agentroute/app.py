@@ -53,7 +53,7 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if server.docs else None,
-        # A redirect to the path without its slash would carry the Host header's word as ours.
+        # A redirect to the path without its slash would contain the host from the Host header.
         redirect_slashes=False,
         lifespan=lambda app: _lifespan(app, settings, container),
     )

@@ -1,4 +1,4 @@
-"""The loops that a process runs in the background, and what happens when one of them ends by itself."""
+"""The background loops of a process, and the reaction when one of them ends by itself."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class BackgroundLoops:
         self._loops.append((task, close))
 
     async def close(self) -> None:
-        """End all loops: first those that only take, then, in the order of their start, those that have work left."""
+        """End all loops: first those that only read, then, in the order of their start, those with work left."""
         self._closing = True
         for task, close in self._loops:
             if close is None:

@@ -1,6 +1,6 @@
-"""The ``agentroute`` command. Each subcommand imports what it needs when it runs: starting must stay quick.
+"""The ``agentroute`` command. Each subcommand imports its modules when it runs, so that the command starts quickly.
 
-Exit codes: 0 done, 1 something it needs is missing or failed, 2 wrong settings or arguments.
+Exit codes: 0 success, 1 a required server or file is missing or failed, 2 invalid settings or arguments.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from v1.agent.service import AgentService
 
 
 class DrainSwitch:
-    """Ends every open stream of the process; the clients come back with their cursors."""
+    """Ends every open stream of the process; the clients reconnect with their cursors."""
 
     def __init__(self, hub: ThreadHub) -> None:
         self._hub = hub

@@ -1,4 +1,4 @@
-"""``/docs``: Swagger UI from this process, for networks that reach no CDN."""
+"""``/docs``: Swagger UI from this process, for networks without access to a CDN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes for whoever operates the process. They are public and say nothing about the data."""
+"""Routes for the operators of the process. They are public and show nothing about the data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.errors import StoreUnavailable
 from core.readiness import Readiness
 from v1.agent.dependencies import Container
 
-# 3 s: a kubelet gives up after its own timeout; an answer that says why must come first.
+# 3 s: less than the timeout of a kubelet, so that the answer with the reason arrives first.
 _PROBE_SECONDS = 3.0
 
 router = APIRouter(tags=["operations"])
@@ -19,13 +19,13 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that the process is alive. Looks at nothing else: a restart mends no database."""
+    """Return 200 while the process is alive. Servers are not checked, because a restart does not fix a database."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses={503: {"description": "Do not send requests here now."}})
 async def readyz(container: Container) -> dict[str, Any]:
-    """Say whether requests can be served: Postgres answers and has this version's tables.
+    """Return whether requests can be served: Postgres answers and has the tables of this version.
 
     Redis is reported and not required.
     """

@@ -19,7 +19,7 @@ _PROBES = frozenset({"/healthz", "/readyz"})
 
 
 class HttpContext:
-    """Must be the outermost middleware, so that refusals of the others have an id too."""
+    """Must be the outermost middleware, so that error responses of the other middleware have an id too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -43,7 +43,7 @@ class HttpContext:
             try:
                 await self._app(scope, receive, with_headers)
             finally:
-                # The path without its query: a log keeps no more than it needs.
+                # The path without its query: the log contains only what is necessary.
                 log.log(
                     10 if scope["path"] in _PROBES else 20,
                     "request",

@@ -1,7 +1,6 @@
-"""The schema of the database: brings it to a revision, and says where it is.
+"""Migrates the schema of the database, and returns its revision.
 
-Two processes may migrate at once (two containers of one deploy): the second
-waits, then finds nothing to do.
+Two processes may migrate at the same time (two containers of one deployment): the second waits, then has nothing to do.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _CONNECT_SECONDS = 10
 
 
 class MigrationError(Exception):
-    """The schema cannot be brought to the revision. The message is one line that says what to do."""
+    """The schema cannot be migrated to the revision. The message is one line that says what to do."""
 
 
 async def upgrade(url: str, revision: str = "head") -> None:

@@ -1,6 +1,6 @@
-"""What a process needs before it can serve: one check a thing, for ``doctor`` and for the start of processes.
+"""The requirements of a process: one check per server, for ``doctor`` and for the start of processes.
 
-A check never raises and never shows a password: it says what it found and what to do.
+A check never raises and never shows a password. Its result says what was found and what to do.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CheckResult:
     name: str
     ok: bool
     found: str
-    """What there is, in a few words."""
+    """What the check found, in a few words."""
     fix: str = ""
     """What to do; empty when ``ok``."""
 
@@ -55,7 +55,7 @@ async def check_all(settings: Settings) -> list[CheckResult]:
 
 
 async def check_postgres(settings: Settings) -> CheckResult:
-    """Postgres answers, lets us in, and is new enough."""
+    """Check that Postgres answers, accepts the credentials, and is new enough."""
     name = "Postgres"
     if not settings.database.url.get_secret_value():
         return _no_url(name, "AGENT_DATABASE__URL", "postgresql://user:password@host:5432/name")
@@ -73,7 +73,7 @@ async def check_postgres(settings: Settings) -> CheckResult:
 
 
 async def check_migrations(settings: Settings) -> CheckResult:
-    """The schema is the one this version was written for."""
+    """Check that the schema has the revision of this version."""
     name = "Migrations"
     if not settings.database.url.get_secret_value():
         return CheckResult(name, False, "no database is configured", "Set AGENT_DATABASE__URL first.")
@@ -90,7 +90,7 @@ async def check_migrations(settings: Settings) -> CheckResult:
 
 
 async def check_redis(settings: Settings) -> CheckResult:
-    """Redis (or Valkey) answers, lets us in, is new enough, and evicts nothing on its own."""
+    """Check that Redis (or Valkey) answers, accepts the credentials, is new enough, and does not evict keys."""
     name = "Redis"
     url = settings.redis.url.get_secret_value()
     if not url:
@@ -110,7 +110,7 @@ async def check_redis(settings: Settings) -> CheckResult:
 
 
 async def check_model(settings: Settings) -> CheckResult:
-    """The model endpoint answers ``GET {base_url}/models`` and takes the key."""
+    """Check that the model endpoint answers ``GET {base_url}/models`` and accepts the key."""
     name = "Model"
     base_url = settings.model.base_url.rstrip("/")
     if not base_url:
@@ -140,7 +140,7 @@ async def check_model(settings: Settings) -> CheckResult:
 
 
 async def find_local_models() -> list[str]:
-    """Base URLs of OpenAI-compatible servers on this machine; only ever a suggestion."""
+    """Return base URLs of OpenAI-compatible servers on this machine, as a suggestion only."""
 
     async def probe(base_url: str) -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""What the ``type`` of a problem document leads to: the meaning of a code, for people."""
+"""The page for the ``type`` of a problem document: the meaning of a code, for people."""
 
 from __future__ import annotations
 

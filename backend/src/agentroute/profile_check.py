@@ -15,7 +15,7 @@ _NAME = "Agent profile"
 
 
 async def check_profile(settings: Settings) -> CheckResult:
-    """The profile, its tools and the price table can be used."""
+    """Check that the profile, its tools and the price table can be used."""
     try:
         profile = load_profile(settings.profile_path)
         tools = offered_tools(profile, settings.tools)

@@ -1,4 +1,4 @@
-"""Whether this process can serve now: asked by load balancers, several times a minute."""
+"""Checks whether this process can serve now. Load balancers ask several times a minute."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.readiness import Readiness
 
 
 class StoreReadiness:
-    """Asks the process's own pools, so that an exhausted one counts as not ready.
+    """Uses the process's own pools, so that an exhausted pool counts as not ready.
 
     Args:
         engine: The pool the routes use.

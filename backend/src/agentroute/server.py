@@ -1,8 +1,7 @@
-"""The API process: checks before it serves, serves, and stops when told to.
+"""The API process: checks its requirements, serves, and drains after a signal.
 
-uvicorn alone waits for open streams without an end. Here the signal sets the
-drain flag first; every stream then ends by itself, its client comes back with a
-cursor, and the process is gone long before its grace is.
+uvicorn alone waits for open streams without a limit. Here the signal first sets the drain flag. Then every stream ends
+by itself, its client reconnects with a cursor, and the process ends well within its grace period.
 """
 
 from __future__ import annotations
@@ -66,12 +65,10 @@ class DrainingServer(uvicorn.Server):
 def run_server(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT.
 
-    Nothing is served before Postgres, its migrations and Redis were seen. Losing
-    them later is survived.
+    The process serves only after it has checked Postgres, the migrations and Redis. It survives their later loss.
 
     Returns:
-        0 after an orderly stop, 1 when something it needs is missing; the reason is
-        then one line on standard error.
+        0 after an orderly stop, 1 if a requirement is missing; the reason is then one line on standard error.
 
     Raises:
         ConfigurationError: The settings exclude each other.
@@ -113,7 +110,7 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
 
 
 async def _first_failure(settings: Settings) -> CheckResult | None:
-    # One after the other: without Postgres nothing can be said about migrations.
+    # One after the other: migrations can be checked only if Postgres answers.
     for check in (check_profile, check_postgres, check_migrations, check_redis):
         result = await check(settings)
         if not result.ok:
@@ -125,7 +122,7 @@ def listen(server: ServerSettings) -> socket.socket:
     """Open the listening socket; port 0 takes a free one.
 
     Raises:
-        OSError: The address is in use, not this machine's, or not to be had.
+        OSError: The address is in use, belongs to another machine, or cannot be used.
     """
     found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, *_, address = found[0]

@@ -1,4 +1,4 @@
-"""Turns settings that do not fit into lines a user can act on: each names the variable to change."""
+"""Turns invalid settings into error lines for the user. Each line names the variable to change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REQUIRED = {"database": "postgresql://user:password@host:5432/name", "redis": "
 
 
 class InvalidSettings(Exception):
-    """The environment does not make settings.
+    """The environment variables are not valid settings.
 
     ``problems`` has one line each, and never the value of a variable: it may be a secret.
     """

@@ -1,4 +1,4 @@
-"""What a module of your own tools imports. A tool is a typed function with a Google docstring:
+"""The imports for a module of your own tools. A tool is a typed function with a docstring in Google style:
 
     from agentroute.tools import ToolContext, ToolError, tool
 

@@ -1,4 +1,4 @@
-"""Puts speech to text together from the settings, for the API process."""
+"""Builds the speech-to-text service from the settings, for the API process."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from core.transcription.openai_engine import OpenAiEngine
 from core.transcription.service import TranscriptionService
 from core.transcription.slots import LocalSlots, SharedSlots
 
-# What a request may wait for besides upload and engine: its turn, and the decoders.
+# Waiting times of a request besides upload and engine: the lock and the decoders.
 _WAITING_SECONDS = 600.0
 
 
 class NoEngine:
-    """Stands in where nothing is configured, so that the rest of the service starts and the route says why."""
+    """Used if no speech service is configured: the rest of the service starts, and the route reports the reason."""
 
     provider: str = "none"
     model: str = "none"
@@ -63,7 +63,7 @@ async def _open_engine(
     settings: Settings, decoder: AudioDecoder, resources: AsyncExitStack
 ) -> TranscriptionEngine:
     if settings.transcription.engine == "whisper":
-        # Here: without the extra's weights nobody needs its adapter.
+        # Imported here: only the local model needs this module.
         from agentroute.whisper_engine import WhisperEngine, load_whisper
 
         model = await asyncio.to_thread(load_whisper, settings.transcription)

@@ -48,7 +48,7 @@ def load_whisper(settings: TranscriptionSettings) -> WhisperModel:
     try:
         return package.WhisperModel(settings.name, device="auto", compute_type="default")
     except Exception as exc:
-        # Whatever CTranslate2 or a download raises: the operator reads one line, and mends the name.
+        # Any error of CTranslate2 or of a download: the operator reads one line and corrects the name.
         reason = (str(exc).splitlines() or [type(exc).__name__])[0]
         raise ConfigurationError(
             f"AGENT_TRANSCRIPTION__NAME={settings.name}: the weights cannot be loaded: {reason}"
@@ -73,7 +73,7 @@ class WhisperEngine:
         return self._settings.name
 
     def close(self) -> None:
-        """Take no more; a transcription that has begun ends with its current segment at the latest."""
+        """Accept no more work. A running transcription ends with its current segment at the latest."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def transcribe(self, audio: AudioFile, *, language: str | None, prompt: str | None) -> Transcript:

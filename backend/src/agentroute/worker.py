@@ -1,4 +1,4 @@
-"""The worker process: executes runs until it is told to stop, then drains.
+"""The worker process: executes runs until a stop signal, then drains.
 
 One event loop executes all runs; the heartbeat has a thread of its own.
 SIGTERM or SIGINT begins the drain; a second one ends the process at once.
@@ -130,9 +130,9 @@ async def open_worker(
 
     Args:
         settings: Of the process.
-        worker_id: Its name in the rows of its runs; made up when empty.
-        on_broken: Called when one of the loops has ended by itself. Without it runs would be claimed and
-            never move, while the heartbeat keeps them: such a process has to go.
+        worker_id: The name of the worker in the rows of its runs. If empty, a random name.
+        on_broken: Called when a loop has ended by itself. Otherwise the process would claim runs and keep their leases,
+            but never execute them. Such a process must end.
 
     Raises:
         ProfileInvalid, PricesInvalid, ToolDefinitionError, ValueError: A setting cannot be used.
@@ -174,7 +174,7 @@ async def open_worker(
         )
 
         loops = BackgroundLoops(on_broken)
-        # Closed before the connections, so that the last events leave.
+        # Closed before the connections, so that the last events are sent.
         resources.push_async_callback(loops.close)
         loops.start("reaper", reaper.run())
         loops.start("cancels", listen_for_cancels(redis, settings.redis, executor.cancel))

@@ -1,4 +1,4 @@
-"""The folded history: what a client that saw every event holds, a message a row."""
+"""The history of a thread, one row per message: the messages of a client that has seen every event."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class AgentChatMessage(Base):
     imported: Mapped[bool] = mapped_column(Boolean, server_default="false")
     """Brought by the client with the first run of a new thread."""
     replaced_by_ordinal: Mapped[int | None] = mapped_column(Integer)
-    """Of the run that answered an edited or repeated message instead: kept, but not shown any more."""
+    """Ordinal of the run that replaced this message. A replaced message is kept but no longer shown."""
     search: Mapped[Any] = mapped_column(TSVECTOR, nullable=True, deferred=True)
     """The words of a user or assistant message, and its owner's mark. A trigger writes it, only SQL reads it."""
     created_at: Mapped[datetime] = mapped_column(

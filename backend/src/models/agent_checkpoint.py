@@ -23,9 +23,9 @@ class AgentCheckpoint(Base):
     state: Mapped[str] = mapped_column(Text)
     """``AgentState`` as JSON text."""
     client_calls: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
-    """Calls of the client's own tools that wait for it in this state: a result for any other call is made up."""
+    """The open client tool calls in this state. A result for any other call was fabricated by the client."""
     message_ids: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
-    """The run's messages that this state knows; null when the run's end wrote it: it knows all of them."""
+    """The run's messages that this state contains; null if the run's end wrote the state: it contains all of them."""
     updated_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )

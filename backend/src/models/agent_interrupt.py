@@ -1,4 +1,4 @@
-"""A question that waits for the user's decision, mostly over a tool call. Answered at most once, by a conditional update."""
+"""A question to the user, usually about a tool call. Answered at most once, by a conditional update."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class AgentInterrupt(Base):
     __table_args__ = (
         UniqueConstraint("session_id", "interrupt_id"),
         CheckConstraint("status IN ('open', 'resolved', 'cancelled', 'expired')", name="status"),
-        # A call that could run is there as a whole, or not at all.
+        # The columns of the call are all set, or all null.
         CheckConstraint(
             "num_nulls(tool_call_id, tool_name, arguments, arguments_sha256) IN (0, 4)", name="tool_call"
         ),

@@ -1,7 +1,7 @@
-"""The usage ledger: one row a model call, also of cancelled and failed ones.
+"""The usage ledger: one row per model call, including cancelled and failed calls.
 
-It outlives the thread: what was used stays with its owner, without a word of
-where. Every line names its owner itself for that.
+A row stays when its thread is deleted: the usage still counts for its principal, but nothing links it to the thread. So
+every row contains its principal.
 """
 
 from __future__ import annotations

@@ -84,12 +84,12 @@ class AgentRun(Base):
     input: Mapped[str] = mapped_column(Text)
     """The accepted ``RunCommand`` as JSON, without the conversation it repeated."""
     front: Mapped[bool] = mapped_column(Boolean, server_default="false")
-    """Goes before the others that wait: it superseded the live run."""
+    """True if the run superseded the live run: it starts before the other waiting runs."""
     protocol_version: Mapped[str | None] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text)
     ordinal: Mapped[int | None] = mapped_column(Integer)
     replaced_by_ordinal: Mapped[int | None] = mapped_column(Integer)
-    """Of the run that went on from before this one's end: what the agent remembers of it counts no more."""
+    """Ordinal of the run that replaced this run's end. The agent's checkpoint of this run is no longer used."""
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     worker_id: Mapped[str | None] = mapped_column(Text)
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

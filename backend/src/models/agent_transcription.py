@@ -1,4 +1,4 @@
-"""The ledger of transcriptions: one row a call of the engine, written before it. Holds no word of what was said."""
+"""The ledger of transcriptions: one row per call of the engine, written before the call. No transcribed text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The declarative base of all tables, with the names Alembic needs to be stable."""
+"""The declarative base of all tables, with the stable constraint names that Alembic needs."""
 
 from __future__ import annotations
 

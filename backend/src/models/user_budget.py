@@ -1,4 +1,4 @@
-"""What a user has used of a day's budget, and what calls under way may still use. One row a user and day."""
+"""A user's usage of a daily budget, and the reservations of running calls. One row per user and day."""
 
 from __future__ import annotations
 

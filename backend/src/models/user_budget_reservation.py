@@ -1,4 +1,4 @@
-"""What one model call under way may use of its user's budget; gone once the call is in the ledger."""
+"""The reservation of one running model call in its user's budget. Deleted when the ledger has the ended call."""
 
 from __future__ import annotations
 

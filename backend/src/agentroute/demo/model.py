@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         port=options.port,
         log_level="warning",
         access_log=False,
-        # Nobody waits for a scripted answer: open streams end with the process.
+        # Scripted answers need no drain: open streams end with the process.
         timeout_graceful_shutdown=1,
     )
 

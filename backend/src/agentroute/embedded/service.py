@@ -47,8 +47,8 @@ def run_embedded(
         data_dir: Where data and logs are kept; the settings', else ``./.agentroute``.
 
     Raises:
-        ConfigurationError: Others could reach the service and nobody would have to say who they are.
-        LocalServerError: The directory or the port is taken, or a part does not start.
+        ConfigurationError: Other machines could reach the service without authentication.
+        LocalServerError: The directory or the port is in use, or a part does not start.
     """
     host = host or settings.server.host
     directory = (data_dir or settings.data_dir or Path(".agentroute")).absolute()
@@ -142,7 +142,7 @@ class Embedded:
             self._env["AGENT_REDIS__URL"] = server.url
 
     def _check_stores(self) -> None:
-        """Say early, in one line, when a database or Redis of the user's own cannot be used."""
+        """Report early, in one line, if the user's own database or Redis cannot be used."""
         # Here, not above: these imports take a second, in which the servers start.
         from agentroute.preflight import check_postgres, check_redis
 
@@ -164,7 +164,7 @@ class Embedded:
             raise LocalServerError(str(exc)) from exc
 
     def _start_processes(self) -> None:
-        # One listens everywhere at 0.0.0.0 and ::, and cannot be asked there on every system.
+        # 0.0.0.0 and :: are addresses to listen on; not every system can connect to them.
         host = {"0.0.0.0": _LOOPBACK, "::": "::1"}.get(self._host, self._host)  # noqa: S104
         api = self._service(
             "API",
@@ -172,7 +172,7 @@ class Embedded:
             self._settings.server.drain_seconds,
             answers(host, self._port, "/readyz"),
         )
-        # Its log is where a worker says so; one that is told to log less counts as ready at once.
+        # A worker reports its readiness in its log. With a higher log level, it counts as ready at once.
         silent = self._settings.log_level in {"WARNING", "ERROR"}
         worker = self._service(
             "Worker",
@@ -217,7 +217,7 @@ def _own(directory: Path) -> DirectoryLock:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o700)
-        # It often lies in somebody's repository, and is never to be committed.
+        # The directory is often inside a repository, and must never be committed.
         (directory / ".gitignore").write_text("*\n")
         lock = DirectoryLock(directory)
         lock.acquire()
@@ -260,5 +260,5 @@ def _say(line: str) -> None:
     try:
         print(line, flush=True)
     except OSError:
-        # The terminal was closed, or the pipe's reader left: no reason to stop, and none to try again.
+        # The terminal or the reader of the pipe was closed. This is no reason to stop; later lines are discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

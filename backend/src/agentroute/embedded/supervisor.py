@@ -1,4 +1,4 @@
-"""Keeps child processes alive until a signal says stop.
+"""Keeps child processes running until a stop signal.
 
 One thread, no polling: SIGCHLD, SIGTERM, SIGINT and SIGHUP wake it up. A child
 that ends is started again after a delay that doubles with every quick death.
@@ -25,7 +25,7 @@ _LONGEST_DELAY_SECONDS = 30.0
 _LONGEST_LINE = 500
 """Characters of a line of a log that are shown; a traceback in JSON is one line."""
 _STABLE_SECONDS = 60.0
-"""A child that lived this long is forgiven its earlier deaths."""
+"""After this time, earlier failures of a child no longer increase its restart delay."""
 
 
 class Service(Protocol):
@@ -188,7 +188,7 @@ class Supervisor:
         self._stops += 1
         if self._stops == 1:
             return
-        # The user is out of patience, or a child does not stop. Only system calls: this interrupts any code.
+        # A second signal: kill everything. Only system calls are allowed here, because this interrupts any code.
         for watched in self._watched:
             if (pid := watched.service.pid) is not None:
                 with suppress(ProcessLookupError):

@@ -1,7 +1,6 @@
-"""Remembers answers for a while, so that a repeated upload is answered without being transcribed again.
+"""Stores answers for a while, so that a repeated upload is answered without another transcription.
 
-Best effort: without Redis every upload is transcribed, which costs money and
-breaks no promise about what an answer says.
+Best effort: without Redis every upload is transcribed again, which costs money but gives correct answers.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ log = structlog.get_logger(__name__)
 
 
 class Answers(Protocol):
-    """Answers by the fingerprint of their request, which names its user."""
+    """Answers by the fingerprint of their request. The fingerprint includes the user."""
 
     async def find(self, fingerprint: str) -> Transcription | None:
-        """Return the answer a request had; ``None`` when it is not known, or not any more."""
+        """Return the stored answer of a request; ``None`` if there is none, or if it has expired."""
         ...
 
     async def put(self, fingerprint: str, answer: Transcription) -> None:
-        """Remember an answer."""
+        """Store an answer."""
         ...
 
     async def claim(self, principal: Principal, key: str, fingerprint: str) -> bool:
@@ -51,7 +50,7 @@ class RedisAnswers:
             found = await self._redis.get(self._answer(fingerprint))
             return Transcription.model_validate_json(found) if found else None
         except ValidationError:
-            return None  # another version's
+            return None  # written by another version
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("transcription_not_looked_up", error=type(exc).__name__)
             return None
@@ -69,7 +68,7 @@ class RedisAnswers:
         try:
             if await self._redis.set(name, fingerprint, ex=self._keep_seconds, nx=True):
                 return True
-            # Gone in between: it has just expired, and is nobody's.
+            # The key expired between the two commands, so it is free.
             return await self._redis.get(name) in {None, fingerprint.encode()}
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("transcription_key_not_looked_up", error=type(exc).__name__)
@@ -80,7 +79,7 @@ class RedisAnswers:
 
 
 class MemoryAnswers:
-    """The same for one process and for ever, for tests."""
+    """The same contract in the memory of one process, without expiry; for tests."""
 
     def __init__(self) -> None:
         self._answers: dict[str, Transcription] = {}

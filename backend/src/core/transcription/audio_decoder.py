@@ -17,36 +17,36 @@ from core.transcription.audio_file import AudioFile
 from core.transcription.audio_verdict import SAMPLE_RATE, Verdict
 
 _MODULE = "core.transcription.audio_probe"
-# Three times the child's CPU limit: on a busy machine its ten seconds take longer.
+# Three times the child's CPU limit: on a busy machine, ten seconds of CPU take longer.
 _PATIENCE_SECONDS = 30.0
-# A killed process ends at once; this is for one that the system does not let go.
+# A killed process ends at once. This limit is for a process that the system cannot end.
 _END_SECONDS = 5.0
 _MAX_COMPLAINT_BYTES = 4096
-# What a dynamically linked Python may need to start; the rest of our environment holds secrets.
+# Variables that a dynamically linked Python may need at its start. The other variables may contain secrets.
 _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
 log = structlog.get_logger(__name__)
 
 
 class AudioDecoder:
-    """At most ``max_children`` at once; further callers wait."""
+    """Decodes uploads in at most ``max_children`` concurrent child processes; further callers wait."""
 
     def __init__(self, *, max_seconds: float, max_children: int) -> None:
         self._max_seconds = max_seconds
         self._turn = asyncio.Semaphore(max_children)
 
     async def duration(self, audio: AudioFile) -> timedelta:
-        """Return how long the file sounds.
+        """Return the duration of the audio.
 
         Raises:
-            UnsupportedMediaType: It cannot be decoded as what its first bytes say.
-            AudioEmpty: Nothing is in it.
-            AudioTooLong: It is longer than ``max_seconds``.
+            UnsupportedMediaType: The file cannot be decoded in the format of its first bytes.
+            AudioEmpty: The file contains no audio.
+            AudioTooLong: The audio is longer than ``max_seconds``.
         """
         return timedelta(milliseconds=int(await self._decode(audio, max_bytes=20)))
 
     async def samples(self, audio: AudioFile) -> bytes:
-        """Return the sound as signed 16-bit mono at ``SAMPLE_RATE``, in the machine's byte order.
+        """Return the audio as signed 16-bit mono samples at ``SAMPLE_RATE``, in the machine's byte order.
 
         Raises:
             UnsupportedMediaType, AudioEmpty, AudioTooLong: As :meth:`duration`.
@@ -79,7 +79,7 @@ class AudioDecoder:
             case code if code < 0:
                 reason = f"signal {-code}"
             case _:
-                # Python's own exit codes: the decoder is missing, or this program is wrong.
+                # Python's own exit codes: the decoder is missing, or this program has a fault.
                 log.error(
                     "audio_decoder_failed", exit_code=code, complaint=complaint.decode(errors="replace")
                 )
@@ -89,7 +89,7 @@ class AudioDecoder:
 
 
 async def _run(arguments: list[str], source: int, max_bytes: int) -> tuple[int | None, bytes, bytes]:
-    """Run the child to its end: exit code (``None``: it took too long), output, complaint."""
+    """Run the child to its end; returns exit code (``None`` after the time limit), output, error output."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -111,13 +111,13 @@ async def _run(arguments: list[str], source: int, max_bytes: int) -> tuple[int |
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    """Leave no process and no pipe behind."""
+    """Make sure that no process and no pipe is left."""
     if child.returncode is not None:
         return
     child.kill()
     try:
         async with asyncio.timeout(_END_SECONDS):
-            # asyncio waits for the end of the pipes too (python/cpython#119710), so somebody has to read.
+            # asyncio also waits for the end of the pipes (python/cpython#119710), so the pipes must be read.
             await asyncio.gather(_read(child, child.stdout, 0), _read(child, child.stderr, 0))
             await child.wait()
     except TimeoutError:
@@ -127,7 +127,7 @@ async def _end(child: asyncio.subprocess.Process) -> None:
 async def _read(
     child: asyncio.subprocess.Process, stream: asyncio.StreamReader | None, max_bytes: int
 ) -> bytes:
-    """Read to the end. A child that says more than its task allows is ended."""
+    """Read to the end. A child with more output than allowed is killed."""
     found = bytearray()
     while stream is not None and (chunk := await stream.read(1 << 16)):
         if len(found) + len(chunk) <= max_bytes:

@@ -1,4 +1,4 @@
-"""An upload on disk: without a name, and gone when it is closed."""
+"""An upload on disk: a file without a name that is deleted when it is closed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AudioFile:
         self.size: int = 0
         self._pending = bytearray()
         self._digest = hashlib.sha256()
-        # Where the system can, the file never has a name; elsewhere a random one, removed at once.
+        # If the system supports it, the file never has a name; otherwise a random name that is removed at once.
         self._file: BinaryIO = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by this object
 
     def __enter__(self) -> Self:
@@ -43,19 +43,19 @@ class AudioFile:
             await self.flush()
 
     async def flush(self) -> None:
-        """Put everything where a descriptor can read it."""
+        """Write all buffered bytes, so that a descriptor can read them."""
         pending, self._pending = self._pending, bytearray()
         writing = asyncio.ensure_future(asyncio.to_thread(self._put, pending))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
-            # A thread cannot be stopped, and would write to whatever has the descriptor's number next.
+            # A thread cannot be stopped, and would write to the next file with the same descriptor number.
             await asyncio.wait([writing])
             raise
 
     @property
     def sha256(self) -> bytes:
-        """Digest of what was flushed."""
+        """Digest of the flushed bytes."""
         return self._digest.digest()
 
     @property

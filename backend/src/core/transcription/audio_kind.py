@@ -1,4 +1,4 @@
-"""The kinds of audio that are taken, recognised by their first bytes: neither name nor header is believed."""
+"""The supported audio formats, recognised by their first bytes; name and header are ignored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class AudioKind(StrEnum):
 
     @property
     def media_type(self) -> str:
-        """The type it is forwarded under."""
+        """The media type under which the file is forwarded."""
         return _MEDIA_TYPES[self]
 
 

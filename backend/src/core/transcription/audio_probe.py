@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import av
     from av.container import InputContainer
 
-# Forced: left to guess, FFmpeg would also open playlists, which name other files and addresses.
+# Forced: otherwise FFmpeg would also recognise playlists, which name other files and addresses.
 _DEMUXERS = {
     AudioKind.WAV: "wav",
     AudioKind.MP3: "mp3",
@@ -53,7 +53,7 @@ _SILENCE = b"RIFF" + struct.pack(
 
 
 class Refused(Exception):
-    """The file is not what is asked for."""
+    """The file is refused; the verdict says why."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.name)
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> Verdict:
 
     kind, max_seconds, *mode = arguments
     output = sys.stdout.buffer
-    # A first run on silence of our own, since the decoder loads parts of itself when they are first used.
+    # A first run on our own silent file, because the decoder loads some parts at their first use.
     measure(io.BytesIO(_SILENCE), AudioKind.WAV, 1, _Resampled(io.BytesIO()))
     samples = _Resampled(output) if mode == ["--samples"] else None
     close_doors()
@@ -91,7 +91,7 @@ def measure(
 
     Args:
         source: Seekable.
-        kind: What its first bytes say it is; nothing else is tried.
+        kind: The format of its first bytes; no other format is tried.
         max_seconds: Decoding stops here.
         use: Gets every frame, and ``None`` after the last.
 
@@ -102,7 +102,7 @@ def measure(
     import av
 
     options = {"codec_whitelist": _CODECS[kind], "protocol_whitelist": "none", "max_streams": "16"}
-    # Whole samples are added, seconds only divided: a sum of 30,000 fractions would miss the limit.
+    # Samples are added as integers and divided once: a sum of 30,000 fractions would be inexact.
     heard: Counter[int] = Counter()
     seconds = 0.0
     with av.open(
@@ -121,7 +121,7 @@ def measure(
 
 
 def _frames(container: InputContainer, codecs: str) -> Iterator[av.AudioFrame]:
-    """Yield what can be decoded. A broken packet is left out, and a cut file ends where it is cut."""
+    """Yield all frames that can be decoded. Broken packets are skipped; a truncated file ends early."""
     from av.error import FFmpegError, InvalidDataError
 
     stream = _only_track(container, codecs)

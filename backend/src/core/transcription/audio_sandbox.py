@@ -1,7 +1,6 @@
-"""Takes everything away from the process that decodes a stranger's file, before it sees the first byte.
+"""Limits the process that decodes an untrusted file, before the process reads the first byte.
 
-Limits of the kernel, so that no privilege is needed to set them and none is left
-to lift them: hard limits can only fall.
+The limits are hard limits of the kernel. Setting them needs no privilege, and a process cannot raise them again.
 """
 
 from __future__ import annotations
@@ -30,5 +29,5 @@ def close_doors() -> None:
     as its libraries, which it has to open.
     """
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
-    # The system does not hold root to this one.
+    # The system does not apply this limit to root.
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))

@@ -1,4 +1,4 @@
-"""What the decoder's process and the one that started it agree on."""
+"""The protocol between the decoder process and its parent process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the transcription endpoint is, with which key, and the client that talks to it."""
+"""The transcription endpoint: its address, its key and its HTTP client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Endpoint:
 def find_endpoint(settings: TranscriptionSettings, model: ModelSettings) -> Endpoint | None:
     """Return the endpoint: one of its own, else the chat model's; ``None`` when neither is set.
 
-    The chat model's key goes to the chat model's address and to no other.
+    The chat model's key is sent only to the chat model's address.
 
     Raises:
         ConfigurationError: The address is not an HTTP URL.

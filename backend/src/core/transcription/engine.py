@@ -1,4 +1,4 @@
-"""What turns speech into text: the contract, and its answer."""
+"""The contract of an engine that turns speech into text, and the engine's answer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from core.transcription.audio_file import AudioFile
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was heard."""
+    """The transcribed text and its metadata."""
 
     text: str
     language: str | None
-    """As the engine names it; ``None`` when it does not say."""
+    """The language that the engine reports; ``None`` if it reports none."""
     model: str
     cost: Decimal | None
     """US dollars, as the engine reports them; ``None`` is unknown, never free."""
@@ -26,24 +26,24 @@ class TranscriptionEngine(Protocol):
 
     @property
     def provider(self) -> str:
-        """Name that usage is booked under."""
+        """Provider name for the usage report."""
         ...
 
     @property
     def model(self) -> str:
-        """Name of the model that will be asked."""
+        """Name of the model for the next call."""
         ...
 
     async def transcribe(self, audio: AudioFile, *, language: str | None, prompt: str | None) -> Transcript:
-        """Return what is said in a file.
+        """Return the transcription of a file.
 
         Args:
-            audio: Complete, of a length that was checked.
-            language: What is spoken, when the caller knows it.
-            prompt: Words that may occur, in the style that is wanted.
+            audio: A complete file whose duration was checked.
+            language: The spoken language, if the caller knows it.
+            prompt: Words that may occur, written in the expected style.
 
         Raises:
-            TranscriptionFailed: There is no answer, or none that can be used.
-            TranscriptionTimeout: It did not come in time.
+            TranscriptionFailed: There is no usable answer.
+            TranscriptionTimeout: The answer did not arrive in time.
         """
         ...

@@ -1,7 +1,7 @@
-"""The ledger of transcriptions: one row for each call of the engine, also of failed ones. Never what was said.
+"""The ledger of transcriptions: one row per call of the engine, including failed calls. No transcribed text.
 
-The row is there before the call, so that none can cost something unseen: one
-that ends in no other way stays ``started``.
+The row is written before the call, so that every call that may cost something is recorded. A call without a known end
+stays ``started``.
 """
 
 from __future__ import annotations

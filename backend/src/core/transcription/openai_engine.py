@@ -1,7 +1,6 @@
 """Speech to text by an OpenAI-compatible endpoint: ``POST {base_url}/audio/transcriptions``.
 
-The upload goes on as it came, streamed from disk. The endpoint's own words about
-a failure go to the log; a caller reads ours.
+The original upload is streamed from disk. The endpoint's error message is logged; a caller gets our own message.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class OpenAiEngine:
     async def transcribe(self, audio: AudioFile, *, language: str | None, prompt: str | None) -> Transcript:
         audio.rewind()
         fields = {"model": self.model, "response_format": "json", "language": language, "prompt": prompt}
-        # Our name and type: the caller's may say anything, and endpoints believe them.
+        # Our name and type: the caller's values may be wrong, and endpoints trust them.
         file = (f"audio.{audio.kind}", audio.stream, audio.kind.media_type)
         try:
             async with asyncio.timeout(self._endpoint.timeout_seconds):
@@ -107,7 +106,7 @@ class OpenAiEngine:
         )
 
     def _note(self, what: str, reason: str) -> None:
-        # Cut first: four megabytes of nonsense are not searched for secrets.
+        # Truncated first, so that four megabytes are not searched for secrets.
         reason = self._redactor.text(reason[: 4 * _MAX_LOGGED_CHARACTERS])[:_MAX_LOGGED_CHARACTERS]
         log.warning("transcription_failed", what=what, reason=reason)
 
@@ -135,5 +134,5 @@ def _cost(answer: dict[str, Any], headers: Mapping[str, str]) -> Decimal | None:
         cost = Decimal(str(stated))
     except InvalidOperation:
         return None
-    # Below the ledger's twelve digits before the point: a proxy's mistake must not fail an insert.
+    # Less than the ledger's twelve digits before the point: a wrong value of a proxy must not fail an insert.
     return cost if cost.is_finite() and 0 <= cost < 10**9 else None

@@ -1,7 +1,7 @@
 """Speech to text, from a complete upload to an answer that is in the ledger.
 
-In this order: an answer that is already known, the decoder's judgement, the
-ledger's row, the engine. So nothing is paid for twice, for nothing, or unseen.
+The order is: look up a stored answer, check the audio in the decoder, write the ledger's row, call the engine. So no
+call is paid twice, no invalid audio is paid for, and every call is recorded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class DurationProbe(Protocol):
-    """Knows how long a file sounds; ``AudioDecoder`` does."""
+    """Measures the duration of a file. ``AudioDecoder`` implements this protocol."""
 
     async def duration(self, audio: AudioFile) -> timedelta: ...
 
@@ -60,7 +60,7 @@ class TranscriptionService:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def admit(self, principal: Principal) -> AbstractAsyncContextManager[None]:
-        """Hold one of the user's places; around reading the upload too, which takes disk and time.
+        """Hold one of the user's slots. The slot also covers reading the upload, which needs disk space and time.
 
         Raises:
             RateLimited, Overloaded: As :meth:`Slots.take`.
@@ -70,16 +70,15 @@ class TranscriptionService:
     async def transcribe(
         self, principal: Principal, speech: Speech, idempotency_key: str | None = None
     ) -> Transcription:
-        """Return what is said.
+        """Return the transcription.
 
-        The same user's same audio, language and prompt get the first answer again
-        for ``repeat_seconds``. Of two at once in one process the second waits for
-        the first.
+        A repeated request (same user, audio, language and prompt) gets the first answer for ``repeat_seconds``. If two
+        such requests are concurrent in one process, the second waits for the first.
 
         Args:
             principal: Who asks.
-            speech: Complete and flushed.
-            idempotency_key: Belongs to one request; for the same time.
+            speech: A complete and flushed upload.
+            idempotency_key: Belongs to one request, for ``repeat_seconds``.
 
         Raises:
             IdempotencyMismatch: The key belongs to another request.
@@ -89,7 +88,7 @@ class TranscriptionService:
         fingerprint = speech.fingerprint(principal, self._engine.model)
         if idempotency_key and not await self._answers.claim(principal, idempotency_key, fingerprint):
             raise IdempotencyMismatch("The Idempotency-Key belongs to another upload. Use a new key.")
-        # Held by those who use it and nobody else: the dictionary forgets it with the last of them.
+        # Only the tasks that use the lock hold a reference: the dictionary drops the lock after the last of them.
         turn = self._turns.setdefault(fingerprint, asyncio.Lock())
         async with turn:
             if (known := await self._answers.find(fingerprint)) is not None:
@@ -140,7 +139,7 @@ class TranscriptionService:
         except Exception as exc:
             if not is_store_failure(exc):
                 raise
-            # The answer is paid for: the caller gets it, and the row stays `started`.
+            # The answer is already paid for: the caller gets it, although the row stays `started`.
             log.warning("transcription_not_closed", call=call, outcome=end.outcome, error=type(exc).__name__)
 
     def _cost(self, transcript: Transcript, duration: timedelta) -> tuple[Decimal | None, CostSource]:

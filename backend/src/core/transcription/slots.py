@@ -1,7 +1,7 @@
-"""How many transcriptions may go on at once: of one user everywhere, and of everybody in one process.
+"""The limits of concurrent transcriptions: of one user in all processes, and of all users in one process.
 
-Redis counts a user's across processes. Without it each process counts its own,
-so that an outage makes the limit looser and never lifts it.
+Redis counts the transcriptions of a user across processes. Without Redis, each process counts only its own, so an
+outage relaxes the limit but does not remove it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from core.identity import Principal
 
 log = structlog.get_logger(__name__)
 
-# A slot is a member of the user's sorted set, scored with the time at which it is given up for lost.
+# A slot is a member of the user's sorted set. Its score is the time after which the slot counts as lost.
 _TAKE = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -39,11 +39,11 @@ class Slots(Protocol):
     """Admits a request for as long as its context lasts."""
 
     def take(self, principal: Principal) -> AbstractAsyncContextManager[None]:
-        """Hold a place.
+        """Hold a slot.
 
         Raises:
-            RateLimited: The user has as many as a user may have.
-            Overloaded: This process has as many as it can serve.
+            RateLimited: The user already holds the maximum number of slots.
+            Overloaded: This process already has the maximum number of transcriptions.
         """
         ...
 
@@ -83,8 +83,7 @@ class SharedSlots:
             redis: Client for short commands.
             settings: For the key prefix.
             local: What counts in this process, with the same limit for a user.
-            lost_after_seconds: Longer than any request takes; then the slot of a
-                process that died is free again.
+            lost_after_seconds: Longer than any request. After this time, the slot of a dead process is free again.
         """
         self._redis = redis
         self._prefix = f"{settings.key_prefix}:transcription:slots"

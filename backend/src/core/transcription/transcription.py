@@ -1,4 +1,4 @@
-"""One upload and what came of it."""
+"""One upload and its transcription."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from core.transcription.audio_file import AudioFile
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What a caller wants to have in words. Whoever made the file closes it."""
+    """An upload to transcribe. The code that opened the file closes it."""
 
     audio: AudioFile
     language: str | None = None
     prompt: str | None = None
 
     def fingerprint(self, principal: Principal, model: str) -> str:
-        """Return what two requests share when one answer serves both: never with another user's."""
+        """Return the fingerprint of a request. Equal fingerprints get the same answer; users never share one."""
         parts = [principal.tenant_id, principal.user_id, model, self.language, self.prompt]
         # JSON keeps the parts apart: ("a", "bc") and ("ab", "c") must differ.
         return hashlib.sha256(json.dumps([*parts, self.audio.sha256.hex()]).encode()).hexdigest()

@@ -1,8 +1,8 @@
 """Loads the prompts of the stages: the Markdown files beside this one, or the user's own.
 
 A prompt is plain text with ``$name`` placeholders (``$$`` is a dollar sign), so
-that braces in examples and JSON need no care. Files are checked when they are
-loaded: a wrong placeholder stops the start, not a run.
+that braces in examples and JSON need no escaping. Files are checked when they are loaded: a wrong placeholder stops the
+start of the process, not a run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 
 
 class PromptInvalid(ValueError):
-    """A prompt cannot be used. The message names the prompt, what is wrong and what is allowed."""
+    """A prompt is not valid. The message names the prompt, the problem and the allowed values."""
 
 
 @dataclass(frozen=True, slots=True)

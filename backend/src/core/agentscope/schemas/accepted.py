@@ -1,4 +1,4 @@
-"""What accepting a run gives back: the answer of a port, not of HTTP."""
+"""The result of accepting a run: the answer of a port, not of HTTP."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class AcceptedRun:
     run_id: str
     status: RunStatus
     ordinal: int | None
-    """Place of the run in its thread; ``None`` while it waits behind another."""
+    """The run's ordinal in its thread; ``None`` while it waits behind another run."""
     created: bool
     """False for an idempotent repeat."""

@@ -45,7 +45,7 @@ RunStatus = Literal["waiting", "queued", "running", "succeeded", "interrupted", 
 """``waiting`` stands behind a live run; the last four are ends and absorb."""
 
 MessagesSnapshotMode = Literal["always", "anew", "never"]
-"""How a run begins: with the thread's messages, with them after a snapshot that empties the copy, or without."""
+"""How a run begins: with a snapshot of the messages, with two (the first one empties the copy), or without."""
 
 
 class ClientToolDefinition(WireModel):
@@ -72,33 +72,32 @@ class ResumeEntry(WireModel):
 
 
 def _without_nulls(data: Any) -> Any:
-    """Take null as absent: clients before 1.0 and the Dart SDK send it for what they leave out."""
+    """Treat null as absent: clients before 1.0 and the Dart SDK send null for absent members."""
     if isinstance(data, dict):
         return {key: value for key, value in data.items() if value is not None}
     return data
 
 
 class RunOptions(WireModel):
-    """What ``forwardedProps`` may ask of this server; other members are left alone."""
+    """The options of this server in ``forwardedProps``; other members are ignored."""
 
     _null_is_absent = model_validator(mode="before")(_without_nulls)
 
     on_busy: Literal["reject", "enqueue", "supersede"] = "reject"
     on_interrupt: Literal["refuse", "cancel"] = "refuse"
     on_disconnect: Literal["continue", "cancel"] = "continue"
-    """``cancel``: the run stops when the client of its ``POST`` stream leaves before its end."""
+    """``cancel``: the run stops if the client of its ``POST`` stream disconnects before the end."""
     regenerate_from: Id | None = None
-    """A user message of the thread: the run takes the place of it and of everything after it.
+    """A user message of the thread: the run replaces this message and everything after it.
 
-    What is answered is the request's new user message; without one, the named
-    message itself, which then stays. History is what a client holds that drops
-    the rest. The log keeps everything.
+    The run answers the new user message of the request. Without a new message, the run answers the named message, which
+    then stays in history. The replaced messages are removed from history; the log keeps everything.
     """
     messages_snapshot: Literal["auto"] | MessagesSnapshotMode = "auto"
-    """Whether the run begins with the thread's messages; ``auto``: when the client's own copy is behind.
+    """Whether the run begins with the thread's messages; ``auto``: if the client's copy is behind.
 
-    ``anew``: its copy is emptied first, because the official client would put what it lacks after what
-    it has. ``auto`` and ``always`` do that by themselves where it matters.
+    ``anew``: the copy is emptied first, because the official client appends missing messages at the end
+    (docs/adr/0013). ``auto`` and ``always`` do this where it is necessary.
     """
 
 
@@ -138,13 +137,13 @@ class RunCommand(WireModel):
         """Read this server's options from ``forwardedProps``.
 
         Raises:
-            pydantic.ValidationError: A known option has a value it cannot have.
+            pydantic.ValidationError: A known option has an invalid value.
         """
         return RunOptions.model_validate(self.forwarded_props)
 
 
 class ResumeCommand(RunCommand):
-    """Body of ``POST /resume``: the same, with at least one answer."""
+    """Body of ``POST /resume``: like ``POST /runs``, with at least one answer."""
 
     resume: list[ResumeEntry] = Field(min_length=1)
 
@@ -179,7 +178,7 @@ class AcceptedTaskResponse(WireModel):
     events_url: str
     history_url: str
     cursor: str | None = None
-    """The place before the run's first event; absent while the run waits behind another."""
+    """The cursor before the run's first event; absent while the run waits behind another run."""
 
 
 class ActiveRun(WireModel):
@@ -196,7 +195,7 @@ class ThreadUsage(WireModel):
     cached_input_tokens: int = 0
     reasoning_tokens: int = 0
     cost: Decimal | None = None
-    """Sum of the known costs; absent when none is known."""
+    """Sum of the known costs; absent if no cost is known."""
     cost_complete: bool = True
     """False when the cost of at least one call is unknown."""
     currency: str = "USD"

@@ -1,4 +1,4 @@
-"""What the runtime says happened, before any protocol: ``InternalRuntimeEvent``.
+"""The events that the runtime reports, independent of any protocol: ``InternalRuntimeEvent``.
 
 The orchestrator emits these and nothing else; ``events/agui_codec.py`` is the
 only place that turns them into AG-UI. Plain data, no I/O.
@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 StageName = Literal["intent", "execution", "report"]
 CallStage = StageName | Literal["title", "compaction"]
-"""What a model call is booked under: a stage of its run; the thread's title, which is written after it; or
-``compaction``, the summary of a context that grew too long."""
+"""The purpose of a model call in the ledger: a stage of its run, the thread's title, or ``compaction`` (a summary)."""
 ToolState = Literal["success", "error", "denied", "interrupted"]
 RunOutcome = Literal["success", "interrupt", "cancelled"]
 
@@ -28,10 +27,10 @@ class _Event(BaseModel):
 
 
 class AttributedEvent(_Event):
-    """An event that a subagent can have said."""
+    """An event that may come from a subagent."""
 
     subagent_run_id: str | None = None
-    """The subagent that said it; ``None`` is the agent itself."""
+    """The subagent from which the event comes; ``None`` for the agent itself."""
 
 
 class RunStarted(_Event):
@@ -83,7 +82,7 @@ class TextEnded(AttributedEvent):
     kind: Literal["text_ended"] = "text_ended"
     message_id: str
     metadata: dict[str, Any] | None = None
-    """Ends up on the assistant message: model, tokens, cost, latency."""
+    """The metadata of the assistant message: model, tokens, cost, latency."""
 
 
 class ReasoningStarted(AttributedEvent):
@@ -103,14 +102,14 @@ class ReasoningEnded(AttributedEvent):
 
 
 class ReasoningEncrypted(AttributedEvent):
-    """What the provider wants back with later requests: encrypted reasoning, or a signature of thoughts."""
+    """Data that the provider needs again with later requests: encrypted reasoning, or a signature of reasoning."""
 
     kind: Literal["reasoning_encrypted"] = "reasoning_encrypted"
     subtype: Literal["message", "tool-call"]
     entity_id: str
     """The message or the tool call it came with."""
     value: str
-    """JSON text of the members the provider sent, for nobody but the provider."""
+    """JSON text of the members that the provider sent. Only the provider can use them."""
 
 
 class ToolCallStarted(AttributedEvent):
@@ -146,7 +145,7 @@ class ToolResult(AttributedEvent):
 
 
 class InterruptRequested(_Event):
-    """The user has to decide: over a tool call, or, without one, over the run itself.
+    """The user must decide: about a tool call or, without one, about the run itself.
 
     The stored call is the one that will run.
     """
@@ -210,7 +209,7 @@ class CustomEvent(AttributedEvent):
 
 
 class ModelUsage(_Event):
-    """One model call, whatever its fate. No wire event: it goes to the ledger and into the terminal's ``usage``."""
+    """One model call with any outcome. Not an AG-UI event: it goes to the ledger and into the terminal ``usage``."""
 
     kind: Literal["usage"] = "usage"
     call_id: str
@@ -233,9 +232,9 @@ class ModelUsage(_Event):
     ttft_ms: int | None = None
     """From the request to the first delta; absent when none came."""
     finish_reason: str | None = None
-    """As the provider said: stop, length, tool_calls, content_filter."""
+    """The value of the provider: stop, length, tool_calls, content_filter."""
     outcome: Literal["completed", "cancelled", "failed", "lost"] = "completed"
-    """``lost``: begun, and nothing more is known; the ledger's line of a call under way, and of a dead worker's."""
+    """``lost``: the placeholder of a call that has begun; it stays if the worker dies."""
     message_id: str | None = None
     """The assistant message this call wrote."""
 

@@ -1,4 +1,4 @@
-"""Paths of the API that answers name, so that a client never builds one itself. No host: answers are relative."""
+"""Paths of the API in answers, so that clients need not build them. The paths have no host."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ API_PREFIX = "/api/v1/agent"
 
 
 def events_url(thread_id: str, run_id: str | None = None) -> str:
-    """Return where a thread, or one run of it, is followed."""
+    """Return the path of the event stream of a thread or of one run."""
     query = {"threadId": thread_id} | ({"runId": run_id} if run_id else {})
     return f"{API_PREFIX}/events?{urlencode(query)}"
 
 
 def history_url(thread_id: str) -> str:
-    """Return where a thread's messages are read."""
+    """Return the path of a thread's history."""
     return f"{API_PREFIX}/history?threadId={quote(thread_id)}"

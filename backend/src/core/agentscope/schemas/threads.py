@@ -1,4 +1,4 @@
-"""Threads as lists show them: one item a thread, a page at a time, newest activity first."""
+"""Threads in lists: one item per thread, in pages, newest activity first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ThreadItem(WireModel):
     updated_at: datetime
     """When a run was last accepted or ended; a new title changes nothing here."""
     message_count: int
-    """Messages of ``GET /history``, without what a live run is saying."""
+    """Number of messages in ``GET /history``, without the messages of a live run."""
     active_run: ActiveRun | None = None
     pending_interrupts: int = 0
     """Tool calls that wait for the user's decision."""
@@ -61,7 +61,7 @@ class RenameThreadCommand(WireModel):
 
 @dataclass(frozen=True, slots=True)
 class ThreadPlace:
-    """Where a page of threads ends: behind this activity. Opaque on the wire."""
+    """The end of a page of threads: the last activity on the page. Opaque on the wire."""
 
     updated_at: datetime
     session_id: int
@@ -71,7 +71,7 @@ class ThreadPlace:
         """Read a place; ``parse(str(place)) == place``.
 
         Raises:
-            ValueError: The text is no place that a page gave.
+            ValueError: The text is not a ``nextBefore`` value.
         """
         try:
             match = _FORM.fullmatch(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True))

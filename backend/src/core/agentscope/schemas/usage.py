@@ -1,5 +1,7 @@
-"""The query and the answer of ``GET /usage``: what a user has used in a period. Plain data, no I/O. Costs are decimal
-strings: docs/adr/0009."""
+"""The query and the answer of ``GET /usage``: a user's usage in a period. Plain data, no I/O.
+
+Costs are decimal strings: docs/adr/0009.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ class PeriodInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class UsagePeriod:
-    """From ``start`` on, up to and without ``end``; both UTC."""
+    """From ``start`` (included) to ``end`` (excluded); both UTC."""
 
     start: datetime
     end: datetime
@@ -46,7 +48,7 @@ class UsagePeriod:
             now: Aware.
 
         Raises:
-            PeriodInvalid: One of them is neither, or they enclose nothing or more than 366 days.
+            PeriodInvalid: A value is not a date or an instant, or the period is empty or longer than 366 days.
         """
         last = now.astimezone(UTC) if end is None else _moment("to", end, whole_day=True)
         try:
@@ -80,7 +82,7 @@ def _moment(name: str, text: str, *, whole_day: bool) -> datetime:
 
 
 class Percentiles(WireModel):
-    """Milliseconds that half of the calls, and 95 of 100, did not exceed."""
+    """Latency in milliseconds: the median and the 95th percentile."""
 
     p50: int
     p95: int

@@ -1,4 +1,4 @@
-"""Argument mistakes as a text the model can act on: which argument, and what is wrong with it."""
+"""Invalid arguments as a text for the model: which argument, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _MOST_ERRORS = 10
 
 
 def describe_argument_errors(tool_name: str, error: ValidationError) -> str:
-    """Name every wrong argument, one a line. The values stay out: they may be long or private."""
+    """List every invalid argument, one per line. The values are omitted: they may be long or private."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     lines = [f"Invalid arguments for {tool_name}:"]
     for item in found[:_MOST_ERRORS]:

@@ -67,7 +67,7 @@ def _parse(expression: str) -> ast.expr:
 
 
 def _number(value: object) -> Number:
-    """Let only real, finite, bounded numbers pass; True is no number here."""
+    """Accept only real, finite, bounded numbers. True is not a number here."""
     if isinstance(value, int) and not isinstance(value, bool):
         if value.bit_length() > _MAX_BITS:
             raise ToolError(_TOO_LARGE)

@@ -19,7 +19,7 @@ from core.agentscope.tools.errors import ToolError
 T = TypeVar("T")
 
 _MOST_THREADS = 128
-"""Two to three per run of a full worker; what is above is hung or a flood."""
+"""Two to three per run of a fully loaded worker; more means hung tools or an attack."""
 _slots = threading.BoundedSemaphore(_MOST_THREADS)
 
 

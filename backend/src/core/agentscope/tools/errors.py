@@ -1,4 +1,4 @@
-"""The two errors of tools. Neither reaches a client as a problem: the first is a result, the second stops a start."""
+"""The two errors of tools. Neither becomes a problem document: one is a tool result, the other stops the start."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from __future__ import annotations
 class ToolError(Exception):
     """Ends a call with a text for the model and the user.
 
-    ``message`` says what was wrong and what to do. It is shown as it is: no
-    exception text, SQL, hosts or keys.
+    ``message`` says what was wrong and what to do. The message is shown unchanged, so it must not contain exception
+    text, SQL, hosts or keys.
     """
 
     def __init__(self, message: str) -> None:

@@ -53,7 +53,7 @@ def fetch_url_tool(
     """
     gate = guard or UrlGuard(settings.fetch_allow_hosts)
 
-    # Asks, and is not read_only: a URL can carry what the model knows out of here.
+    # Needs approval and is not read_only, because a URL can send data of the conversation to another server.
     @tool(permission="ask", editable=True, max_result_bytes=settings.max_result_bytes)
     async def fetch_url(url: Url) -> str:
         """Fetch a public web page, JSON or text file by its URL and return it as text.

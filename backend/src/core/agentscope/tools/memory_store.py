@@ -1,6 +1,6 @@
-"""What the agent remembers for a user: short texts that ``remember`` adds and ``recall`` lists.
+"""The stored memories of a user: short texts that ``remember`` adds and ``recall`` lists.
 
-A memory belongs to a (tenant, user); nobody else's is ever seen, counted or refused a place.
+A memory belongs to a (tenant, user). Memories of other users are never visible and never count towards the limit.
 """
 
 from __future__ import annotations

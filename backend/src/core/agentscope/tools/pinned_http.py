@@ -1,4 +1,4 @@
-"""One GET of an untrusted URL: every hop through the guard, every connection to a checked address."""
+"""One GET of an untrusted URL: the guard checks every hop, and every connection goes to a checked address."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def _send(client: httpx.AsyncClient, target: AllowedUrl) -> httpx.Response
     for address in target.addresses:
         request = client.build_request(
             "GET",
-            # The address in place of the name: nothing is left that a resolver could be asked.
+            # The address replaces the name, so that no resolver is asked again.
             target.url.copy_with(host=address),
             headers={**_HEADERS, "Host": _host_header(target)},
             # The name for TLS: it is sent as SNI and the certificate is checked against it.

@@ -13,7 +13,7 @@ MAX_TEXT_BYTES = 4 << 10
 def remember_tool(memory: MemoryStore) -> Tool:
     """Build the tool over a store. A repeated call stores nothing twice."""
 
-    # Asks: what is stored here is believed in every later thread, so a web page must not write it.
+    # Needs approval: later threads trust the stored text, so a web page must not be able to write it.
     @tool(permission="ask", editable=True)
     async def remember(text: str, context: ToolContext) -> str:
         """Remember a fact or preference of the user for later conversations.

@@ -3,11 +3,11 @@
 The rules a call keeps, whatever the tool does:
 
 1. Arguments are validated before the tool runs; a mistake becomes a text the model can act on.
-2. Only a `ToolError` speaks to the model. Every other exception becomes "The tool failed." and goes
-   to the log with its ids: exception texts hold passwords, hosts and SQL.
-3. A call ends: it has a timeout, and a blocking function has a thread of its own.
-4. A result fits: it is valid text (no NUL, no lone surrogates), and cut to a size with a marker.
-5. Cancelling the run cancels the call; a tool can neither swallow a cancellation nor fake one.
+2. The model reads only the text of a `ToolError`. Every other exception becomes "The tool failed." and is logged with
+   its ids, because exception texts may contain passwords, hosts and SQL.
+3. Every call ends: it has a timeout, and a blocking function runs in its own thread.
+4. Every result is valid text (no NUL, no unpaired surrogates), and is truncated to a maximum size with a marker.
+5. Cancelling the run cancels the call. A tool can neither swallow nor fake a cancellation.
 
 No AgentScope here: the runtime adapts a `Tool` to it, and the API process lists tools without it.
 """
@@ -36,7 +36,7 @@ Permission = Literal["allow", "ask", "deny"]
 """``ask`` stops the run until the user has approved the call."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # what OpenAI-compatible providers accept
-_DEFAULTS = ToolSettings()  # what holds for a tool that nobody has fitted to a configuration
+_DEFAULTS = ToolSettings()  # the limits of a tool without settings
 _FAILED = "The tool failed."
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ class SharedState(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """On whose behalf, and in which place of which run, a tool is called."""
+    """The principal, the thread, the run and the call for which a tool is called."""
 
     principal: Principal
     thread_id: str
@@ -153,7 +153,7 @@ class Tool:
         except asyncio.CancelledError:
             if task is None or task.cancelling() > 0:
                 raise
-            # Nobody cancelled us: the tool awaited something that was. Passed on, it would end the run.
+            # This task was not cancelled; the tool awaited something that was. Raised again, it would end the run.
             log.exception("tool_failed", **ids)
             outcome = self._error(_FAILED)
         except (Exception, SystemExit):

@@ -7,8 +7,8 @@ what only this machine can reach. The rules, in this order:
 2. A host that reads like a number but is not a plain IPv4 address is refused: resolvers take
    ``2130706433``, ``0x7f.1`` and ``0177.0.0.1`` for 127.0.0.1.
 3. The name is resolved once. Every address must be public; one that is not refuses the URL.
-4. The caller connects to those addresses and never to the name, so that a second, different
-   answer of the name server (DNS rebinding) has nobody to reach. Each redirect starts at rule 1.
+4. The caller connects to those addresses and never to the name, so that a second, different answer of the name server
+   (DNS rebinding) has no effect. Each redirect starts at rule 1.
 
 The operator's allow-list lifts the rule on addresses for a host, and also the rule on ports for a
 ``host:port``. The rest stays.
