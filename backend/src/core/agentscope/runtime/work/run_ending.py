@@ -31,7 +31,7 @@ _STATUS = text("SELECT status FROM agent_run WHERE id = :run_pk")
 
 _HOLD = text("SELECT 1 FROM agent_run WHERE id = :run_pk AND attempt = :attempt FOR NO KEY UPDATE")
 
-_BROKEN = RunFailed(code=AgentBackendError.code, message="The run failed for an internal reason.")
+_BROKEN = RunFailed(code=AgentBackendError.code, message="The run failed with an internal error.")
 
 _MakeEnd = Callable[[AsyncConnection], Awaitable[RunEnd]]
 
