@@ -28,7 +28,7 @@ from models.base import Base
 class AgentChatMessage(Base):
     __tablename__ = "agent_chat_message"
     __table_args__ = (
-        UniqueConstraint("session_id", "ord"),
+        UniqueConstraint("session_id", "position"),
         UniqueConstraint("session_id", "message_id"),
         Index(
             "ix_agent_chat_message_search",
@@ -41,7 +41,7 @@ class AgentChatMessage(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     session_id: Mapped[int] = mapped_column(ForeignKey("agent_chat_session.id", ondelete="CASCADE"))
-    ord: Mapped[int] = mapped_column(Integer)
+    position: Mapped[int] = mapped_column(Integer)
     message_id: Mapped[str] = mapped_column(Text)
     ordinal: Mapped[int] = mapped_column(Integer)
     """Of the run that brought it."""

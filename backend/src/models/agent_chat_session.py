@@ -43,7 +43,7 @@ class AgentChatSession(Base):
     """AG-UI shared state."""
     last_ordinal: Mapped[int] = mapped_column(Integer, server_default="0")
     """Ordinal of the newest run that became the thread's live run."""
-    last_ord: Mapped[int] = mapped_column(Integer, server_default="0")
+    last_position: Mapped[int] = mapped_column(Integer, server_default="0")
     """Position of the newest message."""
     pruned_ordinal: Mapped[int] = mapped_column(Integer, server_default="0")
     """Events of runs up to this ordinal are past their retention and gone."""

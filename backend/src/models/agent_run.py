@@ -94,7 +94,7 @@ class AgentRun(Base):
     worker_id: Mapped[str | None] = mapped_column(Text)
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_seq: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    next_kick_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    next_hint_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     queue_deadline_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     deadline_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     cancel_requested_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -27,8 +27,8 @@ SELECT session_id, ordinal, seq, attempt, type, payload, extract(epoch FROM crea
 FROM agent_run_event ORDER BY session_id, ordinal, seq
 """
 _MESSAGES = """
-SELECT session_id, ord, ordinal, message_id AS id, role, content, tool_calls, tool_call_id, incomplete
-FROM agent_chat_message ORDER BY session_id, ord
+SELECT session_id, position, ordinal, message_id AS id, role, content, tool_calls, tool_call_id, incomplete
+FROM agent_chat_message ORDER BY session_id, position
 """
 _CALLS = (
     "SELECT run_pk, call_id, stage, input_tokens, output_tokens, estimated FROM agent_model_call ORDER BY id"

@@ -40,11 +40,11 @@ BODIES: list[dict[str, Any]] = [
 ]
 
 
-def message(ord_: int, id_: str, role: str, content: str, **members: Any) -> Line:
+def message(position: int, id_: str, role: str, content: str, **members: Any) -> Line:
     return {
         "session_id": 1,
         "ordinal": 1,
-        "ord": ord_,
+        "position": position,
         "id": id_,
         "role": role,
         "content": content,

@@ -18,7 +18,7 @@ def to_row(
     extra = {key: value for key, value in message.items() if key not in _COLUMNS}
     return {
         "session_id": session_id,
-        "ord": position,
+        "position": position,
         "ordinal": ordinal,
         "message_id": message["id"],
         "role": message["role"],

@@ -71,8 +71,8 @@ async def _take_place(connection: AsyncConnection, session_id: int, row: Row[Any
         # A run whose turn comes is no new activity: the thread keeps its place in lists.
         first = await take_positions(connection, session_id, len(fresh), touch=False)
         rows = [
-            to_row(message, session_id=session_id, position=first + place, ordinal=row.ordinal)
-            for place, message in enumerate(fresh)
+            to_row(message, session_id=session_id, position=first + index, ordinal=row.ordinal)
+            for index, message in enumerate(fresh)
         ]
         await connection.execute(insert(AgentChatMessage).on_conflict_do_nothing(), rows)
 
@@ -108,7 +108,7 @@ WITH next AS (
     RETURNING s.last_ordinal, s.thread_id
 )
 UPDATE agent_run AS r SET
-    status = {queued}, ordinal = thread.last_ordinal, next_kick_at = clock_timestamp(),
+    status = {queued}, ordinal = thread.last_ordinal, next_hint_at = clock_timestamp(),
     -- Its time in the queue begins now: the runs before it are not its fault.
     queue_deadline_at = clock_timestamp() + (r.queue_deadline_at - r.created_at)
 FROM next, thread WHERE r.id = next.id

@@ -132,11 +132,11 @@ async def _insert_messages(
         to_row(
             message,
             session_id=run.session_id,
-            position=(result_first if place < results else first) + place,
+            position=(result_first if index < results else first) + index,
             ordinal=run.ordinal,
         )
         | by_message.get(message["id"], {})
-        for place, message in enumerate(messages)
+        for index, message in enumerate(messages)
     ]
     # A message that is there already is left alone: a run must always be able to end.
     await connection.execute(upsert(AgentChatMessage).on_conflict_do_nothing(), rows)
@@ -180,13 +180,14 @@ FROM unnest(CAST(:types AS text[]), CAST(:payloads AS text[])) WITH ORDINALITY A
 
 # By way of negative numbers: positions are unique, and one update would collide with itself.
 _MAKE_ROOM = text("""
-UPDATE agent_chat_message SET ord = -(ord + :n)
-WHERE session_id = :session_id AND ordinal = :ordinal AND ord >= (
-    SELECT min(ord) FROM agent_chat_message
+UPDATE agent_chat_message SET position = -(position + :n)
+WHERE session_id = :session_id AND ordinal = :ordinal AND position >= (
+    SELECT min(position) FROM agent_chat_message
     WHERE session_id = :session_id AND ordinal = :ordinal AND role <> 'tool')
-RETURNING -ord - :n
+RETURNING -position - :n
 """)
 
 _PUT_BACK = text("""
-UPDATE agent_chat_message SET ord = -ord WHERE session_id = :session_id AND ordinal = :ordinal AND ord < 0
+UPDATE agent_chat_message SET position = -position
+WHERE session_id = :session_id AND ordinal = :ordinal AND position < 0
 """)

@@ -55,6 +55,6 @@ _SET_STATE = text("UPDATE agent_chat_session SET state = CAST(:state AS jsonb) W
 
 _TAKE_POSITIONS = text("""
 UPDATE agent_chat_session SET
-    last_ord = last_ord + :n, updated_at = CASE WHEN :touch THEN clock_timestamp() ELSE updated_at END
-WHERE id = :session_id RETURNING last_ord
+    last_position = last_position + :n, updated_at = CASE WHEN :touch THEN clock_timestamp() ELSE updated_at END
+WHERE id = :session_id RETURNING last_position
 """)

@@ -37,11 +37,11 @@ class HintSender:
 
     async def send(self, run_pk: int, task_id: str) -> bool:
         """Tell one worker that a run waits; False when the hint could not be sent."""
-        kicker: AsyncKicker = AsyncKicker(task_name=RUN_TASK, broker=self._broker, labels={})
+        task: AsyncKicker = AsyncKicker(task_name=RUN_TASK, broker=self._broker, labels={})
         try:
             # A Redis that accepts connections and does not answer must not delay the caller.
             async with asyncio.timeout(self._settings.command_timeout_seconds):
-                await kicker.with_task_id(task_id).kiq(run_pk)
+                await task.with_task_id(task_id).kiq(run_pk)
         except (TaskiqError, RedisError, OSError, TimeoutError) as exc:
             log.warning("hint_not_sent", run=run_pk, error=type(exc).__name__)
             return False

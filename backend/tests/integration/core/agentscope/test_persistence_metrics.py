@@ -48,7 +48,7 @@ async def ledger(stack: Stack, thread: str) -> list[Row]:
 async def message_rows(stack: Stack, thread: str) -> list[Row]:
     return await stack.fetch(
         """SELECT m.* FROM agent_chat_message AS m JOIN agent_chat_session AS s ON s.id = m.session_id
-        WHERE s.thread_id = $1 ORDER BY m.ord""",
+        WHERE s.thread_id = $1 ORDER BY m.position""",
         thread,
     )
 

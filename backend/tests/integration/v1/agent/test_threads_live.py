@@ -224,7 +224,7 @@ async def test_the_index_keeps_a_search_to_the_callers_own_messages(own: Stack) 
     for user in ("ada", "eve"):
         await own.stream_run("an aardvark", user=user, thread="indexed")
     await own.fetch("""
-        INSERT INTO agent_chat_message (session_id, ord, message_id, ordinal, role, content)
+        INSERT INTO agent_chat_message (session_id, position, message_id, ordinal, role, content)
         SELECT s.id, 1000 + n, 'more-' || n, 1, 'user', to_jsonb('aardvark ' || n)
         FROM agent_chat_session AS s, generate_series(1, 5000) AS n WHERE s.user_id = 'eve'""")
     await own.fetch("ANALYZE agent_chat_message")

@@ -92,18 +92,18 @@ def _page(session: Session, session_id: int, limit: int, before: str | None) -> 
         AgentChatMessage.session_id == session_id, AgentChatMessage.replaced_by_ordinal.is_(None)
     )
     if before is not None:
-        place = session.scalar(
-            select(AgentChatMessage.ord).where(
+        position = session.scalar(
+            select(AgentChatMessage.position).where(
                 AgentChatMessage.session_id == session_id, AgentChatMessage.message_id == before
             )
         )
-        if place is None:
+        if position is None:
             raise InvalidRequest(
                 "The message named by 'before' is not in this thread's history. Use 'nextBefore' of the last page.",
                 errors=[{"pointer": "/query/before", "message": "not a message of this thread"}],
             )
-        query = query.where(AgentChatMessage.ord < place)
-    return list(session.scalars(query.order_by(AgentChatMessage.ord.desc()).limit(limit + 1)))
+        query = query.where(AgentChatMessage.position < position)
+    return list(session.scalars(query.order_by(AgentChatMessage.position.desc()).limit(limit + 1)))
 
 
 def _fold_live(session: Session, run: AgentRun) -> HistoryFold:

@@ -55,7 +55,7 @@ class ClientCopy:
             return "anew" if asked == "anew" else "never"
         if asked == "never":
             return asked
-        ids = select(AgentChatMessage.message_id).where(*self._shown).order_by(AgentChatMessage.ord)
+        ids = select(AgentChatMessage.message_id).where(*self._shown).order_by(AgentChatMessage.position)
         shown = list(await self._session.scalars(ids))
         shown += [message.id for message in (*new.imported, *new.fresh)]
         held = [message.id for message in self._command.messages]
@@ -73,7 +73,9 @@ class ClientCopy:
             return state is not None
         if self._thread.state is None or self._thread.state == {}:
             return False
-        ids = select(AgentChatMessage.message_id).where(*self._shown).order_by(AgentChatMessage.ord.desc())
+        ids = (
+            select(AgentChatMessage.message_id).where(*self._shown).order_by(AgentChatMessage.position.desc())
+        )
         return await self._session.scalar(ids.limit(1)) in self._known
 
     async def _is_behind(self) -> bool:

@@ -60,13 +60,13 @@ async def replace_from(
             ],
         )
     again = None if answered_instead else _unchanged(row, sent)
-    first = row.ord if again is None else row.ord + 1
+    first = row.position if again is None else row.position + 1
     replaced_by = {"replaced_by_ordinal": thread.last_ordinal + 1}
     await session.execute(
         update(AgentChatMessage)
         .where(
             AgentChatMessage.session_id == thread.id,
-            AgentChatMessage.ord >= first,
+            AgentChatMessage.position >= first,
             AgentChatMessage.replaced_by_ordinal.is_(None),
         )
         .values(replaced_by)

@@ -76,12 +76,12 @@ async def write_messages(
     rows: list[dict[str, Any]] = []
     for group, imported in ((messages.imported, True), (messages.fresh, False)):
         for message in group:
-            thread.last_ord += 1
+            thread.last_position += 1
             rows.append(
                 to_row(
                     message.wire(),
                     session_id=thread.id,
-                    position=thread.last_ord,
+                    position=thread.last_position,
                     ordinal=run.ordinal or 0,
                     imported=imported,
                 )

@@ -69,7 +69,7 @@ def queued_run(
         protocol_version=command.protocol_version,
         status=QUEUED,
         ordinal=thread.last_ordinal + 1,
-        next_kick_at=now + timedelta(seconds=worker.hint_after_seconds),
+        next_hint_at=now + timedelta(seconds=worker.hint_after_seconds),
         queue_deadline_at=now + timedelta(seconds=limits.queue_seconds),
     )
 

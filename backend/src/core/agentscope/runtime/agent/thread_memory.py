@@ -103,7 +103,7 @@ async def load_memory(
                 # A subagent has a conversation of its own.
                 AgentChatMessage.extra["subagentRunId"].is_(None),
             )
-            .order_by(AgentChatMessage.ord)
+            .order_by(AgentChatMessage.position)
         )
         texts = [(row.role, row.tool_call_id, text_of(row.content)) for row in rows]
         later = tuple((role, text) for role, _, text in texts if role != "tool" and text)
@@ -168,7 +168,7 @@ async def _history(connection: AsyncConnection, run: OwnedRun) -> tuple[dict[str
                 AgentChatMessage.session_id == run.session_id,
                 AgentChatMessage.replaced_by_ordinal.is_(None),
             )
-            .order_by(AgentChatMessage.ord)
+            .order_by(AgentChatMessage.position)
         )
         return tuple(to_message(row) for row in rows)
 

@@ -105,7 +105,7 @@ class TitleWriter:
                     AgentChatMessage.role.in_(("user", "assistant")),
                     AgentChatMessage.extra["subagentRunId"].is_(None),
                 )
-                .order_by(AgentChatMessage.ord)
+                .order_by(AgentChatMessage.position)
             )
             messages = [to_message(row) for row in rows]
         return [

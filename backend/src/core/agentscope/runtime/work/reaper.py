@@ -45,9 +45,9 @@ DEADLINE_GRACE_SECONDS = 30.0
 """After this much overtime a run is ended over its worker's head."""
 
 _DUE = status_text("""
-UPDATE agent_run SET next_kick_at = clock_timestamp() + :again * interval '1 second'
+UPDATE agent_run SET next_hint_at = clock_timestamp() + :again * interval '1 second'
 WHERE id IN (
-    SELECT id FROM agent_run WHERE status = {queued} AND next_kick_at < clock_timestamp()
+    SELECT id FROM agent_run WHERE status = {queued} AND next_hint_at < clock_timestamp()
     ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
 ) RETURNING id, task_id
 """)
@@ -73,7 +73,7 @@ LIMIT :batch
 """)
 
 _REQUEUE = status_text("""
-UPDATE agent_run SET status = {queued}, lease_until = NULL, worker_id = NULL, next_kick_at = clock_timestamp()
+UPDATE agent_run SET status = {queued}, lease_until = NULL, worker_id = NULL, next_hint_at = clock_timestamp()
 WHERE id = :run_pk AND status = {running}
 """)
 

@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 _RELEASE = status_text("""
 UPDATE agent_run SET status = {queued}, lease_until = NULL, worker_id = NULL, attempt = attempt - 1,
-    next_kick_at = clock_timestamp()
+    next_hint_at = clock_timestamp()
 WHERE id = :run_pk AND attempt = :attempt AND status = {running} AND last_seq <= 1
 RETURNING id
 """)

@@ -602,7 +602,7 @@ async def _new_run(engine: AsyncEngine, session_id: int, ordinal: int) -> int:
         )
         result = await connection.exec_driver_sql(
             """INSERT INTO agent_run (session_id, tenant_id, user_id, run_id, task_id, idempotency_key,
-                request_hash, input, status, ordinal, next_kick_at, queue_deadline_at)
+                request_hash, input, status, ordinal, next_hint_at, queue_deadline_at)
             VALUES ($1, 't', 'u', $2, 'task', $3, '', '{}', 'queued', $4, now(), now()) RETURNING id""",
             (session_id, f"run-{ordinal}", f"{session_id}-{ordinal}", ordinal),
         )

@@ -75,7 +75,7 @@ def test_a_row_has_its_place_and_no_metrics_yet() -> None:
         {"id": "u", "role": "user", "content": "Hi"}, session_id=1, position=5, ordinal=2, imported=True
     )
 
-    assert (row["session_id"], row["ord"], row["ordinal"], row["imported"]) == (1, 5, 2, True)
+    assert (row["session_id"], row["position"], row["ordinal"], row["imported"]) == (1, 5, 2, True)
     assert row["model"] is row["cost"] is row["ttft_ms"] is None
 
 
