@@ -51,6 +51,7 @@ class AgentInterrupt(Base):
     arguments: Mapped[str | None] = mapped_column(Text)
     """JSON text as the model wrote it: the call that will run, whatever a client sends back."""
     arguments_sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Of the arguments that the user was asked about. An approval of other arguments is void."""
     response_schema: Mapped[Any] = mapped_column(JSONB)
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     resolved_by_run_pk: Mapped[int | None] = mapped_column(BigInteger)

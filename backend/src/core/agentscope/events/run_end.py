@@ -8,7 +8,6 @@ Locks are taken in one order everywhere, thread before run.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from sqlalchemy import insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.agentscope.events.call_arguments import hash_arguments
 from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint
 from core.agentscope.events.history_fold import leading_results
 from core.agentscope.events.ledger import budget_store
@@ -152,9 +152,7 @@ def _interrupt_row(run: OwnedRun, interrupt: InterruptRequested) -> dict[str, An
         "tool_call_id": interrupt.tool_call_id,
         "tool_name": interrupt.tool_name,
         "arguments": interrupt.arguments,
-        "arguments_sha256": None
-        if interrupt.arguments is None
-        else hashlib.sha256(interrupt.arguments.encode()).digest(),
+        "arguments_sha256": None if interrupt.arguments is None else hash_arguments(interrupt.arguments),
         "response_schema": interrupt.response_schema,
         "expires_at": interrupt.expires_at,
     }

@@ -251,7 +251,9 @@ async def test_an_answer_has_no_room_for_another_call(device: Device, web: Web, 
     [
         "UPDATE agent_interrupt SET tool_call_id = 'call-x' WHERE interrupt_id = $1",
         "UPDATE agent_interrupt SET tool_name = 'remember' WHERE interrupt_id = $1",
-        'UPDATE agent_interrupt SET arguments = \'{"url": "http://elsewhere"}\' WHERE interrupt_id = $1',
+        # With its hash: the record is whole, and of another call.
+        """UPDATE agent_interrupt SET arguments = '{"url": "http://elsewhere"}',
+        arguments_sha256 = sha256('{"url": "http://elsewhere"}') WHERE interrupt_id = $1""",
     ],
     ids=["id", "name", "arguments"],
 )
@@ -267,6 +269,37 @@ async def test_a_call_that_is_not_the_recorded_one_is_not_made(
 
     assert "/unlike" not in web.hits
     assert reply.of("TOOL_CALL_RESULT")[0]["metadata"] == {"state": "denied"}
+    await device.check()
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["as asked", "edited"])
+async def test_an_approval_of_changed_arguments_is_void(
+    device: Device, stack: Stack, web: Web, edited: bool
+) -> None:
+    """Somebody changed the call everywhere, in the question and in the agent's own state, but not the hash of it."""
+    parked = await device.run(said("u1", f"fetch {web.url}/approved-{edited}"))
+    (interrupt,) = parked.interrupts
+    words = ("/approved", "/changed")
+    await stack.fetch(
+        "UPDATE agent_interrupt SET arguments = replace(arguments, $2, $3) WHERE interrupt_id = $1",
+        interrupt["id"],
+        *words,
+    )
+    await stack.fetch(
+        """UPDATE agent_checkpoint SET state = replace(state, $2, $3)
+        WHERE session_id = (SELECT session_id FROM agent_interrupt WHERE interrupt_id = $1)""",
+        interrupt["id"],
+        *words,
+    )
+    payload = {"approved": True} | ({"input": {"url": f"{web.url}/edited"}} if edited else {})
+
+    refused = await device.run(resume=decisions(parked, **payload))
+
+    assert (refused.end["type"], refused.end["code"]) == ("RUN_ERROR", "internal-error")
+    assert {f"/approved-{edited}", f"/changed-{edited}", "/edited"}.isdisjoint(web.hits)
+    after = await device.run(said("u2", "hello"))
+    assert after.end["outcome"] == {"type": "success"}
+    assert {f"/approved-{edited}", f"/changed-{edited}", "/edited"}.isdisjoint(web.hits)
     await device.check()
 
 

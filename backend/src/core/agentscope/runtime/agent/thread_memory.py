@@ -28,6 +28,7 @@ from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events import interrupt_status
+from core.agentscope.events.call_arguments import check_arguments
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.schemas.messages import DataSource, TextPart, UserMessage
@@ -77,6 +78,9 @@ async def load_memory(
         run: The run that is about to start.
         fresh_ids: Ids of the messages the run will answer; they are left out.
         with_history: Load the messages as clients hold them, too.
+
+    Raises:
+        ArgumentsAltered: The run brings an approval of a tool call whose stored arguments were changed.
     """
     async with engine.connect() as connection:
         checkpoint = (
@@ -134,12 +138,17 @@ def _beyond(checkpoint: Row[int, str, list[str] | None] | None) -> ColumnElement
 
 
 async def _decisions(connection: AsyncConnection, run: OwnedRun) -> tuple[tuple[GatedCall, ...], bool]:
-    """Return the user's decisions that this run brings: on tool calls, and on whether to go on."""
+    """Return the user's decisions that this run brings: over tool calls, and over whether to go on.
+
+    Raises:
+        ArgumentsAltered: An approval is void: the arguments in the record are not those that were approved.
+    """
     answered = await connection.execute(
         select(
             AgentInterrupt.tool_call_id,
             AgentInterrupt.tool_name,
             AgentInterrupt.arguments,
+            AgentInterrupt.arguments_sha256,
             AgentInterrupt.status,
             AgentInterrupt.answer,
         )
@@ -154,6 +163,8 @@ async def _decisions(connection: AsyncConnection, run: OwnedRun) -> tuple[tuple[
         if row.tool_call_id is None:
             goes_on = goes_on and approved
         else:
+            if approved:
+                check_arguments(row.arguments, row.arguments_sha256)
             calls.append(
                 GatedCall(row.tool_call_id, row.tool_name, row.arguments, approved, answer.get("input"))
             )
