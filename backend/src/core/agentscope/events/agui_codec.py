@@ -1,14 +1,12 @@
 """``InternalRuntimeEvent`` → AG-UI 1.0 events: the only place where the two vocabularies meet.
 
-Rules, in the order a reader meets them:
+Rules, in the order in which a reader sees their effects:
 
-* ``RUN_STARTED`` comes first, one terminal event comes last; after it nothing
-  is written.
-* Everything opened is closed before the terminal event, innermost first: text,
-  reasoning, tool calls, steps.
-* An event for something that is not open opens it first; one for something
-  that has ended is dropped, so ids are used once. An empty delta is dropped.
-* What a subagent said carries its id, and what it opened is closed in its name.
+* ``RUN_STARTED`` is the first event. Exactly one terminal event is the last; nothing is written after it.
+* All open items are closed before the terminal event, innermost first: text, reasoning, tool calls, steps.
+* An event for an item that is not open opens the item first. An event for an item that has ended is dropped, so ids are
+  used once. An empty delta is dropped.
+* Events of a subagent carry its id, and items that a subagent opened are closed with its id.
 * Optional members are absent, never null; ``type`` is the first member.
 
 No I/O and no clock: the same events, state and times give the same bytes.
@@ -35,11 +33,11 @@ PROTOCOL_VERSION = "1.0"
 def to_agui_wire(
     event: InternalRuntimeEvent, state: RunWireState, *, timestamp_ms: int
 ) -> list[AgUiWireEvent]:
-    """Return the AG-UI events that say what ``event`` says, in order; often one, sometimes none.
+    """Return the AG-UI events for ``event``, in order; often one, sometimes none.
 
     Args:
-        event: What the runtime said.
-        state: What the run's stream has open; updated in place.
+        event: The event of the runtime.
+        state: The open items of the run's stream; updated in place.
         timestamp_ms: Unix time in milliseconds, put on every event.
     """
     if state.ended:
@@ -189,7 +187,7 @@ def _reasoning_ended(event: internal.ReasoningEnded, state: RunWireState) -> lis
 
 def _reasoning_encrypted(event: internal.ReasoningEncrypted, state: RunWireState) -> list[dict[str, Any]]:
     if event.entity_id not in state.used_ids:
-        # A client looks for what this belongs to, and would not find it.
+        # A client looks up the item of this event, and would not find it.
         return []
     return [
         {
@@ -257,7 +255,7 @@ def _tool_result(event: internal.ToolResult, state: RunWireState) -> list[dict[s
 
 
 def _interrupt_requested(event: internal.InterruptRequested, state: RunWireState) -> list[dict[str, Any]]:
-    # Asked twice, a client would have to answer twice what can be answered once.
+    # With two requests, a client would have to answer an interrupt twice that can be answered once.
     if all(known.interrupt_id != event.interrupt_id for known in state.interrupts):
         state.interrupts.append(event)
     return []
@@ -386,9 +384,9 @@ def _close_all(state: RunWireState, *, incomplete: bool) -> list[dict[str, Any]]
 
 
 def _close_items(state: RunWireState, *, incomplete: bool, owner: str | None = None) -> list[dict[str, Any]]:
-    """Close what is open, innermost first: all of it, or only what a subagent opened."""
+    """Close the open items, innermost first: all of them, or only those of a subagent."""
     bodies: list[dict[str, Any]] = []
-    # What the user saw stays, and says that it was cut: in the stream and in history alike.
+    # The partial message stays and is marked as incomplete, in the stream and in history.
     metadata = {"incomplete": True} if incomplete else None
     for message_id in state.due(state.reasonings, owner):
         bodies += _reasoning_ended(internal.ReasoningEnded(message_id=message_id), state)

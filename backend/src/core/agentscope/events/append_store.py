@@ -1,8 +1,7 @@
-"""T-append: the only way an event comes to exist while its run is running.
+"""T-append: the only way to write an event while its run is running.
 
-One statement advances ``last_seq`` and the lease of every run of a flush under
-its (attempt, status) and feeds the insert, on a connection of its own: the
-statement is the hot path of the product.
+One statement advances ``last_seq`` and the lease of every run of a flush, with the fence (attempt, status), and inserts
+the events. The statement has a connection of its own, because it is the hot path of the service.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class PostgresAppendStore:
 
     async def append(self, batches: Sequence[AppendBatch]) -> dict[int, AppendResult]:
         crash_point_soon("append-sent")
-        # Rows are locked in this order, by the heartbeat too: neither waits for the other crosswise.
+        # The heartbeat locks rows in the same order, so they cannot deadlock.
         batches = sorted(batches, key=lambda batch: batch.run_pk)
         run_pks = [batch.run_pk for batch in batches for _ in batch.types]
         places = [place for batch in batches for place in range(1, len(batch.types) + 1)]
@@ -94,7 +93,7 @@ class PostgresAppendStore:
             connection = await self._connected()
             return await connection.fetch(sql, *arguments, timeout=self._settings.statement_timeout_seconds)
         except Exception as exc:
-            # Whatever it was: nobody knows what state it left the connection in.
+            # After any error, the state of the connection is unknown.
             await self.close()
             if is_store_failure(exc):
                 raise StoreUnavailable from exc

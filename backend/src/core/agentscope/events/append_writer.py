@@ -43,14 +43,14 @@ class AppendBatch:
     ordinal: int
     attempt: int
     base: int
-    """The sequence the run stands at: the append counts only there, so it can never count twice."""
+    """The expected ``last_seq`` of the run. The append succeeds only at this value, so it can never succeed twice."""
     types: list[str]
     payloads: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """What the database said of one batch; ``base`` is the sequence before its first event."""
+    """The result of one batch in the database; ``base`` is the sequence before its first event."""
 
     base: int
     cancel_requested: bool
@@ -62,8 +62,8 @@ class AppendStore(Protocol):
     async def append(self, batches: Sequence[AppendBatch]) -> dict[int, AppendResult]:
         """Append all batches in one transaction.
 
-        A run that is missing from the result was not appended to: it is not
-        ours, or does not stand at ``base``.
+        A run that is missing from the result was not appended to: another worker owns it, or its ``last_seq`` is not
+        ``base``.
 
         Raises:
             StoreUnavailable: The outcome is unknown, or nothing was written.
@@ -100,7 +100,7 @@ class RunAppender:
 
         Raises:
             LeaseLost: Another worker owns the run now.
-            StoreUnavailable: Postgres stayed away longer than a run may wait.
+            StoreUnavailable: Postgres was unavailable for longer than a run may wait.
         """
         self._check()
         for event in events:
@@ -115,7 +115,7 @@ class RunAppender:
 
         Raises:
             LeaseLost: Another worker owns the run now.
-            StoreUnavailable: Postgres stayed away longer than a run may wait.
+            StoreUnavailable: Postgres was unavailable for longer than a run may wait.
         """
         self._check()
         if self._pending:
@@ -128,11 +128,11 @@ class RunAppender:
             await self.durable()
 
     async def take(self) -> list[AgUiWireEvent]:
-        """Return what is not committed yet, once no flush is under way: the run's end writes it.
+        """Wait for the running flush, then return the uncommitted events: the run's end writes them.
 
         Raises:
             LeaseLost: Another worker owns the run now.
-            StoreUnavailable: Postgres stayed away longer than a run may wait.
+            StoreUnavailable: Postgres was unavailable for longer than a run may wait.
         """
         self._writer.forget(self)
         await self._reached(self.last_seq + self._in_flight)
@@ -140,7 +140,7 @@ class RunAppender:
         return self._drain()
 
     def fail(self, failure: Exception) -> None:
-        """End the run's writing: drop what is queued and let every waiter and the runtime know."""
+        """Stop writing events of the run: drop the queued events, and raise the error in every waiter."""
         self.failure = failure
         self._in_flight = 0
         self._drain()
@@ -275,10 +275,10 @@ class GroupCommitWriter:
                 if not unknown or len(results) == len(batches):
                     self._finish(batches, appenders, results)
                     return
-                # A try whose outcome we never learned may have been committed after we looked.
+                # A try of unknown outcome may have been committed after the check.
                 self._finish({run_pk: batches.pop(run_pk) for run_pk in results}, appenders, results)
             await self._settle(batches, appenders)
-            # Also when Postgres can be read: a standby answers that, and takes no event for ever.
+            # Even if Postgres can be read: a standby answers reads, but never accepts an event.
             if loop.time() > give_up_at:
                 for run_pk in batches:
                     appenders[run_pk].fail(StoreUnavailable())

@@ -1,4 +1,4 @@
-"""Says whose an event is: the subagent's that opened the item, whoever closes it."""
+"""Determines to which subagent an event belongs: the one that opened the item, whoever closes it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Which tool calls of a thread its client may answer: the record, as the newest checkpoint has it.
+"""The open client tool calls of a thread, as the newest checkpoint records them.
 
-A call belongs to the thread until it is answered or the conversation goes on
-without it, however many runs that takes. Only calls that were handed to the
-client are in the record: a result for any other call is made up.
+A call belongs to the thread until it is answered or the conversation continues without it, over any number of runs.
+Only calls that were sent to the client are recorded: a result for any other call was fabricated by the client.
 """
 
 from __future__ import annotations

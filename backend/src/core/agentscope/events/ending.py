@@ -1,4 +1,4 @@
-"""How a run's end moves its thread on: T-end, then the next waiting run, in one transaction."""
+"""The end of a run and the promotion of the next waiting run, in one transaction."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from core.agentscope.schemas.internal_events import RunFailed, RunFinished
 
 @dataclass(slots=True)
 class Ended:
-    """What the caller does after the commit: show the batches, tell a worker of the promoted run."""
+    """What the caller must do after the commit: publish the batches, send a hint for the promoted run."""
 
     shown: list[StreamBatch] = field(default_factory=list)
     promoted: PromotedRun | None = None
 
 
 async def end_and_promote(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> Ended:
-    """End a run and queue the one that waits behind it, inside the caller's transaction.
+    """End a run and queue the next waiting run, inside the caller's transaction.
 
     Raises:
-        LeaseLost: The run is not ours, or has ended already. Nothing was written.
+        LeaseLost: Another worker owns the run, or it has ended. Nothing was written.
     """
     ended = Ended([await end_run(connection, run, end)])
     await promote(connection, run.session_id, ended)
@@ -73,9 +73,9 @@ def unstarted_end(
 async def end_from_log(
     connection: AsyncConnection, run: OwnedRun, thread_id: str, run_id: str, event: RunFailed | RunFinished
 ) -> RunEnd:
-    """Return the end of a running run over its worker's head: closes what its log has open, keeps what was shown.
+    """Return the end of a running run whose worker does not cooperate: closes its open items, keeps its output.
 
-    The caller holds the run's row: nothing is appended between this read and the end.
+    The caller holds the lock of the run's row, so nothing is appended between this read and the end.
     """
     rows = await connection.execute(_LOG, {"session_id": run.session_id, "ordinal": run.ordinal})
     logged = [AgUiWireEvent.from_json(row.payload) for row in rows]

@@ -18,12 +18,12 @@ Thing = Literal["text", "reasoning", "tool_call", "step", "subagent"]
 """What a stream can have open."""
 
 Attribution = Literal["nobody", "opener", "item", "speaker"]
-"""Whose event it is, which ``subagentRunId`` says:
+"""Which subagent ``subagentRunId`` names:
 
-* ``nobody``: an event of the run, or one that names its subagent itself.
-* ``opener``: whoever says it; the item is theirs from now on.
-* ``item``: whoever opened the item.
-* ``speaker``: whoever says it, except about an item that this run opened.
+* ``nobody``: none, for an event of the run, or an event that names its subagent itself.
+* ``opener``: the emitter of the event, which becomes the owner of the item.
+* ``item``: the owner of the item.
+* ``speaker``: the emitter of the event, except for an item that this run opened.
 """
 
 
@@ -39,7 +39,7 @@ class EventType:
     growing: bool = False
     """Its ``delta`` continues the item: neighbours of one item merge, and it waits for the next flush."""
     first_token: bool = False
-    """The first of them in a run is what a user waited for (``ttftMs``)."""
+    """The first event of such a type in a run ends the time to the first token (``ttftMs``)."""
     terminal: bool = False
     """The last event of a run."""
     differs_before_1_0: bool = False

@@ -1,4 +1,4 @@
-"""How the routes follow the events of threads. Runs in the API process, which never imports AgentScope."""
+"""Event streams of threads for the routes. Runs in the API process, which never imports AgentScope."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class AgentScopeEventsFacade:
         run, or of the live or latest run.
 
         Returns:
-            Ready SSE bytes, or ``None`` when the run has ended and nothing is left.
+            Complete SSE frames, or ``None`` if the run has ended and has no more events.
 
         Raises:
             NotFound: The caller has no such thread, or the thread no such run.
@@ -98,7 +98,7 @@ class AgentScopeEventsFacade:
         except Exception as exc:
             if not is_store_failure(exc):
                 raise
-            # Postgres is away for a moment: the run still waits, as far as we know.
+            # Postgres is unavailable: assume that the run still waits.
             return None
         if any(segment.ordinal is None for segment in segments):
             return None

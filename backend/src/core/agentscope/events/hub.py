@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 WINDOW_EVENTS = 512
 SUBSCRIBE_WAIT_SECONDS = 0.25
-"""How long a new reader waits for its subscription before it trusts the patrol instead."""
+"""How long a new reader waits for its subscription. After this time it relies on the patrol."""
 RECONNECT_SECONDS = 0.5
 
 Heads = Callable[[Sequence[int]], Awaitable[dict[int, Cursor]]]
@@ -45,7 +45,7 @@ class Tail:
         self.readers = 0
         self.subscribed = asyncio.Event()
         self.gone = False
-        """The thread was deleted: nothing comes any more."""
+        """True if the thread was deleted: no more events arrive."""
         self.head: Cursor = Cursor.START
         """The newest place known to exist, whether its event is in the window or not."""
         self._window: list[Envelope] = []
@@ -121,7 +121,7 @@ def _continues(last: Envelope, first: Envelope) -> bool:
 
 
 class _Subscription(PubSub):
-    """A subscription whose connection is used as long as it is whole."""
+    """A subscription whose connection is used until its first fault."""
 
     async def _reconnect(self, conn: Any, *_args: Any, **_kwargs: Any) -> None:
         await conn.disconnect(nowait=True)
@@ -141,7 +141,7 @@ class ThreadHub:
         self._by_channel: dict[bytes, Tail] = {}
         self._pubsub: PubSub | None = None
         self.draining = asyncio.Event()
-        """Set when the process is told to stop: every stream ends by itself."""
+        """Set when the process drains: every stream ends by itself."""
 
     @asynccontextmanager
     async def follow(self, session_id: int) -> AsyncIterator[Tail]:
@@ -154,8 +154,8 @@ class ThreadHub:
         try:
             if tail.readers == 1:
                 await self._subscribe(session_id)
-            # Not `wait_for`: in Python 3.11 it swallows a cancel that comes with the result, and a
-            # client that left at once was then followed for ever.
+            # Not `wait_for`: in Python 3.11 it swallows a cancellation that arrives together with the result. The
+            # stream of a client that disconnected at once then stayed open for ever.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SUBSCRIBE_WAIT_SECONDS):
                     await tail.subscribed.wait()
@@ -168,7 +168,7 @@ class ThreadHub:
                 await self._unsubscribe(session_id)
 
     def drain(self) -> None:
-        """End every stream: the clients come back with their cursors."""
+        """End every stream; the clients reconnect with their cursors."""
         self.draining.set()
         for tail in self._tails.values():
             tail.wake()
@@ -258,7 +258,7 @@ class ThreadHub:
 
     @contextlib.contextmanager
     def _giving_up(self, pubsub: PubSub) -> Iterator[None]:
-        """Give the subscription up when what is done with it fails; a reader has the patrol meanwhile."""
+        """Drop the subscription after any fault; meanwhile the patrol serves the readers."""
         try:
             yield
         except Exception as exc:  # noqa: BLE001  see the module: any error can come of two tasks at one connection

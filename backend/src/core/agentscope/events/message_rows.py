@@ -1,4 +1,4 @@
-"""AG-UI messages as rows and back; nothing a client holds is lost on the way."""
+"""Converts AG-UI messages to rows and back, without loss."""
 
 from __future__ import annotations
 

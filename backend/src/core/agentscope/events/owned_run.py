@@ -1,4 +1,4 @@
-"""A run in the hands of a worker, and the durable events of a run on their way to its readers."""
+"""A run that a worker owns, and durable events to be published."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class StreamBatch:
 
 
 class Publisher(Protocol):
-    """The live side of the log; may forget."""
+    """Publishes events to live readers; may lose events."""
 
     def publish(self, batches: Sequence[StreamBatch]) -> None:
-        """Show durable events, in order, without waiting."""
+        """Publish durable events in order, without waiting."""
         ...

@@ -1,6 +1,6 @@
-"""Codec, store and bus in one stated order: an internal event goes in, durable AG-UI events come out.
+"""Codec, store and bus in one stated order: turns internal events into durable AG-UI events.
 
-Store before bus: a reader that reconnects must find what it was already shown.
+Store before bus: a reader that reconnects must find every event that it was shown before.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class AgentScopeEventPipeline:
 
         Raises:
             LeaseLost: Another worker owns the run now; nothing more is written.
-            StoreUnavailable: Postgres stayed away longer than a run may wait.
+            StoreUnavailable: Postgres was unavailable for longer than a run may wait.
             ValueError: ``event`` is terminal; use ``finish``.
         """
         if isinstance(event, RunFinished | RunFailed):
@@ -105,7 +105,7 @@ class AgentScopeEventPipeline:
 
         Raises:
             LeaseLost: Another worker owns the run now; nothing was written.
-            StoreUnavailable: Postgres stayed away longer than a run may wait.
+            StoreUnavailable: Postgres was unavailable for longer than a run may wait.
         """
         pending = await self._appender.take()
         closing = self._encode(event)

@@ -1,9 +1,8 @@
-"""A waiting run becomes its thread's live run: it gets its ordinal, and its messages their place.
+"""Promotion: a waiting run becomes its thread's live run. It gets its ordinal, and its messages get their positions.
 
-Happens in the transaction that ends the run before it, so a thread never has
-two live runs and never forgets one that waits. A thread that waits for an
-answer goes on only after it. A run that was cancelled while it waited comes
-first, and past an open question, too: it only ends.
+The promotion is part of the transaction that ends the previous run, so a thread never has two live runs, and no waiting
+run is forgotten. While the thread has an open interrupt, no run is promoted. A run that was cancelled while it waited
+is promoted first, even with an open interrupt: it only ends.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from core.agentscope.events.thread_row import set_state, take_positions
 from models import AgentChatMessage
 
 BRINGS_STATE = "bringsState"
-"""Member of a waiting run's input: whether its state is the thread's from its turn on."""
+"""Member of a waiting run's input: whether its state becomes the thread's state at its promotion."""
 
 
 @dataclass(frozen=True, slots=True)

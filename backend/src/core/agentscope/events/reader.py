@@ -1,8 +1,7 @@
-"""One reader of a thread: Postgres until dry, then the live tail, then Postgres after any doubt.
+"""One reader of a thread: reads Postgres to the end of the log, then live events, and Postgres again after any doubt.
 
-From any cursor it yields exactly the events after it: in order, without gap or
-repeat, the same bytes for everybody. It holds no database connection while it
-waits and no queue of its own.
+From any cursor the reader yields exactly the later events: in order, without gap or repeat, the same bytes for every
+reader. While it waits, the reader holds no database connection. It has no queue of its own.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class ThreadReader:
                         yield batch
                     store_lost_at = None
                     if self._position == before and tail.head > before:
-                        # The log was pruned under the reader: nothing will come for this place.
+                        # Retention deleted these events while the reader was reading: nothing will follow.
                         await self._hub.rest(self._settings.patrol_seconds)
                         if loop.time() >= ends_at:
                             return
@@ -95,7 +94,7 @@ class ThreadReader:
         while not self._done:
             page = await self._store.page(self._session_id, self._position, self._settings.page_events)
             if page and self._within_run and page[0].ordinal != self._position.ordinal:
-                # The run was pruned while it was read. The client comes back, and is told so.
+                # Retention deleted the run's events meanwhile. The client reconnects and gets 410.
                 self._done = True
                 return
             if batch := self._accept(page):

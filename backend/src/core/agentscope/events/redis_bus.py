@@ -1,7 +1,7 @@
-"""The live tail of threads in Redis: a stream a thread, and a doorbell channel beside it.
+"""The tail of threads in Redis: one stream per thread, and a doorbell channel.
 
-May forget: whatever Redis does not have, readers take from Postgres. Entry ids
-are cursors, so Redis itself refuses repeats and a late writer's events.
+The tail may lose events: readers take missing events from Postgres. Entry ids are cursors, so Redis itself refuses
+repeated events and events of fenced writers.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ return redis.call('PUBLISH', ARGV[1], ARGV[4] .. ' ' .. ARGV[5] .. '\\n' .. tabl
 
 _HIGHEST_ID = f"{2**64 - 1}-{2**64 - 1}"
 MAX_QUEUED_BATCHES = 20_000
-"""Undelivered batches a worker keeps for a slow Redis; the oldest are forgotten first."""
+"""Maximum unpublished batches that a worker keeps for a slow Redis; the oldest are dropped first."""
 PAUSE_SECONDS = 0.5
-"""Rest after a failed publish, so a dead Redis costs one attempt and not one a flush."""
+"""Pause after a failed publish, so that an unavailable Redis does not cost one attempt per flush."""
 
 
 def stream_key(prefix: str, session_id: int) -> str:
@@ -74,7 +74,7 @@ class RedisBus:
         self._wake.set()
 
     async def run(self) -> None:
-        """Publish until closed; what Redis does not take is forgotten."""
+        """Publish until closed; events that Redis does not accept are dropped."""
         while not (self._closing and not self._queue):
             await self._wake.wait()
             self._wake.clear()

@@ -1,4 +1,4 @@
-"""Events leave the log, oldest runs first; history keeps every message."""
+"""Retention: deletes old events from the log, oldest runs first. History keeps every message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def prune_events(engine: AsyncEngine, session_id: int, ordinal: int) -> in
     Every one of these runs must have ended.
     """
     async with engine.begin() as connection:
-        # Marked first: a reader with an older cursor is told so, and never sees half a log.
+        # Marked first: a reader with an older cursor gets an error, and never sees a partial log.
         await connection.execute(_MARK_PRUNED, {"session_id": session_id, "ordinal": ordinal})
     deleted = 0
     while True:

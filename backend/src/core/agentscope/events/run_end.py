@@ -1,9 +1,8 @@
 """T-end: closing events, the terminal event, messages, usage, interrupts, checkpoint and status together.
 
-Either all of it is true or none of it: a reader that sees the terminal event
-finds the history that belongs to it.
+All of it is written in one transaction: a reader that sees the terminal event finds the history that belongs to it.
 
-Locks are taken in one order everywhere, thread before run.
+All code takes the lock of the thread before the lock of the run.
 """
 
 from __future__ import annotations
@@ -54,10 +53,10 @@ class RunEnd:
 
 
 async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> StreamBatch:
-    """End a run inside the caller's transaction; show the returned events after its commit.
+    """End a run inside the caller's transaction. The caller publishes the returned events after the commit.
 
     Raises:
-        LeaseLost: The run is not ours, or has ended already. Nothing was written.
+        LeaseLost: Another worker owns the run, or it has ended. Nothing was written.
     """
     await lock_thread(connection, run.session_id)
     ended = (
@@ -120,7 +119,7 @@ async def _insert_messages(
     first = await take_positions(connection, run.session_id, len(messages), touch=True)
     if not messages:
         return
-    # Results of an earlier run's calls stand behind that run, so before what this run was asked.
+    # Results of an earlier run's calls come right after that run, before this run's user messages.
     results = len(leading_results(messages))
     moved: Sequence[int] = ()
     if results:
@@ -138,7 +137,7 @@ async def _insert_messages(
         | by_message.get(message["id"], {})
         for index, message in enumerate(messages)
     ]
-    # A message that is there already is left alone: a run must always be able to end.
+    # An existing message is not changed: a run must always be able to end.
     await connection.execute(upsert(AgentChatMessage).on_conflict_do_nothing(), rows)
 
 
@@ -176,7 +175,7 @@ SELECT :session_id, :ordinal, :base + e.place, :attempt, e.type, e.payload
 FROM unnest(CAST(:types AS text[]), CAST(:payloads AS text[])) WITH ORDINALITY AS e(type, payload, place)
 """)
 
-# By way of negative numbers: positions are unique, and one update would collide with itself.
+# First to negative numbers: positions are unique, so a single update would violate the constraint.
 _MAKE_ROOM = text("""
 UPDATE agent_chat_message SET position = -(position + :n)
 WHERE session_id = :session_id AND ordinal = :ordinal AND position >= (

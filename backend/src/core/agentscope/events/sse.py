@@ -47,7 +47,7 @@ async def sse_stream(
     greatest age, or when the process drains. Never ends a run.
     """
     yield retry_line(settings.retry_milliseconds)
-    # Spread by a fifth, or all streams of a restarted process would end together again.
+    # Varied by 20 %: otherwise all streams of a restarted process would end at the same time again.
     age = settings.max_age_seconds * random.uniform(0.8, 1.2)  # noqa: S311  not for security
     ends_at = asyncio.get_running_loop().time() + age
     async for envelopes in reader.read(ends_at):

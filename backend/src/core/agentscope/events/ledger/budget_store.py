@@ -1,17 +1,15 @@
-"""The day budgets of users in Postgres: reserve before a model call, settle with its line in the ledger.
+"""The daily budgets of users in Postgres: reserve before a model call, settle with the call's row in the ledger.
 
 Rules:
 
-1. A call starts only if its estimate fits beside what is used and what other
-   calls have reserved, in one conditional update: no number of runs at once can
-   reserve more than the limit.
-2. Its line in the ledger and its settlement are one transaction: used is what
-   the ledger says, and the reservation is gone.
-3. So the budget is overspent by no more than the calls at its very end took
-   beyond their estimates.
-4. What a dead run reserved is given back with its end, or when it expires.
+1. A call starts only if its estimate, the usage and the reservations of other calls fit into the limit together. This
+   is
+   one conditional update, so concurrent runs cannot reserve more than the limit.
+2. One transaction writes the call's row in the ledger, adds the real usage and deletes the reservation.
+3. So the budget can be exceeded only by the difference between the last calls and their estimates.
+4. The reservations of a dead run are released at its end, or when they expire.
 
-Of all locks the budget's row comes last, after thread and run.
+The lock order is thread, run, budget.
 """
 
 from __future__ import annotations
@@ -61,7 +59,7 @@ async def reserve(
     estimate: CallEstimate,
     seconds: float,
 ) -> bool:
-    """Set aside what a call may use; False when it does not fit, and then nothing was written.
+    """Reserve what a call may use. Returns False, and writes nothing, if the reservation does not fit.
 
     Raises:
         sqlalchemy.exc.IntegrityError: The call has its reservation already.
@@ -76,7 +74,7 @@ async def reserve(
             "run_pk": run_pk,
             "call_id": call_id,
             "tokens": estimate.tokens,
-            # A cost that nobody can tell beforehand needs a budget that is not used up yet.
+            # A call of unknown cost needs a budget that is not exhausted yet.
             "cost": estimate.cost or Decimal(0),
             "cost_known": estimate.cost is not None,
             "seconds": seconds,
@@ -114,21 +112,21 @@ async def charge(connection: AsyncConnection, principal: Principal, usage: Model
 
 
 async def release(connection: AsyncConnection, call_id: str) -> None:
-    """Give back what a call reserved that used nothing."""
+    """Release the reservation of a call that used nothing."""
     await connection.execute(_SETTLE, {"call_ids": [call_id], "tokens": [0], "costs": [Decimal(0)]})
 
 
 async def release_run(connection: AsyncConnection, run_pk: int) -> None:
-    """Give back what a run has still reserved: nobody is left to settle it."""
+    """Release the remaining reservations of a run, because no worker will settle them."""
     await connection.execute(_RELEASE_RUN, {"run_pk": run_pk})
 
 
 async def release_expired(engine: AsyncEngine) -> int:
-    """Give back what dead processes left reserved; returns how many reservations."""
+    """Release the reservations of dead processes; returns their number."""
     async with engine.connect() as connection:
         run_pks = (await connection.execute(_EXPIRED, {"batch": _BATCH})).scalars().all()
     for run_pk in run_pks:
-        # A transaction each, so that no two reapers wait for each other crosswise.
+        # One transaction each, so that two reapers cannot deadlock.
         async with engine.begin() as connection:
             await release_run(connection, run_pk)
     return len(run_pks)

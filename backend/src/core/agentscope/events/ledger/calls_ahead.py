@@ -1,12 +1,12 @@
-"""Model calls under way, written into the ledger before they are sent: a killed worker takes none with it.
+"""Placeholders of model calls, written into the ledger before the calls are sent: a killed worker loses none.
 
 Rules:
 
-1. A request is sent only after its line is committed, with estimated tokens and the outcome ``lost``.
-2. What becomes of the call replaces the line, once: the line's key is (run, call id).
-3. A call that cost nothing (refused, or never sent) takes its line back.
-4. So what is still ``lost`` when its run has ended is a call of a worker that died: it may have cost something, and
-   nobody can know how much.
+1. A request is sent only after its placeholder is committed, with estimated tokens and the outcome ``lost``.
+2. At its end, the call overwrites its placeholder once: the key of a row is (run, call id).
+3. The placeholder of a call that cost nothing (refused, or never sent) is deleted.
+4. So a row that is still ``lost`` after the end of its run is a call of a dead worker. It may have cost something; the
+   amount is unknown.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class CallsAhead:
 
         Raises:
             LeaseLost: The run is not ours any more.
-            StoreUnavailable: Postgres stayed away.
+            StoreUnavailable: Postgres was unavailable.
         """
 
         async def write_line() -> bool:

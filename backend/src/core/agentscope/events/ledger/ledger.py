@@ -2,10 +2,10 @@
 
 Rules:
 
-1. A call has one line; the key is (run, call id). Only its placeholder (``outcome = 'lost'``) is overwritten.
-2. A run's end sums the run's lines into the run and adds them to the thread.
-3. A call that ends after its run is added to both totals, and its placeholder taken out of them.
-4. A line whose thread was deleted stays, without a run: what it cost is its principal's all the same.
+1. A call has one row; the key is (run, call id). Only the placeholder row (``outcome = 'lost'``) is overwritten.
+2. A run's end writes the sums of the run's rows into the run and adds them to the thread.
+3. If a call ends after its run, the call is added to both totals, and its placeholder is subtracted.
+4. If the thread is deleted, the row stays without a run: its cost still counts for its principal.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def add_usage(connection: AsyncConnection, run_pk: int) -> None:
 async def record_model_calls(
     connection: AsyncConnection, run_pk: int | None, principal: Principal, usages: Sequence[ModelUsage]
 ) -> None:
-    """Put model calls into the ledger; only a placeholder (``outcome = 'lost'``) is overwritten."""
+    """Put model calls into the ledger. Only the placeholder row (``outcome = 'lost'``) is overwritten."""
     if not usages:
         return
     lines = [_line(run_pk, principal, usage) for usage in usages]

@@ -1,4 +1,4 @@
-"""One consistent read of a thread: what a client that saw every event holds, and the cursor that goes on."""
+"""One consistent read of a thread: the state of a client that has seen every event, and the cursor to continue from."""
 
 from __future__ import annotations
 

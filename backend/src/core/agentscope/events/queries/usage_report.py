@@ -44,7 +44,7 @@ class UsageReader:
             "user_id": principal.user_id,
             "start": period.start,
             "end": period.end,
-            # The totals are one row more, and one more than that shows that rows were left out.
+            # One additional row for the totals, and one more to detect that rows were omitted.
             "rows": self._max_rows + 2,
         }
         async with self._engine.connect() as connection:

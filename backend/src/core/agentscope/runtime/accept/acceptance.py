@@ -2,11 +2,12 @@
 
 Rules:
 
-1. A repeat returns the run that the request made before; nothing else is looked at.
-2. A request is refused for want of room or budget before it locks anything.
-3. The thread's row serialises everything that is accepted on it. Lock order: thread, then run.
-4. On a thread without a live run the run starts now: it is queued, and its messages and its state have their place.
-5. Behind a live run it waits: it has no place before its turn comes (``events/promotion.py``).
+1. A repeat returns the run that the request made before, without further checks.
+2. A request that exceeds a limit or a budget is refused before it locks anything.
+3. The lock of the thread's row serialises everything that is accepted in the thread. Lock order: thread, then run.
+4. In a thread without a live run, the run is queued at once: its messages get positions, and its state is stored.
+5. Behind a live run, the run waits. It gets no ordinal and no positions before its promotion
+   (``events/promotion.py``).
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Acceptance:
         now = await _now(session)
         messages, copy = await read_messages(session, thread, command, is_new=place.is_new)
         if any(isinstance(message, ToolMessage) for message in messages.fresh):
-            # Whether its call is still open then, nobody knows before the live run has ended.
+            # Whether the call of the answer will still be open is unknown until the live run has ended.
             raise run_active(thread, live)
         snapshot = await copy.snapshot(messages, waits=True)
         given = RunInput(messages, snapshot, brings_state=await copy.brings_state())

@@ -1,4 +1,4 @@
-"""What a transaction makes true is told to others only once it is durable."""
+"""Actions after a commit: publishing events and sending hints, only when the transaction is durable."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def in_transaction(
             async with sessions() as session, session.begin():
                 return await unit(session)
         except IntegrityError:
-            # Another request inserted the same key or thread between our look and our insert.
+            # Another request inserted the same key or thread between our read and our insert.
             continue
         except DBAPIError as exc:
             if getattr(exc.orig, "sqlstate", None) not in _RETRYABLE_SQLSTATES:

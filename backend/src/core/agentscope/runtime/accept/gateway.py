@@ -1,7 +1,7 @@
-"""How the routes reach the runtime without importing AgentScope: accept and cancel.
+"""Accept and cancel for the routes, without importing AgentScope.
 
-The committed run row is the outbox: the worker hint goes out after the commit,
-best effort, and the reaper repeats a lost one.
+The committed row of a run is the outbox of its hint: the hint is sent after the commit, best effort, and the reaper
+sends a lost hint again.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ async def _stop_run(session: AsyncSession, run: AgentRun, thread_id: str, after:
         try:
             ended = await end_and_promote(await session.connection(), owned, end)
         except LeaseLost:
-            # A worker took it between our look and our update: ask that worker.
+            # A worker claimed the run between our read and our update: ask that worker.
             pass
         else:
             after.note(ended)

@@ -114,7 +114,7 @@ async def _check(
             resolvedBy=winner.run_id,
         )
     expired = row.status == interrupt_status.EXPIRED or row.expires_at <= now
-    # Stock clients go on with an expired one only by cancelling it, so that has to be possible.
+    # Stock clients can continue after an expired interrupt only by cancelling it, so this must be possible.
     if expired and (entry.status == "resolved" or await _passed_by(session, row)):
         raise InterruptExpired(
             "This interrupt has expired. Answer it with status 'cancelled', or send a new message.",

@@ -1,12 +1,13 @@
 """Which messages of a request count: the server's history is the authority.
 
-Stock AG-UI clients send the whole conversation with every run. Taken are user
-messages with an id the server does not know, and tool messages that answer an
-open frontend call. The first run of a new thread may bring an earlier text
-conversation; its tool calls and their results stay with the client, which sends
-them again with every run. A tool message that comes too late, for a call of this
-thread that nobody waits for, is ignored, too. One for a call that nobody ever
-made is refused. Everything else is ignored.
+Stock AG-UI clients send the whole conversation with every run. The rules are:
+
+* User messages with a new id, and tool messages that answer an open client tool call, are accepted.
+* The first run of a new thread may include an earlier text conversation. The tool calls and results in it stay with the
+  client, which sends them again with every run.
+* A late tool message, for a call of this thread that is no longer open, is ignored.
+* A tool message for a call that never existed is refused.
+* Everything else is ignored.
 
 Pure: the known ids and the calls are arguments.
 """
@@ -54,7 +55,7 @@ def select_new_messages(
     Args:
         messages: As the client sent them, oldest first.
         known_ids: Ids that are in the thread's history.
-        open_tool_calls: Frontend calls that wait for an answer.
+        open_tool_calls: Client tool calls that wait for an answer.
         settled_tool_calls: The thread's other calls: answered, given up, or not the client's to answer.
         thread_is_new: The thread has no run yet.
         strict_tool_results: Refuse a new result for a call this thread does not have;

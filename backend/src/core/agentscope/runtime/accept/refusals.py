@@ -1,4 +1,4 @@
-"""Why a request is refused although it is well formed: no room, no budget, or a live run in its way."""
+"""Refusals of valid requests: a limit, a budget, or a live run in the thread."""
 
 from __future__ import annotations
 

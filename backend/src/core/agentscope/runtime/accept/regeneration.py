@@ -1,10 +1,9 @@
-"""A run in the place of what was said from one message on (``forwardedProps.regenerateFrom``).
+"""Regeneration: a run replaces everything from one message on (``forwardedProps.regenerateFrom``).
 
-The view changes, the log does not: replaced messages and runs are marked with
-the ordinal of the run that took their place. History shows unmarked messages
-only, and the agent remembers checkpoints of unmarked runs only. A view is thus
-always a beginning of an older view and what came after it, so the newest
-unmarked checkpoint knows nothing that was replaced.
+The history changes, the log does not: replaced messages and runs are marked with the ordinal of the run that replaced
+them. History shows only unmarked messages, and the agent uses only the checkpoints of unmarked runs. The history is
+thus always a prefix of an earlier history plus later messages, so the newest unmarked checkpoint contains nothing
+that was replaced.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tells the repeat of a request, and the resume of a run under its own id, from the reuse of an id."""
+"""Distinguishes a repeated request, a resume under the run's own id, and the reuse of an id for another request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def find_repeat(session: AsyncSession, request: RunRequest) -> Accepted | 
     CopilotKit resumes under the interrupted run's own id.
 
     Raises:
-        IdempotencyMismatch: The key was used with another body.
+        IdempotencyMismatch: The key was used with a different body.
     """
     rows = (
         await session.execute(

@@ -1,9 +1,8 @@
 """Threads of their owner: list, look up, rename, delete; implements ``v1.agent.ports.ThreadDirectory``.
 
-Deleting goes: end what is unended, drop the log, drop the thread. Each step is
-durable before the next, and a repeat finishes what a crash left. The rows that
-go with the thread take the right to write with them: a worker that still
-executes a run of it is fenced like one that lost its lease.
+Deleting has three steps: end the unfinished runs, delete the log, delete the thread. Each step is durable before the
+next, and a repeated request completes a deletion that a crash interrupted. The rows of the runs are deleted too, so a
+worker that still executes one of the runs is fenced.
 """
 
 from __future__ import annotations
@@ -106,8 +105,8 @@ class AgentThreads:
         async def drop(session: AsyncSession) -> None:
             after.clear()
             thread = await _lock(session, principal, thread_id)
-            # The runs wholly, and before anything is done: a checkpoint or a model call on its way holds
-            # its run and then wants more, so a lock that is raised later would wait for it crosswise.
+            # The full lock of the runs, before any other step: a checkpoint or a model call that is being written holds
+            # its run's lock and then takes more locks, so a lock that is upgraded later could deadlock.
             await session.execute(
                 select(AgentRun.id).where(AgentRun.session_id == thread.id).with_for_update()
             )
@@ -139,7 +138,7 @@ async def _lock(session: AsyncSession, principal: Principal, thread_id: str) -> 
 
 
 async def _end_runs(session: AsyncSession, thread: AgentChatSession, after: AfterCommit) -> None:
-    """End the live run over its worker's head, and with it every run that waits behind it."""
+    """End the live run without its worker, and every run that waits behind it."""
     await session.execute(_WITHDRAW, {"session_id": thread.id})
     await session.execute(_CANCEL_WAITING, {"session_id": thread.id})
     connection = await session.connection()

@@ -37,5 +37,5 @@ class CallBudget(Protocol):
         ...
 
     async def release(self, call_id: str) -> None:
-        """Give back what a call reserved that used nothing."""
+        """Release the reservation of a call that used nothing."""
         ...

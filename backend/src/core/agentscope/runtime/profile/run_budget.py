@@ -54,7 +54,7 @@ class UserAccount:
 
         Raises:
             BudgetExhausted: It does not fit into what is left of the day.
-            StoreUnavailable: Postgres stayed away longer than a run may wait.
+            StoreUnavailable: Postgres was unavailable for longer than a run may wait.
         """
         tries = 0
 
@@ -129,7 +129,7 @@ class RunBudget:
         Raises:
             RunBudgetExhausted: Its estimate does not fit into what is left of the run's own budget.
             BudgetExhausted: It does not fit into a whole budget of a run, or into the user's day.
-            StoreUnavailable: Postgres stayed away longer than a run may wait.
+            StoreUnavailable: Postgres was unavailable for longer than a run may wait.
         """
         self._check_run(estimate)
         # Noted before the wait: calls of several subagents come at the same time.

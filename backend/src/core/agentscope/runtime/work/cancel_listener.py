@@ -1,4 +1,4 @@
-"""Listens for cancel hints, so that a cancel is seen between two appends too. Without Redis the heartbeat sees it."""
+"""Listens for cancel hints, so that a cancel is seen between two appends. Without Redis, the heartbeat sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saves a run's checkpoints beside its work, so that a crash forgets less."""
+"""Saves a run's checkpoints in the background, so that a crash loses less."""
 
 from __future__ import annotations
 

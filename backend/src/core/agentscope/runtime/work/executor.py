@@ -50,7 +50,7 @@ class RunExecutor:
             stop.set("user")
 
     async def drain(self, grace_seconds: float) -> None:
-        """Take no more runs; let those at work end, then stop them; returns when all have ended."""
+        """Accept no more runs, wait for the running ones, then stop them; returns when all have ended."""
         self._draining = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_seconds)

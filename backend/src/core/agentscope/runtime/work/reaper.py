@@ -1,10 +1,10 @@
-"""Repairs what a lost process, a lost hint or a passed deadline left behind. Runs in every worker.
+"""The reaper: repairs the effects of lost processes, lost hints and passed deadlines. Runs in every worker.
 
-It rests for one lease after any failed contact with Postgres: leases cannot be
-renewed during an outage, so right after one every live run looks dead.
+The reaper pauses for one lease after a failed contact with Postgres: leases cannot be renewed during an outage, so
+right after an outage every live run looks dead.
 
-Each repair is a transaction of its own that locks thread, then run; a row that
-somebody else has locked is left to them.
+Each repair is a separate transaction that locks the thread, then the run. A row that another process has locked is
+skipped.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ log = structlog.get_logger(__name__)
 
 BATCH = 50
 PRUNE_SECONDS = 600.0
-"""Rest between two looks for events past their retention, once none was left."""
+"""Pause between two searches for events past their retention, after a search that found none."""
 PICKUP_SECONDS = 1.0
 """How often queued runs without a worker are looked for: one indexed query."""
 HINT_AGAIN_SECONDS = 5.0
 DEADLINE_GRACE_SECONDS = 30.0
-"""After this much overtime a run is ended over its worker's head."""
+"""If a run exceeds its deadline by this time, the reaper ends the run without its worker."""
 
 _DUE = status_text("""
 UPDATE agent_run SET next_hint_at = clock_timestamp() + :again * interval '1 second'
@@ -120,8 +120,8 @@ class Reaper:
 
     async def run(self) -> None:
         """Repair until cancelled."""
-        # A process that starts has seen no outage itself; a third of a lease is enough for
-        # everybody else's heartbeat, which comes each third and, after a failure, each second.
+        # A new process has seen no outage. A third of a lease is enough for the heartbeats of all other workers, which
+        # come each third of a lease and, after a failure, each second.
         self._rest(self._settings.worker.lease_seconds / 3)
         loop = asyncio.get_running_loop()
         while True:
@@ -143,7 +143,7 @@ class Reaper:
         hinting = True
         for row in rows:
             if not self._start_run(row.id) and hinting:
-                # Repairs come next: one that fails stands for the rest.
+                # The next try comes after the repairs: the other hints would fail in the same way.
                 hinting = await self._hints.send(row.id, row.task_id)
         return len(rows)
 
@@ -227,7 +227,7 @@ class Reaper:
         except Exception as exc:
             if is_store_failure(exc):
                 raise
-            # The runs behind it have to be repaired all the same.
+            # The waiting runs behind it must still be repaired.
             log.exception("run_not_repaired", run=run_pk)
             return 0
         crash_point("reaper-committed")
@@ -246,7 +246,7 @@ class Reaper:
         )
         if run.lease_until >= now and not overtime:
             raise LeaseLost
-        # Nobody saw more than RUN_STARTED and no tool can have started: safe to run again.
+        # Readers saw nothing but RUN_STARTED, and no tool can have started: the run can safely be executed again.
         pristine = run.last_seq <= 1
         if pristine and not overtime and run.attempt < self._settings.worker.max_attempts:
             await connection.execute(_REQUEUE, {"run_pk": run.id})

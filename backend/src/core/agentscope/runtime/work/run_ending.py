@@ -2,8 +2,8 @@
 
 Rules:
 
-1. An outage is waited out. An unknown outcome is settled by reading the run, never by a blind repeat.
-2. A fault of ours passes at once. Then the run ends with what its log has, and with ``internal-error``.
+1. During an outage, the writer waits. After an unknown outcome, the run is read; a write is never repeated blindly.
+2. A fault of this service is raised at once. The run then ends with the events in its log and ``internal-error``.
 3. Readers and workers are told after the commit.
 """
 
@@ -64,8 +64,8 @@ class RunEnding:
         """End a run.
 
         Raises:
-            LeaseLost: The run is not ours any more; nothing was written.
-            StoreUnavailable: Postgres stayed away longer than an end waits.
+            LeaseLost: Another worker owns the run; nothing was written.
+            StoreUnavailable: Postgres was unavailable for longer than an end waits.
         """
 
         async def given(_: AsyncConnection) -> RunEnd:
@@ -74,11 +74,11 @@ class RunEnding:
         await self._write(run, given)
 
     async def fail(self, run: ClaimedRun) -> None:
-        """End a run that is broken beyond its own end: keeps what was shown, and says ``internal-error``.
+        """End a run whose own end cannot be written: keeps the output already shown, and ends with ``internal-error``.
 
         Raises:
-            LeaseLost: The run is not ours any more; nothing was written.
-            StoreUnavailable: Postgres stayed away longer than an end waits.
+            LeaseLost: Another worker owns the run; nothing was written.
+            StoreUnavailable: Postgres was unavailable for longer than an end waits.
         """
 
         async def from_log(connection: AsyncConnection) -> RunEnd:

@@ -96,7 +96,7 @@ class RunScope:
 
         Raises:
             pydantic.ValidationError: The run's input cannot be read. The reaper gives the run to another worker.
-            StoreUnavailable: Postgres stayed away; the reaper ends the run.
+            StoreUnavailable: Postgres was unavailable for too long; the reaper ends the run.
         """
         # First of all: a run whose input cannot be read (a newer API wrote it) must not be kept alive.
         command = self._command()
@@ -125,7 +125,7 @@ class RunScope:
         """Load what the run needs, and return its orchestrator.
 
         Raises:
-            StoreUnavailable: Postgres stayed away longer than a run may wait.
+            StoreUnavailable: Postgres was unavailable for longer than a run may wait.
         """
         fresh_ids = [message.id for message in _answerable(command)]
         shown = command.options().messages_snapshot != "never"
