@@ -31,6 +31,7 @@ from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.internal_events import RunFailed, RunFinished
 from core.agentscope.schemas.links import events_url, history_url
 from core.agentscope.schemas.messages import ToolMessage, UserMessage
+from core.agentscope.schemas.runs import RunListResponse, RunPlace
 from core.agentscope.schemas.titles import title_of
 from core.errors import (
     CursorAhead,
@@ -247,6 +248,25 @@ class MemoryRuns:
         thread, run = self._newest(principal, thread_id, run_id)
         return _status(thread, run)
 
+    async def list_runs(
+        self, principal: Principal, thread_id: str, *, limit: int, before: str | None
+    ) -> RunListResponse:
+        thread = self.thread_of(principal, thread_id)
+        newest = {run.run_id: (number, run) for number, run in enumerate(thread.runs, start=1)}
+        found = sorted(newest.values(), key=lambda entry: entry[0], reverse=True)
+        if before is not None:
+            try:
+                place = RunPlace.parse(before)
+            except ValueError as exc:
+                errors = [{"pointer": "/query/before", "message": str(exc)}]
+                raise InvalidRequest("'before' comes from no page.", errors=errors) from exc
+            found = [(number, run) for number, run in found if number < place.number]
+        page = found[:limit]
+        return RunListResponse(
+            runs=[_status(thread, run) for _, run in page],
+            next_before=str(RunPlace(page[-1][0])) if len(found) > limit else None,
+        )
+
     def _announce(self) -> None:
         # A fresh event each time: whoever took the old one before looking misses nothing.
         self._changed.set()
@@ -368,7 +388,7 @@ def _status(thread: MemoryThread, run: MemoryRun) -> RunStatusResponse:
     waits_for = {"queued": "worker", "waiting": "earlier-run", "interrupted": "approval"}.get(run.status)
     if run.status == "waiting" and thread.open_interrupts:
         waits_for = "approval"
-    if run.status == "interrupted" and not thread.open_interrupts:
+    if run.status == "interrupted" and all(asked.run is not run for asked in thread.open_interrupts):
         waits_for = None
     return RunStatusResponse.model_validate(
         {

@@ -107,6 +107,31 @@ THREAD_EXAMPLE: dict[str, Any] = {
 
 THREADS_EXAMPLE: dict[str, Any] = {"threads": [THREAD_EXAMPLE], "nextBefore": "MTc5NTM2MzEyNTA3NDkyMS40Mg=="}
 
+RUNS_EXAMPLE: dict[str, Any] = {
+    "runs": [
+        {
+            "threadId": "thread-1",
+            "runId": "run-1",
+            "taskId": "task-7f3c",
+            "status": "succeeded",
+            "attempt": 1,
+            "cancelRequested": False,
+            "createdAt": "2026-11-22T18:05:12.482113Z",
+            "startedAt": "2026-11-22T18:05:12.501020Z",
+            "firstTokenAt": "2026-11-22T18:05:12.653870Z",
+            "endedAt": "2026-11-22T18:05:12.940412Z",
+            "queueMs": 19,
+            "ttftMs": 172,
+            "totalMs": 458,
+            "modelMs": 301,
+            "toolMs": 4,
+            "usage": THREAD_EXAMPLE["usage"],
+            "eventsUrl": events_url("thread-1", "run-1"),
+        }
+    ],
+    "nextBefore": "NDI=",
+}
+
 RENAME_EXAMPLES: dict[str, Any] = {
     "rename": {"summary": "Another title", "value": {"title": "Time zones"}},
 }

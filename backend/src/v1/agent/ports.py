@@ -13,6 +13,7 @@ from core.agentscope.schemas.agent_runtime import (
     RunStatusResponse,
 )
 from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.runs import RunListResponse
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse
 from core.agentscope.schemas.usage import Grouping, UsagePeriod, UsageResponse
 from core.identity import Principal
@@ -116,6 +117,23 @@ class RunDirectory(Protocol):
 
         Raises:
             NotFound: No such run of the principal's.
+        """
+        ...
+
+    async def list_runs(
+        self, principal: Principal, thread_id: str, *, limit: int, before: str | None
+    ) -> RunListResponse:
+        """Return a page of a thread's runs, newest first.
+
+        Args:
+            principal: Whose thread.
+            thread_id: The thread.
+            limit: How many at most.
+            before: ``nextBefore`` of the page before this one.
+
+        Raises:
+            NotFound: No such thread of the principal's.
+            InvalidRequest: ``before`` comes from no page.
         """
         ...
 

@@ -10,11 +10,20 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from core import errors
 from core.agentscope.schemas.links import API_PREFIX
 from core.agentscope.schemas.messages import Id, WireModel
+from core.agentscope.schemas.runs import RunListResponse
 from core.agentscope.schemas.threads import RenameThreadCommand, ThreadItem, ThreadListResponse
 from core.json_body import read_json
 from core.validation import parse
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
-from v1.agent.openapi import RENAME_EXAMPLES, THREAD_EXAMPLE, THREADS_EXAMPLE, answer, json_body, problems
+from v1.agent.openapi import (
+    RENAME_EXAMPLES,
+    RUNS_EXAMPLE,
+    THREAD_EXAMPLE,
+    THREADS_EXAMPLE,
+    answer,
+    json_body,
+    problems,
+)
 
 _ALWAYS = (errors.Unauthenticated, errors.InvalidRequest, errors.StoreUnavailable)
 _ONE = (*_ALWAYS, errors.NotFound)
@@ -65,6 +74,25 @@ async def list_threads(
 async def read_thread(principal: CurrentPrincipal, container: Container, thread_id: ThreadIdPath) -> Response:
     """Read one thread as the list shows it. Its messages are in `GET /history`."""
     return _json(await container.threads.get_thread(principal, thread_id))
+
+
+@router.get(
+    "/{threadId}/runs", response_model=RunListResponse, responses=answer(RUNS_EXAMPLE) | problems(*_ONE)
+)
+async def list_runs(
+    principal: CurrentPrincipal,
+    container: Container,
+    thread_id: ThreadIdPath,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many runs at most.")] = 30,
+    before: BeforeQuery = None,
+) -> Response:
+    """List the runs of a thread, newest first.
+
+    Each run is as `GET /runs/{runId}` shows it: status, timings, usage and cost. A run that was
+    resumed under its own id is one run, as its newest segment. `nextBefore` says where the next
+    page begins; a run that starts meanwhile is on a new first page.
+    """
+    return _json(await container.runs.list_runs(principal, thread_id, limit=limit, before=before))
 
 
 @router.patch(

@@ -564,6 +564,50 @@ async def test_a_run_tells_its_status(ada: Client) -> None:
         await ada.status("r-9")
 
 
+async def runs_of(ada: Client, limit: int = 50, before: str | None = None) -> tuple[list[str], str | None]:
+    page = await ada.container.runs.list_runs(ada.principal, T, limit=limit, before=before)
+    return [run.run_id for run in page.runs], page.next_before
+
+
+async def test_runs_are_listed_from_the_newest_on(ada: Client) -> None:
+    for number in (1, 2):
+        await ada.run(f"r-{number}")
+        await ada.succeeds()
+    await ada.run("r-3")
+    await ada.run("r-4", forwardedProps={"onBusy": "enqueue"})
+
+    names, place = await runs_of(ada, 2)
+    assert (names, await runs_of(ada, 2, place)) == (["r-4", "r-3"], (["r-2", "r-1"], None))
+    page = await ada.container.runs.list_runs(ada.principal, T, limit=50, before=None)
+    assert [(run.status, run.waits_for) for run in page.runs] == [
+        ("waiting", "earlier-run"),
+        ("queued", "worker"),
+        ("succeeded", None),
+        ("succeeded", None),
+    ]
+    alone = [await ada.container.runs.get_run(ada.principal, T, run.run_id) for run in page.runs]
+    assert [run.wire() for run in page.runs] == [run.wire() for run in alone]
+    with pytest.raises(InvalidRequest) as refused:
+        await runs_of(ada, before="x")
+    assert [error["pointer"] for error in refused.value.errors] == ["/query/before"]
+
+
+async def test_a_run_that_was_resumed_is_listed_once_and_only_the_one_that_asks_waits(ada: Client) -> None:
+    await ada.run("r-1")
+    await ada.asks("i-1")
+    await ada.answer("r-1", ("i-1", "resolved", 1))
+    await ada.asks("i-2")
+    await ada.answer("r-2", ("i-2", "resolved", 1))
+    await ada.asks("i-3")
+
+    page = await ada.container.runs.list_runs(ada.principal, T, limit=50, before=None)
+
+    assert [(run.run_id, run.status, run.waits_for) for run in page.runs] == [
+        ("r-2", "interrupted", "approval"),
+        ("r-1", "interrupted", None),
+    ]
+
+
 # --- follow ----------------------------------------------------------------------
 
 
@@ -750,6 +794,7 @@ async def test_what_is_another_users_looks_absent(ada: Client) -> None:
         eve.history(),
         eve.status("r-1"),
         eve.cancel("r-1"),
+        runs_of(eve),
         container.threads.get_thread(who, T),
         container.threads.rename_thread(who, T, "Mine"),
         container.threads.delete_thread(who, T),

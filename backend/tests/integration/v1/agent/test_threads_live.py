@@ -133,6 +133,25 @@ async def test_a_place_that_no_page_gave_is_refused(stack: Stack, place: str) ->
     assert error["pointer"] == "/query/before"
 
 
+async def test_the_runs_of_a_thread_are_listed_with_what_they_used(stack: Stack, user: str) -> None:
+    thread = stack.new_id("thread")
+    for text in ("hello", "hello again"):
+        await stack.stream_run(text, user=user, thread=thread)
+    second, first = [row["run_id"] for row in reversed(await stack.runs(thread))]
+
+    page = (await stack.request("GET", f"/threads/{thread}/runs", user=user, params={"limit": 1})).json
+    rest = await stack.request(
+        "GET", f"/threads/{thread}/runs", user=user, params={"before": page["nextBefore"]}
+    )
+
+    runs = page["runs"] + rest.json["runs"]
+    assert runs == [await stack.run_status(thread, run, user=user) for run in (second, first)]
+    assert all(run["usage"]["outputTokens"] > 0 and run["totalMs"] > 0 for run in runs)
+    assert rest.json["nextBefore"] is None
+    foreign = await stack.request("GET", f"/threads/{thread}/runs", user=stack.new_id("eve"))
+    foreign.problem(404, "not-found")
+
+
 # --- search ------------------------------------------------------------------------
 
 

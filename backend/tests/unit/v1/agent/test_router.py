@@ -388,6 +388,19 @@ async def test_one_run_tells_its_status(ada: httpx.AsyncClient) -> None:
     problem(await ada.get(f"{BASE}/runs/a b?threadId=t-1"), 422, "invalid-request")
 
 
+async def test_the_runs_of_a_thread_are_listed(ada: httpx.AsyncClient, eve: httpx.AsyncClient) -> None:
+    await ada.post(f"{BASE}/runs", json=RUN)
+    url = f"{BASE}/threads/t-1/runs"
+
+    body = (await ada.get(url)).json()
+
+    assert body == {"runs": [(await ada.get(f"{BASE}/runs/r-1?threadId=t-1")).json()], "nextBefore": None}
+    problem(await eve.get(url), 404, "not-found")
+    for query in ("limit=0", "limit=101", "before=x"):
+        refused = problem(await ada.get(f"{url}?{query}"), 422, "invalid-request")
+        assert [entry["pointer"] for entry in refused["errors"]] == ["/query/" + query.split("=")[0]]
+
+
 async def test_cancel_is_accepted_and_repeatable(
     ada: httpx.AsyncClient, runs: MemoryRuns, ada_principal: Principal
 ) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
+from core.agentscope.events import interrupt_status
 from core.agentscope.events.client_calls import OPEN_CLIENT_CALLS
-from core.agentscope.events.queries.thread_rows import get_thread_row, open_interrupts
+from core.agentscope.events.queries.thread_rows import get_thread_row
 from core.agentscope.events.queries.usage_totals import usage_of
 from core.agentscope.events.run_status import INTERRUPTED, QUEUED, SUCCEEDED, WAITING
 from core.agentscope.schemas.agent_runtime import RunStatusResponse
 from core.agentscope.schemas.links import events_url
-from core.errors import NotFound
+from core.agentscope.schemas.runs import RunListResponse, RunPlace
+from core.errors import InvalidRequest, NotFound
 from core.identity import Principal
-from models import AgentChatSession, AgentRun
+from models import AgentChatSession, AgentInterrupt, AgentRun
 
 
 class RunReader:
@@ -35,6 +37,25 @@ class RunReader:
         async with self._engine.connect() as connection:
             return await connection.run_sync(_get_run, principal, thread_id, run_id)
 
+    async def list_runs(
+        self, principal: Principal, thread_id: str, *, limit: int, before: str | None
+    ) -> RunListResponse:
+        """Return a page of a thread's runs, newest first: of each run its newest segment.
+
+        Args:
+            principal: Whose thread.
+            thread_id: The thread.
+            limit: How many at most.
+            before: ``nextBefore`` of the page before this one.
+
+        Raises:
+            NotFound: The caller has no such thread.
+            InvalidRequest: ``before`` comes from no page.
+        """
+        place = _place(before)
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(_list_runs, principal, thread_id, limit, place)
+
 
 def _get_run(connection: Connection, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
     with Session(connection) as session:
@@ -47,17 +68,60 @@ def _get_run(connection: Connection, principal: Principal, thread_id: str, run_i
         )
         if run is None:
             raise NotFound("No such run in this thread.")
-        return _status(session, thread, run)
+        return _status(session, thread, run, _asking(session, thread.id))
 
 
-def _status(session: Session, thread: AgentChatSession, run: AgentRun) -> RunStatusResponse:
+def _list_runs(
+    connection: Connection, principal: Principal, thread_id: str, limit: int, place: RunPlace | None
+) -> RunListResponse:
+    with Session(connection) as session:
+        thread = get_thread_row(session, principal, thread_id)
+        later = aliased(AgentRun)
+        resumed = exists().where(
+            later.session_id == AgentRun.session_id,
+            later.run_id == AgentRun.run_id,
+            later.segment > AgentRun.segment,
+        )
+        query = select(AgentRun).where(AgentRun.session_id == thread.id, ~resumed)
+        if place is not None:
+            query = query.where(AgentRun.id < place.number)
+        rows = list(session.scalars(query.order_by(AgentRun.id.desc()).limit(limit + 1)))
+        more, rows = len(rows) > limit, rows[:limit]
+        asking = _asking(session, thread.id)
+        return RunListResponse(
+            runs=[_status(session, thread, run, asking) for run in rows],
+            next_before=str(RunPlace(rows[-1].id)) if more else None,
+        )
+
+
+def _place(before: str | None) -> RunPlace | None:
+    try:
+        return None if before is None else RunPlace.parse(before)
+    except ValueError as exc:
+        raise InvalidRequest(
+            "'before' is not the 'nextBefore' of a page of runs.",
+            errors=[{"pointer": "/query/before", "message": str(exc)}],
+        ) from exc
+
+
+def _asking(session: Session, session_id: int) -> frozenset[int]:
+    """Return the rows of the runs that wait for an answer."""
+    query = select(AgentInterrupt.run_pk).where(
+        AgentInterrupt.session_id == session_id, AgentInterrupt.status == interrupt_status.OPEN
+    )
+    return frozenset(session.scalars(query))
+
+
+def _status(
+    session: Session, thread: AgentChatSession, run: AgentRun, asking: frozenset[int]
+) -> RunStatusResponse:
     return RunStatusResponse.model_validate(
         {
             "thread_id": thread.thread_id,
             "run_id": run.run_id,
             "task_id": run.task_id,
             "status": run.status,
-            "waits_for": _waits_for(session, thread, run),
+            "waits_for": _waits_for(session, thread, run, asking),
             "attempt": run.attempt,
             "error_code": run.error_code,
             "cancel_requested": run.cancel_requested_at is not None,
@@ -76,13 +140,15 @@ def _status(session: Session, thread: AgentChatSession, run: AgentRun) -> RunSta
     )
 
 
-def _waits_for(session: Session, thread: AgentChatSession, run: AgentRun) -> str | None:
+def _waits_for(
+    session: Session, thread: AgentChatSession, run: AgentRun, asking: frozenset[int]
+) -> str | None:
     if run.status == QUEUED:
         return "worker"
     if run.status == WAITING:
-        return "approval" if open_interrupts(session, thread.id) else "earlier-run"
+        return "approval" if asking else "earlier-run"
     if run.status == INTERRUPTED:
-        return "approval" if open_interrupts(session, thread.id) else None
+        return "approval" if run.id in asking else None
     if run.status == SUCCEEDED and run.ordinal == thread.last_ordinal:
         open_calls = session.scalars(OPEN_CLIENT_CALLS, {"session_id": thread.id})
         return "client-tool" if open_calls.first() else None
