@@ -55,7 +55,7 @@ async def eventually(
     condition: Callable[[], Awaitable[Value]] | Callable[[], Value],
     seconds: float = HUNG_SECONDS,
     *,
-    pause_seconds: float = 0.01,
+    pause_seconds: float = 0.05,
 ) -> Value:
     """Return the first true value of a condition that is looked at again and again.
 
