@@ -23,30 +23,17 @@ def create_redis(settings: RedisSettings) -> Redis:
     A command fails within ``command_timeout_seconds``; if there is no server, it fails at once. Callers wait for one of
     ``pool_size`` connections.
     """
-    return Redis(connection_pool=_pool(settings, settings.command_timeout_seconds, settings.pool_size))
-
-
-def create_blocking_redis(settings: RedisSettings, *, block_seconds: float) -> Redis:
-    """Build a client for one blocking reader, outside the shared pool.
-
-    The socket timeout is longer than the block time. Otherwise every read without a message would look like a lost
-    connection.
-    """
-    return Redis(connection_pool=_pool(settings, block_seconds + settings.command_timeout_seconds, 2))
-
-
-def _pool(settings: RedisSettings, timeout_seconds: float, size: int) -> BlockingConnectionPool:
     pool = BlockingConnectionPool.from_url(
         settings.url.get_secret_value(),
-        max_connections=size,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
+        max_connections=settings.pool_size,
+        timeout=settings.command_timeout_seconds,
+        socket_timeout=settings.command_timeout_seconds,
         socket_connect_timeout=settings.command_timeout_seconds,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
     heed_cancels(pool)
-    return pool
+    return Redis(connection_pool=pool)
 
 
 def heed_cancels(pool: ConnectionPool) -> None:

@@ -99,7 +99,7 @@ class AgentRun(Base):
     deadline_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     cancel_requested_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     cancel_reason: Mapped[str | None] = mapped_column(Text)
-    """``user`` or ``deadline``: which end a cancelled run gets."""
+    """``user``, set together with ``cancel_requested_at``. A run past its deadline has none: it fails as ``run-timeout``."""
     error_code: Mapped[str | None] = mapped_column(Text)
     input_tokens: Mapped[int] = mapped_column(BigInteger, server_default="0")
     output_tokens: Mapped[int] = mapped_column(BigInteger, server_default="0")

@@ -97,7 +97,7 @@ class Acceptance:
         if brings_state:
             thread.state = command.state
         if answers:
-            await write_answers(session, answers, run, now)
+            write_answers(answers, run, now)
         else:
             await cancel_open(session, thread.id, run, now)
         await write_messages(session, thread, run, messages)

@@ -173,10 +173,8 @@ def _complaint(error: JsonSchemaError) -> str:
             return error.message  # the check itself was given up
 
 
-async def write_answers(
-    session: AsyncSession, answers: Sequence[Answer], run: AgentRun, now: datetime
-) -> None:
-    """Record the answers; the caller's locks make each of them the only one."""
+def write_answers(answers: Sequence[Answer], run: AgentRun, now: datetime) -> None:
+    """Record the answers in their rows; the caller's transaction stores them, and its locks make each the only one."""
     for answer in answers:
         answer.interrupt.status = (
             interrupt_status.RESOLVED if answer.status == "resolved" else interrupt_status.CANCELLED
