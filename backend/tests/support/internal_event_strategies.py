@@ -146,6 +146,12 @@ def _other_events() -> st.SearchStrategy[InternalRuntimeEvent]:
         messages_snapshots,
         st.builds(internal.StateSnapshot, snapshot=json_objects),
         st.builds(internal.CustomEvent, name=texts, value=json_values),
+        st.builds(
+            internal.ModelRetrying,
+            attempt=st.integers(2, 11),
+            delay_ms=st.integers(0, 20_000),
+            code=st.just("model-unavailable"),
+        ),
     )
 
 

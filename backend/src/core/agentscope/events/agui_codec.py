@@ -337,6 +337,11 @@ def _custom(event: internal.CustomEvent, _state: RunWireState) -> list[dict[str,
     return [{"type": "CUSTOM", "name": clean_text(event.name), "value": clean_json(event.value)}]
 
 
+def _model_retrying(event: internal.ModelRetrying, _state: RunWireState) -> list[dict[str, Any]]:
+    value = {"attempt": event.attempt, "delayMs": event.delay_ms, "code": event.code}
+    return [{"type": "CUSTOM", "name": "agentroute.retrying", "value": value}]
+
+
 def _usage(event: internal.ModelUsage, state: RunWireState) -> list[dict[str, Any]]:
     total = state.usage.setdefault(
         (event.provider, event.model),
@@ -423,6 +428,7 @@ _TABLE: dict[str, Callable[[Any, RunWireState], list[dict[str, Any]]]] = {
     "subagent_started": _subagent_started,
     "subagent_finished": _subagent_finished,
     "subagent_failed": _subagent_failed,
+    "model_retrying": _model_retrying,
     "custom": _custom,
     "usage": _usage,
 }

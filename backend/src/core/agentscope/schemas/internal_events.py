@@ -202,6 +202,17 @@ class MessagesSnapshot(_Event):
     """AG-UI messages, oldest first."""
 
 
+class ModelRetrying(_Event):
+    """A model call failed before its first delta. The same call is sent again after a wait."""
+
+    kind: Literal["model_retrying"] = "model_retrying"
+    attempt: int
+    """Number of the try that follows: 2 for the first retry."""
+    delay_ms: int
+    code: str
+    """The error code of the try that failed."""
+
+
 class CustomEvent(AttributedEvent):
     kind: Literal["custom"] = "custom"
     name: str
@@ -263,6 +274,7 @@ InternalRuntimeEvent = Annotated[
     | SubagentStarted
     | SubagentFinished
     | SubagentFailed
+    | ModelRetrying
     | CustomEvent
     | ModelUsage,
     Field(discriminator="kind"),

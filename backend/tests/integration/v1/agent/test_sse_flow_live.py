@@ -726,6 +726,17 @@ async def test_a_run_cancelled_before_the_models_first_byte_says_nothing(stack: 
     assert history["messages"] == body["messages"]
 
 
+async def test_a_user_is_told_that_a_failed_model_call_is_tried_again(open_stack: OpenStack) -> None:
+    async with open_stack(model={"max_retries": 1}) as own:
+        reply = await own.stream_run("fail 503")
+
+    assert reply.end["code"] == "model-unavailable"
+    told = [event["value"] for event in reply.of("CUSTOM") if event["name"] == "agentroute.retrying"]
+    assert [(value["attempt"], value["code"]) for value in told] == [(2, "model-unavailable")]
+    assert 0 <= told[0]["delayMs"] <= 500
+    assert_valid(reply.events)
+
+
 async def test_a_queued_run_is_cancelled_at_once_and_still_has_a_whole_stream(open_stack: OpenStack) -> None:
     async with open_stack(workers=0) as own:
         body = own.run_body("hello")

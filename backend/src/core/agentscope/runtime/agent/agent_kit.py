@@ -6,7 +6,7 @@ its toolkit are made for one run; they are cheap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from core.agentscope.runtime.model.chat_opaque import OpaqueValue
 from core.agentscope.runtime.model.prices import load_prices
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile
 from core.agentscope.runtime.profile.profile_tools import profile_tools
-from core.agentscope.schemas.internal_events import CallStage, ModelUsage, StageName
+from core.agentscope.schemas.internal_events import CallStage, ModelRetrying, ModelUsage, StageName
 from core.agentscope.tools.memory_store import MemoryStore
 from core.config import Settings
 
@@ -45,9 +45,16 @@ class AgentKit:
     subagents: tuple[SubagentKit, ...] = ()
     fallbacks: Mapping[CallStage, ChatEndpoint] = field(default_factory=dict)
 
-    def for_run(self, *, budget: CallBudget | None, calls_ahead: CallsAhead | None) -> AgentKit:
-        """Return the kit of one run: its model calls are paid from its budget and written ahead."""
-        return replace(self, services=replace(self.services, budget=budget, calls_ahead=calls_ahead))
+    def for_run(
+        self,
+        *,
+        budget: CallBudget | None,
+        calls_ahead: CallsAhead | None,
+        announce: Callable[[ModelRetrying], Awaitable[None]] | None = None,
+    ) -> AgentKit:
+        """Return the kit of one run: its model calls have its budget, are written ahead and tell of their retries."""
+        services = replace(self.services, budget=budget, calls_ahead=calls_ahead, announce=announce)
+        return replace(self, services=services)
 
     def model(
         self,

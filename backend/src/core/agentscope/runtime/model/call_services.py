@@ -13,6 +13,7 @@ import httpx
 from core.agentscope.events.ledger.calls_ahead import CallsAhead
 from core.agentscope.runtime.model.call_budget import CallBudget
 from core.agentscope.runtime.model.prices import PriceTable
+from core.agentscope.schemas.internal_events import ModelRetrying
 from core.config import ModelSettings
 
 
@@ -27,6 +28,7 @@ class CallServices:
         budget: Asked before each try. Without a budget nothing is limited.
         calls_ahead: Writes each call into the ledger before it is sent. Without it, a call is in the ledger
             only once it has ended.
+        announce: Takes the news of each retry, before its wait: the run's ``emit``. Without it, nobody is told.
         clock: Returns monotonic seconds.
         sleep: Waits between tries, in seconds.
         dice: Returns random numbers in [0, 1), for the jitter of retries.
@@ -37,6 +39,7 @@ class CallServices:
     prices: PriceTable
     budget: CallBudget | None = None
     calls_ahead: CallsAhead | None = None
+    announce: Callable[[ModelRetrying], Awaitable[None]] | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     dice: Callable[[], float] = random.random

@@ -44,7 +44,7 @@ from core.agentscope.runtime.model.chat_request import (
 from core.agentscope.runtime.model.chat_retry import RETRY_WINDOW_SECONDS, delay_seconds
 from core.agentscope.runtime.model.chat_stream import ChatStreamParser
 from core.agentscope.runtime.model.token_counts import TokenCounts, parse_cost
-from core.agentscope.schemas.internal_events import CallStage, ModelUsage
+from core.agentscope.schemas.internal_events import CallStage, ModelRetrying, ModelUsage
 
 log = structlog.get_logger(__name__)
 
@@ -218,7 +218,14 @@ class OpenAICompatibleChatModel(ChatModelBase):
             late = self._services.clock() - began + wait > RETRY_WINDOW_SECONDS
             if failed.answered or not failed.transient or retry > settings.max_retries or late:
                 raise failed
+            await self._announce(retry, wait, failed)
             await self._services.sleep(wait)
+
+    async def _announce(self, retry: int, wait: float, failed: CallFailed) -> None:
+        if self._services.announce is not None:
+            await self._services.announce(
+                ModelRetrying(attempt=retry + 1, delay_ms=round(wait * 1000), code=failed.error.code)
+            )
 
     def _new_call(self, endpoint: ChatEndpoint, content: bytes, ids: list[str]) -> ChatCall:
         meter = CallMeter(self._stage, endpoint.provider, endpoint.model, self._services.clock)

@@ -136,7 +136,9 @@ class RunScope:
         )
         context = ToolContext(self._run.principal, self._run.thread_id, self._run.run_id, tool_call_id="")
         return AgentScopeOrchestrator(
-            self._services.kit.for_run(budget=self._budget(), calls_ahead=self._calls_ahead),
+            self._services.kit.for_run(
+                budget=self._budget(), calls_ahead=self._calls_ahead, announce=self._pipeline.emit
+            ),
             RunTask(command, context, memory),
             emit=self._pipeline.emit,
             durable=self._pipeline.durable,

@@ -584,6 +584,17 @@ TABLE: dict[str, tuple[list[InternalRuntimeEvent], list[dict[str, Any]]]] = {
             {"type": "STEP_FINISHED", "stepName": "intent"},
         ],
     ),
+    "a model call that is tried again": (
+        [STARTED_RUN, internal.ModelRetrying(attempt=2, delay_ms=500, code="model-unavailable")],
+        [
+            STARTED,
+            {
+                "type": "CUSTOM",
+                "name": "agentroute.retrying",
+                "value": {"attempt": 2, "delayMs": 500, "code": "model-unavailable"},
+            },
+        ],
+    ),
     "an event of our own": (
         [STARTED_RUN, internal.CustomEvent(name="agentroute.x", value={"a": (1, float("inf")), 2: "\x00"})],
         [STARTED, {"type": "CUSTOM", "name": "agentroute.x", "value": {"a": [1, None], "2": "\ufffd"}}],

@@ -19,6 +19,7 @@ from core.agentscope.runtime.model.chat_errors import ModelRejected
 from core.agentscope.runtime.model.model_client import create_model_client
 from core.agentscope.runtime.profile.profile import Limits
 from core.agentscope.runtime.profile.run_budget import RunBudget
+from core.agentscope.schemas.internal_events import ModelRetrying
 from core.config import ModelSettings
 from core.errors import BudgetExhausted, ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
 
@@ -45,6 +46,43 @@ async def test_a_busy_provider_is_asked_again_when_it_says(endpoint: Endpoint, s
     assert last.content[0].text == "a"
     assert setup.waits == [7, 0.5, 20]
     assert outcomes(setup) == [("completed", False)]
+
+
+async def test_each_retry_is_announced_before_its_wait_and_a_last_failure_is_not(
+    endpoint: Endpoint, set_up: SetUp
+) -> None:
+    endpoint.answer(429, {}, retry_after="7")
+    endpoint.answer(503, {})
+    endpoint.answer(500, {})
+    told: list[tuple[ModelRetrying, list[float]]] = []
+
+    async def announce(event: ModelRetrying) -> None:
+        told.append((event, list(setup.waits)))
+
+    setup = set_up(max_retries=2, services={"announce": announce})
+    with pytest.raises(ModelUnavailable):
+        await setup.ask()
+
+    first = ModelRetrying(attempt=2, delay_ms=7000, code="model-unavailable")
+    second = ModelRetrying(attempt=3, delay_ms=500, code="model-unavailable")
+    assert told == [(first, []), (second, [7])]
+
+
+async def test_what_is_not_tried_again_is_not_announced(endpoint: Endpoint, set_up: SetUp) -> None:
+    told: list[ModelRetrying] = []
+
+    async def announce(event: ModelRetrying) -> None:
+        told.append(event)
+
+    setup = set_up(services={"announce": announce})
+    endpoint.stream(*endpoint.text("a", finish=None), {"error": {"message": "overloaded", "code": 503}})
+    with pytest.raises(RunFailure):
+        await setup.ask()
+    endpoint.answer(400, {})
+    with pytest.raises(ModelRejected):
+        await setup.ask()
+
+    assert told == []
 
 
 async def test_tries_are_counted(endpoint: Endpoint, set_up: SetUp) -> None:
