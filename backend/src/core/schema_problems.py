@@ -1,61 +1,56 @@
-"""Checks a JSON Schema from outside before any code uses it.
+"""Says what is wrong with a JSON Schema that somebody else wrote, before anything works with it.
 
-An accepted schema is small, is valid, refers to nothing outside itself, and stays small when its references are
-replaced by their targets, which is the form that models get. Every check takes linear time or has a limit.
+What passes is small, is valid, refers to nothing outside itself, and stays small
+when its references are replaced by what they name, which is how models get it.
+Checked is what can ever be applied: the root, and what it contains or refers to.
+Every check here takes time in proportion to the schema, or has a limit. See docs/adr/0015.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from core.schema_flattening import SchemaTooLarge, flattened
+from core.schema_references import IN_PLACE, References, children, step
 from core.schema_validator import PatternUnknown, compile_pattern
-from core.validation import escape
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 32
-"""Levels of JSON. Each level needs several frames of Python's stack in AgentScope and jsonschema."""
-MAX_EXPANDED_NODES = 10_000
-MAX_EXPANDED_DEPTH = 64
+"""Levels of JSON. Each costs AgentScope and jsonschema several frames of Python's stack."""
 MAX_PATTERN_CHARACTERS = 1000
 _MAX_PROBLEMS = 10
-
-_IN_PLACE = ("allOf", "anyOf", "oneOf")
-_IN_PLACE_ONE = ("not", "if", "then", "else")
-"""Keywords that apply schemas to the same value. A cycle of only such keywords never ends."""
-_MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-"""Members of these are names, not keywords."""
-_VALUES = frozenset({"const", "enum", "default", "examples", "example"})
-"""What is below these is data."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaProblem:
-    """One problem, and its place: a JSON pointer into the schema."""
+    """One thing that is wrong, and where: a JSON pointer into the schema."""
 
     pointer: str
     message: str
 
 
 def schema_problems(schema: Mapping[str, Any]) -> list[SchemaProblem]:
-    """Return the problems of the schema of a tool's arguments; empty if the schema can be used.
+    """Return what is wrong with the schema of a tool's arguments; empty when it can be used.
 
     Args:
-        schema: JSON as received; the root must describe an object.
+        schema: JSON as it was received; its root describes an object.
     """
     if problem := _size_problem(schema):
         return [problem]
-    found = [problem for place, node in _schemas(schema, "") for problem in _keyword_problems(node, place)]
-    if not found:
-        # These checks require keywords of the right types.
-        found = [*_root_problems(schema), *_walk(schema, schema, "")]
-    if not found and (problem := _Expansion(schema).problem()):
-        found = [problem]
-    if not found and (place := _endless(schema)) is not None:
+    found, applied = _look_through(schema)
+    if not found and (place := _endless(applied)) is not None:
         found = [SchemaProblem(place, "refers to itself without going through a property or an element")]
+    if not found:
+        try:
+            flattened(schema)
+        except SchemaTooLarge as exc:
+            found = [SchemaProblem("", str(exc))]
     return found[:_MAX_PROBLEMS]
 
 
@@ -83,6 +78,62 @@ def _size_problem(schema: Mapping[str, Any]) -> SchemaProblem | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """A schema that may be applied to a value, and the schemas that are then applied to the same value."""
+
+    place: str
+    same_value: list[int]
+
+
+def _look_through(root: Mapping[str, Any]) -> tuple[list[SchemaProblem], dict[int, _Applied]]:
+    """Check every schema that can be reached; return what is wrong, and the schemas by identity."""
+    references = References(root)
+    found = list(_root_problems(root))
+    applied: dict[int, _Applied] = {}
+    pending: list[tuple[str, Any]] = [("", root)]
+    while pending and len(found) < _MAX_PROBLEMS:
+        place, schema = pending.pop()
+        if not isinstance(schema, dict) or id(schema) in applied:
+            continue
+        here = applied[id(schema)] = _Applied(place, [])
+        wrong = list(_keyword_problems(schema, place))
+        found += wrong
+        if wrong:
+            continue
+        found += _pattern_problems(schema, place)
+        for keyword, child_place, child in children(schema, place):
+            pending.append((child_place, child))
+            if keyword in IN_PLACE:
+                here.same_value.append(id(child))
+        for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
+            if keyword not in schema:
+                continue
+            target = _target(references, schema[keyword], step(place, keyword))
+            if isinstance(target, SchemaProblem):
+                found.append(target)
+            else:
+                pending.append(target)
+                here.same_value.append(id(target[1]))
+    return found, applied
+
+
+def _target(references: References, ref: Any, place: str) -> SchemaProblem | tuple[str, Any]:
+    if not isinstance(ref, str) or not references.is_inside(ref):
+        return SchemaProblem(place, "must name a part of the same schema, such as '#/$defs/name'")
+    target = references.find(ref)
+    if target is None or not isinstance(target[1], dict | bool):
+        return SchemaProblem(place, "refers to a part that the schema does not have")
+    return target
+
+
+def _root_problems(schema: Mapping[str, Any]) -> Iterator[SchemaProblem]:
+    kinds = schema.get("type", "object")
+    names = [kinds] if isinstance(kinds, str) else kinds
+    if isinstance(names, list) and _TYPES.issuperset(map(str, names)) and names and "object" not in names:
+        yield SchemaProblem("/type", "must be 'object': the arguments of a tool are an object")
+
+
 def _keyword_problems(schema: Mapping[str, Any], place: str) -> Iterator[SchemaProblem]:
     """Check the types that JSON Schema demands of its keywords, in any draft since the fourth.
 
@@ -91,7 +142,7 @@ def _keyword_problems(schema: Mapping[str, Any], place: str) -> Iterator[SchemaP
     for key, value in schema.items():
         form = _FORMS.get(key)
         if form is not None and not form.holds(value):
-            yield SchemaProblem(f"{place}/{escape(key)}", f"must be {form.words}")
+            yield SchemaProblem(step(place, key), f"must be {form.words}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +161,10 @@ def _is_number(value: Any) -> bool:
 
 def _are_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_schema_or_strings(value: Any) -> bool:
+    return _is_schema(value) or _are_strings(value)
 
 
 _TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
@@ -140,6 +195,10 @@ _FLAG = _Form("true or false", lambda value: isinstance(value, bool))
 _FORMS: Mapping[str, _Form] = {
     "type": _TYPE,
     **dict.fromkeys(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"), _MAP),
+    "dependencies": _Form(
+        "an object of schemas, or of lists of strings",
+        lambda value: isinstance(value, dict) and all(map(_is_schema_or_strings, value.values())),
+    ),
     **dict.fromkeys(("allOf", "anyOf", "oneOf"), _SCHEMAS),
     **dict.fromkeys(
         ("not", "if", "then", "else", "contains", "propertyNames", "additionalProperties"), _SCHEMA
@@ -149,7 +208,9 @@ _FORMS: Mapping[str, _Form] = {
         "a schema, or a list of schemas",
         lambda value: _is_schema(value) or (isinstance(value, list) and all(map(_is_schema, value))),
     ),
-    "prefixItems": _SCHEMAS,
+    "prefixItems": _Form(
+        "a list of schemas", lambda value: isinstance(value, list) and all(map(_is_schema, value))
+    ),
     **dict.fromkeys(
         ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), _COUNT
     ),
@@ -164,150 +225,50 @@ _FORMS: Mapping[str, _Form] = {
         lambda value: isinstance(value, dict) and all(map(_are_strings, value.values())),
     ),
     "uniqueItems": _FLAG,
-    **dict.fromkeys(("pattern", "format", "$ref", "$schema", "$id", "$anchor", "$dynamicRef"), _STRING),
+    **dict.fromkeys(("pattern", "format", "$ref", "$schema", "$dynamicRef"), _STRING),
 }
 
 
-def _root_problems(schema: Mapping[str, Any]) -> Iterator[SchemaProblem]:
-    kinds = schema.get("type", "object")
-    if "object" not in ([kinds] if isinstance(kinds, str) else kinds):
-        yield SchemaProblem("/type", "must be 'object': the arguments of a tool are an object")
+def _pattern_problems(schema: Mapping[str, Any], place: str) -> Iterator[SchemaProblem]:
+    if "pattern" in schema and (wrong := _pattern_problem(schema["pattern"])):
+        yield SchemaProblem(step(place, "pattern"), wrong)
+    for pattern in schema.get("patternProperties", {}):
+        if wrong := _pattern_problem(pattern):
+            yield SchemaProblem(step(step(place, "patternProperties"), pattern), wrong)
 
 
-def _walk(root: Mapping[str, Any], node: Any, place: str, *, names: bool = False) -> Iterator[SchemaProblem]:
-    """Check references and patterns of every schema below a node; ``names`` when its members are names."""
-    if isinstance(node, list):
-        for index, child in enumerate(node):
-            yield from _walk(root, child, f"{place}/{index}")
-        return
-    if not isinstance(node, dict):
-        return
-    for key, value in node.items():
-        here = f"{place}/{escape(key)}"
-        if names:
-            yield from _walk(root, value, here)
-        elif key in ("$ref", "$dynamicRef", "$recursiveRef"):
-            yield from _reference_problems(root, value, here)
-        elif key in ("$id", "id") and place and isinstance(value, str):
-            yield SchemaProblem(here, "is only allowed at the root")
-        elif key == "pattern":
-            yield from _pattern_problems(value, here)
-        elif key not in _VALUES:
-            if key == "patternProperties":
-                for pattern in value:
-                    yield from _pattern_problems(pattern, f"{here}/{escape(pattern)}")
-            yield from _walk(root, value, here, names=key in _MAPS)
+# What JavaScript's regular expressions have beyond Python's: replaced by an ordinary character, the rest can be compiled.
+_FOREIGN = re.compile(r"\\(?:[pPu]\{[^{}]*\}|c[A-Za-z]|k<\w+>|[A-Za-z])")
 
 
-def _reference_problems(root: Mapping[str, Any], ref: Any, place: str) -> Iterator[SchemaProblem]:
-    if not isinstance(ref, str) or not ref.startswith("#"):
-        yield SchemaProblem(place, "must begin with '#': only parts of the same schema can be referred to")
-    elif not isinstance(_resolve(root, ref), dict | bool):
-        yield SchemaProblem(place, "refers to a part that the schema does not have")
-
-
-def _pattern_problems(pattern: Any, place: str) -> Iterator[SchemaProblem]:
+def _pattern_problem(pattern: str) -> str:
+    """Say what is wrong with a pattern: only what is wrong in every dialect, because RE2 checks what it knows."""
     if len(pattern) > MAX_PATTERN_CHARACTERS:
-        yield SchemaProblem(place, f"is a pattern of more than {MAX_PATTERN_CHARACTERS} characters")
-        return
+        return f"is a pattern of more than {MAX_PATTERN_CHARACTERS} characters"
     try:
         compile_pattern(pattern)
     except PatternUnknown:
-        try:
-            # Lookahead and backreferences are legal; only the model reads such a pattern.
+        known = re.sub(r"\(\?<(?=\w)", "(?P<", pattern).replace("(?<=", "(?=").replace("(?<!", "(?!")
+        known = known.replace("[^]", ".")
+        # Before and behind all other characters: one of both fits as the end of a range.
+        if not any(_compiles(_FOREIGN.sub(character, known)) for character in " ~"):
+            return "is not a regular expression"
+    return ""
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        with warnings.catch_warnings(action="ignore"):
             re.compile(pattern)
-        except (re.error, RecursionError, OverflowError):
-            yield SchemaProblem(place, "is not a regular expression")
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
 
 
-def _resolve(root: Any, ref: str) -> Any:
-    node = root
-    for step in ref.removeprefix("#").split("/")[1:] if ref != "#" else ():
-        token = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, dict) and token in node:
-            node = node[token]
-        elif isinstance(node, list) and token.isdecimal() and int(token) < len(node):
-            node = node[int(token)]
-        else:
-            return None
-    return node if ref == "#" or ref.startswith("#/") else None
-
-
-def _endless(root: Mapping[str, Any]) -> str | None:
-    """Return the pointer of a reference that leads back to itself at the same value, or ``None``."""
-    settled: set[int] = set()
-
-    def visit(node: Any, path: frozenset[int]) -> bool:
-        if not isinstance(node, dict) or id(node) in settled:
-            return False
-        if id(node) in path:
-            return True
-        path |= {id(node)}
-        same = [child for key in _IN_PLACE for child in node.get(key, ())]
-        same += [node[key] for key in _IN_PLACE_ONE if key in node]
-        same += list(node.get("dependentSchemas", {}).values())
-        if "$ref" in node:
-            same.append(_resolve(root, node["$ref"]))
-        looped = any(visit(child, path) for child in same)
-        if not looped:
-            settled.add(id(node))
-        return looped
-
-    for place, node in _schemas(root, ""):
-        if visit(node, frozenset()):
-            return f"{place}/$ref" if "$ref" in node else place
+def _endless(applied: Mapping[int, _Applied]) -> str | None:
+    """Return the place of a schema that leads back to itself at the same value; ``None`` when there is none."""
+    try:
+        TopologicalSorter({node: schema.same_value for node, schema in applied.items()}).prepare()
+    except CycleError as exc:
+        return min((applied[node].place for node in exc.args[1] if node in applied), default="")
     return None
-
-
-def _schemas(node: Any, place: str, *, names: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
-    if isinstance(node, list):
-        for index, child in enumerate(node):
-            yield from _schemas(child, f"{place}/{index}")
-    elif isinstance(node, dict):
-        if not names:
-            yield place, node
-        for key, value in node.items():
-            if names or key not in _VALUES:
-                yield from _schemas(value, f"{place}/{escape(key)}", names=not names and key in _MAPS)
-
-
-class _Expansion:
-    """Counts the parts of a schema whose references are replaced by their targets, up to the limit.
-
-    A reference to a part that contains the reference is not followed again, because AgentScope flattens the schema for
-    models in the same way.
-    """
-
-    def __init__(self, root: Mapping[str, Any]) -> None:
-        self._root = root
-        self._left = MAX_EXPANDED_NODES
-        self._deep = False
-
-    def problem(self) -> SchemaProblem | None:
-        """Return the problems of the size and the depth."""
-        self._count(self._root, frozenset(), 0)
-        if self._deep:
-            return SchemaProblem(
-                "", f"is deeper than {MAX_EXPANDED_DEPTH} levels when its references are resolved"
-            )
-        if self._left < 0:
-            return SchemaProblem(
-                "", f"has more than {MAX_EXPANDED_NODES} parts when its references are resolved"
-            )
-        return None
-
-    def _count(self, node: Any, inside: frozenset[str], depth: int) -> None:
-        self._left -= 1
-        self._deep = self._deep or depth > MAX_EXPANDED_DEPTH
-        if self._left < 0 or self._deep:
-            return
-        if isinstance(node, list):
-            for child in node:
-                self._count(child, inside, depth + 1)
-        elif isinstance(node, dict):
-            ref = node.get("$ref")
-            if isinstance(ref, str) and ref not in inside:
-                self._count(_resolve(self._root, ref), inside | {ref}, depth + 1)
-            for key, child in node.items():
-                if key not in ("$defs", "definitions"):
-                    self._count(child, inside, depth + 1)

@@ -18,6 +18,7 @@ from sqlalchemy import exc as sa
 
 # PostgreSQL, appendix A: 08 connection trouble, 53 no resources, 57 an operator's or a time limit's intervention.
 _CLASSES = ("08", "53", "57")
+_RACES = frozenset({"40001", "40P01"})
 _CODES = frozenset(
     {
         "25006",  # a standby cannot write
@@ -39,6 +40,11 @@ def is_store_failure(error: BaseException) -> bool:
     Postgres.
     """
     return any(_is_store_failure(link) for link in _chain(error))
+
+
+def is_lost_race(error: BaseException) -> bool:
+    """Say whether another transaction won: nothing was written, and the same transaction may be tried again at once."""
+    return any(getattr(link, "sqlstate", None) in _RACES for link in _chain(error))
 
 
 def _is_store_failure(error: BaseException) -> bool:

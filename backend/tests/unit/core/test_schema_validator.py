@@ -51,10 +51,11 @@ def complaint(schema: dict[str, Any], value: Any) -> str:
         ({"items": {"allOf": [{"type": "object"}] * 500}}, [{}] * 20_000),
         ({"items": {"enum": [str(n) for n in range(3000)]}}, ["x"] * 10_000),
         ({"items": {"required": [str(n) for n in range(3000)]}}, [{}] * 10_000),
-        ({"uniqueItems": True}, [{} for _ in range(MAX_STEPS + 1)]),
+        ({"uniqueItems": True}, [0] * (MAX_STEPS + 1)),
         ({"patternProperties": {str(n): {} for n in range(300)}}, {str(n): n for n in range(300)}),
+        ({"items": {"pattern": "^(a+)+$"}}, ["a" * 6400] * 600),
     ],
-    ids=["doubling", "loop", "all-of", "enum", "required", "unique", "patterns"],
+    ids=["doubling", "loop", "all-of", "enum", "required", "unique", "patterns", "long texts"],
 )
 def test_a_check_that_costs_too_much_is_given_up(
     schema: dict[str, Any], value: Any, steps: list[int]
@@ -132,6 +133,48 @@ def test_lists_of_items_of_older_drafts_are_checked_by_position() -> None:
     assert [error.json_path for error in errors_of({"items": [{}, {"type": "string"}]}, [1, 2, 3])] == [
         "$[1]"
     ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "fits", "does_not"),
+    [
+        ({"maximum": 100, "exclusiveMaximum": True}, 99, 100),
+        ({"maximum": 100, "exclusiveMaximum": False}, 100, 101),
+        ({"minimum": 0, "exclusiveMinimum": True}, 1, 0),
+        ({"minimum": -10, "exclusiveMinimum": False}, -10, -11),
+        ({"exclusiveMinimum": 1, "exclusiveMaximum": 3}, 2, 3),
+        ({"exclusiveMinimum": 1}, 2, 1),
+        ({"dependencies": {"a": ["b"]}}, {"a": 1, "b": 2}, {"a": 1}),
+        ({"dependencies": {"a": {"required": ["b"]}}}, {"b": 1}, {"a": 1}),
+        ({"items": [{}, {"type": "string"}], "additionalItems": False}, [1, "a"], [1, "a", 2]),
+    ],
+)
+def test_words_of_older_drafts_mean_what_they_meant(schema: dict[str, Any], fits: Any, does_not: Any) -> None:
+    assert errors_of(schema, fits) == []
+    assert len(errors_of(schema, does_not)) == 1
+
+
+@pytest.mark.parametrize(
+    ("items", "value"),
+    [
+        ({"type": "number"}, 1),
+        ({"type": "string", "pattern": "^[^@]+@[^@]+$"}, "a@b.example"),
+        (
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "country": {"enum": [f"c{n}" for n in range(249)]},
+                },
+                "required": ["name", "country"],
+                "additionalProperties": False,
+            },
+            {"name": "x", "country": "c248"},
+        ),
+    ],
+)
+def test_a_thousand_usual_elements_are_checked(items: dict[str, Any], value: Any) -> None:
+    assert errors_of({"items": items}, [value] * 1000) == []
 
 
 _SIMPLE = st.sampled_from(["string", "integer", "object", "array", "boolean", "null"])

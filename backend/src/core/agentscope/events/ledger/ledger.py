@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import literal, select, text
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.events.ledger import budget_store
@@ -25,7 +25,10 @@ from core.agentscope.events.run_status import RUNNING
 from core.agentscope.events.thread_row import lock_thread
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.identity import Principal
+from core.store_failure import is_lost_race
 from models import AgentModelCall, AgentRun
+
+_RACE_TRIES = 3
 
 
 async def list_model_calls(connection: AsyncConnection, run_pk: int) -> list[dict[str, Any]]:
@@ -97,10 +100,24 @@ async def record_call_now(
     totals of an ended run and of its thread grow with the ledger. Without
     ``budgeted`` no budget is looked for: heartbeats wait while the run is locked.
     """
+    for tries_left in reversed(range(_RACE_TRIES)):
+        try:
+            await _record_call(engine, run, principal, usage, budgeted=budgeted)
+        except DBAPIError as exc:
+            # The deletion of the thread locks the run and then its lines; this transaction locks a line and then the run.
+            if not tries_left or not is_lost_race(exc):
+                raise
+        else:
+            return
+
+
+async def _record_call(
+    engine: AsyncEngine, run: OwnedRun, principal: Principal, usage: ModelUsage, *, budgeted: bool
+) -> None:
     try:
         await _record_call_of_run(engine, run, principal, usage, budgeted=budgeted)
     except IntegrityError:
-        # Its thread was deleted. What the call used is its owner's all the same.
+        # Its thread was deleted. What the call used is its principal's all the same.
         async with engine.begin() as connection:
             # The placeholder stayed, without its run.
             orphan = {

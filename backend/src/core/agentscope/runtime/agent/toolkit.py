@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
+import structlog
 from agentscope.message import TextBlock, ToolResultState
 from agentscope.middleware import MiddlewareBase
 from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
@@ -24,7 +25,10 @@ from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
 from core.crash_points import crash_point
+from core.schema_flattening import SchemaTooLarge, flattened
 from core.schema_validator import bounded
+
+log = structlog.get_logger(__name__)
 
 BROKEN_ARGUMENTS = "The call was not made: its arguments are not valid JSON; they were probably cut off."
 INTERRUPTED = "The call was not made: the run was stopped before."
@@ -190,7 +194,7 @@ class ClientTool(ToolBase):
         super().__init__()
         self.name = tool.name
         self.description = tool.description or tool.name
-        self.input_schema = bounded({"properties": {}} | tool.parameters | {"type": "object"})
+        self.input_schema = bounded({"properties": {}} | _flattened(tool) | {"type": "object"})
 
     async def check_permissions(
         self, tool_input: dict[str, Any], context: PermissionContext
@@ -222,6 +226,15 @@ def approval_schemas(access: Iterable[ToolAccess]) -> Callable[[str], dict[str, 
     """Return the approval's answer schema by tool name."""
     schemas: Mapping[str, dict[str, Any]] = {item.tool.name: item.approval_schema() for item in access}
     return lambda name: schemas[name]
+
+
+def _flattened(tool: ClientToolDefinition) -> dict[str, Any]:
+    try:
+        return flattened(tool.parameters)
+    except SchemaTooLarge:
+        # Accepted by a version that did not look: the client checks what it gets.
+        log.warning("client_tool_schema_too_large", tool=tool.name)
+        return {}
 
 
 def _is_json(text: str) -> bool:
