@@ -8,10 +8,11 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
 from agentroute import health, problem_pages
+from agentroute.cors import Cors
 from agentroute.docs_page import install_docs
+from agentroute.head_requests import HeadRequests
 from agentroute.http_context import HttpContext
 from core.config import Settings
 from core.problem import ErrorBoundary, install_problem_handlers
@@ -74,20 +75,12 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
     # The last one added is the outermost. CORS lies outside the boundary, or a page
     # could not read why its request failed.
     app.add_middleware(ErrorBoundary)
-    if server.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=server.cors_origins,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=[
-                "Authorization",
-                "Content-Type",
-                "Idempotency-Key",
-                "Last-Event-ID",
-                "X-Request-Id",
-            ],
-            expose_headers=["Retry-After", "WWW-Authenticate", "X-Request-Id"],
-        )
+    app.add_middleware(HeadRequests)
+    app.add_middleware(
+        Cors,
+        origins=server.cors_origins,
+        loopback=server.cors_loopback or settings.identity.mode == "local",
+    )
     app.add_middleware(HttpContext)
     return app
 

@@ -54,8 +54,20 @@ class HttpContext:
                 )
 
 
+_SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    # Answers are data. A page of ours (/docs) brings a policy of its own.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    # Without it, a foreign page may load answers as an image or a script. CORS requests are not affected.
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
 def _complete(headers: MutableHeaders, current: str) -> None:
     headers["X-Request-Id"] = current
-    headers.setdefault("X-Content-Type-Options", "nosniff")
+    for name, value in _SECURITY.items():
+        headers.setdefault(name, value)
     if "json" in headers.get("content-type", ""):
         headers.setdefault("Cache-Control", "no-store")

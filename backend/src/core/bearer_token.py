@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -35,6 +36,18 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """What a token says, after all checks."""
+
+    tenant: str
+    """The claim ``tenant``; ``default`` when absent."""
+    user: str
+    """The claim ``sub``."""
+    valid_until: float
+    """Unix time after which the same token is refused: the claim ``exp`` and the leeway."""
+
+
 class TokenVerifier:
     """Checks a token and returns its principal.
 
@@ -52,21 +65,20 @@ class TokenVerifier:
         if settings.jwt_audience:
             self._required.append("aud")
 
-    def verify(self, token: str) -> tuple[str, str]:
-        """Return (tenant, user) of a token.
-
-        The user is the claim ``sub``, the tenant the claim ``tenant`` (``default``
-        when absent).
+    def verify(self, token: str) -> VerifiedToken:
+        """Return what a token says.
 
         Raises:
             InvalidToken: A check failed. The detail says which check, and never contains the token.
         """
         claims = self._decode(token)
-        # PyJWT has checked that both are numbers.
-        if float(claims["exp"]) - float(claims["iat"]) > self._settings.max_lifetime_seconds:
+        expires_at = _number(claims["exp"])
+        if expires_at - _number(claims["iat"]) > self._settings.max_lifetime_seconds:
             raise InvalidToken(f"The token's lifetime exceeds {self._settings.max_lifetime_seconds} seconds.")
         tenant = claims.get("tenant", _DEFAULT_TENANT)
-        return _name(tenant, "tenant"), _name(claims["sub"], "sub")
+        return VerifiedToken(
+            _name(tenant, "tenant"), _name(claims["sub"], "sub"), expires_at + self._settings.leeway_seconds
+        )
 
     def _decode(self, token: str) -> dict[str, Any]:
         if len(token) > _MAX_TOKEN_CHARACTERS:
@@ -92,6 +104,14 @@ def _reason(exc: Exception) -> str:
         if isinstance(exc, kind):
             return text
     return "The token is malformed."
+
+
+def _number(value: Any) -> float:
+    """Return a claim that PyJWT has found to be a number. An integer of 400 digits is one, and no time."""
+    try:
+        return float(value)
+    except (OverflowError, ValueError, TypeError) as exc:
+        raise InvalidToken("The token is malformed.") from exc
 
 
 def _name(value: object, claim: str) -> str:

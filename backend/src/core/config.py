@@ -126,6 +126,8 @@ class ServerSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     cors_origins: tuple[str, ...] = ()
+    cors_loopback: bool = False
+    """Also pages of this machine (``http://localhost:...``) may call. Always so in local mode."""
     docs: bool = True
     """Serve ``/docs`` and ``/openapi.json``."""
     drain_seconds: float = Field(default=10.0, gt=0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.bearer_token import TokenVerifier
 from core.config import IdentitySettings, ServerSettings
 from core.errors import ConfigurationError, Unauthenticated
-from core.loopback import LoopbackGuard, is_loopback
+from core.loopback import LoopbackGuard, is_loopback, refuse_origins_of_anybody
 
 _EXPOSED = (
     "AGENT_IDENTITY__MODE=local does not authenticate, and {host} is reachable from other machines: "
@@ -22,6 +22,8 @@ class Principal:
 
     tenant_id: str
     user_id: str
+    valid_until: float | None = field(default=None, compare=False)
+    """Unix time at which the credential of the request ends; ``None``: never. Not a part of who somebody is."""
 
 
 LOCAL = Principal("local", "local")
@@ -35,7 +37,8 @@ class Authenticator:
         """Check the settings once, at start.
 
         Raises:
-            ConfigurationError: ``local`` on an address that other machines can reach, or ``jwt`` without a secret.
+            ConfigurationError: ``local`` on an address that other machines can reach or for pages of any origin,
+                or ``jwt`` without a secret.
         """
         self._tokens: TokenVerifier | None = None
         self._guard = LoopbackGuard(server.cors_origins)
@@ -43,6 +46,8 @@ class Authenticator:
             self._tokens = TokenVerifier(identity)
         elif not is_loopback(server.host):
             raise ConfigurationError(_EXPOSED.format(host=server.host))
+        else:
+            refuse_origins_of_anybody(server.cors_origins)
 
     async def authenticate(self, headers: Mapping[str, str]) -> Principal:
         """Return the principal of a request.
@@ -60,5 +65,5 @@ class Authenticator:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthenticated("Send Authorization: Bearer <token>.")
-        tenant, user = self._tokens.verify(token.strip())
-        return Principal(tenant, user)
+        verified = self._tokens.verify(token.strip())
+        return Principal(verified.tenant, verified.user, verified.valid_until)

@@ -21,6 +21,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from core.config import Settings
 from core.redaction import Redactor, secrets_of
+from core.text import visible
 
 _REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -43,6 +44,7 @@ _QUIET = ("sqlalchemy", "httpx", "httpcore", "asyncio", "alembic")
 """Loggers whose INFO lines are noise, or contain URLs and SQL statements."""
 
 _LEADING = ("timestamp", "level", "logger", "message")
+_MANY_LINES = frozenset({"exception", "stack"})
 
 
 def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> None:
@@ -127,7 +129,23 @@ def _route(handler: logging.Handler, level: str) -> None:
 def _renderer(settings: Settings) -> list[Processor]:
     if settings.log_format == "json":
         return [structlog.processors.EventRenamer("message"), _in_order, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=False)]
+    return [_escape_controls, structlog.dev.ConsoleRenderer(colors=False)]
+
+
+def _escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Make every text harmless for a terminal: a path or an error text from outside may contain escape sequences.
+
+    JSON escapes by itself, and so do lists and objects, which are shown as Python writes them. A traceback keeps its
+    line breaks, but no line of it can look like a line of the log.
+    """
+    for name, value in event.items():
+        if not isinstance(value, str):
+            continue
+        if name in _MANY_LINES:
+            event[name] = "\n".join(f"    {visible(line)}" for line in value.split("\n"))
+        else:
+            event[name] = visible(value)
+    return event
 
 
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

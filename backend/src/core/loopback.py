@@ -1,22 +1,36 @@
-"""Which requests a server without authentication accepts.
+"""Which requests a server without authentication accepts, and which pages are pages of this machine.
 
 A page of any website can send requests to 127.0.0.1, and with DNS rebinding the page can read the answers under its own
-host name. So in local mode the names in ``Host`` and ``Origin`` must be loopback names, or the names of configured
-origins.
+host name. So in local mode the names in ``Host`` and ``Origin`` must be loopback names, or those of configured origins.
+
+Both headers are matched as a whole. A general URL parser would find ``127.0.0.1`` in ``evil.example@127.0.0.1``, and
+drop a line break or a tab inside a name.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
 
-from core.errors import Forbidden
+from core.errors import ConfigurationError, Forbidden
 
 _FOREIGN = (
     "Without authentication the server accepts requests from this machine only, but the {header} header names another machine. "
     "Add its origin to AGENT_SERVER__CORS_ORIGINS, or use AGENT_IDENTITY__MODE=jwt."
 )
+_ANYBODY = (
+    "AGENT_SERVER__CORS_ORIGINS contains {origin}, which stands for pages of anybody, and AGENT_IDENTITY__MODE=local does "
+    "not authenticate: name the origins of your pages, or use AGENT_IDENTITY__MODE=jwt."
+)
+_EVERYBODYS_ORIGINS = frozenset({"*", "null"})
+"""``null`` is the origin of every sandboxed frame and every local file."""
+
+# RFC 9110, section 7.2: uri-host [ ":" port ]. No userinfo, no path.
+_AUTHORITY = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?"
+_HOST = re.compile(_AUTHORITY)
+# RFC 6454, section 6.2: what a browser sends.
+_ORIGIN = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://{_AUTHORITY}")
 
 
 def is_loopback(host: str) -> bool:
@@ -29,11 +43,28 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_loopback_origin(origin: str) -> bool:
+    """Return whether an ``Origin`` is that of a page which a server on this machine delivered, on any port."""
+    return is_loopback(_named(_ORIGIN, origin))
+
+
+def refuse_origins_of_anybody(origins: Iterable[str]) -> None:
+    """Check the configured origins of a server that does not authenticate.
+
+    Raises:
+        ConfigurationError: An entry allows pages of anybody.
+    """
+    for origin in origins:
+        if origin.strip().lower() in _EVERYBODYS_ORIGINS:
+            raise ConfigurationError(_ANYBODY.format(origin=f'"{origin}"'))
+
+
 class LoopbackGuard:
     """Refuses requests that a foreign web page sends through the user's browser."""
 
     def __init__(self, origins: Iterable[str] = ()) -> None:
-        self._allowed = {_host_of(origin) for origin in origins}
+        self._origins = {origin.lower() for origin in origins}
+        self._hosts = {_named(_ORIGIN, origin) for origin in self._origins} - {""}
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Check one request.
@@ -41,18 +72,15 @@ class LoopbackGuard:
         Raises:
             Forbidden: ``Host`` or ``Origin`` names another machine.
         """
-        self._check_name("Host", "//" + headers.get("host", ""))
-        if "origin" in headers:
-            self._check_name("Origin", headers["origin"])
-
-    def _check_name(self, header: str, url: str) -> None:
-        host = _host_of(url)
-        if not is_loopback(host) and host not in self._allowed:
-            raise Forbidden(_FOREIGN.format(header=header))
+        host = _named(_HOST, headers.get("host", ""))
+        if not is_loopback(host) and host not in self._hosts:
+            raise Forbidden(_FOREIGN.format(header="Host"))
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in self._origins and not is_loopback_origin(origin):
+            raise Forbidden(_FOREIGN.format(header="Origin"))
 
 
-def _host_of(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").lower()
-    except ValueError:
-        return ""
+def _named(form: re.Pattern[str], text: str) -> str:
+    """Return the host that a header names, in lower case; empty if the header has another form."""
+    match = form.fullmatch(text)
+    return "" if match is None else match["host"].strip("[]").lower()

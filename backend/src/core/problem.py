@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from core.errors import (
@@ -37,6 +38,7 @@ from core.store_failure import is_store_failure
 from core.validation import escape, from_errors
 
 MEDIA_TYPE = "application/problem+json"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 log = structlog.get_logger(__name__)
 
@@ -177,7 +179,21 @@ async def _on_http_exception(request: Request, exc: HTTPException) -> Response:
     response = problem_response(_BY_STATUS.get(exc.status_code, fallback)(), request)
     for name, value in (exc.headers or {}).items():
         response.headers.setdefault(name, value)
+    if exc.status_code == 405:
+        response.headers["Allow"] = ", ".join(_allowed(request, response.headers.get("Allow", "")))
     return response
+
+
+def _allowed(request: Request, known: str) -> list[str]:
+    """Return all methods of a path. The framework names those of one route, and a path may have several."""
+    found = {method.strip() for method in known.split(",") if method.strip()}
+    for method in _METHODS:
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes):
+            found.add(method)
+    if "GET" in found:
+        found.add("HEAD")
+    return sorted(found)
 
 
 def _descendants(kind: type[AgentBackendError]) -> Iterator[type[AgentBackendError]]:

@@ -1,4 +1,4 @@
-"""Makes any text or JSON value valid for Postgres and JSON: the one sanitiser of output.
+"""Makes any text or JSON value valid for Postgres and JSON: the one sanitiser of output. Makes texts visible, too.
 
 Postgres refuses U+0000, UTF-8 refuses unpaired surrogates, JSON refuses NaN and infinities, and most parsers of JSON do
 not support integers beyond 64 bits. Invalid input is refused instead (``core/json_body.py``).
@@ -18,6 +18,18 @@ def clean_text(text: str) -> str:
     if text.isascii() and "\x00" not in text:
         return text
     return _BAD.sub("�", text)
+
+
+def visible(text: str) -> str:
+    """Return a text of one line that shows every control character instead of sending it to the terminal."""
+    # Printable is what is neither "other" nor a separator, except the space: no control and format characters (escape
+    # sequences, changes of the writing direction), no line or paragraph separator, no unpaired surrogate.
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character == "\t" else ascii(character)[1:-1]
+        for character in text
+    )
 
 
 def clean_json(value: Any) -> Any:

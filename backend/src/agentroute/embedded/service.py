@@ -26,7 +26,7 @@ from agentroute.profile_check import check_profile
 from core.agentscope.schemas.links import API_PREFIX
 from core.config import Settings, unknown_variables
 from core.errors import ConfigurationError
-from core.loopback import is_loopback
+from core.loopback import is_loopback, refuse_origins_of_anybody
 
 _LOOPBACK = "127.0.0.1"
 # Python imports on a slow, cold disk; a healthy start takes a tenth of it.
@@ -47,7 +47,7 @@ def run_embedded(
         data_dir: Where data and logs are kept; the settings', else ``./.agentroute``.
 
     Raises:
-        ConfigurationError: Other machines could reach the service without authentication.
+        ConfigurationError: Other machines, or pages of anybody, could reach the service without authentication.
         LocalServerError: The directory or the port is in use, or a part does not start.
     """
     host = host or settings.server.host
@@ -88,6 +88,8 @@ class Embedded:
             "AGENT_SERVER__HOST": host,
             "AGENT_SERVER__PORT": str(port),
             "AGENT_DATA_DIR": str(data_dir),
+            # A page in development is delivered by another port of this machine.
+            "AGENT_SERVER__CORS_LOOPBACK": os.environ.get("AGENT_SERVER__CORS_LOOPBACK", "true"),
         }
         """What the children get over the environment of this process."""
 
@@ -207,7 +209,10 @@ class Embedded:
 
 
 def _refuse_open_house(settings: Settings, host: str) -> None:
-    if not is_loopback(host) and not settings.identity.jwt_secret.get_secret_value():
+    if settings.identity.jwt_secret.get_secret_value():
+        return
+    refuse_origins_of_anybody(settings.server.cors_origins)
+    if not is_loopback(host):
         raise ConfigurationError(
             f"{host} is reachable from other machines: set AGENT_IDENTITY__JWT_SECRET (at least 32 bytes), or listen on {_LOOPBACK}"
         )

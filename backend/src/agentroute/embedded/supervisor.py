@@ -19,6 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
 from agentroute.embedded.local_server import LocalServerError
+from core.text import visible
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LONGEST_DELAY_SECONDS = 30.0
@@ -198,7 +199,11 @@ class Supervisor:
 
 def _quoted(service: Service) -> str:
     lines = [line for line in service.tail() if line.strip()]
-    return ". The end of its log:\n" + "\n".join(f"    {_cut(line)}" for line in lines) if lines else "."
+    return (
+        ". The end of its log:\n" + "\n".join(f"    {_cut(visible(line))}" for line in lines)
+        if lines
+        else "."
+    )
 
 
 def _cut(line: str) -> str:

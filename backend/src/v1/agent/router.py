@@ -32,6 +32,7 @@ from v1.agent.dependencies import (
     current_principal,
 )
 from v1.agent.event_stream import EventStreamResponse
+from v1.agent.expiring_stream import until_expiry
 from v1.agent.negotiation import idempotency_key, reader_cursor, wants_event_stream
 from v1.agent.openapi import (
     ACCEPTED_EXAMPLE,
@@ -131,13 +132,12 @@ async def follow_events(
     Every reader gets exactly the events after its cursor, in order and with the same bytes, even across restarts. With
     `runId` the stream ends after the run's terminal event; if there are no more events, the answer is 204. Without
     `runId` the stream contains every run of the thread, and ends at its maximum age. Closing the stream does not stop a
-    run.
+    run. Every stream ends when the token of its request expires; reconnect with a new token and the last cursor.
     """
-    return _stream(
-        await container.events.follow(
-            principal, thread_id, run_id=run_id, cursor=reader_cursor(last_event_id, cursor)
-        )
+    frames = await container.events.follow(
+        principal, thread_id, run_id=run_id, cursor=reader_cursor(last_event_id, cursor)
     )
+    return _stream(None if frames is None else until_expiry(frames, principal))
 
 
 @router.get("/history", response_model=HistorySnapshotResponse, responses=problems(*_ALWAYS))

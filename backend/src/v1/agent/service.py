@@ -24,6 +24,7 @@ from core.errors import NotFound, RunAlreadyFinished
 from core.identity import Principal
 from core.json_body import canonical_hash
 from core.validation import parse
+from v1.agent.expiring_stream import until_expiry
 from v1.agent.limits import check_limits, check_tools
 from v1.agent.ports import EventsFacade, RunGateway
 from v1.agent.stopping_stream import StoppingStream
@@ -95,7 +96,11 @@ class AgentService:
         frames = await self._events.follow(
             principal, accepted.thread_id, run_id=accepted.run_id, cursor=_start(accepted)
         )
-        if frames is None or command.options().on_disconnect != "cancel":
+        if frames is None:
+            return None
+        # Inside the stopping stream: a token that expires does not mean that its user has left.
+        frames = until_expiry(frames, principal)
+        if command.options().on_disconnect != "cancel":
             return frames
         return StoppingStream(frames, lambda: self._left(principal, accepted))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -77,6 +79,28 @@ async def test_answers_are_not_stored_and_not_sniffed(client: httpx.AsyncClient)
         assert "server" not in response.headers
 
 
+async def test_no_answer_may_be_framed_or_run(client: httpx.AsyncClient) -> None:
+    for path in ("/healthz", "/nowhere", "/api/v1/agent/capabilities", "/problems/not-found", "/docs"):
+        headers = (await client.get(path)).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy, path
+        assert "frame-ancestors 'none'" in policy, path
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+async def test_the_docs_may_run_their_own_scripts_only(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    policy = dict(
+        rule.strip().split(" ", 1) for rule in page.headers["content-security-policy"].split(";") if rule
+    )
+    (inline,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+
+    digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    assert policy["connect-src"] == "'self'"
+
+
 async def test_only_configured_origins_may_read(client: httpx.AsyncClient) -> None:
     allowed = await client.get("/healthz", headers={"Origin": ORIGIN})
     refused = await client.get("/healthz", headers={"Origin": "https://evil.example"})
@@ -87,18 +111,6 @@ async def test_only_configured_origins_may_read(client: httpx.AsyncClient) -> No
     assert failed.headers["access-control-allow-origin"] == ORIGIN
     assert "X-Request-Id" in failed.headers["access-control-expose-headers"]
     assert "access-control-allow-credentials" not in allowed.headers
-
-
-async def test_a_preflight_allows_what_clients_send(client: httpx.AsyncClient) -> None:
-    headers = {
-        "Origin": ORIGIN,
-        "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization, content-type, idempotency-key, last-event-id",
-    }
-
-    assert (await client.options("/api/v1/agent/runs", headers=headers)).status_code == 200
-    refused = await client.options("/api/v1/agent/runs", headers=headers | {"Origin": "https://evil.example"})
-    assert "access-control-allow-origin" not in refused.headers
 
 
 async def test_without_origins_there_is_no_cors(probe: Probe) -> None:
@@ -116,6 +128,50 @@ async def test_a_foreign_page_is_refused_in_local_mode(client: httpx.AsyncClient
     for headers in ({"Host": "rebound.example"}, {"Origin": "https://evil.example"}):
         response = await client.get(path, headers=headers)
         assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/healthz", "/readyz", "/docs", "/openapi.json", "/problems/not-found", "/api/v1/agent/capabilities"],
+)
+async def test_head_has_the_headers_of_get_and_no_body(client: httpx.AsyncClient, path: str) -> None:
+    got, head = await client.get(path), await client.head(path)
+
+    assert (head.status_code, head.content) == (200, b"")
+    changing = {"x-request-id"}
+    assert {*head.headers.items()} - {*got.headers.items()} <= {
+        (name, head.headers[name]) for name in changing
+    }
+    assert head.headers["content-length"] == str(len(got.content))
+
+
+async def test_head_of_a_path_without_get_is_refused(client: httpx.AsyncClient) -> None:
+    response = await client.head("/api/v1/agent/runs")
+
+    assert (response.status_code, response.headers["allow"], response.content) == (405, "POST", b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/api/v1/agent/threads/t-1", "DELETE, GET, HEAD, PATCH"),
+        ("POST", "/api/v1/agent/threads", "GET, HEAD"),
+        ("GET", "/api/v1/agent/runs", "POST"),
+        ("DELETE", "/api/v1/agent/runs/r-1", "GET, HEAD"),
+        ("GET", "/api/v1/agent/runs/r-1/cancel", "POST"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("OPTIONS", "/healthz", "GET, HEAD"),
+        ("PUT", "/openapi.json", "GET, HEAD"),
+        ("PUT", "/docs/assets/favicon.png", "GET, HEAD"),
+    ],
+)
+async def test_a_refused_method_names_all_that_the_path_has(
+    client: httpx.AsyncClient, method: str, path: str, allowed: str
+) -> None:
+    response = await client.request(method, path)
+
+    assert (response.status_code, response.json()["code"]) == (405, "method-not-allowed")
+    assert response.headers["allow"] == allowed
 
 
 async def test_alive_looks_at_nothing(client: httpx.AsyncClient, probe: Probe) -> None:

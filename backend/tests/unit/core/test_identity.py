@@ -76,6 +76,11 @@ async def test_required_claims(name: str) -> None:
         ({"aud": "another-service"}, "another audience"),
         ({"exp": "soon"}, "malformed"),
         ({"exp": float("inf")}, "malformed"),
+        ({"exp": 10**400}, "malformed"),
+        ({"exp": "9" * 400}, "lifetime exceeds"),
+        ({"iat": -(10**400)}, "malformed"),
+        ({"nbf": 10**400}, "not valid yet"),
+        ({"exp": [1]}, "malformed"),
         ({"iat": None}, "lacks a required claim"),
         ({"sub": ""}, "sub"),
         ({"sub": 7}, "malformed"),
@@ -225,6 +230,23 @@ async def test_local_mode_makes_everybody_one_user(host: str) -> None:
         {"host": "127.0.0.1:8000", "origin": "https://evil.example"},
         {"host": "127.0.0.1:8000", "origin": "null"},
         {"host": "[::1"},
+        {"host": ""},
+        # What a parser of URLs would read as 127.0.0.1.
+        {"host": "evil.example@127.0.0.1"},
+        {"host": "evil.example:80@127.0.0.1:8000"},
+        {"host": "127.0.0.1/evil.example"},
+        {"host": "127.0.0.1#evil.example"},
+        {"host": "127.0.0.1?evil.example"},
+        {"host": "127.0.0.1\\evil.example"},
+        {"host": "local\thost"},
+        {"host": "127.0.0.1, evil.example"},
+        {"host": "127.0.0.1:8000:8000"},
+        {"host": "127.0.0.1", "origin": ""},
+        {"host": "127.0.0.1", "origin": "http://evil.example@localhost"},
+        {"host": "127.0.0.1", "origin": "http://localhost/evil.example"},
+        {"host": "127.0.0.1", "origin": "//localhost"},
+        {"host": "127.0.0.1", "origin": "localhost"},
+        {"host": "127.0.0.1", "origin": "http://localhost.evil.example"},
     ],
     ids=str,
 )
@@ -233,6 +255,26 @@ async def test_local_mode_refuses_what_a_foreign_page_sends(headers: dict[str, s
 
     with pytest.raises(Forbidden):
         await local.authenticate(headers)
+
+
+@pytest.mark.parametrize("origin", ["*", "null", "NULL", " * "])
+async def test_local_mode_does_not_start_with_origins_of_anybody(origin: str) -> None:
+    server = ServerSettings(cors_origins=("https://app.example", origin))
+
+    with pytest.raises(ConfigurationError, match="AGENT_SERVER__CORS_ORIGINS") as caught:
+        Authenticator(IdentitySettings(mode="local"), server=server)
+    assert "\n" not in str(caught.value)
+    # With tokens a page has to bring one.
+    Authenticator(IdentitySettings.model_validate({"jwt_secret": SECRET}), server=server)
+
+
+@pytest.mark.parametrize("origin", ["http://box.example", "https://box.example:8443", "https://box.example/"])
+async def test_a_configured_origin_is_one_origin_not_all_of_its_host(origin: str) -> None:
+    server = ServerSettings(cors_origins=("https://box.example",))
+    local = Authenticator(IdentitySettings(mode="local"), server=server)
+
+    with pytest.raises(Forbidden):
+        await local.authenticate({"host": "127.0.0.1", "origin": origin})
 
 
 async def test_local_mode_accepts_configured_origins() -> None:

@@ -264,3 +264,32 @@ def test_every_module_calls_its_logger_log_and_names_events_in_snake_case() -> N
 
     assert len(calls) > 50
     assert [call for call in calls if call[1] != "log" or not re.fullmatch(r"[a-z][a-z0-9_]*", call[2])] == []
+
+
+HOSTILE = "/\x1b[31mforged\x9b2J\x7f\u202e\u2028\r\n2026-11-27T00:00:00Z [info] forged"
+
+
+def test_the_console_log_shows_control_characters_and_never_sends_them() -> None:
+    stream = configured(log_format="console")
+    log = structlog.get_logger("core.test")
+
+    log.info("request", path=HOSTILE, method=HOSTILE, nested={HOSTILE: [HOSTILE]}, thing=Exception(HOSTILE))
+    log.warning(HOSTILE)
+    logging.getLogger("uvicorn.error").warning("bad %s", HOSTILE)
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        log.exception("failed", stack_info=True)
+
+    lines = stream.getvalue().split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith("2026-11-27T00:00:00Z") for line in lines)
+    assert "\\x1b[31mforged\\x9b2J\\x7f\\u202e\\u2028\\r\\n" in stream.getvalue()
+
+
+def test_the_console_log_leaves_words_as_they_are() -> None:
+    stream = configured(log_format="console")
+
+    structlog.get_logger("core.test").info("request", title="Grüße an 日本 🎉")
+
+    assert "Grüße an 日本 🎉" in stream.getvalue()

@@ -149,7 +149,7 @@ async def test_unknown_paths_and_methods_are_problems(app: FastAPI, client: http
     assert document(await client.get("/nowhere"))["code"] == "not-found"
     response = await client.post("/here")
     assert document(response)["code"] == "method-not-allowed"
-    assert response.headers["allow"] == "GET"
+    assert response.headers["allow"] == "GET, HEAD"
 
 
 async def test_invalid_parameters_are_named_by_pointer(app: FastAPI, client: httpx.AsyncClient) -> None:
