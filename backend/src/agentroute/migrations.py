@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -21,16 +22,29 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from agentroute.server_watch import ServerSilentError, server_watched
+from core.postgres_connection import open_connection
+
+log = structlog.get_logger(__name__)
+
 # Any number no other program takes in the same database: "AGRT" in ASCII.
-_LOCK = 0x41475254
-_CONNECT_SECONDS = 10
+LOCK = 0x41475254
+"""Of the advisory lock that a migration holds."""
+_CONNECT_SECONDS = 10.0
+PROBE_SECONDS = 10.0
+"""How often a server that works on a migration is asked whether it still does."""
+# A migration whose machine is gone must not hold the lock for the two hours of the system's default.
+_WATCH_US = """
+SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
+       set_config('tcp_keepalives_count', '3', false)
+"""
 
 
 class MigrationError(Exception):
     """The schema cannot be migrated to the revision. The message is one line that says what to do."""
 
 
-async def upgrade(url: str, revision: str = "head") -> None:
+async def upgrade(url: str, revision: str = "head", *, probe_seconds: float = PROBE_SECONDS) -> None:
     """Apply the missing migrations up to ``revision``; waits for a migration that runs elsewhere.
 
     All of them are one transaction: a failure leaves the schema as it was.
@@ -38,18 +52,20 @@ async def upgrade(url: str, revision: str = "head") -> None:
     Args:
         url: ``postgresql://`` URL of the database.
         revision: Alembic revision; ``head`` is the newest.
+        probe_seconds: Pause between two questions whether the server still works on it. A migration may take any
+            time, but not on a server that is gone.
 
     Raises:
-        MigrationError: The database has a revision this version does not know.
+        MigrationError: The database has a revision this version does not know, or the server went silent.
         OSError: The server does not answer.
         asyncpg.PostgresError: The server refuses the connection or a statement.
     """
-    await _migrate(url, lambda config: command.upgrade(config, revision))
+    await _migrate(url, lambda config: command.upgrade(config, revision), probe_seconds)
 
 
 async def downgrade(url: str, revision: str) -> None:
     """Undo migrations down to ``revision`` (``base`` for none, ``-1`` for one back). Errors as ``upgrade``."""
-    await _migrate(url, lambda config: command.downgrade(config, revision))
+    await _migrate(url, lambda config: command.downgrade(config, revision), PROBE_SECONDS)
 
 
 async def current(url: str) -> str | None:
@@ -66,15 +82,18 @@ def head() -> str | None:
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[AsyncConnection]:
     """Open the one connection of a migration, without the time limits of the service's pool."""
-    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    dsn = asyncpg_url(url)
 
-    async def open_connection() -> Any:
+    async def open_ours() -> asyncpg.Connection:
         # asyncpg reads the URL itself: it knows libpq's options (sslmode, several hosts), SQLAlchemy does not.
-        return await asyncpg.connect(
-            dsn, timeout=_CONNECT_SECONDS, server_settings={"application_name": "agentroute-migrate"}
+        return await open_connection(
+            dsn,
+            application_name="agentroute-migrate",
+            connect_seconds=_CONNECT_SECONDS,
+            statement_seconds=None,
         )
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_connection, poolclass=NullPool)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_ours, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             yield connection
@@ -82,21 +101,40 @@ async def connect(url: str) -> AsyncIterator[AsyncConnection]:
         await engine.dispose()
 
 
-async def _migrate(url: str, step: Callable[[Config], None]) -> None:
+def asyncpg_url(url: str) -> str:
+    """Return a URL of Postgres in asyncpg's form."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+async def _migrate(url: str, step: Callable[[Config], None], probe_seconds: float) -> None:
     def run(connection: Connection) -> None:
         step(_config(connection=connection))
 
     async with connect(url) as connection:
-        await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
-        # The lock is the session's: it outlives this transaction and ends with the connection.
-        await connection.commit()
+        driver: Any = (await connection.get_raw_connection()).driver_connection
         try:
-            await connection.run_sync(run)
-            await connection.commit()
+            async with server_watched(asyncpg_url(url), driver, probe_seconds=probe_seconds):
+                await _lock(connection)
+                await connection.run_sync(run)
+                await connection.commit()
+        except ServerSilentError as exc:
+            raise MigrationError(
+                "Postgres does not answer any more; check it and the network, then run `agentroute migrate` again"
+            ) from exc
         except CommandError as exc:
             raise MigrationError(
                 f"the schema cannot be migrated: {exc}. Is the database from a newer version?"
             ) from exc
+
+
+async def _lock(connection: AsyncConnection) -> None:
+    await connection.execute(text(_WATCH_US))
+    lock = {"lock": LOCK}
+    if not await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), lock):
+        log.info("migration_waits", why="Another process migrates this database.")
+        await connection.execute(text("SELECT pg_advisory_lock(:lock)"), lock)
+    # The lock is the session's: it outlives this transaction and ends with the connection.
+    await connection.commit()
 
 
 def _config(**attributes: Any) -> Config:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agentroute import migrations
 from core.config import Settings
 from core.database import asyncpg_dsn
+from core.postgres_connection import open_connection
 from core.redis_client import create_redis
 
 _TIMEOUT_SECONDS = 5
@@ -60,7 +61,12 @@ async def check_postgres(settings: Settings) -> CheckResult:
     if not settings.database.url.get_secret_value():
         return _no_url(name, "AGENT_DATABASE__URL", "postgresql://user:password@host:5432/name")
     try:
-        connection = await asyncpg.connect(asyncpg_dsn(settings.database), timeout=_TIMEOUT_SECONDS)
+        connection = await open_connection(
+            asyncpg_dsn(settings.database),
+            application_name="agentroute-check",
+            connect_seconds=_TIMEOUT_SECONDS,
+            statement_seconds=_TIMEOUT_SECONDS,
+        )
         try:
             version = str(await connection.fetchval("SHOW server_version"))
         finally:

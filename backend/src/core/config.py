@@ -29,6 +29,8 @@ class DatabaseSettings(_Section):
     pool_timeout_seconds: float = Field(default=5.0, gt=0)
     statement_timeout_seconds: float = Field(default=5.0, gt=0)
     lock_timeout_seconds: float = Field(default=2.0, gt=0)
+    silence_seconds: float = Field(default=2.0, gt=0)
+    """A server that has not answered this long after the statement timeout counts as unavailable."""
 
 
 class RedisSettings(_Section):

@@ -6,13 +6,14 @@ hot path.
 
 from __future__ import annotations
 
-import asyncio
-
 import asyncpg
 import orjson
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from core.config import DatabaseSettings
+from core.postgres_connection import answer_seconds, open_connection
 
 SessionFactory = async_sessionmaker[AsyncSession]
 
@@ -21,33 +22,52 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
     """Build a pooled engine; no connection is made before the first query.
 
     Every statement and every wait for a lock has a timeout, so an overloaded database causes an error instead of a
-    hang. The driver itself parses the URL, so all options of libpq's URLs work, such as ``sslmode`` and several hosts.
+    hang. A server that has gone silent causes one too, a little later: ``core/postgres_connection.py``. The driver itself parses the URL, so all options of libpq's URLs work, such as ``sslmode`` and several hosts.
     """
     dsn = asyncpg_dsn(settings)
 
     async def connect() -> asyncpg.Connection:
-        async with asyncio.timeout(settings.pool_timeout_seconds):
-            return await asyncpg.connect(
-                dsn,
-                server_settings={
-                    "application_name": application_name,
-                    "statement_timeout": str(int(settings.statement_timeout_seconds * 1000)),
-                    "lock_timeout": str(int(settings.lock_timeout_seconds * 1000)),
-                    "idle_in_transaction_session_timeout": "10000",
-                    "timezone": "UTC",
-                },
-            )
+        return await open_connection(
+            dsn,
+            application_name=application_name,
+            connect_seconds=settings.pool_timeout_seconds,
+            statement_seconds=answer_seconds(settings),
+            statement_timeout=str(int(settings.statement_timeout_seconds * 1000)),
+            lock_timeout=str(int(settings.lock_timeout_seconds * 1000)),
+            idle_in_transaction_session_timeout="10000",
+            timezone="UTC",
+        )
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_seconds,
+        # A ping costs every transaction a round trip. A silent server is found by the first statement instead, and all
+        # connections of the pool are given up with that one.
         pool_pre_ping=False,
         # Numbers as in AG-UI events: jsonb writes 1e20 as an integer of 21 digits, which an event cannot contain.
         json_deserializer=orjson.loads,
     )
+    event.listen(engine.sync_engine, "handle_error", _give_up_silent_server)
+    return engine
+
+
+def _give_up_silent_server(context: ExceptionContext) -> None:
+    """Replace every connection of the pool after one of them got no answer or lost its peer.
+
+    SQLAlchemy takes only errors of the driver for a lost connection. After a ``TimeoutError`` it would roll back on the
+    same connection, which waits once more, and the other connections of the pool would be tried one by one.
+    """
+    if not isinstance(context.original_exception, OSError):
+        return
+    context.is_disconnect = True
+    connection = context.connection
+    if connection is not None and not connection.invalidated:
+        driver = connection.connection.driver_connection
+        if isinstance(driver, asyncpg.Connection):
+            driver.terminate()
 
 
 def create_session_factory(engine: AsyncEngine) -> SessionFactory:

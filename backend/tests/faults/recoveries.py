@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.faults.chaos import lose_redis, restart_postgres
@@ -108,16 +108,34 @@ async def postgres_restarted(at: Stage) -> float:
 
 async def postgres_away(at: Stage) -> float:
     """Return how long a POST waits for its 503 while Postgres is away; the stream beside it stays open."""
+
+    async def refuse() -> None:
+        for node in at.plot.nodes:
+            await node.postgres.refuse()
+
+    return await _without_postgres(at, refuse)
+
+
+async def postgres_silent(at: Stage) -> float:
+    """Return the same when Postgres refuses nothing, and every packet to it is dropped."""
+
+    async def swallow() -> None:
+        for node in at.plot.nodes:
+            node.postgres.swallow()
+
+    return await _without_postgres(at, swallow)
+
+
+async def _without_postgres(at: Stage, lose: Callable[[], Awaitable[None]]) -> float:
     await at.plot.start("worker")
     seen, task = await at.streaming()
-    for node in at.plot.nodes:
-        await node.postgres.refuse()
+    await lose()
     reconnects, heartbeats = seen.reconnects, seen.heartbeats
     wish = at.recorder.wish()
     started = time.monotonic()
     status = await at.recorder.post(Owner(), at.recorder.body(wish, "thread-away"), kind="post")
     waited = time.monotonic() - started
-    line = at.recorder.evidence.http[-1]
+    line = next(line for line in reversed(at.recorder.evidence.http) if line["kind"] == "post")
     require(status == 503 and line["retry_after"], line)
     await seen.until(lambda seen: seen.heartbeats >= heartbeats + 3)
     require(seen.reconnects == reconnects, "the stream was closed")
@@ -195,6 +213,8 @@ class Recovery:
     promised_seconds: float
     alone: bool = False
     """Whether it breaks what services on the same ground share."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Settings of this service alone."""
 
 
 RECOVERIES: tuple[Recovery, ...] = (
@@ -208,6 +228,17 @@ RECOVERIES: tuple[Recovery, ...] = (
         alone=True,
     ),
     Recovery("Postgres away: POST is refused with 503", postgres_away, 6.0),
+    Recovery(
+        "Postgres silent, all packets dropped: POST is refused with 503",
+        postgres_silent,
+        6.0,
+        # The kit's client waits for 6 s, a little less than a statement with the limits that ship.
+        env={
+            "AGENT_DATABASE__POOL_TIMEOUT_SECONDS": "2",
+            "AGENT_DATABASE__STATEMENT_TIMEOUT_SECONDS": "2",
+            "AGENT_DATABASE__SILENCE_SECONDS": "1",
+        },
+    ),
     Recovery(
         "cancel at another API process while the model is silent: the client sees the end", cancelled, 1.0
     ),
@@ -223,6 +254,6 @@ async def measure(ground: Ground, recovery: Recovery, *, words: int, pace: float
     Raises:
         BrokenPromiseError: It cost more than time.
     """
-    async with ground.plot(**env) as plot, http_client() as client:
+    async with ground.plot(**env, **recovery.env) as plot, http_client() as client:
         await plot.start("api")
         return await recovery.measure(Stage(plot, Recorder(plot, client), words, pace))

@@ -98,6 +98,26 @@ async def test_holds_one_direction_and_loses_nothing(direction: str) -> None:
         assert await answer == b"two"
 
 
+async def test_swallows_without_a_word_and_new_connections_work_after_it() -> None:
+    async with echo() as proxy, connected(proxy) as before:
+        assert await ask(before, b"one") == b"one"
+        proxy.swallow()
+        forwarded = proxy.forwarded_bytes
+        async with connected(proxy) as during:
+            for connection in (before, during):
+                connection[1].write(b"two")
+            await proxy.heal()
+            async with connected(proxy) as after:
+                assert await ask(after, b"back") == b"back"
+            silent = [asyncio.create_task(reader.read(1)) for reader, _ in (before, during)]
+            done, _ = await asyncio.wait(silent, timeout=0.05)
+            assert not done
+            assert proxy.forwarded_bytes == forwarded + 8
+            for task in silent:
+                task.cancel()
+            await asyncio.wait(silent)
+
+
 async def test_delays_every_piece() -> None:
     async with echo() as proxy, connected(proxy) as connection:
         proxy.delay_seconds = 0.05

@@ -17,6 +17,7 @@ from core.config import DatabaseSettings
 from core.crash_points import crash_point, crash_point_soon
 from core.database import asyncpg_dsn
 from core.errors import StoreUnavailable
+from core.postgres_connection import open_connection
 from core.store_failure import is_store_failure
 
 _APPEND = status_sql("""
@@ -91,7 +92,7 @@ class PostgresAppendStore:
     async def _fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         try:
             connection = await self._connected()
-            return await connection.fetch(sql, *arguments, timeout=self._settings.statement_timeout_seconds)
+            return await connection.fetch(sql, *arguments)
         except Exception as exc:
             # After any error, the state of the connection is unknown.
             await self.close()
@@ -102,9 +103,11 @@ class PostgresAppendStore:
     async def _connected(self) -> asyncpg.Connection:
         connection = self._connection
         if connection is None or connection.is_closed():
-            connection = self._connection = await asyncpg.connect(
+            connection = self._connection = await open_connection(
                 asyncpg_dsn(self._settings),
-                timeout=self._settings.pool_timeout_seconds,  # pyright: ignore[reportArgumentType]  asyncpg annotates int, takes float
-                server_settings={"application_name": "agentroute-writer", "timezone": "UTC"},
+                application_name="agentroute-writer",
+                connect_seconds=self._settings.pool_timeout_seconds,
+                statement_seconds=self._settings.statement_timeout_seconds,
+                timezone="UTC",
             )
         return connection

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from core.crash_points import crash_point
 from core.database import asyncpg_dsn
 from core.identity import Principal
 from core.outage import report_failure
+from core.postgres_connection import open_connection
 
 _CLAIM = status_text("""
 UPDATE agent_run AS r SET
@@ -109,6 +109,9 @@ class Heartbeat:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        # A sixth of a lease: a silent server costs one beat that is not answered and one connection, and the next beat
+        # still comes before the lease is over.
+        self._answer_seconds = min(5.0, settings.worker.lease_seconds / 6)
 
     def start(self) -> None:
         """Begin to beat; signals are delivered to the running event loop."""
@@ -153,14 +156,14 @@ class Heartbeat:
                 connection = None
                 interval = 1.0
         if connection is not None:
-            with contextlib.suppress(OSError, TimeoutError, asyncpg.InterfaceError):
-                await connection.close(timeout=1)
+            connection.terminate()
 
     async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(
+        return await open_connection(
             asyncpg_dsn(self._settings.database),
-            timeout=5,
-            server_settings={"application_name": "agentroute-heartbeat"},
+            application_name="agentroute-heartbeat",
+            connect_seconds=self._answer_seconds,
+            statement_seconds=self._answer_seconds,
         )
 
     async def _beat(self, connection: asyncpg.Connection) -> None:
@@ -173,7 +176,6 @@ class Heartbeat:
             [run_pk for run_pk, _ in runs],
             [attempt for _, attempt in runs],
             self._settings.worker.lease_seconds,
-            timeout=5,
         )
         ours = {row["id"]: row["cancel_reason"] for row in rows}
         for key, on_signal in runs.items():
