@@ -91,6 +91,9 @@ class AgentRun(Base):
     replaced_by_ordinal: Mapped[int | None] = mapped_column(Integer)
     """Ordinal of the run that replaced this run's end. The agent's checkpoint of this run is no longer used."""
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """The fence: each claim counts it up, nothing counts it down."""
+    released: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """How many attempts gave the run back before it showed anything: these do not count as tries."""
     worker_id: Mapped[str | None] = mapped_column(Text)
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_seq: Mapped[int] = mapped_column(BigInteger, server_default="0")

@@ -133,8 +133,9 @@ def i6_attempts(case: Case) -> Found:
             yield run["run_id"], f"has attempts that go back: {attempts}"
         if attempts and max(attempts) > run["attempt"]:
             yield run["run_id"], f"has an event of attempt {max(attempts)}, the row says {run['attempt']}"
-        if run["attempt"] > MAX_ATTEMPTS:
-            yield run["run_id"], f"was tried {run['attempt']} times"
+        tries = run["attempt"] - run["released"]
+        if tries > MAX_ATTEMPTS:
+            yield run["run_id"], f"was tried {tries} times"
         shown = {
             event["type"]
             for event in case.log(run)

@@ -16,7 +16,7 @@ Line = dict[str, Any]
 
 _RUNS = """
 SELECT r.id AS pk, r.session_id, s.thread_id, r.tenant_id AS tenant, r.user_id AS user, r.run_id, r.segment,
-    r.ordinal, r.status, r.attempt, r.last_seq, r.error_code, r.worker_id, r.idempotency_key AS key, r.input,
+    r.ordinal, r.status, r.attempt, r.released, r.last_seq, r.error_code, r.worker_id, r.idempotency_key AS key, r.input,
     r.input_tokens, r.output_tokens,
     extract(epoch FROM r.created_at)::float8 AS created_at, extract(epoch FROM r.started_at)::float8 AS started_at,
     extract(epoch FROM r.ended_at)::float8 AS ended_at

@@ -18,7 +18,7 @@ from core.agentscope.events import append_store, hub, reader, run_end, store
 from core.agentscope.events.append_writer import AppendBatch, GroupCommitWriter, RunAppender
 from core.agentscope.events.ending import Ended
 from core.agentscope.events.envelope import Envelope
-from core.agentscope.events.owned_run import StreamBatch
+from core.agentscope.events.owned_run import Claim, StreamBatch
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.runtime.stop_signal import StopReason
 from core.agentscope.runtime.work import leases, reaper
@@ -80,7 +80,7 @@ def publish_first() -> None:
     commit = GroupCommitWriter._commit
 
     async def publish_and_commit(
-        self: GroupCommitWriter, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender]
+        self: GroupCommitWriter, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender]
     ) -> None:
         publisher = self._publisher
         assert isinstance(publisher, RedisBus)
@@ -134,7 +134,7 @@ def blind_retry() -> None:
     """An append of unknown outcome is sent again without a look, and nothing says where it belongs."""
 
     async def believe_nothing(
-        self: GroupCommitWriter, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender]
+        self: GroupCommitWriter, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender]
     ) -> bool:
         await asyncio.sleep(0)
         return True

@@ -86,6 +86,7 @@ def sound() -> Evidence:
                 "ordinal": 1,
                 "status": "succeeded",
                 "attempt": 1,
+                "released": 0,
                 "last_seq": len(events),
                 "error_code": None,
                 "worker_id": "w",

@@ -63,7 +63,7 @@ async def test_a_run_that_showed_nothing_goes_back_to_the_queue_and_on_to_anothe
                 await worker.terminate()
                 assert worker.exit_code == 0
                 [row] = await plot.fetch("SELECT status, attempt, worker_id, last_seq FROM agent_run")
-                assert dict(row) == {"status": "queued", "attempt": 0, "worker_id": None, "last_seq": 1}
+                assert dict(row) == {"status": "queued", "attempt": 1, "worker_id": None, "last_seq": 1}
         finally:
             await connection.close()
         await plot.start("worker")
@@ -72,7 +72,7 @@ async def test_a_run_that_showed_nothing_goes_back_to_the_queue_and_on_to_anothe
         assert (seen.end or {}).get("outcome") == {"type": "success"}
         evidence = await collect(plot, recorder.evidence)
         assert [str(violation) for violation in check(evidence)] == []
-        assert [row["attempt"] for row in evidence.runs] == [1]
+        assert [(row["attempt"], row["released"]) for row in evidence.runs] == [(2, 1)]
 
 
 async def test_idle_processes_are_gone_at_once(ground: Ground) -> None:

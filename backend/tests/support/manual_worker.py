@@ -123,7 +123,7 @@ class ManualRun:
             [event.type for event in wire],
             [event.to_json() for event in wire],
         )
-        result = (await self._worker.store.append([batch])).get(self.owned.run_pk)
+        result = (await self._worker.store.append([batch])).get(batch.claim)
         if result is None:
             raise LeaseLost
         self.last_seq = result.base + len(wire)

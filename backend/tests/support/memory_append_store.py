@@ -11,7 +11,7 @@ from typing import Any, Literal
 import orjson
 
 from core.agentscope.events.append_writer import AppendBatch, AppendResult
-from core.agentscope.events.owned_run import OwnedRun, StreamBatch
+from core.agentscope.events.owned_run import Claim, OwnedRun, StreamBatch
 from core.errors import StoreUnavailable
 
 AppendFault = Literal["none", "lost", "unknown", "late"]
@@ -73,7 +73,7 @@ class MemoryAppendStore:
         """Let another worker take the run."""
         self.rows[run_pk].attempt += 1
 
-    async def append(self, batches: Sequence[AppendBatch]) -> dict[int, AppendResult]:
+    async def append(self, batches: Sequence[AppendBatch]) -> dict[Claim, AppendResult]:
         self.calls.append(list(batches))
         if not self.hold.is_set():
             self.held.set()
@@ -93,23 +93,25 @@ class MemoryAppendStore:
             raise StoreUnavailable
         return results
 
-    async def owned_seqs(self, owned: Sequence[tuple[int, int]]) -> dict[int, int]:
+    async def owned_seqs(self, owned: Sequence[Claim]) -> dict[Claim, int]:
         if self.odd_settles:
             self.odd_settles -= 1
             raise RuntimeError("the server speaks of something else")
         if self.settle_faults and self.settle_faults.popleft():
             raise StoreUnavailable
         return {
-            run_pk: len(self.rows[run_pk].log) for run_pk, attempt in owned if self._owns(run_pk, attempt)
+            (run_pk, attempt): len(self.rows[run_pk].log)
+            for run_pk, attempt in owned
+            if self._owns(run_pk, attempt)
         }
 
-    def _write(self, batches: Sequence[AppendBatch]) -> dict[int, AppendResult]:
-        results: dict[int, AppendResult] = {}
+    def _write(self, batches: Sequence[AppendBatch]) -> dict[Claim, AppendResult]:
+        results: dict[Claim, AppendResult] = {}
         for batch in batches:
             row = self.rows[batch.run_pk]
             if not self._owns(batch.run_pk, batch.attempt) or len(row.log) != batch.base:
                 continue
-            results[batch.run_pk] = AppendResult(len(row.log), row.cancel_requested)
+            results[batch.claim] = AppendResult(len(row.log), row.cancel_requested)
             row.log += batch.payloads
         return results
 

@@ -12,6 +12,7 @@ import asyncpg
 
 from core.agentscope.events.append_writer import AppendBatch, AppendResult
 from core.agentscope.events.event_types import FIRST_TOKEN_TYPES
+from core.agentscope.events.owned_run import Claim
 from core.agentscope.events.status_sql import status_sql
 from core.config import DatabaseSettings
 from core.crash_points import crash_point, crash_point_soon
@@ -22,13 +23,14 @@ from core.store_failure import is_store_failure
 
 _APPEND = status_sql("""
 WITH flushed AS (
-    SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::int[], $10::bigint[]) AS f(run_pk, attempt, n, base)
+    SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::int[], $10::bigint[], $9::bool[])
+        AS f(run_pk, attempt, n, base, first_token)
 ), advanced AS (
     UPDATE agent_run AS r
     SET last_seq = r.last_seq + f.n,
         lease_until = clock_timestamp() + $4::float8 * interval '1 second',
         first_token_at = CASE
-            WHEN r.first_token_at IS NULL AND r.id = ANY($9::bigint[]) THEN clock_timestamp()
+            WHEN r.first_token_at IS NULL AND f.first_token THEN clock_timestamp()
             ELSE r.first_token_at END
     FROM flushed AS f
     WHERE r.id = f.run_pk AND r.attempt = f.attempt AND r.status = {running} AND r.last_seq = f.base
@@ -37,14 +39,16 @@ WITH flushed AS (
 ), inserted AS (
     INSERT INTO agent_run_event (session_id, ordinal, seq, attempt, type, payload)
     SELECT a.session_id, a.ordinal, a.base + e.place, a.attempt, e.type, e.payload
-    FROM unnest($5::bigint[], $6::int[], $7::text[], $8::text[]) AS e(run_pk, place, type, payload)
-    JOIN advanced AS a ON a.id = e.run_pk
+    FROM unnest($5::bigint[], $6::int[], $7::text[], $8::text[], $11::smallint[])
+        AS e(run_pk, place, type, payload, attempt)
+    -- By the attempt too: a lost attempt and its successor may be in the same flush.
+    JOIN advanced AS a ON a.id = e.run_pk AND a.attempt = e.attempt
 )
-SELECT id, base, cancel_requested FROM advanced
+SELECT id, attempt, base, cancel_requested FROM advanced
 """)
 
 _OWNED = status_sql("""
-SELECT r.id, r.last_seq FROM agent_run AS r
+SELECT r.id, r.attempt, r.last_seq FROM agent_run AS r
 JOIN unnest($1::bigint[], $2::smallint[]) AS o(run_pk, attempt) ON r.id = o.run_pk AND r.attempt = o.attempt
 WHERE r.status = {running}
 """)
@@ -58,10 +62,10 @@ class PostgresAppendStore:
         self._lease_seconds = lease_seconds
         self._connection: asyncpg.Connection | None = None
 
-    async def append(self, batches: Sequence[AppendBatch]) -> dict[int, AppendResult]:
+    async def append(self, batches: Sequence[AppendBatch]) -> dict[Claim, AppendResult]:
         crash_point_soon("append-sent")
         # The heartbeat locks rows in the same order, so they cannot deadlock.
-        batches = sorted(batches, key=lambda batch: batch.run_pk)
+        batches = sorted(batches, key=lambda batch: batch.claim)
         run_pks = [batch.run_pk for batch in batches for _ in batch.types]
         places = [place for batch in batches for place in range(1, len(batch.types) + 1)]
         rows = await self._fetch(
@@ -74,15 +78,18 @@ class PostgresAppendStore:
             places,
             [kind for batch in batches for kind in batch.types],
             [payload for batch in batches for payload in batch.payloads],
-            [batch.run_pk for batch in batches if not FIRST_TOKEN_TYPES.isdisjoint(batch.types)],
+            [not FIRST_TOKEN_TYPES.isdisjoint(batch.types) for batch in batches],
             [batch.base for batch in batches],
+            [batch.attempt for batch in batches for _ in batch.types],
         )
         crash_point("append-committed")
-        return {row["id"]: AppendResult(row["base"], row["cancel_requested"]) for row in rows}
+        return {
+            (row["id"], row["attempt"]): AppendResult(row["base"], row["cancel_requested"]) for row in rows
+        }
 
-    async def owned_seqs(self, owned: Sequence[tuple[int, int]]) -> dict[int, int]:
+    async def owned_seqs(self, owned: Sequence[Claim]) -> dict[Claim, int]:
         rows = await self._fetch(_OWNED, [run_pk for run_pk, _ in owned], [attempt for _, attempt in owned])
-        return {row["id"]: row["last_seq"] for row in rows}
+        return {(row["id"], row["attempt"]): row["last_seq"] for row in rows}
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None

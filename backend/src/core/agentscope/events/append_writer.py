@@ -24,7 +24,7 @@ from typing import Protocol
 import structlog
 
 from core.agentscope.events.event_types import EVENT_TYPES
-from core.agentscope.events.owned_run import OwnedRun, Publisher, StreamBatch
+from core.agentscope.events.owned_run import Claim, OwnedRun, Publisher, StreamBatch
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.config import WorkerSettings
 from core.errors import LeaseLost, StoreUnavailable
@@ -47,6 +47,10 @@ class AppendBatch:
     types: list[str]
     payloads: list[str]
 
+    @property
+    def claim(self) -> Claim:
+        return self.run_pk, self.attempt
+
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
@@ -59,19 +63,19 @@ class AppendResult:
 class AppendStore(Protocol):
     """The durable side of the writer."""
 
-    async def append(self, batches: Sequence[AppendBatch]) -> dict[int, AppendResult]:
+    async def append(self, batches: Sequence[AppendBatch]) -> dict[Claim, AppendResult]:
         """Append all batches in one transaction.
 
-        A run that is missing from the result was not appended to: another worker owns it, or its ``last_seq`` is not
-        ``base``.
+        A claim that is missing from the result was not appended to: another attempt owns the run, or its ``last_seq``
+        is not ``base``. Two attempts of one run may be in the same call.
 
         Raises:
             StoreUnavailable: The outcome is unknown, or nothing was written.
         """
         ...
 
-    async def owned_seqs(self, owned: Sequence[tuple[int, int]]) -> dict[int, int]:
-        """Return ``last_seq`` by run for the (run, attempt) pairs that still run.
+    async def owned_seqs(self, owned: Sequence[Claim]) -> dict[Claim, int]:
+        """Return ``last_seq`` of the claims that still hold.
 
         Raises:
             StoreUnavailable: Postgres cannot be asked.
@@ -199,7 +203,7 @@ class GroupCommitWriter:
         self.settings = settings
         self._store = store
         self._publisher = publisher
-        self._ready: dict[int, RunAppender] = {}
+        self._ready: dict[Claim, RunAppender] = {}
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._closing = False
@@ -210,13 +214,13 @@ class GroupCommitWriter:
         return RunAppender(run, self, on_cancel)
 
     def wake(self, appender: RunAppender, *, urgent: bool) -> None:
-        self._ready[appender.run.run_pk] = appender
+        self._ready[appender.run.claim] = appender
         self._wake.set()
         if urgent:
             self._urgent.set()
 
     def forget(self, appender: RunAppender) -> None:
-        self._ready.pop(appender.run.run_pk, None)
+        self._ready.pop(appender.run.claim, None)
 
     async def run(self) -> None:
         """Flush until closed; then flush what is left."""
@@ -244,18 +248,18 @@ class GroupCommitWriter:
     async def _flush(self) -> None:
         appenders = list(self._ready.values())
         self._ready.clear()
-        batches: dict[int, AppendBatch] = {}
+        batches: dict[Claim, AppendBatch] = {}
         for appender in appenders:
             if events := appender.start_flush():
                 try:
-                    batches[appender.run.run_pk] = _batch(appender, events)
+                    batches[appender.run.claim] = _batch(appender, events)
                 except TypeError as exc:
                     # An event without a JSON form ends its own run, not the writer of all runs.
                     log.error("event_not_encodable", run=appender.run.run_pk, exc_info=exc)
                     appender.fail(exc)
-        await self._commit(batches, {appender.run.run_pk: appender for appender in appenders})
+        await self._commit(batches, {appender.run.claim: appender for appender in appenders})
 
-    async def _commit(self, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender]) -> None:
+    async def _commit(self, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender]) -> None:
         # Not `through_outage`: a try may have been committed for some runs and not for others, and each is settled
         # on its own. The store judges: StoreUnavailable says that Postgres is away.
         loop = asyncio.get_running_loop()
@@ -276,12 +280,12 @@ class GroupCommitWriter:
                     self._finish(batches, appenders, results)
                     return
                 # A try of unknown outcome may have been committed after the check.
-                self._finish({run_pk: batches.pop(run_pk) for run_pk in results}, appenders, results)
+                self._finish({claim: batches.pop(claim) for claim in results}, appenders, results)
             await self._settle(batches, appenders)
             # Even if Postgres can be read: a standby answers reads, but never accepts an event.
             if loop.time() > give_up_at:
-                for run_pk in batches:
-                    appenders[run_pk].fail(StoreUnavailable())
+                for claim in batches:
+                    appenders[claim].fail(StoreUnavailable())
                 return
             if batches:
                 await asyncio.sleep(pause)
@@ -289,14 +293,14 @@ class GroupCommitWriter:
 
     def _finish(
         self,
-        batches: dict[int, AppendBatch],
-        appenders: dict[int, RunAppender],
-        results: dict[int, AppendResult],
+        batches: dict[Claim, AppendBatch],
+        appenders: dict[Claim, RunAppender],
+        results: dict[Claim, AppendResult],
     ) -> None:
         shown: list[StreamBatch] = []
-        for run_pk, batch in batches.items():
-            appender = appenders[run_pk]
-            result = results.get(run_pk)
+        for claim, batch in batches.items():
+            appender = appenders[claim]
+            result = results.get(claim)
             if result is None:
                 appender.fail(LeaseLost())
                 continue
@@ -306,38 +310,38 @@ class GroupCommitWriter:
                 appender.on_cancel()
         self._publisher.publish(shown)
 
-    async def _settle(self, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender]) -> None:
+    async def _settle(self, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender]) -> None:
         """Find out which batches were committed; leave only those that were not."""
         try:
-            seqs = await self._store.owned_seqs([(batch.run_pk, batch.attempt) for batch in batches.values()])
+            seqs = await self._store.owned_seqs(list(batches))
         except StoreUnavailable:
             return
         except Exception:
             # The append that follows counts only at its base and decides; a fault of ours in it ends its run.
             log.exception("append_not_settled")
             return
-        done: dict[int, AppendBatch] = {}
-        results: dict[int, AppendResult] = {}
-        for run_pk, batch in list(batches.items()):
-            before = appenders[run_pk].last_seq
-            seq = seqs.get(run_pk)
+        done: dict[Claim, AppendBatch] = {}
+        results: dict[Claim, AppendResult] = {}
+        for claim, batch in list(batches.items()):
+            before = appenders[claim].last_seq
+            seq = seqs.get(claim)
             if seq == before:
                 continue
-            done[run_pk] = batches.pop(run_pk)
+            done[claim] = batches.pop(claim)
             if seq == before + len(batch.payloads):
-                results[run_pk] = AppendResult(before, cancel_requested=False)
+                results[claim] = AppendResult(before, cancel_requested=False)
         self._finish(done, appenders, results)
 
     async def _isolate(
-        self, batches: dict[int, AppendBatch], appenders: dict[int, RunAppender], cause: Exception
+        self, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender], cause: Exception
     ) -> None:
         """Append run by run after a flush failed as a whole, so only the run at fault ends."""
         log.error("append_failed", runs=len(batches), exc_info=cause)
-        for run_pk, batch in batches.items():
+        for claim, batch in batches.items():
             if len(batches) > 1:
-                await self._commit({run_pk: batch}, appenders)
+                await self._commit({claim: batch}, appenders)
             else:
-                appenders[run_pk].fail(cause)
+                appenders[claim].fail(cause)
 
 
 def _batch(appender: RunAppender, events: Sequence[AgUiWireEvent]) -> AppendBatch:

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+Claim = tuple[int, int]
+"""The row of a run and the attempt. One process may execute two attempts of a run at once: an attempt that was lost
+has not noticed yet, and the next attempt came here. So a process finds nothing by the row alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class OwnedRun:
@@ -16,6 +20,10 @@ class OwnedRun:
     ordinal: int
     attempt: int
     last_seq: int
+
+    @property
+    def claim(self) -> Claim:
+        return self.run_pk, self.attempt
 
 
 @dataclass(frozen=True, slots=True)

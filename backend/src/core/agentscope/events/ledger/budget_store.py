@@ -128,7 +128,7 @@ async def release_expired(engine: AsyncEngine) -> int:
     for run_pk in run_pks:
         # One transaction each, so that two reapers cannot deadlock.
         async with engine.begin() as connection:
-            await release_run(connection, run_pk)
+            await connection.execute(_RELEASE_EXPIRED, {"run_pk": run_pk})
     return len(run_pks)
 
 
@@ -186,9 +186,9 @@ FROM sums AS s WHERE b.tenant_id = s.tenant_id AND b.user_id = s.user_id AND b.d
 """
 
 
-def _taking_back(gone: str) -> TextClause:
+def _taking_back(*gone: str) -> TextClause:
     """Return the statement that deletes reservations and moves their budgets on."""
-    return text("".join((gone, _TAKE_BACK)))
+    return text("".join((*gone, _TAKE_BACK)))
 
 
 _SETTLE = _taking_back("""
@@ -202,13 +202,23 @@ WITH gone AS (
 )
 """)
 
-_RELEASE_RUN = _taking_back("""
-WITH gone AS (
-    DELETE FROM user_budget_reservation AS r WHERE r.run_pk = :run_pk
+_GONE_UNUSED = """
     RETURNING r.tenant_id, r.user_id, r.day, r.tokens AS reserved_tokens, r.cost AS reserved_cost,
               0::bigint AS used_tokens, 0::numeric AS used_cost
 )
-""")
+"""
+
+_RELEASE_RUN = _taking_back(
+    "WITH gone AS (DELETE FROM user_budget_reservation AS r WHERE r.run_pk = :run_pk", _GONE_UNUSED
+)
+
+# Those that are over, alone: the run may go on in a later attempt, with reservations of its own.
+_RELEASE_EXPIRED = _taking_back(
+    """
+WITH gone AS (
+    DELETE FROM user_budget_reservation AS r WHERE r.run_pk = :run_pk AND r.expires_at < clock_timestamp()""",
+    _GONE_UNUSED,
+)
 
 _EXPIRED = text("""
 SELECT DISTINCT run_pk FROM user_budget_reservation WHERE expires_at < clock_timestamp() LIMIT :batch

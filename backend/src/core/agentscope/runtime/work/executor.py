@@ -10,6 +10,7 @@ import asyncio
 
 import structlog
 
+from core.agentscope.events.owned_run import Claim
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.runtime.work.leases import Leases
 from core.agentscope.runtime.work.run_scope import RunScope, RunServices
@@ -25,7 +26,7 @@ class RunExecutor:
     def __init__(self, leases: Leases, services: RunServices) -> None:
         self._leases = leases
         self._services = services
-        self._stops: dict[int, StopSignal] = {}
+        self._stops: dict[Claim, StopSignal] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._stopping = False
@@ -45,9 +46,10 @@ class RunExecutor:
         return task
 
     def cancel(self, run_pk: int) -> None:
-        """Stop a run for its user, if this process executes it."""
-        if stop := self._stops.get(run_pk):
-            stop.set("user")
+        """Stop a run for its user, if this process executes it: each attempt of it."""
+        for claim, stop in list(self._stops.items()):
+            if claim[0] == run_pk:
+                stop.set("user")
 
     async def drain(self, grace_seconds: float) -> None:
         """Accept no more runs, wait for the running ones, then stop them; returns when all have ended."""
@@ -70,7 +72,7 @@ class RunExecutor:
         if claimed is None:
             return
         structlog.contextvars.bind_contextvars(run_id=claimed.run_id, thread_id=claimed.thread_id)
-        stop = self._stops[run_pk] = StopSignal()
+        stop = self._stops[claimed.owned.claim] = StopSignal()
         if self._stopping:
             # Its claim was under way when the others were told to stop.
             stop.set("shutdown")
@@ -81,4 +83,4 @@ class RunExecutor:
         except Exception:
             log.exception("run_abandoned", reason="its end could not be written; the reaper ends it")
         finally:
-            self._stops.pop(run_pk, None)
+            self._stops.pop(claimed.owned.claim, None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.agentscope.events.owned_run import OwnedRun
+from core.agentscope.events.owned_run import Claim, OwnedRun
 from core.agentscope.events.status_sql import status_sql, status_text
 from core.agentscope.runtime.stop_signal import StopReason
 from core.config import LimitSettings, Settings
@@ -27,7 +27,7 @@ UPDATE agent_run AS r SET
     started_at = coalesce(r.started_at, clock_timestamp()),
     deadline_at = coalesce(r.deadline_at, clock_timestamp() + :run_seconds * interval '1 second')
 FROM agent_chat_session AS s
-WHERE r.id = :run_pk AND r.status = {queued} AND r.attempt < :max_attempts AND s.id = r.session_id
+WHERE r.id = :run_pk AND r.status = {queued} AND r.attempt - r.released < :max_attempts AND s.id = r.session_id
 RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.input, r.parent_run_id,
           s.thread_id, s.tenant_id, s.user_id,
           extract(epoch FROM r.deadline_at - clock_timestamp())::float8 AS seconds_left
@@ -37,7 +37,7 @@ _BEAT = status_sql("""
 UPDATE agent_run AS r SET lease_until = clock_timestamp() + $3::float8 * interval '1 second'
 FROM unnest($1::bigint[], $2::smallint[]) AS o(run_pk, attempt)
 WHERE r.id = o.run_pk AND r.attempt = o.attempt AND r.status = {running}
-RETURNING r.id, r.cancel_reason
+RETURNING r.id, r.attempt, r.cancel_reason
 """)
 
 
@@ -104,7 +104,7 @@ class Heartbeat:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._runs: dict[tuple[int, int], OnSignal] = {}
+        self._runs: dict[Claim, OnSignal] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -127,7 +127,7 @@ class Heartbeat:
 
     def watch(self, run: OwnedRun, on_signal: OnSignal) -> Callable[[], None]:
         """Renew a run's lease until the returned function is called."""
-        key = (run.run_pk, run.attempt)
+        key = run.claim
         with self._lock:
             self._runs[key] = on_signal
 
@@ -177,14 +177,14 @@ class Heartbeat:
             [attempt for _, attempt in runs],
             self._settings.worker.lease_seconds,
         )
-        ours = {row["id"]: row["cancel_reason"] for row in rows}
+        ours = {(row["id"], row["attempt"]): row["cancel_reason"] for row in rows}
         for key, on_signal in runs.items():
-            if key[0] not in ours:
+            if key not in ours:
                 self._tell(key, on_signal, "lost")
-            elif ours[key[0]] is not None:
+            elif ours[key] is not None:
                 self._tell(key, on_signal, "user")
 
-    def _tell(self, key: tuple[int, int], on_signal: OnSignal, reason: StopReason) -> None:
+    def _tell(self, key: Claim, on_signal: OnSignal, reason: StopReason) -> None:
         def deliver() -> None:
             with self._lock:
                 watched = key in self._runs

@@ -248,7 +248,7 @@ class Reaper:
             raise LeaseLost
         # Readers saw nothing but RUN_STARTED, and no tool can have started: the run can safely be executed again.
         pristine = run.last_seq <= 1
-        if pristine and not overtime and run.attempt < self._settings.worker.max_attempts:
+        if pristine and not overtime and run.attempt - run.released < self._settings.worker.max_attempts:
             await connection.execute(_REQUEUE, {"run_pk": run.id})
             await release_run(connection, run.id)
             log.warning("run_requeued", run_id=run.run_id, attempt=run.attempt)

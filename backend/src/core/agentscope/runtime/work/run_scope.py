@@ -44,8 +44,9 @@ from core.outage import through_outage
 log = structlog.get_logger(__name__)
 
 _RELEASE = status_text("""
-UPDATE agent_run SET status = {queued}, lease_until = NULL, worker_id = NULL, attempt = attempt - 1,
-    next_hint_at = clock_timestamp()
+UPDATE agent_run SET status = {queued}, lease_until = NULL, worker_id = NULL,
+    -- The attempt stays used: were its number given again, whatever of it still comes would pass the fence.
+    released = released + 1, next_hint_at = clock_timestamp()
 WHERE id = :run_pk AND attempt = :attempt AND status = {running} AND last_seq <= 1
 RETURNING id
 """)

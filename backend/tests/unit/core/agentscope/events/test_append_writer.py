@@ -250,6 +250,24 @@ async def test_a_run_that_another_worker_owns_is_fenced_and_the_others_go_on() -
     assert len(store.calls) == 1
 
 
+async def test_a_lost_attempt_and_the_next_one_in_the_same_process_and_flush_are_two() -> None:
+    store = MemoryAppendStore()
+    async with Worker(store).at_work() as worker:
+        lost = worker.open()
+        store.fence(1)
+        owner = worker.open()
+        for appender, name in ((owner, "true"), (lost, "false")):
+            appender.append([step(name)])
+        with pytest.raises(LeaseLost):
+            await lost.durable()
+        await owner.durable()
+
+    assert [event["stepName"] for event in store.rows[1].events] == ["true"]
+    assert isinstance(lost.failure, LeaseLost)
+    assert owner.failure is None
+    assert len(store.calls) == 1
+
+
 async def test_a_run_that_has_ended_is_fenced_too() -> None:
     store = MemoryAppendStore()
     async with Worker(store).at_work() as worker:

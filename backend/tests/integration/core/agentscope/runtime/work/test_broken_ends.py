@@ -13,6 +13,7 @@ from tests.support.stack import OpenStack, Stack, assert_valid
 from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.append_writer import AppendBatch, AppendResult
 from core.agentscope.events.ending import end_and_promote
+from core.agentscope.events.owned_run import Claim
 from core.agentscope.runtime.work import run_ending
 
 
@@ -55,7 +56,7 @@ async def test_a_run_whose_events_no_database_takes_ends_with_an_internal_error(
 
     async def broken_once(
         self: PostgresAppendStore, batches: Sequence[AppendBatch]
-    ) -> dict[int, AppendResult]:
+    ) -> dict[Claim, AppendResult]:
         if faults and any("TEXT_MESSAGE_CONTENT" in batch.types for batch in batches):
             raise faults.pop()
         return await real(self, batches)

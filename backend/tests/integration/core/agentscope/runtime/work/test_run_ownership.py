@@ -37,12 +37,13 @@ from tests.support.stack import (
 )
 
 from agentroute.worker import open_worker
-from core.agentscope.events.append_writer import GroupCommitWriter
+from core.agentscope.events.append_writer import AppendBatch, GroupCommitWriter
 from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.agent.thread_memory import load_memory
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.work import reaper as reaper_module
+from core.agentscope.runtime.work.leases import Heartbeat
 from core.agentscope.runtime.work.reaper import Reaper
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import (
@@ -194,6 +195,63 @@ async def test_a_zombie_writes_nothing_after_its_run_went_to_another(hands: Hand
     with pytest.raises(LeaseLost):
         await owner.finish()
     await assert_whole(hands.stack, thread)
+
+
+async def test_of_two_attempts_in_one_flush_the_owners_events_are_written_alone(hands: Hands) -> None:
+    thread = hands.stack.new_id("two-attempts")
+    lost = await hands.claimed(thread)
+    await hands.expire(lost)
+    assert await hands.reap() == 1
+    owner = await hands.worker.claim(lost.owned.run_pk)
+    assert owner is not None
+    places = [
+        AppendBatch(run.owned.run_pk, run.owned.session_id, run.owned.ordinal, run.owned.attempt, 0, *events)
+        for run, events in (
+            (lost, (["TEXT_MESSAGE_CONTENT"], ['{"false":1}'])),
+            (owner, (["RUN_STARTED"], ['{"true":1}'])),
+        )
+    ]
+
+    results = await hands.worker.store.append(places)
+
+    assert list(results) == [owner.owned.claim]
+    assert await hands.worker.store.owned_seqs([lost.owned.claim, owner.owned.claim]) == {
+        owner.owned.claim: 1
+    }
+    assert [(row["attempt"], row["payload"]) for row in await hands.stack.log(thread)] == [(2, '{"true":1}')]
+    rows = await hands.stack.fetch("SELECT first_token_at FROM agent_run WHERE id = $1", owner.owned.run_pk)
+    assert rows[0]["first_token_at"] is None
+    owner.last_seq = 1
+    owner._state.started = True
+    await owner.finish()
+
+
+async def test_a_lost_attempt_hears_of_it_beside_the_next_one_in_its_process(hands: Hands) -> None:
+    lost = await hands.claimed(hands.stack.new_id("watched-twice"))
+    told: dict[int, asyncio.Future[str]] = {}
+    heartbeat = Heartbeat(hands.stack.settings)
+    loop = heartbeat._loop = asyncio.get_running_loop()
+
+    def watch(run: ManualRun) -> None:
+        answer = told[run.owned.attempt] = loop.create_future()
+        heartbeat.watch(run.owned, answer.set_result)
+
+    await hands.expire(lost)
+    assert await hands.reap() == 1
+    owner = await hands.worker.claim(lost.owned.run_pk)
+    assert owner is not None
+    watch(lost)
+    watch(owner)
+    connection = await asyncpg.connect(hands.stack.settings.database.url.get_secret_value())
+    try:
+        await heartbeat._beat(connection)
+    finally:
+        await connection.close()
+
+    async with asyncio.timeout(HUNG_SECONDS):
+        assert await told[1] == "lost"
+    assert not told[2].done()
+    await owner.finish()
 
 
 async def test_a_worker_that_was_fenced_in_mid_text_stops_and_writes_nothing_more(
@@ -634,13 +692,30 @@ async def test_a_run_that_showed_nothing_goes_back_to_the_queue_with_its_worker(
         async with asyncio.timeout(HUNG_SECONDS):
             await stopping
         (run,) = await stack.runs(thread)
-        assert (run["status"], run["attempt"], run["worker_id"]) == ("queued", 0, None)
+        assert (run["status"], run["attempt"], run["worker_id"]) == ("queued", 1, None)
         assert [row["type"] for row in await stack.log(thread)] in ([], ["RUN_STARTED"])
 
         await stack.start_worker()
         (run,) = await stack.ended(thread)
-        assert (run["status"], run["attempt"]) == ("succeeded", 1)
+        # The attempt that was given back is no try, and its number is not given again: it is the fence.
+        assert (run["status"], run["attempt"], run["released"]) == ("succeeded", 2, 1)
         await assert_whole(stack, thread)
+
+
+async def test_a_run_that_was_given_back_has_all_its_tries(hands: Hands) -> None:
+    run = await hands.claimed(hands.stack.new_id("given-back"))
+    for _ in range(3):
+        await hands.set(run.owned.run_pk, "status = 'queued', lease_until = NULL, released = released + 1")
+        again = await hands.worker.claim(run.owned.run_pk)
+        assert again is not None
+        assert again.owned.attempt == run.owned.attempt + 1
+        run = again
+    await hands.expire(run)
+    assert await hands.reap() == 1
+    assert await hands.status(run) == "queued"
+    last = await hands.worker.claim(run.owned.run_pk)
+    assert last is not None
+    await last.finish()
 
 
 async def _true(value: object) -> bool:
