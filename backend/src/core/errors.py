@@ -284,6 +284,15 @@ class ModelStreamError(RunFailure):
     code, title, status, retryable = "model-stream-error", "The model's answer was cut off", 502, True
 
 
+class ContextTooLong(RunFailure):
+    """The conversation is longer than the model takes, and a summary of its older part did not help.
+
+    Send a shorter message, or start a new thread. The thread itself goes on.
+    """
+
+    code, title, status = "context-too-long", "The conversation is too long for the model", 413
+
+
 class MaxIterations(RunFailure):
     """The agent used all its allowed steps. Ask for a smaller task."""
 

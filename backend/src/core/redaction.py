@@ -10,10 +10,12 @@ searched.
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -147,22 +149,46 @@ class Redactor:
 
 
 def secrets_of(settings: BaseModel) -> list[str]:
-    """List every secret of the settings: each ``SecretStr``, and the password inside one that is a URL."""
+    """List every secret of the settings in all its forms: each ``SecretStr``, and the password inside a URL."""
     found: list[str] = []
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, BaseModel):
             found += secrets_of(value)
         elif isinstance(value, SecretStr):
-            found += _forms(value.get_secret_value())
+            found += secret_forms(value.get_secret_value())
     return found
 
 
-def _forms(secret: str) -> list[str]:
-    if "://" not in secret:
-        return [secret]
-    try:
-        password = urlsplit(secret).password
-    except ValueError:
-        return [secret]
-    return [secret, password, unquote(password)] if password else [secret]
+def secret_forms(secret: str) -> list[str]:
+    """List the forms in which a secret can stand in a text: as it is, escaped, encoded, and inside a URL."""
+    parts = [secret, secret.strip()]
+    if "://" in secret:
+        try:
+            url = urlsplit(secret)
+            user, password = unquote(url.username or ""), url.password or ""
+        except ValueError:
+            user = password = ""
+        if password:
+            plain = unquote(password)
+            parts += [password, plain]
+            basic = base64.b64encode(f"{user}:{plain}".encode()).decode()
+            parts += [basic, basic.rstrip("=")]
+    return list(dict.fromkeys(form for part in parts if part for form in _escaped(part)))
+
+
+def _escaped(text: str) -> list[str]:
+    """Return a text as errors and logs write it: raw, as Python and JSON quote it, percent-encoded, and in Base64."""
+    data = text.encode("utf-8", "surrogatepass")
+    coded = base64.b64encode(data).decode()
+    return [
+        text,
+        repr(text)[1:-1],
+        ascii(text)[1:-1],
+        repr(data)[2:-1],
+        json.dumps(text)[1:-1],
+        quote(text, safe="", errors="replace"),
+        quote_plus(text, errors="replace"),
+        coded,
+        coded.rstrip("="),
+    ]

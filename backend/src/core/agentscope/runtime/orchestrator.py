@@ -23,7 +23,6 @@ import agentscope
 from agentscope.agent import Agent
 from agentscope.message import Msg, UserMsg
 from agentscope.state import AgentState
-from agentscope.tool import Toolkit
 
 from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator, new_id
@@ -43,7 +42,7 @@ from core.agentscope.runtime.agent.open_tool_calls import (
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.snapshots import snapshots
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME, ThreadMemory, restore_state, user_msg
-from core.agentscope.runtime.agent.toolkit import ToolGate, answer_schema
+from core.agentscope.runtime.agent.toolkit import RunToolkit, ToolGate, answer_schema
 from core.agentscope.runtime.profile.run_budget import RunBudgetExhausted
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import RunCommand
@@ -214,7 +213,7 @@ class AgentScopeOrchestrator:
     async def _execute(self, inputs: Any, intent: Intent, *, approved: Sequence[str]) -> bool:
         """Run the agent; returns whether its last words are an answer."""
         # A plain chat is given no tools: their schemas cost tokens, and invite calls that nobody asked for.
-        toolkit = self._factory.toolkit() if intent.kind == "task" or intent.needs_tools else Toolkit()
+        toolkit = self._factory.toolkit() if intent.kind == "task" or intent.needs_tools else RunToolkit()
         translator = self._factory.translator()
         agent = self._factory.agent("execution", intent, toolkit, translator, self._state)
         await self._emit(StepStarted(name="execution"))
@@ -242,7 +241,7 @@ class AgentScopeOrchestrator:
         shared = self._state
         self._state = shared.model_copy(deep=True)
         translator = self._factory.translator()
-        agent = self._factory.agent("report", intent, Toolkit(), translator, self._state)
+        agent = self._factory.agent("report", intent, RunToolkit(), translator, self._state)
         await self._emit(StepStarted(name="report"))
         try:
             request = UserMsg(name="user", content=REPORT_REQUEST)

@@ -86,6 +86,7 @@ class AgentKit:
             keep=keep,
             parameters=kind.Parameters(temperature=chosen.temperature, max_tokens=chosen.max_tokens),
             fallback=self.fallbacks.get(stage),
+            quirks=chosen.quirk_choice(),
         )
 
 

@@ -1,5 +1,7 @@
 """Compaction: when a conversation nears the model's context size, a separate model call summarises the older part.
 
+The same when the model refuses a conversation as too long: then it is compacted once, and the model is asked again.
+
 What a reader can rely on:
 
 1. Only what the model is sent becomes shorter. The history and the event log stay complete.
@@ -10,7 +12,7 @@ What a reader can rely on:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -22,6 +24,7 @@ from agentscope.model import StructuredResponse
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.profile.profile import Context
 from core.agentscope.schemas.internal_events import CustomEvent
+from core.errors import ContextTooLong
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +70,38 @@ class CompactionMiddleware(MiddlewareBase):
         self._model = model
         self._announce = announce
 
+    async def on_reasoning(
+        self, agent: Any, input_kwargs: dict[str, Any], next_handler: Callable[..., AsyncGenerator[Any, None]]
+    ) -> AsyncGenerator[Any, None]:
+        """Ask the model; when the conversation is too long for it, compact once and ask again.
+
+        Raises:
+            ContextTooLong: Still too long, or the newest message alone is.
+        """
+        try:
+            async for item in next_handler(**input_kwargs):
+                yield item
+            return
+        except ContextTooLong:
+            # A refused conversation has no answer yet, so nothing is said twice.
+            if not await self._shortened(agent):
+                raise
+        async for item in next_handler(**input_kwargs):
+            yield item
+
+    async def _shortened(self, agent: Any) -> bool:
+        state = agent.state
+        newest = next((message for message in reversed(state.context) if message.role == "user"), None)
+        if newest is not None and await agent.model.count_tokens([newest], None) > agent.model.context_size:
+            # A summary of the question instead of the question would be answered with something else.
+            return False
+        summary = state.summary
+        try:
+            await agent.compress_context()
+        except ContextTooLong:
+            return False
+        return state.summary != summary
+
     async def on_compress_context(
         self, agent: Any, input_kwargs: dict[str, Any], next_handler: Callable[..., Awaitable[None]]
     ) -> None:
@@ -75,6 +110,8 @@ class CompactionMiddleware(MiddlewareBase):
             # Only instructions and tools are there, and they are too long. There is nothing to summarise.
             return
         model, messages, summary = agent.model, len(state.context), state.summary
+        # Smaller than configured, when the model has refused a conversation.
+        self._model.context_size = min(self._model.context_size, model.context_size)
         self._model.begin()
         agent.model = self._model
         try:

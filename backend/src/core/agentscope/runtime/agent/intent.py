@@ -11,6 +11,7 @@ from agentscope.state import AgentState
 from pydantic import BaseModel, Field, ValidationError
 
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
+from core.errors import ContextTooLong
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,8 @@ async def find_intent(
 ) -> Intent:
     """Ask the model for the intent of the new messages.
 
-    An answer that cannot be read as an intent is not an error: the run goes on as a task with all tools.
+    An answer that cannot be read as an intent is not an error: the run goes on as a task with all tools. Nor is a
+    conversation that is too long for the model: the execution stage can shorten it.
 
     Raises:
         core.errors.RunFailure: The model cannot be used at all.
@@ -52,6 +54,6 @@ async def find_intent(
     try:
         answer = await model.generate_structured_output(messages, structured_model=Intent)
         return Intent.model_validate(answer.content)
-    except (StructuredOutputError, ValidationError) as exc:
+    except (StructuredOutputError, ValidationError, ContextTooLong) as exc:
         log.warning("intent_unreadable", error=type(exc).__name__)
         return UNKNOWN

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any
 
 import structlog
+from agentscope.exception import ToolNotFoundError
 from agentscope.message import TextBlock, ToolResultState
 from agentscope.middleware import MiddlewareBase
 from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
@@ -31,8 +32,10 @@ from core.schema_validator import bounded
 log = structlog.get_logger(__name__)
 
 BROKEN_ARGUMENTS = "The call was not made: its arguments are not valid JSON; they were probably cut off."
+NO_OBJECT = 'The call was not made: its arguments must be one JSON object, such as {} or {"name": "value"}.'
 INTERRUPTED = "The call was not made: the run was stopped before."
 NO_CALLS_LEFT = "The run has used all its tool calls. Answer with what you have."
+_MAX_SHOWN_NAME = 100
 _current_call: ContextVar[str] = ContextVar("tool_call_id")
 
 
@@ -95,8 +98,8 @@ class GateMiddleware(MiddlewareBase):
         # AgentScope repairs broken JSON and would call the tool with the repaired part: "order 1234", cut by the
         # model's length limit, became "order 12".
         arguments: str = input_kwargs["tool_call"].input
-        if arguments and not _is_json(arguments):
-            return PermissionDecision(PermissionBehavior.DENY, BROKEN_ARGUMENTS)
+        if arguments and (problem := _problem(arguments)):
+            return PermissionDecision(PermissionBehavior.DENY, problem)
         return await next_handler(**input_kwargs)
 
     async def on_acting(
@@ -144,6 +147,20 @@ class ToolAccess:
     def approval_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the answer to an approval request."""
         return answer_schema(**({"input": self.tool.json_schema()} if self.tool.editable else {}))
+
+
+class RunToolkit(Toolkit):
+    """The tools of one run. A model that calls a tool which is not there is told which tools are."""
+
+    async def check_tool_available(self, tool_name: str, activated_groups: list[str]) -> ToolBase:
+        try:
+            return await super().check_tool_available(tool_name, activated_groups)
+        except ToolNotFoundError as exc:
+            offered = [tool["function"]["name"] for tool in await self.get_tool_schemas(activated_groups)]
+            names = f"The tools are: {', '.join(offered)}." if offered else "There are no tools now."
+            raise ToolNotFoundError(
+                f"There is no tool {tool_name[:_MAX_SHOWN_NAME]!r}. {names} A tool is called by exactly its name."
+            ) from exc
 
 
 class ServerTool(ToolBase):
@@ -219,7 +236,7 @@ def build_toolkit(
         tools.setdefault(subagent.name, subagent)
     for item in client_tools:
         tools.setdefault(item.name, ClientTool(item))
-    return Toolkit(tools=list(tools.values()))
+    return RunToolkit(tools=list(tools.values()))
 
 
 def approval_schemas(access: Iterable[ToolAccess]) -> Callable[[str], dict[str, Any]]:
@@ -237,12 +254,14 @@ def _flattened(tool: ClientToolDefinition) -> dict[str, Any]:
         return {}
 
 
-def _is_json(text: str) -> bool:
+def _problem(arguments: str) -> str:
+    """Return what is wrong with a call's arguments as text; empty when they are a JSON object."""
     try:
-        json.loads(text)
+        value = json.loads(arguments)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return BROKEN_ARGUMENTS
+    # AgentScope would take the object out of a list and make the call.
+    return "" if isinstance(value, dict) else NO_OBJECT
 
 
 def tool_chunk(state: str, text: str) -> ToolChunk:

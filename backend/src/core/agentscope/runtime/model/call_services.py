@@ -6,13 +6,14 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
 from core.agentscope.events.ledger.calls_ahead import CallsAhead
 from core.agentscope.runtime.model.call_budget import CallBudget
 from core.agentscope.runtime.model.prices import PriceTable
+from core.agentscope.runtime.model.quirks import QuirkBook
 from core.agentscope.schemas.internal_events import ModelRetrying
 from core.config import ModelSettings
 
@@ -29,6 +30,7 @@ class CallServices:
         calls_ahead: Writes each call into the ledger before it is sent. Without it, a call is in the ledger
             only once it has ended.
         announce: Takes the news of each retry, before its wait: the run's ``emit``. Without it, nobody is told.
+        quirks: What the process has learnt of its endpoints.
         clock: Returns monotonic seconds.
         sleep: Waits between tries, in seconds.
         dice: Returns random numbers in [0, 1), for the jitter of retries.
@@ -40,6 +42,7 @@ class CallServices:
     budget: CallBudget | None = None
     calls_ahead: CallsAhead | None = None
     announce: Callable[[ModelRetrying], Awaitable[None]] | None = None
+    quirks: QuirkBook = field(default_factory=QuirkBook)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     dice: Callable[[], float] = random.random

@@ -93,7 +93,8 @@ class ChatCall:
             raise from_transport(exc) from exc
         if not head.is_success:
             self.refused = True
-            raise from_status(head.status_code, head.headers, message_of(await _refusal(exchange)))
+            body = await _refusal(exchange)
+            raise from_status(head.status_code, head.headers, message_of(body), body)
         if "text/html" in head.headers.get("content-type", ""):
             self.refused = True
             raise from_web_page()

@@ -15,10 +15,11 @@ import structlog
 
 from core.agentscope.runtime.model.chat_retry import is_transient, retry_after_seconds
 from core.agentscope.runtime.model.chat_stream import ProviderFailure, StreamMalformed
+from core.agentscope.runtime.model.refusals import Refusal, read_refusal
 from core.config import ModelSettings
 from core.errors import ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
 from core.litellm_status import meant_status
-from core.redaction import Redactor
+from core.redaction import Redactor, secret_forms
 
 _MAX_LOGGED_CHARACTERS = 300
 
@@ -50,7 +51,13 @@ class CallFailed(Exception):
     """One try failed. Internal: it becomes ``error``, or another try."""
 
     def __init__(
-        self, error: RunFailure, *, transient: bool, retry_after: float | None = None, reason: str = ""
+        self,
+        error: RunFailure,
+        *,
+        transient: bool,
+        retry_after: float | None = None,
+        reason: str = "",
+        refusal: Refusal | None = None,
     ) -> None:
         super().__init__(error.detail)
         self.error = error
@@ -58,12 +65,19 @@ class CallFailed(Exception):
         self.retry_after = retry_after
         self.reason = reason
         """The provider's words, for the log."""
+        self.refusal = refusal
+        """What the provider said instead of an answer; ``chat_adapting`` may learn from it."""
         self.answered = False
         """Whether a delta had come. Then the fallback must not answer."""
 
 
-def from_status(status: int, headers: Mapping[str, str], reason: str = "") -> CallFailed:
-    """Judge an HTTP status that is not a success, or the same status reported inside an answer."""
+def from_status(
+    status: int, headers: Mapping[str, str], reason: str = "", body: bytes | str = b""
+) -> CallFailed:
+    """Judge an HTTP status that is not a success, or the same status reported inside an answer.
+
+    ``body`` is the whole document that ``reason`` is taken from, if there is one.
+    """
     meant = meant_status(status, reason)
     rejected = meant in {400, 413, 422}
     error = (ModelRejected if rejected else ModelUnavailable)(
@@ -74,6 +88,7 @@ def from_status(status: int, headers: Mapping[str, str], reason: str = "") -> Ca
         transient=is_transient(status, headers),
         retry_after=retry_after_seconds(headers),
         reason=f"HTTP {status}: {reason}",
+        refusal=read_refusal(status, body or reason),
     )
 
 
@@ -127,7 +142,7 @@ def log_failure(settings: ModelSettings, failed: CallFailed, **ids: str) -> None
         "model_call_failed",
         code=failed.error.code,
         transient=failed.transient,
-        reason=Redactor([key]).text(reason)[:_MAX_LOGGED_CHARACTERS],
+        reason=Redactor(secret_forms(key)).text(reason)[:_MAX_LOGGED_CHARACTERS],
         **ids,
     )
 

@@ -4,7 +4,8 @@ What a caller can rely on:
 
 1. The deltas of one network read come together: one response per block, in order. A block is never reopened.
 2. A call is retried only before its first delta, so nothing that was shown is taken back or repeated. When its
-   tries are used up, the fallback (if any) gets as many. A request that the provider found wrong goes no further.
+   tries are used up, the fallback (if any) gets as many. A request that the provider found wrong is sent again only in
+   another form, when the refusal says which (``chat_adapting``); otherwise it goes no further.
 3. A call ends with the provider's end marker, or with an error once the first-token or the idle timeout is over.
 4. Every call that can have cost something is recorded exactly once, however it ends (``chat_meter``), even when the
    worker dies (``calls_ahead``). A call begins only when its budget has room for it (``call_budget``).
@@ -16,7 +17,6 @@ The request is sent when the first response is asked for. A stream that nobody r
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -28,7 +28,9 @@ from agentscope.model import ChatModelBase, ChatResponse
 from agentscope.tool import ToolChoice
 
 from core.agentscope.events.ledger.budget_store import CallEstimate
+from core.agentscope.runtime.model.argument_objects import ArgumentObjects
 from core.agentscope.runtime.model.call_services import CallServices
+from core.agentscope.runtime.model.chat_adapting import Adapting
 from core.agentscope.runtime.model.chat_blocks import CallBlocks
 from core.agentscope.runtime.model.chat_call import ChatCall
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
@@ -43,10 +45,17 @@ from core.agentscope.runtime.model.chat_request import (
 )
 from core.agentscope.runtime.model.chat_retry import RETRY_WINDOW_SECONDS, delay_seconds
 from core.agentscope.runtime.model.chat_stream import ChatStreamParser
+from core.agentscope.runtime.model.quirks import Quirk, QuirkChoice
+from core.agentscope.runtime.model.request_form import is_structured
+from core.agentscope.runtime.model.text_as_call import TextAsCall
 from core.agentscope.runtime.model.token_counts import TokenCounts, parse_cost
 from core.agentscope.schemas.internal_events import CallStage, ModelRetrying, ModelUsage
+from core.errors import ContextTooLong
 
 log = structlog.get_logger(__name__)
+
+_SHORTER = 0.7
+"""Share of a refused conversation's tokens that counts as the model's context: then the agent compacts before it asks."""
 
 
 class OpenAICompatibleChatModel(ChatModelBase):
@@ -71,6 +80,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
         keep: Callable[[OpaqueValue], None] = lambda _value: None,
         parameters: Parameters | None = None,
         fallback: ChatEndpoint | None = None,
+        quirks: QuirkChoice | None = None,
     ) -> None:
         """Bind a model name to a stage.
 
@@ -84,11 +94,12 @@ class OpenAICompatibleChatModel(ChatModelBase):
                 conversation keeps the value by itself; ``keep`` is for showing it.
             parameters: Temperature and longest answer.
             fallback: Asked when this model cannot answer.
+            quirks: What the profile says of the model's quirks.
 
         Raises:
             ValueError: ``services.settings.base_url`` is not an HTTP URL.
         """
-        endpoint = ChatEndpoint(services.client, services.settings, model)
+        endpoint = ChatEndpoint(services.client, services.settings, model, quirks or QuirkChoice())
         super().__init__(
             # The key stays in the client: AgentScope's objects get logged and stored.
             credential=CredentialBase(name=endpoint.provider),
@@ -96,7 +107,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
             parameters=parameters or self.Parameters(),
             # The base class retries without jitter, Retry-After or a limit; this class retries by itself.
             max_retries=0,
-            context_size=services.settings.context_tokens,
+            context_size=services.quirks.context_tokens(endpoint.place, services.settings.context_tokens),
         )
         self.formatter = ChatFormatter(origin=endpoint.origin)
         self._endpoints = (endpoint,) if fallback is None else (endpoint, fallback)
@@ -105,13 +116,15 @@ class OpenAICompatibleChatModel(ChatModelBase):
         self._record = record
         self._keep = keep
         self._services = services
+        self._plain: dict[str, int] = {}
+        """How many messages an endpoint takes as plain text only."""
         budget = services.budget
         self._budget = budget if budget is not None and budget.active else None
 
     @classmethod
     def _get_structured_output_fallback_exceptions(cls) -> tuple[type[Exception], ...]:
-        # Some reasoning models refuse a forced tool choice and take a free one.
-        return (ModelRejected,)
+        # A refused tool choice is a quirk, learnt within the call. The same request again would only be refused again.
+        return ()
 
     async def _call_api(
         self,
@@ -157,7 +170,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
                 if (
                     place == len(self._endpoints)
                     or failed.answered
-                    or isinstance(failed.error, ModelRejected)
+                    or isinstance(failed.error, ModelRejected | ContextTooLong)
                 ):
                     raise failed.error from failed
                 log.warning("model_fallback", stage=self._stage, model=self._endpoints[place].model)
@@ -172,54 +185,87 @@ class OpenAICompatibleChatModel(ChatModelBase):
         Raises:
             CallFailed: The last try failed.
         """
-        content = encode(body)
-        ids = tool_call_ids(body)
+        adapting = Adapting(self._services.quirks, endpoint, body, plain=self._plain.get(endpoint.place, 0))
         began = self._services.clock()
-        for retry in itertools.count(1):
-            call = self._new_call(endpoint, content, ids)
-            blocks = CallBlocks(call.meter.call_id)
-            outcome: Outcome = "failed"
+        retry = 1
+        while True:
+            asked = adapting.body()
+            call = self._new_call(endpoint, encode(asked), [*tool_call_ids(body), *tool_call_ids(asked)])
+            in_text = is_structured(body) and Quirk.NO_TOOLS in adapting.quirks
+            reader = TextAsCall() if in_text else ArgumentObjects()
             failed: CallFailed | None = None
-            usage: ModelUsage | None = None
-            await self._reserve(call, body)
-            try:
-                if self._services.calls_ahead is not None:
-                    opening = call.meter.opening(call.answer, body=body, prices=self._services.prices)
-                    await self._services.calls_ahead.begin(opening)
-                async with aclosing(call.deltas()) as reads:
-                    async for deltas in reads:
-                        for delta in deltas:
-                            yield blocks.response(delta)
-                outcome = "completed"
-            except CallFailed as exc:
-                failed = exc
-            except (asyncio.CancelledError, GeneratorExit):
-                outcome = "completed" if call.answer.finished else "cancelled"
-                raise
-            finally:
-                if call.sent and not call.refused:
-                    usage = self._book(call, outcome, body)
-                elif self._services.calls_ahead is not None:
-                    self._services.calls_ahead.take_back(call.meter.call_id)
-            if usage is None and self._budget is not None:
-                await self._budget.release(call.meter.call_id)
+            async with aclosing(self._try(endpoint, call, asked, reader)) as responses:
+                try:
+                    async for response in responses:
+                        yield response
+                except CallFailed as exc:
+                    failed = exc
             if failed is None:
-                # Only of a complete answer: a provider refuses a part of a signature.
-                if (value := call.answer.opaque.value(endpoint.origin)) is not None:
-                    self._keep(value)
-                    yield blocks.opaque(value)
-                if usage is not None:
-                    yield blocks.usage(usage)
+                adapting.keep()
+                self._plain[endpoint.place] = adapting.plain
                 return
-            settings = endpoint.settings
-            log_failure(settings, failed, call_id=call.meter.call_id, model=endpoint.model, stage=self._stage)
             failed.answered = call.meter.answering
             wait = delay_seconds(retry, failed.retry_after, self._services.dice)
             late = self._services.clock() - began + wait > RETRY_WINDOW_SECONDS
-            if failed.answered or not failed.transient or retry > settings.max_retries or late:
+            last = retry > endpoint.settings.max_retries or late
+            if adapting.learn(failed, last=last):
+                continue
+            if adapting.context_tokens is not None:
+                # Less than was refused, so that the agent's compaction begins at once.
+                self.context_size = min(self.context_size, round(adapting.context_tokens * _SHORTER))
+            log_failure(
+                endpoint.settings, failed, call_id=call.meter.call_id, model=endpoint.model, stage=self._stage
+            )
+            if failed.answered or not failed.transient or last:
                 raise failed
             await self._announce(retry, wait, failed)
             await self._services.sleep(wait)
+            retry += 1
+
+    async def _try(
+        self,
+        endpoint: ChatEndpoint,
+        call: ChatCall,
+        body: dict[str, Any],
+        reader: TextAsCall | ArgumentObjects,
+    ) -> AsyncGenerator[ChatResponse, None]:
+        """Ask once, with the budget and the ledger around it.
+
+        Raises:
+            CallFailed: The try failed.
+        """
+        blocks = CallBlocks(call.meter.call_id)
+        outcome: Outcome = "failed"
+        usage: ModelUsage | None = None
+        await self._reserve(call, body)
+        try:
+            if self._services.calls_ahead is not None:
+                opening = call.meter.opening(call.answer, body=body, prices=self._services.prices)
+                await self._services.calls_ahead.begin(opening)
+            async with aclosing(call.deltas()) as reads:
+                async for deltas in reads:
+                    for delta in deltas:
+                        for shown in reader.feed(delta):
+                            yield blocks.response(shown)
+            for shown in reader.finish():
+                yield blocks.response(shown)
+            outcome = "completed"
+        except (asyncio.CancelledError, GeneratorExit):
+            outcome = "completed" if call.answer.finished else "cancelled"
+            raise
+        finally:
+            if call.sent and not call.refused:
+                usage = self._book(call, outcome, body)
+            elif self._services.calls_ahead is not None:
+                self._services.calls_ahead.take_back(call.meter.call_id)
+            if usage is None and outcome == "failed" and self._budget is not None:
+                await self._budget.release(call.meter.call_id)
+        # Only of a complete answer: a provider refuses a part of a signature.
+        if (value := call.answer.opaque.value(endpoint.origin)) is not None:
+            self._keep(value)
+            yield blocks.opaque(value)
+        if usage is not None:
+            yield blocks.usage(usage)
 
     async def _announce(self, retry: int, wait: float, failed: CallFailed) -> None:
         if self._services.announce is not None:

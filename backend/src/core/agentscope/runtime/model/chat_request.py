@@ -18,7 +18,6 @@ from agentscope.message import DataBlock, HintBlock, Msg, ThinkingBlock, ToolRes
 from agentscope.model import OpenAIChatModel
 from agentscope.tool import ToolChoice
 
-from core.agentscope.events.json_completion import completion
 from core.agentscope.runtime.model.chat_opaque import FIELD, give_back
 
 _MODES = frozenset({"auto", "none", "required"})
@@ -38,15 +37,20 @@ class ChatFormatter(OpenAIChatFormatter):
     """Provider and model of the request. Only their own opaque values are sent back (``chat_opaque``)."""
 
     async def format(self, msgs: list[Msg]) -> list[dict[str, Any]]:
-        """Return the messages, each in its plainest form."""
+        """Return the messages, each in its plainest form; those of the assistant with their ``reasoning_content``.
+
+        ``request_form`` makes of them what the endpoint takes.
+        """
         messages: list[dict[str, Any]] = []
         for msg in msgs:
-            for part, values in _parts(msg):
+            for part, values, reasoning in _parts(msg):
                 formatted = await super().format([part])
                 for message in formatted:
                     _simplify(message)
                     if message["role"] == "assistant":
                         give_back(message, values, self.origin)
+                        if reasoning:
+                            message["reasoning_content"] = reasoning
                 messages += formatted
         return messages
 
@@ -64,19 +68,20 @@ class ChatFormatter(OpenAIChatFormatter):
         return f"[an attachment of type {block.source.media_type} that cannot be shown here]"
 
 
-def _parts(msg: Msg) -> Iterator[tuple[Msg, list[dict[str, Any]]]]:
-    """Split a message where AgentScope's formatter does, each part with the opaque values of its provider.
+def _parts(msg: Msg) -> Iterator[tuple[Msg, list[dict[str, Any]], str]]:
+    """Split a message where AgentScope's formatter does, each part with the opaque values and the reasoning of its model.
 
     A part is one assistant message of the request, or what is between two of them.
     """
     blocks = msg.get_content_blocks()
-    if not any(_opaque(block) for block in blocks):
-        yield msg, []
+    if not any(isinstance(block, ThinkingBlock) for block in blocks):
+        yield msg, [], ""
         return
     for _, group in itertools.groupby(blocks, lambda block: isinstance(block, ToolResultBlock | HintBlock)):
         part = list(group)
         values = [value for block in part if (value := _opaque(block))]
-        yield msg.model_copy(update={"content": part}), values
+        thoughts = [block.thinking for block in part if isinstance(block, ThinkingBlock) and block.thinking]
+        yield msg.model_copy(update={"content": part}), values, "\n".join(thoughts)
 
 
 def _opaque(block: object) -> dict[str, Any] | None:
@@ -128,16 +133,3 @@ def _simplify(message: dict[str, Any]) -> None:
     # All endpoints understand plain text. Not all understand content parts in system and tool messages.
     if isinstance(content, list) and len(content) == 1 and content[0]["type"] == "text":
         message["content"] = content[0]["text"]
-    for call in message.get("tool_calls", ()):
-        # Providers stream a call without arguments as an empty text, and refuse the empty text when it is sent back.
-        call["function"]["arguments"] = _whole_json(call["function"]["arguments"] or "{}")
-
-
-def _whole_json(arguments: str) -> str:
-    """Return arguments a provider accepts. Providers refuse every later request that holds broken arguments."""
-    try:
-        json.loads(arguments)
-    except (ValueError, RecursionError):
-        missing = completion(arguments)
-        return arguments + missing if missing else "{}"
-    return arguments

@@ -22,6 +22,7 @@ from pydantic import (
 
 from core.agentscope.prompts.loader import PROMPT_VALUES, Prompt, PromptInvalid, load_prompt
 from core.agentscope.runtime.model.prices import Price
+from core.agentscope.runtime.model.quirks import QuirkChoice, parse_quirks
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid, describe
 from core.agentscope.schemas.internal_events import CallStage, StageName
 from core.agentscope.tools.spec import Permission
@@ -53,6 +54,15 @@ class Stages(_Part):
     """A thread's first title: the first words, or a model call after the first run; not a stage a run waits for."""
 
 
+def _known_quirks(names: tuple[str, ...]) -> tuple[str, ...]:
+    parse_quirks(names)
+    return names
+
+
+Quirks = Annotated[tuple[str, ...], AfterValidator(_known_quirks)]
+"""Names of what an endpoint refuses or wants; a minus before a name: never."""
+
+
 class FallbackModel(_Part):
     """The model that is asked when a stage's own cannot be reached, is too busy or fails before its first word."""
 
@@ -63,6 +73,8 @@ class FallbackModel(_Part):
     """Environment variable that holds the key. Another endpoint never gets the deployment's."""
     provider: str | None = Field(default=None, min_length=1)
     """Name shown in usage; the host of the URL when absent."""
+    quirks: Quirks = ()
+    """As ``StageModel.quirks``."""
 
 
 class StageModel(_Part):
@@ -73,6 +85,12 @@ class StageModel(_Part):
     max_tokens: int | None = Field(default=None, gt=0)
     """Longest answer, reasoning included."""
     fallback: FallbackModel | None = None
+    quirks: Quirks = ()
+    """What the endpoint refuses or wants of this model. Most is learnt from its refusals; docs/models.md has the names."""
+
+    def quirk_choice(self) -> QuirkChoice:
+        """Return the quirks as the model takes them."""
+        return parse_quirks(self.quirks)
 
 
 class StageModels(_Part):

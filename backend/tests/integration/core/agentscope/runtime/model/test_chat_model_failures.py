@@ -21,7 +21,14 @@ from core.agentscope.runtime.profile.profile import Limits
 from core.agentscope.runtime.profile.run_budget import RunBudget
 from core.agentscope.schemas.internal_events import ModelRetrying
 from core.config import ModelSettings
-from core.errors import BudgetExhausted, ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
+from core.errors import (
+    BudgetExhausted,
+    ContextTooLong,
+    ModelStreamError,
+    ModelTimeout,
+    ModelUnavailable,
+    RunFailure,
+)
 
 # The types of the fixtures are in the conftest of this directory, which importlib mode keeps out of reach.
 Endpoint = Any
@@ -128,7 +135,7 @@ async def test_no_try_begins_a_minute_after_the_first(endpoint: Endpoint, set_up
         (402, ModelUnavailable),
         (403, ModelUnavailable),
         (404, ModelUnavailable),
-        (413, ModelRejected),
+        (413, ContextTooLong),
         (422, ModelRejected),
     ],
 )
@@ -140,7 +147,7 @@ async def test_a_wrong_request_is_not_repeated(
     with pytest.raises(error) as caught:
         await setup.ask()
     assert type(caught.value) is error
-    assert caught.value.code == "model-unavailable"
+    assert caught.value.code == error.code
     assert len(endpoint.received) == 1
     assert setup.records == []
 

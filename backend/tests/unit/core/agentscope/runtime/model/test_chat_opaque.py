@@ -183,7 +183,7 @@ async def test_nothing_else_of_the_request_changes() -> None:
         for call in message.get("tool_calls", ()):
             call.pop("extra_content", None)
 
-    assert members == {"role", "content", "tool_calls", "tool_call_id"}
+    assert members == {"role", "content", "tool_calls", "tool_call_id", "reasoning_content"}
     assert stripped == plain
 
 

@@ -22,7 +22,7 @@ from agentscope.message import (
 from agentscope.tool import ToolChoice
 from pydantic import AnyUrl
 
-from core.agentscope.runtime.model.chat_endpoint import max_tokens_member
+from core.agentscope.runtime.model.chat_endpoint import knows_max_completion_tokens
 from core.agentscope.runtime.model.chat_meter import estimate_input_tokens
 from core.agentscope.runtime.model.chat_request import (
     ChatFormatter,
@@ -57,7 +57,7 @@ async def test_a_conversation_in_its_plainest_form() -> None:
             UserMsg(name="Ann", content=[TextBlock(text="a"), TextBlock(text="b")]),
         ]
     )
-    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
     assert messages == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "hi"},
@@ -138,10 +138,10 @@ def test_a_tool_choice_can_narrow_the_tools() -> None:
     assert [each["function"]["name"] for each in made["tools"]] == ["g"]
 
 
-def test_only_openai_itself_knows_the_new_name_of_the_limit() -> None:
-    assert max_tokens_member("api.openai.com") == "max_completion_tokens"
-    assert max_tokens_member("x.openai.azure.com") == "max_completion_tokens"
-    assert max_tokens_member("litellm.internal") == "max_tokens"
+def test_only_openai_itself_is_known_to_use_the_new_name_of_the_limit() -> None:
+    assert knows_max_completion_tokens("api.openai.com")
+    assert knows_max_completion_tokens("x.openai.azure.com")
+    assert not knows_max_completion_tokens("litellm.internal")
 
 
 def test_a_body_that_is_not_unicode_is_sent_all_the_same() -> None:

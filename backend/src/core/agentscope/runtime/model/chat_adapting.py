@@ -1,0 +1,110 @@
+"""Adapts one model call to its endpoint: a refusal that names what it refuses is a lesson, and the call is tried again.
+
+What a caller can rely on:
+
+1. A try for a lesson is no retry: it waits for nothing, is announced to nobody and counts against no limit. The refused
+   request cost nothing.
+2. A lesson is remembered only when the endpoint answered the request it led to. A call takes in ``MAX_LESSONS`` at most.
+3. A refusal that no rule reads, of a conversation that holds tool calls, gets one last try: the same conversation as
+   plain text. So no model is stuck by what another one, or an older version, has left in a thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
+from core.agentscope.runtime.model.chat_errors import CallFailed
+from core.agentscope.runtime.model.chat_meter import estimate_input_tokens
+from core.agentscope.runtime.model.legal_history import legal
+from core.agentscope.runtime.model.quirks import Quirk, QuirkBook
+from core.agentscope.runtime.model.refusals import (
+    is_too_long,
+    lesson,
+    may_be_the_conversation,
+    named_limit,
+)
+from core.agentscope.runtime.model.request_form import adapted, holds_calls
+from core.errors import ContextTooLong
+
+MAX_LESSONS = 10
+_TOO_LONG = (
+    "The conversation is too long for the model and could not be shortened. "
+    "Send a shorter message, or start a new conversation."
+)
+
+
+class Adapting:
+    """The lessons of one model call."""
+
+    def __init__(self, book: QuirkBook, endpoint: ChatEndpoint, body: dict[str, Any], *, plain: int) -> None:
+        """Begin with what is known.
+
+        Args:
+            book: What the process has learnt.
+            endpoint: Whom the call is for.
+            body: The request as any endpoint would be asked.
+            plain: So many messages are known to be refused unless they are plain text.
+        """
+        self.plain = plain
+        self.context_tokens: int | None = None
+        """How much the endpoint takes, by our estimate, when it said that the conversation is too long."""
+        self._book = book
+        self._endpoint = endpoint
+        self._body = body
+        self._learnt: dict[Quirk, str] = {}
+
+    @property
+    def quirks(self) -> frozenset[Quirk]:
+        """The quirks the next request is made for."""
+        return self._endpoint.quirks(self._book) | self._learnt.keys()
+
+    def body(self) -> dict[str, Any]:
+        """Return the request as it is to be sent now."""
+        return adapted(self._body, self.quirks, plain=self.plain)
+
+    def learn(self, failed: CallFailed, *, last: bool) -> bool:
+        """Take in a failure; returns whether the request is to be sent again at once, in another form.
+
+        Args:
+            failed: Why the last request failed; its error may become a better one.
+            last: No further retry follows.
+        """
+        refusal = failed.refusal
+        if refusal is None or failed.answered:
+            return False
+        quirk = None
+        if len(self._learnt) < MAX_LESSONS:
+            never = self._endpoint.chosen.never
+            quirk = lesson(refusal, self.body(), self.quirks | never)
+        if is_too_long(refusal) and quirk is not Quirk.NO_MAX_TOKENS:
+            self._note_length(failed)
+            return False
+        if quirk is not None:
+            self._learnt[quirk] = failed.reason
+            return True
+        if self.plain or not holds_calls(self._body) or not may_be_the_conversation(refusal):
+            return False
+        if failed.transient and not last:
+            return False
+        self.plain = len(legal(self._body["messages"]))
+        return True
+
+    def keep(self) -> None:
+        """Remember the lessons: the endpoint answered."""
+        for quirk, reason in self._learnt.items():
+            self._book.learn(self._endpoint.place, quirk, reason=self._endpoint.safe(reason))
+
+    def _note_length(self, failed: CallFailed) -> None:
+        if failed.refusal is None:
+            return
+        estimated = estimate_input_tokens(self.body())
+        limit, counted = named_limit(failed.refusal)
+        if limit is not None:
+            # In our own estimate, because that is what a conversation is compared with.
+            scaled = limit if not counted else round(limit * min(1.0, estimated / counted))
+            self._book.limit_context(self._endpoint.place, max(scaled, 1024))
+            estimated = min(estimated, scaled)
+        self.context_tokens = estimated
+        failed.error = ContextTooLong(_TOO_LONG)
+        failed.transient = False
