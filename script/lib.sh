@@ -82,22 +82,45 @@ python_version() {
     "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null
 }
 
+# The path of the interpreter that AGENTROUTE_PYTHON means. uv looks on PATH; version managers keep theirs elsewhere.
+wanted_python() {
+    local folder candidate
+    "$UV" python find --no-project --system --no-python-downloads "$AGENTROUTE_PYTHON" 2>/dev/null && return
+    [[ $AGENTROUTE_PYTHON =~ ^3\.[0-9]+(\.[0-9]+)?$ ]] || return 1
+    for folder in "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions" "${HOME:-}/.local/share/mise/installs/python" \
+        "${HOME:-}/.asdf/installs/python"; do
+        for candidate in "$folder/$AGENTROUTE_PYTHON" "$folder/$AGENTROUTE_PYTHON".*; do
+            if [[ -x $candidate/bin/python3 ]] && python_version "$candidate/bin/python3" >/dev/null; then
+                printf '%s\n' "$candidate/bin/python3"
+                return
+            fi
+        done
+    done
+    return 1
+}
+
 venv_is_usable() {
     local have want wanted
     have=$(python_version "$VENV/bin/python") || return 1
     [[ $have =~ ^3\.(11|12|13)\. ]] || return 1
     [[ -n ${AGENTROUTE_PYTHON:-} ]] || return 0
-    wanted=$("$UV" python find --no-project --system "$AGENTROUTE_PYTHON" 2>/dev/null) || return 1
+    wanted=$(wanted_python) || return 1
     want=$(python_version "$wanted") && [[ $have == "$want" ]]
 }
 
 ensure_venv() {
     venv_is_usable && return
-    local python=${AGENTROUTE_PYTHON:-$SUPPORTED_PYTHON}
+    local python=${AGENTROUTE_PYTHON:-$SUPPORTED_PYTHON} found
     say "Creating backend/.venv for Python $python ..."
+    if [[ -n ${AGENTROUTE_PYTHON:-} ]] && found=$(wanted_python); then python=$found; fi
     "$UV" venv --quiet --clear --no-project --prompt agentroute --python "$python" "$VENV" ||
-        die "no usable Python $python: set AGENTROUTE_PYTHON to a Python 3.11, 3.12 or 3.13"
+        die "no usable Python $python: install it, or set AGENTROUTE_PYTHON to the path of a Python 3.11, 3.12 or 3.13"
     venv_is_usable || die "AGENTROUTE_PYTHON=$python is not a Python 3.11, 3.12 or 3.13"
+}
+
+# Shows what uv downloads, line by line, without its list of every package.
+with_progress() {
+    "$@" 2>&1 | awk '!/^ [-+~] / { print; fflush() }' >&2
 }
 
 # What an installation depends on. The path is part of it: a moved checkout has broken scripts.
@@ -146,11 +169,11 @@ install_environment() {
         unlock_tools
         return
     fi
-    say "Installing the locked dependencies into backend/.venv ..."
+    say "Installing $(cat "${locks[@]}" | grep -c '^[a-z0-9].*==') locked packages into backend/.venv (a minute or two the first time) ..."
     local lock arguments=()
     for lock in "${locks[@]}"; do arguments+=(-r "$lock"); done
     # With bytecode: a process that starts with PYTHONDONTWRITEBYTECODE would compile all its imports, every time.
-    "$UV" pip install --quiet --compile-bytecode --python "$VENV/bin/python" --require-hashes "${arguments[@]}" ||
+    with_progress "$UV" pip install --compile-bytecode --python "$VENV/bin/python" --require-hashes "${arguments[@]}" ||
         die "the dependencies could not be installed; the reason is above"
     # The build back end is in the lock, so nothing unpinned is fetched to build the project.
     "$UV" pip install --quiet --python "$VENV/bin/python" --no-deps --no-build-isolation --editable "$BACKEND" ||

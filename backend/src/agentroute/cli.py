@@ -40,11 +40,17 @@ def _main(
 ) -> None: ...
 
 
+_Host = Annotated[str | None, typer.Option(help="Address to listen on  [AGENT_SERVER__HOST]")]
+_Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one  [AGENT_SERVER__PORT]")
+]
+
+
 @app.command()
-def serve() -> None:
-    """Run one API process. The settings come from AGENT_* variables."""
+def serve(host: _Host = None, port: _Port = None) -> None:
+    """Run one API process. The settings come from AGENT_* variables; an option comes first."""
     with _errors_as_lines():
-        settings = _settings("database", "redis")
+        settings = _listening_on(_settings("database", "redis"), host, port)
         from agentroute.server import run_server
 
         raise typer.Exit(run_server(settings))
@@ -62,10 +68,8 @@ def worker() -> None:
 
 @app.command()
 def embedded(
-    host: Annotated[str | None, typer.Option(help="Address to listen on  [AGENT_SERVER__HOST]")] = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one  [AGENT_SERVER__PORT]")
-    ] = None,
+    host: _Host = None,
+    port: _Port = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder for all data  [AGENT_DATA_DIR, else ./.agentroute]")
     ] = None,
@@ -108,6 +112,11 @@ def doctor() -> None:
         from agentroute.doctor import run_doctor
 
         raise typer.Exit(run_doctor(settings))
+
+
+def _listening_on(settings: Settings, host: str | None, port: int | None) -> Settings:
+    chosen = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+    return settings.model_copy(update={"server": settings.server.model_copy(update=chosen)})
 
 
 def _settings(*required: str) -> Settings:

@@ -1,4 +1,4 @@
-"""``agentroute doctor``: the preflight checks as a table, with what to do about each."""
+"""``agentroute doctor``: the checks of every start as a table, with what to do about each."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agentroute.preflight import CheckResult, check_all, find_local_models
-from agentroute.profile_check import check_profile
+from agentroute import preflight
+from agentroute.own_packages import shadowed_packages
+from agentroute.preflight import CheckResult, find_local_models
+from agentroute.start_checks import SERVE_CHECKS, WORKER_CHECKS
 from core.config import Settings, unknown_variables
 
 
@@ -20,6 +22,8 @@ def run_doctor(settings: Settings, *, console: Console | None = None) -> int:
     console.print(_table(results))
     for name in unknown_variables():
         console.print(f"[yellow]warning:[/] {escape(name)} is not a setting and has no effect")
+    for package in shadowed_packages():
+        console.print(f"[yellow]warning:[/] {escape(package.line)}")
     if local_models and settings.model.base_url.rstrip("/") not in local_models:
         console.print(
             f"[cyan]hint:[/] a model server answers at {local_models[0]}; "
@@ -29,10 +33,14 @@ def run_doctor(settings: Settings, *, console: Console | None = None) -> int:
 
 
 async def _look(settings: Settings) -> tuple[list[CheckResult], list[str]]:
-    results, profile, local_models = await asyncio.gather(
-        check_all(settings), check_profile(settings), find_local_models()
-    )
-    return [*results, profile], local_models
+    results, local_models = await asyncio.gather(_results(settings), find_local_models())
+    return results, local_models
+
+
+async def _results(settings: Settings) -> list[CheckResult]:
+    # Each check of a start once, then the model: its answer changes from day to day, so no start depends on it.
+    checks = dict.fromkeys((*SERVE_CHECKS, *WORKER_CHECKS, preflight.check_model))
+    return list(await asyncio.gather(*(check(settings) for check in checks)))
 
 
 def _table(results: list[CheckResult]) -> Table:

@@ -39,20 +39,13 @@ class CheckResult:
     """What the check found, in a few words."""
     fix: str = ""
     """What to do; empty when ``ok``."""
+    exit_code: int = 1
+    """Exit code of a process that does not start because of this: 2 when a setting is wrong by itself."""
 
     @property
     def line(self) -> str:
         """The whole result as one line."""
         return f"{self.name}: {self.found}" + (f". {self.fix}" if self.fix else "")
-
-
-async def check_all(settings: Settings) -> list[CheckResult]:
-    """Run all checks concurrently. The results are in the order in which a reader fixes problems."""
-    return list(
-        await asyncio.gather(
-            check_postgres(settings), check_migrations(settings), check_redis(settings), check_model(settings)
-        )
-    )
 
 
 async def check_postgres(settings: Settings) -> CheckResult:

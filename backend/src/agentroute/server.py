@@ -18,10 +18,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from agentroute.app import create_app
-from agentroute.preflight import CheckResult, check_migrations, check_postgres, check_redis
-from agentroute.profile_check import check_profile
+from agentroute.start_checks import SERVE_CHECKS, first_failure, warn_of_shadowed_packages
 from core.config import ServerSettings, Settings, unknown_variables
-from core.identity import Authenticator
 from core.log import configure_logging
 from v1.agent.event_stream import WRITE_TIMEOUT_SECONDS
 
@@ -68,17 +66,15 @@ def run_server(settings: Settings) -> int:
     The process serves only after it has checked Postgres, the migrations and Redis. It survives their later loss.
 
     Returns:
-        0 after an orderly stop, 1 if a requirement is missing; the reason is then one line on standard error.
-
-    Raises:
-        ConfigurationError: The settings exclude each other.
+        0 after an orderly stop, 1 if a requirement is missing, 2 if the settings exclude each other. The reason is
+        then one line on standard error.
     """
     configure_logging(settings)
     if unknown := unknown_variables():
         log.warning("unknown_settings", variables=unknown)
-    Authenticator(settings.identity, server=settings.server)
-    if failed := asyncio.run(_first_failure(settings)):
-        return _refuse(failed.line)
+    warn_of_shadowed_packages()
+    if failed := asyncio.run(first_failure(settings, SERVE_CHECKS)):
+        return _refuse(failed.line, failed.exit_code)
     try:
         listener = listen(settings.server)
     except OSError as exc:
@@ -109,15 +105,6 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
     return 0
 
 
-async def _first_failure(settings: Settings) -> CheckResult | None:
-    # One after the other: migrations can be checked only if Postgres answers.
-    for check in (check_profile, check_postgres, check_migrations, check_redis):
-        result = await check(settings)
-        if not result.ok:
-            return result
-    return None
-
-
 def listen(server: ServerSettings) -> socket.socket:
     """Open the listening socket; port 0 takes a free one.
 
@@ -135,6 +122,6 @@ def listen(server: ServerSettings) -> socket.socket:
     return listener
 
 
-def _refuse(line: str) -> int:
+def _refuse(line: str, exit_code: int = 1) -> int:
     print(f"error: {line}", file=sys.stderr)
-    return 1
+    return exit_code

@@ -35,16 +35,25 @@ class WhisperModel(Protocol):
         ...
 
 
+def require_whisper() -> Any:
+    """Import and return the optional package ``faster_whisper``.
+
+    Raises:
+        ConfigurationError: The extra is not installed.
+    """
+    try:
+        return importlib.import_module("faster_whisper")
+    except ImportError as exc:
+        raise ConfigurationError(_MISSING) from exc
+
+
 def load_whisper(settings: TranscriptionSettings) -> WhisperModel:
     """Load the weights: seconds, and as much memory as they have. Blocks.
 
     Raises:
         ConfigurationError: The extra is not installed, or the weights cannot be loaded.
     """
-    try:
-        package = importlib.import_module("faster_whisper")
-    except ImportError as exc:
-        raise ConfigurationError(_MISSING) from exc
+    package = require_whisper()
     try:
         return package.WhisperModel(settings.name, device="auto", compute_type="default")
     except Exception as exc:

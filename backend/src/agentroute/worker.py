@@ -22,7 +22,7 @@ from taskiq import AcknowledgeType
 from taskiq.receiver import Receiver
 
 from agentroute.background_loops import BackgroundLoops
-from agentroute.preflight import check_migrations, check_postgres, check_redis
+from agentroute.start_checks import WORKER_CHECKS, first_failure, warn_of_shadowed_packages
 from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.redis_bus import RedisBus
@@ -70,6 +70,7 @@ def run_worker(settings: Settings) -> int:
     configure_logging(settings)
     if unknown := unknown_variables():
         log.warning("unknown_settings", variables=unknown)
+    warn_of_shadowed_packages()
     try:
         return uvloop.run(_main(settings))
     except (ProfileInvalid, PricesInvalid, ToolDefinitionError, ValueError) as exc:
@@ -77,10 +78,8 @@ def run_worker(settings: Settings) -> int:
 
 
 async def _main(settings: Settings) -> int:
-    for check in (check_postgres, check_migrations, check_redis):
-        result = await check(settings)
-        if not result.ok:
-            return _refuse(result.line)
+    if failed := await first_failure(settings, WORKER_CHECKS):
+        return _refuse(failed.line, failed.exit_code)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -187,6 +186,6 @@ def _worker_id() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
-def _refuse(line: str) -> int:
+def _refuse(line: str, exit_code: int = 1) -> int:
     print(f"error: {line}", file=sys.stderr)
-    return 1
+    return exit_code

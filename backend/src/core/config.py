@@ -9,14 +9,32 @@ from __future__ import annotations
 import os
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _http_address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = not value or (parts.scheme in {"http", "https"} and bool(parts.hostname))
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(
+            "must begin with http:// or https:// and name a host, such as https://api.example.com/v1"
+        )
+    return value
+
+
+HttpAddress = Annotated[str, AfterValidator(_http_address)]
+"""An HTTP URL, or empty."""
 
 
 class DatabaseSettings(_Section):
@@ -52,7 +70,7 @@ class RedisSettings(_Section):
 class ModelSettings(_Section):
     """The OpenAI-compatible endpoint: a LiteLLM proxy or any provider."""
 
-    base_url: str = ""
+    base_url: HttpAddress = ""
     """Up to and including the version, for example ``https://api.example.com/v1``."""
     api_key: SecretStr = SecretStr("")
     name: str = "demo"
@@ -76,7 +94,7 @@ class TranscriptionSettings(_Section):
 
     engine: Literal["openai", "whisper"] = "openai"
     """``openai``: an OpenAI-compatible endpoint. ``whisper``: in the API process, with the extra of that name."""
-    base_url: str = ""
+    base_url: HttpAddress = ""
     """URL of the endpoint. If empty, the chat model's URL."""
     api_key: SecretStr = SecretStr("")
     """If this key and ``base_url`` are both empty, the chat model's key. That key is never sent to another address."""

@@ -22,6 +22,7 @@ from agentroute.embedded.local_server import LocalServerError, free_port
 from agentroute.embedded.local_valkey import LocalValkey
 from agentroute.embedded.python_service import Probe, PythonService, answers, says
 from agentroute.embedded.supervisor import StopRequestedError, Supervisor
+from agentroute.own_packages import shadowed_packages
 from agentroute.profile_check import check_profile
 from core.agentscope.schemas.links import API_PREFIX
 from core.config import Settings, unknown_variables
@@ -61,9 +62,11 @@ def run_embedded(
         with Supervisor(_say) as supervisor:
             try:
                 Embedded(settings, supervisor, directory, host=host, port=port).start()
+                _say(f"Logs: {directory / 'logs'}")
                 _say(
                     f"AgentRoute is ready: {url}  (chat API at {API_PREFIX}, docs at /docs) - Ctrl-C stops it"
                 )
+                _say(_first_steps(url, settings))
                 supervisor.watch()
             except StopRequestedError:
                 pass
@@ -104,6 +107,8 @@ class Embedded:
             _say(f"warning: {name} is not a setting and has no effect")
         if not self._settings.identity.jwt_secret.get_secret_value():
             self._env.setdefault("AGENT_IDENTITY__MODE", os.environ.get("AGENT_IDENTITY__MODE", "local"))
+        for package in shadowed_packages():
+            _say(f"warning: {package.line}")
         profile = asyncio.run(check_profile(self._settings))
         if not profile.ok:
             raise LocalServerError(profile.line)
@@ -119,6 +124,8 @@ class Embedded:
             _say(
                 "The model is the bundled scripted demo, not an AI. AGENT_MODEL__BASE_URL chooses a real one."
             )
+        else:
+            self._warn_of_model()
 
     def _start_model(self) -> PythonService:
         port = free_port()
@@ -155,6 +162,13 @@ class Embedded:
                 if not result.ok:
                     raise LocalServerError(result.line)
                 _say(f"{result.name} of {variable}: {result.found}")
+
+    def _warn_of_model(self) -> None:
+        """Say that the model refuses the key or does not answer: every run would fail. It may be back later."""
+        from agentroute.preflight import check_model
+
+        result = asyncio.run(check_model(self._settings))
+        _say(f"{result.name}: {result.found}" if result.ok else f"warning: {result.line}")
 
     def _migrate(self) -> None:
         from agentroute import migrations
@@ -206,6 +220,16 @@ class Embedded:
         started = time.monotonic()
         work()
         _say(f"  done in {time.monotonic() - started:.1f} s")
+
+
+def _first_steps(url: str, settings: Settings) -> str:
+    """Return a command to paste: the first question to the agent."""
+    token = "-H 'Authorization: Bearer …' " if settings.identity.jwt_secret.get_secret_value() else ""
+    body = '{"messages": [{"id": "m-1", "role": "user", "content": "what is 6*7"}]}'
+    return (
+        f"Try it: curl -N {url}{API_PREFIX}/runs {token}-H 'Accept: text/event-stream' "
+        f"-H 'Content-Type: application/json' -d '{body}'"
+    )
 
 
 def _refuse_open_house(settings: Settings, host: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -30,7 +31,15 @@ def test_what_is_missing_is_listed_with_its_cure(console: Console, database_url:
 
     rows = [[cell.strip() for cell in line.split("│")] for line in _text(console).splitlines()]
     marks = {row[1]: row[2] for row in rows if len(row) > 2 and row[1]}
-    expected = {"Postgres": "ok", "Migrations": "ok", "Redis": "failed", "Model": "failed"}
+    expected = {
+        "Postgres": "ok",
+        "Migrations": "ok",
+        "Redis": "failed",
+        "Model": "failed",
+        "Identity": "failed",
+        "Agent profile": "ok",
+        "Transcription": "ok",
+    }
     assert expected.items() <= marks.items()
     assert "AGENT_REDIS__URL" in _text(console)
 
@@ -42,7 +51,9 @@ def test_a_healthy_setup_exits_with_0(
         return preflight.CheckResult("Model", True, MODEL_NAME)
 
     monkeypatch.setattr(preflight, "check_model", healthy)
-    settings = Settings.model_validate({"database": {"url": database_url}, "redis": {"url": redis_url}})
+    settings = Settings.model_validate(
+        {"database": {"url": database_url}, "redis": {"url": redis_url}, "identity": {"mode": "local"}}
+    )
 
     assert run_doctor(settings, console=console) == 0
     assert "failed" not in _text(console)
@@ -54,6 +65,18 @@ def test_variables_without_effect_are_named(console: Console, monkeypatch: pytes
     run_doctor(Settings(), console=console)
 
     assert "AGENT_DATABSE__URL is not a setting" in _text(console)
+
+
+def test_folders_that_cannot_be_imported_are_named(
+    console: Console, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    run_doctor(Settings(), console=console)
+
+    assert "rename core" in " ".join(_text(console).split())
 
 
 def test_a_local_model_server_is_suggested_and_not_used(

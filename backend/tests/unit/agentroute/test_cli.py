@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agentroute.cli import app
+from core.config import Settings
 
 
 def _run(*arguments: str) -> Result:
@@ -41,6 +42,29 @@ def test_missing_urls_are_named_without_a_traceback(command: str) -> None:
         "AGENT_DATABASE__URL",
         "AGENT_REDIS__URL",
     ]
+
+
+def test_serve_takes_host_and_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    from agentroute import server
+
+    heard: list[Settings] = []
+    monkeypatch.setattr(server, "run_server", lambda settings: heard.append(settings) or 0)
+    for name in ("DATABASE", "REDIS"):
+        monkeypatch.setenv(f"AGENT_{name}__URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("AGENT_SERVER__PORT", "1")
+
+    assert _run("serve", "--host", "192.0.2.7", "--port", "0").exit_code == 0
+    assert _run("serve").exit_code == 0
+
+    assert [(each.server.host, each.server.port) for each in heard] == [("192.0.2.7", 0), ("127.0.0.1", 1)]
+
+
+def test_the_script_s_help_names_the_script() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "agentroute.script_run", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert "Usage: script/run [OPTIONS]" in shown
 
 
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

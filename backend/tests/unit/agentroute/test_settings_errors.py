@@ -36,6 +36,22 @@ def _problems(*required: str) -> list[str]:
             "1",
             "AGENT_SERVER: is a group of settings; set one of them, such as AGENT_SERVER__HOST",
         ),
+        (
+            "AGENT_MODEL__BASE_URL",
+            "api.example.com/v1",
+            "AGENT_MODEL__BASE_URL: must begin with http:// or https://",
+        ),
+        (
+            "AGENT_MODEL__BASE_URL",
+            "localhost:11434/v1",
+            "AGENT_MODEL__BASE_URL: must begin with http:// or https://",
+        ),
+        ("AGENT_MODEL__BASE_URL", "https://", "AGENT_MODEL__BASE_URL: must begin with http:// or https://"),
+        (
+            "AGENT_TRANSCRIPTION__BASE_URL",
+            "http://[",
+            "AGENT_TRANSCRIPTION__BASE_URL: must begin with http://",
+        ),
         ("AGENT_IDENTITY__JWT_SECRET", "short", "AGENT_IDENTITY__JWT_SECRET must have at least 32 bytes"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from functools import reduce
 
@@ -15,6 +14,7 @@ from core.agentscope.tools.recall import recall_tool
 from core.agentscope.tools.remember import remember_tool
 from core.agentscope.tools.spec import Tool
 from core.agentscope.tools.update_state import update_state_tool
+from core.agentscope.tools.user_module import import_user_module
 from core.config import ToolSettings
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -43,15 +43,14 @@ def load_tool(reference: str, settings: ToolSettings | None = None) -> Tool:
         settings: Fill in the timeout and the result size where the tool states none.
 
     Raises:
-        ToolDefinitionError: There is no such module or attribute, or it is not a tool.
+        ToolDefinitionError: There is no such module or attribute, it is not a tool, or the module has a bug.
     """
     if not _REFERENCE.fullmatch(reference):
         raise ToolDefinitionError(f"{reference!r} is not of the form package.module:attribute")
     module_name, _, attribute = reference.partition(":")
+    module = import_user_module(reference, module_name)
     try:
-        found = reduce(getattr, attribute.split("."), importlib.import_module(module_name))
-    except ImportError as exc:
-        raise ToolDefinitionError(f"{reference}: cannot import {module_name}: {exc}") from exc
+        found = reduce(getattr, attribute.split("."), module)
     except AttributeError as exc:
         raise ToolDefinitionError(f"{reference}: {module_name} has no {attribute}") from exc
     if not isinstance(found, Tool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -124,6 +125,9 @@ def test_from_nothing_to_an_answer_and_back(start: Start, tmp_path: Path) -> Non
     instance = start()
     url = instance.read_url()
     assert set(instance.processes()) == {"Postgres", "Valkey", "Model", "Worker", "API"}
+    assert f"Logs: {tmp_path / 'data' / 'logs'}" in instance.lines
+    first_steps = shlex.split(instance.read_until("Try it: ").removeprefix("Try it: "))
+    assert "RUN_FINISHED" in subprocess.run(first_steps, capture_output=True, text=True, check=True).stdout
     assert "RUN_FINISHED" in _chat(url, "t1")
 
     other = start()

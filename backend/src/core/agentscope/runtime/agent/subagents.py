@@ -33,6 +33,7 @@ from core.agentscope.runtime.agent.toolkit import (
 )
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.profile.profile import Subagent
+from core.agentscope.runtime.profile.profile_tools import subagent_tools
 from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import (
@@ -41,7 +42,6 @@ from core.agentscope.schemas.internal_events import (
     SubagentFinished,
     SubagentStarted,
 )
-from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.spec import ToolContext
 from core.errors import AgentBackendError, LeaseLost, StoreUnavailable
 
@@ -65,18 +65,8 @@ def subagent_kit(profile: Subagent, tools: Iterable[ToolAccess]) -> SubagentKit:
     Raises:
         ToolDefinitionError: It names a tool the profile does not have, or one that needs approval.
     """
-    by_name = {item.tool.name: item for item in tools}
-    chosen: list[ToolAccess] = []
-    for name in profile.tools:
-        access = by_name.get(name)
-        if access is None:
-            raise ToolDefinitionError(f"subagent {profile.name}: the profile has no tool {name}")
-        if access.permission != "allow":
-            raise ToolDefinitionError(
-                f'subagent {profile.name}: the tool {name} must have permission = "allow"'
-            )
-        chosen.append(access)
-    return SubagentKit(profile, tuple(chosen))
+    chosen = subagent_tools(profile, [(access.tool, access.permission) for access in tools])
+    return SubagentKit(profile, tuple(ToolAccess(*each) for each in chosen))
 
 
 class SubagentTool(ToolBase):

@@ -78,6 +78,9 @@ def _settings(
             raise ProfileInvalid(f"{where}.api_key_env: the variable {fallback.api_key_env} is empty")
         change["api_key"] = SecretStr(key)
     own = settings.model_copy(update=change)
+    if fallback.base_url is None and not own.base_url:
+        # Another model of the deployment's endpoint, whose address comes later or is reported on its own.
+        return own
     try:
         completions_url(own)
     except ValueError as exc:

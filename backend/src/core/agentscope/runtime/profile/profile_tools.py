@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from core.agentscope.runtime.profile.profile import AgentProfile
+from collections.abc import Iterable
+
+from core.agentscope.runtime.profile.profile import AgentProfile, Subagent
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.memory_store import InMemoryMemoryStore, MemoryStore
 from core.agentscope.tools.registry import builtin_tools, load_tool
@@ -38,11 +40,42 @@ def profile_tools(
     return tools
 
 
+def subagent_tools(
+    subagent: Subagent, tools: Iterable[tuple[Tool, Permission]]
+) -> list[tuple[Tool, Permission]]:
+    """Return the tools of a subagent. A subagent cannot ask the user, so it has only tools with permission "allow".
+
+    Args:
+        subagent: Names its tools.
+        tools: The profile's tools.
+
+    Raises:
+        ToolDefinitionError: It names a tool that the profile does not have, or one that needs approval.
+    """
+    by_name = {entry[0].name: entry for entry in tools}
+    chosen: list[tuple[Tool, Permission]] = []
+    for name in subagent.tools:
+        if name not in by_name:
+            known = ", ".join(by_name) or "none"
+            raise ToolDefinitionError(
+                f"subagent {subagent.name}: the profile has no tool {name}; its tools are: {known}"
+            )
+        if by_name[name][1] != "allow":
+            raise ToolDefinitionError(
+                f'subagent {subagent.name}: the tool {name} must have permission = "allow", '
+                + "because a subagent cannot ask the user"
+            )
+        chosen.append(by_name[name])
+    return chosen
+
+
 def offered_tools(profile: AgentProfile, settings: ToolSettings) -> list[Tool]:
     """Return the tools that the agent may call, to be listed; they are not called from here.
 
     Raises:
-        ToolDefinitionError: As :func:`profile_tools`.
+        ToolDefinitionError: As :func:`profile_tools` and :func:`subagent_tools`.
     """
     tools = profile_tools(profile, settings, InMemoryMemoryStore())
+    for subagent in profile.subagents:
+        subagent_tools(subagent, tools)
     return [tool for tool, permission in tools if permission != "deny"]

@@ -1,0 +1,84 @@
+"""What each process checks before it starts. ``doctor`` runs the same checks, so it names what a start refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from agentroute.own_packages import shadowed_packages
+from agentroute.preflight import CheckResult, check_migrations, check_postgres, check_redis
+from agentroute.profile_check import check_profile
+from core.config import Settings
+from core.errors import ConfigurationError
+from core.identity import Authenticator
+from core.transcription.endpoint import find_endpoint
+
+log = structlog.get_logger(__name__)
+
+Check = Callable[[Settings], Awaitable[CheckResult]]
+
+
+async def check_identity(settings: Settings) -> CheckResult:
+    """Check that an API process may serve with this authentication on this address."""
+    name = "Identity"
+    try:
+        Authenticator(settings.identity, server=settings.server)
+    except ConfigurationError as exc:
+        return _refused(name, exc)
+    if settings.identity.mode == "local":
+        return CheckResult(name, True, "local: all callers are one user of this machine")
+    return CheckResult(name, True, "tokens (HS256)")
+
+
+async def check_transcription(settings: Settings) -> CheckResult:
+    """Check that speech can be transcribed as the settings say. The weights of a local model are not loaded."""
+    name = "Transcription"
+    try:
+        if settings.transcription.engine == "whisper":
+            # Imported here: only the local model needs this module.
+            from agentroute.whisper_engine import require_whisper
+
+            require_whisper()
+            return CheckResult(name, True, f"whisper, {settings.transcription.name}")
+        endpoint = find_endpoint(settings.transcription, settings.model)
+    except ConfigurationError as exc:
+        return _refused(name, exc)
+    if endpoint is None:
+        return CheckResult(name, True, "off: no AGENT_TRANSCRIPTION__BASE_URL")
+    return CheckResult(name, True, f"{endpoint.url.host}, model {endpoint.model}")
+
+
+def _refused(name: str, error: ConfigurationError) -> CheckResult:
+    found, _, fix = str(error).rstrip(".").partition(": ")
+    return CheckResult(name, False, found, f"{fix[:1].upper()}{fix[1:]}." if fix else "", exit_code=2)
+
+
+# The migrations after Postgres: they can be checked only if Postgres answers.
+SERVE_CHECKS: tuple[Check, ...] = (
+    check_identity,
+    check_profile,
+    check_transcription,
+    check_postgres,
+    check_migrations,
+    check_redis,
+)
+"""Of ``agentroute serve``, in the order in which a user fixes problems."""
+
+WORKER_CHECKS: tuple[Check, ...] = (check_profile, check_postgres, check_migrations, check_redis)
+"""Of ``agentroute worker``. A worker authenticates nobody."""
+
+
+def warn_of_shadowed_packages() -> None:
+    """Log what of the user's code cannot be imported because of its name."""
+    for package in shadowed_packages():
+        log.warning("package_shadowed", name=package.name, path=str(package.path), fix="rename it")
+
+
+async def first_failure(settings: Settings, checks: tuple[Check, ...]) -> CheckResult | None:
+    """Run checks one after the other; return the first that failed."""
+    for check in checks:
+        result = await check(settings)
+        if not result.ok:
+            return result
+    return None

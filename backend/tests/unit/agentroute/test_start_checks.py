@@ -1,0 +1,117 @@
+"""What a start refuses without a server: identity, transcription, and the agent's profile with its tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentroute.profile_check import check_profile
+from agentroute.start_checks import check_identity, check_transcription, first_failure
+from core.config import Settings
+
+HEAD = 'name = "Ada"\ndescription = "Helps."\n'
+
+
+def settings(**sections: Any) -> Settings:
+    return Settings.model_validate(sections)
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "fix"),
+    [
+        ({}, "AGENT_IDENTITY__MODE is jwt but there is no secret", "Set AGENT_IDENTITY__JWT_SECRET"),
+        (
+            {"identity": {"mode": "local"}, "server": {"host": "192.0.2.1"}},
+            "AGENT_IDENTITY__MODE=local does not authenticate",
+            "Set AGENT_SERVER__HOST",
+        ),
+    ],
+)
+async def test_identity_that_a_start_refuses(given: dict[str, Any], found: str, fix: str) -> None:
+    result = await check_identity(settings(**given))
+
+    assert (result.ok, result.exit_code) == (False, 2)
+    assert result.found.startswith(found)
+    assert result.fix.startswith(fix)
+
+
+@pytest.mark.parametrize("identity", [{"mode": "local"}, {"jwt_secret": "s" * 32}])
+async def test_identity_that_is_complete(identity: dict[str, str]) -> None:
+    assert (await check_identity(settings(identity=identity))).ok
+
+
+async def test_transcription_without_its_package_is_refused() -> None:
+    result = await check_transcription(settings(transcription={"engine": "whisper"}))
+
+    assert not result.ok
+    assert "agentroute[whisper]" in result.fix
+
+
+async def test_transcription_may_be_off() -> None:
+    assert (await check_transcription(settings())).found.startswith("off")
+
+
+async def test_the_first_failure_ends_the_checks() -> None:
+    failed = await first_failure(settings(), (check_transcription, check_identity))
+
+    assert failed is not None
+    assert failed.name == "Identity"
+    assert await first_failure(settings(), (check_transcription,)) is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "complaint"),
+    [
+        (
+            """
+            [[tools]]
+            name = "remember"
+            permission = "ask"
+            [[subagents]]
+            name = "clerk"
+            description = "d"
+            prompt = "p"
+            tools = ["remember"]
+            """,
+            'subagent clerk: the tool remember must have permission = "allow", because a subagent cannot ask the user',
+        ),
+        (
+            """
+            [[subagents]]
+            name = "clerk"
+            description = "d"
+            prompt = "p"
+            tools = ["calculate"]
+            """,
+            "subagent clerk: the profile has no tool calculate; its tools are: none",
+        ),
+        (
+            """
+            [[tools]]
+            import = "broken_tools:send"
+            permission = "allow"
+            """,
+            "broken_tools.py:3: NameError: name 'undefined_name' is not defined",
+        ),
+    ],
+    ids=["subagent that would ask", "subagent without its tool", "bug in a module of tools"],
+)
+async def test_a_profile_that_a_worker_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str, complaint: str
+) -> None:
+    (tmp_path / "broken_tools.py").write_text("def send() -> None: ...\n\nundefined_name()\n")
+    (tmp_path / "agent.toml").write_text(HEAD + profile)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    result = await check_profile(settings(profile_path=tmp_path / "agent.toml"))
+
+    assert not result.ok
+    assert complaint in result.found
+
+
+async def test_another_model_of_the_demo_is_accepted_before_its_address_is_known(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text(HEAD + '[models.execution.fallback]\nname = "spare"\n')
+
+    assert (await check_profile(settings(profile_path=tmp_path / "agent.toml"))).ok
