@@ -293,8 +293,20 @@ class ContextTooLong(RunFailure):
     code, title, status = "context-too-long", "The conversation is too long for the model", 413
 
 
+class ModelEmpty(RunFailure):
+    """The model ended without an answer, and did so again when it was asked for one. Try again, or ask differently."""
+
+    code, title, status, retryable = "model-empty", "The model gave no answer", 502, True
+
+
+class ContentFiltered(RunFailure):
+    """A content filter refused the request or stopped the answer. What was streamed is kept. Ask differently."""
+
+    code, title, status = "content-filtered", "A content filter refused the request or the answer", 422
+
+
 class MaxIterations(RunFailure):
-    """The agent used all its allowed steps. Ask for a smaller task."""
+    """The agent used all its allowed steps. Its last message, if any, sums up the work. Ask for a smaller task."""
 
     code, title = "max-iterations", "The agent reached its step limit"
 

@@ -3,7 +3,7 @@
 * intent: says what kind of request this is. Skipped when the request only answers an interrupt or a client tool.
 * execution: the agent's loop of model and tools. A request may bring a new message beside the answer to an interrupt.
   Then the decided calls are carried out first, in an execution of their own.
-* report: writes the final answer when execution left none.
+* report: writes the final answer when execution left none. A run without an answer fails with ``model-empty``.
 
 A run that has spent its own budget ends there, or asks whether to go on with as much again (``when_exhausted``). After
 a yes the next run goes on from the conversation as it stood. After a no it ends with ``budget-exhausted``.
@@ -28,7 +28,7 @@ from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent.agent_factory import AgentFactory
 from core.agentscope.runtime.agent.agent_kit import AgentKit
-from core.agentscope.runtime.agent.drive import Emit, Save, drive_agent
+from core.agentscope.runtime.agent.drive import Emit, Save, drive_agent, step_limit_detail
 from core.agentscope.runtime.agent.hold import HoldMiddleware
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent, find_intent
 from core.agentscope.runtime.agent.open_tool_calls import (
@@ -40,9 +40,10 @@ from core.agentscope.runtime.agent.open_tool_calls import (
     waits_for_user,
 )
 from core.agentscope.runtime.agent.shared_state import RunState
+from core.agentscope.runtime.agent.silence import SilenceMiddleware
 from core.agentscope.runtime.agent.snapshots import snapshots
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME, ThreadMemory, restore_state, user_msg
-from core.agentscope.runtime.agent.toolkit import RunToolkit, ToolGate, answer_schema
+from core.agentscope.runtime.agent.toolkit import RunToolkit, ToolCallCount, ToolGate, answer_schema
 from core.agentscope.runtime.profile.run_budget import RunBudgetExhausted
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import RunCommand
@@ -56,7 +57,7 @@ from core.agentscope.schemas.internal_events import (
 )
 from core.agentscope.schemas.messages import ToolMessage, UserMessage
 from core.agentscope.tools.spec import ToolContext
-from core.errors import BudgetExhausted, MaxIterations
+from core.errors import BudgetExhausted, MaxIterations, ModelEmpty
 
 REPORT_REQUEST = "<system-reminder>Write the final answer to the user's last request now.</system-reminder>"
 
@@ -100,7 +101,7 @@ class AgentScopeOrchestrator:
         self._stop = stop
         self._shared = RunState(task.memory.shared_state, emit)
         self._state: AgentState = restore_state(task.memory, task.context.thread_id)
-        self._gate = ToolGate(stop, max_calls=kit.profile.limits.max_tool_calls)
+        self._gate = ToolGate(stop, ToolCallCount(kit.profile.limits.max_tool_calls))
         self._factory = AgentFactory(
             kit, task.command, task.context, self._shared, gate=self._gate, emit=emit, stop=stop
         )
@@ -158,7 +159,9 @@ class AgentScopeOrchestrator:
             return RunFinished(pending_tool_call_ids=pending)
         mode = self._kit.profile.stages.report
         if mode == "always" or (mode == "auto" and not answered):
-            await self._report(intent)
+            answered = await self._report(intent) or answered
+        if not answered:
+            raise ModelEmpty("The model ended without an answer. Try again, or ask in another way.")
         return RunFinished()
 
     # --- what the agent is given -------------------------------------------------
@@ -215,7 +218,9 @@ class AgentScopeOrchestrator:
         # A plain chat is given no tools: their schemas cost tokens, and invite calls that nobody asked for.
         toolkit = self._factory.toolkit() if intent.kind == "task" or intent.needs_tools else RunToolkit()
         translator = self._factory.translator()
-        agent = self._factory.agent("execution", intent, toolkit, translator, self._state)
+        # The report stage asks again anyway.
+        silence = SilenceMiddleware(retries=1 if self._kit.profile.stages.report == "off" else 0)
+        agent = self._factory.agent("execution", intent, toolkit, translator, self._state, silence)
         await self._emit(StepStarted(name="execution"))
         await self._open_gate(approved)
         self._unheard = []
@@ -223,7 +228,9 @@ class AgentScopeOrchestrator:
         await self._emit(StepFinished(name="execution"))
         if translator.exceeded_iterations:
             raise MaxIterations(
-                f"The agent stopped after {self._kit.profile.limits.max_iterations} steps without an answer."
+                step_limit_detail(
+                    "agent", self._kit.profile.limits.max_iterations, summed_up=translator.wrote_text
+                )
             )
         return translator.wrote_text
 
@@ -236,12 +243,17 @@ class AgentScopeOrchestrator:
             for call_id in approved:
                 self._gate.open(call_id)
 
-    async def _report(self, intent: Intent) -> None:
-        """Write the final answer over a copy of the conversation; only the answer itself is kept."""
+    async def _report(self, intent: Intent) -> bool:
+        """Write the final answer over a copy of the conversation; only the answer itself is kept.
+
+        Returns whether there is one.
+        """
         shared = self._state
         self._state = shared.model_copy(deep=True)
         translator = self._factory.translator()
-        agent = self._factory.agent("report", intent, RunToolkit(), translator, self._state)
+        agent = self._factory.agent(
+            "report", intent, RunToolkit(), translator, self._state, SilenceMiddleware(retries=0)
+        )
         await self._emit(StepStarted(name="report"))
         try:
             request = UserMsg(name="user", content=REPORT_REQUEST)
@@ -252,6 +264,7 @@ class AgentScopeOrchestrator:
             if answer is not None and answer.role == "assistant" and answer not in shared.context:
                 shared.context.append(answer)
         await self._emit(StepFinished(name="report"))
+        return translator.wrote_text
 
     async def _drive(
         self, agent: Agent, inputs: Any, translator: AgentEventTranslator, *, save: Save | None

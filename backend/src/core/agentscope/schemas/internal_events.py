@@ -202,7 +202,7 @@ class MessagesSnapshot(_Event):
     """AG-UI messages, oldest first."""
 
 
-class ModelRetrying(_Event):
+class ModelRetrying(AttributedEvent):
     """A model call failed before its first delta. The same call is sent again after a wait."""
 
     kind: Literal["model_retrying"] = "model_retrying"

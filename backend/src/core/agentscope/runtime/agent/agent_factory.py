@@ -146,8 +146,13 @@ class AgentFactory:
         return SubagentTool(
             kit,
             self._context,
-            model=lambda child: self._kit.model("execution", child.record, child.keep),
-            compaction_model=lambda child: self._kit.compaction_model("execution", child.record),
+            model=lambda child, announce: self._kit.announcing(announce).model(
+                "execution", child.record, child.keep
+            ),
+            compaction_model=lambda child, announce: self._kit.announcing(announce).compaction_model(
+                "execution", child.record
+            ),
+            calls=self._gate.calls,
             config=context_config(self._kit.profile.context),
             emit=self._emit,
             stop=self._stop,

@@ -6,7 +6,7 @@ its toolkit are made for one run; they are cheap.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -18,14 +18,14 @@ from core.agentscope.runtime.agent.compaction import CompactionModel
 from core.agentscope.runtime.agent.subagents import SubagentKit, subagent_kit
 from core.agentscope.runtime.agent.toolkit import ToolAccess
 from core.agentscope.runtime.model.call_budget import CallBudget
-from core.agentscope.runtime.model.call_services import CallServices
+from core.agentscope.runtime.model.call_services import Announce, CallServices
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.chat_opaque import OpaqueValue
 from core.agentscope.runtime.model.prices import load_prices
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile
 from core.agentscope.runtime.profile.profile_tools import profile_tools
-from core.agentscope.schemas.internal_events import CallStage, ModelRetrying, ModelUsage, StageName
+from core.agentscope.schemas.internal_events import CallStage, ModelUsage, StageName
 from core.agentscope.tools.memory_store import MemoryStore
 from core.config import Settings
 
@@ -50,11 +50,15 @@ class AgentKit:
         *,
         budget: CallBudget | None,
         calls_ahead: CallsAhead | None,
-        announce: Callable[[ModelRetrying], Awaitable[None]] | None = None,
+        announce: Announce | None = None,
     ) -> AgentKit:
         """Return the kit of one run: its model calls have its budget, are written ahead and tell of their retries."""
         services = replace(self.services, budget=budget, calls_ahead=calls_ahead, announce=announce)
         return replace(self, services=services)
+
+    def announcing(self, announce: Announce) -> AgentKit:
+        """Return the kit whose model calls tell of their retries here."""
+        return replace(self, services=replace(self.services, announce=announce))
 
     def model(
         self,

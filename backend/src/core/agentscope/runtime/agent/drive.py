@@ -77,3 +77,13 @@ async def drive_agent(
 async def _is_client_tool(agent: Agent, name: str) -> bool:
     tool = await agent.toolkit.get_tool(name)
     return tool is not None and tool.is_external_tool
+
+
+def step_limit_detail(who: str, steps: int, *, summed_up: bool) -> str:
+    """Return what a user is told when an agent has used up its steps.
+
+    AgentScope then asks the model once more, without tools, to sum up.
+    """
+    if summed_up:
+        return f"The {who} stopped after {steps} steps, before it was done. Its last message sums up the work so far."
+    return f"The {who} stopped after {steps} steps without an answer."

@@ -8,8 +8,10 @@ import structlog
 from agentscope.exception import StructuredOutputError
 from agentscope.message import Msg, SystemMsg, UserMsg
 from agentscope.state import AgentState
+from agentscope.tool import ToolChoice
 from pydantic import BaseModel, Field, ValidationError
 
+from core.agentscope.runtime.model.chat_errors import ModelRejected
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.errors import ContextTooLong
 
@@ -18,6 +20,8 @@ log = structlog.get_logger(__name__)
 RECENT_MESSAGES = 6
 """Messages before the new one that the intent may depend on."""
 MAX_MESSAGE_CHARS = 2000
+STRUCTURED_TOOL = "generate_structured_output"
+"""The tool by which AgentScope asks for structured output."""
 
 
 class Intent(BaseModel):
@@ -38,8 +42,8 @@ async def find_intent(
 ) -> Intent:
     """Ask the model for the intent of the new messages.
 
-    An answer that cannot be read as an intent is not an error: the run goes on as a task with all tools. Nor is a
-    conversation that is too long for the model: the execution stage can shorten it.
+    One call. An answer that cannot be read as an intent is not an error, nor is an endpoint that does not take such a
+    request, or a conversation that is too long for the model: the run goes on as a task with all tools.
 
     Raises:
         core.errors.RunFailure: The model cannot be used at all.
@@ -52,8 +56,11 @@ async def find_intent(
                 message.model_copy(update={"content": UserMsg(name="user", content=text).content})
             )
     try:
-        answer = await model.generate_structured_output(messages, structured_model=Intent)
+        # Without a choice of ours AgentScope asks up to three times, with less and less force.
+        answer = await model.generate_structured_output(
+            messages, structured_model=Intent, tool_choice=ToolChoice(mode=STRUCTURED_TOOL)
+        )
         return Intent.model_validate(answer.content)
-    except (StructuredOutputError, ValidationError, ContextTooLong) as exc:
+    except (StructuredOutputError, ValidationError, ModelRejected, ContextTooLong) as exc:
         log.warning("intent_unreadable", error=type(exc).__name__)
         return UNKNOWN

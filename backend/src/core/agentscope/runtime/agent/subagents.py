@@ -21,16 +21,19 @@ from agentscope.tool import ToolBase, ToolChunk
 
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.compaction import CompactionMiddleware, CompactionModel
-from core.agentscope.runtime.agent.drive import Emit, drive_agent
+from core.agentscope.runtime.agent.drive import Emit, drive_agent, step_limit_detail
+from core.agentscope.runtime.agent.silence import SilenceMiddleware
 from core.agentscope.runtime.agent.toolkit import (
     NO_CALLS_LEFT,
     GateMiddleware,
     ToolAccess,
+    ToolCallCount,
     ToolGate,
     build_toolkit,
     current_tool_call,
     tool_chunk,
 )
+from core.agentscope.runtime.model.call_services import Announce
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.profile.profile import Subagent
 from core.agentscope.runtime.profile.profile_tools import subagent_tools
@@ -43,12 +46,11 @@ from core.agentscope.schemas.internal_events import (
     SubagentStarted,
 )
 from core.agentscope.tools.spec import ToolContext
-from core.errors import AgentBackendError, LeaseLost, StoreUnavailable
+from core.errors import AgentBackendError, LeaseLost, MaxIterations, ModelEmpty, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
 CHILD_NAME = "subagent"
-MAX_TOOL_CALLS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,9 @@ class SubagentTool(ToolBase):
         kit: SubagentKit,
         context: ToolContext,
         *,
-        model: Callable[[AgentEventTranslator], OpenAICompatibleChatModel],
-        compaction_model: Callable[[AgentEventTranslator], CompactionModel],
+        model: Callable[[AgentEventTranslator, Announce], OpenAICompatibleChatModel],
+        compaction_model: Callable[[AgentEventTranslator, Announce], CompactionModel],
+        calls: ToolCallCount,
         config: ContextConfig,
         emit: Emit,
         stop: StopSignal,
@@ -100,6 +103,7 @@ class SubagentTool(ToolBase):
         self._context = context
         self._model = model
         self._compaction_model = compaction_model
+        self._calls = calls
         self._config = config
         self._emit = emit
         self._stop = stop
@@ -127,6 +131,9 @@ class SubagentTool(ToolBase):
         )
         try:
             answer = await self._run(task, emit)
+        except _StoppedAtLimit as exc:
+            await emit(SubagentFailed(code=MaxIterations.code, message=exc.detail))
+            return tool_chunk("error", f"{exc.detail}\n{exc.summary}".strip())
         except (LeaseLost, StoreUnavailable, RunStopped):
             raise
         except AgentBackendError as exc:
@@ -137,10 +144,10 @@ class SubagentTool(ToolBase):
             await emit(SubagentFailed(code="internal-error", message="The subagent failed."))
             return tool_chunk("error", "The subagent failed.")
         await emit(SubagentFinished())
-        return tool_chunk("success", answer or "The subagent gave no answer.")
+        return tool_chunk("success", answer)
 
     async def _run(self, task: str, emit: Emit) -> str:
-        gate = ToolGate(self._stop, max_calls=MAX_TOOL_CALLS)
+        gate = ToolGate(self._stop, self._calls)
         translator = AgentEventTranslator(
             approval_schema=lambda _name: {},
             expires_at=lambda: datetime.now(UTC),
@@ -150,11 +157,12 @@ class SubagentTool(ToolBase):
         agent = Agent(
             name=CHILD_NAME,
             system_prompt=self._kit.profile.prompt,
-            model=self._model(translator),
+            model=self._model(translator, emit),
             toolkit=build_toolkit(self._kit.tools, (), self._context),
             middlewares=[
                 GateMiddleware(gate),
-                CompactionMiddleware(self._compaction_model(translator), translator.announce),
+                CompactionMiddleware(self._compaction_model(translator, emit), translator.announce),
+                SilenceMiddleware(retries=1),
             ],
             state=state,
             context_config=self._config,
@@ -173,4 +181,19 @@ class SubagentTool(ToolBase):
             stop=self._stop,
         )
         last = state.context[-1] if state.context else None
-        return (last.get_text_content() or "") if last is not None and last.role == "assistant" else ""
+        answer = (last.get_text_content() or "") if last is not None and last.role == "assistant" else ""
+        if translator.exceeded_iterations:
+            summary = answer if translator.wrote_text else ""
+            raise _StoppedAtLimit(self._kit.profile.max_iterations, summary)
+        if not translator.wrote_text:
+            raise ModelEmpty("The subagent's model ended without an answer.")
+        return answer
+
+
+class _StoppedAtLimit(Exception):
+    """The child used up its steps. What it wrote at the end is for the parent's model."""
+
+    def __init__(self, steps: int, summary: str) -> None:
+        self.detail = step_limit_detail("subagent", steps, summed_up=bool(summary))
+        self.summary = summary
+        super().__init__(self.detail)

@@ -44,14 +44,27 @@ def current_tool_call() -> str:
     return _current_call.get("")
 
 
+class ToolCallCount:
+    """The tool calls that a run may still make: its agent and all subagents count down the same number."""
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def take(self) -> bool:
+        """Count a call; False when none is left."""
+        self._left -= 1
+        return self._left >= 0
+
+
 class ToolGate:
     """Lets a tool call through once its events are durable, unless the run was told to stop."""
 
-    def __init__(self, stop: StopSignal, *, max_calls: int) -> None:
+    def __init__(self, stop: StopSignal, calls: ToolCallCount) -> None:
+        self.calls = calls
+        """Shared by the gates of the run's agents."""
         self._stop = stop
         self._durable: set[str] = set()
         self._changed = asyncio.Event()
-        self._left = max_calls
         self._took: dict[str, float] = {}
 
     def open(self, tool_call_id: str) -> None:
@@ -70,8 +83,7 @@ class ToolGate:
             await self._changed.wait()
         if self._stop.is_set:
             raise asyncio.CancelledError
-        self._left -= 1
-        return self._left >= 0
+        return self.calls.take()
 
     def took(self, tool_call_id: str, seconds: float) -> None:
         """Note how long a call has taken so far."""

@@ -17,6 +17,9 @@ from core.agentscope.runtime.model.quirks import QuirkBook
 from core.agentscope.schemas.internal_events import ModelRetrying
 from core.config import ModelSettings
 
+Announce = Callable[[ModelRetrying], Awaitable[None]]
+"""Takes the news of a retry; returns once the user can see it."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallServices:
@@ -41,7 +44,7 @@ class CallServices:
     prices: PriceTable
     budget: CallBudget | None = None
     calls_ahead: CallsAhead | None = None
-    announce: Callable[[ModelRetrying], Awaitable[None]] | None = None
+    announce: Announce | None = None
     quirks: QuirkBook = field(default_factory=QuirkBook)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

@@ -13,11 +13,12 @@ import httpx
 from core.agentscope.runtime.model.chat_errors import (
     from_answer,
     from_cut,
+    from_finish,
     from_silence,
     from_status,
     from_transport,
     from_web_page,
-    message_of,
+    refusal_text,
 )
 from core.agentscope.runtime.model.chat_exchange import Exchange
 from core.agentscope.runtime.model.chat_meter import CallMeter
@@ -94,7 +95,7 @@ class ChatCall:
         if not head.is_success:
             self.refused = True
             body = await _refusal(exchange)
-            raise from_status(head.status_code, head.headers, message_of(body), body)
+            raise from_status(head.status_code, head.headers, refusal_text(body), body)
         if "text/html" in head.headers.get("content-type", ""):
             self.refused = True
             raise from_web_page()
@@ -111,7 +112,7 @@ class ChatCall:
                 yield deltas
             self._raise_failure()
         last = answer.close()
-        if self._cut is not None and not answer.finished:
+        if self._cut is not None and answer.broken_off:
             raise from_cut() from self._cut
         self._raise_failure()
         if not answer.finished:
@@ -119,6 +120,9 @@ class ChatCall:
         if last:
             self.meter.first_delta()
             yield last
+        if answer.meaning != "complete":
+            # What came before is shown and kept; it must not pass for the whole answer.
+            raise from_finish(answer.finish_reason or "", filtered=answer.meaning == "filtered")
 
     async def _next(self, exchange: Exchange) -> bytes:
         """Return the next read; empty at the body's end, also when it broke off."""
@@ -139,7 +143,7 @@ class ChatCall:
 
     def _patience(self) -> float:
         """Return how long the next read may take. Comments in the stream do not extend it."""
-        if self.answer.finished:
+        if self.answer.settled:
             return _TAIL_SECONDS
         if self.meter.answering:
             return self._settings.idle_timeout_seconds - (self._clock() - self._heard)

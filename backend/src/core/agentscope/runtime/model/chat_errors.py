@@ -13,11 +13,21 @@ import httpx
 import orjson
 import structlog
 
-from core.agentscope.runtime.model.chat_retry import is_transient, retry_after_seconds
+from core.agentscope.runtime.model.chat_retry import (
+    MAX_RETRY_AFTER_SECONDS,
+    is_transient,
+    retry_after_seconds,
+    spoken_time,
+)
 from core.agentscope.runtime.model.chat_stream import ProviderFailure, StreamMalformed
+from core.agentscope.runtime.model.provider_words import (
+    error_text,
+    names_content_filter,
+    names_exhausted_quota,
+)
 from core.agentscope.runtime.model.refusals import Refusal, read_refusal
 from core.config import ModelSettings
-from core.errors import ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
+from core.errors import ContentFiltered, ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
 from core.litellm_status import meant_status
 from core.redaction import Redactor, secret_forms
 
@@ -39,6 +49,14 @@ _REFUSED = (
 )
 _UNAVAILABLE = "The model is not available right now. Try again later."
 _BROKEN = "The model's answer was cut off. Try again."
+_FILTERED = "The content filter of the model's provider refused this request. Change the message, or start a new thread."
+_FILTERED_ANSWER = "The content filter of the model's provider stopped the answer. Ask in another way."
+_NO_QUOTA = "The model provider's quota or credit is used up. The operator should check the account."
+
+
+# The wrong key, an unknown address, too many requests: their texts may name policies too.
+_NEVER_A_FILTER = frozenset({401, 402, 404, 429})
+_QUOTA = frozenset({402, 403, 429})
 
 
 class ModelRejected(ModelUnavailable):
@@ -78,26 +96,54 @@ def from_status(
 
     ``body`` is the whole document that ``reason`` is taken from, if there is one.
     """
+    told = f"HTTP {status}: {reason}"
+    if status < 500 and status not in _NEVER_A_FILTER and names_content_filter(reason):
+        return CallFailed(ContentFiltered(_FILTERED), transient=False, reason=told)
+    if status in _QUOTA and names_exhausted_quota(reason):
+        return CallFailed(ModelUnavailable(_NO_QUOTA), transient=False, reason=told)
     meant = meant_status(status, reason)
     rejected = meant in {400, 413, 422}
     error = (ModelRejected if rejected else ModelUnavailable)(
         _BY_STATUS.get(meant, _REFUSED if rejected else _UNAVAILABLE)
     )
+    asked = retry_after_seconds(headers)
+    if asked is not None and asked > MAX_RETRY_AFTER_SECONDS and not rejected:
+        # Waiting for so long helps nobody: the user is told at once, or the fallback answers.
+        error = ModelUnavailable(
+            f"The model is busy, and asks to wait {spoken_time(asked)}. Try again after that.",
+            retry_after_seconds=asked,
+        )
+        return CallFailed(error, transient=False, retry_after=asked, reason=told)
     return CallFailed(
         error,
         transient=is_transient(status, headers),
-        retry_after=retry_after_seconds(headers),
-        reason=f"HTTP {status}: {reason}",
+        retry_after=asked,
+        reason=told,
         refusal=read_refusal(status, body or reason),
     )
 
 
 def from_answer(failure: ProviderFailure | StreamMalformed, *, answering: bool) -> CallFailed:
     """Judge an answer that reports an error or cannot be parsed."""
-    if isinstance(failure, ProviderFailure) and failure.status is not None and not answering:
-        # A proxy that has sent its headers can report an error only inside the answer.
-        return from_status(failure.status, {}, failure.message)
+    if isinstance(failure, ProviderFailure):
+        if failure.status is not None and not answering:
+            # A proxy that has sent its headers can report an error only inside the answer.
+            return from_status(failure.status, {}, failure.message)
+        if names_content_filter(failure.message):
+            return CallFailed(
+                ContentFiltered(_FILTERED_ANSWER if answering else _FILTERED),
+                transient=False,
+                reason=str(failure),
+            )
     return CallFailed(ModelStreamError(_BROKEN), transient=True, reason=str(failure))
+
+
+def from_finish(word: str, *, filtered: bool) -> CallFailed:
+    """Judge a finish reason that says that the answer is not complete."""
+    reason = f"finish reason {word}"
+    if filtered:
+        return CallFailed(ContentFiltered(_FILTERED_ANSWER), transient=False, reason=reason)
+    return CallFailed(ModelStreamError(_BROKEN), transient=True, reason=reason)
 
 
 def from_web_page() -> CallFailed:
@@ -147,11 +193,10 @@ def log_failure(settings: ModelSettings, failed: CallFailed, **ids: str) -> None
     )
 
 
-def message_of(body: bytes) -> str:
-    """Return the message of a refused request, for the log."""
+def refusal_text(body: bytes) -> str:
+    """Return what a refused request's body says: message, code and type. For judging and for the log."""
     try:
         document: Any = orjson.loads(body)
-        error = document.get("error") or document.get("detail") or document
-        return str(error.get("message") if isinstance(error, dict) else error)
-    except (orjson.JSONDecodeError, AttributeError):
+    except orjson.JSONDecodeError:
         return body.decode("utf-8", "replace")
+    return error_text(document)

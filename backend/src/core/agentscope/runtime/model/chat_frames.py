@@ -2,22 +2,37 @@
 
 Pure. Rules:
 
-1. A line ends in LF or CRLF and may be cut anywhere, inside a character too.
+1. A line ends in LF or CRLF and may be cut anywhere, inside a character too. A byte order mark at the start is skipped.
 2. ``data:`` lines up to an empty line are one document, joined by LF. Comments and other fields are skipped.
 3. Lines after the last empty line count when the body ends: some servers leave the last one out.
-4. A body whose first character is ``{`` is one JSON document: some endpoints send one although a stream was asked for.
+4. A body whose first character is ``{`` or ``[`` is one JSON document: some endpoints send one although a stream was
+   asked for.
+5. A ``data:`` line after a complete JSON document begins the next one: some servers part documents by one LF only. From
+   then on each line of the body is a document. The end marker is one wherever it comes.
+6. A line in a stream that begins with ``{`` is a document: servers write errors into a stream without a frame.
+7. A document of ``event: error`` is an ``ErrorFrame``, whatever its form.
 
-Source: WHATWG HTML, server-sent events, "Interpreting an event stream". Rules 3 and 4 are ours.
+Source: WHATWG HTML, server-sent events, "Interpreting an event stream". Rules 3 to 7 are ours.
 """
 
 from __future__ import annotations
 
+import orjson
+
+DONE = b"[DONE]"
+"""The end marker."""
+_MARK = b"\xef\xbb\xbf"
+_ENDS = (DONE, b'"[DONE]"')
 # A thousand times the largest chunk seen in practice. A longer document means a broken or hostile peer.
 MAX_DOCUMENT_BYTES = 16 << 20
 
 
 class DocumentTooLarge(ValueError):
     """The peer sent more than ``MAX_DOCUMENT_BYTES`` without ending the document."""
+
+
+class ErrorFrame(bytes):
+    """A document that the framing calls an error."""
 
 
 class FrameSplitter:
@@ -29,6 +44,10 @@ class FrameSplitter:
         self._pieces: list[bytes] = []
         self._pending_bytes = 0
         self._data: list[bytes] = []
+        self._event = b""
+        """The event's name, as far as its lines came."""
+        self._one_line = False
+        """Whether each line is a document (rule 5)."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Add bytes and return the documents they complete, in order.
@@ -36,8 +55,8 @@ class FrameSplitter:
         Raises:
             DocumentTooLarge: The unfinished document outgrew the limit.
         """
-        if self.is_json is None:
-            self._sniff(data)
+        if self.is_json is None and not (data := self._sniff(data)):
+            return []
         self._pending_bytes += len(data)
         if self._pending_bytes > MAX_DOCUMENT_BYTES:
             raise DocumentTooLarge
@@ -65,14 +84,57 @@ class FrameSplitter:
         self._line(b"", documents)
         return documents
 
-    def _sniff(self, data: bytes) -> None:
-        text = data.lstrip()
-        if text:
-            self.is_json = text.startswith(b"{")
+    def _sniff(self, data: bytes) -> bytes:
+        """Look at the first character; returns what there is to read, or nothing until it came."""
+        data = b"".join([*self._pieces, data])
+        text = data.removeprefix(_MARK).lstrip()
+        if not text or _MARK.startswith(data):
+            # White space so far, and its end is enough of it; or the beginning of a mark.
+            self._pieces = [data if _MARK.startswith(data) else data[-1:]]
+            return b""
+        self._pieces = []
+        self.is_json = text.startswith((b"{", b"["))
+        return data.removeprefix(_MARK)
 
     def _line(self, line: bytes, documents: list[bytes]) -> None:
         if line.startswith(b"data:"):
-            self._data.append(line[5:].strip())
-        elif not line and self._data:
-            documents.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
-            self._data = []
+            value = line[5:].strip()
+            while value.startswith(b"data:"):
+                # A proxy that framed the frames of another.
+                value = value[5:].strip()
+            self._value(value, documents)
+        elif line.startswith(b"event:"):
+            self._event = line[6:].strip()
+        elif line.startswith(b"{"):
+            self._release(documents)
+            documents.append(line)
+        elif not line:
+            self._release(documents)
+            self._event = b""
+
+    def _value(self, value: bytes, documents: list[bytes]) -> None:
+        if value in _ENDS:
+            self._release(documents)
+            documents.append(DONE)
+            return
+        if self._data and self._data[0].startswith(b"{") and _is_json(b"\n".join(self._data)):
+            self._one_line = True
+            self._release(documents)
+        self._data.append(value)
+        if self._one_line and value.endswith(b"}"):
+            self._release(documents)
+
+    def _release(self, documents: list[bytes]) -> None:
+        if not self._data:
+            return
+        document = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        self._data = []
+        documents.append(ErrorFrame(document) if self._event == b"error" else document)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -50,7 +50,7 @@ from core.agentscope.runtime.model.request_form import is_structured
 from core.agentscope.runtime.model.text_as_call import TextAsCall
 from core.agentscope.runtime.model.token_counts import TokenCounts, parse_cost
 from core.agentscope.schemas.internal_events import CallStage, ModelRetrying, ModelUsage
-from core.errors import ContextTooLong
+from core.errors import ContentFiltered, ContextTooLong
 
 log = structlog.get_logger(__name__)
 
@@ -170,7 +170,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
                 if (
                     place == len(self._endpoints)
                     or failed.answered
-                    or isinstance(failed.error, ModelRejected | ContextTooLong)
+                    or isinstance(failed.error, ModelRejected | ContextTooLong | ContentFiltered)
                 ):
                     raise failed.error from failed
                 log.warning("model_fallback", stage=self._stage, model=self._endpoints[place].model)

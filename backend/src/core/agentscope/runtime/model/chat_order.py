@@ -41,6 +41,8 @@ class ToolCall:
     held: str = ""
     """Arguments that came before the name."""
     shown: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    """All pieces of the arguments, shown or waiting."""
     closed: bool = False
     tested: int = 0
     """How many pieces the last test for completeness saw, so that the same text is not parsed twice."""
@@ -102,7 +104,9 @@ class BlockOrder:
         Raises:
             ToolCallOverrun: The call was complete already.
         """
-        call = self._find(index, wire_id, name)
+        call = self._find(index, wire_id, name, arguments)
+        if arguments:
+            call.written.append(arguments)
         first = not call.name
         call.name = call.name or name
         if not call.name:
@@ -127,12 +131,10 @@ class BlockOrder:
         while self._waiting:
             self._advance()
 
-    def _find(self, index: int | None, wire_id: str | None, name: str) -> ToolCall:
+    def _find(self, index: int | None, wire_id: str | None, name: str, arguments: str) -> ToolCall:
         if index is not None:
             call = self._by_index.get(index)
-            # Gemini's endpoint gives every parallel call index 0 and only the id tells them apart; others
-            # send a new id with each piece of one call, but the name only once.
-            if call is None or (wire_id and name and call.wire_id and wire_id != call.wire_id):
+            if call is None or (name and _is_another(call, wire_id, name, arguments)):
                 call = self._by_index[index] = self._begin(wire_id)
             return call
         last = self._calls[-1] if self._calls else None
@@ -177,3 +179,20 @@ class BlockOrder:
             last.text += delta.text
         else:
             self._out.append(delta)
+
+
+def _is_another(call: ToolCall, wire_id: str | None, name: str, arguments: str) -> bool:
+    """Whether a piece with a name begins another call than the one that has its index already.
+
+    Gemini's endpoint gives every parallel call index 0, and only the id tells them apart; others send no ids either.
+    And there are servers that send a new id with each piece of one call, but the name only once, or that repeat the
+    name at the end of a call.
+    """
+    if wire_id and call.wire_id:
+        return wire_id != call.wire_id
+    if not call.name or (name == call.name and not arguments):
+        return False
+    try:
+        return isinstance(orjson.loads("".join(call.written)), dict)
+    except orjson.JSONDecodeError:
+        return False

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 # A retry later than this would make the user wait for an answer that is unlikely to come.
 RETRY_WINDOW_SECONDS = 60.0
-MAX_RETRY_AFTER_SECONDS = 20.0
+MAX_RETRY_AFTER_SECONDS = 30.0
+"""A provider that asks for a longer wait is not waited for: the user is told at once."""
 _FIRST_DELAY_SECONDS = 0.5
 _MAX_DELAY_SECONDS = 8.0
 
@@ -56,13 +58,22 @@ def delay_seconds(retry: int, asked: float | None, dice: Callable[[], float]) ->
 
     Args:
         retry: 1 for the first retry.
-        asked: What ``Retry-After`` said; more than 20 s counts as 20 s.
+        asked: What ``Retry-After`` said; more than ``MAX_RETRY_AFTER_SECONDS`` counts as that.
         dice: Returns a number in [0, 1).
 
     Source: AWS Architecture Blog, "Exponential Backoff and Jitter".
     """
     ceiling = min(_MAX_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** (retry - 1))
     return max(dice() * ceiling, min(asked or 0.0, MAX_RETRY_AFTER_SECONDS))
+
+
+def spoken_time(seconds: float) -> str:
+    """Return a wait as people say it, rounded up: ``40 seconds``, ``2 minutes``, ``1 hour``, ``3 days``."""
+    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds > 1.5 * size or seconds == size:
+            count = math.ceil(seconds / size)
+            return f"{count} {unit}{'s' * (count > 1)}"
+    return f"{math.ceil(seconds)} seconds"
 
 
 def _number(value: str | None) -> float | None:

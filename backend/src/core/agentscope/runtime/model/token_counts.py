@@ -43,7 +43,8 @@ class TokenCounts:
             return None
         prompt_details = _object(usage.get("prompt_tokens_details"))
         output_details = _object(usage.get("completion_tokens_details"))
-        prompt, output = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+        prompt = _first(usage.get("prompt_tokens"), usage.get("input_tokens"))
+        output = _first(usage.get("completion_tokens"), usage.get("output_tokens"))
         if not prompt and not output:
             return None
         reasoning = _count(output_details.get("reasoning_tokens"))
@@ -65,6 +66,21 @@ class TokenCounts:
             ),
             reasoning=reasoning,
             cost=parse_cost(usage.get("cost")),
+        )
+
+    def merged(self, later: TokenCounts) -> TokenCounts:
+        """Return what two reports of one call say together.
+
+        Providers report running totals, or what one chunk counts of (Anthropic: the prompt first, the output last).
+        A last report of zeros must not take away what an earlier one counted.
+        """
+        return TokenCounts(
+            input=max(self.input, later.input),
+            output=max(self.output, later.output),
+            cached=max(self.cached, later.cached),
+            cache_write=max(self.cache_write, later.cache_write),
+            reasoning=max(self.reasoning, later.reasoning),
+            cost=self.cost if later.cost is None else later.cost,
         )
 
 

@@ -4,176 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from agentscope.state import AgentState
-from pydantic import BaseModel, ConfigDict
-from tests.support.model_in_memory import HANG, Answer, Asks, ModelInMemory, intent
+from tests.support.model_in_memory import HANG, Answer, Asks, intent
+from tests.support.stage_run import (
+    NO_INTENT,
+    PAY,
+    PICK,
+    YES,
+    Run,
+    after,
+    conversation,
+    said_to_the_model,
+    user,
+)
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
-from core.agentscope.events.checkpoints import Checkpoint
-from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.open_tool_calls import INTERRUPTED
 from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
-from core.agentscope.runtime.agent.toolkit import ToolAccess
-from core.agentscope.runtime.orchestrator import REPORT_REQUEST, AgentScopeOrchestrator, RunTask
-from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, Limits
-from core.agentscope.runtime.profile.run_budget import RunBudget, RunBudgetExhausted
-from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
-from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
+from core.agentscope.runtime.orchestrator import REPORT_REQUEST
+from core.agentscope.runtime.profile.profile import Limits
+from core.agentscope.runtime.profile.run_budget import RunBudgetExhausted
+from core.agentscope.runtime.stop_signal import RunStopped
+from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import (
     InterruptRequested,
     MessagesSnapshot,
     RunFinished,
     StateSnapshot,
-    StepFinished,
     StepStarted,
-    TextDelta,
     TextEnded,
     ToolCallEnded,
     ToolResult,
 )
-from core.agentscope.tools.spec import Permission, Tool, ToolContext
-from core.config import Settings
-from core.errors import BudgetExhausted, MaxIterations, ModelUnavailable
-from core.identity import Principal
-
-CONTEXT = ToolContext(Principal("tenant", "user"), thread_id="t-1", run_id="r-1", tool_call_id="")
-PAY = Asks("pay", '{"euros": 5}')
-PICK = {"name": "pick", "description": "Picks.", "parameters": {"type": "object", "properties": {}}}
-EMPTY = ThreadMemory(checkpoint=None, later_messages=(), gated_calls=())
-YES = [{"interruptId": "i1", "status": "resolved", "payload": {"approved": True}}]
+from core.errors import BudgetExhausted, MaxIterations, ModelEmpty, ModelUnavailable
 
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return VIRTUAL_CLOCK
-
-
-class Payment(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    euros: int
-
-
-def user(text: str, message_id: str = "m1") -> dict[str, Any]:
-    return {"id": message_id, "role": "user", "content": text}
-
-
-HELLO = [user("hello")]
-
-
-class Run:
-    """One run; what it emits, saves and pays is kept in order."""
-
-    def __init__(
-        self,
-        *script: Answer,
-        structured: Answer = 500,
-        messages: list[dict[str, Any]] | None = None,
-        memory: ThreadMemory = EMPTY,
-        permission: Permission = "allow",
-        budget: Limits | None = None,
-        resume: list[dict[str, Any]] | None = None,
-        tools: list[dict[str, Any]] | None = None,
-        options: dict[str, Any] | None = None,
-        **profile: Any,
-    ) -> None:
-        self.model = ModelInMemory(*script, structured=structured)
-        self.stop = StopSignal()
-        self.events: list[InternalRuntimeEvent] = []
-        self.saved: list[Checkpoint] = []
-        self.log: list[str] = []
-        """What became durable, and what was paid."""
-        self.before: Callable[[InternalRuntimeEvent], Awaitable[None]] | None = None
-        """Called before an event is taken."""
-        command = RunCommand.model_validate(
-            {
-                "threadId": "t-1",
-                "runId": "r-1",
-                "messages": HELLO if messages is None else messages,
-                "resume": resume or [],
-                "tools": tools or [],
-                "forwardedProps": options or {},
-            }
-        )
-        self.orchestrator = AgentScopeOrchestrator(
-            self._kit(
-                AgentProfile.model_validate({"name": "A", "description": "d"} | profile), permission, budget
-            ),
-            RunTask(command, CONTEXT, memory),
-            emit=self._emit,
-            durable=self._durable,
-            save=self.saved.append,
-            stop=self.stop,
-        )
-
-    def _kit(self, profile: AgentProfile, permission: Permission, budget: Limits | None) -> AgentKit:
-        services = self.model.services()
-        pay = Tool(name="pay", description="Pays.", parameters=Payment, handler=self._pay, permission="allow")
-        return AgentKit(
-            profile=profile,
-            settings=Settings(model=services.settings),
-            services=services,
-            prompts={stage: profile.prompt_of(stage) for stage in STAGES},
-            tools=(ToolAccess(pay, permission),),
-        ).for_run(budget=RunBudget(budget or Limits(), None, output_tokens=10), calls_ahead=None)
-
-    async def _pay(self, arguments: Payment, context: ToolContext) -> str:
-        self.log.append(f"paid {arguments.euros} for {context.idempotency_key}")
-        return f"paid {arguments.euros}"
-
-    async def _emit(self, event: InternalRuntimeEvent) -> None:
-        if self.before is not None:
-            await self.before(event)
-        self.events.append(event)
-
-    async def _durable(self) -> None:
-        self.log.append("durable")
-
-    async def run(self) -> RunFinished:
-        async with asyncio.timeout(3600):
-            return await self.orchestrator.run()
-
-    def of(self, kind: Any) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    @property
-    def steps(self) -> list[str]:
-        """The stages, each as ``+name`` and ``-name``."""
-        marks = {StepStarted: "+", StepFinished: "-"}
-        return [
-            marks[type(event)] + event.name
-            for event in self.events
-            if isinstance(event, StepStarted | StepFinished)
-        ]
-
-    @property
-    def text(self) -> str:
-        return "".join(event.delta for event in self.of(TextDelta))
-
-    @property
-    def remembered(self) -> list[tuple[str, str]]:
-        """The conversation as the run's checkpoint has it."""
-        return conversation(self.orchestrator.checkpoint())
-
-
-def conversation(checkpoint: Checkpoint) -> list[tuple[str, str]]:
-    state = AgentState.model_validate_json(checkpoint.state)
-    return [(message.role, message.get_text_content() or "") for message in state.context]
-
-
-def after(run: Run, *, gated_calls: tuple[GatedCall, ...] = (), goes_on: bool = True) -> ThreadMemory:
-    """Return what the thread remembers after a run."""
-    return ThreadMemory(run.orchestrator.checkpoint().state, (), gated_calls, goes_on=goes_on)
-
-
-def said_to_the_model(body: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(item["role"], str(item.get("content") or "")) for item in body["messages"][1:]]
-
-
-NO_INTENT: dict[str, Any] = {"stages": {"intent": "off"}}
 
 
 # --- intent ---------------------------------------------------------------------------------------------
@@ -258,9 +128,10 @@ async def test_of_a_report_the_answer_is_remembered_and_the_request_for_it_is_no
 
 
 async def test_without_a_report_stage_nothing_is_written_for_an_execution_without_text() -> None:
-    run = Run([], stages={"intent": "off", "report": "off"})
+    run = Run([], [], stages={"intent": "off", "report": "off"})
+    with pytest.raises(ModelEmpty):
+        await run.run()
 
-    assert await run.run() == RunFinished()
     assert run.steps == ["+execution", "-execution"]
 
 
@@ -299,7 +170,7 @@ async def test_a_checkpoint_is_saved_after_a_tool_s_result() -> None:
 async def test_after_its_last_iteration_the_agent_says_what_it_found_and_the_run_fails() -> None:
     second = Asks("pay", '{"euros": 6}', id="c2")
     run = Run([PAY], [second], ["So far: paid."], limits={"max_iterations": 2}, **NO_INTENT)
-    with pytest.raises(MaxIterations, match="after 2 steps"):
+    with pytest.raises(MaxIterations, match=r"after 2 steps.* Its last message sums up the work"):
         await run.run()
 
     assert run.log == ["paid 5 for r-1:c1", "paid 6 for r-1:c2"]
@@ -310,7 +181,7 @@ async def test_after_its_last_iteration_the_agent_says_what_it_found_and_the_run
 async def test_an_agent_that_goes_on_calling_tools_gets_no_further_iteration() -> None:
     calls: list[Answer] = [[Asks("pay", '{"euros": 1}', id=f"c{number}")] for number in range(5)]
     run = Run(*calls, limits={"max_iterations": 2}, **NO_INTENT)
-    with pytest.raises(MaxIterations, match="after 2 steps"):
+    with pytest.raises(MaxIterations, match="after 2 steps without an answer"):
         await run.run()
 
     assert len(run.model.asked) == 3

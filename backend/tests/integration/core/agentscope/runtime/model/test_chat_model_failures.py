@@ -46,13 +46,23 @@ def outcomes(setup: Setup) -> list[tuple[str, bool]]:
 async def test_a_busy_provider_is_asked_again_when_it_says(endpoint: Endpoint, set_up: SetUp) -> None:
     endpoint.answer(429, {"error": {"message": "slow down"}}, retry_after="7")
     endpoint.answer(503, b"<h1>Unavailable</h1>", "text/html")
-    endpoint.answer(429, {}, retry_after="3600")
+    endpoint.answer(429, {}, retry_after="30")
     endpoint.stream(*endpoint.text("a"), endpoint.usage())
     setup = set_up()
     *_, last = await setup.ask()
     assert last.content[0].text == "a"
-    assert setup.waits == [7, 0.5, 20]
+    assert setup.waits == [7, 0.5, 30]
     assert outcomes(setup) == [("completed", False)]
+
+
+async def test_a_long_wait_is_not_waited_for_but_told_at_once(endpoint: Endpoint, set_up: SetUp) -> None:
+    endpoint.answer(429, {"error": {"message": "daily limit"}}, retry_after="3600")
+    setup = set_up()
+    with pytest.raises(ModelUnavailable, match="asks to wait 1 hour") as failed:
+        await setup.ask()
+    assert failed.value.retry_after_seconds == 3600
+    assert setup.waits == []
+    assert len(endpoint.received) == 1
 
 
 async def test_each_retry_is_announced_before_its_wait_and_a_last_failure_is_not(

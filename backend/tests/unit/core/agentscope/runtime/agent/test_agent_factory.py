@@ -12,7 +12,7 @@ from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.subagents import subagent_kit
-from core.agentscope.runtime.agent.toolkit import ToolAccess, ToolGate
+from core.agentscope.runtime.agent.toolkit import ToolAccess, ToolCallCount, ToolGate
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
@@ -48,7 +48,7 @@ def factory(shared: Any = None, command: dict[str, Any] | None = None, **profile
         RunCommand.model_validate(command or {}),
         CONTEXT,
         RunState(shared, ignore),
-        gate=ToolGate(stop, max_calls=9),
+        gate=ToolGate(stop, ToolCallCount(9)),
         emit=ignore,
         stop=stop,
     )

@@ -16,7 +16,13 @@ from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.drive import drive_agent
 from core.agentscope.runtime.agent.open_tool_calls import client_calls
-from core.agentscope.runtime.agent.toolkit import GateMiddleware, ToolAccess, ToolGate, build_toolkit
+from core.agentscope.runtime.agent.toolkit import (
+    GateMiddleware,
+    ToolAccess,
+    ToolCallCount,
+    ToolGate,
+    build_toolkit,
+)
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition, InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import ToolResult
@@ -48,7 +54,7 @@ class Drive:
 
     def __init__(self, *turns: Turn) -> None:
         self.stop = StopSignal()
-        self.gate = ToolGate(self.stop, max_calls=9)
+        self.gate = ToolGate(self.stop, ToolCallCount(9))
         toolkit = build_toolkit([ToolAccess(LOOK, "allow")], [ClientToolDefinition(name="pick")], CONTEXT)
         self.agent = agent_on(ScriptedModel(*turns), toolkit, [GateMiddleware(self.gate)])
         self.log: list[str] = []

@@ -27,6 +27,7 @@ from core.agentscope.runtime.agent.toolkit import (
     GateMiddleware,
     ServerTool,
     ToolAccess,
+    ToolCallCount,
     ToolGate,
     approval_schemas,
     build_toolkit,
@@ -100,7 +101,7 @@ class Run:
         max_calls: int = 10,
     ) -> None:
         self.stop = StopSignal()
-        self.gate = ToolGate(self.stop, max_calls=max_calls)
+        self.gate = ToolGate(self.stop, ToolCallCount(max_calls))
         self.model = ScriptedModel(*turns)
         self.agent = agent_on(
             self.model, build_toolkit(tools, client_tools or [], CONTEXT), [GateMiddleware(self.gate)]
@@ -150,7 +151,7 @@ def till() -> Till:
 
 
 async def test_a_call_waits_at_the_gate_until_it_is_durable() -> None:
-    gate = ToolGate(StopSignal(), max_calls=9)
+    gate = ToolGate(StopSignal(), ToolCallCount(9))
     waiting = asyncio.create_task(gate.enter("c1"))
     gate.open("c2")
     await asyncio.sleep(60)
@@ -161,7 +162,7 @@ async def test_a_call_waits_at_the_gate_until_it_is_durable() -> None:
 
 
 async def test_a_call_that_is_durable_already_goes_through() -> None:
-    gate = ToolGate(StopSignal(), max_calls=9)
+    gate = ToolGate(StopSignal(), ToolCallCount(9))
     gate.open("c1")
     gate.open("c2")
 
@@ -169,7 +170,7 @@ async def test_a_call_that_is_durable_already_goes_through() -> None:
 
 
 async def test_calls_that_wait_side_by_side_each_go_through_at_their_own_time() -> None:
-    gate = ToolGate(StopSignal(), max_calls=9)
+    gate = ToolGate(StopSignal(), ToolCallCount(9))
     waiting = {name: asyncio.create_task(gate.enter(name)) for name in ("c1", "c2", "c3")}
     await asyncio.sleep(0)
     for name in ("c2", "c3", "c1"):
@@ -181,7 +182,7 @@ async def test_calls_that_wait_side_by_side_each_go_through_at_their_own_time() 
 
 async def test_nothing_goes_through_once_the_run_is_to_stop() -> None:
     stop = StopSignal()
-    gate = ToolGate(stop, max_calls=9)
+    gate = ToolGate(stop, ToolCallCount(9))
     gate.open("c1")
     waiting = asyncio.create_task(gate.enter("c2"))
     await asyncio.sleep(0)
@@ -194,7 +195,7 @@ async def test_nothing_goes_through_once_the_run_is_to_stop() -> None:
 
 
 async def test_a_run_has_so_many_calls_and_no_more() -> None:
-    gate = ToolGate(StopSignal(), max_calls=2)
+    gate = ToolGate(StopSignal(), ToolCallCount(2))
     gate.open("c1")
 
     assert [await gate.enter("c1") for _ in range(4)] == [True, True, False, False]

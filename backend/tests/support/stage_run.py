@@ -1,0 +1,180 @@
+"""One run through its stages: the orchestrator with AgentScope's agent and the chat model, over a model in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agentscope.state import AgentState
+from pydantic import BaseModel, ConfigDict
+from tests.support.model_in_memory import Answer, Asks, ModelInMemory
+
+from core.agentscope.events.checkpoints import Checkpoint
+from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.runtime.agent.subagents import subagent_kit
+from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
+from core.agentscope.runtime.agent.toolkit import ToolAccess
+from core.agentscope.runtime.model.call_services import CallServices
+from core.agentscope.runtime.orchestrator import AgentScopeOrchestrator, RunTask
+from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, Limits
+from core.agentscope.runtime.profile.run_budget import RunBudget
+from core.agentscope.runtime.stop_signal import StopSignal
+from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
+from core.agentscope.schemas.internal_events import RunFinished, StepFinished, StepStarted, TextDelta
+from core.agentscope.tools.spec import Permission, Tool, ToolContext
+from core.config import Settings
+from core.identity import Principal
+
+CONTEXT = ToolContext(Principal("tenant", "user"), thread_id="t-1", run_id="r-1", tool_call_id="")
+PAY = Asks("pay", '{"euros": 5}')
+PICK = {"name": "pick", "description": "Picks.", "parameters": {"type": "object", "properties": {}}}
+EMPTY = ThreadMemory(checkpoint=None, later_messages=(), gated_calls=())
+YES = [{"interruptId": "i1", "status": "resolved", "payload": {"approved": True}}]
+
+
+class Payment(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    euros: int
+
+
+def user(text: str, message_id: str = "m1") -> dict[str, Any]:
+    return {"id": message_id, "role": "user", "content": text}
+
+
+HELLO = [user("hello")]
+
+
+class Run:
+    """One run; what it emits, saves and pays is kept in order."""
+
+    def __init__(
+        self,
+        *script: Answer,
+        structured: Answer = 500,
+        messages: list[dict[str, Any]] | None = None,
+        memory: ThreadMemory = EMPTY,
+        permission: Permission = "allow",
+        budget: Limits | None = None,
+        resume: list[dict[str, Any]] | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        options: dict[str, Any] | None = None,
+        services: CallServices | None = None,
+        **profile: Any,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            script: What the model in memory says, one answer a call.
+            structured: Its answer to the intent stage.
+            messages: The request's; a greeting when absent.
+            memory: What the thread remembers.
+            permission: Of the tool ``pay``.
+            budget: The run's own.
+            resume: The request's.
+            tools: The client's.
+            options: The request's ``forwardedProps``.
+            services: Of another endpoint than the model in memory.
+            profile: Members of the profile.
+        """
+        self.model = ModelInMemory(*script, structured=structured)
+        self._services = services or self.model.services()
+        self.stop = StopSignal()
+        self.events: list[InternalRuntimeEvent] = []
+        self.saved: list[Checkpoint] = []
+        self.log: list[str] = []
+        """What became durable, and what was paid."""
+        self.before: Callable[[InternalRuntimeEvent], Awaitable[None]] | None = None
+        """Called before an event is taken."""
+        command = RunCommand.model_validate(
+            {
+                "threadId": "t-1",
+                "runId": "r-1",
+                "messages": HELLO if messages is None else messages,
+                "resume": resume or [],
+                "tools": tools or [],
+                "forwardedProps": options or {},
+            }
+        )
+        self.orchestrator = AgentScopeOrchestrator(
+            self._kit(
+                AgentProfile.model_validate({"name": "A", "description": "d"} | profile), permission, budget
+            ),
+            RunTask(command, CONTEXT, memory),
+            emit=self._emit,
+            durable=self._durable,
+            save=self.saved.append,
+            stop=self.stop,
+        )
+
+    def _kit(self, profile: AgentProfile, permission: Permission, budget: Limits | None) -> AgentKit:
+        services = self._services
+        pay = Tool(name="pay", description="Pays.", parameters=Payment, handler=self._pay, permission="allow")
+        tools = (ToolAccess(pay, permission),)
+        return AgentKit(
+            profile=profile,
+            settings=Settings(model=services.settings),
+            services=services,
+            prompts={stage: profile.prompt_of(stage) for stage in STAGES},
+            tools=tools,
+            subagents=tuple(subagent_kit(item, tools) for item in profile.subagents),
+        ).for_run(
+            budget=RunBudget(budget or Limits(), None, output_tokens=10),
+            calls_ahead=None,
+            announce=self._emit,
+        )
+
+    async def _pay(self, arguments: Payment, context: ToolContext) -> str:
+        self.log.append(f"paid {arguments.euros} for {context.idempotency_key}")
+        return f"paid {arguments.euros}"
+
+    async def _emit(self, event: InternalRuntimeEvent) -> None:
+        if self.before is not None:
+            await self.before(event)
+        self.events.append(event)
+
+    async def _durable(self) -> None:
+        self.log.append("durable")
+
+    async def run(self) -> RunFinished:
+        async with asyncio.timeout(3600):
+            return await self.orchestrator.run()
+
+    def of(self, kind: Any) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def steps(self) -> list[str]:
+        """The stages, each as ``+name`` and ``-name``."""
+        marks = {StepStarted: "+", StepFinished: "-"}
+        return [
+            marks[type(event)] + event.name
+            for event in self.events
+            if isinstance(event, StepStarted | StepFinished)
+        ]
+
+    @property
+    def text(self) -> str:
+        return "".join(event.delta for event in self.of(TextDelta))
+
+    @property
+    def remembered(self) -> list[tuple[str, str]]:
+        """The conversation as the run's checkpoint has it."""
+        return conversation(self.orchestrator.checkpoint())
+
+
+def conversation(checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    state = AgentState.model_validate_json(checkpoint.state)
+    return [(message.role, message.get_text_content() or "") for message in state.context]
+
+
+def after(run: Run, *, gated_calls: tuple[GatedCall, ...] = (), goes_on: bool = True) -> ThreadMemory:
+    """Return what the thread remembers after a run."""
+    return ThreadMemory(run.orchestrator.checkpoint().state, (), gated_calls, goes_on=goes_on)
+
+
+def said_to_the_model(body: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(item["role"], str(item.get("content") or "")) for item in body["messages"][1:]]
+
+
+NO_INTENT: dict[str, Any] = {"stages": {"intent": "off"}}
