@@ -979,14 +979,21 @@ async def test_an_intent_that_cannot_be_had_ends_the_run_before_the_agent(stack:
     await assert_history_is_what_a_client_holds(stack, thread_of(failed))
 
 
-@pytest.mark.parametrize("wish", ["fail length", "fail filter"])
-async def test_a_cut_answer_is_an_answer_and_says_why_it_ended(stack: Stack, wish: str) -> None:
-    reply = await stack.stream_run(wish)
+async def test_an_answer_cut_at_its_length_is_an_answer_and_says_so(stack: Stack) -> None:
+    reply = await stack.stream_run("fail length")
 
     assert reply.end["outcome"] == {"type": "success"}
     messages = await assert_history_is_what_a_client_holds(stack, thread_of(reply))
-    reason = {"fail length": "length", "fail filter": "content_filter"}[wish]
-    assert messages[-1]["metadata"]["finishReason"] == reason
+    assert messages[-1]["metadata"]["finishReason"] == "length"
+
+
+async def test_an_answer_that_a_filter_stopped_is_a_failure_and_stays_incomplete(stack: Stack) -> None:
+    reply = await stack.stream_run("fail filter")
+
+    assert (reply.end["type"], reply.end["code"]) == ("RUN_ERROR", "content-filtered")
+    messages = await assert_history_is_what_a_client_holds(stack, thread_of(reply))
+    assert messages[-1]["metadata"]["finishReason"] == "content_filter"
+    assert messages[-1]["metadata"]["incomplete"] is True
 
 
 async def test_a_model_that_cannot_be_reached_is_told_without_its_address(open_stack: OpenStack) -> None:
