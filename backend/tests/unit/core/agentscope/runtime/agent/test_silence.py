@@ -149,9 +149,7 @@ async def test_an_intent_that_breaks_off_or_is_filtered_fails_the_run(shape: str
     assert len(endpoint.requests) == 1
 
 
-@pytest.mark.parametrize(
-    "reply", [stream(said("A task."), S), NOTHING, THOUGHT, refusal(400, "no tool_choice"), refusal(422)]
-)
+@pytest.mark.parametrize("reply", [stream(said("A task."), S), NOTHING, THOUGHT, refusal(400), refusal(422)])
 async def test_an_intent_that_is_not_given_costs_one_call(reply: Reply) -> None:
     endpoint = ScriptedEndpoint(otherwise=ANSWER).when(is_structured, reply)
 
