@@ -15,12 +15,15 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.secret_values import ApiKey, SecretUrl, SharedSecret
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _http_address(value: str) -> str:
+    value = value.strip()
     try:
         parts = urlsplit(value)
         usable = not value or (parts.scheme in {"http", "https"} and bool(parts.hostname))
@@ -40,7 +43,7 @@ HttpAddress = Annotated[str, AfterValidator(_http_address)]
 class DatabaseSettings(_Section):
     """Postgres, the source of truth."""
 
-    url: SecretStr = SecretStr("")
+    url: SecretUrl = SecretStr("")
     """``postgresql://user:password@host:5432/name``; a unix socket directory goes in ``?host=/dir``."""
     pool_size: int = Field(default=10, gt=0, le=200)
     """Maximum connections of a process for short transactions."""
@@ -54,7 +57,7 @@ class DatabaseSettings(_Section):
 class RedisSettings(_Section):
     """Redis (or Valkey): hints for workers, and the tail of threads. A complete loss of Redis loses no data."""
 
-    url: SecretStr = SecretStr("")
+    url: SecretUrl = SecretStr("")
     """``redis://[:password@]host:6379/0`` or ``unix:///path/to.sock``."""
     key_prefix: str = Field(default="agentroute", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
     pool_size: int = Field(default=20, gt=2, le=1000)
@@ -72,7 +75,7 @@ class ModelSettings(_Section):
 
     base_url: HttpAddress = ""
     """Up to and including the version, for example ``https://api.example.com/v1``."""
-    api_key: SecretStr = SecretStr("")
+    api_key: ApiKey = SecretStr("")
     name: str = "demo"
     """Model of stages without a model in the profile."""
     provider: str = ""
@@ -96,7 +99,7 @@ class TranscriptionSettings(_Section):
     """``openai``: an OpenAI-compatible endpoint. ``whisper``: in the API process, with the extra of that name."""
     base_url: HttpAddress = ""
     """URL of the endpoint. If empty, the chat model's URL."""
-    api_key: SecretStr = SecretStr("")
+    api_key: ApiKey = SecretStr("")
     """If this key and ``base_url`` are both empty, the chat model's key. That key is never sent to another address."""
     name: str = Field(default="whisper-1", min_length=1)
     """Model name sent; for ``whisper`` a directory of weights, or a size that faster-whisper knows."""
@@ -125,7 +128,7 @@ class IdentitySettings(_Section):
 
     mode: Literal["local", "jwt"] = "jwt"
     """``local``: all callers are one local user; allowed on loopback addresses only."""
-    jwt_secret: SecretStr = SecretStr("")
+    jwt_secret: SharedSecret = SecretStr("")
     jwt_issuer: str = ""
     jwt_audience: str = ""
     max_lifetime_seconds: int = Field(default=86_400, gt=0)

@@ -16,6 +16,7 @@ from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, Fallba
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.schemas.internal_events import CallStage
 from core.config import ModelSettings
+from core.secret_values import check_api_key
 
 _CALLS: tuple[CallStage, ...] = (*STAGES, "title")
 
@@ -74,9 +75,12 @@ def _settings(
         change["provider"] = fallback.provider
     if fallback.api_key_env is not None:
         key = environ.get(fallback.api_key_env, "")
-        if not key:
+        if not key.strip():
             raise ProfileInvalid(f"{where}.api_key_env: the variable {fallback.api_key_env} is empty")
-        change["api_key"] = SecretStr(key)
+        try:
+            change["api_key"] = check_api_key(SecretStr(key))
+        except ValueError as exc:
+            raise ProfileInvalid(f"{where}.api_key_env: {fallback.api_key_env}: {exc}") from None
     own = settings.model_copy(update=change)
     if fallback.base_url is None and not own.base_url:
         # Another model of the deployment's endpoint, whose address comes later or is reported on its own.

@@ -57,6 +57,14 @@ def test_another_endpoint_gets_its_own_key_or_none(directory: Path) -> None:
     }
 
 
+def test_a_key_that_cannot_be_sent_is_named_and_a_line_break_is_not_part_of_it(directory: Path) -> None:
+    keyed = profile(directory, ("execution", OTHER + 'api_key_env = "SPARE_KEY"'))
+    found = fallback_settings(keyed, DEPLOYED, {"SPARE_KEY": "k-spare\n"})
+    assert found["execution"].api_key.get_secret_value() == "k-spare"
+    with pytest.raises(ProfileInvalid, match=r"fallback\.api_key_env: SPARE_KEY: has U\+200B"):
+        fallback_settings(keyed, DEPLOYED, {"SPARE_KEY": "k-spare\u200b"})
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
