@@ -184,6 +184,12 @@ class WorkerSettings(_Section):
     """Minimum time between the starts of two flushes. Urgent events do not wait."""
     max_pending_bytes: int = Field(default=1 << 20, ge=1 << 16)
     """Maximum size of a run's uncommitted events. A run at this limit waits."""
+    max_event_bytes: int = Field(default=8 << 20, ge=1 << 16, le=64 << 20)
+    """Maximum size of one event. A larger one ends its run."""
+    max_run_bytes: int = Field(default=32 << 20, ge=1 << 16, le=128 << 20)
+    """Maximum size of all events of a run. A run that says more is ended."""
+    max_flush_bytes: int = Field(default=2 << 20, ge=1 << 16, le=64 << 20)
+    """Maximum size of the events in one statement. A larger event has a statement of its own."""
     outage_seconds: float = Field(default=60.0, gt=0)
     """How long a run waits for an unavailable Postgres before the run stops."""
     event_retention_days: int = Field(default=7, ge=1)

@@ -311,6 +311,18 @@ class MaxIterations(RunFailure):
     code, title = "max-iterations", "The agent reached its step limit"
 
 
+class OutputTooLarge(RunFailure):
+    """The run produced more than may be stored. What it said before is kept. Send the next message; ask for less."""
+
+    code, title = "output-too-large", "The run produced too much"
+
+
+class OutputNotStorable(RunFailure):
+    """The database refuses a value the run produced. What it said before is kept. Send the next message."""
+
+    code, title = "output-not-storable", "The run produced a value that cannot be stored"
+
+
 class WorkerLost(RunFailure):
     """The worker process died after the run had streamed output, so the run was not repeated. Start a new run."""
 

@@ -18,6 +18,8 @@ from sqlalchemy import exc as sa
 
 # PostgreSQL, appendix A: 08 connection trouble, 53 no resources, 57 an operator's or a time limit's intervention.
 _CLASSES = ("08", "53", "57")
+# 22 data exception, 54 program limit exceeded.
+_DATA_CLASSES = ("22", "54")
 _RACES = frozenset({"40001", "40P01"})
 _CODES = frozenset(
     {
@@ -47,6 +49,27 @@ def is_lost_race(error: BaseException) -> bool:
     return any(getattr(link, "sqlstate", None) in _RACES for link in _chain(error))
 
 
+def is_time_limit(error: BaseException) -> bool:
+    """Say whether Postgres stopped a statement that took too long: with less data, it may succeed."""
+    return any(getattr(link, "sqlstate", None) == "57014" for link in _chain(error))
+
+
+def is_refused_data(error: BaseException) -> bool:
+    """Say whether a value was refused: it is not valid for its column, or beyond a limit of Postgres."""
+    for link in _chain(error):
+        state = getattr(link, "sqlstate", None)
+        if isinstance(state, str) and state.startswith(_DATA_CLASSES):
+            return True
+        if _is_refused_by_driver(link):
+            return True
+    return False
+
+
+def _is_refused_by_driver(error: BaseException) -> bool:
+    """Return whether asyncpg could not encode an argument. The error is an ``InterfaceError``, its text has the value."""
+    return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+
+
 def _is_store_failure(error: BaseException) -> bool:
     if isinstance(error, sa.TimeoutError):  # the pool has no free connection
         return True
@@ -56,6 +79,8 @@ def _is_store_failure(error: BaseException) -> bool:
     if isinstance(state, str):
         return state.startswith(_CLASSES) or state in _CODES
     if isinstance(error, asyncpg.InterfaceError):
+        if _is_refused_by_driver(error):
+            return False
         # The driver raises this class for a closed connection and for misuse of its API; only the text differs.
         return "clos" in str(error) and not isinstance(error, asyncpg.ClientConfigurationError)
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):  # several hosts, and all are standbys

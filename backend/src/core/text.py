@@ -56,6 +56,15 @@ def clean_json(value: Any) -> Any:
             return clean_text(str(value))
 
 
+def depth_of(value: Any) -> int:
+    """Return how many levels of objects and lists a JSON value has."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
 def _double(value: int) -> float | None:
     try:
         return float(value)

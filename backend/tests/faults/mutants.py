@@ -80,17 +80,21 @@ def publish_first() -> None:
     commit = GroupCommitWriter._commit
 
     async def publish_and_commit(
-        self: GroupCommitWriter, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender]
+        self: GroupCommitWriter,
+        batches: dict[Claim, AppendBatch],
+        appenders: dict[Claim, RunAppender],
+        *,
+        unknown: bool = False,
     ) -> None:
         publisher = self._publisher
         assert isinstance(publisher, RedisBus)
         await publisher._send(
             [
-                StreamBatch(batch.session_id, batch.ordinal, appenders[run_pk].last_seq + 1, batch.payloads)
-                for run_pk, batch in batches.items()
+                StreamBatch(batch.session_id, batch.ordinal, appenders[claim].last_seq + 1, batch.payloads)
+                for claim, batch in batches.items()
             ]
         )
-        await commit(self, batches, appenders)
+        await commit(self, batches, appenders, unknown=unknown)
 
     GroupCommitWriter._commit = publish_and_commit
 
@@ -156,10 +160,16 @@ def requeue_any() -> None:
             return getattr(self._run, name)
 
     async def end_pristine(
-        self: reaper.Reaper, connection: AsyncConnection, run: Any, thread_id: str, now: datetime
+        self: reaper.Reaper,
+        connection: AsyncConnection,
+        run: Any,
+        thread_id: str,
+        now: datetime,
+        *,
+        rescue: bool = False,
     ) -> Ended | None:
         pristine: Any = Pristine(run)
-        return await end_lost(self, connection, pristine, thread_id, now)
+        return await end_lost(self, connection, pristine, thread_id, now, rescue=rescue)
 
     reaper.Reaper._end_lost = end_pristine
 

@@ -49,6 +49,8 @@ class MemoryAppendStore:
         self._late: list[AppendBatch] = []
         self.poisoned: set[int] = set()
         """Runs whose events no database takes."""
+        self.too_slow: set[int] = set()
+        """Runs with events that take longer than a statement may."""
         self.hold = asyncio.Event()
         """Cleared, a call waits before it does anything."""
         self.hold.set()
@@ -79,12 +81,15 @@ class MemoryAppendStore:
             self.held.set()
             await self.hold.wait()
         late, self._late = self._late, []
-        self._write(late)
+        if not self.poisoned & {batch.run_pk for batch in late}:
+            self._write(late)
         fault = self.append_faults.popleft() if self.append_faults else "none"
         if fault == "lost":
             raise StoreUnavailable
-        if fault == "late" and not self.poisoned:
+        if fault == "late":
             self._late = list(batches)
+            raise StoreUnavailable
+        if self.too_slow & {batch.run_pk for batch in batches}:
             raise StoreUnavailable
         if self.poisoned & {batch.run_pk for batch in batches}:
             raise ValueError("not storable")

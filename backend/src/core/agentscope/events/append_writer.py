@@ -8,9 +8,12 @@ Rules:
 * Waiting deltas are merged if they are adjacent and belong to the same message.
 * Nothing is written for a run whose lease was lost: the appender of the run is fenced.
 * If the outcome of a flush is unknown (the connection broke), ``last_seq`` is read. A flush is never repeated blindly.
-* A fault of ours is not repeated: it ends the run whose events caused it.
+* A flush is cut by bytes, so one large run does not make the statement of all runs slow. What does not fit waits for
+  the next flush, which starts at once.
+* A statement that fails is repeated in parts, the runs with few bytes first, until only the runs at fault are left.
+  Data that Postgres refuses, and events too large for the time limit of a statement, end their own run only.
 
-See docs/adr/0001: Postgres is the source of truth.
+See docs/adr/0001: Postgres is the source of truth; docs/adr/0017: bytes have limits everywhere.
 """
 
 from __future__ import annotations
@@ -23,15 +26,18 @@ from typing import Protocol
 
 import structlog
 
-from core.agentscope.events.event_types import EVENT_TYPES
 from core.agentscope.events.owned_run import Claim, OwnedRun, Publisher, StreamBatch
+from core.agentscope.events.pending_events import EncodedEvent, PendingEvents
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.config import WorkerSettings
-from core.errors import LeaseLost, StoreUnavailable
+from core.errors import LeaseLost, OutputTooLarge, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-MAX_MERGED_CHARS = 4096
+HEAVY_BYTES = 256 << 10
+"""If a batch of this size fails alone, and Postgres answers meanwhile, the batch is the reason, and not an outage."""
+HEAVY_TRIES = 2
+_TOO_SLOW = "The database could not store the run's events in time: they are too large."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class AppendBatch:
     """The expected ``last_seq`` of the run. The append succeeds only at this value, so it can never succeed twice."""
     types: list[str]
     payloads: list[str]
+    size: int = 0
+    """Bytes of all payloads."""
 
     @property
     def claim(self) -> Claim:
@@ -93,8 +101,9 @@ class RunAppender:
         self.failure: Exception | None = None
         self.on_cancel = on_cancel
         self._writer = writer
-        self._pending: list[AgUiWireEvent] = []
-        self._pending_chars = 0
+        self._pending = PendingEvents(writer.settings.max_event_bytes)
+        self._total_bytes = 0
+        """Bytes of everything the run has said in this process."""
         self._in_flight = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         """Futures with the sequence that has to be committed first."""
@@ -105,12 +114,16 @@ class RunAppender:
         Raises:
             LeaseLost: Another worker owns the run now.
             StoreUnavailable: Postgres was unavailable for longer than a run may wait.
+            OutputTooLarge: An event, or the output of the run, is too large. The events before it are queued.
+            OutputNotStorable: An event has no JSON form. The events before it are queued.
         """
         self._check()
         for event in events:
-            if not self._merge(event):
-                self._pending.append(event)
-            self._pending_chars += len(event.body.get("delta", "")) + 128
+            self._total_bytes += self._pending.add(event)
+            if self._total_bytes > self._writer.settings.max_run_bytes:
+                raise OutputTooLarge(
+                    f"The run produced more than {self._writer.settings.max_run_bytes} bytes of events."
+                )
         if events:
             self._writer.wake(self, urgent=urgent)
 
@@ -128,7 +141,7 @@ class RunAppender:
 
     async def room(self) -> None:
         """Wait while more than a run's share of undurable events is queued."""
-        if self._pending_chars > self._writer.settings.max_pending_bytes:
+        if self._pending.size > self._writer.settings.max_pending_bytes:
             await self.durable()
 
     async def take(self) -> list[AgUiWireEvent]:
@@ -141,23 +154,28 @@ class RunAppender:
         self._writer.forget(self)
         await self._reached(self.last_seq + self._in_flight)
         self._check()
-        return self._drain()
+        return self._pending.drain()
 
     def fail(self, failure: Exception) -> None:
         """Stop writing events of the run: drop the queued events, and raise the error in every waiter."""
         self.failure = failure
         self._in_flight = 0
-        self._drain()
+        self._pending.drain()
         waiters, self._waiters = self._waiters, []
         for _, waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(failure)
         self.on_cancel()
 
-    def start_flush(self) -> list[AgUiWireEvent]:
-        events = self._drain()
+    def start_flush(self, max_bytes: int, *, at_least_one: bool) -> list[EncodedEvent]:
+        """Take out what goes into a flush that has room for ``max_bytes``."""
+        events = self._pending.take(max_bytes, at_least_one=at_least_one)
         self._in_flight = len(events)
         return events
+
+    @property
+    def has_pending(self) -> bool:
+        return len(self._pending) > 0
 
     def end_flush(self, last_seq: int) -> None:
         self.last_seq = last_seq
@@ -174,22 +192,6 @@ class RunAppender:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((seq, waiter))
         await waiter
-
-    def _drain(self) -> list[AgUiWireEvent]:
-        events, self._pending, self._pending_chars = self._pending, [], 0
-        return events
-
-    def _merge(self, event: AgUiWireEvent) -> bool:
-        row = EVENT_TYPES[event.type]
-        if not row.growing or not self._pending:
-            return False
-        last = self._pending[-1]
-        if last.type != event.type or row.item_of(last.body) != row.item_of(event.body):
-            return False
-        if len(last.body["delta"]) > MAX_MERGED_CHARS:
-            return False
-        last.body["delta"] += event.body["delta"]
-        return True
 
     def _check(self) -> None:
         if self.failure is not None:
@@ -246,50 +248,71 @@ class GroupCommitWriter:
         self._wake.set()
 
     async def _flush(self) -> None:
-        appenders = list(self._ready.values())
-        self._ready.clear()
+        appenders = self._ready
+        self._ready = {}
         batches: dict[Claim, AppendBatch] = {}
-        for appender in appenders:
-            if events := appender.start_flush():
-                try:
-                    batches[appender.run.claim] = _batch(appender, events)
-                except TypeError as exc:
-                    # An event without a JSON form ends its own run, not the writer of all runs.
-                    log.error("event_not_encodable", run=appender.run.run_pk, exc_info=exc)
-                    appender.fail(exc)
-        await self._commit(batches, {appender.run.claim: appender for appender in appenders})
+        room = self.settings.max_flush_bytes
+        for claim, appender in appenders.items():
+            if events := appender.start_flush(room, at_least_one=not batches):
+                batches[claim] = batch = _batch(appender, events)
+                room -= batch.size
+            if appender.has_pending:
+                self.wake(appender, urgent=True)
+        await self._commit(batches, {claim: appenders[claim] for claim in batches})
 
-    async def _commit(self, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender]) -> None:
+    async def _commit(
+        self,
+        batches: dict[Claim, AppendBatch],
+        appenders: dict[Claim, RunAppender],
+        *,
+        unknown: bool = False,
+    ) -> None:
         # Not `through_outage`: a try may have been committed for some runs and not for others, and each is settled
         # on its own. The store judges: StoreUnavailable says that Postgres is away.
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self.settings.outage_seconds
         pause = 0.05
-        unknown = False
+        alone = 0
         while batches:
+            # After a failure in parts: the statement may have been too large for its time limit.
+            part = _lighter_half(batches) if unknown else dict(batches)
+            alone += len(batches) == 1
             try:
-                results = await self._store.append(list(batches.values()))
+                results = await self._store.append(list(part.values()))
             except StoreUnavailable:
-                log.warning("append_outcome_unknown", runs=len(batches))
+                log.warning("append_outcome_unknown", runs=len(part), bytes=_size(part))
                 unknown = True
             except Exception as exc:  # noqa: BLE001  one bad batch must not stop every run of the process
-                await self._isolate(batches, appenders, exc)
-                return
+                for claim in part:
+                    del batches[claim]
+                await self._isolate(part, appenders, exc, unknown=unknown)
+                continue
             else:
-                if not unknown or len(results) == len(batches):
-                    self._finish(batches, appenders, results)
-                    return
-                # A try of unknown outcome may have been committed after the check.
-                self._finish({claim: batches.pop(claim) for claim in results}, appenders, results)
-            await self._settle(batches, appenders)
+                # A try of unknown outcome may have been committed after the check: then its run is not in the result.
+                done = {claim: part[claim] for claim in (results if unknown else list(part))}
+                for claim in done:
+                    del batches[claim]
+                self._finish(done, appenders, results)
+                if len(done) == len(part) or not unknown:
+                    continue
+            answered = await self._settle(batches, appenders)
             # Even if Postgres can be read: a standby answers reads, but never accepts an event.
             if loop.time() > give_up_at:
-                for claim in batches:
-                    appenders[claim].fail(StoreUnavailable())
+                self._fail(batches, appenders, StoreUnavailable())
+                return
+            if answered and alone >= HEAVY_TRIES and _size(batches) >= HEAVY_BYTES:
+                log.error("append_too_slow", runs=list(batches), bytes=_size(batches))
+                self._fail(batches, appenders, OutputTooLarge(_TOO_SLOW))
                 return
             if batches:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
+
+    def _fail(
+        self, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender], failure: Exception
+    ) -> None:
+        for claim in batches:
+            appenders[claim].fail(failure)
 
     def _finish(
         self,
@@ -310,16 +333,16 @@ class GroupCommitWriter:
                 appender.on_cancel()
         self._publisher.publish(shown)
 
-    async def _settle(self, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender]) -> None:
-        """Find out which batches were committed; leave only those that were not."""
+    async def _settle(self, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender]) -> bool:
+        """Find out which batches were committed; leave only those that were not. False when Postgres did not answer."""
         try:
             seqs = await self._store.owned_seqs(list(batches))
         except StoreUnavailable:
-            return
+            return False
         except Exception:
             # The append that follows counts only at its base and decides; a fault of ours in it ends its run.
             log.exception("append_not_settled")
-            return
+            return False
         done: dict[Claim, AppendBatch] = {}
         results: dict[Claim, AppendResult] = {}
         for claim, batch in list(batches.items()):
@@ -331,20 +354,28 @@ class GroupCommitWriter:
             if seq == before + len(batch.payloads):
                 results[claim] = AppendResult(before, cancel_requested=False)
         self._finish(done, appenders, results)
+        return True
 
     async def _isolate(
-        self, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender], cause: Exception
+        self,
+        batches: dict[Claim, AppendBatch],
+        appenders: dict[Claim, RunAppender],
+        cause: Exception,
+        *,
+        unknown: bool,
     ) -> None:
-        """Append run by run after a flush failed as a whole, so only the run at fault ends."""
-        log.error("append_failed", runs=len(batches), exc_info=cause)
-        for claim, batch in batches.items():
-            if len(batches) > 1:
-                await self._commit({claim: batch}, appenders)
-            else:
-                appenders[claim].fail(cause)
+        """Append in halves after a flush failed as a whole, so only the run at fault ends."""
+        log.error("append_failed", runs=len(batches), bytes=_size(batches), exc_info=cause)
+        if len(batches) == 1:
+            self._fail(batches, appenders, cause)
+            return
+        lighter = _lighter_half(batches)
+        heavier = {claim: batch for claim, batch in batches.items() if claim not in lighter}
+        for part in (lighter, heavier):
+            await self._commit(part, appenders, unknown=unknown)
 
 
-def _batch(appender: RunAppender, events: Sequence[AgUiWireEvent]) -> AppendBatch:
+def _batch(appender: RunAppender, events: Sequence[EncodedEvent]) -> AppendBatch:
     run = appender.run
     return AppendBatch(
         run.run_pk,
@@ -353,5 +384,16 @@ def _batch(appender: RunAppender, events: Sequence[AgUiWireEvent]) -> AppendBatc
         run.attempt,
         appender.last_seq,
         [event.type for event in events],
-        [event.to_json() for event in events],
+        [event.payload for event in events],
+        sum(event.size for event in events),
     )
+
+
+def _size(batches: dict[Claim, AppendBatch]) -> int:
+    return sum(batch.size for batch in batches.values())
+
+
+def _lighter_half(batches: dict[Claim, AppendBatch]) -> dict[Claim, AppendBatch]:
+    """Return half of the batches, at least one: those with the fewest bytes."""
+    by_size = sorted(batches, key=lambda claim: batches[claim].size)
+    return {claim: batches[claim] for claim in by_size[: max(len(by_size) // 2, 1)]}

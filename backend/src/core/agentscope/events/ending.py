@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.agentscope.events.agui_codec import to_agui_wire
-from core.agentscope.events.history_fold import HistoryFold
+from core.agentscope.events.log_fold import LogFold, log_page
 from core.agentscope.events.owned_run import OwnedRun, StreamBatch
 from core.agentscope.events.promotion import PromotedRun, promote_next
 from core.agentscope.events.run_end import RunEnd, end_run
 from core.agentscope.events.run_status import FAILED, OUTCOME_STATUS, QUEUED, EndStatus
-from core.agentscope.events.wire_state import RunWireState, state_from_log
-from core.agentscope.schemas.agent_runtime import AgUiWireEvent
+from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas.internal_events import RunFailed, RunFinished
 
 
@@ -71,18 +70,43 @@ def unstarted_end(
 
 
 async def end_from_log(
-    connection: AsyncConnection, run: OwnedRun, thread_id: str, run_id: str, event: RunFailed | RunFinished
+    connection: AsyncConnection,
+    run: OwnedRun,
+    thread_id: str,
+    run_id: str,
+    event: RunFailed | RunFinished,
+    *,
+    rescue: bool = False,
 ) -> RunEnd:
     """Return the end of a running run whose worker does not cooperate: closes its open items, keeps its output.
 
     The caller holds the lock of the run's row, so nothing is appended between this read and the end.
+
+    Args:
+        connection: The transaction that will write the end.
+        run: The run, as its log has it.
+        thread_id: The client's thread id.
+        run_id: The client's run id.
+        event: The end.
+        rescue: An end from the log failed before. The log is read as far as it can be, and messages that cannot be
+            stored are replaced by a note.
     """
-    rows = await connection.execute(_LOG, {"session_id": run.session_id, "ordinal": run.ordinal})
-    logged = [AgUiWireEvent.from_json(row.payload) for row in rows]
-    state = state_from_log(thread_id, run_id, logged)
-    closing = to_agui_wire(event, state, timestamp_ms=int(time.time() * 1000))
-    folding = HistoryFold()
-    for item in (*logged, *closing):
+    wire = RunWireState(thread_id, run_id)
+    log = LogFold(wire)
+    while page := await log_page(connection, run.session_id, run.ordinal, after=log.seq):
+        try:
+            log.extend(page)
+        except Exception:
+            if not rescue:
+                raise
+            # The first event is always RUN_STARTED, whether it can be read or not.
+            wire.started = True
+            break
+        # Other runs of the process go on in between.
+        await asyncio.sleep(0)
+    closing = to_agui_wire(event, wire, timestamp_ms=int(time.time() * 1000))
+    folding = log.fold
+    for item in closing:
         folding.apply(item)
     return RunEnd(
         status=_status(event),
@@ -90,14 +114,10 @@ async def end_from_log(
         messages=folding.snapshot(),
         error_code=event.code if isinstance(event, RunFailed) else None,
         state=folding.state,
-        state_changed=folding.state_changed,
+        state_changed=folding.state_changed and not rescue,
+        rescue=rescue,
     )
 
 
 def _status(event: RunFailed | RunFinished) -> EndStatus:
     return FAILED if isinstance(event, RunFailed) else OUTCOME_STATUS[event.outcome]
-
-
-_LOG = text("""
-SELECT payload FROM agent_run_event WHERE session_id = :session_id AND ordinal = :ordinal ORDER BY seq
-""")

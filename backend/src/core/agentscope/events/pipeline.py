@@ -20,6 +20,7 @@ from core.agentscope.events.run_status import FAILED, OUTCOME_STATUS
 from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import ModelUsage, RunFailed, RunFinished, ToolResult
+from core.errors import RunFailure
 from core.outage import report_failure
 
 EndRun = Callable[[RunEnd], Awaitable[None]]
@@ -59,6 +60,8 @@ class AgentScopeEventPipeline:
         self._tool_ms = 0
         self._recording: set[asyncio.Task[None]] = set()
         self._deltas_seen: set[str] = set()
+        self._broken: RunFailure | None = None
+        """Why an event could not be logged: what the pipeline knows is then ahead of the log."""
 
     @property
     def visible(self) -> bool:
@@ -80,6 +83,7 @@ class AgentScopeEventPipeline:
         Raises:
             LeaseLost: Another worker owns the run now; nothing more is written.
             StoreUnavailable: Postgres was unavailable for longer than a run may wait.
+            OutputTooLarge, OutputNotStorable: The event cannot be logged; nothing more is written.
             ValueError: ``event`` is terminal; use ``finish``.
         """
         if isinstance(event, RunFinished | RunFailed):
@@ -89,8 +93,14 @@ class AgentScopeEventPipeline:
         if isinstance(event, ToolResult) and event.subagent_run_id is None:
             # A subagent's tools ran within the call that it answers.
             self._tool_ms += event.duration_ms or 0
+        if self._broken is not None:
+            raise self._broken
         wire = self._encode(event)
-        self._appender.append(wire, urgent=self._is_urgent(wire))
+        try:
+            self._appender.append(wire, urgent=self._is_urgent(wire))
+        except RunFailure as exc:
+            self._broken = exc
+            raise
         if event.durable_first:
             await self._appender.durable()
         else:
@@ -106,7 +116,13 @@ class AgentScopeEventPipeline:
         Raises:
             LeaseLost: Another worker owns the run now; nothing was written.
             StoreUnavailable: Postgres was unavailable for longer than a run may wait.
+            OutputTooLarge, OutputNotStorable: An event could not be logged. The log has everything before it, and the
+                run has to be ended from its log.
         """
+        if self._broken is not None:
+            await self._appender.durable()
+            await self.settle()
+            raise self._broken
         pending = await self._appender.take()
         closing = self._encode(event)
         await self.settle()

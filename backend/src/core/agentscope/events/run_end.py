@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from sqlalchemy import insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.agentscope.events.call_arguments import hash_arguments
@@ -28,7 +30,13 @@ from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import InterruptRequested, ModelUsage
 from core.errors import LeaseLost
 from core.identity import Principal
+from core.store_failure import is_store_failure, is_time_limit
 from models import AgentChatMessage, AgentInterrupt
+
+log = structlog.get_logger(__name__)
+
+NOT_STORED = "This message could not be stored."
+"""Takes the place of a message that Postgres refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class RunEnd:
     state: Any = None
     state_changed: bool = False
     from_status: LiveStatus = RUNNING
+    rescue: bool = False
+    """Postgres refused an end with these messages: each is stored alone, or a note in its place."""
 
     def __post_init__(self) -> None:
         if not may_become(self.from_status, self.status):
@@ -79,7 +89,7 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> St
     await record_model_calls(connection, run.run_pk, Principal(ended.tenant_id, ended.user_id), end.usages)
     calls = await list_model_calls(connection, run.run_pk)
     await add_usage(connection, run.run_pk)
-    await _insert_messages(connection, run, end.messages, metrics(calls))
+    await _insert_messages(connection, run, end.messages, metrics(calls), rescue=end.rescue)
     if end.interrupts:
         await connection.execute(
             insert(AgentInterrupt), [_interrupt_row(run, interrupt) for interrupt in end.interrupts]
@@ -115,6 +125,8 @@ async def _insert_messages(
     run: OwnedRun,
     messages: Sequence[dict[str, Any]],
     by_message: dict[str, dict[str, Any]],
+    *,
+    rescue: bool,
 ) -> None:
     first = await take_positions(connection, run.session_id, len(messages), touch=True)
     if not messages:
@@ -137,8 +149,26 @@ async def _insert_messages(
         | by_message.get(message["id"], {})
         for index, message in enumerate(messages)
     ]
-    # An existing message is not changed: a run must always be able to end.
-    await connection.execute(upsert(AgentChatMessage).on_conflict_do_nothing(), rows)
+    if rescue:
+        for row in rows:
+            await _rescue_message(connection, row)
+    else:
+        await connection.execute(_INSERT_MESSAGE, rows)
+
+
+async def _rescue_message(connection: AsyncConnection, row: dict[str, Any]) -> None:
+    """Store a message, or a note in its place."""
+    note = {"content": NOT_STORED, "tool_calls": None, "extra": None, "incomplete": True}
+    for values in (row, row | note):
+        try:
+            async with connection.begin_nested():
+                await connection.execute(_INSERT_MESSAGE, values)
+        except DBAPIError as exc:
+            if is_store_failure(exc) and not is_time_limit(exc):
+                raise
+            log.error("message_not_stored", message=row["message_id"], error=type(exc).__name__)
+        else:
+            return
 
 
 def _interrupt_row(run: OwnedRun, interrupt: InterruptRequested) -> dict[str, Any]:
@@ -160,6 +190,9 @@ def _interrupt_row(run: OwnedRun, interrupt: InterruptRequested) -> dict[str, An
 def _json(value: Any) -> str:
     return AgUiWireEvent("", value).to_json()
 
+
+# An existing message is not changed: a run must always be able to end.
+_INSERT_MESSAGE = upsert(AgentChatMessage).on_conflict_do_nothing()
 
 _END_RUN = text("""
 UPDATE agent_run SET

@@ -82,29 +82,34 @@ def state_from_log(thread_id: str, run_id: str, events: Iterable[AgUiWireEvent])
     """Rebuild what a run's stream has open from its stored events, to close it for a lost worker."""
     state = RunWireState(thread_id, run_id)
     for event in events:
-        row, body = EVENT_TYPES.get(event.type), event.body
-        if row is None:
-            # A newer worker's event, read by an older process during a deploy.
-            continue
-        item = row.item_of(body)
-        if row.attribution == "opener":
-            state.own(item, body.get("subagentRunId"))
-        if row.opens:
-            state.open(row.opens, item)
-        if row.closes:
-            state.close(row.closes, item)
-        if row.terminal:
-            state.ended = True
-        match event.type:
-            case "RUN_STARTED":
-                state.started = True
-            case "TOOL_CALL_START" if parent := body.get("parentMessageId"):
-                state.parents.add(parent)
-            case "TOOL_CALL_ARGS":
-                state.tool_calls[item].append(body["delta"])
-            case "TOOL_CALL_RESULT":
-                state.answered.add(item)
-                state.used_ids.add(body["messageId"])
-            case _:
-                pass
+        follow_log(state, event)
     return state
+
+
+def follow_log(state: RunWireState, event: AgUiWireEvent) -> None:
+    """Note what the next stored event of the log opens and closes."""
+    row, body = EVENT_TYPES.get(event.type), event.body
+    if row is None:
+        # A newer worker's event, read by an older process during a deploy.
+        return
+    item = row.item_of(body)
+    if row.attribution == "opener":
+        state.own(item, body.get("subagentRunId"))
+    if row.opens:
+        state.open(row.opens, item)
+    if row.closes:
+        state.close(row.closes, item)
+    if row.terminal:
+        state.ended = True
+    match event.type:
+        case "RUN_STARTED":
+            state.started = True
+        case "TOOL_CALL_START" if parent := body.get("parentMessageId"):
+            state.parents.add(parent)
+        case "TOOL_CALL_ARGS":
+            state.tool_calls[item].append(body["delta"])
+        case "TOOL_CALL_RESULT":
+            state.answered.add(item)
+            state.used_ids.add(body["messageId"])
+        case _:
+            pass

@@ -41,7 +41,7 @@ from core.agentscope.runtime.agent.open_tool_calls import (
 )
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.silence import SilenceMiddleware
-from core.agentscope.runtime.agent.snapshots import snapshots
+from core.agentscope.runtime.agent.snapshots import MESSAGES_OMITTED, omitted, snapshot_bytes, snapshots
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME, ThreadMemory, restore_state, user_msg
 from core.agentscope.runtime.agent.toolkit import RunToolkit, ToolCallCount, ToolGate, answer_schema
 from core.agentscope.runtime.profile.run_budget import RunBudgetExhausted
@@ -140,9 +140,13 @@ class AgentScopeOrchestrator:
         if not self._task.memory.goes_on and not self._unheard:
             raise BudgetExhausted("The run's budget was not raised, so it ends here.")
         anew = self._task.command.options().messages_snapshot == "anew"
-        for snapshot in snapshots(self._task.memory.history, anew=anew):
+        memory = self._task.memory
+        room = snapshot_bytes(self._kit.settings.worker.max_event_bytes)
+        if memory.history_omitted_bytes:
+            await self._emit(omitted(MESSAGES_OMITTED, memory.history_omitted_bytes, room))
+        for snapshot in snapshots(memory.history, anew=anew, max_bytes=room):
             await self._emit(snapshot)
-        await self._shared.show()
+        await self._shared.show(max_bytes=room)
         await self._tell_cut_off()
         calls, fresh = self._calls, self._unheard
         inputs: Any = calls.decisions or calls.answers or fresh

@@ -119,7 +119,7 @@ class AgentFactory:
         return AgentEventTranslator(
             approval_schema=approval_schemas(self._kit.tools),
             expires_at=self.expires_at,
-            max_result_bytes=self._kit.settings.tools.max_event_bytes,
+            max_result_bytes=self._kit.max_result_bytes,
         )
 
     def expires_at(self) -> datetime:
@@ -156,7 +156,7 @@ class AgentFactory:
             config=context_config(self._kit.profile.context),
             emit=self._emit,
             stop=self._stop,
-            max_event_bytes=self._kit.settings.tools.max_event_bytes,
+            max_event_bytes=self._kit.max_result_bytes,
         )
 
 

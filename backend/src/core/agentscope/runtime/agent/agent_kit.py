@@ -45,6 +45,11 @@ class AgentKit:
     subagents: tuple[SubagentKit, ...] = ()
     fallbacks: Mapping[CallStage, ChatEndpoint] = field(default_factory=dict)
 
+    @property
+    def max_result_bytes(self) -> int:
+        """Maximum size of a tool result for the client. JSON escapes can make it six times as large in an event."""
+        return min(self.settings.tools.max_event_bytes, self.settings.worker.max_event_bytes // 8)
+
     def for_run(
         self,
         *,

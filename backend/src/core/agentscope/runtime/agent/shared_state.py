@@ -6,20 +6,28 @@ can follow.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import jsonpatch
+import orjson
 from jsonpatch import JsonPatchException
 from jsonpointer import JsonPointerException
 
+from core.agentscope.runtime.agent.snapshots import STATE_OMITTED, omitted
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import StateDelta, StateSnapshot
 from core.agentscope.tools.errors import ToolError
-from core.text import clean_json
+from core.text import clean_json, depth_of
 
 MAX_STATE_BYTES = 128 << 10
+MAX_STATE_DEPTH = 64
+"""Of objects and lists."""
+_DEEPEST = 250
+"""orjson writes 254 levels, an event has a few of its own."""
+_TOO_LARGE = f"The state would be larger than {MAX_STATE_BYTES >> 10} KiB."
 
 
 class RunState:
@@ -34,23 +42,45 @@ class RunState:
         """Whether the application shares any state in this thread."""
         return self.value is not None
 
-    async def show(self) -> None:
-        """Emit the whole state, if there is one."""
-        if self.exists:
+    async def show(self, *, max_bytes: int) -> None:
+        """Emit the whole state, if there is one. If it is too large for an event, tell the client."""
+        if not self.exists:
+            return
+        # Written with the same limits as events are; a state of more levels is left out, too.
+        size = len(orjson.dumps(self.value)) if depth_of(self.value) < _DEEPEST else max_bytes + 1
+        if size > max_bytes:
+            await self._emit(omitted(STATE_OMITTED, size, max_bytes))
+        else:
             await self._emit(StateSnapshot(snapshot=self.value))
 
     async def patch(self, operations: list[dict[str, Any]]) -> str:
         """Apply RFC 6902 operations, all or none, and emit them. See ``SharedState.patch``."""
         operations = clean_json(operations)
         try:
-            changed = jsonpatch.apply_patch(self.value, operations)
+            changed = _patched(self.value, operations)
         except (JsonPatchException, JsonPointerException, TypeError) as exc:
             raise ToolError(
                 f"The patch does not fit the state: {type(exc).__name__}. Read the state again."
             ) from exc
         text = json.dumps(changed, ensure_ascii=False)
         if len(text.encode()) > MAX_STATE_BYTES:
-            raise ToolError(f"The state would be larger than {MAX_STATE_BYTES >> 10} KiB.")
+            raise ToolError(_TOO_LARGE)
         self.value = changed
         await self._emit(StateDelta(delta=operations))
         return text
+
+
+def _patched(value: Any, operations: list[dict[str, Any]]) -> Any:
+    """Return the value after the operations.
+
+    A ``copy`` can double the value, so a few dozen of them would fill the memory. The size is checked after each.
+    """
+    value = copy.deepcopy(value)
+    room = max(MAX_STATE_BYTES, len(json.dumps(value)))
+    for operation in operations:
+        value = jsonpatch.apply_patch(value, [operation], in_place=True)
+        if operation["op"] == "copy" and len(json.dumps(value)) > room:
+            raise ToolError(_TOO_LARGE)
+    if depth_of(value) > MAX_STATE_DEPTH:
+        raise ToolError(f"The state would be nested more than {MAX_STATE_DEPTH} levels deep.")
+    return value

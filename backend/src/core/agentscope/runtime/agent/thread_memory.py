@@ -24,7 +24,7 @@ from agentscope.message import (
 )
 from agentscope.state import AgentState
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import ColumnElement, Row, Text, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events import interrupt_status
@@ -62,6 +62,8 @@ class ThreadMemory:
     shared_state: Any = None
     history: tuple[dict[str, Any], ...] = ()
     """The thread's messages with the run's own new ones, when they were asked for."""
+    history_omitted_bytes: int = 0
+    """Size of the messages that were asked for, but are too many for a snapshot; else 0."""
     later_results: Mapping[str, str] = field(default_factory=dict)
     """Results, by tool call, that history has and the checkpoint does not."""
     goes_on: bool = True
@@ -69,7 +71,7 @@ class ThreadMemory:
 
 
 async def load_memory(
-    engine: AsyncEngine, run: OwnedRun, fresh_ids: Sequence[str], *, with_history: bool = False
+    engine: AsyncEngine, run: OwnedRun, fresh_ids: Sequence[str], *, history_bytes: int = 0
 ) -> ThreadMemory:
     """Read a thread's memory as it stood before the run.
 
@@ -77,7 +79,7 @@ async def load_memory(
         engine: The process' engine.
         run: The run that is about to start.
         fresh_ids: Ids of the messages the run will answer; they are left out.
-        with_history: Load the messages as clients hold them, too.
+        history_bytes: Load the messages as clients hold them, too, if they are not larger together.
 
     Raises:
         ArgumentsAltered: The run brings an approval of a tool call whose stored arguments were changed.
@@ -118,9 +120,18 @@ async def load_memory(
                 select(AgentChatSession.state).where(AgentChatSession.id == run.session_id)
             )
         ).scalar_one_or_none()
-        history = await _history(connection, run) if with_history else ()
+        size = await _history_size(connection, run) if history_bytes else 0
+        fits = 0 < size <= history_bytes
+        history = await _history(connection, run) if fits else ()
     return ThreadMemory(
-        checkpoint.state if checkpoint else None, later, calls, shared_state, history, results, goes_on
+        checkpoint.state if checkpoint else None,
+        later,
+        calls,
+        shared_state,
+        history,
+        0 if fits else size,
+        results,
+        goes_on,
     )
 
 
@@ -169,6 +180,14 @@ async def _decisions(connection: AsyncConnection, run: OwnedRun) -> tuple[tuple[
                 GatedCall(row.tool_call_id, row.tool_name, row.arguments, approved, answer.get("input"))
             )
     return tuple(calls), goes_on
+
+
+async def _history_size(connection: AsyncConnection, run: OwnedRun) -> int:
+    """Return about how many bytes the thread's messages have as JSON."""
+    columns = (AgentChatMessage.content, AgentChatMessage.tool_calls, AgentChatMessage.extra)
+    size = sum((func.coalesce(func.octet_length(cast(column, Text)), 0) for column in columns), literal(64))
+    shown = (AgentChatMessage.session_id == run.session_id, AgentChatMessage.replaced_by_ordinal.is_(None))
+    return int(await connection.scalar(select(func.sum(size)).where(*shown)) or 0)
 
 
 async def _history(connection: AsyncConnection, run: OwnedRun) -> tuple[dict[str, Any], ...]:

@@ -30,7 +30,7 @@ from core.config import Settings
 from core.crash_points import crash_point
 from core.errors import LeaseLost, QueueTimeout, RunTimeout, WorkerLost
 from core.outage import report_failure
-from core.store_failure import is_store_failure
+from core.store_failure import is_store_failure, is_time_limit
 from models import AgentChatSession, AgentRun
 
 log = structlog.get_logger(__name__)
@@ -225,18 +225,30 @@ class Reaper:
         except LeaseLost:
             return 0
         except Exception as exc:
-            if is_store_failure(exc):
+            if is_store_failure(exc) and not is_time_limit(exc):
                 raise
             # The waiting runs behind it must still be repaired.
             log.exception("run_not_repaired", run=run_pk)
-            return 0
+            # Its thread must not stay stuck: the second try keeps of its output what can be read and stored.
+            return await self._repair(run_pk, session_id, self._rescue) if repair == self._end_lost else 0
         crash_point("reaper-committed")
         if ended is not None:
             await self._tell(ended)
         return 1
 
-    async def _end_lost(
+    async def _rescue(
         self, connection: AsyncConnection, run: AgentRun, thread_id: str, now: datetime
+    ) -> Ended | None:
+        return await self._end_lost(connection, run, thread_id, now, rescue=True)
+
+    async def _end_lost(
+        self,
+        connection: AsyncConnection,
+        run: AgentRun,
+        thread_id: str,
+        now: datetime,
+        *,
+        rescue: bool = False,
     ) -> Ended | None:
         if run.status != RUNNING or run.lease_until is None:
             raise LeaseLost
@@ -263,7 +275,7 @@ class Reaper:
         )
         log.warning("run_reaped", run_id=run.run_id, code=code, worker=run.worker_id)
         event = RunFailed(code=code, message=message)
-        end = await end_from_log(connection, _owned(run), thread_id, run.run_id, event)
+        end = await end_from_log(connection, _owned(run), thread_id, run.run_id, event, rescue=rescue)
         return await end_and_promote(connection, _owned(run), end)
 
     async def _end_stale(

@@ -3,8 +3,10 @@
 Rules:
 
 1. During an outage, the writer waits. After an unknown outcome, the run is read; a write is never repeated blindly.
-2. A fault of this service is raised at once. The run then ends with the events in its log and ``internal-error``.
-3. Readers and workers are told after the commit.
+2. A fault of this service is raised at once. The run then ends with the events in its log and ``internal-error``, or
+   with the code that says what could not be stored.
+3. A run can always be ended. If Postgres refuses one of its messages, a note takes the place of that message.
+4. Readers and workers are told after the commit.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -24,14 +27,22 @@ from core.agentscope.events.thread_row import lock_thread
 from core.agentscope.runtime.work.leases import ClaimedRun
 from core.agentscope.schemas.internal_events import RunFailed
 from core.crash_points import crash_point
-from core.errors import AgentBackendError, LeaseLost
+from core.errors import AgentBackendError, LeaseLost, OutputNotStorable, RunFailure, StoreUnavailable
 from core.outage import through_outage
+from core.store_failure import is_refused_data
+
+log = structlog.get_logger(__name__)
 
 _STATUS = text("SELECT status FROM agent_run WHERE id = :run_pk")
 
 _HOLD = text("SELECT 1 FROM agent_run WHERE id = :run_pk AND attempt = :attempt FOR NO KEY UPDATE")
 
 _BROKEN = RunFailed(code=AgentBackendError.code, message="The run failed with an internal error.")
+
+_REFUSED = RunFailed(
+    code=OutputNotStorable.code,
+    message="The run produced a value that cannot be stored. What could be stored is kept. Send the next message.",
+)
 
 _MakeEnd = Callable[[AsyncConnection], Awaitable[RunEnd]]
 
@@ -73,13 +84,20 @@ class RunEnding:
 
         await self._write(run, given)
 
-    async def fail(self, run: ClaimedRun) -> None:
-        """End a run whose own end cannot be written: keeps the output already shown, and ends with ``internal-error``.
+    async def fail(self, run: ClaimedRun, cause: Exception) -> None:
+        """End a run whose own end cannot be written: keeps the output already shown, and ends with a failure.
+
+        Args:
+            run: The run.
+            cause: Why. It decides the code and the message that the user sees.
 
         Raises:
             LeaseLost: Another worker owns the run; nothing was written.
             StoreUnavailable: Postgres was unavailable for longer than an end waits.
         """
+
+        event = _failure(cause)
+        rescue = False
 
         async def from_log(connection: AsyncConnection) -> RunEnd:
             owned = run.owned
@@ -87,9 +105,16 @@ class RunEnding:
             held = await connection.execute(_HOLD, {"run_pk": owned.run_pk, "attempt": owned.attempt})
             if held.one_or_none() is None:
                 raise LeaseLost
-            return await end_from_log(connection, owned, run.thread_id, run.run_id, _BROKEN)
+            return await end_from_log(connection, owned, run.thread_id, run.run_id, event, rescue=rescue)
 
-        await self._write(run.owned, from_log)
+        try:
+            await self._write(run.owned, from_log)
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except Exception:
+            log.exception("run_end_failed_again", run=run.owned.run_pk)
+            rescue = True
+            await self._write(run.owned, from_log)
 
     async def _write(self, run: OwnedRun, make_end: _MakeEnd) -> None:
         # Statuses of the ends that went as far as their commit.
@@ -137,3 +162,9 @@ class RunEnding:
 
     async def _hint_one(self, promoted: PromotedRun) -> None:
         await self._hint(promoted)
+
+
+def _failure(cause: Exception) -> RunFailed:
+    if isinstance(cause, RunFailure):
+        return RunFailed(code=cause.code, message=cause.detail)
+    return _REFUSED if is_refused_data(cause) else _BROKEN

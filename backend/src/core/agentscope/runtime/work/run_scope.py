@@ -38,7 +38,7 @@ from core.agentscope.schemas.internal_events import ModelUsage
 from core.agentscope.schemas.messages import Message
 from core.agentscope.tools.spec import ToolContext
 from core.config import Settings
-from core.errors import LeaseLost, StoreUnavailable
+from core.errors import LeaseLost, RunFailure, StoreUnavailable
 from core.outage import through_outage
 
 log = structlog.get_logger(__name__)
@@ -115,12 +115,14 @@ class RunScope:
             await runtime.run(command)
         except StoreUnavailable:
             raise
-        except Exception:
+        except RunFailure as exc:
+            await self._fail(exc)
+        except Exception as exc:
             log.exception("run_end_failed")
-            await self._fail()
+            await self._fail(exc)
         else:
-            if self._is_broken():
-                await self._fail()
+            if (failure := self._broken_by()) is not None:
+                await self._fail(failure)
 
     async def prepare(self, command: RunCommand) -> Orchestrator:
         """Load what the run needs, and return its orchestrator.
@@ -130,8 +132,9 @@ class RunScope:
         """
         fresh_ids = [message.id for message in _answerable(command)]
         shown = command.options().messages_snapshot != "never"
+        room = self._services.settings.worker.max_event_bytes if shown else 0
         memory = await through_outage(
-            lambda: load_memory(self._services.engine, self._owned, fresh_ids, with_history=shown),
+            lambda: load_memory(self._services.engine, self._owned, fresh_ids, history_bytes=room),
             seconds=self._outage_seconds,
             what="memory",
         )
@@ -201,14 +204,14 @@ class RunScope:
         """Tell a fence (the writer failed the run) from a cancel that the append saw."""
         self._stop.set("user" if self._appender.failure is None else "lost")
 
-    def _is_broken(self) -> bool:
+    def _broken_by(self) -> Exception | None:
         """Tell a run whose events no database takes from one that is not ours, or that Postgres left."""
         failure = self._appender.failure
-        return failure is not None and not isinstance(failure, LeaseLost | StoreUnavailable)
+        return None if isinstance(failure, LeaseLost | StoreUnavailable) else failure
 
-    async def _fail(self) -> None:
+    async def _fail(self, cause: Exception) -> None:
         try:
-            await self._services.ending.fail(self._run)
+            await self._services.ending.fail(self._run, cause)
         except LeaseLost:
             log.warning("run_lost", run_id=self._run.run_id)
 

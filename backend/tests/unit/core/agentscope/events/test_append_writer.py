@@ -14,11 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.memory_append_store import AppendFault, MemoryAppendStore, RecordingPublisher
 
-from core.agentscope.events.append_writer import MAX_MERGED_CHARS, GroupCommitWriter, RunAppender
+from core.agentscope.events.append_writer import HEAVY_BYTES, GroupCommitWriter, RunAppender
+from core.agentscope.events.pending_events import MAX_DELTA_CHARS, MAX_MERGED_CHARS
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.config import WorkerSettings
-from core.errors import LeaseLost, StoreUnavailable
+from core.errors import LeaseLost, OutputNotStorable, OutputTooLarge, RunFailure, StoreUnavailable
 
+SMALL = WorkerSettings(
+    flush_interval_seconds=0.05, max_event_bytes=1 << 16, max_run_bytes=1 << 18, max_flush_bytes=1 << 16
+)
 SETTINGS = WorkerSettings(flush_interval_seconds=0.05, outage_seconds=10, max_pending_bytes=1 << 16)
 
 
@@ -428,18 +432,132 @@ async def test_a_fault_of_ours_is_not_repeated_and_not_waited_for() -> None:
     assert (len(store.calls), loop.time()) == (1, began)
 
 
-async def test_an_event_that_has_no_json_form_ends_its_run_and_no_other() -> None:
-    store = MemoryAppendStore([1, 2])
+async def test_of_many_runs_only_the_one_at_fault_ends_and_halves_find_it() -> None:
+    store = MemoryAppendStore(range(1, 17))
+    store.poisoned.add(11)
     async with Worker(store).at_work() as worker:
-        bad, good = worker.open(1), worker.open(2)
-        bad.append([AgUiWireEvent("CUSTOM", {"type": "CUSTOM", "name": "x", "value": 2**70})])
-        good.append([step("one")])
-        await good.durable()
-        with pytest.raises(TypeError):
-            await bad.durable()
+        appenders = {run_pk: worker.open(run_pk) for run_pk in store.rows}
+        for appender in appenders.values():
+            appender.append([step("one")])
 
-    assert worker.stopped == [1]
-    assert worker.publisher.shown == {2: store.rows[2].log}
+    assert worker.stopped == [11]
+    assert sorted(worker.publisher.shown) == [run_pk for run_pk in store.rows if run_pk != 11]
+    assert len(store.calls) == 9, "one for all, then two for each of the four halvings"
+
+
+# --- bytes ----------------------------------------------------------------------------------------
+
+
+def custom(value: Any) -> AgUiWireEvent:
+    return AgUiWireEvent("CUSTOM", {"type": "CUSTOM", "name": "x", "value": value})
+
+
+REFUSED: dict[str, tuple[AgUiWireEvent, type[RunFailure], str]] = {
+    "no JSON form": (custom(2**70), OutputNotStorable, "no JSON form"),
+    "a lone surrogate": (custom("\ud800"), OutputNotStorable, "no JSON form"),
+    "one byte too many": (custom("x" * (1 << 16)), OutputTooLarge, "the limit is 65536"),
+    "bytes, not characters": (custom("\u20ac" * 22_000), OutputTooLarge, "the limit is 65536"),
+    "escapes count": (custom("\x01" * 11_000), OutputTooLarge, "the limit is 65536"),
+    "a snapshot of a long thread": (
+        AgUiWireEvent(
+            "MESSAGES_SNAPSHOT",
+            {
+                "type": "MESSAGES_SNAPSHOT",
+                "messages": [{"id": str(n), "content": "x" * 100} for n in range(700)],
+            },
+        ),
+        OutputTooLarge,
+        "MESSAGES_SNAPSHOT",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_an_event_that_cannot_be_stored_is_refused_and_what_came_before_it_is_kept(case: str) -> None:
+    event, error, words = REFUSED[case]
+    store = MemoryAppendStore([1, 2])
+    async with Worker(store, SMALL).at_work() as worker:
+        bad, good = worker.open(1), worker.open(2)
+        good.append([step("one")])
+        with pytest.raises(error, match=words):
+            bad.append([step("one"), event, step("never")])
+        await bad.durable()
+        await good.durable()
+
+    assert [event["stepName"] for event in store.rows[1].events] == ["one"]
+    assert (worker.stopped, len(store.rows[2].log)) == ([], 1)
+
+
+async def test_a_run_may_say_so_much_and_no_more() -> None:
+    async with Worker(MemoryAppendStore(), SMALL).at_work() as worker:
+        appender = worker.open()
+        half = [custom("x" * 1000) for _ in range(SMALL.max_run_bytes // 2000)]
+        appender.append(half)
+        with pytest.raises(OutputTooLarge, match="more than 262144 bytes"):
+            appender.append(half)
+
+
+async def test_a_delta_of_any_size_is_stored_in_pieces() -> None:
+    delta = "".join(chr(0x1F600 + n % 50) for n in range(200_000))
+    async with Worker(MemoryAppendStore()).at_work() as worker:
+        appender = worker.open()
+        appender.append([text("a"), text(delta), text("z")])
+        await appender.durable()
+
+    events = worker.store.rows[1].events
+    assert "".join(event["delta"] for event in events) == f"a{delta}z"
+    assert max(len(event["delta"]) for event in events) <= MAX_DELTA_CHARS + MAX_MERGED_CHARS
+
+
+async def test_a_flush_is_cut_by_bytes_and_the_rest_follows_at_once() -> None:
+    loop = asyncio.get_running_loop()
+    store = MemoryAppendStore(range(1, 6))
+    async with Worker(store, SMALL).at_work() as worker:
+        began = loop.time()
+        appenders = [worker.open(run_pk) for run_pk in store.rows]
+        for appender in appenders:
+            appender.append([custom("x" * 20_000), custom("y" * 20_000)], urgent=True)
+        for appender in appenders:
+            await appender.durable()
+        assert loop.time() == began
+
+    sizes = [sum(len(payload) for batch in call for payload in batch.payloads) for call in store.calls]
+    assert max(sizes) <= SMALL.max_flush_bytes
+    assert len(sizes) == 4, "three events of 20,000 bytes a flush"
+    assert [batch.size for call in store.calls for batch in call] == [
+        sum(map(len, batch.payloads)) for call in store.calls for batch in call
+    ]
+    assert worker.publisher.shown == {run_pk: row.log for run_pk, row in store.rows.items()}
+
+
+async def test_an_event_larger_than_a_flush_goes_alone() -> None:
+    store = MemoryAppendStore([1, 2, 3])
+    options = WorkerSettings(flush_interval_seconds=0.05, max_event_bytes=1 << 17, max_flush_bytes=1 << 16)
+    async with Worker(store, options).at_work() as worker:
+        for run_pk, size in ((1, 10), (2, 100_000), (3, 10)):
+            worker.open(run_pk).append([custom("x" * size)])
+
+    assert [[batch.run_pk for batch in call] for call in store.calls] == [[1, 3], [2]]
+
+
+async def test_events_too_large_for_the_time_limit_of_a_statement_end_their_run_and_no_other() -> None:
+    loop = asyncio.get_running_loop()
+    store = MemoryAppendStore(range(1, 9))
+    store.too_slow.add(3)
+    async with Worker(store).at_work() as worker:
+        appenders = {run_pk: worker.open(run_pk) for run_pk in store.rows}
+        began = loop.time()
+        for run_pk, appender in appenders.items():
+            appender.append([custom("x" * (HEAVY_BYTES if run_pk == 3 else 10))])
+        for run_pk, appender in appenders.items():
+            if run_pk != 3:
+                await appender.durable()
+        with pytest.raises(OutputTooLarge, match="in time"):
+            await appenders[3].durable()
+        assert loop.time() - began < SETTINGS.outage_seconds / 2
+
+    assert worker.stopped == [3]
+    assert sorted(worker.publisher.shown) == [1, 2, 4, 5, 6, 7, 8]
 
 
 # --- the run's end -------------------------------------------------------------------------------

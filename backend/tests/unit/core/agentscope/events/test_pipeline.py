@@ -23,7 +23,7 @@ from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.config import WorkerSettings
-from core.errors import LeaseLost, StoreUnavailable
+from core.errors import LeaseLost, OutputTooLarge, StoreUnavailable
 
 SETTINGS = WorkerSettings(flush_interval_seconds=1, outage_seconds=10, max_pending_bytes=1 << 16)
 STARTED = internal.RunStarted(thread_id="t-1", run_id="r-1")
@@ -101,6 +101,23 @@ def run() -> Run:
 
 def wire(run: Run) -> list[AgUiWireEvent]:
     return [AgUiWireEvent.from_json(payload) for payload in run.store.rows[1].log]
+
+
+async def test_an_event_that_cannot_be_logged_breaks_the_run_which_then_ends_from_its_log(run: Run) -> None:
+    async with run.at_work() as pipeline:
+        await pipeline.emit(STARTED)
+        await pipeline.emit(internal.TextDelta(message_id="m-1", delta="Hi"))
+        with pytest.raises(OutputTooLarge):
+            await pipeline.emit(internal.CustomEvent(name="big", value="x" * SETTINGS.max_event_bytes))
+        with pytest.raises(OutputTooLarge):
+            await pipeline.emit(internal.TextDelta(message_id="m-1", delta="more"))
+        with pytest.raises(OutputTooLarge):
+            await pipeline.emit(USAGE)
+        with pytest.raises(OutputTooLarge):
+            await pipeline.finish(internal.RunFailed(code="output-too-large", message="Too large."))
+
+    assert run.types == ["RUN_STARTED", "TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT"]
+    assert (run.ends, run.ledger) == ([], [USAGE])
 
 
 # --- order and durability --------------------------------------------------------------------

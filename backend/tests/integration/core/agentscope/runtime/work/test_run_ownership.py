@@ -414,23 +414,31 @@ async def test_a_live_lease_is_left_alone(hands: Hands) -> None:
     await run.finish()
 
 
-async def test_a_run_that_cannot_be_repaired_does_not_keep_others_from_it(hands: Hands) -> None:
+async def test_a_run_whose_log_cannot_be_read_is_ended_all_the_same_and_keeps_no_other_from_it(
+    hands: Hands,
+) -> None:
     broken = await hands.claimed(hands.stack.new_id("broken"))
     lost = await hands.claimed(hands.stack.new_id("behind-it"))
     for run in (broken, lost):
         await run.start()
         await run.say("shown")
     await hands.stack.fetch(
-        "UPDATE agent_run_event SET payload = 'no JSON' WHERE session_id = $1", broken.owned.session_id
+        "UPDATE agent_run_event SET payload = 'no JSON' WHERE session_id = $1 AND seq > 1",
+        broken.owned.session_id,
     )
     await hands.expire(broken)
     await hands.expire(lost)
 
-    assert await hands.reap() == 1
+    assert await hands.reap() == 2
 
-    assert await hands.status(lost) == "failed"
-    assert await hands.status(broken) == "running"
-    await hands.set(broken.owned.run_pk, "lease_until = clock_timestamp() + interval '1 day'")
+    assert [await hands.status(run) for run in (lost, broken)] == ["failed", "failed"]
+    assert await types(hands.stack, broken.claimed.thread_id) == [
+        "RUN_STARTED",
+        "TEXT_MESSAGE_START",
+        "TEXT_MESSAGE_CONTENT",
+        "RUN_ERROR",
+    ]
+    assert await hands.accept("the thread goes on", thread=broken.claimed.thread_id)
 
 
 # --- keeping a lease -------------------------------------------------------------------------

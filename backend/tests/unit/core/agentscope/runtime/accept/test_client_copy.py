@@ -11,6 +11,7 @@ from tests.support.agui_reducer import AguiClient
 
 from core.agentscope.runtime.accept.client_copy import merged
 from core.agentscope.runtime.agent.snapshots import snapshots
+from core.agentscope.schemas.internal_events import MessagesSnapshot
 
 ROLES = {"u": "user", "a": "assistant", "r": "reasoning", "t": "tool"}
 
@@ -22,7 +23,8 @@ def conversation(ids: str) -> list[dict[str, Any]]:
 
 def held_after(copy: str, history: str, *, anew: bool) -> list[dict[str, Any]]:
     client = AguiClient(conversation(copy))
-    for snapshot in snapshots(conversation(history), anew=anew):
+    for snapshot in snapshots(conversation(history), anew=anew, max_bytes=1 << 20):
+        assert isinstance(snapshot, MessagesSnapshot)
         client.see({"type": "MESSAGES_SNAPSHOT", "messages": list(snapshot.messages)})
     return client.messages
 

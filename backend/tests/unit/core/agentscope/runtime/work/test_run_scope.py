@@ -38,6 +38,7 @@ class Shared:
     ends: list[RunEnd] = field(default_factory=list)
     titled: list[RunEnd] = field(default_factory=list)
     failed: list[ClaimedRun] = field(default_factory=list)
+    causes: list[Exception] = field(default_factory=list)
     write_error: Exception | None = None
     fail_error: Exception | None = None
 
@@ -51,10 +52,11 @@ class Shared:
             raise self.write_error
         self.ends.append(end)
 
-    async def fail(self, run: ClaimedRun) -> None:
+    async def fail(self, run: ClaimedRun, cause: Exception) -> None:
         if self.fail_error is not None:
             raise self.fail_error
         self.failed.append(run)
+        self.causes.append(cause)
 
     def ended(self, _run: OwnedRun, _principal: Principal, end: RunEnd) -> None:
         self.titled.append(end)
@@ -121,6 +123,7 @@ async def test_a_fault_of_ours_in_the_end_ends_the_run_with_what_its_log_has(err
         await shared.execute(stopped())
 
     assert [run.run_id for run in shared.failed] == ["run"]
+    assert shared.causes == [error]
     assert shared.titled == shared.watched == []
     assert [(line["event"], line["log_level"]) for line in lines] == [("run_end_failed", "error")]
 
