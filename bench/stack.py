@@ -90,6 +90,7 @@ def running_stack(options: StackOptions) -> Generator[Stack]:
                 AGENT_MODEL__NAME="bench",
                 AGENT_MODEL__MAX_CONNECTIONS="2000",
                 AGENT_WORKER__CONCURRENCY="1000",
+                AGENT_WORKER__USER_SHARE="1",
                 AGENT_LIMITS__MAX_RUNS_PER_USER="100000",
                 AGENT_LIMITS__MAX_QUEUED_RUNS="100000",
             )

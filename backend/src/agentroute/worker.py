@@ -169,7 +169,11 @@ async def open_worker(
         executor = RunExecutor(Leases(engine, settings, worker_id or _worker_id()), services)
         register_run_task(broker, executor)
         reaper = Reaper(
-            engine, hints, bus, settings, start_run=lambda run_pk: executor.start(run_pk) is not None
+            engine,
+            hints,
+            bus,
+            settings,
+            start_run=lambda run_pk, principal: executor.start(run_pk, principal) is not None,
         )
 
         loops = BackgroundLoops(on_broken)

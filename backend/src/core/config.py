@@ -174,6 +174,8 @@ class WorkerSettings(_Section):
 
     concurrency: int = Field(default=50, gt=0, le=1000)
     """Concurrent runs of a worker process."""
+    user_share: float = Field(default=0.75, gt=0, le=1)
+    """The largest part of a worker's runs that one user may have; 1 is no limit. Local mode has one user and no limit."""
     lease_seconds: float = Field(default=30.0, ge=1)
     reap_seconds: float = Field(default=5.0, gt=0)
     hint_after_seconds: float = Field(default=2.0, gt=0)

@@ -184,4 +184,4 @@ async def manual_reaper(settings: Settings) -> AsyncIterator[Reaper]:
     """Open a reaper that does only what it is told, on connections of its own."""
     async with manual_worker(settings) as worker:
         hints = HintSender(create_broker(settings.redis), worker.redis, settings.redis)
-        yield Reaper(worker.engine, hints, worker.bus, settings, start_run=lambda _run_pk: False)
+        yield Reaper(worker.engine, hints, worker.bus, settings, start_run=lambda *_run: False)

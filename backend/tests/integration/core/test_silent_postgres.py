@@ -110,7 +110,7 @@ async def patrol(ground: Ground) -> None:
 
 def _reaper(ground: Ground) -> Reaper:
     nothing: Any = None
-    return Reaper(ground.engine, nothing, nothing, ground.settings, start_run=lambda _: True)
+    return Reaper(ground.engine, nothing, nothing, ground.settings, start_run=lambda *_run: True)
 
 
 async def pick_up(ground: Ground) -> None:

@@ -4,7 +4,8 @@ Rules:
 
 1. A repeat returns the run that the request made before, without further checks.
 2. A request that exceeds a limit or a budget is refused before it locks anything.
-3. The lock of the thread's row serialises everything that is accepted in the thread. Lock order: thread, then run.
+3. The lock of the thread's row serialises everything that is accepted in the thread. Lock order: thread, user, queue,
+   then run. The limits count again under the locks of user and queue (``places.py``).
 4. In a thread without a live run, the run is queued at once: its messages get positions, and its state is stored.
 5. Behind a live run, the run waits. It gets no ordinal and no positions before its promotion
    (``events/promotion.py``).
@@ -27,8 +28,8 @@ from core.agentscope.runtime.accept.interrupts import (
     refuse_if_open,
     write_answers,
 )
+from core.agentscope.runtime.accept.places import refuse_overload, take_place
 from core.agentscope.runtime.accept.refusals import (
-    refuse_overload,
     refuse_spent_day,
     refuse_to_wait,
     run_active,
@@ -50,6 +51,8 @@ class _Place:
     thread: AgentChatSession
     is_new: bool
     segment: int
+    queued: int
+    """How many runs the queue had when the request came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,14 @@ class Acceptance:
         """
         if repeat := await find_repeat(session, self.request):
             return repeat
-        await refuse_overload(session, self.request.principal, self.limits)
+        queued = await refuse_overload(session, self.request.principal, self.limits)
         await refuse_spent_day(session, self.request.principal, self.limits)
         thread = await _lock_thread(session, self.request)
         if repeat := await find_repeat(session, self.request):
             # The same request, accepted while this one waited for the thread.
             return repeat
         segment = await next_segment(session, self.request, thread)
-        place = _Place(thread, thread.last_ordinal == 0, segment)
+        place = _Place(thread, thread.last_ordinal == 0, segment, queued)
         live = await session.scalar(
             select(AgentRun).where(AgentRun.session_id == thread.id, AgentRun.status.in_(LIVE))
         )
@@ -93,6 +96,7 @@ class Acceptance:
         snapshot = await copy.snapshot(messages, waits=False)
         brings_state = await copy.brings_state()
         run = self._queued(place, RunInput(messages, snapshot, brings_state=False), now)
+        await take_place(session, self.request.principal, self.limits, queued=place.queued)
         await _insert(session, run)
         if brings_state:
             thread.state = command.state
@@ -118,6 +122,7 @@ class Acceptance:
         given = RunInput(messages, snapshot, brings_state=await copy.brings_state())
         supersedes = command.options().on_busy == "supersede"
         run = waiting(self._queued(place, given, now), front=supersedes)
+        await take_place(session, self.request.principal, self.limits, queued=None)
         await _insert(session, run)
         return Accepted(
             accepted_run(run, thread.thread_id, created=True), run.id, superseded=live if supersedes else None

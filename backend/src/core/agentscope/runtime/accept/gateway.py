@@ -19,6 +19,7 @@ from core.agentscope.runtime.accept.acceptance import Acceptance
 from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.runtime.accept.run_row import Accepted
+from core.agentscope.runtime.accept.user_turns import UserTurns
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import RunCommand, RunStatus
@@ -55,6 +56,7 @@ class AgentRunGateway:
         self._publisher = publisher
         self._limits = limits
         self._worker = worker
+        self._turns = UserTurns(limits.max_runs_per_user)
 
     async def accept(
         self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
@@ -71,7 +73,8 @@ class AgentRunGateway:
                 await _stop_run(session, accepted.superseded, accepted.run.thread_id, after)
             return accepted
 
-        accepted = await in_transaction(self._sessions, unit)
+        async with self._turns.turn(principal):
+            accepted = await in_transaction(self._sessions, unit)
         crash_point("accept-committed")
         if accepted.run.created and accepted.run.status == QUEUED:
             after.to_start[accepted.run_pk] = accepted.run.task_id

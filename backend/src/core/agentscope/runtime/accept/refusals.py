@@ -1,61 +1,24 @@
-"""Refusals of valid requests: a limit, a budget, or a live run in the thread."""
+"""Refusals of valid requests: a spent day, or a live run in the thread. The limits of runs are in ``places.py``."""
 
 from __future__ import annotations
 
 import math
-from decimal import Decimal
-from typing import cast
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.agentscope.events.ledger.budget_store import DayLimits, used_up_for
-from core.agentscope.events.run_status import QUEUED, UNENDED, WAITING
+from core.agentscope.events.run_status import WAITING
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.runtime.profile.run_budget import used_up
 from core.agentscope.schemas.links import events_url
 from core.config import LimitSettings
-from core.errors import BudgetExhausted, Overloaded, QueueFull, RateLimited, RunActive
+from core.errors import BudgetExhausted, QueueFull, RunActive
 from core.identity import Principal
 from models import AgentChatSession, AgentRun
 
 MAX_WAITING = 8
 """Runs that may wait behind a thread's live run."""
-
-
-async def refuse_overload(session: AsyncSession, principal: Principal, limits: LimitSettings) -> None:
-    """Refuse what the workers cannot take, and a user who has too many runs already.
-
-    Raises:
-        Overloaded: Too many runs wait for a worker, or the first has waited too long.
-        RateLimited: Too many of the user's runs have not ended.
-    """
-    # By its deadline, not its creation: a run that waited behind another enters the queue when its turn comes.
-    row = (
-        await session.execute(
-            select(
-                func.count(),
-                func.extract("epoch", func.min(AgentRun.queue_deadline_at) - func.clock_timestamp()),
-            ).where(AgentRun.status == QUEUED)
-        )
-    ).one()
-    queued, seconds_left = cast("tuple[int, Decimal | None]", tuple(row))
-    oldest_seconds = 0.0 if seconds_left is None else limits.queue_seconds - float(seconds_left)
-    if queued >= limits.max_queued_runs or oldest_seconds > limits.max_queue_age_seconds:
-        raise Overloaded("Too many runs wait for a worker. Try again shortly.", retry_after_seconds=5.0)
-    unended = await session.scalar(
-        select(func.count())
-        .select_from(AgentRun)
-        .where(
-            AgentRun.tenant_id == principal.tenant_id,
-            AgentRun.user_id == principal.user_id,
-            AgentRun.status.in_(UNENDED),
-        )
-    )
-    if (unended or 0) >= limits.max_runs_per_user:
-        raise RateLimited(
-            f"You already have {unended} unfinished runs. Wait for one to end.", retry_after_seconds=5.0
-        )
 
 
 async def refuse_spent_day(session: AsyncSession, principal: Principal, limits: LimitSettings) -> None:

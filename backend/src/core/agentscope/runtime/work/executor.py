@@ -1,12 +1,15 @@
 """Executes runs in a worker process: claims them, and ends with all of them.
 
 Every run executes in a task of this process' own; a Taskiq task is only the
-hint that starts it. What one run does is in ``run_scope.py``.
+hint that starts it. What one run does is in ``run_scope.py``, how users share the
+slots in ``slots.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
@@ -14,7 +17,9 @@ from core.agentscope.events.owned_run import Claim
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.runtime.work.leases import Leases
 from core.agentscope.runtime.work.run_scope import RunScope, RunServices
+from core.agentscope.runtime.work.slots import Slots
 from core.errors import StoreUnavailable
+from core.identity import Principal
 from core.outage import report_failure
 
 log = structlog.get_logger(__name__)
@@ -28,6 +33,10 @@ class RunExecutor:
         self._services = services
         self._stops: dict[Claim, StopSignal] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        worker, identity = services.settings.worker, services.settings.identity
+        # Local mode has one user: nobody else waits.
+        share = 1.0 if identity.mode == "local" else worker.user_share
+        self._slots = Slots(worker.concurrency, share)
         self._draining = False
         self._stopping = False
 
@@ -36,14 +45,20 @@ class RunExecutor:
         """How many more runs this process may execute."""
         return 0 if self._draining else self._services.settings.worker.concurrency - len(self._tasks)
 
-    def start(self, run_pk: int) -> asyncio.Task[None] | None:
-        """Execute a run in the background; ``None`` when there is no room or the process drains."""
+    def start(self, run_pk: int, principal: Principal | None = None) -> asyncio.Task[None] | None:
+        """Execute a run in the background; ``None`` when there is no room or the process drains.
+
+        Args:
+            run_pk: The row of the run.
+            principal: Its user, when the caller knows. ``None`` is returned when the user's share is used up, too; the
+                run is then started when a slot comes free, unless another worker has it.
+        """
         if self.free <= 0:
             return None
-        task = asyncio.create_task(self._execute(run_pk), name=f"run-{run_pk}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        if principal is not None and not self._slots.has_room(principal):
+            self._slots.remember(principal, run_pk)
+            return None
+        return self._spawn(self._find_slot(run_pk), run_pk)
 
     def cancel(self, run_pk: int) -> None:
         """Stop a run for its user, if this process executes it: each attempt of it."""
@@ -63,7 +78,37 @@ class RunExecutor:
             await asyncio.wait(self._tasks)
         await self._services.titles.stop()
 
-    async def _execute(self, run_pk: int) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], run_pk: int) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"run-{run_pk}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _find_slot(self, run_pk: int) -> None:
+        """Execute a run in a slot of its user; remember it when the user's share is used up."""
+        try:
+            principal = await self._leases.find_queued(run_pk)
+        except Exception as exc:  # noqa: BLE001  still queued: the reaper hints it again
+            report_failure("claim_failed", exc, run=run_pk)
+            return
+        if principal is None:
+            return
+        if self._slots.take(principal):
+            await self._execute(run_pk, principal)
+        else:
+            self._slots.remember(principal, run_pk)
+
+    async def _execute(self, run_pk: int, principal: Principal) -> None:
+        """Execute a run in a slot that was taken for it; then give the slot to the next."""
+        try:
+            await self._claim_and_run(run_pk)
+        finally:
+            self._slots.give_back(principal)
+            while not self._draining and (taken := self._slots.take_next()) is not None:
+                next_principal, next_pk = taken
+                self._spawn(self._execute(next_pk, next_principal), next_pk)
+
+    async def _claim_and_run(self, run_pk: int) -> None:
         try:
             claimed = await self._leases.claim(run_pk)
         except Exception as exc:  # noqa: BLE001  still queued: the reaper hints it again

@@ -20,6 +20,10 @@ from core.identity import Principal
 from core.outage import report_failure
 from core.postgres_connection import open_connection
 
+_FIND_QUEUED = status_text(
+    "SELECT tenant_id, user_id FROM agent_run WHERE id = :run_pk AND status = {queued}"
+)
+
 _CLAIM = status_text("""
 UPDATE agent_run AS r SET
     status = {running}, attempt = r.attempt + 1, worker_id = :worker_id,
@@ -59,9 +63,16 @@ class Leases:
 
     def __init__(self, engine: AsyncEngine, settings: Settings, worker_id: str) -> None:
         self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._limits: LimitSettings = settings.limits
         self._worker = settings.worker
         self.worker_id = worker_id
+
+    async def find_queued(self, run_pk: int) -> Principal | None:
+        """Return whose run it is; ``None`` when it is not queued any more."""
+        async with self._autocommit.connect() as connection:
+            row = (await connection.execute(_FIND_QUEUED, {"run_pk": run_pk})).one_or_none()
+        return None if row is None else Principal(row.tenant_id, row.user_id)
 
     async def claim(self, run_pk: int) -> ClaimedRun | None:
         """Take a queued run; ``None`` when another worker has it or it has ended. Duplicate hints are free."""

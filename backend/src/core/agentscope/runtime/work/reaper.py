@@ -29,6 +29,7 @@ from core.agentscope.schemas.internal_events import RunFailed
 from core.config import Settings
 from core.crash_points import crash_point
 from core.errors import LeaseLost, QueueTimeout, RunTimeout, WorkerLost
+from core.identity import Principal
 from core.outage import report_failure
 from core.store_failure import is_store_failure, is_time_limit
 from models import AgentChatSession, AgentRun
@@ -47,9 +48,14 @@ DEADLINE_GRACE_SECONDS = 30.0
 _DUE = status_text("""
 UPDATE agent_run SET next_hint_at = clock_timestamp() + :again * interval '1 second'
 WHERE id IN (
-    SELECT id FROM agent_run WHERE status = {queued} AND next_hint_at < clock_timestamp()
-    ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
-) RETURNING id, task_id
+    SELECT id FROM agent_run WHERE status = {queued} AND next_hint_at < clock_timestamp() AND id IN (
+        -- Each user's oldest run first: many runs of one user hide nobody's.
+        SELECT id FROM (
+            SELECT id, row_number() OVER (PARTITION BY tenant_id, user_id ORDER BY id) AS place
+            FROM agent_run WHERE status = {queued} AND next_hint_at < clock_timestamp()
+        ) AS due ORDER BY place, id LIMIT :batch
+    ) FOR UPDATE SKIP LOCKED
+) RETURNING id, task_id, tenant_id, user_id
 """)
 
 _EXPIRED = status_text("""
@@ -107,7 +113,7 @@ class Reaper:
         publisher: Publisher,
         settings: Settings,
         *,
-        start_run: Callable[[int], bool],
+        start_run: Callable[[int, Principal], bool],
     ) -> None:
         self._engine = engine
         self._hints = hints
@@ -142,7 +148,7 @@ class Reaper:
             rows = (await connection.execute(_DUE, {"again": HINT_AGAIN_SECONDS, "batch": BATCH})).all()
         hinting = True
         for row in rows:
-            if not self._start_run(row.id) and hinting:
+            if not self._start_run(row.id, Principal(row.tenant_id, row.user_id)) and hinting:
                 # The next try comes after the repairs: the other hints would fail in the same way.
                 hinting = await self._hints.send(row.id, row.task_id)
         return len(rows)

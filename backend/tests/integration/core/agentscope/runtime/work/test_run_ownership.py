@@ -540,7 +540,7 @@ async def test_a_reaper_rests_after_its_start_and_after_a_failed_contact(
             return 0
 
     hints = HintSender(create_broker(own.redis), hands.worker.redis, own.redis)
-    reaper = Watched(hands.worker.engine, hints, hands.worker.bus, own, start_run=lambda _run_pk: False)
+    reaper = Watched(hands.worker.engine, hints, hands.worker.bus, own, start_run=lambda *_run: False)
     started_at = loop.time()
     running = asyncio.create_task(reaper.run())
     async with asyncio.timeout(HUNG_SECONDS):
@@ -879,7 +879,7 @@ async def test_one_user_cannot_take_all_places(open_stack: OpenStack) -> None:
 
 
 async def test_a_worker_takes_no_more_runs_than_it_may(open_stack: OpenStack) -> None:
-    async with open_stack(worker={"concurrency": 2, "hint_after_seconds": 0.1}) as stack:
+    async with open_stack(worker={"concurrency": 2, "user_share": 1, "hint_after_seconds": 0.1}) as stack:
         bodies = [stack.run_body("fail hang") for _ in range(3)]
         for body in bodies:
             await stack.post_run(body=body)
@@ -895,6 +895,50 @@ async def test_a_worker_takes_no_more_runs_than_it_may(open_stack: OpenStack) ->
         for body in bodies:
             await stack.ended(body["threadId"])
         assert (await stack.stream_run("hello")).end["outcome"] == {"type": "success"}
+
+
+async def test_runs_that_hang_leave_room_for_another_user(open_stack: OpenStack) -> None:
+    async with open_stack(worker={"concurrency": 4, "hint_after_seconds": 0.1}) as stack:
+        bodies = [stack.run_body("fail hang") for _ in range(10)]
+        for body in bodies:
+            await stack.post_run(body=body)
+
+        async def running() -> bool:
+            rows = await stack.fetch("SELECT 1 FROM agent_run WHERE status = 'running'")
+            return len(rows) == 3
+
+        await eventually(running)
+        assert (await stack.stream_run("hello", user="eve")).end["outcome"] == {"type": "success"}
+        # Even without a hint: the oldest run of each user is looked at first.
+        assert await running()
+        for body in bodies:
+            await stack.cancel(body["threadId"], body["runId"])
+        for body in bodies:
+            await stack.ended(body["threadId"])
+
+
+async def test_without_hints_the_oldest_run_of_each_user_is_started_first(hands: Hands) -> None:
+    await hands.stack.fetch("UPDATE agent_run SET next_hint_at = 'infinity' WHERE status = 'queued'")
+    mine = [await hands.accept() for _ in range(5)]
+    reply = await hands.stack.post_run("hello", user="eve")
+    (hers,) = await hands.stack.runs(reply.json["threadId"])
+    await hands.stack.fetch(
+        "UPDATE agent_run SET next_hint_at = now() WHERE id = ANY($1::bigint[])", [*mine, hers["id"]]
+    )
+    started: list[tuple[int, str]] = []
+
+    def start(run_pk: int, principal: Principal) -> bool:
+        started.append((run_pk, principal.user_id))
+        return True
+
+    first = Reaper(
+        hands.worker.engine, hands.reaper._hints, hands.worker.bus, hands.stack.settings, start_run=start
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reaper_module, "BATCH", 2)
+        await first.pick_up()
+
+    assert sorted(started) == [(mine[0], "ada"), (hers["id"], "eve")]
 
 
 # --- any order of things ------------------------------------------------------------------------
@@ -1211,7 +1255,7 @@ def machine_parts(databases: ScratchDatabases, redis_server_url: str) -> Iterato
             portal,
             worker,
             AgentRunGateway(worker.engine, hints, Unseen(), limits=settings.limits, worker=settings.worker),
-            Reaper(worker.engine, hints, Unseen(), settings, start_run=lambda _run_pk: False),
+            Reaper(worker.engine, hints, Unseen(), settings, start_run=lambda *_run: False),
         )
 
 

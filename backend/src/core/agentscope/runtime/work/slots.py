@@ -1,0 +1,78 @@
+"""A worker's slots, shared fairly: no user takes the last ones, so another user's run always finds room.
+
+Rules:
+
+1. A user may take one more slot if the user then holds at most ``weight`` times the slots that stay free. Alone, a user
+   gets the share ``weight / (weight + 1)`` of all slots; others get their share of the rest. So the last slot goes only
+   to a user who has none. Runs cannot be interrupted in favour of others: the slots kept free are the price of fairness.
+2. A run that finds its user's share used up is remembered. When a slot comes free, the runs of the user with the fewest
+   running runs come first, oldest first.
+3. What is remembered is a hint like any other: it may be forgotten, and Postgres decides who executes a run.
+
+The first rule is the dynamic threshold of switch buffers (Choudhury and Hahne, 1998): it needs no limit for each number
+of users. See docs/adr/0018.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+
+from core.identity import Principal
+
+MAX_REMEMBERED = 1000
+"""Runs; the reaper finds the others in Postgres."""
+
+
+class Slots:
+    """Which user holds how many of a worker's slots. No I/O.
+
+    Args:
+        total: Slots of the worker.
+        user_share: The largest part of them that one user gets while nobody else has any, more than 0; 1 is no limit.
+    """
+
+    def __init__(self, total: int, user_share: float) -> None:
+        self._total = total
+        self._weight = float("inf") if user_share >= 1 else user_share / (1 - user_share)
+        self._held: Counter[Principal] = Counter()
+        self._remembered: dict[Principal, OrderedDict[int, None]] = {}
+
+    @property
+    def free(self) -> int:
+        return self._total - self._held.total()
+
+    def has_room(self, principal: Principal) -> bool:
+        """Tell whether a user may take one more slot."""
+        after = self._held[principal] + 1
+        if after == 1 or self._weight == float("inf"):
+            return self.free > 0
+        return after <= self._weight * (self.free - 1)
+
+    def take(self, principal: Principal) -> bool:
+        """Take a slot for a user's run; False when none is free or the user's share is used up."""
+        if not self.has_room(principal):
+            return False
+        self._held[principal] += 1
+        return True
+
+    def give_back(self, principal: Principal) -> None:
+        """Free a slot that was taken."""
+        self._held[principal] -= 1
+        if not self._held[principal]:
+            del self._held[principal]
+
+    def remember(self, principal: Principal, run_pk: int) -> None:
+        """Note a run that found no slot; a run is noted once."""
+        if sum(map(len, self._remembered.values())) < MAX_REMEMBERED:
+            self._remembered.setdefault(principal, OrderedDict())[run_pk] = None
+
+    def take_next(self) -> tuple[Principal, int] | None:
+        """Take a slot for a remembered run, of the user with the fewest running runs; ``None`` when there is none."""
+        for principal in sorted(self._remembered, key=lambda user: self._held[user]):
+            if self.take(principal):
+                runs = self._remembered[principal]
+                run_pk, _ = runs.popitem(last=False)
+                if not runs:
+                    del self._remembered[principal]
+                return principal, run_pk
+        return None

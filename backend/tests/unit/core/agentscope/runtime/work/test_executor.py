@@ -1,0 +1,126 @@
+"""The runs of one worker: each attempt is one of its own, and users share the slots."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from core.agentscope.events.owned_run import OwnedRun
+from core.agentscope.runtime.stop_signal import StopReason, StopSignal
+from core.agentscope.runtime.work import executor as executor_module
+from core.agentscope.runtime.work.executor import RunExecutor
+from core.agentscope.runtime.work.leases import ClaimedRun
+from core.config import Settings
+from core.identity import Principal
+
+HOG, OTHER = Principal("t", "hog"), Principal("t", "other")
+
+
+class Queue:
+    """Runs in a queue, and the scopes that execute them until they are told to end."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, owners: dict[int, Principal], **settings: Any
+    ) -> None:
+        self.owners = owners
+        self.attempts: dict[int, int] = {}
+        self.running: dict[tuple[int, int], asyncio.Future[None]] = {}
+        self.reasons: dict[tuple[int, int], StopReason | None] = {}
+        sections = Settings.model_validate({"worker": {"concurrency": 4, "user_share": 0.75}} | settings)
+        services: Any = SimpleNamespace(settings=sections, titles=self)
+        leases: Any = self
+        monkeypatch.setattr(executor_module, "RunScope", self.scope)
+        self.executor = RunExecutor(leases, services)
+
+    async def find_queued(self, run_pk: int) -> Principal | None:
+        return self.owners.get(run_pk)
+
+    async def claim(self, run_pk: int) -> ClaimedRun:
+        attempt = self.attempts[run_pk] = self.attempts.get(run_pk, 0) + 1
+        owned = OwnedRun(run_pk, 1, 1, attempt, 0)
+        return ClaimedRun(owned, self.owners[run_pk], "thread", f"run-{run_pk}", "{}", None, 60.0)
+
+    async def stop(self) -> None:
+        pass
+
+    def scope(self, run: ClaimedRun, stop: StopSignal, _services: Any) -> Any:
+        return SimpleNamespace(execute=lambda: self.execute(run.owned.claim, stop))
+
+    async def execute(self, claim: tuple[int, int], stop: StopSignal) -> None:
+        done = self.running[claim] = asyncio.get_running_loop().create_future()
+        stop.on_set(lambda: done.done() or done.set_result(None))
+        await done
+        self.reasons[claim] = stop.reason
+        del self.running[claim]
+
+    async def start(self, *run_pks: int) -> None:
+        for run_pk in run_pks:
+            self.executor.start(run_pk)
+        await self.settle()
+
+    async def settle(self) -> None:
+        # Whatever is to happen takes a few turns of the loop, and no time.
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    def end(self, run_pk: int) -> None:
+        self.running[(run_pk, self.attempts[run_pk])].set_result(None)
+
+
+@pytest.mark.parametrize("first_to_end", [1, 2])
+async def test_two_attempts_of_a_run_in_one_process_are_stopped_both(
+    monkeypatch: pytest.MonkeyPatch, first_to_end: int
+) -> None:
+    queue = Queue(monkeypatch, {1: HOG})
+    await queue.start(1, 1)
+    assert list(queue.running) == [(1, 1), (1, 2)]
+
+    queue.running[(1, first_to_end)].set_result(None)
+    await queue.settle()
+    # The other one is still found, by a cancel as by a drain.
+    queue.executor.cancel(1)
+    await queue.settle()
+
+    assert queue.reasons == {(1, first_to_end): None, (1, 3 - first_to_end): "user"}
+    await queue.start(1, 1)
+    await queue.executor.drain(0)
+    assert [queue.reasons[(1, attempt)] for attempt in (3, 4)] == ["shutdown"] * 2
+
+
+async def test_many_runs_of_one_user_leave_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue(monkeypatch, dict.fromkeys(range(1, 8), HOG) | {99: OTHER})
+    await queue.start(*range(1, 5))
+    await queue.start(5)
+    assert {run_pk for run_pk, _ in queue.running} == {1, 2, 3}
+
+    await queue.start(99)
+    assert (99, 1) in queue.running
+
+    # What found no slot is started as soon as there is one, without another hint.
+    queue.end(99)
+    queue.end(1)
+    await queue.settle()
+    assert {run_pk for run_pk, _ in queue.running} == {2, 3, 4}
+    await queue.executor.drain(0)
+    assert set(queue.attempts) == {1, 2, 3, 4, 99}
+
+
+async def test_local_mode_has_one_user_and_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue(monkeypatch, dict.fromkeys(range(1, 5), HOG), identity={"mode": "local"})
+    await queue.start(*range(1, 5))
+    assert len(queue.running) == 4
+    await queue.executor.drain(0)
+
+
+async def test_a_run_of_a_user_whose_share_is_used_up_is_left_to_another_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = Queue(monkeypatch, dict.fromkeys(range(1, 6), HOG) | {99: OTHER})
+    await queue.start(1, 2, 3)
+
+    assert queue.executor.start(4, HOG) is None
+    assert queue.executor.start(99, OTHER) is not None
+    await queue.executor.drain(0)
