@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agentroute import preflight
+from agentroute.model_probe import probe_models
 from agentroute.own_packages import shadowed_packages
 from agentroute.preflight import CheckResult, find_local_models
 from agentroute.start_checks import SERVE_CHECKS, WORKER_CHECKS
@@ -40,7 +41,8 @@ async def _look(settings: Settings) -> tuple[list[CheckResult], list[str]]:
 async def _results(settings: Settings) -> list[CheckResult]:
     # Each check of a start once, then the model: its answer changes from day to day, so no start depends on it.
     checks = dict.fromkeys((*SERVE_CHECKS, *WORKER_CHECKS, preflight.check_model))
-    return list(await asyncio.gather(*(check(settings) for check in checks)))
+    results = list(await asyncio.gather(*(check(settings) for check in checks)))
+    return [*results, *(await probe_models(settings) if results[-1].ok else ())]
 
 
 def _table(results: list[CheckResult]) -> Table:

@@ -9,8 +9,11 @@ import os
 
 import asyncpg
 import pytest
+from agentscope.state import AgentState
 from tests.support.release_dump import LIMITS, WORKER, Release, answers, dump, load, record, releases
+from tests.support.scripted_endpoint import S, ScriptedEndpoint, intent, is_structured, refusal, said, stream
 from tests.support.stack import OpenStack, Stack, eventually
+from tests.support.stuck_conversations import LEFT, WANTS, illegal, lacks_reasoning
 
 from agentroute import migrations
 
@@ -103,3 +106,36 @@ async def _goes_on(stack: Stack) -> None:
         return not await stack.fetch("SELECT 1 FROM user_budget_reservation")
 
     await eventually(settled)
+
+
+async def test_a_thread_that_the_release_left_stuck_goes_on(
+    open_stack: OpenStack, blank_database_url: str
+) -> None:
+    await migrated(blank_database_url, releases()[-1])
+    await _as_if_just_now(blank_database_url)
+    context = [message for messages in LEFT.values() for message in messages]
+    connection = await asyncpg.connect(blank_database_url)
+    try:
+        state = AgentState(session_id="chat", context=context).model_dump_json()
+        changed = await connection.execute(
+            """UPDATE agent_checkpoint SET state = $1 WHERE session_id =
+            (SELECT id FROM agent_chat_session WHERE thread_id = 'chat' AND user_id = 'ada')""",
+            state,
+        )
+        assert changed != "UPDATE 0"
+    finally:
+        await connection.close()
+    endpoint = ScriptedEndpoint(otherwise=stream(said("I go on."), S)).when(illegal, refusal(400, "illegal"))
+    endpoint.when(lacks_reasoning, refusal(400, WANTS)).when(is_structured, intent())
+
+    async with (
+        endpoint.serving() as base_url,
+        open_stack(database_url=blank_database_url, limits=LIMITS, model={"base_url": base_url}) as stack,
+    ):
+        for run in ("new-1", "new-2"):
+            answer = await stack.stream_run("and now?", thread="chat", run=run)
+            assert answer.end["type"] == "RUN_FINISHED"
+            assert answer.text == "I go on."
+    # The runs that were queued in the recorded database ask the same endpoint.
+    own = [body for body in endpoint.bodies if "and now?" in str(body["messages"])]
+    assert len(own) == 4 + 1, "one lesson, and two calls a run"

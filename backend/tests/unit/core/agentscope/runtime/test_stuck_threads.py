@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from typing import Any
 
 import pytest
 from agentscope.message import (
     AssistantMsg,
     Msg,
-    TextBlock,
-    ThinkingBlock,
-    ToolCallBlock,
-    ToolResultBlock,
     UserMsg,
 )
 from agentscope.state import AgentState
@@ -38,6 +33,7 @@ from tests.support.scripted_endpoint import (
     said,
     stream,
 )
+from tests.support.stuck_conversations import LEFT, WANTS, illegal, lacks_reasoning
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
 from core.agentscope.runtime.agent.agent_kit import AgentKit
@@ -134,29 +130,6 @@ class Thread:
         pass
 
 
-def illegal(request: Request) -> bool:
-    """Whether OpenAI's endpoint would refuse the conversation."""
-    waiting: list[str] = []
-    for message in request.body["messages"]:
-        if message["role"] == "tool":
-            if not waiting or message["tool_call_id"] not in waiting:
-                return True
-            waiting.remove(message["tool_call_id"])
-            continue
-        if waiting or not (message.get("content") or message.get("tool_calls")):
-            return True
-        for call in message.get("tool_calls") or ():
-            if not re.fullmatch("[a-zA-Z0-9_-]{1,64}", call["function"]["name"]):
-                return True
-            try:
-                if not isinstance(json.loads(call["function"]["arguments"]), dict):
-                    return True
-            except ValueError:
-                return True
-            waiting.append(call["id"])
-    return bool(waiting)
-
-
 def strict(*script: Reply) -> ScriptedEndpoint:
     return ScriptedEndpoint(*script, otherwise=stream(said("ok"), S)).when(illegal, refusal(400, "illegal"))
 
@@ -210,16 +183,6 @@ async def test_arguments_in_a_json_string_are_decoded_once_before_anybody_sees_t
     assert "".join(event.delta for event in thread.of(ToolCallArguments)) == '{"euros": 5}'
     (asked,) = thread.endpoint.bodies[-1]["messages"][-2]["tool_calls"]
     assert asked["function"]["arguments"] == '{"euros": 5}'
-
-
-WANTS = "The `reasoning_content` in the thinking mode must be passed back to the API."
-
-
-def lacks_reasoning(request: Request) -> bool:
-    return any(
-        message.get("tool_calls") and "reasoning_content" not in message
-        for message in request.body["messages"]
-    )
 
 
 async def test_reasoning_goes_back_in_the_run_in_the_next_and_after_a_restart() -> None:
@@ -335,50 +298,6 @@ async def test_the_intent_of_a_conversation_that_is_too_long_is_not_asked_again(
 
 
 # --- what an older version left -----------------------------------------------------------------------------
-
-
-def left(*blocks: Any) -> list[Msg]:
-    return [UserMsg(name="user", content="pay"), AssistantMsg(name=AGENT_NAME, content=list(blocks))]
-
-
-def call(
-    call_id: str, name: str = "pay", arguments: str = '{"euros": 5}', state: str = "finished"
-) -> ToolCallBlock:
-    return ToolCallBlock.model_validate({"id": call_id, "name": name, "input": arguments, "state": state})
-
-
-def result(call_id: str, output: str = "paid") -> ToolResultBlock:
-    return ToolResultBlock(id=call_id, name="pay", output=output)
-
-
-DONE = TextBlock(text="Done.")
-LEFT = {
-    "illegal-name": left(call("c1", "functions.pay"), result("c1"), DONE),
-    "channel-in-a-name": left(call("c1", "pay<|channel|>json"), result("c1"), DONE),
-    "long-name": left(call("c1", "p" * 200), result("c1"), DONE),
-    "no-name": left(call("c1", ""), result("c1"), DONE),
-    "null": left(call("c1", arguments="null"), result("c1"), DONE),
-    "list": left(call("c1", arguments="[]"), result("c1"), DONE),
-    "string": left(call("c1", arguments='"{}"'), result("c1"), DONE),
-    "cut-arguments": left(call("c1", arguments='{"euros'), result("c1"), DONE),
-    "no-result": left(call("c1"), DONE),
-    "no-result-and-pending": left(call("c1", state="pending")),
-    "one-of-two-results": left(call("c1"), call("c2"), result("c2"), DONE),
-    "result-without-a-call": left(result("c1", "42"), DONE),
-    "result-in-a-later-message": [
-        *left(call("c1")),
-        UserMsg(name="user", content="well?"),
-        AssistantMsg(name=AGENT_NAME, content=[result("c1"), DONE]),
-    ],
-    "two-results": left(call("c1"), result("c1", "1"), result("c1", "2"), DONE),
-    "an-id-twice": left(call("c1"), result("c1"), call("c1"), result("c1"), DONE),
-    "empty-result": left(call("c1"), result("c1", ""), DONE),
-    "blank-answer": left(TextBlock(text=" \n")),
-    "only-thoughts": left(ThinkingBlock(thinking="Hm.")),
-    "empty-user": [UserMsg(name="user", content=""), *left(DONE)],
-    "nobody-asked": [AssistantMsg(name=AGENT_NAME, content="Hello")],
-    "two-users": [UserMsg(name="user", content="a"), UserMsg(name="user", content="b")],
-}
 
 
 @pytest.mark.parametrize("wants_reasoning", [False, True], ids=["", "reasoning"])
