@@ -14,6 +14,7 @@ from agentroute.transcription import open_transcription
 from core.agentscope.events.facade import AgentScopeEventsFacade
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.queries.history import HistoryReader
+from core.agentscope.events.queries.opening import OpeningReader
 from core.agentscope.events.queries.runs import RunReader
 from core.agentscope.events.queries.usage_report import UsageReader
 from core.agentscope.events.redis_bus import RedisBus
@@ -79,7 +80,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             limits=settings.limits,
             worker=settings.worker,
         )
-        facade = AgentScopeEventsFacade(store, bus, hub, settings.stream)
+        history = HistoryReader(engine)
+        facade = AgentScopeEventsFacade(store, bus, hub, settings.stream, OpeningReader(engine, history))
         service = AgentService(
             runtime=gateway,
             events=facade,
@@ -90,7 +92,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             yield ApiContainer(
                 service=service,
                 events=facade,
-                history=HistoryReader(engine),
+                history=history,
                 runs=RunReader(engine),
                 threads=AgentThreads(engine, hints, bus, bus),
                 usage=UsageReader(engine),

@@ -60,7 +60,10 @@ class MalformedJson(InvalidRequest):
 
 
 class CursorInvalid(InvalidRequest):
-    """The cursor is not ``<ordinal>-<sequence>``. Send a cursor that an event or ``/history`` gave you."""
+    """The cursor is not ``<ordinal>-<sequence>``. Send a cursor that an event or ``/history`` gave you.
+
+    The first ids of a connect stream (``3-17.2``) count only with ``connect=true``.
+    """
 
     code, title, status = "bad-cursor", "The cursor is not valid", 400
 

@@ -74,6 +74,20 @@ function together(...talks) {
   return first;
 }
 
+/** The agent of a page that reloads: the recipe of docs/clients.md, unless its front end has its own. */
+function connecting(client, base) {
+  if (client.HttpAgent.prototype.connect !== Object.getPrototypeOf(client.HttpAgent.prototype).connect) {
+    return client.HttpAgent;
+  }
+  return class extends client.HttpAgent {
+    connect(input) {
+      return client.transformHttpEventStream(
+        client.runHttpRequest(() => this.fetch(`${base}/events`, this.requestInit(input))),
+      );
+    }
+  };
+}
+
 /** What each of several devices holds of a thread, and all there is. */
 async function held(...talks) {
   const { messages } = await talks[0].history();
@@ -347,6 +361,62 @@ export const scenarios = {
     await before.check("stayed");
     return { ...together(before, after), cursor, activeRun, runId };
   },
+  /**
+   * A reload while the run goes on, by `connectAgent()`. The run is stopped when the new page has seen it go on, or
+   * goes on to its end (`stop` is "stays").
+   */
+  async connectMidway(client, base, type, stop, ...words) {
+    const before = new Talk(client, base);
+    await before.say("my name is Ada");
+    const { ended, runId } = await before.sayAndWaitFor(type, words.join(" "));
+    const after = new Talk(client, base, { threadId: before.threadId, Agent: connecting(client, base) });
+    const opened = after.when("MESSAGES_SNAPSHOT");
+    const connected = after.agent.connectAgent();
+    await opened;
+    if (stop === "stops") await before.cancel(runId);
+    await Promise.all([ended, connected]);
+    await after.check("caught up");
+    await before.check("stayed");
+    await after.say("what is my name");
+    await after.check("went on");
+    return { ...together(after, before), runId };
+  },
+  /** A reload after a run has ended: the page is told how, and goes on. */
+  async connectAfter(client, base, ...words) {
+    const before = new Talk(client, base);
+    await before.say(words.join(" "));
+    const after = new Talk(client, base, { threadId: before.threadId, Agent: connecting(client, base) });
+    await after.agent.connectAgent();
+    await after.check("reloaded");
+    if (after.agent.pendingInterrupts.length > 0) await after.answer(APPROVED);
+    else await after.say("hello");
+    await after.check("went on");
+    return together(after, before);
+  },
+  /** A page that opens a thread nobody has begun, as CopilotKit does for every new chat. */
+  async connectBefore(client, base) {
+    const talk = new Talk(client, base, { Agent: connecting(client, base) });
+    await talk.agent.connectAgent();
+    const held = structuredClone(talk.agent.messages);
+    await talk.say("hello");
+    await talk.check("went on");
+    return { ...talk.report(), held };
+  },
+  /** A reload on a line that breaks after every n events; `argument` is n. */
+  async connectReconnect(client, base, argument) {
+    const cuts = [];
+    const before = new Talk(client, base);
+    const { ended, runId } = await before.sayAndWaitFor("TEXT_MESSAGE_CONTENT", "slowly");
+    const after = new Talk(client, base, { threadId: before.threadId, Agent: connecting(client, base) });
+    after.agent.fetch = splicing(base, Number(argument), after.recorder, cuts);
+    const onEvent = () => {
+      if (cuts.length === 5) void before.cancel(runId);
+    };
+    await Promise.all([after.agent.connectAgent({}, { onEvent }), ended]);
+    await after.check("caught up");
+    return { ...together(after, before), cuts };
+  },
+
   /** A page that did not see the earlier turns says something, then the one that saw only those: both are behind. */
   async behind(client, base) {
     const first = new Talk(client, base);

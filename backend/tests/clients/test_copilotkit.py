@@ -39,3 +39,20 @@ def test_it_resumes_under_the_interrupted_run_s_own_id(copilotkit: Drive) -> Non
     first, second, _ = report.streams
     assert first.run_id == second.run_id
     assert "Remembered." in report.held("answered")[-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "ends"),
+    [
+        (("connectMidway", "TEXT_MESSAGE_CONTENT", "stops", "slowly"), ["cancelled", "success"]),
+        (("connectMidway", "TOOL_CALL_ARGS", "stays", "calculate", "6*7"), ["success", "success"]),
+        (("connectAfter", "remember that I like tea"), ["interrupt", "success"]),
+        (("connectAfter", "think about 6 and calculate 6*7"), ["success", "success"]),
+        (("connectBefore",), ["success", "success"]),
+    ],
+    ids=lambda value: "-".join(value),
+)
+def test_a_page_that_reloads_is_served_by_the_server_not_by_the_runtime_s_memory(
+    copilotkit: Drive, scenario: tuple[str, ...], ends: list[str]
+) -> None:
+    assert copilotkit(*scenario).ends == ends

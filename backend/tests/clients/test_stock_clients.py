@@ -317,6 +317,63 @@ def test_another_device_connects_to_a_run_from_its_first_event(drive: Drive) -> 
     assert report.roles == ["user", "assistant", "user", "reasoning", *_ASKED[1:]]
 
 
+_MOMENTS = {
+    "TEXT_MESSAGE_CONTENT": ("stops", "slowly", "cancelled"),
+    "REASONING_MESSAGE_CONTENT": ("stops", "think about it slowly", "cancelled"),
+    "TOOL_CALL_ARGS": ("stops", "slowly calculate 6*7", "cancelled"),
+    "SUBAGENT_STARTED": (
+        "stays",
+        'call the tool researcher with {"task": "think about 6 and calculate 6*7"}',
+        "success",
+    ),
+    "STEP_STARTED": ("stays", "think about 6 and calculate 6*7", "success"),
+    "RUN_STARTED": ("stays", "think about it", "success"),
+}
+"""When the page reloads, whether the run is then stopped, what it was asked, and its end."""
+
+
+@pytest.mark.parametrize("moment", _MOMENTS)
+def test_a_page_that_reloads_midway_connects_and_goes_on(drive: Drive, version: str, moment: str) -> None:
+    stop, text, end = _MOMENTS[moment]
+    if (moment, version) == ("SUBAGENT_STARTED", "0.0.59"):
+        moment = "TOOL_CALL_END"
+
+    report = drive("connectMidway", moment, stop, *text.split(" "))
+
+    assert report.ends == [end, "success"]
+    assert report.of("RUN_STARTED")[0]["runId"] == report["runId"]
+    assert "Your name is Ada" in report.held("went on")[-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("think about 6 and calculate 6*7", ["success", "success"]),
+        ("remember that I like tea", ["interrupt", "success"]),
+        ("fail mid", ["model-stream-error", "success"]),
+    ],
+)
+def test_a_page_that_reloads_after_the_end_connects_and_goes_on(
+    drive: Drive, text: str, ends: list[str]
+) -> None:
+    assert drive("connectAfter", text).ends == ends
+
+
+def test_a_page_connects_to_a_thread_that_nobody_has_begun(drive: Drive) -> None:
+    report = drive("connectBefore")
+
+    assert report["held"] == []
+    assert report.ends == ["success", "success"]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_a_connect_stream_on_a_line_that_breaks_goes_on_exactly(drive: Drive, frames: int) -> None:
+    report = drive("connectReconnect", str(frames))
+
+    assert report.ends == ["cancelled"]
+    assert len(report["cuts"]) > 5
+
+
 def test_the_same_request_twice_is_one_run(drive: Drive) -> None:
     report = drive("repeat")
 

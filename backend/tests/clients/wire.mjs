@@ -24,8 +24,11 @@ export class Recorder {
   };
 
   begin(url, init) {
-    const { threadId, runId, protocolVersion } = init?.body ? JSON.parse(init.body) : query(url);
-    const record = { path: new URL(url).pathname, threadId, runId, protocolVersion, body: "" };
+    const { threadId, runId, protocolVersion, connect } = init?.body ? JSON.parse(init.body) : query(url);
+    const path = new URL(url).pathname;
+    // A client connects with `connect=true`, or by POST.
+    const connects = connect === "true" || (path.endsWith("/events") && init?.method === "POST");
+    const record = { path, threadId, runId, protocolVersion, connects, body: "" };
     this.streams.push(record);
     return record;
   }
@@ -40,8 +43,9 @@ export function splicing(base, frames, recorder, cuts) {
     let connection = await connect(url, init);
     if (!isStream(connection.response)) return connection.response;
     const record = recorder.begin(url, init);
-    const { threadId, runId } = JSON.parse(init.body);
-    const events = `${base}/events?${new URLSearchParams({ threadId, runId })}`;
+    const { threadId, runId } = record;
+    const place = record.connects ? { threadId, connect: "true" } : { threadId, runId };
+    const events = `${base}/events?${new URLSearchParams(place)}`;
     async function* pieces() {
       let last;
       for (;;) {

@@ -33,12 +33,23 @@ class RecordedStream:
     run_id: str | None
     protocol_version: str | None
     body: str
+    connects: bool = False
+    """It has an opening, which is not in the log (``events/connect.py``)."""
 
     @cached_property
     def frames(self) -> list[Frame]:
         *blocks, rest = self.body.encode().split(b"\n\n")
         assert rest == b"", rest
         return [frame for block in blocks if (frame := parse_block(block))]
+
+    @property
+    def logged(self) -> list[Frame]:
+        """The frames that are in the log: all but the opening of a stream that connects."""
+        return self.frames[self._opening :]
+
+    @property
+    def _opening(self) -> int:
+        return 1 + [frame.id.count(".") for frame in self.frames].index(0) if self.connects else 0
 
     @property
     def events(self) -> list[Event]:
@@ -51,7 +62,7 @@ class RecordedStream:
     @property
     def raw(self) -> bytes:
         """The bytes of the events, without the retry line and the heartbeats."""
-        return b"".join(frame.raw for frame in self.frames)
+        return b"".join(frame.raw for frame in self.logged)
 
 
 class ClientReport:
@@ -67,6 +78,7 @@ class ClientReport:
                 stream.get("runId"),
                 stream.get("protocolVersion"),
                 stream["body"],
+                stream.get("connects", False),
             )
             for stream in body["streams"]
         ]
@@ -145,13 +157,23 @@ def _end(event: Event) -> str:
 
 def _judge_order(stream: RecordedStream) -> None:
     """One run (or its segments), dense cursors, the terminal event last and only there."""
-    places = [tuple(map(int, frame.id.split("-"))) for frame in stream.frames]
+    logged = stream.logged
+    if stream.connects:
+        opening = stream.frames[: len(stream.frames) - len(logged)]
+        # The opening counts down to the place that the log goes on from. Behind RUN_STARTED it may have begun anew.
+        ids = [frame.id for frame in opening]
+        count_down = [f"{ids[-1]}.{left}" for left in range(len(ids) - 1, 0, -1)]
+        assert ids[1:] == [*count_down, ids[-1]][1:], stream.body
+        logged = [opening[-1], *logged]
+    places = [tuple(map(int, frame.id.split("-"))) for frame in logged]
     for (ordinal, seq), following in itertools.pairwise(places):
         assert following in {(ordinal, seq + 1), (ordinal + 1, 1)}, stream.body
     events = stream.events
     ends = [index for index, event in enumerate(events) if event["type"] in TERMINAL]
     # A run that was resumed under its own id has several segments, each with its end.
     segments = [index for index, (_, seq) in enumerate(places) if seq == 1 and index > 0]
+    if stream.connects:
+        assert (events[0]["type"], segments) == ("RUN_STARTED", []), stream.body
     assert [end + 1 for end in ends] == [*segments, len(events)], stream.body
     if stream.path.endswith(("/runs", "/resume")):
         assert places[0][1] == 1, stream.body
@@ -178,7 +200,8 @@ def _judge_validity(stream: RecordedStream, gated: set[str]) -> None:
 
 
 def _judge_vocabulary(stream: RecordedStream) -> None:
-    if stream.path.endswith("/events") or stream.protocol_version is not None:
+    told_as_it_was = stream.path.endswith("/events") and not stream.connects
+    if told_as_it_was or stream.protocol_version is not None:
         return
     assert not [word for word in _NEWER_ONLY if word in stream.body], stream.body
     assert dart_decode.decode_stream(stream.body) == [json.loads(frame.data) for frame in stream.frames]
@@ -186,6 +209,10 @@ def _judge_vocabulary(stream: RecordedStream) -> None:
 
 def _judge_replay(stream: RecordedStream, http: httpx.Client) -> None:
     """``GET /events`` of the run, from its first segment, has the same bytes."""
-    place = {"threadId": stream.thread_id, "runId": stream.events[-1].get("runId") or stream.run_id}
+    if not stream.logged:
+        return
+    started = stream.events[0] if stream.connects else {}
+    run_id = started.get("runId") or stream.events[-1].get("runId") or stream.run_id
+    place = {"threadId": stream.thread_id, "runId": run_id}
     replay = http.get("/events", params=place).raise_for_status().content
     assert stream.raw in replay

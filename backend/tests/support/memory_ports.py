@@ -14,8 +14,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tests.support.memory_answers import check_answers
+from tests.support.memory_connect import once, open_connect
 from tests.support.memory_thread import MemoryRun, MemoryThread, Ticks
 
+from core.agentscope.events.connect import ConnectRequest
 from core.agentscope.runtime.accept.new_messages import select_new_messages
 from core.agentscope.runtime.accept.refusals import MAX_WAITING
 from core.agentscope.schemas.accepted import AcceptedRun
@@ -211,6 +213,18 @@ class MemoryRuns:
                 return None
         return self._frames(thread, start, segments)
 
+    async def connect(self, principal: Principal, request: ConnectRequest) -> AsyncIterator[bytes] | None:
+        thread = self._threads.get((principal, request.thread_id))
+        history = thread and await self.history(
+            principal, request.thread_id, limit=request.limit, before=None
+        )
+        start, opening = await open_connect(thread, history, request)
+        if thread is not None and start.follows:
+            run = thread.placed[start.ordinal - 1]
+            if not run.ended or start.cursor.seq < len(run.events):
+                return self._frames(thread, start.cursor, [run], opening)
+        return once(opening) if opening else None
+
     # --- ThreadHistory, RunDirectory ---
 
     async def history(
@@ -292,13 +306,17 @@ class MemoryRuns:
         return thread, segments[-1]
 
     async def _frames(
-        self, thread: MemoryThread, start: Cursor | None, only: list[MemoryRun] | None
+        self,
+        thread: MemoryThread,
+        start: Cursor | None,
+        only: list[MemoryRun] | None,
+        opening: bytes = b"",
     ) -> AsyncIterator[bytes]:
         """Yield what follows ``start``: of some segments of a run until they have ended, or of the whole thread."""
         self.open_streams += 1
         self.opened.set()
         try:
-            yield b"retry: 2000\n\n"
+            yield b"retry: 2000\n\n" + opening
             at = start
             while not self.draining.is_set():
                 changed = self._changed

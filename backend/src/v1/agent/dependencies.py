@@ -64,3 +64,20 @@ CursorQuery = Annotated[
     str | None,
     Query(description="The last cursor seen. The stream begins with the next event.", examples=["3-17"]),
 ]
+RepeatedFromHeader = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        description="If the request is a repeat: the last cursor seen. The stream begins with the next event.",
+        examples=["3-17"],
+    ),
+]
+CONNECT_LIMIT = 200
+ConnectQuery = Annotated[
+    bool,
+    Query(description="Begins with everything so far. For a client that holds nothing.", examples=["true"]),
+]
+ConnectLimitQuery = Annotated[
+    int,
+    Query(ge=1, le=CONNECT_LIMIT, description="With `connect`: how many of the newest messages."),
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.cursor import ConnectCursor, Cursor
 from core.errors import CursorInvalid, InvalidRequest
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -56,6 +56,34 @@ def reader_cursor(last_event_id: str | None, query: str | None) -> Cursor | None
         return Cursor.parse(text)
     except ValueError as exc:
         raise CursorInvalid("A cursor is '<run ordinal>-<sequence>', for example 3-17.") from exc
+
+
+def connect_cursor(last_event_id: str | None, query: str | None) -> ConnectCursor | None:
+    """Return the last event of a connect stream that the reader has seen, as :func:`reader_cursor` does.
+
+    Raises:
+        CursorInvalid: The selected value is no id of a connect stream.
+    """
+    text = last_event_id or query
+    if text is None:
+        return None
+    try:
+        return ConnectCursor.parse(text)
+    except ValueError as exc:
+        raise CursorInvalid(
+            "An id of a connect stream is a cursor, or '<cursor>.<number>', for example 3-17 or 3-17.2."
+        ) from exc
+
+
+def repeat_cursor(last_event_id: str | None) -> Cursor | None:
+    """Return the last event that a client which repeats its ``POST`` has seen.
+
+    Anything that is no cursor of this server counts as absent: a ``POST`` is never refused for the header.
+    """
+    try:
+        return None if last_event_id is None else Cursor.parse(last_event_id)
+    except ValueError:
+        return None
 
 
 def _names_event_stream(entry: str) -> bool:

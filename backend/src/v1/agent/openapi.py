@@ -13,7 +13,7 @@ from core.agentscope.schemas.links import API_PREFIX, events_url, history_url
 from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
 from core.problem import MEDIA_TYPE, problem
-from v1.agent.wire import CancelCommand, Problem
+from v1.agent.wire import CancelCommand, ConnectCommand, Problem
 
 _REFERENCE = "#/components/schemas/{model}"
 
@@ -73,6 +73,22 @@ RESUME_EXAMPLES: dict[str, Any] = {
     "cancel": {
         "summary": "Cancel the interrupt; the tool call is not executed",
         "value": {"threadId": "thread-1", "resume": [{"interruptId": "int-1", "status": "cancelled"}]},
+    },
+}
+
+CONNECT_EXAMPLES: dict[str, Any] = {
+    "connect": {
+        "summary": "RunAgentInput as connectAgent() of an AG-UI 1.0 client sends it",
+        "value": {
+            "protocolVersion": "1.0",
+            "threadId": "thread-1",
+            "runId": "run-9",
+            "state": {},
+            "messages": [],
+            "tools": [],
+            "context": [],
+            "forwardedProps": {},
+        },
     },
 }
 
@@ -218,7 +234,7 @@ def problems(*kinds: type[AgentBackendError]) -> dict[int | str, dict[str, Any]]
 
 def add_schemas(document: dict[str, Any]) -> None:
     """Define the models that routes refer to by name."""
-    models = (RunCommand, ResumeCommand, CancelCommand, RenameThreadCommand, Problem)
+    models = (RunCommand, ResumeCommand, ConnectCommand, CancelCommand, RenameThreadCommand, Problem)
     _, definitions = models_json_schema(
         [(model, "validation") for model in models], by_alias=True, ref_template=_REFERENCE
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from core.agentscope.events.connect import ConnectRequest
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import (
     HistorySnapshotResponse,
@@ -84,6 +85,22 @@ class EventsFacade(Protocol):
             NotFound: No such thread or run of the principal's.
             CursorAhead: ``cursor`` names an event that does not exist.
             CursorExpired: Retention deleted events after ``cursor``.
+        """
+        ...
+
+    async def connect(self, principal: Principal, request: ConnectRequest) -> AsyncIterator[bytes] | None:
+        """Open a stream for a client that holds nothing: everything so far, then the live run to its terminal event.
+
+        A thread that the principal does not have looks like one without messages. All errors are raised here, before
+        the iterator exists.
+
+        Returns:
+            ``None`` if the client has seen the terminal event.
+
+        Raises:
+            NotFound: The client was connected to a thread that the principal no longer has.
+            CursorAhead: ``request.after`` names an event that does not exist.
+            CursorExpired: Retention deleted events after ``request.after``.
         """
         ...
 

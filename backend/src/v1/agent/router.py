@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from core import errors
+from core.agentscope.events.connect import ConnectRequest, Peer
 from core.agentscope.schemas.agent_runtime import (
     AcceptedTaskResponse,
     HistorySnapshotResponse,
@@ -18,14 +19,19 @@ from core.agentscope.schemas.agent_runtime import (
 )
 from core.agentscope.schemas.links import API_PREFIX
 from core.agentscope.schemas.messages import Id, WireModel
+from core.identity import Principal
 from core.json_body import read_json
 from core.validation import parse
 from v1.agent.dependencies import (
+    CONNECT_LIMIT,
+    ConnectLimitQuery,
+    ConnectQuery,
     Container,
     CurrentPrincipal,
     CursorQuery,
     IdempotencyKeyHeader,
     LastEventIdHeader,
+    RepeatedFromHeader,
     RunIdPath,
     RunIdQuery,
     ThreadIdQuery,
@@ -33,9 +39,16 @@ from v1.agent.dependencies import (
 )
 from v1.agent.event_stream import EventStreamResponse
 from v1.agent.expiring_stream import until_expiry
-from v1.agent.negotiation import idempotency_key, reader_cursor, wants_event_stream
+from v1.agent.negotiation import (
+    connect_cursor,
+    idempotency_key,
+    reader_cursor,
+    repeat_cursor,
+    wants_event_stream,
+)
 from v1.agent.openapi import (
     ACCEPTED_EXAMPLE,
+    CONNECT_EXAMPLES,
     RESUME_EXAMPLES,
     RUN_EXAMPLES,
     STREAM_RESPONSE,
@@ -43,7 +56,7 @@ from v1.agent.openapi import (
     json_body,
     problems,
 )
-from v1.agent.wire import CancelAcceptedResponse, CancelCommand
+from v1.agent.wire import CancelAcceptedResponse, CancelCommand, ConnectCommand
 
 _ALWAYS = (errors.Unauthenticated, errors.NotFound, errors.InvalidRequest, errors.StoreUnavailable)
 _BODY = (errors.MalformedJson, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.InvalidText)
@@ -62,6 +75,8 @@ _START = (
     errors.BudgetExhausted,
     errors.QueueFull,
     errors.Overloaded,
+    errors.CursorAhead,
+    errors.CursorExpired,
 )
 
 router = APIRouter(prefix=API_PREFIX, tags=["agent"], dependencies=[Depends(current_principal)])
@@ -75,7 +90,11 @@ router = APIRouter(prefix=API_PREFIX, tags=["agent"], dependencies=[Depends(curr
     openapi_extra=json_body(RunCommand, RUN_EXAMPLES),
 )
 async def start_run(
-    request: Request, principal: CurrentPrincipal, container: Container, key: IdempotencyKeyHeader = None
+    request: Request,
+    principal: CurrentPrincipal,
+    container: Container,
+    key: IdempotencyKeyHeader = None,
+    last_event_id: RepeatedFromHeader = None,
 ) -> Response:
     """Start a run in a thread.
 
@@ -84,11 +103,15 @@ async def start_run(
     the run is durable before the first byte of the answer, and the run continues if the connection is closed.
 
     The run id, or the `Idempotency-Key` header, identifies the request. The same id with the same body always means the
-    same run, which is never executed twice.
+    same run, which is never executed twice. A repeat with `Last-Event-ID` streams what comes after this event; if there
+    is nothing more, the answer is 204.
     """
     command = parse(RunCommand, await read_json(request, container.service.limits))
     if wants_event_stream(request.headers.getlist("accept")):
-        return _stream(await container.service.stream_run(principal, command, idempotency_key(key)))
+        frames = await container.service.stream_run(
+            principal, command, idempotency_key(key), last_seen=repeat_cursor(last_event_id)
+        )
+        return _stream(frames)
     return _json(await container.service.enqueue_run(principal, command, idempotency_key(key)), 202)
 
 
@@ -100,7 +123,11 @@ async def start_run(
     openapi_extra=json_body(ResumeCommand, RESUME_EXAMPLES),
 )
 async def resume_run(
-    request: Request, principal: CurrentPrincipal, container: Container, key: IdempotencyKeyHeader = None
+    request: Request,
+    principal: CurrentPrincipal,
+    container: Container,
+    key: IdempotencyKeyHeader = None,
+    last_event_id: RepeatedFromHeader = None,
 ) -> Response:
     """Answer the open interrupts of a thread. The response is the same as for `POST /runs`.
 
@@ -109,7 +136,10 @@ async def resume_run(
     """
     command = parse(ResumeCommand, await read_json(request, container.service.limits))
     if wants_event_stream(request.headers.getlist("accept")):
-        return _stream(await container.service.stream_run(principal, command, idempotency_key(key)))
+        frames = await container.service.stream_run(
+            principal, command, idempotency_key(key), last_seen=repeat_cursor(last_event_id)
+        )
+        return _stream(frames)
     return _json(await container.service.enqueue_run(principal, command, idempotency_key(key)), 202)
 
 
@@ -126,6 +156,8 @@ async def follow_events(
     run_id: RunIdQuery = None,
     cursor: CursorQuery = None,
     last_event_id: LastEventIdHeader = None,
+    connect: ConnectQuery = False,
+    limit: ConnectLimitQuery = CONNECT_LIMIT,
 ) -> Response:
     """Stream the events of a thread, or of one run, from a cursor.
 
@@ -133,11 +165,52 @@ async def follow_events(
     `runId` the stream ends after the run's terminal event; if there are no more events, the answer is 204. Without
     `runId` the stream contains every run of the thread, and ends at its maximum age. Closing the stream does not stop a
     run. Every stream ends when the token of its request expires; reconnect with a new token and the last cursor.
+
+    With `connect=true` the stream is for a client that holds nothing, such as a page after a reload. It is a valid AG-UI
+    stream from its first event: `RUN_STARTED` (of the live run, otherwise of the last one), `STATE_SNAPSHOT` if there is
+    a state, `MESSAGES_SNAPSHOT` with everything so far, and the start of everything that is open. Then the live events
+    follow, with their ids, and the stream ends after the terminal event; the stream of a thread without a live run ends
+    at once. A client that was cut off sends `Last-Event-ID` and gets exactly the rest, or 204. A thread that does not
+    exist looks like an empty one.
     """
+    if connect:
+        place = connect_cursor(last_event_id, cursor)
+        asked = ConnectRequest(thread_id, run_id=run_id, after=place, limit=limit)
+        return _until_expiry(await container.events.connect(principal, asked), principal)
     frames = await container.events.follow(
         principal, thread_id, run_id=run_id, cursor=reader_cursor(last_event_id, cursor)
     )
-    return _stream(None if frames is None else until_expiry(frames, principal))
+    return _until_expiry(frames, principal)
+
+
+@router.post(
+    "/events",
+    response_class=Response,
+    responses={200: STREAM_RESPONSE, 204: {"description": "The run has ended and has no more events."}}
+    | problems(*_ALWAYS, *_BODY, errors.CursorInvalid, errors.CursorAhead, errors.CursorExpired),
+    openapi_extra=json_body(ConnectCommand, CONNECT_EXAMPLES),
+)
+async def connect_to_thread(
+    request: Request,
+    principal: CurrentPrincipal,
+    container: Container,
+    last_event_id: LastEventIdHeader = None,
+    limit: ConnectLimitQuery = CONNECT_LIMIT,
+) -> Response:
+    """Connect to a thread with AG-UI's `RunAgentInput`, as clients send it for `connectAgent()`.
+
+    The answer is that of `GET /events?connect=true`, in the vocabulary of the client's `protocolVersion`. Of the body,
+    only `threadId`, `runId` and `protocolVersion` count. Nothing is started and nothing is stored.
+    """
+    command = parse(ConnectCommand, await read_json(request, container.service.limits))
+    asked = ConnectRequest(
+        command.thread_id,
+        run_id=command.run_id,
+        after=connect_cursor(last_event_id, None),
+        limit=limit,
+        peer=Peer(command.protocol_version),
+    )
+    return _until_expiry(await container.events.connect(principal, asked), principal)
 
 
 @router.get("/history", response_model=HistorySnapshotResponse, responses=problems(*_ALWAYS))
@@ -189,6 +262,10 @@ async def cancel_run(
 async def read_capabilities(container: Container) -> Response:
     """Say what the agent can do, as AG-UI's `AgentCapabilities`."""
     return _encoded(container.capabilities)
+
+
+def _until_expiry(frames: AsyncIterator[bytes] | None, principal: Principal) -> Response:
+    return _stream(frames if frames is None else until_expiry(frames, principal))
 
 
 def _stream(frames: AsyncIterator[bytes] | None) -> Response:

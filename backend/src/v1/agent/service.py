@@ -82,19 +82,37 @@ class AgentService:
         )
 
     async def stream_run(
-        self, principal: Principal, command: RunCommand, idempotency_key: str | None = None
+        self,
+        principal: Principal,
+        command: RunCommand,
+        idempotency_key: str | None = None,
+        *,
+        last_seen: Cursor | None = None,
     ) -> AsyncIterator[bytes] | None:
         """Make a run durable and return its event stream, from its first event.
 
         All errors are raised before the iterator exists. Closing the stream stops the run only if the command requests
         this (``onDisconnect: "cancel"``).
 
+        Args:
+            principal: Who asks.
+            command: What to run.
+            idempotency_key: If given, used as the key in place of the run id.
+            last_seen: If the request is a repeat, the last event of the run that the client has seen: the stream goes
+                on from there. A cursor of an earlier run counts as absent.
+
+        Returns:
+            ``None`` if the run has ended and has no events after ``last_seen``.
+
         Raises:
             AgentBackendError: As :meth:`enqueue_run` and :meth:`EventsFacade.follow`.
         """
         accepted = await self._accept(principal, command, idempotency_key)
+        start = _start(accepted)
+        if last_seen is not None and not accepted.created and (start is None or last_seen > start):
+            start = last_seen
         frames = await self._events.follow(
-            principal, accepted.thread_id, run_id=accepted.run_id, cursor=_start(accepted)
+            principal, accepted.thread_id, run_id=accepted.run_id, cursor=start
         )
         if frames is None:
             return None

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from core.agentscope.schemas.agent_runtime import RunStatus
+from core.agentscope.schemas.agent_runtime import PROTOCOL_VERSION_PATTERN, RunStatus, without_nulls
 from core.agentscope.schemas.messages import Id, WireModel
+
+
+class ConnectCommand(WireModel):
+    """Body of ``POST /events``: of AG-UI's ``RunAgentInput``, only these members count.
+
+    In particular, the messages of the client are not read: the answer has those of the thread.
+    """
+
+    thread_id: Id
+    run_id: Id | None = None
+    """Name of the empty run that stands for a thread without any."""
+    protocol_version: str | None = Field(default=None, pattern=PROTOCOL_VERSION_PATTERN)
+    """If absent, the answer uses the vocabulary before 1.0."""
+
+    _null_is_absent = model_validator(mode="before")(without_nulls)
 
 
 class CancelCommand(WireModel):

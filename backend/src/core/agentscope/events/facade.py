@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 
+from core.agentscope.events.connect import ConnectRequest, Peer, start_of
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.peer_version import PeerVersions
+from core.agentscope.events.queries.opening import OpeningReader
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import RedisBus
-from core.agentscope.events.sse import sse_after_waiting, sse_stream
+from core.agentscope.events.sse import frames_of, sse_after_waiting, sse_opening, sse_stream
 from core.agentscope.events.store import EventStore, RunSegment, ThreadHead
 from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.links import history_url
@@ -31,11 +34,13 @@ class AgentScopeEventsFacade:
         bus: RedisBus,
         hub: ThreadHub,
         settings: StreamSettings,
+        openings: OpeningReader,
     ) -> None:
         self._store = store
         self._bus = bus
         self._hub = hub
         self._settings = settings
+        self._openings = openings
 
     async def follow(
         self, principal: Principal, thread_id: str, *, run_id: str | None, cursor: Cursor | None
@@ -76,18 +81,60 @@ class AgentScopeEventsFacade:
             lambda ordinal: self._protocol_version(thread.session_id, ordinal),
             {segment.ordinal: segment.protocol_version for segment in segments or () if segment.ordinal},
         )
-        reader = ThreadReader(
+        ordinals = frozenset(segment.ordinal for segment in segments if segment.ordinal) if segments else None
+        return sse_stream(self._reader(thread, start, ordinals), versions, self._settings)
+
+    async def connect(self, principal: Principal, request: ConnectRequest) -> AsyncIterator[bytes] | None:
+        """Return the frames for a client that holds nothing: see ``events/connect.py``.
+
+        The stream ends after the terminal event of the run that is live, or that was the last.
+
+        Returns:
+            Complete SSE frames, or ``None`` if the client has seen everything of the run.
+
+        Raises:
+            NotFound: The client was connected to a thread that no longer exists.
+            CursorAhead: No event has the client's cursor.
+            CursorExpired: The events after the client's cursor are past their retention.
+        """
+        thread = await self._store.find_thread(principal, request.thread_id)
+        if thread is None and request.after is not None and request.after.cursor.ordinal:
+            raise NotFound("No such thread.")
+        session_id = None if thread is None else thread.session_id
+        source = self._openings.of_thread(principal, request.thread_id, session_id)
+        start = await start_of(source, request, timestamp_ms=int(time.time() * 1000))
+        versions = self._versions_of(request.peer, session_id)
+        opening = await frames_of(start, versions)
+        if thread is not None and start.follows:
+            run = await self._store.find_run_at(thread.session_id, start.ordinal)
+            segments = [] if run is None else [run]
+            # The opening of a queued run tells its first event before it is in the log.
+            newest = max(_head(thread, segments), Cursor(start.ordinal if run else 0, 1))
+            await self._check(thread, start.cursor, newest=newest)
+            if segments and not _nothing_left(segments, start.cursor):
+                reader = self._reader(thread, start.cursor, frozenset({start.ordinal}))
+                return sse_stream(reader, versions, self._settings, opening=opening)
+        return sse_opening(opening, self._settings) if opening else None
+
+    def _reader(self, thread: ThreadHead, start: Cursor, ordinals: frozenset[int] | None) -> ThreadReader:
+        return ThreadReader(
             thread.session_id,
             start,
             store=self._store,
             bus=self._bus,
             hub=self._hub,
             settings=self._settings,
-            ordinals=frozenset(segment.ordinal for segment in segments if segment.ordinal)
-            if segments
-            else None,
+            ordinals=ordinals,
         )
-        return sse_stream(reader, versions, self._settings)
+
+    def _versions_of(self, peer: Peer | None, session_id: int | None) -> PeerVersions:
+        async def version_of(ordinal: int) -> str | None:
+            if peer is not None:
+                return peer.protocol_version
+            # Without a run there is no older client either.
+            return await self._protocol_version(session_id, ordinal) if session_id and ordinal else "1.0"
+
+        return PeerVersions(version_of)
 
     async def _once_started(
         self, principal: Principal, thread_id: str, run_id: str, cursor: Cursor | None

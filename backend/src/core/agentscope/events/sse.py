@@ -12,6 +12,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+from core.agentscope.events.connect import Start
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.reader import ThreadReader
@@ -19,6 +20,7 @@ from core.config import StreamSettings
 from core.errors import NotFound
 
 HEARTBEAT = b": hb\n\n"
+_PIECE_BYTES = 1 << 16
 HEADERS = {
     "Content-Type": "text/event-stream",
     # no-transform: a proxy that compresses would buffer.
@@ -39,19 +41,33 @@ def retry_line(milliseconds: int) -> bytes:
 
 
 async def sse_stream(
-    reader: ThreadReader, versions: PeerVersions, settings: StreamSettings
+    reader: ThreadReader, versions: PeerVersions, settings: StreamSettings, *, opening: bytes = b""
 ) -> AsyncIterator[bytes]:
     """Yield a reader's events as frames, several at a time, with heartbeats in the silences.
 
     Ends when the reader does: after a run's terminal event, at the stream's
     greatest age, or when the process drains. Never ends a run.
+
+    Args:
+        reader: Reads the events.
+        versions: Fits the events to the client.
+        settings: Times of the stream.
+        opening: Frames that come before the reader's.
     """
-    yield retry_line(settings.retry_milliseconds)
+    async for piece in sse_opening(opening, settings):
+        yield piece
     # Varied by 20 %: otherwise all streams of a restarted process would end at the same time again.
     age = settings.max_age_seconds * random.uniform(0.8, 1.2)  # noqa: S311  not for security
     ends_at = asyncio.get_running_loop().time() + age
     async for envelopes in reader.read(ends_at):
         yield await _frames(envelopes, versions) if envelopes else HEARTBEAT
+
+
+async def sse_opening(frames: bytes, settings: StreamSettings) -> AsyncIterator[bytes]:
+    """Yield the retry line and ready frames, in pieces that a slow line takes within the write timeout."""
+    yield retry_line(settings.retry_milliseconds)
+    for place in range(0, len(frames), _PIECE_BYTES):
+        yield frames[place : place + _PIECE_BYTES]
 
 
 async def sse_after_waiting(
@@ -84,6 +100,15 @@ async def sse_after_waiting(
             yield HEARTBEAT
     async for chunk in stream:
         yield chunk
+
+
+async def frames_of(start: Start, versions: PeerVersions) -> bytes:
+    """Return the frames of the opening of a connect stream, as its client understands them."""
+    frames: list[bytes] = []
+    for place, payload in zip(start.ids(), start.events, strict=True):
+        fitted = await versions.fit(Envelope(start.ordinal, start.cursor.seq, payload))
+        frames.append(b"id: %b\ndata: %b\n\n" % (str(place).encode(), fitted.payload))
+    return b"".join(frames)
 
 
 async def _frames(envelopes: Sequence[Envelope], versions: PeerVersions) -> bytes:

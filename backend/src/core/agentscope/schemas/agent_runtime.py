@@ -22,6 +22,7 @@ from core.agentscope.schemas.internal_events import (
 from core.agentscope.schemas.messages import Id, Message, WireModel
 
 __all__ = [
+    "PROTOCOL_VERSION_PATTERN",
     "AcceptedTaskResponse",
     "ActiveRun",
     "AgUiWireEvent",
@@ -39,10 +40,13 @@ __all__ = [
     "RunStatusResponse",
     "ThreadUsage",
     "internal_event_adapter",
+    "without_nulls",
 ]
 
 RunStatus = Literal["waiting", "queued", "running", "succeeded", "interrupted", "cancelled", "failed"]
 """``waiting`` stands behind a live run; the last four are ends and absorb."""
+
+PROTOCOL_VERSION_PATTERN = r"^\d{1,4}\.\d{1,4}$"
 
 MessagesSnapshotMode = Literal["always", "anew", "never"]
 """How a run begins: with a snapshot of the messages, with two (the first one empties the copy), or without."""
@@ -71,7 +75,7 @@ class ResumeEntry(WireModel):
     metadata: dict[str, Any] | None = None
 
 
-def _without_nulls(data: Any) -> Any:
+def without_nulls(data: Any) -> Any:
     """Treat null as absent: clients before 1.0 and the Dart SDK send null for absent members."""
     if isinstance(data, dict):
         return {key: value for key, value in data.items() if value is not None}
@@ -81,7 +85,7 @@ def _without_nulls(data: Any) -> Any:
 class RunOptions(WireModel):
     """The options of this server in ``forwardedProps``; other members are ignored."""
 
-    _null_is_absent = model_validator(mode="before")(_without_nulls)
+    _null_is_absent = model_validator(mode="before")(without_nulls)
 
     on_busy: Literal["reject", "enqueue", "supersede"] = "reject"
     on_interrupt: Literal["refuse", "cancel"] = "refuse"
@@ -122,7 +126,7 @@ class RunCommand(WireModel):
 
     thread_id: Id | None = None
     run_id: Id | None = None
-    protocol_version: str | None = Field(default=None, pattern=r"^\d{1,4}\.\d{1,4}$")
+    protocol_version: str | None = Field(default=None, pattern=PROTOCOL_VERSION_PATTERN)
     parent_run_id: Id | None = None
     state: Any = None
     messages: list[Message] = Field(default_factory=list)
@@ -131,7 +135,7 @@ class RunCommand(WireModel):
     forwarded_props: dict[str, Any] = Field(default_factory=dict)
     resume: list[ResumeEntry] = Field(default_factory=list)
 
-    _null_is_absent = model_validator(mode="before")(_without_nulls)
+    _null_is_absent = model_validator(mode="before")(without_nulls)
 
     def options(self) -> RunOptions:
         """Read this server's options from ``forwardedProps``.

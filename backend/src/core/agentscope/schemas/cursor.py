@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 _FORM = re.compile(r"(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,17})", re.ASCII)
+_REMAINING = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,3 +40,33 @@ class Cursor:
 
 
 Cursor.START = Cursor(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectCursor:
+    """The last event that a reader of a connect stream has seen.
+
+    A connect stream opens with events that are not in the log. They share the cursor of the log's newest event that
+    they tell of, and count down: ``3-17.2``, ``3-17.1``, ``3-17``. So the last one of them is an ordinary cursor.
+    """
+
+    cursor: Cursor
+    remaining: int = 0
+    """How many events of the opening come after this one."""
+
+    @classmethod
+    def parse(cls, text: str) -> ConnectCursor:
+        """Read an id of a connect stream; ``parse(str(place)) == place``.
+
+        Raises:
+            ValueError: The text is not such an id.
+        """
+        place, dot, remaining = text.partition(".")
+        if dot and not _REMAINING.fullmatch(remaining):
+            raise ValueError(
+                "an id of a connect stream is a cursor, or '<cursor>.<number>', for example 3-17.2"
+            )
+        return cls(Cursor.parse(place), int(remaining or 0))
+
+    def __str__(self) -> str:
+        return f"{self.cursor}.{self.remaining}" if self.remaining else str(self.cursor)

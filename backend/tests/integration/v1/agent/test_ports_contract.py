@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import orjson
 import pytest
+from tests.support.agui_reducer import AguiClient
+from tests.support.agui_verifier import verify
 from tests.support.limits import HUNG_SECONDS
 from tests.support.manual_worker import ManualRun, ManualWorker, manual_worker
 from tests.support.memory_container import memory_container
@@ -23,6 +25,7 @@ from tests.support.questions import a_question
 from tests.support.scratch_databases import ScratchDatabases
 
 from agentroute.container import open_api_container
+from core.agentscope.events.connect import ConnectRequest
 from core.agentscope.runtime.accept.refusals import MAX_WAITING
 from core.agentscope.schemas.agent_runtime import (
     AcceptedTaskResponse,
@@ -30,7 +33,7 @@ from core.agentscope.schemas.agent_runtime import (
     RunCommand,
     RunStatus,
 )
-from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.cursor import ConnectCursor, Cursor
 from core.agentscope.schemas.internal_events import RunFailed, RunFinished, RunStarted, TextDelta
 from core.agentscope.schemas.links import events_url
 from core.config import Settings
@@ -142,6 +145,10 @@ class Client:
         questions = [a_question(interrupt_id, **options) for interrupt_id in interrupt_ids]
         await self.works(self.started(), *questions, RunFinished(outcome="interrupt"))
 
+    async def asks_again(self, interrupt_id: str) -> None:
+        """Let a run that has begun end with a question."""
+        await self.works(a_question(interrupt_id), RunFinished(outcome="interrupt"))
+
     def started(self, thread: str = T) -> RunStarted:
         return RunStarted(thread_id=thread, run_id="any")
 
@@ -166,9 +173,39 @@ class Client:
         async with asyncio.timeout(HUNG_SECONDS):
             return parsed([frame async for frame in frames])
 
+    async def connect(self, after: str | None = None, *, thread: str = T) -> AsyncIterator[bytes] | None:
+        place = None if after is None else ConnectCursor.parse(after)
+        return await self.container.events.connect(self.principal, ConnectRequest(thread, after=place))
+
+    async def connected(self, *events: InternalRuntimeEvent, after: str | None = None) -> Seen:
+        """Connect, let the live run say something, also its end, and read to the end."""
+        frames = await self.connect(after)
+        assert frames is not None
+        if events:
+            await self.works(*events)
+        async with asyncio.timeout(HUNG_SECONDS):
+            return Seen([frame async for frame in frames])
+
     async def threads(self, query: str | None = None) -> list[str]:
         page = await self.container.threads.list_threads(self.principal, limit=50, before=None, query=query)
         return [thread.thread_id for thread in page.threads]
+
+
+class Seen:
+    """A connect stream, and what a client makes of it that began with nothing."""
+
+    def __init__(self, frames: list[bytes]) -> None:
+        self.blocks = [block for block in b"".join(frames).split(b"\n\n") if block.startswith(b"id: ")]
+        self.ids = [block.split(b"\n")[0][4:].decode() for block in self.blocks]
+        self.events = [orjson.loads(block.split(b"\ndata: ")[1]) for block in self.blocks]
+        self.types = [event["type"] for event in self.events]
+        self.client = AguiClient()
+        for event in self.events:
+            self.client.see(event)
+
+    def check(self) -> None:
+        """A stock client accepts the whole stream."""
+        verify(self.events)
 
 
 def said(word: str) -> TextDelta:
@@ -219,6 +256,127 @@ async def ports(
 def ada(ports: tuple[ApiContainer, Worker]) -> Client:
     """A user without threads."""
     return Client(*ports)
+
+
+# --- connect ---------------------------------------------------------------------
+
+OPENING = ["RUN_STARTED", "MESSAGES_SNAPSHOT"]
+
+
+async def test_who_connects_to_a_thread_without_runs_is_told_an_empty_one(ada: Client) -> None:
+    await ada.run("r-1")
+    for client in (ada.stranger(), Client(ada.container, ada._worker)):
+        seen = await client.connected()
+        seen.check()
+
+        assert (seen.types, seen.ids) == ([*OPENING, "RUN_FINISHED"], ["0-0.2", "0-0.1", "0-0"])
+        assert seen.client.messages == []
+        assert await client.connect("0-0") is None
+
+
+async def test_who_connects_to_a_queued_run_sees_it_start_once(ada: Client) -> None:
+    await ada.run("r-1")
+
+    seen = await ada.connected(ada.started(), said("hi"), RunFinished())
+    seen.check()
+
+    assert seen.types == [*OPENING, *SUCCEEDED[1:]]
+    assert seen.ids == ["1-1.1", "1-1", "1-2", "1-3", "1-4", "1-5"]
+    assert seen.events[0]["runId"] == "r-1"
+    assert seen.client.messages == (await ada.history())["messages"]
+
+
+async def test_a_run_that_is_still_queued_when_the_reader_comes_back(ada: Client) -> None:
+    await ada.run("r-1")
+
+    seen = await ada.connected(ada.started(), said("hi"), RunFinished(), after="1-1")
+
+    assert seen.types == SUCCEEDED[1:]
+
+
+async def test_who_connects_in_the_middle_comes_to_hold_what_history_says(ada: Client) -> None:
+    await ada.run("r-1")
+    await ada.works(ada.started(), said("hi"))
+
+    seen = await ada.connected(TextDelta(message_id="said-hi", delta=" there"), RunFinished())
+    seen.check()
+
+    assert seen.types == [*OPENING, "TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT", *SUCCEEDED[2:]]
+    assert seen.ids == ["1-3.3", "1-3.2", "1-3.1", "1-3", "1-4", "1-5", "1-6"]
+    assert [event["delta"] for event in seen.events if "delta" in event] == ["hi", " there"]
+    messages = (await ada.history())["messages"]
+    assert (seen.client.messages, messages[-1]["content"]) == (messages, "hi there")
+    for place, cut in enumerate(seen.ids[:-1], start=1):
+        frames = await ada.connect(cut)
+        assert frames is not None
+        rest = Seen([frame async for frame in frames])
+        again = AguiClient()
+        for event in (*seen.events[:place], *rest.events):
+            again.see(event)
+        # The run has ended meanwhile. Who had no snapshot yet gets a new one, and then the end.
+        expected = [*OPENING[1:], "RUN_FINISHED"] if place == 1 else seen.types[place:]
+        assert (rest.types, again.messages) == (expected, messages), cut
+    assert await ada.connect(seen.ids[-1]) is None
+
+
+async def test_who_connects_after_the_end_is_told_how_it_was(ada: Client) -> None:
+    await ada.run("r-1")
+    await ada.succeeds()
+    await ada.run("r-2")
+    await ada.works(ada.started(), said("ho"), RunFailed(code="model-unavailable", message="It is away."))
+
+    failed = await ada.connected()
+    failed.check()
+
+    assert failed.types == [*OPENING, "RUN_ERROR"]
+    assert failed.events[-1]["code"] == "model-unavailable"
+    assert failed.client.messages == (await ada.history())["messages"]
+    assert failed.ids[-1] == (await ada.history())["cursor"]
+
+    await ada.run("r-3")
+    await ada.cancel("r-3")
+    cancelled = await ada.connected()
+    cancelled.check()
+    assert cancelled.events[-1]["outcome"] == {"type": "cancelled"}
+
+
+async def test_who_connects_is_asked_what_is_open(ada: Client) -> None:
+    await ada.run("r-1")
+    await ada.asks("int-1")
+    asked = await ada.connected()
+    asked.check()
+
+    assert asked.events[-1]["runId"] == "r-1"
+    assert asked.events[-1]["outcome"]["interrupts"] == (await ada.history())["pendingInterrupts"]
+
+    # Another run waits for the answer; it is cancelled, so it is the last one to have ended.
+    await ada.run("r-2", forwardedProps={"onInterrupt": "cancel"})
+    await ada.works(ada.started())
+    await ada.run("r-3", forwardedProps={"onBusy": "enqueue"})
+    await ada.asks_again("int-2")
+    await ada.cancel("r-3")
+    behind = await ada.connected()
+    behind.check()
+    assert (await ada.status("r-3"))[0] == "cancelled"
+    assert (behind.events[0]["runId"], behind.events[-1]["runId"]) == ("r-2", "r-2")
+    assert [item["id"] for item in behind.events[-1]["outcome"]["interrupts"]] == ["int-2"]
+    assert await ada.connect(behind.ids[-1]) is None
+
+    await ada.cancel("r-2")
+    withdrawn = await ada.connected()
+    withdrawn.check()
+    assert "interrupts" not in withdrawn.events[-1]["outcome"]
+
+
+async def test_a_connect_cursor_that_does_not_exist_is_refused(ada: Client) -> None:
+    await ada.run("r-1")
+    await ada.succeeds()
+
+    for ahead in ("1-9", "2-1", "1-9.1", "2-1.1"):
+        with pytest.raises(CursorAhead):
+            await ada.connect(ahead)
+    with pytest.raises(NotFound):
+        await ada.stranger().connect("1-1")
 
 
 # --- accept ----------------------------------------------------------------------

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.cursor import ConnectCursor, Cursor
 from core.errors import CursorInvalid, InvalidRequest
-from v1.agent.negotiation import idempotency_key, reader_cursor, wants_event_stream
+from v1.agent.negotiation import (
+    connect_cursor,
+    idempotency_key,
+    reader_cursor,
+    repeat_cursor,
+    wants_event_stream,
+)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +79,40 @@ def test_the_header_wins_over_the_query(
 def test_anything_else_is_not_a_cursor(last_event_id: str | None, query: str | None) -> None:
     with pytest.raises(CursorInvalid):
         reader_cursor(last_event_id, query)
+
+
+@pytest.mark.parametrize(
+    ("last_event_id", "query", "place"),
+    [
+        (None, None, None),
+        ("3-17.2", "1-1", ConnectCursor(Cursor(3, 17), 2)),
+        ("", "3-17", ConnectCursor(Cursor(3, 17))),
+    ],
+)
+def test_a_connect_stream_has_ids_of_its_own(
+    last_event_id: str | None, query: str | None, place: ConnectCursor | None
+) -> None:
+    assert connect_cursor(last_event_id, query) == place
+
+
+@pytest.mark.parametrize("text", ["x", "3-17.", "3-17.0", "3"])
+def test_anything_else_is_no_place_in_a_connect_stream(text: str) -> None:
+    with pytest.raises(CursorInvalid):
+        connect_cursor(text, None)
+
+
+@pytest.mark.parametrize(
+    ("header", "cursor"),
+    [
+        ("1-6", Cursor(1, 6)),
+        (None, None),
+        ("", None),
+        ("1795363125074-0", None),
+        ("nonsense", None),
+        ("1-6.1", None),
+    ],
+)
+def test_a_repeated_post_is_never_refused_for_its_last_event_id(
+    header: str | None, cursor: Cursor | None
+) -> None:
+    assert repeat_cursor(header) == cursor

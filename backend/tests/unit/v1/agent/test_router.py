@@ -331,6 +331,151 @@ async def test_a_bad_place_is_refused(query: str, status: int, code: str, ada: h
     problem(await ada.get(f"{BASE}/events?{query}", headers=SSE), status, code)
 
 
+@pytest.mark.usefixtures("finished")
+@pytest.mark.parametrize(
+    ("header", "ids"),
+    [
+        (None, ["1-1", "1-2", "1-3"]),
+        ("1-2", ["1-3"]),
+        # Not of this run: the client has seen nothing of it.
+        ("0-7", ["1-1", "1-2", "1-3"]),
+        ("1795363125074-0", ["1-1", "1-2", "1-3"]),
+    ],
+)
+async def test_a_repeated_post_goes_on_behind_the_last_event_seen(
+    header: str | None, ids: list[str], ada: httpx.AsyncClient
+) -> None:
+    headers = SSE | ({"Last-Event-ID": header} if header else {})
+
+    response = await ada.post(f"{BASE}/runs", json=RUN, headers=headers)
+
+    assert response.status_code == 200
+    assert [id_ for id_, _ in frames(response.text)] == ids
+
+
+@pytest.mark.usefixtures("finished")
+async def test_a_repeated_post_with_nothing_left_is_204(ada: httpx.AsyncClient) -> None:
+    response = await ada.post(f"{BASE}/runs", json=RUN, headers=SSE | {"Last-Event-ID": "1-3"})
+
+    assert (response.status_code, response.content) == (204, b"")
+    ahead = await ada.post(f"{BASE}/runs", json=RUN, headers=SSE | {"Last-Event-ID": "1-4"})
+    problem(ahead, 400, "cursor-ahead")
+
+
+async def test_a_new_run_begins_at_its_first_event_whatever_was_seen_before(
+    ada: httpx.AsyncClient, runs: MemoryRuns, ada_principal: Principal
+) -> None:
+    async def work() -> None:
+        await runs.opened.wait()
+        runs.say(ada_principal, "t-1", {"type": "RUN_STARTED"})
+        runs.end(ada_principal, "t-1")
+
+    post = ada.post(f"{BASE}/runs", json=RUN, headers=SSE | {"Last-Event-ID": "1-1"})
+    response, _ = await asyncio.gather(post, work())
+
+    assert [id_ for id_, _ in frames(response.text)] == ["1-1", "1-2"]
+
+
+# --- GET /events?connect=true and POST /events ---
+
+CONNECT = {"threadId": "t-1", "runId": "mine", "messages": [{"any": "thing"}], "tools": [], "context": []}
+
+
+@pytest.mark.usefixtures("finished")
+async def test_a_client_connects_with_get_and_post(ada: httpx.AsyncClient) -> None:
+    got = await ada.get(f"{BASE}/events?threadId=t-1&connect=true")
+    posted = await ada.post(f"{BASE}/events", json=CONNECT, headers=SSE)
+
+    assert (got.status_code, got.headers["content-type"]) == (200, "text/event-stream")
+    assert got.text.startswith("retry: ")
+    assert [id_ for id_, _ in frames(got.text)] == ["1-3.2", "1-3.1", "1-3"]
+    types = [event["type"] for _, event in frames(got.text)]
+    assert types == ["RUN_STARTED", "MESSAGES_SNAPSHOT", "RUN_FINISHED"]
+    assert frames(got.text)[1][1]["messages"] == [HELLO]
+    assert posted.content == got.content
+
+
+@pytest.mark.usefixtures("finished")
+@pytest.mark.parametrize(
+    ("last_seen", "status", "ids"),
+    [("1-3.2", 200, ["1-3.1", "1-3"]), ("1-3.1", 200, ["1-3"]), ("1-2", 200, ["1-3"]), ("1-3", 204, [])],
+)
+async def test_a_connect_stream_that_was_cut_off_goes_on(
+    last_seen: str, status: int, ids: list[str], ada: httpx.AsyncClient
+) -> None:
+    headers = {"Last-Event-ID": last_seen}
+
+    for response in (
+        await ada.get(f"{BASE}/events?threadId=t-1&connect=true", headers=headers),
+        await ada.get(f"{BASE}/events?threadId=t-1&connect=true&cursor={last_seen}"),
+        await ada.post(f"{BASE}/events", json=CONNECT, headers=headers),
+    ):
+        assert response.status_code == status
+        assert [id_ for id_, _ in frames(response.text)] == ids
+
+
+@pytest.mark.parametrize("version", ["1.0", None])
+async def test_who_connects_with_post_is_told_in_the_vocabulary_it_names(
+    version: str | None, ada: httpx.AsyncClient
+) -> None:
+    await ada.post(f"{BASE}/runs", json=RUN | {"protocolVersion": "1.0"})
+    await ada.post(f"{BASE}/runs/r-1/cancel", json={"threadId": "t-1"})
+
+    response = await ada.post(f"{BASE}/events", json=CONNECT | {"protocolVersion": version})
+
+    last = frames(response.text)[-1][1]
+    assert last["type"] == ("RUN_FINISHED" if version else "RUN_ERROR")
+
+
+@pytest.mark.usefixtures("finished")
+async def test_a_foreign_thread_looks_like_one_that_nobody_has_begun(eve: httpx.AsyncClient) -> None:
+    foreign, absent = [
+        await eve.post(f"{BASE}/events", json=CONNECT | {"threadId": thread}) for thread in ("t-1", "t-9")
+    ]
+
+    assert foreign.text.replace("t-1", "t-9") == absent.text
+    assert [event["type"] for _, event in frames(absent.text)] == [
+        "RUN_STARTED",
+        "MESSAGES_SNAPSHOT",
+        "RUN_FINISHED",
+    ]
+    assert frames(absent.text)[0][1]["runId"] == "mine"
+    problem(
+        await eve.post(f"{BASE}/events", json=CONNECT, headers={"Last-Event-ID": "1-3"}), 404, "not-found"
+    )
+
+
+@pytest.mark.usefixtures("finished")
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("threadId=t-1&connect=true&cursor=1-3.0", 400, "bad-cursor"),
+        ("threadId=t-1&connect=true&cursor=x", 400, "bad-cursor"),
+        ("threadId=t-1&cursor=1-3.1", 400, "bad-cursor"),
+        ("threadId=t-1&connect=true&cursor=1-4", 400, "cursor-ahead"),
+        ("threadId=t-1&connect=true&cursor=2-1.1", 400, "cursor-ahead"),
+        ("threadId=t-1&connect=perhaps", 422, "invalid-request"),
+        ("threadId=t-1&connect=true&limit=0", 422, "invalid-request"),
+        ("threadId=t-1&connect=true&limit=201", 422, "invalid-request"),
+        ("connect=true", 422, "invalid-request"),
+    ],
+)
+async def test_a_bad_connect_is_refused(query: str, status: int, code: str, ada: httpx.AsyncClient) -> None:
+    problem(await ada.get(f"{BASE}/events?{query}"), status, code)
+
+
+@pytest.mark.parametrize(
+    ("members", "pointer"),
+    [({"threadId": None}, "/threadId"), ({"threadId": "a b"}, "/threadId"), ({"runId": 1}, "/runId")],
+)
+async def test_a_bad_connect_body_is_refused_with_its_place(
+    members: dict[str, Any], pointer: str, ada: httpx.AsyncClient
+) -> None:
+    body = problem(await ada.post(f"{BASE}/events", json=CONNECT | members), 422, "invalid-request")
+
+    assert [entry["pointer"] for entry in body["errors"]] == [pointer]
+
+
 async def test_expired_events_lead_to_the_history(
     ada: httpx.AsyncClient, runs: MemoryRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.limits import HUNG_SECONDS
 from tests.support.manual_worker import ManualRun, ManualWorker, Shown, manual_reaper, manual_worker
-from tests.support.stack import EventStream, OpenStack, Row, Stack, eventually
+from tests.support.stack import EventStream, OpenStack, Row, Stack, assert_valid, eventually
 
 from agentroute.embedded.local_valkey import LocalValkey
 from core.agentscope.events import retention
@@ -25,6 +25,8 @@ from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.facade import AgentScopeEventsFacade
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.owned_run import StreamBatch
+from core.agentscope.events.queries.history import HistoryReader
+from core.agentscope.events.queries.opening import OpeningReader
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import stream_key
 from core.agentscope.events.store import EventStore, ThreadHead
@@ -335,6 +337,28 @@ async def test_events_past_their_retention_are_gone_and_history_is_not(two_apis:
     assert "Your name is Ada" in after.text
 
 
+async def test_who_connects_to_a_thread_past_its_retention_is_told_what_history_says(two_apis: Stack) -> None:
+    stack = two_apis
+    whole = await stack.stream_run("my name is Ada")
+    thread = whole.events[0]["threadId"]
+    await stack.fetch(
+        "UPDATE agent_run SET ended_at = ended_at - interval '8 days' WHERE id = $1",
+        (await stack.runs(thread))[0]["id"],
+    )
+    async with manual_reaper(stack.settings) as reaper:
+        assert await reaper.prune() == len(whole.frames)
+
+    place = {"threadId": thread, "connect": "true"}
+    connected = await stack.request("GET", "/events", params=place)
+
+    assert_valid(connected.events)
+    started, messages, ended = connected.events
+    assert messages["messages"] == (await stack.history(thread))["messages"]
+    assert (started["runId"], ended["outcome"]) == (whole.events[0]["runId"], {"type": "success"})
+    again = await stack.request("GET", "/events", params=place | {"cursor": connected.cursors[-1]})
+    assert again.status == 204
+
+
 async def test_retention_goes_on_batch_by_batch_until_nothing_old_is_left(
     two_apis: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -497,7 +521,10 @@ class LateStore(EventStore):
 async def test_a_run_whose_turn_comes_between_two_reads_is_followed(parts: ReaderParts) -> None:
     worker, settings = parts.worker, parts.worker.settings
     await _new_thread(worker.engine, "late")
-    facade = AgentScopeEventsFacade(LateStore(worker.engine), worker.bus, parts.hub, settings.stream)
+    openings = OpeningReader(worker.engine, HistoryReader(worker.engine))
+    facade = AgentScopeEventsFacade(
+        LateStore(worker.engine), worker.bus, parts.hub, settings.stream, openings
+    )
 
     frames = await facade.follow(Principal("t", "u"), "late", run_id="run-1", cursor=None)
 

@@ -1,0 +1,108 @@
+"""Opens again what a run's stream has open, for a client that connects in the middle. Pure.
+
+An open text, reasoning or tool call is told as the stored event that opened it, then as one delta with everything so
+far. The snapshot of messages that comes before has it in its place, but empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from core.agentscope.events.event_types import EVENT_TYPES
+
+_DELTAS: Final = {
+    "text": "TEXT_MESSAGE_CONTENT",
+    "reasoning": "REASONING_MESSAGE_CONTENT",
+    "tool_call": "TOOL_CALL_ARGS",
+}
+"""What continues an open thing."""
+
+_SPANS: Final = {"REASONING_START": True, "REASONING_END": False}
+"""A reasoning's span and the message in it share an id, so ``event_types`` counts only the message as open."""
+
+STRUCTURE_TYPES: Final = sorted(
+    {name for name, row in EVENT_TYPES.items() if row.opens or row.closes or row.terminal}
+    | {"RUN_STARTED", *_SPANS}
+)
+"""The types that say what is open; nothing else of a log need be read for it."""
+
+Said = dict[tuple[str, str], str]
+"""The text so far of ``("text", id)`` or ``("reasoning", id)``, the arguments so far of ``("tool_call", id)``."""
+
+
+def open_items(log: Iterable[bytes]) -> dict[tuple[str, ...], bytes]:
+    """Return what is open after these events of a run, oldest first, with the events that opened it.
+
+    Its key is the kind of thing and its id. The subagents of the run are complete, with their ends: a later one may
+    name them as its parents.
+    """
+    kept: dict[tuple[str, ...], bytes] = {}
+    for payload in log:
+        body: dict[str, Any] = orjson.loads(payload)
+        type_ = body["type"]
+        if (row := EVENT_TYPES.get(type_)) is None:
+            continue
+        if row.opens == "subagent" or row.closes == "subagent":
+            kept[type_, body["subagentRunId"]] = payload
+        elif row.opens or _SPANS.get(type_) is True:
+            kept[row.opens or "span", *_key(body, row.item_of(body))] = payload
+        elif row.closes or type_ in _SPANS:
+            kept.pop((row.closes or "span", *_key(body, row.item_of(body))), None)
+    return kept
+
+
+def reopened(
+    log: Iterable[bytes], said: Mapping[tuple[str, str], str], timestamp_ms: int
+) -> tuple[bytes, ...]:
+    """Return the events that open again what is open after these events of a run.
+
+    Args:
+        log: The stored events of ``STRUCTURE_TYPES``.
+        said: What ``emptied`` took out of the messages.
+        timestamp_ms: Time of the deltas.
+    """
+    events: list[bytes] = []
+    for (thing, item, *_), payload in open_items(log).items():
+        events.append(payload)
+        if text := said.get((thing, item)):
+            events.append(_delta(thing, orjson.loads(payload), text, timestamp_ms))
+    return tuple(events)
+
+
+def emptied(messages: Iterable[dict[str, Any]], log: Iterable[bytes]) -> tuple[list[dict[str, Any]], Said]:
+    """Return the messages with what is open emptied, and what was taken out."""
+    still_open = {(thing, item) for thing, item, *_ in open_items(log) if thing in _DELTAS}
+    said: Said = {}
+    return [_emptied(message, still_open, said) for message in messages], said
+
+
+def _emptied(message: dict[str, Any], still_open: set[tuple[str, str]], said: Said) -> dict[str, Any]:
+    for thing in ("text", "reasoning"):
+        if (place := (thing, message["id"])) in still_open and message.get("content"):
+            said[place] = message["content"]
+            message = message | {"content": ""}
+    calls: list[dict[str, Any]] = message.get("toolCalls", [])
+    if any(("tool_call", call["id"]) in still_open for call in calls):
+        message = message | {"toolCalls": [_emptied_call(call, still_open, said) for call in calls]}
+    return message
+
+
+def _emptied_call(call: dict[str, Any], still_open: set[tuple[str, str]], said: Said) -> dict[str, Any]:
+    if (place := ("tool_call", call["id"])) not in still_open:
+        return call
+    said[place] = call["function"]["arguments"]
+    return call | {"function": call["function"] | {"arguments": ""}}
+
+
+def _delta(thing: str, start: dict[str, Any], text: str, timestamp_ms: int) -> bytes:
+    type_ = _DELTAS[thing]
+    members = {name: start[name] for name in (EVENT_TYPES[type_].item, "subagentRunId") if name in start}
+    return orjson.dumps({"type": type_, **members, "delta": text, "timestamp": timestamp_ms})
+
+
+def _key(body: dict[str, Any], item: str) -> tuple[str, ...]:
+    # Two speakers may be in steps of one name; every other item has an id of its own.
+    return (item, body.get("subagentRunId", "")) if "stepName" in body else (item,)
