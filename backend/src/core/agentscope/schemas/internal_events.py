@@ -203,7 +203,7 @@ class MessagesSnapshot(_Event):
 
 
 class ModelRetrying(AttributedEvent):
-    """A model call failed before its first delta. The same call is sent again after a wait."""
+    """A model call failed before its first delta. It is made again after a wait, perhaps by the fallback."""
 
     kind: Literal["model_retrying"] = "model_retrying"
     attempt: int

@@ -45,7 +45,8 @@ def tool(
 
     Raise `ToolError` in the function for what the model should read; any other
     exception is logged and shown as a plain failure. Strings are returned as
-    they are, everything else as JSON.
+    they are, everything else as JSON; what AgentScope's or MCP's results hold
+    is unwrapped. What a generator yields is put together.
 
     Args:
         permission: Stated for each tool, because a forgotten one would be a hole or a nuisance.
@@ -59,8 +60,8 @@ def tool(
         max_result_bytes: The setting's when absent, and never more.
 
     Raises:
-        ToolDefinitionError: When the decorator is applied: no description, a generator, a parameter
-            without a type, ``*args``, ``**kwargs`` or a positional-only parameter.
+        ToolDefinitionError: When the decorator is applied: no description, a parameter without a type,
+            ``*args``, ``**kwargs`` or a positional-only parameter.
     """
 
     def build(function: Callable[..., object]) -> Tool:
@@ -69,10 +70,8 @@ def tool(
         text = description or docstring.description
         if not text:
             raise ToolDefinitionError(f"{label}: a tool needs a docstring or a description")
-        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-            raise ToolDefinitionError(f"{label}: a tool returns its result, this function yields")
         fields, context_names = _signature(label, function, docstring.arguments)
-        is_async = inspect.iscoroutinefunction(function)
+        is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
         def handler(arguments: BaseModel, context: ToolContext) -> object:
             values = {field[len(_PREFIX) :]: getattr(arguments, field) for field in fields}

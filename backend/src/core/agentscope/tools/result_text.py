@@ -6,6 +6,7 @@ import json
 
 from pydantic_core import to_jsonable_python
 
+from core.agentscope.tools.foreign_results import unwrapped
 from core.text import clean_json, clean_text
 
 _COUNT_CHARACTERS = 1 << 16
@@ -14,12 +15,13 @@ _COUNT_CHARACTERS = 1 << 16
 def result_text(value: object) -> str:
     """Turn what a tool returned into text: strings as they are, all else as JSON.
 
-    Models, dataclasses, dates, decimals and sets have a JSON form; NaN and
+    Objects of AgentScope and MCP become what they say (``foreign_results``). Models, dataclasses, dates, decimals and sets have a JSON form; NaN and
     infinities become null.
 
     Raises:
         ValueError: The value has no JSON form.
     """
+    value = unwrapped(value)
     if isinstance(value, str):
         return value
     if value is None:

@@ -17,8 +17,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
+from types import AsyncGeneratorType
 from typing import Any, Literal, Protocol, cast
 
 import structlog
@@ -27,6 +29,7 @@ from pydantic import BaseModel, ValidationError
 from core.agentscope.tools.argument_errors import describe_argument_errors
 from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolDefinitionError, ToolError
+from core.agentscope.tools.foreign_results import Pieces, is_failure
 from core.agentscope.tools.json_schema import arguments_schema
 from core.agentscope.tools.result_text import fit_text, result_text
 from core.config import ToolSettings
@@ -79,7 +82,7 @@ class ToolOutcome:
 
 
 Handler = Callable[[Any, ToolContext], object]
-"""Takes the validated arguments; returns the result or an awaitable of it."""
+"""Takes the validated arguments; returns the result, an awaitable of it, or a generator of its pieces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,15 +175,43 @@ class Tool:
 
         def run() -> object:
             value = self.handler(validated, context)
-            return value if inspect.isawaitable(value) else self._success(value)
+            if inspect.isgenerator(value):
+                return self._collected(value)
+            return value if inspect.isawaitable(value) or inspect.isasyncgen(value) else self._outcome(value)
 
         made = await run_in_thread(run) if self.blocking else run()
         if inspect.isawaitable(made):
-            made = self._success(await made)
+            value = await made
+            return await self._collected_later(value) if inspect.isasyncgen(value) else self._outcome(value)
+        if inspect.isasyncgen(made):
+            return await self._collected_later(made)
         return cast("ToolOutcome", made)
 
-    def _success(self, value: object) -> ToolOutcome:
-        return ToolOutcome("success", self._fit(result_text(value)))
+    def _collected(self, pieces: Iterable[object]) -> ToolOutcome:
+        found = Pieces()
+        for piece in pieces:
+            found.add(piece)
+            if found.size > self._most_characters:
+                break
+        return self._outcome(found.value(), failed=found.failed)
+
+    async def _collected_later(self, pieces: AsyncGeneratorType[object, Any]) -> ToolOutcome:
+        found = Pieces()
+        async with aclosing(pieces):
+            async for piece in pieces:
+                found.add(piece)
+                if found.size > self._most_characters:
+                    break
+        return self._outcome(found.value(), failed=found.failed)
+
+    @property
+    def _most_characters(self) -> int:
+        """What a generator may yield: more would be cut off anyway."""
+        return self.max_result_bytes or _DEFAULTS.max_result_bytes
+
+    def _outcome(self, value: object, *, failed: bool = False) -> ToolOutcome:
+        text = self._fit(result_text(value))
+        return ToolOutcome("error" if failed or is_failure(value) else "success", text)
 
     def _error(self, message: str) -> ToolOutcome:
         return ToolOutcome("error", self._fit(message))

@@ -87,6 +87,8 @@ class CallFailed(Exception):
         """What the provider said instead of an answer; ``chat_adapting`` may learn from it."""
         self.answered = False
         """Whether a delta had come. Then the fallback must not answer."""
+        self.silent = False
+        """Whether the endpoint said nothing at all until the first-token timeout was over."""
 
 
 def from_status(
@@ -177,7 +179,9 @@ def from_silence(*, answering: bool) -> CallFailed:
         if answering
         else "The model did not begin to answer."
     )
-    return CallFailed(ModelTimeout(f"{detail} Try again."), transient=True)
+    failed = CallFailed(ModelTimeout(f"{detail} Try again."), transient=True)
+    failed.silent = not answering
+    return failed
 
 
 def log_failure(settings: ModelSettings, failed: CallFailed, **ids: str) -> None:

@@ -4,8 +4,9 @@ What a caller can rely on:
 
 1. The deltas of one network read come together: one response per block, in order. A block is never reopened.
 2. A call is retried only before its first delta, so nothing that was shown is taken back or repeated. When its
-   tries are used up, the fallback (if any) gets as many. A request that the provider found wrong is sent again only in
-   another form, when the refusal says which (``chat_adapting``); otherwise it goes no further.
+   tries are used up, the fallback (if any) gets as many; only two tries of a call may wait for the whole first-token
+   timeout. Each further try is announced. A request that the provider found wrong is sent again only in another form,
+   when the refusal says which (``chat_adapting``); otherwise it goes no further.
 3. A call ends with the provider's end marker, or with an error once the first-token or the idle timeout is over.
 4. Every call that can have cost something is recorded exactly once, however it ends (``chat_meter``), even when the
    worker dies (``calls_ahead``). A call begins only when its budget has room for it (``call_budget``).
@@ -43,7 +44,7 @@ from core.agentscope.runtime.model.chat_request import (
     format_tools,
     tool_call_ids,
 )
-from core.agentscope.runtime.model.chat_retry import RETRY_WINDOW_SECONDS, delay_seconds
+from core.agentscope.runtime.model.chat_retry import RETRY_WINDOW_SECONDS, Tries, delay_seconds
 from core.agentscope.runtime.model.chat_stream import ChatStreamParser
 from core.agentscope.runtime.model.quirks import Quirk, QuirkChoice
 from core.agentscope.runtime.model.request_form import is_structured
@@ -154,7 +155,9 @@ class OpenAICompatibleChatModel(ChatModelBase):
     async def _responses(
         self, messages: list[Msg], rest: dict[str, Any]
     ) -> AsyncGenerator[ChatResponse, None]:
+        tries = Tries()
         for place, endpoint in enumerate(self._endpoints, start=1):
+            spare = place < len(self._endpoints)
             # Formatted per endpoint: what one provider wants back must not be sent to another.
             said = await ChatFormatter(origin=endpoint.origin).format(messages)
             body = endpoint.body(
@@ -163,24 +166,25 @@ class OpenAICompatibleChatModel(ChatModelBase):
                 max_tokens=self._options.max_tokens,
             )
             try:
-                async with aclosing(self._answer(endpoint, body)) as responses:
+                async with aclosing(self._answer(endpoint, body, tries, spare=spare)) as responses:
                     async for response in responses:
                         yield response
             except CallFailed as failed:
                 if (
-                    place == len(self._endpoints)
+                    not spare
                     or failed.answered
                     or isinstance(failed.error, ModelRejected | ContextTooLong | ContentFiltered)
                 ):
                     raise failed.error from failed
                 log.warning("model_fallback", stage=self._stage, model=self._endpoints[place].model)
+                await self._announce(tries, 0, failed)
             else:
                 return
 
     async def _answer(
-        self, endpoint: ChatEndpoint, body: dict[str, Any]
+        self, endpoint: ChatEndpoint, body: dict[str, Any], tries: Tries, *, spare: bool
     ) -> AsyncGenerator[ChatResponse, None]:
-        """Ask one endpoint, with all the tries it has.
+        """Ask one endpoint, with all the tries it has; ``spare`` says that another one can be asked after it.
 
         Raises:
             CallFailed: The last try failed.
@@ -207,7 +211,13 @@ class OpenAICompatibleChatModel(ChatModelBase):
             failed.answered = call.meter.answering
             wait = delay_seconds(retry, failed.retry_after, self._services.dice)
             late = self._services.clock() - began + wait > RETRY_WINDOW_SECONDS
-            last = retry > endpoint.settings.max_retries or late
+            last = not tries.may_follow(
+                silent=failed.silent,
+                own=retry,
+                max_retries=endpoint.settings.max_retries,
+                late=late,
+                spare=spare,
+            )
             if adapting.learn(failed, last=last):
                 continue
             if adapting.context_tokens is not None:
@@ -218,7 +228,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
             )
             if failed.answered or not failed.transient or last:
                 raise failed
-            await self._announce(retry, wait, failed)
+            await self._announce(tries, wait, failed)
             await self._services.sleep(wait)
             retry += 1
 
@@ -267,10 +277,11 @@ class OpenAICompatibleChatModel(ChatModelBase):
         if usage is not None:
             yield blocks.usage(usage)
 
-    async def _announce(self, retry: int, wait: float, failed: CallFailed) -> None:
+    async def _announce(self, tries: Tries, wait: float, failed: CallFailed) -> None:
+        tries.count += 1
         if self._services.announce is not None:
             await self._services.announce(
-                ModelRetrying(attempt=retry + 1, delay_ms=round(wait * 1000), code=failed.error.code)
+                ModelRetrying(attempt=tries.count, delay_ms=round(wait * 1000), code=failed.error.code)
             )
 
     def _new_call(self, endpoint: ChatEndpoint, content: bytes, ids: list[str]) -> ChatCall:

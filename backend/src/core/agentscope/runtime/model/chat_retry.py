@@ -1,4 +1,4 @@
-"""When a model call is tried again, and the wait before it. Pure: clock and random numbers are arguments."""
+"""When a model call is tried again, and the wait before it. No I/O: clock and random numbers are arguments."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ MAX_RETRY_AFTER_SECONDS = 30.0
 """A provider that asks for a longer wait is not waited for: the user is told at once."""
 _FIRST_DELAY_SECONDS = 0.5
 _MAX_DELAY_SECONDS = 8.0
+
+MAX_SILENCES = 2
+"""So many tries of one call may wait for the whole first-token timeout, the fallback's included."""
 
 # 408 and 409: lock and request timeouts of gateways; 425: a replayed TLS early-data request.
 _TRANSIENT = frozenset({408, 409, 425, 429})
@@ -86,3 +89,28 @@ def _number(value: str | None) -> float | None:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class Tries:
+    """The tries of one model call, over all its endpoints."""
+
+    def __init__(self) -> None:
+        self.count = 1
+        """The number of the try that is made now."""
+        self._silences = 0
+
+    def may_follow(self, *, silent: bool, own: int, max_retries: int, late: bool, spare: bool) -> bool:
+        """Take in a failed try; returns whether the same endpoint may be asked again.
+
+        Args:
+            silent: The try waited for the whole first-token timeout.
+            own: The number of the try among those of its endpoint.
+            max_retries: How many more an endpoint gets.
+            late: The time for retries is over.
+            spare: Another endpoint can be asked instead.
+        """
+        if not silent:
+            return own <= max_retries and not late
+        # A user who has waited for a whole timeout gets one more try, by the fallback if there is one.
+        self._silences += 1
+        return own <= max_retries and self._silences < MAX_SILENCES and not spare

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from threading import Event
 from typing import Annotated, Any, Literal
 
@@ -130,11 +130,6 @@ def positional(x: int, /) -> None:
     """Do."""
 
 
-async def stream(x: int) -> AsyncIterator[int]:
-    """Do."""
-    yield x
-
-
 def annotated(annotation: object) -> Callable[..., object]:
     def function(x: Any) -> None:
         """Do."""
@@ -150,7 +145,6 @@ def annotated(annotation: object) -> Callable[..., object]:
         (variadic, "cannot be passed by name"),
         (keywords, "cannot be passed by name"),
         (positional, "cannot be passed by name"),
-        (stream, "yields"),
         (annotated(None), "no type hint"),
         (annotated("Nowhere"), "unknown"),
         (annotated(Event), "no JSON Schema"),

@@ -1,0 +1,167 @@
+"""Results in the form of AgentScope or MCP, as tools written for these return them: unwrapped into what they say.
+
+Such a tool returns a ``ToolResponse``, blocks, a ``Msg`` or MCP's ``CallToolResult``; it may also yield pieces. As JSON
+the object itself would reach the model and the user, with its ids and times. Known by their module and their members,
+because this package imports neither library.
+
+* Text blocks become their text. Reasoning is left out.
+* An image, a sound or a file becomes a line that names it: its address, or its type and size. The bytes themselves are
+  no text, and a result is text.
+* A response without content says its structured part, as JSON.
+* A state of failure makes the call a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_LIBRARIES = ("agentscope", "mcp")
+_BAD_STATES = frozenset({"error", "denied", "interrupted"})
+_BLOCKS = frozenset(
+    {"text", "thinking", "data", "hint", "image", "audio", "video", "resource", "resource_link"}
+)
+
+_DEPTH = 4
+"""So deep inside lists and dictionaries foreign objects are looked for. A structure may hold itself."""
+
+
+def unwrapped(value: object) -> object:
+    """Return a value without foreign objects: text where it was one of them, or a list of blocks.
+
+    Everything else is returned as it is.
+    """
+    if _is_foreign(value):
+        return _text_of(value)
+    if isinstance(value, Mapping):
+        return (
+            {key: unwrapped(item) for key, item in value.items()} if _holds_foreign(value.values()) else value
+        )
+    if isinstance(value, list | tuple):
+        if value and all(map(_is_block, value)) and _holds_foreign(value):
+            return _joined(value)
+        return [unwrapped(item) for item in value] if _holds_foreign(value) else value
+    return value
+
+
+def is_failure(value: object) -> bool:
+    """Whether a foreign result says that the call failed."""
+    if not _is_foreign(value):
+        return False
+    state = getattr(value, "state", None)
+    return str(getattr(state, "value", state)) in _BAD_STATES or getattr(value, "isError", None) is True
+
+
+class Pieces:
+    """Puts together what a generator yields: chunks add up, and a complete response replaces what came before."""
+
+    def __init__(self) -> None:
+        self.failed = False
+        """Whether a piece said that the call failed."""
+        self.size = 0
+        """Characters of text so far."""
+        self._found: list[object] = []
+
+    def add(self, piece: object) -> None:
+        """Take in the next piece."""
+        self.failed = self.failed or is_failure(piece)
+        value = unwrapped(piece)
+        if type(piece).__name__ == "ToolResponse" and _is_foreign(piece):
+            self._found = []
+        self._found.append(value)
+        self.size += len(value) if isinstance(value, str) else 1
+
+    def value(self) -> object:
+        """Return the result: the joined text, or the only piece, or the list of pieces."""
+        if len(self._found) == 1:
+            return self._found[0]
+        if all(isinstance(piece, str) for piece in self._found):
+            return "".join(map(str, self._found)) if self._found else None
+        return self._found
+
+
+def _is_foreign(value: object) -> bool:
+    if isinstance(value, type | str):
+        return False
+    return any(base.__module__.partition(".")[0] in _LIBRARIES for base in type(value).__mro__)
+
+
+def _holds_foreign(values: Iterable[object], depth: int = 0) -> bool:
+    if depth > _DEPTH:
+        return False
+    return any(
+        _is_foreign(value)
+        or (isinstance(value, Mapping) and _holds_foreign(value.values(), depth + 1))
+        or (isinstance(value, list | tuple) and _holds_foreign(value, depth + 1))
+        for value in values
+    )
+
+
+def _is_block(value: object) -> bool:
+    return _kind(value) in _BLOCKS
+
+
+def _kind(value: object) -> str:
+    return str(_member(value, "type") or "")
+
+
+def _member(value: object, *names: str) -> Any:
+    """Return the first member that is there: an attribute, or an entry of a dictionary."""
+    for name in names:
+        found = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+        if found is not None:
+            return found
+    return None
+
+
+def _text_of(value: object) -> object:
+    match _kind(value):
+        case "text":
+            return str(_member(value, "text") or "")
+        case "thinking":
+            return ""
+        case "hint":
+            return _inside(_member(value, "hint"))
+        case "data" | "image" | "audio" | "video":
+            return _named(value)
+        case "resource":
+            return str(_member(_member(value, "resource"), "text") or _named(_member(value, "resource")))
+        case "resource_link":
+            return str(_member(value, "uri"))
+        case _:
+            pass
+    content = _member(value, "content", "output")
+    if content is None:
+        # Some other object of the library: its JSON form says the most.
+        return value
+    said = _inside(content)
+    if said not in ("", None):
+        return said
+    structured = _member(value, "structuredContent", "structured_output") or _member(value, "metadata")
+    return unwrapped(structured) if structured else ""
+
+
+def _inside(content: Any) -> object:
+    if isinstance(content, list | tuple):
+        return _joined(content)
+    return unwrapped(content) if content is not None else None
+
+
+def _joined(blocks: Iterable[object]) -> str:
+    texts = (
+        str(_text_of(block)) if _is_foreign(block) or _is_block(block) else str(block) for block in blocks
+    )
+    return "\n".join(text for text in texts if text)
+
+
+def _named(block: object) -> str:
+    """Return the line that stands for an attachment."""
+    source = _member(block, "source") or block
+    media_type = str(_member(source, "media_type", "mimeType") or _kind(block))
+    name = _member(block, "name")
+    label = f"{name}, {media_type}" if name else media_type
+    if address := _member(source, "url", "uri"):
+        return f"[{label}: {address}]"
+    data = _member(source, "data", "blob")
+    # Four characters of base64 are three bytes.
+    return f"[{label}, {len(data) * 3 // 4} bytes, not shown]" if isinstance(data, str) else f"[{label}]"

@@ -1,0 +1,185 @@
+"""Tools written for AgentScope or MCP: the model and the user get what their results say, not the objects."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from agentscope.message import (
+    AssistantMsg,
+    Base64Source,
+    DataBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolResultState,
+    URLSource,
+)
+from agentscope.tool import ToolChunk, ToolResponse
+from mcp.types import CallToolResult, EmbeddedResource, ImageContent, TextContent, TextResourceContents
+
+from core.agentscope.tools.function_tool import tool
+from core.agentscope.tools.spec import ToolContext, ToolOutcome
+from core.identity import Principal
+
+CONTEXT = ToolContext(Principal("tenant", "user"), thread_id="t-1", run_id="r-1", tool_call_id="c-1")
+IMAGE = DataBlock(source=Base64Source(data="QUJDRA==", media_type="image/png"))
+LINK = DataBlock(
+    source=URLSource.model_validate({"url": "https://example.com/a.png", "media_type": "image/png"}),
+    name="chart",
+)
+
+
+class Own(ToolResponse):
+    """A response of a user's own class."""
+
+
+def text(value: str) -> TextBlock:
+    return TextBlock(text=value)
+
+
+async def outcome_of(value: object) -> ToolOutcome:
+    def made() -> Any:
+        """Make."""
+        return value
+
+    return await tool(permission="allow")(made).call({}, CONTEXT)
+
+
+VALUES: dict[str, tuple[object, str]] = {
+    "a response": (ToolResponse(content=[text("Sunny.")]), "Sunny."),
+    "a response of two texts": (ToolResponse(content=[text("Sunny."), text("Warm.")]), "Sunny.\nWarm."),
+    "a response of one's own class": (Own(content=[text("Sunny.")]), "Sunny."),
+    "a chunk": (ToolChunk(content=[text("Sunny.")]), "Sunny."),
+    "a block": (text("Sunny."), "Sunny."),
+    "a list of blocks": ([text("Sunny."), text("Warm.")], "Sunny.\nWarm."),
+    "a list of responses": (
+        [ToolResponse(content=[text("Sunny.")]), ToolResponse(content=[text("Warm.")])],
+        '["Sunny.", "Warm."]',
+    ),
+    "a response in a dictionary": (
+        {"weather": ToolResponse(content=[text("Sunny.")]), "degrees": 21},
+        '{"weather": "Sunny.", "degrees": 21}',
+    ),
+    "reasoning is left out": ([ThinkingBlock(thinking="I wonder."), text("Sunny.")], "Sunny."),
+    "an image": (
+        ToolResponse(content=[text("A chart:"), IMAGE]),
+        "A chart:\n[image/png, 6 bytes, not shown]",
+    ),
+    "a linked image": (ToolResponse(content=[LINK]), "[chart, image/png: https://example.com/a.png]"),
+    "only a structured part": (ToolResponse(metadata={"degrees": 21}), '{"degrees": 21}'),
+    "nothing": (ToolResponse(), ""),
+    "a message": (AssistantMsg(name="a", content="Sunny."), "Sunny."),
+    "a tool's result block": (ToolResultBlock(id="c", name="weather", output=[text("Sunny.")]), "Sunny."),
+    "mcp: texts": (CallToolResult(content=[TextContent(type="text", text="Sunny.")]), "Sunny."),
+    "mcp: an image": (
+        CallToolResult(content=[ImageContent(type="image", data="QUJDRA==", mimeType="image/png")]),
+        "[image/png, 6 bytes, not shown]",
+    ),
+    "mcp: a structured part": (
+        CallToolResult(content=[], structuredContent={"degrees": 21}),
+        '{"degrees": 21}',
+    ),
+    "mcp: a resource": (
+        CallToolResult(
+            content=[
+                EmbeddedResource(
+                    type="resource",
+                    resource=TextResourceContents.model_validate({"uri": "a://b", "text": "Sunny."}),
+                )
+            ]
+        ),
+        "Sunny.",
+    ),
+    "what only looks like blocks": ([{"type": "text", "text": "x"}], '[{"type": "text", "text": "x"}]'),
+}
+
+
+@pytest.mark.parametrize("shape", VALUES)
+async def test_a_result_says_what_the_object_holds(shape: str) -> None:
+    value, right = VALUES[shape]
+
+    assert await outcome_of(value) == ToolOutcome("success", right)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ToolResponse(content=[text("No station.")], state=ToolResultState.ERROR),
+        ToolResponse(content=[text("No station.")], state=ToolResultState.DENIED),
+        CallToolResult(content=[TextContent(type="text", text="No station.")], isError=True),
+    ],
+)
+async def test_a_result_that_says_it_failed_is_a_failure(value: object) -> None:
+    assert await outcome_of(value) == ToolOutcome("error", "No station.")
+
+
+async def chunks() -> AsyncIterator[ToolChunk]:
+    """Stream."""
+    yield ToolChunk(content=[text("Sun")], is_last=False)
+    yield ToolChunk(content=[text("ny.")])
+
+
+async def responses() -> AsyncIterator[ToolResponse]:
+    """Stream."""
+    yield ToolResponse(content=[text("Sun")])
+    yield ToolResponse(content=[text("Sunny.")])
+
+
+def plain_chunks() -> Iterator[ToolChunk]:
+    """Stream."""
+    yield ToolChunk(content=[text("Sun")], is_last=False)
+    yield ToolChunk(content=[text("ny.")])
+
+
+async def later() -> AsyncIterator[ToolChunk]:
+    """Return a stream."""
+    return chunks()
+
+
+async def words() -> AsyncIterator[str]:
+    """Stream."""
+    yield "Sun"
+    yield "ny."
+
+
+@pytest.mark.parametrize("function", [chunks, responses, plain_chunks, later, words])
+async def test_what_a_generator_yields_is_put_together(function: Callable[[], object]) -> None:
+    assert await tool(permission="allow")(function).call({}, CONTEXT) == ToolOutcome("success", "Sunny.")
+
+
+async def test_values_that_a_generator_yields_are_a_list() -> None:
+    async def numbers() -> AsyncIterator[int]:
+        """Count."""
+        yield 1
+        yield 2
+
+    assert await tool(permission="allow")(numbers).call({}, CONTEXT) == ToolOutcome("success", "[1, 2]")
+
+
+async def test_a_generator_that_fails_at_its_end_has_failed() -> None:
+    async def half() -> AsyncIterator[ToolChunk]:
+        """Stream."""
+        yield ToolChunk(content=[text("Sun")], is_last=False)
+        yield ToolChunk(content=[text(" lost.")], state=ToolResultState.ERROR)
+
+    assert await tool(permission="allow")(half).call({}, CONTEXT) == ToolOutcome("error", "Sun lost.")
+
+
+async def test_a_generator_without_an_end_is_stopped_at_the_size_of_a_result() -> None:
+    closed: list[bool] = []
+
+    async def endless() -> AsyncIterator[str]:
+        """Stream."""
+        try:
+            while True:
+                yield "x" * 100
+        finally:
+            closed.append(True)
+
+    outcome = await tool(permission="allow", max_result_bytes=1000)(endless).call({}, CONTEXT)
+
+    assert outcome.state == "success"
+    assert "[truncated" in outcome.content
+    assert closed == [True]
