@@ -4,7 +4,8 @@ What a caller can rely on:
 
 1. A try for a lesson is no retry: it waits for nothing, is announced to nobody and counts against no limit. The refused
    request cost nothing.
-2. A lesson is remembered only when the endpoint answered the request it led to. A call takes in ``MAX_LESSONS`` at most.
+2. A lesson is remembered only when the endpoint answered a request that was made by it. A lesson after which the same
+   refusal came again did not help, and is forgotten. A call takes in ``MAX_LESSONS`` at most.
 3. A refusal that no rule reads, of a conversation that holds tool calls, gets one last try: the same conversation as
    plain text. So no model is stuck by what another one, or an older version, has left in a thread.
 """
@@ -19,6 +20,7 @@ from core.agentscope.runtime.model.chat_meter import estimate_input_tokens
 from core.agentscope.runtime.model.legal_history import legal
 from core.agentscope.runtime.model.quirks import Quirk, QuirkBook
 from core.agentscope.runtime.model.refusals import (
+    Refusal,
     is_too_long,
     lesson,
     may_be_the_conversation,
@@ -53,6 +55,9 @@ class Adapting:
         self._endpoint = endpoint
         self._body = body
         self._learnt: dict[Quirk, str] = {}
+        self._useless: set[Quirk] = set()
+        self._newest: Quirk | None = None
+        self._heard: Refusal | None = None
 
     @property
     def quirks(self) -> frozenset[Quirk]:
@@ -73,16 +78,21 @@ class Adapting:
         refusal = failed.refusal
         if refusal is None or failed.answered:
             return False
-        quirk = None
-        if len(self._learnt) < MAX_LESSONS:
-            never = self._endpoint.chosen.never
-            quirk = lesson(refusal, self.body(), self.quirks | never)
+        if refusal == self._heard and self._newest is not None:
+            self._learnt.pop(self._newest, None)
+            self._useless.add(self._newest)
+        self._heard, quirk = refusal, None
+        if len(self._learnt) + len(self._useless) < MAX_LESSONS:
+            known = self.quirks | self._endpoint.chosen.never | self._useless
+            quirk = lesson(refusal, self.body(), known)
         if is_too_long(refusal) and quirk is not Quirk.NO_MAX_TOKENS:
             self._note_length(failed)
             return False
         if quirk is not None:
             self._learnt[quirk] = failed.reason
+            self._newest = quirk
             return True
+        self._newest = None
         if self.plain or not holds_calls(self._body) or not may_be_the_conversation(refusal):
             return False
         if failed.transient and not last:

@@ -19,11 +19,12 @@ from core.agentscope.runtime.model.chat_errors import (
     from_transport,
     from_web_page,
     refusal_text,
+    refused_as,
 )
 from core.agentscope.runtime.model.chat_exchange import Exchange
 from core.agentscope.runtime.model.chat_meter import CallMeter
 from core.agentscope.runtime.model.chat_order import Delta
-from core.agentscope.runtime.model.chat_stream import ChatStreamParser
+from core.agentscope.runtime.model.chat_stream import ChatStreamParser, ProviderFailure
 from core.config import ModelSettings
 
 # The token counts follow the finish reason at once, if they come at all.
@@ -139,6 +140,9 @@ class ChatCall:
 
     def _raise_failure(self) -> None:
         if failure := self.answer.failure:
+            if isinstance(failure, ProviderFailure) and not self.meter.answering:
+                # A proxy that has sent its head reports the provider's refusal inside the answer.
+                self.refused = refused_as(failure) is not None
             raise from_answer(failure, answering=self.meter.answering) from failure
 
     def _patience(self) -> float:

@@ -6,6 +6,7 @@ accounts and parts of the prompt.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +55,8 @@ _FILTERED_ANSWER = "The content filter of the model's provider stopped the answe
 _NO_QUOTA = "The model provider's quota or credit is used up. The operator should check the account."
 
 
+_REFUSAL_WORDS = re.compile(r"\bcontext_length_exceeded\b|\bunsupported_(?:parameter|value)\b")
+"""What OpenAI puts where others repeat the HTTP status."""
 # The wrong key, an unknown address, too many requests: their texts may name policies too.
 _NEVER_A_FILTER = frozenset({401, 402, 404, 429})
 _QUOTA = frozenset({402, 403, 429})
@@ -128,9 +131,10 @@ def from_status(
 def from_answer(failure: ProviderFailure | StreamMalformed, *, answering: bool) -> CallFailed:
     """Judge an answer that reports an error or cannot be parsed."""
     if isinstance(failure, ProviderFailure):
-        if failure.status is not None and not answering:
+        status = refused_as(failure) or failure.status
+        if status is not None and not answering:
             # A proxy that has sent its headers can report an error only inside the answer.
-            return from_status(failure.status, {}, failure.message)
+            return from_status(status, {}, failure.message)
         if names_content_filter(failure.message):
             return CallFailed(
                 ContentFiltered(_FILTERED_ANSWER if answering else _FILTERED),
@@ -138,6 +142,13 @@ def from_answer(failure: ProviderFailure | StreamMalformed, *, answering: bool) 
                 reason=str(failure),
             )
     return CallFailed(ModelStreamError(_BROKEN), transient=True, reason=str(failure))
+
+
+def refused_as(failure: ProviderFailure) -> int | None:
+    """Return the status of a refusal that is reported inside an answer; ``None`` when it is another failure."""
+    if failure.status is not None:
+        return failure.status if 400 <= failure.status < 500 else None
+    return 400 if _REFUSAL_WORDS.search(failure.message) else None
 
 
 def from_finish(word: str, *, filtered: bool) -> CallFailed:

@@ -21,6 +21,8 @@ from core.agentscope.runtime.model.quirks import Quirk
 
 _STATUSES = frozenset({400, 404, 405, 413, 415, 422, 500, 501})
 _MAX_CHARACTERS = 4000
+_ECHO = re.compile(r"['\"]input['\"]: .*?(?=['\"](?:loc|msg|ctx|url)['\"]: |$)", re.DOTALL)
+"""The same in Python's own notation, as some servers write it into the message."""
 _ECHOES = frozenset({"input", "request", "url", "failed_generation"})
 """Members that repeat the request: its words are no reason."""
 
@@ -42,7 +44,7 @@ def read_refusal(status: int, body: bytes | str) -> Refusal:
         words = _words(orjson.loads(body))
     except orjson.JSONDecodeError:
         words = [body if isinstance(body, str) else body.decode("utf-8", "replace")]
-    return Refusal(status, " ".join(words)[:_MAX_CHARACTERS].lower())
+    return Refusal(status, _ECHO.sub("", " ".join(words)[: 4 * _MAX_CHARACTERS])[:_MAX_CHARACTERS].lower())
 
 
 def lesson(refusal: Refusal, body: Body, known: Collection[Quirk]) -> Quirk | None:
@@ -180,7 +182,8 @@ _RULES = (
     _rule(
         Quirk.NO_SYSTEM_ROLE,
         rf"(?:system (?:role|message|prompt)|'system'|\"system\"|`system`|developer).{{0,60}}{_UNSUPPORTED}"
-        + rf"|{_UNSUPPORTED}.{{0,60}}(?:system (?:role|message)|'system'|\"system\"|`system`)",
+        + rf"|(?:{_UNSUPPORTED}|invalid value).{{0,60}}(?:system (?:role|message)|'system'|\"system\"|`system`)"
+        + rf"|(?:{_UNSUPPORTED}|invalid) role\W{{0,4}}system",
         _any(lambda m: m["role"] == "system"),
     ),
     _rule(
@@ -203,7 +206,17 @@ _RULES = (
     _rule(Quirk.MAX_COMPLETION_TOKENS, r"max_completion_tokens|max_tokens", _has("max_tokens")),
     _rule(Quirk.NO_MAX_TOKENS, r"max_tokens", _has("max_tokens")),
     # Further members.
+    _rule(
+        Quirk.RESULTS_WITH_NAMES,
+        r"function_?response\.name|(?:tool|result).{0,60}\bname\b.{0,40}(?:required|missing|empty)",
+        _any(lambda m: m["role"] == "tool" and "name" not in m),
+    ),
     _rule(Quirk.NO_STREAM_OPTIONS, r"stream_options|include_usage|streamoptions", _has("stream_options")),
+    _rule(
+        Quirk.NO_STREAM,
+        rf"\bstream(?:ing)?\b.{{0,60}}(?:{_UNSUPPORTED}|must be false)|{_UNSUPPORTED}.{{0,60}}\bstream(?:ing)?\b",
+        _has("stream"),
+    ),
     _rule(Quirk.NO_TEMPERATURE, r"temperature", _has("temperature")),
     _rule(
         Quirk.NO_TOOL_CHOICE,
@@ -232,6 +245,11 @@ _RULES = (
         Quirk.NO_CONTENT_WITH_CALLS,
         r"content.{0,40}tool_calls.{0,40}(?:not both|mutually)|not both",
         _any(lambda m: _calls(m) and m.get("content")),
+    ),
+    _rule(
+        Quirk.NO_EMPTY_CONTENT,
+        r"(?:not|n.t) be empty|non-?empty|content is empty|empty content|at least one char",
+        _any(lambda m: _said(m) and not m.get("content")),
     ),
     _rule(Quirk.NO_NULL_CONTENT, r"\bnull\b|\bnone|nonetype", _any(lambda m: m.get("content") is None)),
     _rule(

@@ -20,6 +20,7 @@ _NO_REASONING = "(no reasoning was recorded)"
 _NO_ANSWER = "(no answer)"
 _NO_QUESTION = "(the conversation begins)"
 _GO_ON = "Go on."
+_CALLING = "(calls a tool)"
 _NO_MEDIA = "[an attachment that this model cannot see]"
 _OPAQUE = ("reasoning_details", "thinking_blocks")
 _SCHEMA = frozenset({"type", "description", "properties", "required", "items", "enum"})
@@ -41,6 +42,8 @@ def adapted(body: dict[str, Any], quirks: Collection[Quirk], *, plain: int = 0) 
     messages = [*in_plain_text(messages[:plain]), *messages[plain:]]
     if Quirk.NO_TOOLS in quirks and is_structured(body):
         messages = [*messages, _asks_for_json(body["tools"][0])]
+    if Quirk.RESULTS_WITH_NAMES in quirks:
+        messages = _with_names(messages)
     messages = [_content(message, quirks) for message in messages]
     if Quirk.NO_SYSTEM_ROLE in quirks:
         messages = _without_system(messages)
@@ -93,6 +96,7 @@ def in_plain_text(messages: list[Message]) -> list[Message]:
 def _members(body: dict[str, Any], quirks: Collection[Quirk]) -> dict[str, Any]:
     made = dict(body)
     dropped = {
+        Quirk.NO_STREAM: ("stream", "stream_options"),
         Quirk.NO_STREAM_OPTIONS: ("stream_options",),
         Quirk.NO_TEMPERATURE: ("temperature",),
         Quirk.NO_MAX_TOKENS: ("max_tokens",),
@@ -151,7 +155,7 @@ def _asks_for_json(tool: dict[str, Any]) -> Message:
 
 def _content(message: Message, quirks: Collection[Quirk]) -> Message:
     made = dict(message)
-    if Quirk.NO_NAMES in quirks:
+    if Quirk.NO_NAMES in quirks and made["role"] != "tool":
         made.pop("name", None)
     if isinstance(made.get("content"), list):
         parts = made["content"]
@@ -164,6 +168,8 @@ def _content(message: Message, quirks: Collection[Quirk]) -> Message:
         made["content"] = None
     if made.get("content") is None and Quirk.NO_NULL_CONTENT in quirks:
         made["content"] = ""
+    if made["role"] == "assistant" and not made.get("content") and Quirk.NO_EMPTY_CONTENT in quirks:
+        made["content"] = _CALLING
     if Quirk.NO_OPAQUE in quirks:
         for member in _OPAQUE:
             made.pop(member, None)
@@ -174,13 +180,23 @@ def _content(message: Message, quirks: Collection[Quirk]) -> Message:
     return made
 
 
+def _with_names(messages: list[Message]) -> list[Message]:
+    names = {call["id"]: call["function"]["name"] for m in messages for call in m.get("tool_calls") or ()}
+    return [
+        message | {"name": names.get(message["tool_call_id"], "unknown")}
+        if message["role"] == "tool"
+        else message
+        for message in messages
+    ]
+
+
 def _reasoning(message: Message, quirks: Collection[Quirk]) -> Message:
     """Return an assistant message with the reasoning that the endpoint wants; by default it gets none."""
     if message["role"] != "assistant":
         return message
     made = dict(message)
     reasoning = made.pop("reasoning_content", None)
-    always = Quirk.REASONING_ALWAYS in quirks
+    always = Quirk.REASONING_ALWAYS in quirks or Quirk.REASONING_NOT_EMPTY in quirks
     wanted = always or (Quirk.REASONING_WITH_CALLS in quirks and made.get("tool_calls"))
     if wanted and Quirk.NO_REASONING not in quirks:
         made["reasoning_content"] = reasoning or (
