@@ -224,7 +224,7 @@ async def read_history(
     """Read one consistent snapshot of a thread: the state of a client that has seen every event.
 
     `GET /events` from the returned `cursor` returns every later event once, even while a run is streaming. A client
-    needs nothing else after a reload.
+    needs nothing else after a reload. A page of large messages (4 MiB together) has fewer messages than `limit`.
     """
     return _json(await container.history.history(principal, thread_id, limit=limit, before=before))
 

@@ -19,7 +19,7 @@ from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 PAGE_EVENTS = 500
 """Events of a page: about 5 ms of the event loop."""
 PAGE_BYTES = 1 << 20
-"""Bytes of a page; a larger event is a page of its own."""
+"""A page ends with the event that reaches this size, or earlier."""
 
 _PAGE = text("""
 SELECT seq, payload FROM (

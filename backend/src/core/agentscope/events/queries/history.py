@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Text, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
-from core.agentscope.events.history_fold import HistoryFold, leading_results
+from core.agentscope.events.history_fold import leading_results
+from core.agentscope.events.log_fold import LogFold, read_log_page
 from core.agentscope.events.message_rows import to_message
+from core.agentscope.events.queries.live_folds import LiveFolds
 from core.agentscope.events.queries.thread_rows import get_thread_row, open_interrupts
 from core.agentscope.events.queries.usage_totals import usage_of
 from core.agentscope.events.run_status import LIVE
 from core.agentscope.schemas.agent_runtime import (
     ActiveRun,
-    AgUiWireEvent,
     Cursor,
     HistorySnapshotResponse,
 )
 from core.agentscope.schemas.links import events_url
 from core.errors import InvalidRequest
 from core.identity import Principal
-from models import AgentChatMessage, AgentChatSession, AgentRun, AgentRunEvent
+from models import AgentChatMessage, AgentChatSession, AgentRun
+
+MAX_PAGE_BYTES = 4 << 20
+"""A page ends with the message that reaches this size, or earlier."""
+_TRIES = 3
 
 
 class HistoryReader:
@@ -30,40 +36,106 @@ class HistoryReader:
 
     def __init__(self, engine: AsyncEngine) -> None:
         # One snapshot for messages, live events, interrupts and cursor: they belong together.
-        self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._snapshot_engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._engine = engine
+        self._folds = LiveFolds(engine)
 
     async def history(
         self, principal: Principal, thread_id: str, *, limit: int, before: str | None
     ) -> HistorySnapshotResponse:
         """Return a page of a thread's messages, newest page first, with everything that belongs to it.
 
+        A page has at most ``limit`` messages, and fewer if they are large (``MAX_PAGE_BYTES``). The newest page has the
+        messages of the live run, too, whatever their size.
+
         Raises:
             NotFound: The caller has no such thread.
             InvalidRequest: ``before`` is not a message of the thread.
         """
+        asked = _Asked(principal, thread_id, limit, before)
+        if before is not None:
+            return await self._read(asked, LogFold(), 0)
+        for _ in range(_TRIES):
+            live = await self._find_live(asked)
+            try:
+                if live.ordinal is None:
+                    self._folds.forget(live.session_id)
+                    return await self._read(asked, None, 0)
+                async with self._folds.held(live.session_id, live.ordinal) as log:
+                    return await self._read(asked, log, live.ordinal)
+            except _RunsChanged:
+                # A run ended or began in between.
+                continue
+        return await self._read(asked, LogFold(), None)
+
+    async def _find_live(self, asked: _Asked) -> _Live:
         async with self._engine.connect() as connection:
-            return await connection.run_sync(_read_history, principal, thread_id, limit, before)
+            return await connection.run_sync(_read_live, asked)
+
+    async def _read(self, asked: _Asked, log: LogFold | None, ordinal: int | None) -> HistorySnapshotResponse:
+        async with self._snapshot_engine.connect() as connection:
+            return await connection.run_sync(_read_history, asked, log, ordinal)
+
+
+class _RunsChanged(Exception):
+    """The live run is not the one whose fold the caller holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    principal: Principal
+    thread_id: str
+    limit: int
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    session_id: int
+    ordinal: int | None
+    """Of the live run; none when the thread is idle."""
+
+
+def _read_live(connection: Connection, asked: _Asked) -> _Live:
+    with Session(connection) as session:
+        thread = get_thread_row(session, asked.principal, asked.thread_id)
+        run = _live_run(session, thread)
+        return _Live(thread.id, None if run is None else run.ordinal)
+
+
+def _live_run(session: Session, thread: AgentChatSession) -> AgentRun | None:
+    return session.scalar(select(AgentRun).where(AgentRun.session_id == thread.id, AgentRun.status.in_(LIVE)))
 
 
 def _read_history(
-    connection: Connection, principal: Principal, thread_id: str, limit: int, before: str | None
+    connection: Connection, asked: _Asked, log: LogFold | None, ordinal: int | None
 ) -> HistorySnapshotResponse:
+    """Read everything in one snapshot.
+
+    Args:
+        connection: Its transaction is the snapshot.
+        asked: The request.
+        log: The fold of the live run, as far as it was read; none when the thread seemed idle.
+        ordinal: The run of ``log``; none for whichever is live.
+
+    Raises:
+        _RunsChanged: The live run is another.
+    """
     with Session(connection) as session:
-        thread = get_thread_row(session, principal, thread_id)
-        rows = _page(session, thread.id, limit, before)
-        has_more, rows = len(rows) > limit, rows[:limit]
+        thread = get_thread_row(session, asked.principal, asked.thread_id)
+        rows, has_more = _page(session, thread.id, asked.limit, asked.before)
         messages = [to_message(row) for row in reversed(rows)]
-        live = session.scalar(
-            select(AgentRun).where(AgentRun.session_id == thread.id, AgentRun.status.in_(LIVE))
-        )
+        live = _live_run(session, thread)
         state = thread.state
-        if live is not None and before is None:
-            folding = _fold_live(session, live)
-            said = folding.snapshot()
+        if live is not None and asked.before is None:
+            if log is None or live.ordinal is None or ordinal not in (None, live.ordinal):
+                raise _RunsChanged
+            _read_rest(connection, live, log)
+            said = log.fold.snapshot()
             results = leading_results(said)
             at = _first_of_run(list(reversed(rows)), live.ordinal)
             messages = [*messages[:at], *results, *messages[at:], *said[len(results) :]]
-            state = folding.state if folding.state_changed else state
+            state = log.fold.state if log.fold.state_changed else state
         return HistorySnapshotResponse(
             thread_id=thread.thread_id,
             title=thread.title,
@@ -86,36 +158,60 @@ def _read_history(
         )
 
 
-def _page(session: Session, session_id: int, limit: int, before: str | None) -> list[AgentChatMessage]:
-    """Return up to ``limit + 1`` messages, newest first."""
-    query = select(AgentChatMessage).where(
-        AgentChatMessage.session_id == session_id, AgentChatMessage.replaced_by_ordinal.is_(None)
+def _read_rest(connection: Connection, live: AgentRun, log: LogFold) -> None:
+    """Fold what was committed between the last page and this snapshot."""
+    if log.seq > live.last_seq:
+        # The snapshot is of a server that lags behind the one the pages came from.
+        raise _RunsChanged
+    while log.seq < live.last_seq:
+        page = read_log_page(connection, live.session_id, live.ordinal or 0, log.seq)
+        if not page:
+            return
+        log.extend(page)
+
+
+def _page(
+    session: Session, session_id: int, limit: int, before: str | None
+) -> tuple[list[AgentChatMessage], bool]:
+    """Return the messages of a page, newest first, and whether there are older ones."""
+    message = AgentChatMessage
+    shown = (message.session_id == session_id, message.replaced_by_ordinal.is_(None))
+    older = () if before is None else (message.position < _position(session, session_id, before),)
+    columns = (message.content, message.tool_calls, message.extra)
+    size = sum((func.coalesce(func.octet_length(cast(column, Text)), 0) for column in columns), literal(0))
+    newest = (
+        select(message.id, message.position, size.label("size"))
+        .where(*shown, *older)
+        .order_by(message.position.desc())
+        .limit(limit + 1)
+        .subquery()
     )
-    if before is not None:
-        position = session.scalar(
-            select(AgentChatMessage.position).where(
-                AgentChatMessage.session_id == session_id, AgentChatMessage.message_id == before
-            )
+    newer_bytes = func.sum(newest.c.size).over(order_by=newest.c.position.desc()) - newest.c.size
+    placed = select(
+        newest.c.id, newer_bytes.label("newer_bytes"), func.count().over().label("found")
+    ).subquery()
+    found = session.execute(
+        select(message, placed.c.found)
+        .join(placed, placed.c.id == message.id)
+        .where(placed.c.newer_bytes < MAX_PAGE_BYTES)
+        .order_by(message.position.desc())
+    ).all()
+    rows = [row for row, _ in found[:limit]]
+    return rows, bool(found) and found[0].found > len(rows)
+
+
+def _position(session: Session, session_id: int, message_id: str) -> int:
+    position = session.scalar(
+        select(AgentChatMessage.position).where(
+            AgentChatMessage.session_id == session_id, AgentChatMessage.message_id == message_id
         )
-        if position is None:
-            raise InvalidRequest(
-                "The message named by 'before' is not in this thread's history. Use 'nextBefore' of the last page.",
-                errors=[{"pointer": "/query/before", "message": "not a message of this thread"}],
-            )
-        query = query.where(AgentChatMessage.position < position)
-    return list(session.scalars(query.order_by(AgentChatMessage.position.desc()).limit(limit + 1)))
-
-
-def _fold_live(session: Session, run: AgentRun) -> HistoryFold:
-    folding = HistoryFold()
-    payloads = session.scalars(
-        select(AgentRunEvent.payload)
-        .where(AgentRunEvent.session_id == run.session_id, AgentRunEvent.ordinal == run.ordinal)
-        .order_by(AgentRunEvent.seq)
     )
-    for payload in payloads:
-        folding.apply(AgUiWireEvent.from_json(payload))
-    return folding
+    if position is None:
+        raise InvalidRequest(
+            "The message named by 'before' is not in this thread's history. Use 'nextBefore' of the last page.",
+            errors=[{"pointer": "/query/before", "message": "not a message of this thread"}],
+        )
+    return position
 
 
 def _first_of_run(rows: Sequence[AgentChatMessage], ordinal: int | None) -> int:
