@@ -64,6 +64,8 @@ class RedisSettings(_Section):
     command_timeout_seconds: float = Field(default=1.0, gt=0, lt=5)
     tail_entries: int = Field(default=5000, ge=100)
     """Entries in a thread's Redis stream; older events come from Postgres."""
+    tail_bytes: int = Field(default=4 << 20, ge=1 << 16)
+    """About the maximum size of a thread's Redis stream: large events make it shorter."""
     tail_seconds: int = Field(default=3600, ge=60)
     """Idle time after which a thread's Redis stream is deleted."""
     hint_entries: int = Field(default=10_000, ge=100)
@@ -165,6 +167,8 @@ class StreamSettings(_Section):
     max_age_seconds: float = Field(default=900.0, gt=0)
     """Maximum age of a stream, varied by up to 20 %. The client reconnects with its cursor."""
     page_events: int = Field(default=500, gt=0, le=5000)
+    page_bytes: int = Field(default=256 << 10, ge=1 << 12, le=64 << 20)
+    """A page that a stream reads and sends at once ends with the event that reaches this size."""
     patrol_seconds: float = Field(default=1.0, gt=0, le=10)
     """Interval of the patrol, which compares the heads of all followed threads with Postgres."""
 

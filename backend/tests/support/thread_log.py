@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.envelope import Envelope, first_bytes
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.store import EventStore
@@ -29,12 +29,13 @@ class MemoryLog(EventStore):
         self.reads: list[Cursor] = []
         self.failure: Exception | None = None
 
-    async def page(self, session_id: int, after: Cursor, limit: int) -> list[Envelope]:
+    async def page(self, session_id: int, after: Cursor, limit: int, max_bytes: int) -> list[Envelope]:
         assert session_id == SESSION
         self.reads.append(after)
         if self.failure is not None:
             raise self.failure
-        return [event for event in self.events if event.cursor > after][:limit]
+        following = [event for event in self.events if event.cursor > after][:limit]
+        return first_bytes(following, max_bytes)
 
 
 class MemoryTail(RedisBus):

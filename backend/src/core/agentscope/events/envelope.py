@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from core.agentscope.events.event_types import TERMINAL_TYPES, prefixes
@@ -24,3 +25,13 @@ class Envelope(NamedTuple):
     @property
     def is_terminal(self) -> bool:
         return self.payload.startswith(_TERMINAL)
+
+
+def first_bytes(envelopes: Sequence[Envelope], max_bytes: int) -> list[Envelope]:
+    """Return the first events, up to and with the one that reaches ``max_bytes``."""
+    size = 0
+    for count, envelope in enumerate(envelopes, start=1):
+        size += len(envelope.payload)
+        if size >= max_bytes:
+            return list(envelopes[:count])
+    return list(envelopes)

@@ -31,6 +31,10 @@ from core.outage import report_failure
 log = structlog.get_logger(__name__)
 
 WINDOW_EVENTS = 512
+WINDOW_BYTES = 1 << 20
+"""Maximum size of a window. The newest event stays, whatever its size."""
+HUB_BYTES = 64 << 20
+"""Maximum size of all windows. The threads that were silent for the longest time lose theirs."""
 SUBSCRIBE_WAIT_SECONDS = 0.25
 """How long a new reader waits for its subscription. After this time it relies on the patrol."""
 RECONNECT_SECONDS = 0.5
@@ -48,6 +52,8 @@ class Tail:
         """True if the thread was deleted: no more events arrive."""
         self.head: Cursor = Cursor.START
         """The newest place known to exist, whether its event is in the window or not."""
+        self.size = 0
+        """Bytes of the window."""
         self._window: list[Envelope] = []
         self._waiters: set[asyncio.Future[None]] = set()
 
@@ -74,11 +80,26 @@ class Tail:
             if not envelopes:
                 return
             if not _continues(last, envelopes[0]):
-                window.clear()
+                self.empty()
         window.extend(envelopes)
+        self.size += _size(envelopes)
         if len(window) > 2 * WINDOW_EVENTS:
-            del window[:-WINDOW_EVENTS]
+            self._drop(len(window) - WINDOW_EVENTS)
+        if self.size > 2 * WINDOW_BYTES:
+            count, left = 0, self.size
+            while left > WINDOW_BYTES and count < len(window) - 1:
+                left -= len(window[count].payload)
+                count += 1
+            self._drop(count)
         self.see(window[-1].cursor)
+
+    def empty(self) -> None:
+        """Forget the window; readers take its events from Redis or Postgres."""
+        self._drop(len(self._window))
+
+    def _drop(self, count: int) -> None:
+        self.size -= _size(self._window[:count])
+        del self._window[:count]
 
     def see(self, head: Cursor) -> None:
         """Note that an event at ``head`` exists and wake the readers."""
@@ -110,6 +131,10 @@ class Tail:
             self._waiters.discard(waiter)
 
 
+def _size(envelopes: Sequence[Envelope]) -> int:
+    return sum(len(envelope.payload) for envelope in envelopes)
+
+
 def _place(envelope: Envelope) -> tuple[int, int]:
     return envelope.ordinal, envelope.seq
 
@@ -139,6 +164,9 @@ class ThreadHub:
         self._stream = stream
         self._tails: dict[int, Tail] = {}
         self._by_channel: dict[bytes, Tail] = {}
+        self._rung: dict[Tail, None] = {}
+        """Tails with a window, the one that was silent for the longest time first."""
+        self._window_bytes = 0
         self._pubsub: PubSub | None = None
         self.draining = asyncio.Event()
         """Set when the process drains: every stream ends by itself."""
@@ -164,6 +192,8 @@ class ThreadHub:
             tail.readers -= 1
             if tail.readers == 0:
                 self._tails.pop(session_id, None)
+                self._rung.pop(tail, None)
+                self._window_bytes -= tail.size
                 self._by_channel.pop(self._channel(session_id), None)
                 await self._unsubscribe(session_id)
 
@@ -218,7 +248,20 @@ class ThreadHub:
             if message["type"] == "subscribe":
                 tail.subscribed.set()
             elif message["type"] == "message":
-                tail.add(parse_bell(message["data"]))
+                self.ring(tail, parse_bell(message["data"]))
+
+    def ring(self, tail: Tail, envelopes: list[Envelope]) -> None:
+        """Take in a doorbell message of a followed thread."""
+        before = tail.size
+        tail.add(envelopes)
+        self._window_bytes += tail.size - before
+        self._rung.pop(tail, None)
+        self._rung[tail] = None
+        while self._window_bytes > HUB_BYTES and len(self._rung) > 1:
+            silent = next(iter(self._rung))
+            del self._rung[silent]
+            self._window_bytes -= silent.size
+            silent.empty()
 
     async def _patrol(self) -> None:
         while True:

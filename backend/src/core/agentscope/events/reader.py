@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.envelope import Envelope, first_bytes
 from core.agentscope.events.hub import Tail, ThreadHub
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.store import EventStore
@@ -92,14 +92,15 @@ class ThreadReader:
 
     async def _from_store(self) -> AsyncIterator[list[Envelope]]:
         while not self._done:
-            page = await self._store.page(self._session_id, self._position, self._settings.page_events)
+            limit, max_bytes = self._settings.page_events, self._settings.page_bytes
+            page = await self._store.page(self._session_id, self._position, limit, max_bytes)
             if page and self._within_run and page[0].ordinal != self._position.ordinal:
                 # Retention deleted the run's events meanwhile. The client reconnects and gets 410.
                 self._done = True
                 return
             if batch := self._accept(page):
                 yield batch
-            if len(page) < self._settings.page_events:
+            if len(page) < limit and sum(len(item.payload) for item in page) < max_bytes:
                 return
 
     async def _from_tail(self, tail: Tail, ends_at: float) -> AsyncIterator[list[Envelope]]:
@@ -107,7 +108,9 @@ class ThreadReader:
         loop = asyncio.get_running_loop()
         quiet_since = loop.time()
         while not self._done and not self._hub.draining.is_set():
-            live = tail.after(self._position, at_end_of_run=self._at_end_of_run)
+            live = first_bytes(
+                tail.after(self._position, at_end_of_run=self._at_end_of_run), self._settings.page_bytes
+            )
             if not live and tail.gone:
                 self._done = True
                 return
@@ -143,7 +146,7 @@ class ThreadReader:
                 break
             following.append(entry)
             position, at_end = entry.cursor, entry.is_terminal
-        return following
+        return first_bytes(following, self._settings.page_bytes)
 
     def _accept(self, envelopes: list[Envelope]) -> list[Envelope]:
         """Move on over these events and return the ones the reader wants."""

@@ -1,18 +1,21 @@
 """The tail of threads in Redis: one stream per thread, and a doorbell channel.
 
 The tail may lose events: readers take missing events from Postgres. Entry ids are cursors, so Redis itself refuses
-repeated events and events of fenced writers.
+repeated events and events of fenced writers. Streams, doorbell messages and the queue have limits in bytes, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError, RedisError
 
 from core.agentscope.events.envelope import Envelope
@@ -36,6 +39,14 @@ return redis.call('PUBLISH', ARGV[1], ARGV[4] .. ' ' .. ARGV[5] .. '\\n' .. tabl
 _HIGHEST_ID = f"{2**64 - 1}-{2**64 - 1}"
 MAX_QUEUED_BATCHES = 20_000
 """Maximum unpublished batches that a worker keeps for a slow Redis; the oldest are dropped first."""
+MAX_QUEUED_BYTES = 32 << 20
+"""Maximum size of the unpublished batches."""
+MAX_EVENT_BYTES = 256 << 10
+"""A larger event is not put into Redis: readers see the gap and take the event from Postgres."""
+MESSAGE_BYTES = 256 << 10
+"""A doorbell message ends with the event that reaches this size. Redis disconnects subscribers that fall 8 MiB behind."""
+SEND_BYTES = 1 << 20
+"""About as much is sent at once: the time limit of a command is for all of it."""
 PAUSE_SECONDS = 0.5
 """Pause after a failed publish, so that an unavailable Redis does not cost one attempt per flush."""
 
@@ -61,7 +72,8 @@ class RedisBus:
     def __init__(self, redis: Redis, settings: RedisSettings) -> None:
         self._redis = redis
         self._settings = settings
-        self._queue: list[StreamBatch] = []
+        self._queue: deque[StreamBatch] = deque()
+        self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._closing = False
         self._sha = ""
@@ -69,8 +81,9 @@ class RedisBus:
     def publish(self, batches: Sequence[StreamBatch]) -> None:
         """Queue durable events to be shown; order within a thread is kept."""
         self._queue.extend(batches)
-        if (excess := len(self._queue) - MAX_QUEUED_BATCHES) > 0:
-            del self._queue[:excess]
+        self._queued_bytes += sum(_size(batch.payloads) for batch in batches)
+        while len(self._queue) > MAX_QUEUED_BATCHES or self._queued_bytes > MAX_QUEUED_BYTES:
+            self._queued_bytes -= _size(self._queue.popleft().payloads)
         self._wake.set()
 
     async def run(self) -> None:
@@ -78,7 +91,7 @@ class RedisBus:
         while not (self._closing and not self._queue):
             await self._wake.wait()
             self._wake.clear()
-            batches, self._queue = self._queue, []
+            batches, self._queue, self._queued_bytes = list(self._queue), deque(), 0
             if not batches:
                 continue
             try:
@@ -117,26 +130,64 @@ class RedisBus:
     async def _send(self, batches: list[StreamBatch]) -> None:
         if not self._sha:
             self._sha = await self._redis.script_load(_PUBLISH)
-        pipe = self._redis.pipeline(transaction=False)
-        for batch in batches:
-            pipe.evalsha(
-                self._sha,
-                1,
-                stream_key(self._settings.key_prefix, batch.session_id),
-                channel_name(self._settings.key_prefix, batch.session_id),
-                str(self._settings.tail_entries),
-                str(self._settings.tail_seconds),
-                str(batch.ordinal),
-                str(batch.first_seq),
-                *batch.payloads,
-            )
-        try:
-            await pipe.execute()
-            crash_point("published")
-        except NoScriptError:
-            # Redis was restarted or flushed since the script was loaded; ids make the repeat harmless.
-            self._sha = ""
-            await self._send(batches)
+        messages = deque(message for batch in batches for message in _messages(batch))
+        while messages:
+            pipe = self._redis.pipeline(transaction=False)
+            size = 0
+            while messages and size < SEND_BYTES:
+                size += self._show(pipe, messages.popleft())
+            try:
+                await pipe.execute()
+                crash_point("published")
+            except NoScriptError:
+                # Redis was restarted or flushed since the script was loaded; ids make the repeat harmless.
+                self._sha = ""
+                await self._send(batches)
+                return
+
+    def _show(self, pipe: Pipeline, batch: StreamBatch) -> int:
+        """Add the command that shows a batch; returns its bytes."""
+        size = _size(batch.payloads)
+        # Large events make the stream shorter, so that it has a size in bytes, too.
+        entries = max(self._settings.tail_bytes * len(batch.payloads) // max(size, 1), 1)
+        pipe.evalsha(
+            self._sha,
+            1,
+            stream_key(self._settings.key_prefix, batch.session_id),
+            channel_name(self._settings.key_prefix, batch.session_id),
+            str(min(entries, self._settings.tail_entries)),
+            str(self._settings.tail_seconds),
+            str(batch.ordinal),
+            str(batch.first_seq),
+            *batch.payloads,
+        )
+        return size
+
+
+def _messages(batch: StreamBatch) -> Iterator[StreamBatch]:
+    """Cut a batch into doorbell messages; leaves out what is too large for Redis."""
+    first, size = 0, 0
+    for place, payload in enumerate(batch.payloads):
+        length = _size((payload,))
+        if length > MAX_EVENT_BYTES or size >= MESSAGE_BYTES:
+            if first < place:
+                yield _part(batch, first, place)
+            first, size = place, 0
+        if length > MAX_EVENT_BYTES:
+            first = place + 1
+        else:
+            size += length
+    if first < len(batch.payloads):
+        yield _part(batch, first, len(batch.payloads))
+
+
+def _part(batch: StreamBatch, first: int, end: int) -> StreamBatch:
+    return replace(batch, first_seq=batch.first_seq + first, payloads=batch.payloads[first:end])
+
+
+def _size(payloads: Iterable[str]) -> int:
+    """Return the bytes of texts in UTF-8."""
+    return sum(len(text) if text.isascii() else len(text.encode()) for text in payloads)
 
 
 def _entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Envelope:

@@ -31,9 +31,15 @@ FROM agent_run WHERE session_id = :session_id AND ordinal = :ordinal
 """)
 
 _PAGE = text("""
-SELECT ordinal, seq, payload FROM agent_run_event
-WHERE session_id = :session_id AND (ordinal, seq) > (:ordinal, :seq)
-ORDER BY ordinal, seq LIMIT :limit
+SELECT ordinal, seq, payload FROM (
+    SELECT ordinal, seq, payload,
+           sum(octet_length(payload)) OVER (ORDER BY ordinal, seq) - octet_length(payload) AS bytes_before
+    FROM (
+        SELECT ordinal, seq, payload FROM agent_run_event
+        WHERE session_id = :session_id AND (ordinal, seq) > (:ordinal, :seq)
+        ORDER BY ordinal, seq LIMIT :limit
+    ) AS following
+) AS page WHERE bytes_before < :max_bytes ORDER BY ordinal, seq
 """)
 
 _HEADS = text("""
@@ -107,12 +113,22 @@ class EventStore:
             None if row is None else RunSegment(row.ordinal, row.last_seq, row.status, row.protocol_version)
         )
 
-    async def page(self, session_id: int, after: Cursor, limit: int) -> list[Envelope]:
-        """Return the thread's events after a cursor, oldest first, at most ``limit``."""
+    async def page(self, session_id: int, after: Cursor, limit: int, max_bytes: int) -> list[Envelope]:
+        """Return the thread's events after a cursor, oldest first.
+
+        At most ``limit`` of them, up to and with the one that reaches ``max_bytes``. A page that reaches neither is the
+        last one.
+        """
         async with self._engine.connect() as connection:
             rows = await connection.execute(
                 _PAGE,
-                {"session_id": session_id, "ordinal": after.ordinal, "seq": after.seq, "limit": limit},
+                {
+                    "session_id": session_id,
+                    "ordinal": after.ordinal,
+                    "seq": after.seq,
+                    "limit": limit,
+                    "max_bytes": max_bytes,
+                },
             )
             return [Envelope(row.ordinal, row.seq, row.payload.encode()) for row in rows]
 

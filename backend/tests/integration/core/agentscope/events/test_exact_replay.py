@@ -32,6 +32,7 @@ from core.agentscope.events.redis_bus import stream_key
 from core.agentscope.events.store import EventStore, ThreadHead
 from core.agentscope.runtime.work import reaper
 from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.internal_events import CustomEvent
 from core.identity import Principal
 
 SHOWN: tuple[Shown, ...] = ("all", "stream", "bell", "nothing")
@@ -79,7 +80,7 @@ async def by_hand(open_stack: OpenStack) -> AsyncIterator[tuple[Stack, ManualWor
             apis=2,
             workers=0,
             stream={"patrol_seconds": 0.05, "page_events": 7},
-            redis={"tail_entries": 100},
+            redis={"tail_entries": 100, "tail_bytes": 1 << 20},
         ) as stack,
         manual_worker(stack.settings) as worker,
     ):
@@ -120,6 +121,30 @@ async def test_a_flush_of_redis_in_mid_stream_is_not_noticed(two_apis: Stack) ->
     # The queue of hints is made anew.
     after = await stack.stream_run("hello", thread=thread)
     assert after.end["outcome"] == {"type": "success"}
+
+
+async def test_events_of_any_size_are_replayed_and_the_stream_in_redis_has_a_limit_in_bytes(
+    by_hand: tuple[Stack, ManualWorker],
+) -> None:
+    stack, worker = by_hand
+    thread = stack.new_id("large")
+    run = await claim(stack, worker, thread)
+    async with two_readers(stack, thread, run.claimed.run_id) as readers:
+        await run.start()
+        for size in (10, 300_000, 10, *[30_000] * 200, 10, 600_000, 10):
+            await run.write(CustomEvent(name="large", value="x" * size))
+        await run.finish()
+        for reader in readers:
+            await reader.to_end()
+    await assert_exact(stack, thread, *readers)
+
+    key = stream_key(stack.settings.redis.key_prefix, run.owned.session_id)
+    async with Redis.from_url(stack.settings.redis.url.get_secret_value()) as redis:
+        entries: Any = await redis.xrange(key)
+    kept = [len(fields[b"p"]) for _, fields in entries]
+    assert sum(kept) < 1.5 * stack.settings.redis.tail_bytes
+    assert max(kept) < 256 << 10
+    assert kept, "the newest events are kept"
 
 
 async def test_a_killed_redis_costs_latency_and_no_event(
@@ -567,7 +592,7 @@ async def test_any_reader_gets_the_exact_suffix_of_any_log_after_any_loss(
     session_id = await anext(writer)
     for _ in range(before):
         await anext(writer, None)
-    known = await parts.store.page(session_id, Cursor.START, 5000)
+    known = await parts.store.page(session_id, Cursor.START, 5000, 1 << 30)
     places = [Cursor.START, *(envelope.cursor for envelope in known[:-1])]
     start = places[int(cursor * len(places))]
     ordinals = None if follow else frozenset(range(1, len(log) + 1))
@@ -592,7 +617,7 @@ async def test_any_reader_gets_the_exact_suffix_of_any_log_after_any_loss(
     async with asyncio.timeout(HUNG_SECONDS):
         seen = await reading
 
-    assert seen == await parts.store.page(session_id, start, 5000)
+    assert seen == await parts.store.page(session_id, start, 5000, 1 << 30)
 
 
 async def _write(

@@ -86,6 +86,48 @@ def test_the_window_is_trimmed_at_its_old_end(monkeypatch: pytest.MonkeyPatch) -
     assert kept == list(range(kept[0], 9))
 
 
+def large(ordinal: int, seq: int, size: int) -> Envelope:
+    return Envelope(ordinal, seq, b"x" * size)
+
+
+def kept(tail: Tail, last: int) -> list[int]:
+    """Return the places from which a reader is served."""
+    return [place for place in range(last) if tail.after(Cursor(1, place), at_end_of_run=False)]
+
+
+def test_a_window_has_a_limit_in_bytes_and_keeps_the_newest_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "WINDOW_BYTES", 1000)
+    tail = tail_of(*([large(1, seq, 100)] for seq in range(1, 101)))
+    assert 10 <= len(kept(tail, 100)) <= 20
+    assert tail.size == 100 * len(kept(tail, 100))
+
+    tail.add([large(1, 101, 5000), large(1, 102, 6000)])
+    assert (kept(tail, 102), tail.size, tail.head) == ([101], 6000, Cursor(1, 102))
+
+    tail.empty()
+    assert (kept(tail, 102), tail.size, tail.head) == ([], 0, Cursor(1, 102))
+
+
+async def test_all_windows_have_a_limit_and_the_most_silent_thread_loses_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub_module, "HUB_BYTES", 2300)
+    hub = QuietHub(StreamSettings())
+    async with hub.follow(1) as one, hub.follow(2) as two, hub.follow(3) as three:
+        for seq, tail in enumerate((one, two, one, three), start=1):
+            hub.ring(tail, [large(1, seq, 800)])
+        assert [tail.size for tail in (one, two, three)] == [800, 0, 800]
+        assert two.head == Cursor(1, 2)
+        hub.ring(two, [large(1, 5, 9000)])
+        assert [tail.size for tail in (one, two, three)] == [0, 9000, 0]
+    async with hub.follow(4) as four, hub.follow(5) as five:
+        hub.ring(four, [large(1, 1, 1100)])
+        hub.ring(five, [large(1, 1, 1100)])
+        assert [tail.size for tail in (four, five)] == [1100, 1100], (
+            "threads that nobody follows count no more"
+        )
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_whatever_the_doorbell_loses_repeats_or_reorders_no_reader_gets_a_gap(data: st.DataObject) -> None:

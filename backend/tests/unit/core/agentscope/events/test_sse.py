@@ -206,6 +206,23 @@ async def test_several_events_go_out_in_one_chunk() -> None:
     assert stream.chunks == [RETRY, frames(events)]
 
 
+async def test_pages_of_the_log_the_doorbell_and_redis_are_cut_by_bytes_and_nothing_is_missing() -> None:
+    events = [event(1, seq, text="x" * 1500) for seq in range(1, 31)]
+    events.append(event(1, 31, "RUN_FINISHED"))
+    options = StreamSettings(page_events=500, page_bytes=4096)
+    thread = Thread(events[:10], redis=events[:20], options=options)
+    stream = thread.open(ordinals=frozenset({1}))
+    await pause()
+    assert len(thread.log.reads) == 4, "three events a page, and the rest"
+    thread.log.events += events[10:20]
+    thread.tail.see(events[19].cursor)
+    await pause()
+    thread.commit(events[20:])
+
+    assert await stream.end() == RETRY + frames(events)
+    assert max(map(len, stream.chunks)) < 3 * 1700
+
+
 async def test_events_of_other_runs_are_passed_over() -> None:
     first, second, third = run(1, 3), run(2, 3), run(3, 3)
     thread = Thread(first)
