@@ -81,7 +81,7 @@ async def _endpoints(
 
 
 async def _probe(endpoint: ChatEndpoint, temperature: float | None) -> CheckResult:
-    adapting = Adapting(QuirkBook(), endpoint, _body(endpoint, temperature), plain=0)
+    adapting = Adapting(QuirkBook(), endpoint, _body(endpoint, temperature))
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while (failed := await _ask(endpoint, adapting.body())) is not None:
@@ -111,7 +111,7 @@ async def _ask(endpoint: ChatEndpoint, body: dict[str, Any]) -> CallFailed | Non
 
 def _told(adapting: Adapting) -> str:
     names = [str(quirk) for quirk in sorted(adapting.quirks)]
-    if adapting.plain:
+    if adapting.reduced.plain:
         names.append("tool calls of earlier turns as text")
     if not names:
         return "takes all requests as they are"

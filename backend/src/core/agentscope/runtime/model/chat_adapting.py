@@ -7,11 +7,13 @@ What a caller can rely on:
 2. A lesson is remembered only when the endpoint answered a request that was made by it. A lesson after which the same
    refusal came again did not help, and is forgotten. A call takes in ``MAX_LESSONS`` at most.
 3. A refusal that no rule reads, of a conversation that holds tool calls, gets one last try: the same conversation as
-   plain text. So no model is stuck by what another one, or an older version, has left in a thread.
+   plain text. So no model is stuck by what another one, or an older version, has left in a thread. An attachment that
+   cannot be used is left out in the same way.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
@@ -21,12 +23,13 @@ from core.agentscope.runtime.model.legal_history import legal
 from core.agentscope.runtime.model.quirks import Quirk, QuirkBook
 from core.agentscope.runtime.model.refusals import (
     Refusal,
+    is_about_one_attachment,
     is_too_long,
     lesson,
     may_be_the_conversation,
     named_limit,
 )
-from core.agentscope.runtime.model.request_form import adapted, holds_calls
+from core.agentscope.runtime.model.request_form import adapted, holds_calls, holds_media
 from core.errors import ContextTooLong
 
 MAX_LESSONS = 10
@@ -36,19 +39,34 @@ _TOO_LONG = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """How many messages, from the first, an endpoint takes only in part."""
+
+    plain: int = 0
+    """Without tool calls: these are sent as text."""
+    blind: int = 0
+    """Without attachments."""
+
+
+_WHOLE = Reduced()
+
+
 class Adapting:
     """The lessons of one model call."""
 
-    def __init__(self, book: QuirkBook, endpoint: ChatEndpoint, body: dict[str, Any], *, plain: int) -> None:
+    def __init__(
+        self, book: QuirkBook, endpoint: ChatEndpoint, body: dict[str, Any], reduced: Reduced = _WHOLE
+    ) -> None:
         """Begin with what is known.
 
         Args:
             book: What the process has learnt.
             endpoint: Whom the call is for.
             body: The request as any endpoint would be asked.
-            plain: So many messages are known to be refused unless they are plain text.
+            reduced: The messages that the endpoint is known to refuse as they are.
         """
-        self.plain = plain
+        self.reduced = reduced
         self.context_tokens: int | None = None
         """How much the endpoint takes, by our estimate, when it said that the conversation is too long."""
         self._book = book
@@ -66,7 +84,7 @@ class Adapting:
 
     def body(self) -> dict[str, Any]:
         """Return the request as it is to be sent now."""
-        return adapted(self._body, self.quirks, plain=self.plain)
+        return adapted(self._body, self.quirks, plain=self.reduced.plain, blind=self.reduced.blind)
 
     def learn(self, failed: CallFailed, *, last: bool) -> bool:
         """Take in a failure; returns whether the request is to be sent again at once, in another form.
@@ -78,6 +96,9 @@ class Adapting:
         refusal = failed.refusal
         if refusal is None or failed.answered:
             return False
+        if is_about_one_attachment(refusal) and holds_media(self._body) and not self.reduced.blind:
+            self.reduced = replace(self.reduced, blind=len(legal(self._body["messages"])))
+            return True
         if refusal == self._heard and self._newest is not None:
             self._learnt.pop(self._newest, None)
             self._useless.add(self._newest)
@@ -93,11 +114,11 @@ class Adapting:
             self._newest = quirk
             return True
         self._newest = None
-        if self.plain or not holds_calls(self._body) or not may_be_the_conversation(refusal):
+        if self.reduced.plain or not holds_calls(self._body) or not may_be_the_conversation(refusal):
             return False
         if failed.transient and not last:
             return False
-        self.plain = len(legal(self._body["messages"]))
+        self.reduced = replace(self.reduced, plain=len(legal(self._body["messages"])))
         return True
 
     def keep(self) -> None:

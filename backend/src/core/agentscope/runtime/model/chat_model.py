@@ -31,7 +31,7 @@ from agentscope.tool import ToolChoice
 from core.agentscope.events.ledger.budget_store import CallEstimate
 from core.agentscope.runtime.model.argument_objects import ArgumentObjects
 from core.agentscope.runtime.model.call_services import CallServices
-from core.agentscope.runtime.model.chat_adapting import Adapting
+from core.agentscope.runtime.model.chat_adapting import Adapting, Reduced
 from core.agentscope.runtime.model.chat_blocks import CallBlocks
 from core.agentscope.runtime.model.chat_call import ChatCall
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
@@ -117,8 +117,8 @@ class OpenAICompatibleChatModel(ChatModelBase):
         self._record = record
         self._keep = keep
         self._services = services
-        self._plain: dict[str, int] = {}
-        """How many messages an endpoint takes as plain text only."""
+        self._reduced: dict[str, Reduced] = {}
+        """What each endpoint takes of the conversation only in part."""
         budget = services.budget
         self._budget = budget if budget is not None and budget.active else None
 
@@ -189,7 +189,9 @@ class OpenAICompatibleChatModel(ChatModelBase):
         Raises:
             CallFailed: The last try failed.
         """
-        adapting = Adapting(self._services.quirks, endpoint, body, plain=self._plain.get(endpoint.place, 0))
+        adapting = Adapting(
+            self._services.quirks, endpoint, body, self._reduced.get(endpoint.place, Reduced())
+        )
         began = self._services.clock()
         retry = 1
         while True:
@@ -206,7 +208,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
                     failed = exc
             if failed is None:
                 adapting.keep()
-                self._plain[endpoint.place] = adapting.plain
+                self._reduced[endpoint.place] = adapting.reduced
                 return
             failed.answered = call.meter.answering
             wait = delay_seconds(retry, failed.retry_after, self._services.dice)

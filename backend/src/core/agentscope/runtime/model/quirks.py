@@ -37,6 +37,7 @@ class Quirk(StrEnum):
     NO_NAMES = "no_names"
     RESULTS_WITH_NAMES = "results_with_names"
     NO_MEDIA = "no_media"
+    NO_SPECIAL_TOKENS = "no_special_tokens"
     CALLS_NEED_TOOLS = "calls_need_tools"
     # What it refuses beside the conversation.
     NO_TOOLS = "no_tools"

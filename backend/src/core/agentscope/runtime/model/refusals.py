@@ -58,6 +58,8 @@ def lesson(refusal: Refusal, body: Body, known: Collection[Quirk]) -> Quirk | No
     if refusal.status not in _STATUSES or _NO_LESSON.search(refusal.text):
         return None
     for rule in _RULES:
+        if rule.quirk is Quirk.NO_MEDIA and is_about_one_attachment(refusal):
+            continue
         if rule.quirk not in known and rule.pattern.search(refusal.text) and rule.holds(body):
             return rule.quirk
     return None
@@ -73,6 +75,11 @@ def is_too_long(refusal: Refusal) -> bool:
 def named_limit(refusal: Refusal) -> tuple[int | None, int | None]:
     """Return the tokens that a model takes, and the tokens it counted, as far as a refusal names them."""
     return _number(_LIMIT, refusal.text), _number(_COUNTED, refusal.text)
+
+
+def is_about_one_attachment(refusal: Refusal) -> bool:
+    """Whether an attachment of the conversation cannot be used, though the model takes others."""
+    return refusal.status in {400, 413, 422, 500} and bool(_BAD_MEDIA.search(refusal.text))
 
 
 def may_be_the_conversation(refusal: Refusal) -> bool:
@@ -98,6 +105,12 @@ _TOO_LONG = re.compile(
     + r"|reduce (?:the length|your (?:prompt|message|input))|token (?:count|limit).{0,60}exceed"
     + r"|exceed.{0,60}(?:tokens|context)|tokens.{0,60}exceed|prompt .{0,40}too long"
 )
+_MEDIA = r"(?:image|picture|audio|attachment|\bfile\b|media|base64)"
+_SPOILT = (
+    r"(?:invalid|corrupt|unsupported (?:image|format|media type)|dimension|pixels|too (?:large|small|many)|resolution"
+    + r"|exceed|following formats|could not|cannot|can't|unable|failed to (?:process|decode|load|download|fetch)|malformed)"
+)
+_BAD_MEDIA = re.compile(rf"{_MEDIA}.{{0,80}}{_SPOILT}|{_SPOILT}.{{0,80}}{_MEDIA}", re.DOTALL)
 _NOT_THE_FORM = re.compile(
     r"content.?(?:filter|policy|management)|moderation|safety|responsible.?ai|flagged|blocked"
     + r"|api.?key|billing|credit|quota|balance|authenticat|permission|model.{0,80}(?:not found|not exist|unknown)"
@@ -241,6 +254,7 @@ _RULES = (
     ),
     # The content of messages.
     _rule(Quirk.NO_MEDIA, r"image|vision|multi-?modal|audio|\bfile|media|content type|'text'", _any(_media)),
+    _rule(Quirk.NO_SPECIAL_TOKENS, r"special token", lambda body: "<|" in str(body["messages"])),
     _rule(
         Quirk.NO_CONTENT_WITH_CALLS,
         r"content.{0,40}tool_calls.{0,40}(?:not both|mutually)|not both",

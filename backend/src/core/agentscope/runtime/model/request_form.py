@@ -7,6 +7,7 @@ endpoint cannot take in any form: reasoning, attachments, words beside a tool ca
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -22,11 +23,14 @@ _NO_QUESTION = "(the conversation begins)"
 _GO_ON = "Go on."
 _CALLING = "(calls a tool)"
 _NO_MEDIA = "[an attachment that this model cannot see]"
+_SPECIAL = re.compile(r"<\|")
 _OPAQUE = ("reasoning_details", "thinking_blocks")
 _SCHEMA = frozenset({"type", "description", "properties", "required", "items", "enum"})
 
 
-def adapted(body: dict[str, Any], quirks: Collection[Quirk], *, plain: int = 0) -> dict[str, Any]:
+def adapted(
+    body: dict[str, Any], quirks: Collection[Quirk], *, plain: int = 0, blind: int = 0
+) -> dict[str, Any]:
     """Return the request as it is sent.
 
     Args:
@@ -34,9 +38,11 @@ def adapted(body: dict[str, Any], quirks: Collection[Quirk], *, plain: int = 0) 
             their ``reasoning_content``.
         quirks: What the endpoint is known to refuse or to want.
         plain: So many messages are sent as plain text, without tool calls.
+        blind: So many messages are sent without their attachments.
     """
     made = _members(body, quirks)
     messages = legal(body["messages"])
+    messages = [*map(_without_media, messages[:blind]), *messages[blind:]]
     if Quirk.NO_TOOLS in quirks or (Quirk.CALLS_NEED_TOOLS in quirks and "tools" not in made):
         plain = len(messages)
     messages = [*in_plain_text(messages[:plain]), *messages[plain:]]
@@ -64,6 +70,11 @@ def holds_calls(body: dict[str, Any]) -> bool:
         message.get("tool_calls") or any(member in message for member in _OPAQUE)
         for message in body["messages"]
     )
+
+
+def holds_media(body: dict[str, Any]) -> bool:
+    """Whether the conversation holds attachments."""
+    return any(_without_media(message) is not message for message in body["messages"])
 
 
 def in_plain_text(messages: list[Message]) -> list[Message]:
@@ -158,12 +169,12 @@ def _content(message: Message, quirks: Collection[Quirk]) -> Message:
     if Quirk.NO_NAMES in quirks and made["role"] != "tool":
         made.pop("name", None)
     if isinstance(made.get("content"), list):
-        parts = made["content"]
-        if Quirk.NO_MEDIA in quirks:
-            parts = [part if part["type"] == "text" else _text_part(_NO_MEDIA) for part in parts]
+        parts = (_without_media(made) if Quirk.NO_MEDIA in quirks else made)["content"]
         only_text = all(part["type"] == "text" for part in parts)
         joined = only_text and (Quirk.TEXT_CONTENT in quirks or Quirk.NO_MEDIA in quirks)
         made["content"] = _text(parts) if joined else parts
+    if Quirk.NO_SPECIAL_TOKENS in quirks:
+        made["content"] = _harmless(made.get("content"))
     if made.get("tool_calls") and Quirk.NO_CONTENT_WITH_CALLS in quirks:
         made["content"] = None
     if made.get("content") is None and Quirk.NO_NULL_CONTENT in quirks:
@@ -178,6 +189,24 @@ def _content(message: Message, quirks: Collection[Quirk]) -> Message:
                 {name: value for name, value in call.items() if name != "extra_content"} for call in calls
             ]
     return made
+
+
+def _without_media(message: Message) -> Message:
+    content = message.get("content")
+    if not isinstance(content, list) or all(part["type"] == "text" for part in content):
+        return message
+    return message | {
+        "content": [part if part["type"] == "text" else _text_part(_NO_MEDIA) for part in content]
+    }
+
+
+def _harmless(content: Any) -> Any:
+    """Return a content whose text holds no special tokens of a model's template."""
+    if isinstance(content, list):
+        return [
+            part | {"text": _SPECIAL.sub("< |", part["text"])} if "text" in part else part for part in content
+        ]
+    return _SPECIAL.sub("< |", content) if content else content
 
 
 def _with_names(messages: list[Message]) -> list[Message]:

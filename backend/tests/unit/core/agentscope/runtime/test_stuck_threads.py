@@ -149,6 +149,7 @@ async def test_a_call_of_a_tool_that_is_not_there_is_told_and_goes_back_legally(
     assert told.content.startswith(f"There is no tool {name[:100]!r}. The tools are: pay.")
     assert await thread.say("and now?", restarted=True) == "ok"
     assert thread.paid == []
+    assert not any(map(illegal, thread.endpoint.requests))
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,7 @@ async def test_arguments_that_are_no_object_are_told_and_an_object_goes_back(arg
     assert told.state in ("error", "denied")
     assert await thread.say("and now?", restarted=True) == "ok"
     assert thread.paid == []
+    assert not any(map(illegal, thread.endpoint.requests))
 
 
 def test_what_is_told_of_arguments_says_what_to_write() -> None:

@@ -79,7 +79,7 @@ def conversation() -> list[Msg]:
                 ToolResultBlock(id=LONG_ID, name="calculate", output="2"),
                 ToolCallBlock(id="c2", name="calculate", input='{"e": "2 + 2"}'),
                 ToolResultBlock(id="c2", name="calculate", output="4"),
-                TextBlock(text="2 and 4."),
+                TextBlock(text="2 and 4.<|end|>"),
             ],
         ),
         UserMsg(
@@ -369,6 +369,12 @@ ONE = (
         message(media),
         refusal(400, "Failed to deserialize: unknown variant `image_url`, expected `text`"),
         (Q.NO_MEDIA,),
+    ),
+    Case(
+        "tiktoken-special-tokens",
+        message(lambda m: "<|end|>" in str(m["content"])),
+        refusal(400, "Encountered text corresponding to disallowed special token '<|end|>'."),
+        (Q.NO_SPECIAL_TOKENS,),
     ),
     Case(
         "anthropic-calls-without-tools",
@@ -735,6 +741,28 @@ async def test_tool_calls_that_an_endpoint_will_not_have_go_back_as_text(status:
     assert 'Called calculate with {"e": "1 + 1"}' in str(sent["messages"])
     assert "not written by the user" in str(sent["messages"])
     assert sent["tools"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "You uploaded an unsupported image. Please make sure your image has of one the following formats: png",
+        "Invalid base64 image_url.",
+        "messages.4.content.1.image.source.base64.data: At least one of the image dimensions exceed max allowed size",
+        "Could not process image",
+        "Failed to load image: cannot identify image file",
+    ],
+)
+async def test_one_attachment_that_cannot_be_used_is_left_out_of_its_thread_only(words: str) -> None:
+    setup = Setup(refusing((message(media), refusal(400, words))))
+    model = setup.model()
+    for _ in range(2):
+        responses: Any = await model(conversation())
+        _ = [response async for response in responses]
+
+    assert [message(media)(body) for body in setup.endpoint.bodies] == [True, False, False]
+    assert setup.services.quirks.learnt("http://model.test/v1/chat/completions m") == frozenset()
+    assert setup.endpoint.bodies[1]["messages"][3]["tool_calls"]
 
 
 @pytest.mark.parametrize(
