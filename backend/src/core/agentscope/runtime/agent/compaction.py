@@ -32,6 +32,8 @@ EVENT_NAME = "agentroute.context-compacted"
 # By default AgentScope drops the oldest images beyond five, and tells only the model. Here images count as context.
 _ALL_IMAGES = 1_000_000
 _RESERVE_RATIO = 0.1
+_SUMMARY_TRIES = 5
+"""Each with half as much as the one before: enough for a conversation thirty times as long as the model takes."""
 
 
 def context_config(context: Context) -> ContextConfig:
@@ -96,10 +98,7 @@ class CompactionMiddleware(MiddlewareBase):
             # A summary of the question instead of the question would be answered with something else.
             return False
         summary = state.summary
-        try:
-            await agent.compress_context()
-        except ContextTooLong:
-            return False
+        await agent.compress_context()
         return state.summary != summary
 
     async def on_compress_context(
@@ -115,7 +114,13 @@ class CompactionMiddleware(MiddlewareBase):
         self._model.begin()
         agent.model = self._model
         try:
-            await next_handler(**input_kwargs)
+            for _ in range(_SUMMARY_TRIES):
+                try:
+                    await next_handler(**input_kwargs)
+                    break
+                except ContextTooLong:
+                    # How much the model takes was not said: the summary takes in half as much. A refusal costs nothing.
+                    model.context_size = self._model.context_size = self._model.context_size // 2
         except StructuredOutputError as exc:
             log.warning("context_not_compacted", error=type(exc).__name__)
         finally:

@@ -27,6 +27,8 @@ from tests.support.scripted_endpoint import (
     T,
     c,
     calls,
+    has,
+    has_message,
     intent,
     is_structured,
     refusal,
@@ -263,20 +265,41 @@ def talk(count: int, size: int) -> list[Msg]:
     ]
 
 
+@pytest.mark.parametrize("messages", [20, 200])
 @pytest.mark.parametrize(
     "words", [TOO_LONG, refusal(413), refusal(400, "maximum context length is 4000 tokens")]
 )
-async def test_a_conversation_that_is_too_long_is_compacted_once_and_goes_on(words: Reply) -> None:
+async def test_a_conversation_that_is_too_long_is_compacted_once_and_goes_on(
+    words: Reply, messages: int
+) -> None:
     endpoint = ScriptedEndpoint(otherwise=stream(said("ok"), S)).when(longer_than(20_000), words)
     endpoint.when(is_structured, SUMMARY)
-    thread = Thread(endpoint, context=talk(20, 400))
+    thread = Thread(endpoint, context=talk(messages, 400))
 
     assert await thread.say("go on") == "ok"
     (event,) = [event for event in thread.of(CustomEvent) if event.name == EVENT_NAME]
-    assert event.value["messagesKept"] < 20
+    assert event.value["messagesKept"] < messages
     asked = len(endpoint.requests)
     assert await thread.say("and again", restarted=True) == "ok"
     assert len(endpoint.requests) == asked + 1
+
+
+async def test_a_model_without_tools_writes_the_summary_as_text() -> None:
+    summary = dict.fromkeys(
+        ("task_overview", "current_state", "important_discoveries", "next_steps", "context_to_preserve"),
+        "brief",
+    )
+    endpoint = ScriptedEndpoint(otherwise=stream(said("ok"), S))
+    endpoint.when(has("tools"), refusal(400, "m does not support tools")).when(longer_than(20_000), TOO_LONG)
+    endpoint.when(
+        has_message(lambda message: "Answer with one JSON object" in str(message["content"])),
+        stream(said(f"Here it is: {json.dumps(summary)}"), S),
+    )
+    thread = Thread(endpoint, context=talk(20, 400))
+
+    assert await thread.say("go on") == "ok"
+    assert [event.name for event in thread.of(CustomEvent)] == [EVENT_NAME]
+    assert "brief" in str(endpoint.bodies[-1]["messages"])
 
 
 async def test_what_cannot_be_shortened_ends_with_a_clear_error_and_the_thread_goes_on() -> None:
