@@ -86,6 +86,10 @@ class UnsupportedMediaType(InvalidRequest):
     code, title, status = "unsupported-media-type", "Unsupported media type", 415
 
 
+class EncodedBody(UnsupportedMediaType):
+    """The body has a ``Content-Encoding``. Send it as it is."""
+
+
 class InvalidText(InvalidRequest):
     """A string contains U+0000 or an unpaired surrogate. Neither can be stored. Remove the character."""
 
@@ -96,6 +100,12 @@ class LimitExceeded(InvalidRequest):
     """A part of the request exceeds a limit. ``errors`` says which part. Send less."""
 
     code, title, status = "limit-exceeded", "A limit was exceeded", 422
+
+
+class AttachmentUnsupported(InvalidRequest):
+    """An attachment has a type that no model can be given, or no content. ``errors`` says which. Convert or remove it."""
+
+    code, title, status = "attachment-unsupported", "The attachment is not supported", 422
 
 
 class IdempotencyMismatch(InvalidRequest):

@@ -19,7 +19,14 @@ import orjson
 from starlette.requests import Request
 
 from core.config import LimitSettings
-from core.errors import BodyTooLarge, InvalidText, LimitExceeded, MalformedJson, UnsupportedMediaType
+from core.errors import (
+    BodyTooLarge,
+    EncodedBody,
+    InvalidText,
+    LimitExceeded,
+    MalformedJson,
+    UnsupportedMediaType,
+)
 from core.validation import escape
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -36,13 +43,25 @@ async def read_json(request: Request, limits: LimitSettings) -> Any:
     """Read and parse the body of a request.
 
     Raises:
-        UnsupportedMediaType: The body is not declared as ``application/json`` in UTF-8.
+        UnsupportedMediaType: The body is not declared as ``application/json`` in UTF-8, or is compressed.
         BodyTooLarge: The body has more than ``limits.max_body_bytes``, counted while it arrives. ``Content-Length`` is
             not trusted, and may be absent.
         MalformedJson, LimitExceeded, InvalidText: As :func:`parse_json`.
     """
+    refuse_encoded_body(request)
     _check_media_type(request.headers.get("content-type", ""))
     return parse_json(await _read(request, limits.max_body_bytes), max_depth=limits.max_json_depth)
+
+
+def refuse_encoded_body(request: Request) -> None:
+    """Refuse a compressed body before it is read: it would be told as malformed.
+
+    Raises:
+        EncodedBody: ``Content-Encoding`` names anything but ``identity``.
+    """
+    encodings = [part.strip().lower() for part in request.headers.get("content-encoding", "").split(",")]
+    if any(encoding not in {"", "identity"} for encoding in encodings):
+        raise EncodedBody("Send the body without a Content-Encoding: compressed bodies are not accepted.")
 
 
 def parse_json(body: bytes, *, max_depth: int) -> Any:

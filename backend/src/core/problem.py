@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, 
 from core.errors import (
     AgentBackendError,
     BodyTooLarge,
+    EncodedBody,
     Forbidden,
     InvalidRequest,
     MethodNotAllowed,
@@ -84,6 +85,9 @@ def problem_response(error: AgentBackendError, request: Request) -> Response:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = error.challenge
+    if isinstance(error, EncodedBody):
+        # RFC 9110, section 15.5.16: what may be sent instead.
+        headers["Accept-Encoding"] = "identity"
     return Response(
         orjson.dumps(problem(error, instance=request.url.path), default=str),
         status_code=error.status,

@@ -5,7 +5,8 @@ An input value is never repeated, because a body may contain secrets that must n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,6 +23,10 @@ _WORDS = {
     "union_tag_not_found": "The member {discriminator} is missing.",
     "union_tag_invalid": "The member {discriminator} must be one of {expected_tags}.",
 }
+
+# Locations are short, and few of their tags are names of members, too.
+_MAX_PLACES = 64
+_UNKNOWN = object()
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -45,10 +50,16 @@ def parse(model: type[ModelT], value: Any, *, prefix: str = "") -> ModelT:
 
 def invalid_request(exc: ValidationError, value: Any, *, prefix: str = "") -> InvalidRequest:
     """Describe a failed validation of ``value``."""
-    problems = exc.errors(include_url=False, include_input=False)
+    problems = exc.errors(include_url=False)
     found = [
         {
-            "pointer": prefix + pointer(problem["loc"], value, missing=problem["type"] == "missing"),
+            "pointer": prefix
+            + pointer(
+                problem["loc"],
+                value,
+                missing=problem["type"] == "missing",
+                wrong=problem.get("input", _UNKNOWN),
+            ),
             "message": _message(problem)[:_MAX_MESSAGE],
         }
         for problem in problems
@@ -69,22 +80,45 @@ def from_errors(found: Iterable[dict[str, str]]) -> InvalidRequest:
     return InvalidRequest(f"The request is invalid at {places}." if places else "", errors=errors)
 
 
-def pointer(loc: Sequence[int | str], value: Any, *, missing: bool = False) -> str:
+def pointer(loc: Sequence[int | str], value: Any, *, missing: bool = False, wrong: Any = _UNKNOWN) -> str:
     """Return the JSON pointer (RFC 6901) of a pydantic location.
 
-    pydantic mixes the tags of unions into a location (``messages, 0, user,
-    content, str``); only steps that exist in ``value`` are kept, and the last
-    one when it names what is missing.
+    pydantic mixes the tags of unions into a location (``messages, 0, user, content, str``), and a tag may also be the
+    name of a member. So of all places that the location can mean, the one that holds the wrong value is taken.
+
+    Args:
+        loc: The location.
+        value: What was validated.
+        missing: The last step names a member that is missing.
+        wrong: What pydantic found wrong: the value, or the object that lacks the member. If absent, every step that
+            exists in ``value`` counts.
     """
-    steps: list[int | str] = []
-    node = value
-    for position, step in enumerate(loc):
-        if _has(node, step):
-            node = node[step]
-        elif not (missing and position == len(loc) - 1):
-            continue
-        steps.append(step)
-    return "".join("/" + escape(step) for step in steps)
+    absent = loc[-1:] if missing else ()
+    places = itertools.islice(_places(loc[: len(loc) - len(absent)], value), _MAX_PLACES)
+    steps = max(places, key=lambda place: _likeness(place[1], wrong))[0]
+    return "".join("/" + escape(step) for step in (*steps, *absent))
+
+
+def _places(loc: Sequence[int | str], node: Any) -> Iterator[tuple[tuple[int | str, ...], Any]]:
+    """Yield the places that a location can mean, with what is there; first the one with the most steps."""
+    if not loc:
+        yield (), node
+        return
+    step, rest = loc[0], loc[1:]
+    if _has(node, step):
+        for steps, found in _places(rest, node[step]):
+            yield (step, *steps), found
+    if isinstance(step, str):
+        yield from _places(rest, node)
+
+
+def _likeness(found: Any, wrong: Any) -> int:
+    if found is wrong:
+        return 3
+    if isinstance(found, dict) and isinstance(wrong, dict):
+        # The model may have got a copy, without nulls and with what older forms mean.
+        return 2 if found == wrong else int(bool(found.keys() & wrong.keys()))
+    return 2 * int(type(found) is type(wrong) and found == wrong)
 
 
 def _has(node: Any, step: int | str) -> bool:

@@ -368,6 +368,7 @@ def _messages(thread: MemoryThread, command: RunCommand) -> list[dict[str, Any]]
         open_tool_calls=(),
         thread_is_new=not thread.placed,
         strict_tool_results=not command.resume,
+        run_id=None if command.resume else command.run_id,
     )
     if not found.fresh and not command.resume:
         errors = [{"pointer": "/messages", "message": "no new user message"}]

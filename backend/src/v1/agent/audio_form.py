@@ -25,6 +25,7 @@ from core.errors import (
     UnsupportedMediaType,
     UploadTimeout,
 )
+from core.json_body import refuse_encoded_body
 from core.transcription.audio_file import AudioFile
 from core.transcription.audio_kind import HEAD_BYTES, AudioKind, recognise
 from core.transcription.transcription import Speech
@@ -78,6 +79,7 @@ async def _feed(request: Request, form: _Form, max_audio_bytes: int) -> None:
 
 
 def _boundary(request: Request) -> bytes:
+    refuse_encoded_body(request)
     media_type, parameters = parse_options_header(request.headers.get("content-type", ""))
     if media_type != b"multipart/form-data":
         raise UnsupportedMediaType("Send multipart/form-data with a part named file.")

@@ -13,6 +13,8 @@ from core.validation import from_errors
 
 MAX_SCHEMA_BYTES = 256 * 1024
 """Maximum size of all tools of a request together. Checking this size takes about 0.1 s of the event loop."""
+MAX_ANSWERS = 1000
+"""Maximum number of answers in ``resume``: more than the calls of any run."""
 
 
 def check_limits(command: RunCommand, limits: LimitSettings) -> None:
@@ -27,6 +29,7 @@ def check_limits(command: RunCommand, limits: LimitSettings) -> None:
     """
     _check_count("messages", len(command.messages), limits.max_messages)
     _check_count("tools", len(command.tools), limits.max_tools)
+    _check_count("resume", len(command.resume), MAX_ANSWERS)
     for index, message in enumerate(command.messages):
         if isinstance(message, UserMessage | ToolMessage):
             size = _text_bytes(message.content)
@@ -46,9 +49,9 @@ def check_tools(command: RunCommand) -> None:
         LimitExceeded: The schemas are too large together.
         InvalidRequest: With a pointer to each place.
     """
-    size = sum(size_of(tool.parameters) for tool in command.tools)
+    size = sum(size_of(tool.parameters) + len(tool.description.encode()) for tool in command.tools)
     if size > MAX_SCHEMA_BYTES:
-        raise _exceeded("/tools", size, MAX_SCHEMA_BYTES, "bytes of tool parameters")
+        raise _exceeded("/tools", size, MAX_SCHEMA_BYTES, "bytes of tool descriptions and parameters")
     errors = [
         {"pointer": f"/tools/{index}/parameters{problem.pointer}", "message": problem.message}
         for index, tool in enumerate(command.tools)

@@ -69,6 +69,7 @@ _START = (
     errors.InterruptResolved,
     errors.InterruptExpired,
     errors.LimitExceeded,
+    errors.AttachmentUnsupported,
     errors.IdempotencyMismatch,
     errors.UrlNotAllowed,
     errors.RateLimited,

@@ -163,7 +163,7 @@ class AgentService:
         parse(RunOptions, command.forwarded_props, prefix="/forwardedProps")
         # Hashed before ids are created: a client that repeats a request without an answer sends the same key and again
         # no ids.
-        request_hash = canonical_hash(command.wire())
+        request_hash = canonical_hash(command.meaning())
         complete = command.model_copy(
             update={
                 "thread_id": command.thread_id or f"thread-{uuid.uuid4().hex}",

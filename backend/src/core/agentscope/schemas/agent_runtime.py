@@ -12,14 +12,15 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import orjson
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.internal_events import (
     InternalRuntimeEvent,
     internal_event_adapter,
 )
-from core.agentscope.schemas.messages import Id, Message, WireModel
+from core.agentscope.schemas.message_ids import with_ids
+from core.agentscope.schemas.messages import Id, Message, UserMessage, WireModel
 
 __all__ = [
     "PROTOCOL_VERSION_PATTERN",
@@ -52,17 +53,28 @@ MessagesSnapshotMode = Literal["always", "anew", "never"]
 """How a run begins: with a snapshot of the messages, with two (the first one empties the copy), or without."""
 
 
+def without_nulls(data: Any) -> Any:
+    """Treat null as absent: clients before 1.0 and the Dart SDK send null for absent members."""
+    if isinstance(data, dict):
+        return {key: value for key, value in data.items() if value is not None}
+    return data
+
+
 class ClientToolDefinition(WireModel):
     """A tool the client executes; the run ends and names the open calls."""
 
+    _null_is_absent = model_validator(mode="before")(without_nulls)
+
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    description: str = Field(default="", max_length=4096)
+    description: str = ""
     parameters: dict[str, Any] = Field(default_factory=dict)
-    """JSON Schema of the arguments."""
+    """JSON Schema of the arguments. Absent: the tool has no arguments."""
 
 
 class ContextItem(WireModel):
-    description: str
+    _null_is_absent = model_validator(mode="before")(without_nulls)
+
+    description: str = ""
     value: str
 
 
@@ -73,13 +85,6 @@ class ResumeEntry(WireModel):
     status: Literal["resolved", "cancelled"]
     payload: Any = None
     metadata: dict[str, Any] | None = None
-
-
-def without_nulls(data: Any) -> Any:
-    """Treat null as absent: clients before 1.0 and the Dart SDK send null for absent members."""
-    if isinstance(data, dict):
-        return {key: value for key, value in data.items() if value is not None}
-    return data
 
 
 class RunOptions(WireModel):
@@ -136,6 +141,28 @@ class RunCommand(WireModel):
     resume: list[ResumeEntry] = Field(default_factory=list)
 
     _null_is_absent = model_validator(mode="before")(without_nulls)
+
+    @field_validator("messages", mode="wrap")
+    @classmethod
+    def _all_have_ids(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        if not isinstance(value, list):
+            return read(value)
+        named, made = with_ids(value)
+        messages = read(named)
+        for place in made:
+            if isinstance(message := messages[place], UserMessage):
+                message.note_made_id()
+        return messages
+
+    def meaning(self) -> dict[str, Any]:
+        """Return what tells a repeat from another request: the JSON form, without options that say what absence says."""
+        defaults = RunOptions().model_dump(mode="json", by_alias=True)
+        props = {
+            name: value
+            for name, value in self.forwarded_props.items()
+            if value is not None and not (name in defaults and value == defaults[name])
+        }
+        return self.wire() | {"forwardedProps": props}
 
     def options(self) -> RunOptions:
         """Read this server's options from ``forwardedProps``.

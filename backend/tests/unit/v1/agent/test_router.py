@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -182,7 +183,8 @@ REFUSED_BODIES: list[tuple[dict[str, Any], int, str]] = [
     ({"json": {"runId": "r-1\n"}}, 422, "invalid-request"),
     ({"json": {"runId": 7}}, 422, "invalid-request"),
     ({"json": {"messages": {}}}, 422, "invalid-request"),
-    ({"json": {"messages": [{"role": "user", "content": "x"}]}}, 422, "invalid-request"),
+    ({"json": {"messages": [{"role": "user", "content": "x", "id": "a b"}]}}, 422, "invalid-request"),
+    ({"json": RUN | {"resume": [{"interruptId": "i", "status": "resolved"}] * 1001}}, 422, "limit-exceeded"),
     ({"json": {"messages": [{"id": "m", "role": "alien"}]}}, 422, "invalid-request"),
     ({"json": {"messages": [{"id": "m", "role": "user", "content": 1}]}}, 422, "invalid-request"),
     ({"json": {"protocolVersion": "one"}}, 422, "invalid-request"),
@@ -208,6 +210,102 @@ async def test_a_bad_body_is_refused_before_the_first_byte(
     body = problem(response, status, code)
     if status == 422:
         assert body["errors"]
+
+
+MEANT_WELL: list[dict[str, Any]] = [
+    {"messages": [{"role": "user", "content": "hello"}]},
+    {"messages": [HELLO | {"name": None, "metadata": None, "encryptedValue": None}]},
+    {"messages": [HELLO], "tools": [{"name": "a", "description": None, "parameters": None}]},
+    {"messages": [HELLO], "tools": [{"name": "a"}]},
+    {"messages": [HELLO], "tools": [{"name": "a", "description": "x" * 5000}]},
+    {
+        "messages": [HELLO],
+        "tools": None,
+        "context": None,
+        "forwardedProps": None,
+        "state": None,
+        "resume": None,
+    },
+    {"messages": [HELLO], "context": [{"description": None, "value": "x"}]},
+    {"messages": [HELLO], "forwardedProps": {"onBusy": None, "unheard": "of"}},
+    {"messages": [{"role": "assistant", "toolCalls": [{"id": "a|b"}]}, HELLO]},
+    {
+        "messages": [
+            HELLO
+            | {
+                "content": [
+                    {"type": "image", "source": {"type": "data", "value": "AA==", "mimeType": "image/png"}},
+                    {"type": "binary", "mimeType": "image/png", "data": "AA=="},
+                ]
+            }
+        ]
+    },
+]
+
+
+@pytest.mark.parametrize("body", MEANT_WELL, ids=lambda body: str(body)[:70])
+async def test_a_client_that_means_well_is_not_refused(body: dict[str, Any], ada: httpx.AsyncClient) -> None:
+    assert (await ada.post(f"{BASE}/runs", json=body)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ('application/json; charset="UTF-8"', 202),
+        ("Application/JSON;Charset=utf-8", 202),
+        ("application/json ; charset=UTF8; x=y", 202),
+        ("application/json;", 202),
+        ("application/json; charset=latin-1", 415),
+    ],
+)
+@pytest.mark.parametrize(
+    "other",
+    [
+        json.dumps(RUN, indent=2),
+        json.dumps(dict(reversed(RUN.items()))),
+        json.dumps(RUN | {"tools": [], "context": None, "state": None, "unknown": 5}),
+        json.dumps(
+            RUN | {"forwardedProps": {"onBusy": "reject", "onInterrupt": None, "messagesSnapshot": "auto"}}
+        ),
+        json.dumps(RUN | {"messages": [HELLO | {"name": None}]}),
+    ],
+    ids=["spaces", "order", "defaults", "options", "nulls"],
+)
+async def test_a_repeat_is_told_by_what_it_means(
+    content_type: str, status: int, other: str, ada: httpx.AsyncClient
+) -> None:
+    first = await ada.post(f"{BASE}/runs", json=RUN)
+    again = await ada.post(f"{BASE}/runs", content=other, headers={"Content-Type": content_type})
+
+    assert again.status_code == status
+    assert status != 202 or again.content == first.content
+
+
+async def test_a_message_without_an_id_has_one_in_history(ada: httpx.AsyncClient) -> None:
+    body = {"threadId": "t-1", "messages": [{"role": "user", "content": "hello"}]}
+    await ada.post(f"{BASE}/runs", json=body)
+
+    (message,) = (await ada.get(f"{BASE}/history?threadId=t-1")).json()["messages"]
+    assert message["content"] == "hello"
+    assert message["id"].startswith("msg-")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip", "GZIP", "x-unheard"])
+@pytest.mark.parametrize("path", ["runs", "resume", "runs/r-1/cancel"])
+async def test_an_encoded_body_is_refused_by_its_encoding(
+    encoding: str, path: str, ada: httpx.AsyncClient
+) -> None:
+    headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+    response = await ada.post(f"{BASE}/{path}", content=gzip.compress(b"{}"), headers=headers)
+
+    assert "Content-Encoding" in problem(response, 415, "unsupported-media-type")["detail"]
+    assert response.headers["accept-encoding"] == "identity"
+
+
+async def test_identity_is_no_encoding(ada: httpx.AsyncClient) -> None:
+    for encoding in ("identity", "Identity", ""):
+        answer = await ada.post(f"{BASE}/runs", json=RUN, headers={"Content-Encoding": encoding})
+        assert answer.status_code == 202
 
 
 async def test_an_invalid_message_is_named_by_a_pointer_without_the_tags_of_unions(

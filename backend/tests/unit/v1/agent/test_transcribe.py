@@ -416,6 +416,14 @@ async def test_no_file_is_left_behind(
     assert left_in(tmp_path) == []
 
 
+async def test_an_encoded_form_is_refused_by_its_encoding(ada: httpx.AsyncClient) -> None:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "multipart/form-data; boundary=x"}
+
+    response = await ada.post(URL, content=b"\x1f\x8b", headers=headers)
+
+    assert "Content-Encoding" in problem(response, 415, "unsupported-media-type")["detail"]
+
+
 # --- the description ---
 
 

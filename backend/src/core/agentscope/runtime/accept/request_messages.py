@@ -16,7 +16,7 @@ from core.agentscope.runtime.accept.client_copy import ClientCopy
 from core.agentscope.runtime.accept.new_messages import NewMessages, select_new_messages
 from core.agentscope.runtime.accept.regeneration import replace_from
 from core.agentscope.schemas.agent_runtime import RunCommand
-from core.agentscope.schemas.messages import ToolMessage, UserMessage
+from core.agentscope.schemas.messages import ForeignMessage, ToolMessage, UserMessage
 from core.agentscope.schemas.titles import title_of
 from core.errors import InvalidRequest
 from models import AgentChatMessage, AgentChatSession, AgentRun
@@ -54,6 +54,7 @@ async def read_messages(
         settled_tool_calls=settled_calls,
         thread_is_new=is_new,
         strict_tool_results=not command.resume and not replaced_from,
+        run_id=None if command.resume or replaced_from else command.run_id,
     )
     if replaced_from:
         again = await replace_from(
@@ -111,7 +112,9 @@ async def _answered_calls(
     answered = {
         message.tool_call_id
         for message in command.messages
-        if isinstance(message, ToolMessage) and message.id not in known
+        if isinstance(message, ToolMessage | ForeignMessage)
+        and message.tool_call_id
+        and message.id not in known
     }
     if not answered:
         return set(), set()

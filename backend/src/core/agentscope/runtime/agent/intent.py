@@ -6,7 +6,7 @@ from typing import Literal
 
 import structlog
 from agentscope.exception import StructuredOutputError
-from agentscope.message import Msg, SystemMsg, UserMsg
+from agentscope.message import DataBlock, Msg, SystemMsg, UserMsg
 from agentscope.state import AgentState
 from agentscope.tool import ToolChoice
 from pydantic import BaseModel, Field, ValidationError
@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 RECENT_MESSAGES = 6
 """Messages before the new one that the intent may depend on."""
 MAX_MESSAGE_CHARS = 2000
+ATTACHMENT = "[an attachment]"
 STRUCTURED_TOOL = "generate_structured_output"
 """The tool by which AgentScope asks for structured output."""
 
@@ -51,6 +52,9 @@ async def find_intent(
     messages = [SystemMsg(name="system", content=prompt)]
     for message in [*state.context[-RECENT_MESSAGES:], *fresh]:
         text = (message.get_text_content() or "")[:MAX_MESSAGE_CHARS]
+        if not text and any(isinstance(block, DataBlock) for block in message.get_content_blocks()):
+            # Otherwise a message that is an attachment only would leave no message at all, which endpoints refuse.
+            text = ATTACHMENT
         if text:
             messages.append(
                 message.model_copy(update={"content": UserMsg(name="user", content=text).content})

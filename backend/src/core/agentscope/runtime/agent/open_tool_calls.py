@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from agentscope.event import ConfirmResult, ExternalExecutionResultEvent, UserConfirmResultEvent
-from agentscope.message import ToolCallBlock, ToolResultBlock, ToolResultState
+from agentscope.message import DataBlock, TextBlock, ToolCallBlock, ToolResultBlock, ToolResultState
 from agentscope.state import AgentState
 
 from core.agentscope.events.checkpoints import Checkpoint
@@ -24,10 +24,11 @@ from core.agentscope.runtime.agent.thread_memory import (
     GatedCall,
     ThreadMemory,
     add_later_messages,
+    content_blocks,
     finish_call,
     text_of,
 )
-from core.agentscope.schemas.messages import ToolMessage
+from core.agentscope.schemas.messages import TextPart, ToolMessage
 
 INTERRUPTED = "The call was interrupted; it has no result."
 NOT_ANSWERED = "The application did not answer the call; the conversation went on without it."
@@ -137,9 +138,16 @@ def _client_result(call: ToolCallBlock, message: ToolMessage) -> ToolResultBlock
     return ToolResultBlock(
         id=call.id,
         name=call.name,
-        output="\n".join(filter(None, (text_of(message.wire()["content"]), message.error))),
+        output=_output(message),
         state=ToolResultState.ERROR if message.error else ToolResultState.SUCCESS,
     )
+
+
+def _output(message: ToolMessage) -> str | list[TextBlock | DataBlock]:
+    if isinstance(message.content, str) or all(isinstance(part, TextPart) for part in message.content):
+        return "\n".join(filter(None, (text_of(message.wire()["content"]), message.error)))
+    blocks = content_blocks(message.content)
+    return [*blocks, TextBlock(text=message.error)] if message.error else blocks
 
 
 def _no_result(call: ToolCallBlock, why: str) -> ToolResultBlock:

@@ -6,6 +6,7 @@ last checkpoint. They are added to the conversation, so that it continues from w
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,11 +32,14 @@ from core.agentscope.events import interrupt_status
 from core.agentscope.events.call_arguments import check_arguments
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.events.owned_run import OwnedRun
-from core.agentscope.schemas.messages import DataSource, TextPart, UserMessage
+from core.agentscope.schemas.attachments import carried, decoded, document_text, in_words
+from core.agentscope.schemas.messages import ContentPart, DataSource, TextPart, UserMessage
 from models import AgentChatMessage, AgentChatSession, AgentCheckpoint, AgentInterrupt, AgentRun
 
 log = structlog.get_logger(__name__)
 
+_MAX_NAME_CHARACTERS = 128
+"""Of a file name that a model reads."""
 AGENT_NAME = "assistant"
 """The same in all stages and all versions: AgentScope finds unfinished tool calls by this name."""
 
@@ -242,15 +246,32 @@ def user_msg(message: UserMessage) -> Msg:
     """Return a user message as AgentScope's, media inline."""
     if isinstance(message.content, str):
         return UserMsg(name="user", content=message.content, id=message.id)
-    blocks: list[TextBlock | DataBlock] = []
-    for part in message.content:
-        if isinstance(part, TextPart):
-            blocks.append(TextBlock(text=part.text))
-        elif isinstance(part.source, DataSource):
-            blocks.append(
-                DataBlock(source=Base64Source(data=part.source.value, media_type=part.source.mime_type))
-            )
-    return UserMsg(name="user", content=blocks, id=message.id)
+    return UserMsg(name="user", content=content_blocks(message.content), id=message.id)
+
+
+def content_blocks(parts: Sequence[ContentPart]) -> list[TextBlock | DataBlock]:
+    """Return the parts of a message as AgentScope's blocks.
+
+    No part is left out, and none is an error: what a model cannot be given is named in words. A thread may hold parts
+    that an older version accepted.
+    """
+    return [_block(part) for part in parts]
+
+
+def _block(part: ContentPart) -> TextBlock | DataBlock:
+    if isinstance(part, TextPart):
+        return TextBlock(text=part.text)
+    source = part.source
+    form = carried(source.mime_type or "")
+    content = decoded(source.value) if isinstance(source, DataSource) else None
+    if form is None or not content:
+        return TextBlock(text=in_words(source.mime_type or ""))
+    name = part.metadata.get("filename") if isinstance(part.metadata, dict) else None
+    shown = name[:_MAX_NAME_CHARACTERS] if isinstance(name, str) else None
+    if form.form == "text":
+        return TextBlock(text=f"[{shown or 'A document'}, {form.media_type}]\n{document_text(content)}")
+    data = Base64Source(data=base64.b64encode(content).decode(), media_type=form.media_type)
+    return DataBlock(source=data, name=shown)
 
 
 def text_of(content: Any) -> str:

@@ -19,7 +19,17 @@ from agentscope.model import OpenAIChatModel
 from agentscope.tool import ToolChoice
 
 from core.agentscope.runtime.model.chat_opaque import FIELD, give_back
+from core.agentscope.schemas.attachments import (
+    Carried,
+    carried,
+    decoded,
+    document_text,
+    essence,
+    in_words,
+    plain_base64,
+)
 
+_AUDIO_FORMATS = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 _MODES = frozenset({"auto", "none", "required"})
 
 log = structlog.get_logger(__name__)
@@ -54,18 +64,47 @@ class ChatFormatter(OpenAIChatFormatter):
                 messages += formatted
         return messages
 
-    def _format_openai_data_block(self, block: DataBlock) -> dict[str, Any] | None:
+    def _format_openai_data_block(self, block: DataBlock) -> dict[str, Any]:
+        """Return an attachment as a content part: words if chat completions have no form for it.
+
+        Never raises and never leaves an attachment out: it is in the thread, so every later run meets it again. New
+        ones that have no form are refused when they are sent. Older versions accepted them.
+        """
         source = block.source
-        if isinstance(source, URLSource) and not (
-            source.media_type.startswith("image/") and source.url.scheme in {"http", "https"}
-        ):
-            log.warning("attachment_left_out", media_type=source.media_type)
-            return None
-        return super()._format_openai_data_block(block)
+        form = carried(source.media_type)
+        if isinstance(source, URLSource):
+            if form is not None and form.form == "image" and source.url.scheme in {"http", "https"}:
+                return {"type": "image_url", "image_url": {"url": str(source.url)}}
+            return _named(source.media_type)
+        match form:
+            case Carried("image", media_type):
+                return {"type": "image_url", "image_url": {"url": _data_url(media_type, source.data)}}
+            case Carried("audio", media_type):
+                sound = {"data": plain_base64(source.data), "format": _AUDIO_FORMATS[media_type]}
+                return {"type": "input_audio", "input_audio": sound}
+            case Carried("pdf", media_type):
+                file = {
+                    "filename": block.name or "document.pdf",
+                    "file_data": _data_url(media_type, source.data),
+                }
+                return {"type": "file", "file": file}
+            case Carried("text") if (content := decoded(source.data)) is not None:
+                return {"type": "text", "text": document_text(content)}
+            case _:
+                return _named(source.media_type)
 
     @staticmethod
     def _convert_unsupported_data_block_to_string(block: DataBlock) -> str:
-        return f"[an attachment of type {block.source.media_type} that cannot be shown here]"
+        return in_words(block.source.media_type)
+
+
+def _data_url(media_type: str, data: str) -> str:
+    return f"data:{media_type};base64,{plain_base64(data)}"
+
+
+def _named(media_type: str) -> dict[str, Any]:
+    log.warning("attachment_left_out", media_type=essence(media_type))
+    return {"type": "text", "text": in_words(media_type)}
 
 
 def _parts(msg: Msg) -> Iterator[tuple[Msg, list[dict[str, Any]], str]]:

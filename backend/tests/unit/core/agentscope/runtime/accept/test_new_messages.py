@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from core.agentscope.runtime.accept.new_messages import select_new_messages
+from core.agentscope.runtime.accept.new_messages import NewMessages, select_new_messages
+from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.messages import AssistantMessage, Message, ToolMessage, UserMessage
 from core.errors import InvalidRequest, UrlNotAllowed
 
@@ -217,6 +220,114 @@ def test_media_by_url_is_refused_by_its_place(new: bool) -> None:
 
 def test_media_by_url_in_a_known_message_is_not_looked_at() -> None:
     assert select([user("u1", [LINK]), user("u2")], known="u1") == ([], ["u2"])
+
+
+def test_media_of_an_answered_message_is_not_looked_at() -> None:
+    assert select([user("u1", [LINK]), assistant("a1"), user("u2")], new=True) == (["u1", "a1"], ["u2"])
+
+
+# --- messages without ids ---------------------------------------------------------------------------
+
+
+def nameless(
+    *messages: dict[str, Any], known: Collection[str] = (), new: bool = False, run: str = "r"
+) -> NewMessages:
+    command = RunCommand.model_validate({"messages": [*messages]})
+    return select_new_messages(
+        command.messages, known_ids=known, open_tool_calls=(), thread_is_new=new, run_id=run
+    )
+
+
+SAID = {"role": "user", "content": "hi"}
+ANSWER = {"role": "assistant", "content": "hello"}
+MORE = {"role": "user", "content": "more"}
+
+
+@pytest.mark.parametrize("no_id", [{}, {"id": None}, {"id": ""}], ids=str)
+def test_a_message_without_an_id_gets_one_that_stays(no_id: dict[str, Any]) -> None:
+    (first,) = nameless(SAID | no_id, new=True).fresh
+    assert re.fullmatch("msg-[0-9a-f]{32}", first.id)
+
+    again = nameless(SAID, ANSWER, MORE, known=frozenset({first.id}))
+    assert [message.content for message in again.fresh] == ["more"]
+
+
+def test_a_client_that_sends_its_new_messages_only_may_say_the_same_again() -> None:
+    (first,) = nameless(SAID, new=True, run="r-1").fresh
+    (second,) = nameless(SAID, known=frozenset({first.id}), run="r-2").fresh
+    (third,) = nameless(SAID, known=frozenset({first.id, second.id}), run="r-3").fresh
+
+    assert len({first.id, second.id, third.id}) == 3
+    # Of the same request the same comes out.
+    assert nameless(SAID, known=frozenset({first.id}), run="r-2").fresh[0].id == second.id
+
+
+def test_a_window_of_a_conversation_answers_nothing_twice() -> None:
+    found = nameless({"role": "user", "content": "long ago"}, ANSWER, MORE)
+
+    assert [message.content for message in found.fresh] == ["more"]
+
+
+def test_a_conversation_without_ids_is_imported_with_ids() -> None:
+    found = nameless(SAID, ANSWER, MORE, new=True)
+
+    assert [message.content for message in found.imported] == ["hi", "hello"]
+    assert [message.content for message in found.fresh] == ["more"]
+    assert len({message.id for message in (*found.imported, *found.fresh)}) == 3
+
+
+# --- messages of another backend --------------------------------------------------------------------
+
+FOREIGN: list[list[dict[str, Any]]] = [
+    [
+        {"id": "a|1", "role": "assistant", "toolCalls": [CALLS[0] | {"id": "call_1|fc_2"}]},
+        {"id": "t 1", "role": "tool", "toolCallId": "call_1|fc_2", "content": {"any": "thing"}},
+    ],
+    [{"id": "t", "role": "tool", "toolCallId": "call_1|fc_2", "content": "orphan"}],
+    [{"role": "tool", "content": "without a call"}],
+    [{"id": "a", "role": "assistant", "content": {"any": "thing"}, "toolCalls": "none"}],
+    [{"id": "a", "role": "assistant", "content": "x", "toolCalls": [{"id": 5}, 7, {"function": None}]}],
+    [{"id": "a", "role": "assistant", "content": "x", "metadata": "text", "encryptedValue": {"s": 1}}],
+    [{"id": 5, "role": "reasoning", "content": [1]}],
+    [{"id": ["x"], "role": "system"}],
+    [{"id": "x" * 5000, "role": "activity", "metadata": 1}],
+    [
+        {"id": "a", "role": "assistant", "content": None, "toolCalls": [CALLS[0] | {"function": {}}]},
+        {"id": "t", "role": "tool", "toolCallId": "c1", "content": "of the call above"},
+    ],
+]
+
+
+@pytest.mark.parametrize("messages", FOREIGN, ids=lambda messages: str(messages)[:60])
+@pytest.mark.parametrize("new", [False, True])
+def test_messages_of_another_backend_are_ignored_whatever_their_form(
+    messages: list[dict[str, Any]], new: bool
+) -> None:
+    found = nameless(user("u1"), *messages, user("u2"), known=frozenset({"u1"}), new=new)
+
+    assert [message.id for message in found.fresh] == ["u2"]
+
+
+def test_an_answer_in_parts_is_imported_as_its_text() -> None:
+    parts = [{"type": "text", "text": "hel"}, {"type": "text", "text": "lo"}]
+
+    found = nameless(SAID, {"id": "a|1", "role": "assistant", "content": parts}, MORE, new=True)
+
+    assert [message.content for message in found.imported] == ["hi", "hel\nlo"]
+    assert re.fullmatch("msg-[0-9a-f]{32}", found.imported[1].id)
+
+
+def test_a_malformed_answer_to_an_open_call_is_refused_by_its_place() -> None:
+    messages = [user("u1"), {"id": "t", "role": "tool", "toolCallId": "c1", "content": {"any": 1}}]
+
+    with pytest.raises(InvalidRequest) as caught:
+        select_new_messages(
+            RunCommand.model_validate({"messages": messages}).messages,
+            known_ids=["u1"],
+            open_tool_calls=["c1"],
+            thread_is_new=False,
+        )
+    assert {error["pointer"] for error in caught.value.errors} == {"/messages/1/content"}
 
 
 # --- anything ----------------------------------------------------------------------------------------

@@ -88,7 +88,8 @@ async def test_an_image_is_passed_on_by_its_address() -> None:
 )
 async def test_nothing_is_read_or_fetched_for_an_attachment(url: str, media_type: str) -> None:
     (message,) = await ChatFormatter().format([attachment(url, media_type)])
-    assert message["content"] == "see"
+    words = f"[an attachment of type {media_type} that cannot be shown here]"
+    assert message["content"] == [{"type": "text", "text": "see"}, {"type": "text", "text": words}]
 
 
 async def test_an_attachment_of_another_type_is_named_and_not_written_to_disk(
