@@ -19,6 +19,7 @@ from agentscope.message import DataBlock, TextBlock, ToolCallBlock, ToolResultBl
 from agentscope.state import AgentState
 
 from core.agentscope.events.checkpoints import Checkpoint
+from core.agentscope.runtime.agent.stored_state import stored_state
 from core.agentscope.runtime.agent.thread_memory import (
     AGENT_NAME,
     GatedCall,
@@ -115,7 +116,7 @@ def client_calls(state: AgentState) -> tuple[str, ...]:
 
 def checkpoint_of(state: AgentState, version: str) -> Checkpoint:
     """Return the state as a checkpoint, with the calls that a client may answer."""
-    return Checkpoint(version, state.model_dump_json(), client_calls(state))
+    return Checkpoint(version, stored_state(state), client_calls(state))
 
 
 def waits_for_user(state: AgentState) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 # The digits that a double holds exactly (DBL_DIG in C). Proxies add up costs as doubles, with rounding errors:
 # 0.1 + 0.2 arrives as 0.30000000000000004.
 _CERTAIN = Context(prec=15)
+_MAX_COST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,9 @@ class TokenCounts:
 def parse_cost(value: Any) -> Decimal | None:
     """Read an amount of US dollars from a number or its text; ``None`` for anything else.
 
+    An amount of a million or more is not a cost of one call: unknown, like any other wrong answer. The columns of the
+    ledger and of the totals have a limit, and a thread whose total is beyond it could never end a run.
+
     Digits after the fifteenth are rounding errors of doubles and are removed, so tokens times prices stay exact.
     """
     if value is None or isinstance(value, bool):
@@ -96,7 +100,7 @@ def parse_cost(value: Any) -> Decimal | None:
         cost = Decimal(str(value))
     except InvalidOperation:
         return None
-    if not cost.is_finite() or cost < 0:
+    if not cost.is_finite() or not 0 <= cost < _MAX_COST:
         return None
     return cost if len(cost.as_tuple().digits) <= _CERTAIN.prec else _CERTAIN.plus(cost).normalize()
 

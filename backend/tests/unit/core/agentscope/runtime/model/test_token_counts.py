@@ -44,6 +44,8 @@ def test_a_cost_keeps_every_digit_that_was_meant(sent: Any, cost: str) -> None:
     assert parse_cost(sent) == Decimal(cost)
 
 
-@pytest.mark.parametrize("sent", [None, True, "", "free", -1, float("inf"), float("nan"), {}, []])
+@pytest.mark.parametrize(
+    "sent", [None, True, "", "free", -1, float("inf"), float("nan"), {}, [], 1_000_000, "1e300", 10**400]
+)
 def test_what_is_no_amount_is_unknown(sent: Any) -> None:
     assert parse_cost(sent) is None

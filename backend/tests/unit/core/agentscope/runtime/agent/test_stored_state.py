@@ -1,0 +1,68 @@
+"""What of a conversation is stored when it has become too large for a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentscope.message import (
+    Base64Source,
+    DataBlock,
+    TextBlock,
+    ToolCallBlock,
+    ToolResultBlock,
+    ToolResultState,
+    UserMsg,
+)
+from agentscope.state import AgentState
+from structlog.testing import capture_logs
+
+from core.agentscope.runtime.agent.stored_state import ATTACHMENT_LEFT_OUT, stored_state
+from core.agentscope.runtime.agent.thread_memory import AGENT_NAME
+
+
+def conversation(*, turns: int, image: int = 0, words: int = 1) -> AgentState:
+    """Return turns of a user who shows an image, and an agent that calls a tool about it."""
+    state = AgentState(session_id="t")
+    for turn in range(turns):
+        shown: list[Any] = [TextBlock(text=f"look {turn} " + "x" * words)]
+        if image:
+            shown.append(DataBlock(source=Base64Source(data="A" * image, media_type="image/png")))
+        state.context.append(UserMsg(name="user", content=shown))
+        call = ToolCallBlock(id=f"c-{turn}", name="see", input="{}")
+        result = ToolResultBlock(id=call.id, name="see", output="seen", state=ToolResultState.SUCCESS)
+        state.append_context(AGENT_NAME, [call, result, TextBlock(text="nice")])
+    return state
+
+
+def stored(state: AgentState, max_bytes: int) -> AgentState:
+    before = state.model_dump_json()
+    with capture_logs():
+        text = stored_state(state, max_bytes=max_bytes)
+    assert state.model_dump_json() == before, "the state at work is not touched"
+    assert len(text.encode()) <= max_bytes
+    return AgentState.model_validate_json(text)
+
+
+def test_a_state_that_fits_is_stored_whole() -> None:
+    state = conversation(turns=3, image=100)
+    text = state.model_dump_json()
+
+    assert stored_state(state, max_bytes=len(text)) == text
+
+
+def test_the_oldest_attachments_are_left_out_and_no_more_than_needed() -> None:
+    kept = stored(conversation(turns=5, image=40_000), 100_000)
+
+    shown = [message.content[1] for message in kept.context if message.role == "user"]
+    notes = [block.text == ATTACHMENT_LEFT_OUT for block in shown if isinstance(block, TextBlock)]
+    assert notes == [True, True, True]
+    assert [type(block) for block in shown[3:]] == [DataBlock, DataBlock]
+    assert len(kept.context) == 10
+
+
+def test_then_the_oldest_turns_are_left_out_with_their_calls_and_results() -> None:
+    kept = stored(conversation(turns=8, image=1000, words=20_000), 70_000)
+
+    assert [message.role for message in kept.context][:1] == ["user"]
+    assert 0 < len(kept.context) < 8
+    assert not kept.get_unfinished_tool_calls(AGENT_NAME)
