@@ -97,3 +97,37 @@ def test_its_sse_client_comes_back_with_the_last_id_and_is_told_when_nothing_is_
 
     assert decode_stream(half.text) == first[5:]
     assert (end.status_code, end.content) == (204, b"")
+
+
+def test_a_run_goes_on_when_its_post_is_repeated_with_the_last_id(app: httpx.Client) -> None:
+    # The SDK does not reconnect a POST: the app sends it again, under the run's id.
+    body = {
+        "threadId": f"thread-{uuid.uuid4().hex}",
+        "runId": f"run-{uuid.uuid4().hex}",
+        "messages": [{"id": "m", "role": "user", "content": "what is 6*7"}],
+    }
+    whole = app.post("/runs", json=body).raise_for_status().text
+    ids = [line[4:] for line in whole.splitlines() if line.startswith("id: ")]
+
+    rest = app.post("/runs", json=body, headers={"Last-Event-ID": ids[5]})
+    end = app.post("/runs", json=body, headers={"Last-Event-ID": ids[-1]})
+
+    assert decode_stream(rest.text) == decode_stream(whole)[6:]
+    assert (end.status_code, end.content) == (204, b"")
+
+
+def test_the_app_connects_after_a_reload(app: httpx.Client) -> None:
+    stopped = app.post(
+        "/runs",
+        json={"messages": [{"id": "m", "role": "user", "content": "slowly"}]},
+        headers={"Accept": "application/json"},
+    ).json()
+    place = {"threadId": stopped["threadId"]}
+    with app.stream("POST", "/events", json=place) as stream:
+        assert stream.status_code == 200
+        app.post(f"/runs/{stopped['runId']}/cancel", json=place).raise_for_status()
+        events = decode_stream(stream.read().decode())
+
+    assert _types(events)[:2] == ["RUN_STARTED", "MESSAGES_SNAPSHOT"]
+    assert events[1]["messages"][0]["content"] == "slowly"
+    assert events[-1]["code"] == "cancelled"
