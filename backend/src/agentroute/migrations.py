@@ -5,6 +5,7 @@ Two processes may migrate at the same time (two containers of one deployment): t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 LOCK = 0x41475254
 """Of the advisory lock that a migration holds."""
 _CONNECT_SECONDS = 10.0
+_LOCK_POLL_SECONDS = 0.2
 PROBE_SECONDS = 10.0
 """How often a server that works on a migration is asked whether it still does."""
 # A migration whose machine is gone must not hold the lock for the two hours of the system's default.
@@ -47,7 +49,8 @@ class MigrationError(Exception):
 async def upgrade(url: str, revision: str = "head", *, probe_seconds: float = PROBE_SECONDS) -> None:
     """Apply the missing migrations up to ``revision``; waits for a migration that runs elsewhere.
 
-    All of them are one transaction: a failure leaves the schema as it was.
+    They are one transaction: a failure leaves the schema as it was. A migration that builds indexes while the service
+    runs commits what came before it; after a failure, its next try begins with it again.
 
     Args:
         url: ``postgresql://`` URL of the database.
@@ -129,10 +132,15 @@ async def _migrate(url: str, step: Callable[[Config], None], probe_seconds: floa
 
 async def _lock(connection: AsyncConnection) -> None:
     await connection.execute(text(_WATCH_US))
-    lock = {"lock": LOCK}
-    if not await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), lock):
-        log.info("migration_waits", why="Another process migrates this database.")
-        await connection.execute(text("SELECT pg_advisory_lock(:lock)"), lock)
+    told = False
+    # Asked again and again, between transactions: an index that is built concurrently waits for every transaction that
+    # is open, also for one that waits for this lock.
+    while not await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):
+        await connection.rollback()
+        if not told:
+            log.info("migration_waits", why="Another process migrates this database.")
+            told = True
+        await asyncio.sleep(_LOCK_POLL_SECONDS)
     # The lock is the session's: it outlives this transaction and ends with the connection.
     await connection.commit()
 

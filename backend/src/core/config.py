@@ -199,6 +199,10 @@ class WorkerSettings(_Section):
     outage_seconds: float = Field(default=60.0, gt=0)
     """How long a run waits for an unavailable Postgres before the run stops."""
     event_retention_days: int = Field(default=7, ge=1)
+    run_retention_days: int = Field(default=30, ge=1)
+    """What ended runs were asked, the questions they asked, and the agent's states that later ones replaced."""
+    budget_retention_days: int = Field(default=32, ge=2)
+    """The daily budgets of users."""
 
 
 class LimitSettings(_Section):

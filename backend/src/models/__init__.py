@@ -3,6 +3,7 @@
 from models.agent_chat_message import AgentChatMessage
 from models.agent_chat_session import AgentChatSession
 from models.agent_checkpoint import AgentCheckpoint
+from models.agent_chore import AgentChore
 from models.agent_interrupt import AgentInterrupt
 from models.agent_memory import AgentMemory
 from models.agent_model_call import AgentModelCall
@@ -16,6 +17,7 @@ __all__ = [
     "AgentChatMessage",
     "AgentChatSession",
     "AgentCheckpoint",
+    "AgentChore",
     "AgentInterrupt",
     "AgentMemory",
     "AgentModelCall",

@@ -35,6 +35,13 @@ class AgentInterrupt(Base):
         ),
         # Deleting a run deletes its interrupts: without an index that reads the whole table.
         Index("ix_agent_interrupt_run_pk", "run_pk"),
+        # The start of every run looks for the answers that it brings.
+        Index(
+            "ix_agent_interrupt_resolved_by_run_pk",
+            "resolved_by_run_pk",
+            postgresql_where=text("resolved_by_run_pk IS NOT NULL"),
+        ),
+        Index("ix_agent_interrupt_expires_at", "expires_at", postgresql_where=text("status = 'open'")),
         Index("ix_agent_interrupt_open", "session_id", postgresql_where=text("status = 'open'")),
     )
 

@@ -56,6 +56,12 @@ class AgentRun(Base):
             "user_id",
             postgresql_where=text("status IN ('waiting', 'queued', 'running')"),
         ),
+        # Retention looks for ended runs that still know what they were asked: those of the last weeks.
+        Index(
+            "ix_agent_run_unforgotten",
+            "ended_at",
+            postgresql_where=text("ended_at IS NOT NULL AND input <> '{}'"),
+        ),
         CheckConstraint(
             "status IN ('waiting', 'queued', 'running', 'succeeded', 'interrupted', 'cancelled', 'failed')",
             name="status",
@@ -82,7 +88,7 @@ class AgentRun(Base):
     idempotency_key: Mapped[str] = mapped_column(Text)
     request_hash: Mapped[bytes] = mapped_column(LargeBinary)
     input: Mapped[str] = mapped_column(Text)
-    """The accepted ``RunCommand`` as JSON, without the conversation it repeated."""
+    """The accepted ``RunCommand`` as JSON, without the conversation it repeated; ``{}`` past its retention."""
     front: Mapped[bool] = mapped_column(Boolean, server_default="false")
     """True if the run superseded the live run: it starts before the other waiting runs."""
     protocol_version: Mapped[str | None] = mapped_column(Text)

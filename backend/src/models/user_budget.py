@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, CheckConstraint, Date, Numeric, Text
+from sqlalchemy import BigInteger, CheckConstraint, Date, Index, Numeric, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
@@ -13,7 +13,11 @@ from models.base import Base
 
 class UserBudget(Base):
     __tablename__ = "user_budget"
-    __table_args__ = (CheckConstraint("reserved_tokens >= 0 AND reserved_cost >= 0", name="reserved"),)
+    __table_args__ = (
+        CheckConstraint("reserved_tokens >= 0 AND reserved_cost >= 0", name="reserved"),
+        # Retention.
+        Index("ix_user_budget_day", "day"),
+    )
 
     tenant_id: Mapped[str] = mapped_column(Text, primary_key=True)
     user_id: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -1,5 +1,8 @@
 """The reaper: repairs the effects of lost processes, lost hints and passed deadlines. Runs in every worker.
 
+Each worker picks up queued runs, which it may execute itself. Of the repairs and of retention, one worker does them
+all in a period (``chores.py``).
+
 The reaper pauses for one lease after a failed contact with Postgres: leases cannot be renewed during an outage, so
 right after an outage every live run looks dead.
 
@@ -10,6 +13,7 @@ skipped.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -20,11 +24,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
 from core.agentscope.events.ledger.budget_store import release_expired, release_run
 from core.agentscope.events.owned_run import OwnedRun, Publisher
-from core.agentscope.events.retention import prune_events
+from core.agentscope.events.retention import PRUNE_ROWS, drop_budgets, forget_runs, prune_events
 from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.thread_row import try_lock_thread
 from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.work.chores import take_turn
 from core.agentscope.schemas.internal_events import RunFailed
 from core.config import Settings
 from core.crash_points import crash_point
@@ -38,7 +43,9 @@ log = structlog.get_logger(__name__)
 
 BATCH = 50
 PRUNE_SECONDS = 600.0
-"""Pause between two searches for events past their retention, after a search that found none."""
+"""Pause between two searches for what is past its retention, after a search that found nothing more."""
+JITTER = 0.1
+"""Workers that started together drift apart."""
 PICKUP_SECONDS = 1.0
 """How often queued runs without a worker are looked for: one indexed query."""
 HINT_AGAIN_SECONDS = 5.0
@@ -121,26 +128,40 @@ class Reaper:
         self._settings = settings
         self._start_run = start_run
         self._rest_until = 0.0
-        self._reap_at = 0.0
         self._prune_at = 0.0
+        self._more_to_prune = False
 
     async def run(self) -> None:
         """Repair until cancelled."""
         # A new process has seen no outage. A third of a lease is enough for the heartbeats of all other workers, which
         # come each third of a lease and, after a failure, each second.
         self._rest(self._settings.worker.lease_seconds / 3)
-        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(PICKUP_SECONDS)
+            await asyncio.sleep(PICKUP_SECONDS * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311  not a secret
             try:
-                await self.pick_up()
-                if loop.time() >= max(self._rest_until, self._reap_at):
-                    self._reap_at = loop.time() + self._settings.worker.reap_seconds
-                    await self.reap()
+                await self.tend()
             except Exception as exc:  # noqa: BLE001  top of a background loop
                 report_failure("reaper_failed", exc)
                 if is_store_failure(exc):
                     self._rest(self._settings.worker.lease_seconds)
+
+    async def tend(self) -> None:
+        """Pick up runs, and do the chores whose turn this worker gets."""
+        await self.pick_up()
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._rest_until:
+            return
+        if await take_turn(self._engine, "reap", self._settings.worker.reap_seconds):
+            await self.reap()
+        if loop.time() < self._prune_at:
+            return
+        # Asked less often than it is due: by all workers together, still each few seconds.
+        self._prune_at = loop.time() + self._settings.worker.reap_seconds
+        if self._more_to_prune or await take_turn(self._engine, "prune", PRUNE_SECONDS):
+            try:
+                await self.prune()
+            except Exception as exc:  # noqa: BLE001  old events can wait; a rest of all repairs would cost live runs
+                report_failure("prune_failed", exc)
 
     async def pick_up(self) -> int:
         """Start or hint again the queued runs whose hint is overdue; returns how many."""
@@ -171,28 +192,24 @@ class Reaper:
         for session_id in stranded:
             touched += await self._promote_stranded(session_id)
         await release_expired(self._engine)
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._prune_at:
-            try:
-                await self.prune()
-            except Exception as exc:  # noqa: BLE001  old events can wait; a rest of all repairs would cost live runs
-                report_failure("prune_failed", exc)
         return touched
 
     async def prune(self) -> int:
-        """Delete events past their retention, of a batch of threads; history is kept. Returns the deleted rows."""
-        deleted = 0
-        self._prune_at = asyncio.get_running_loop().time() + PRUNE_SECONDS
+        """Delete a batch of what is past its retention; history is kept. Returns the deleted events."""
+        worker = self._settings.worker
+        self._more_to_prune = False
         async with self._engine.connect() as connection:
             rows = (
-                await connection.execute(
-                    _PRUNABLE, {"days": self._settings.worker.event_retention_days, "batch": BATCH}
-                )
+                await connection.execute(_PRUNABLE, {"days": worker.event_retention_days, "batch": BATCH})
             ).all()
+        deleted = 0
         for row in rows:
             deleted += await prune_events(self._engine, row.session_id, row.ordinal)
-        if len(rows) == BATCH:
+        forgotten = await forget_runs(self._engine, days=worker.run_retention_days, rows=BATCH)
+        dropped = await drop_budgets(self._engine, days=worker.budget_retention_days, rows=PRUNE_ROWS)
+        if len(rows) == BATCH or forgotten == BATCH or dropped == PRUNE_ROWS:
             # There may be more; repairs go first.
+            self._more_to_prune = True
             self._prune_at = 0.0
         return deleted
 

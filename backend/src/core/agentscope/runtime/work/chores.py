@@ -1,0 +1,36 @@
+"""Turns: of all workers, one does a periodic chore in a period. The cost does not grow with the number of workers.
+
+A turn is a time in Postgres, moved on by whoever takes the turn. Nobody holds anything meanwhile: if the worker dies,
+another one takes the next turn.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+# The first turn ever has no row yet.
+_TAKE_TURN = text("""
+WITH taken AS (
+    UPDATE agent_chore SET next_at = clock_timestamp() + :seconds * interval '1 second'
+    WHERE name = :name AND next_at <= clock_timestamp() RETURNING name
+), first AS (
+    INSERT INTO agent_chore (name, next_at) SELECT :name, clock_timestamp() + :seconds * interval '1 second'
+    WHERE NOT EXISTS (SELECT 1 FROM agent_chore WHERE name = :name)
+    ON CONFLICT DO NOTHING RETURNING name
+)
+SELECT name FROM taken UNION ALL SELECT name FROM first
+""")
+
+
+async def take_turn(engine: AsyncEngine, name: str, seconds: float) -> bool:
+    """Take the turn of a chore; False when it is not due, or another worker has just taken it.
+
+    Args:
+        engine: Of the database that all workers share.
+        name: Of the chore.
+        seconds: The period: the next turn can be taken after this time.
+    """
+    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        row = await connection.execute(_TAKE_TURN, {"name": name, "seconds": seconds})
+        return row.one_or_none() is not None
