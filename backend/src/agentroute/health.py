@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from core.errors import StoreUnavailable
 from core.readiness import Readiness
 from v1.agent.dependencies import Container
+from v1.agent.openapi import problems
 
 # 3 s: less than the timeout of a kubelet, so that the answer with the reason arrives first.
 _PROBE_SECONDS = 3.0
@@ -23,7 +24,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: {"description": "Do not send requests here now."}})
+@router.get("/readyz", responses=problems(StoreUnavailable))
 async def readyz(container: Container) -> dict[str, Any]:
     """Return whether requests can be served: Postgres answers and has the tables of this version.
 

@@ -7,13 +7,14 @@ import inspect
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
-from core.errors import NotFound
+from core.errors import InvalidRequest, NotFound
 from core.problem import catalogue
+from v1.agent.openapi import problems
 
 router = APIRouter(prefix="/problems", tags=["operations"])
 
 
-@router.get("/{code}", response_class=PlainTextResponse, responses={404: {"description": "No such code."}})
+@router.get("/{code}", response_class=PlainTextResponse, responses=problems(NotFound, InvalidRequest))
 async def read_problem(code: str) -> str:
     """Explain an error code."""
     kind = catalogue().get(code)

@@ -13,6 +13,7 @@ from core.agentscope.schemas.links import API_PREFIX, events_url, history_url
 from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
 from core.problem import MEDIA_TYPE, problem
+from v1.agent.agui_schemas import EVENT, add_agui_schemas
 from v1.agent.wire import CancelCommand, ConnectCommand, Problem
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -148,6 +149,35 @@ RUNS_EXAMPLE: dict[str, Any] = {
     "nextBefore": "NDI=",
 }
 
+HISTORY_EXAMPLE: dict[str, Any] = {
+    "threadId": "thread-1",
+    "title": "what time is it in Lisbon?",
+    "messages": [
+        {"id": "m-1", "role": "user", "content": "what time is it in Lisbon?"},
+        {
+            "id": "msg-1",
+            "role": "assistant",
+            "content": "It is 14:05.",
+            "metadata": {"model": "demo", "inputTokens": 812, "outputTokens": 9, "latencyMs": 310},
+        },
+    ],
+    "state": None,
+    "pendingInterrupts": [],
+    "activeRun": None,
+    "cursor": "1-12",
+    "hasMore": False,
+    "nextBefore": None,
+    "usage": THREAD_EXAMPLE["usage"],
+}
+
+CANCEL_EXAMPLE: dict[str, Any] = {"threadId": "thread-1", "runId": "run-1", "status": "running"}
+
+CAPABILITIES_EXAMPLE: dict[str, Any] = {
+    "identity": {"name": "Assistant", "type": "agentroute", "version": "0.1.0"},
+    "transport": {"streaming": True, "websocket": False, "httpBinary": False, "pushNotifications": False},
+    "custom": {"resumable": True, "cursor": "Last-Event-ID"},
+}
+
 RENAME_EXAMPLES: dict[str, Any] = {
     "rename": {"summary": "Another title", "value": {"title": "Time zones"}},
 }
@@ -195,7 +225,14 @@ STREAM_RESPONSE: dict[str, Any] = {
     "description": (
         "Server-sent events: one AG-UI 1.0 event per frame. The id is the event's cursor. A comment is sent after 15 s of silence."
     ),
-    "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE}},
+    "content": {
+        "text/event-stream": {
+            "schema": {"type": "string"},
+            # OpenAPI 3.1 has no word for it: the schema of the JSON in each data line.
+            "x-event-schema": {"$ref": EVENT},
+            "example": _STREAM_EXAMPLE,
+        }
+    },
 }
 
 
@@ -210,9 +247,9 @@ def accepted(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     return {202: {"description": "Durable.", "content": {"application/json": {"example": example}}}}
 
 
-def answer(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """Describe a 200 by example."""
-    return {200: {"content": {"application/json": {"example": example}}}}
+def answer(example: dict[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Describe an answer by example."""
+    return {status: {"content": {"application/json": {"example": example}}}}
 
 
 def problems(*kinds: type[AgentBackendError]) -> dict[int | str, dict[str, Any]]:
@@ -241,3 +278,7 @@ def add_schemas(document: dict[str, Any]) -> None:
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in definitions["$defs"].items():
         schemas.setdefault(name, schema)
+    add_agui_schemas(schemas)
+    # FastAPI's own form of a 422; no route answers so.
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)

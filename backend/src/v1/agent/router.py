@@ -48,11 +48,16 @@ from v1.agent.negotiation import (
 )
 from v1.agent.openapi import (
     ACCEPTED_EXAMPLE,
+    CANCEL_EXAMPLE,
+    CAPABILITIES_EXAMPLE,
     CONNECT_EXAMPLES,
+    HISTORY_EXAMPLE,
     RESUME_EXAMPLES,
     RUN_EXAMPLES,
+    RUNS_EXAMPLE,
     STREAM_RESPONSE,
     accepted,
+    answer,
     json_body,
     problems,
 )
@@ -214,7 +219,9 @@ async def connect_to_thread(
     return _until_expiry(await container.events.connect(principal, asked), principal)
 
 
-@router.get("/history", response_model=HistorySnapshotResponse, responses=problems(*_ALWAYS))
+@router.get(
+    "/history", response_model=HistorySnapshotResponse, responses=answer(HISTORY_EXAMPLE) | problems(*_ALWAYS)
+)
 async def read_history(
     principal: CurrentPrincipal,
     container: Container,
@@ -230,7 +237,11 @@ async def read_history(
     return _json(await container.history.history(principal, thread_id, limit=limit, before=before))
 
 
-@router.get("/runs/{runId}", response_model=RunStatusResponse, responses=problems(*_ALWAYS))
+@router.get(
+    "/runs/{runId}",
+    response_model=RunStatusResponse,
+    responses=answer(RUNS_EXAMPLE["runs"][0]) | problems(*_ALWAYS),
+)
 async def read_run(
     principal: CurrentPrincipal, container: Container, run_id: RunIdPath, thread_id: ThreadIdQuery
 ) -> Response:
@@ -242,7 +253,7 @@ async def read_run(
     "/runs/{runId}/cancel",
     status_code=202,
     response_model=CancelAcceptedResponse,
-    responses=problems(*_ALWAYS, *_BODY, errors.RunAlreadyFinished),
+    responses=answer(CANCEL_EXAMPLE, 202) | problems(*_ALWAYS, *_BODY, errors.RunAlreadyFinished),
     openapi_extra=json_body(
         CancelCommand, {"cancel": {"summary": "Stop the run", "value": {"threadId": "thread-1"}}}
     ),
@@ -259,7 +270,7 @@ async def cancel_run(
     return _json(CancelAcceptedResponse(thread_id=command.thread_id, run_id=run_id, status=status), 202)
 
 
-@router.get("/capabilities", responses=problems(errors.Unauthenticated))
+@router.get("/capabilities", responses=answer(CAPABILITIES_EXAMPLE) | problems(errors.Unauthenticated))
 async def read_capabilities(container: Container) -> Response:
     """Say what the agent can do, as AG-UI's `AgentCapabilities`."""
     return _encoded(container.capabilities)
