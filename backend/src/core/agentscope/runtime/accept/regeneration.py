@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.agentscope.events.message_rows import to_message
+from core.agentscope.runtime.accept.new_attachments import without_mirrors
 from core.agentscope.schemas.messages import Message, UserMessage
 from core.errors import InvalidRequest
 from models import AgentChatMessage, AgentChatSession, AgentRun
@@ -86,7 +87,10 @@ def _unchanged(row: AgentChatMessage, sent: Sequence[Message]) -> UserMessage:
     """Return the stored message; a client's copy of it that says something else is refused, not ignored."""
     stored = UserMessage.model_validate(to_message(row))
     for place, message in enumerate(sent):
-        if message.id == stored.id and isinstance(message, UserMessage) and message.content != stored.content:
+        if message.id != stored.id or not isinstance(message, UserMessage):
+            continue
+        # Stored without mirrors of its attachments. An older version stored them.
+        if without_mirrors(message).content != without_mirrors(stored).content:
             raise InvalidRequest(
                 "An edited message needs a new id. With its old id a message is answered again unchanged.",
                 errors=[{"pointer": f"/messages/{place}/content", "message": "not the message with this id"}],
