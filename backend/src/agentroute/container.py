@@ -79,6 +79,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             bus,
             limits=settings.limits,
             worker=settings.worker,
+            agent=profile.name,
         )
         history = HistoryReader(engine)
         facade = AgentScopeEventsFacade(store, bus, hub, settings.stream, OpeningReader(engine, history))
@@ -94,7 +95,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
                 events=facade,
                 history=history,
                 runs=RunReader(engine),
-                threads=AgentThreads(engine, hints, bus, bus),
+                threads=AgentThreads(engine, hints, bus, bus, agent=profile.name),
                 usage=UsageReader(engine),
                 transcription=transcription,
                 authenticator=Authenticator(settings.identity, server=settings.server),

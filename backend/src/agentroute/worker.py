@@ -163,6 +163,7 @@ async def open_worker(
             bus,
             hint=lambda run: hints.send(run.run_pk, run.task_id),
             outage_seconds=settings.worker.outage_seconds,
+            agent=profile.name,
         )
         titles = TitleWriter(kit, engine)
         services = RunServices(kit, engine, heartbeat, writer, ending, titles, settings)
@@ -174,6 +175,7 @@ async def open_worker(
             bus,
             settings,
             start_run=lambda run_pk, principal: executor.start(run_pk, principal) is not None,
+            agent=profile.name,
         )
 
         loops = BackgroundLoops(on_broken)

@@ -24,6 +24,9 @@ from core.redaction import Redactor, secrets_of
 from core.text import visible
 
 _REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+_LONGEST_FIELD = 256
+"""Characters. An id of a query has not been checked yet."""
+_REQUEST_FIELDS: ContextVar[dict[str, str] | None] = ContextVar("request_fields", default=None)
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 _LIBRARIES = (
@@ -59,7 +62,7 @@ def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> No
     redactor = Redactor(secrets_of(settings))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
-        _add_request_id,
+        _add_request,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -105,11 +108,22 @@ def request_id(candidate: str | None) -> Iterator[str]:
     A safe id has 8 to 64 of the characters ``A-Z a-z 0-9 . _ -``, which are harmless in a header, a log and a shell.
     """
     chosen = candidate if candidate and _SANE_ID.fullmatch(candidate) else uuid.uuid4().hex
-    token = _REQUEST_ID.set(chosen)
+    token, fields = _REQUEST_ID.set(chosen), _REQUEST_FIELDS.set({})
     try:
         yield chosen
     finally:
         _REQUEST_ID.reset(token)
+        _REQUEST_FIELDS.reset(fields)
+
+
+def note_request(**fields: str | None) -> None:
+    """Add fields to every later line of the request being handled, the last one too; None and "" are left out.
+
+    Tasks that the request starts share its fields. Outside of a request this does nothing.
+    """
+    known = _REQUEST_FIELDS.get()
+    if known is not None:
+        known.update({name: value[:_LONGEST_FIELD] for name, value in fields.items() if value})
 
 
 def _route(handler: logging.Handler, level: str) -> None:
@@ -148,9 +162,11 @@ def _escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     return event
 
 
-def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _add_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     if current := _REQUEST_ID.get():
         event.setdefault("request_id", current)
+    for name, value in (_REQUEST_FIELDS.get() or {}).items():
+        event.setdefault(name, value)
     return event
 
 

@@ -12,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from core.agentscope.schemas.messages import Id
 from core.identity import Principal
+from core.log import note_request
 from v1.agent.container import ApiContainer
 
 # Describes the scheme in the API document; the authenticator makes the check.
@@ -37,7 +38,14 @@ async def current_principal(
     Raises:
         Unauthenticated: No valid credential.
     """
+    _note_ids(request)
     return await container.authenticator.authenticate(request.headers)
+
+
+def _note_ids(request: Request) -> None:
+    """Put the ids of the path and the query into the request's log lines; ids of a body follow when it is read."""
+    ids = {**request.query_params, **request.path_params}
+    note_request(thread_id=ids.get("threadId"), run_id=ids.get("runId"))
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]

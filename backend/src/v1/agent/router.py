@@ -21,6 +21,7 @@ from core.agentscope.schemas.links import API_PREFIX
 from core.agentscope.schemas.messages import Id, WireModel
 from core.identity import Principal
 from core.json_body import read_json
+from core.log import note_request
 from core.validation import parse
 from v1.agent.dependencies import (
     CONNECT_LIMIT,
@@ -266,6 +267,7 @@ async def cancel_run(
     Closing a stream does not stop a run; this request does. The request is idempotent.
     """
     command = parse(CancelCommand, await read_json(request, container.service.limits))
+    note_request(thread_id=command.thread_id)
     status = await container.service.cancel(principal, command.thread_id, run_id)
     return _json(CancelAcceptedResponse(thread_id=command.thread_id, run_id=run_id, status=status), 202)
 

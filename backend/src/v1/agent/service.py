@@ -23,6 +23,7 @@ from core.crash_points import crash_point
 from core.errors import NotFound, RunAlreadyFinished
 from core.identity import Principal
 from core.json_body import canonical_hash
+from core.log import note_request
 from core.validation import parse
 from v1.agent.expiring_stream import until_expiry
 from v1.agent.limits import check_limits, check_tools
@@ -170,6 +171,7 @@ class AgentService:
                 "run_id": command.run_id or f"run-{uuid.uuid4().hex}",
             }
         )
+        note_request(thread_id=complete.thread_id, run_id=complete.run_id)
         return await self._runtime.accept(
             principal,
             complete,

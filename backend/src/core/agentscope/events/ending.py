@@ -12,18 +12,25 @@ from core.agentscope.events.agui_codec import to_agui_wire
 from core.agentscope.events.log_fold import LogFold, log_page
 from core.agentscope.events.owned_run import OwnedRun, StreamBatch
 from core.agentscope.events.promotion import PromotedRun, promote_next
-from core.agentscope.events.run_end import RunEnd, end_run
+from core.agentscope.events.run_end import EndedRun, RunEnd, end_run
 from core.agentscope.events.run_status import FAILED, OUTCOME_STATUS, QUEUED, EndStatus
+from core.agentscope.events.run_summary import RunSummary
 from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas.internal_events import RunFailed, RunFinished
 
 
 @dataclass(slots=True)
 class Ended:
-    """What the caller must do after the commit: publish the batches, send a hint for the promoted run."""
+    """What the caller must do after the commit: publish the batches, log the runs, send a hint for the promoted run."""
 
     shown: list[StreamBatch] = field(default_factory=list)
+    runs: list[RunSummary] = field(default_factory=list)
     promoted: PromotedRun | None = None
+
+    def add(self, run: EndedRun) -> None:
+        """Note a run that the transaction has ended."""
+        self.shown.append(run.batch)
+        self.runs.append(run.summary)
 
 
 async def end_and_promote(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> Ended:
@@ -32,7 +39,8 @@ async def end_and_promote(connection: AsyncConnection, run: OwnedRun, end: RunEn
     Raises:
         LeaseLost: Another worker owns the run, or it has ended. Nothing was written.
     """
-    ended = Ended([await end_run(connection, run, end)])
+    ended = Ended()
+    ended.add(await end_run(connection, run, end))
     await promote(connection, run.session_id, ended)
     return ended
 
@@ -45,7 +53,7 @@ async def promote(connection: AsyncConnection, session_id: int, ended: Ended) ->
             return
         run = OwnedRun(promoted.run_pk, session_id, promoted.ordinal, promoted.attempt, 0)
         end = unstarted_end(promoted.thread_id, promoted.run_id, RunFinished(outcome="cancelled"))
-        ended.shown.append(await end_run(connection, run, end))
+        ended.add(await end_run(connection, run, end))
 
 
 def unstarted_end(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import structlog
-from sqlalchemy import insert, text
+from sqlalchemy import Row, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +26,7 @@ from core.agentscope.events.ledger.ledger import add_usage, list_model_calls, re
 from core.agentscope.events.message_rows import metrics, to_row
 from core.agentscope.events.owned_run import OwnedRun, StreamBatch
 from core.agentscope.events.run_status import RUNNING, EndStatus, LiveStatus, may_become
+from core.agentscope.events.run_summary import RunSummary
 from core.agentscope.events.thread_row import lock_thread, set_state, take_positions
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import InterruptRequested, ModelUsage
@@ -62,8 +64,16 @@ class RunEnd:
             raise ValueError(f"a run that is {self.from_status} cannot end as {self.status}")
 
 
-async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> StreamBatch:
-    """End a run inside the caller's transaction. The caller publishes the returned events after the commit.
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """What the caller does after the commit: publish ``batch``, log ``summary``."""
+
+    batch: StreamBatch
+    summary: RunSummary
+
+
+async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> EndedRun:
+    """End a run inside the caller's transaction.
 
     Raises:
         LeaseLost: Another worker owns the run, or it has ended. Nothing was written.
@@ -88,7 +98,7 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> St
     await _insert_events(connection, run, ended.base, end.events)
     await record_model_calls(connection, run.run_pk, Principal(ended.tenant_id, ended.user_id), end.usages)
     calls = await list_model_calls(connection, run.run_pk)
-    await add_usage(connection, run.run_pk)
+    used = await add_usage(connection, run.run_pk)
     await _insert_messages(connection, run, end.messages, metrics(calls), rescue=end.rescue)
     if end.interrupts:
         await connection.execute(
@@ -101,7 +111,26 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> St
     # Last: the budget's row is shared by all runs of the user.
     await budget_store.settle(connection, end.usages)
     await budget_store.release_run(connection, run.run_pk)
-    return StreamBatch(run.session_id, run.ordinal, ended.base + 1, [event.to_json() for event in end.events])
+    batch = StreamBatch(
+        run.session_id, run.ordinal, ended.base + 1, [event.to_json() for event in end.events]
+    )
+    return EndedRun(batch, _summary(ended, end, used))
+
+
+def _summary(ended: Row[Any], end: RunEnd, used: tuple[int, int, Decimal | None]) -> RunSummary:
+    return RunSummary(
+        Principal(ended.tenant_id, ended.user_id),
+        ended.thread_id,
+        ended.run_id,
+        end.status,
+        end.error_code,
+        ended.attempt,
+        ended.created_at,
+        ended.started_at,
+        ended.first_token_at,
+        ended.ended_at,
+        *used,
+    )
 
 
 async def _insert_events(
@@ -199,7 +228,8 @@ UPDATE agent_run SET
     last_seq = last_seq + :n, status = :status, error_code = :error_code, tool_ms = :tool_ms,
     lease_until = NULL, ended_at = clock_timestamp()
 WHERE id = :run_pk AND attempt = :attempt AND status = :from_status
-RETURNING last_seq - :n AS base, tenant_id, user_id
+RETURNING last_seq - :n AS base, tenant_id, user_id, run_id, attempt, created_at, started_at, first_token_at, ended_at,
+    (SELECT thread_id FROM agent_chat_session WHERE id = session_id) AS thread_id
 """)
 
 _INSERT_EVENTS = text("""

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import literal, select, text
@@ -38,9 +39,14 @@ async def list_model_calls(connection: AsyncConnection, run_pk: int) -> list[dic
     return [dict(row._mapping) for row in rows]
 
 
-async def add_usage(connection: AsyncConnection, run_pk: int) -> None:
-    """Write the sums of a run's lines into the run, and add them to its thread: once, at the run's end."""
-    await connection.execute(_ADD_USAGE, {"run_pk": run_pk})
+async def add_usage(connection: AsyncConnection, run_pk: int) -> tuple[int, int, Decimal | None]:
+    """Write the sums of a run's lines into the run, and add them to its thread: once, at the run's end.
+
+    Returns:
+        Input tokens, output tokens, and the cost in US dollars (None if no call has a known price).
+    """
+    used = (await connection.execute(_ADD_USAGE, {"run_pk": run_pk})).one_or_none()
+    return (0, 0, None) if used is None else (used.input_tokens, used.output_tokens, used.cost)
 
 
 async def record_model_calls(
@@ -186,6 +192,7 @@ UPDATE agent_chat_session AS s SET
     cost = CASE WHEN u.cost IS NULL THEN s.cost ELSE coalesce(s.cost, 0) + u.cost END,
     unknown_cost_calls = s.unknown_cost_calls + u.unknown_cost_calls
 FROM used AS u, of_run AS r WHERE s.id = r.session_id
+RETURNING u.input_tokens::bigint AS input_tokens, u.output_tokens::bigint AS output_tokens, u.cost
 """)
 
 _LOCK_RUN = text("SELECT ended_at IS NOT NULL FROM agent_run WHERE id = :run_pk FOR NO KEY UPDATE")

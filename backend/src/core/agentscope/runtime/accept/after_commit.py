@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from core.agentscope.events.ending import Ended
 from core.agentscope.events.owned_run import Publisher, StreamBatch
+from core.agentscope.events.run_summary import RunSummary, log_ended_runs
 from core.agentscope.runtime.hints import HintSender
 
 _ATTEMPTS = 3
@@ -22,27 +23,33 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class AfterCommit:
-    """Events to show, runs to start and runs to stop."""
+    """Events to show, ended runs to log, runs to start and runs to stop."""
 
+    agent: str
+    """Name of the agent's profile, for the log."""
     to_show: list[StreamBatch] = field(default_factory=list)
+    to_log: list[RunSummary] = field(default_factory=list)
     to_start: dict[int, str] = field(default_factory=dict)
     to_stop: list[int] = field(default_factory=list)
 
     def note(self, ended: Ended) -> None:
         """Show what a run's end wrote, and start the run that waited for it."""
         self.to_show += ended.shown
+        self.to_log += ended.runs
         if ended.promoted is not None:
             self.to_start[ended.promoted.run_pk] = ended.promoted.task_id
 
     def clear(self) -> None:
         """Forget a transaction that was rolled back."""
         self.to_show.clear()
+        self.to_log.clear()
         self.to_start.clear()
         self.to_stop.clear()
 
     async def tell(self, publisher: Publisher, hints: HintSender) -> None:
         """Tell readers and workers, best effort."""
         publisher.publish(self.to_show)
+        log_ended_runs(self.to_log, agent=self.agent)
         for run_pk, task_id in self.to_start.items():
             # After the commit: a worker that is told earlier would find no run.
             await hints.send(run_pk, task_id)

@@ -50,9 +50,11 @@ class AgentRunGateway:
         *,
         limits: LimitSettings,
         worker: WorkerSettings,
+        agent: str = "",
     ) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._hints = hints
+        self._agent = agent
         self._publisher = publisher
         self._limits = limits
         self._worker = worker
@@ -64,7 +66,7 @@ class AgentRunGateway:
         """Make a run durable, then hint a worker. See ``v1.agent.ports.RunGateway.accept``."""
         request = RunRequest(principal, command, idempotency_key, request_hash)
         acceptance = Acceptance(request, self._limits, self._worker)
-        after = AfterCommit()
+        after = AfterCommit(self._agent)
 
         async def unit(session: AsyncSession) -> Accepted:
             after.clear()
@@ -86,7 +88,7 @@ class AgentRunGateway:
         self, principal: Principal, thread_id: str, run_id: str, *, withdraw: bool = True
     ) -> RunStatus:
         """Ask a run to stop; it is idempotent. See ``v1.agent.ports.RunGateway.cancel``."""
-        after = AfterCommit()
+        after = AfterCommit(self._agent)
 
         async def unit(session: AsyncSession) -> RunStatus:
             after.clear()

@@ -52,7 +52,13 @@ class AgentThreads:
     """The threads of a process' callers."""
 
     def __init__(
-        self, engine: AsyncEngine, hints: HintSender, publisher: Publisher, tail: ThreadTail
+        self,
+        engine: AsyncEngine,
+        hints: HintSender,
+        publisher: Publisher,
+        tail: ThreadTail,
+        *,
+        agent: str = "",
     ) -> None:
         self._engine = engine
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
@@ -60,6 +66,7 @@ class AgentThreads:
         self._hints = hints
         self._publisher = publisher
         self._tail = tail
+        self._agent = agent
 
     async def list_threads(
         self, principal: Principal, *, limit: int, before: str | None, query: str | None
@@ -94,7 +101,7 @@ class AgentThreads:
         Raises:
             NotFound: The caller has no such thread.
         """
-        after = AfterCommit()
+        after = AfterCommit(self._agent)
 
         async def end(session: AsyncSession) -> AgentChatSession:
             after.clear()

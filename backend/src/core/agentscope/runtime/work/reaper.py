@@ -26,6 +26,7 @@ from core.agentscope.events.ledger.budget_store import release_expired, release_
 from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.retention import PRUNE_ROWS, drop_budgets, forget_runs, prune_events
 from core.agentscope.events.run_status import QUEUED, RUNNING
+from core.agentscope.events.run_summary import log_ended_runs
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.thread_row import try_lock_thread
 from core.agentscope.runtime.hints import HintSender
@@ -111,6 +112,7 @@ class Reaper:
     Args:
         start_run: Executes a queued run in this process when there is room;
             False otherwise. Without Redis this is how runs start.
+        agent: Name of the agent's profile, for the log.
     """
 
     def __init__(
@@ -121,12 +123,14 @@ class Reaper:
         settings: Settings,
         *,
         start_run: Callable[[int, Principal], bool],
+        agent: str = "",
     ) -> None:
         self._engine = engine
         self._hints = hints
         self._publisher = publisher
         self._settings = settings
         self._start_run = start_run
+        self._agent = agent
         self._rest_until = 0.0
         self._prune_at = 0.0
         self._more_to_prune = False
@@ -225,6 +229,7 @@ class Reaper:
 
     async def _tell(self, ended: Ended) -> None:
         self._publisher.publish(ended.shown)
+        log_ended_runs(ended.runs, agent=self._agent)
         if ended.promoted is not None:
             await self._hints.send(ended.promoted.run_pk, ended.promoted.task_id)
 

@@ -23,6 +23,7 @@ from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.promotion import PromotedRun
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.run_status import ENDED
+from core.agentscope.events.run_summary import log_ended_runs
 from core.agentscope.events.thread_row import lock_thread
 from core.agentscope.runtime.work.leases import ClaimedRun
 from core.agentscope.schemas.internal_events import RunFailed
@@ -55,6 +56,7 @@ class RunEnding:
         publisher: Shows what an end wrote.
         hint: Tells the workers of a run whose turn has come.
         outage_seconds: How long an end waits for Postgres.
+        agent: Name of the agent's profile, for the log.
     """
 
     def __init__(
@@ -64,11 +66,13 @@ class RunEnding:
         *,
         hint: Callable[[PromotedRun], Awaitable[object]],
         outage_seconds: float,
+        agent: str = "",
     ) -> None:
         self._engine = engine
         self._publisher = publisher
         self._hint = hint
         self._outage_seconds = outage_seconds
+        self._agent = agent
         self._hints: set[asyncio.Task[None]] = set()
 
     async def write(self, run: OwnedRun, end: RunEnd) -> None:
@@ -135,6 +139,7 @@ class RunEnding:
             return
         crash_point("end-committed")
         self._publisher.publish(ended.shown)
+        log_ended_runs(ended.runs, agent=self._agent)
         if ended.promoted is not None:
             self._tell(ended.promoted)
 

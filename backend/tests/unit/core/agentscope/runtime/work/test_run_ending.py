@@ -65,7 +65,7 @@ class Postgres:
             raise LeaseLost
         self.ends += 1
         self.status = end.status
-        return Ended([SHOWN], NEXT)
+        return Ended([SHOWN], promoted=NEXT)
 
 
 class Told:
