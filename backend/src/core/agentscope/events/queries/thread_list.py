@@ -1,7 +1,8 @@
 """Reads the caller's threads: newest activity first, found by the words of titles and messages.
 
 A thread is found when its title, or one of its messages, has all the words;
-the last word may be the beginning of one. What is stored and what is asked go
+the last word may be the beginning of one, and a word in a script without
+spaces may stand anywhere. What is stored and what is asked go
 through the same functions of the database (``alembic/versions/*_0002_threads.py``).
 """
 
@@ -122,23 +123,33 @@ FROM page AS s LEFT JOIN agent_run AS r ON r.session_id = s.id AND r.status IN {
 ORDER BY s.updated_at DESC, s.id DESC
 """)
 
-# Prefixes from two letters on: one letter begins a good part of all words. The owner's mark keeps the
-# index scan to the caller's own messages; titles are few and short enough to be read.
+# The owner first: the words are looked for in the caller's own threads alone, and in each until the first hit. An index
+# over the words of everybody would read what other users wrote for every word that begins like the last one, so the
+# planner is kept from it (coalesce). Prefixes from two letters on: one letter begins a good part of all words.
+# Scripts without spaces between words (Chinese, Japanese, Thai, …): such a word is found anywhere in the text.
 _FOUND = """
 asked AS (
     SELECT btrim(agent_search_words(:query)) AS phrase
+), parts AS (
+    SELECT part, place, place = max(place) OVER () AND part ~ '..' AS may_go_on,
+        part ~ '[฀-໿က-႟ក-៿⺀-鿿가-힯豈-﫿𠀀-𿿿]' AS inside
+    FROM asked, regexp_split_to_table(phrase, ' ') WITH ORDINALITY AS p(part, place) WHERE phrase <> ''
 ), words AS (
-    SELECT to_tsquery('simple', replace(phrase, ' ', ' & ')
-        || CASE WHEN phrase ~ '[^ ][^ ]$' THEN ':*' ELSE '' END) AS wanted
-    FROM asked WHERE phrase <> ''
+    SELECT to_tsquery('simple', string_agg(part || CASE WHEN may_go_on THEN ':*' ELSE '' END, ' & ')
+            FILTER (WHERE NOT inside)) AS wanted,
+        coalesce(array_agg('%' || part || '%') FILTER (WHERE inside), '{}') AS patterns
+    FROM parts HAVING count(*) > 0
+), mine AS MATERIALIZED (
+    SELECT s.id, s.title FROM agent_chat_session AS s WHERE s.tenant_id = :tenant_id AND s.user_id = :user_id
 ), found AS (
-    SELECT m.session_id FROM words, agent_chat_message AS m
-    WHERE m.search @@ (words.wanted && quote_literal(agent_search_owner(:tenant_id, :user_id))::tsquery)
-        AND m.replaced_by_ordinal IS NULL
-    UNION
-    SELECT s.id FROM words, agent_chat_session AS s
-    WHERE s.tenant_id = :tenant_id AND s.user_id = :user_id
-        AND to_tsvector('simple', agent_search_words(s.title)) @@ words.wanted
+    SELECT s.id AS session_id FROM words, mine AS s
+    WHERE (words.wanted IS NULL OR to_tsvector('simple', agent_search_words(s.title)) @@ words.wanted)
+        AND lower(s.title) LIKE ALL (words.patterns)
+    OR EXISTS (
+        SELECT 1 FROM agent_chat_message AS m
+        WHERE m.session_id = s.id AND m.replaced_by_ordinal IS NULL AND m.role IN ('user', 'assistant')
+            AND (words.wanted IS NULL OR coalesce(m.search, '') @@ words.wanted)
+            AND (words.patterns = '{}' OR lower(m.content::text) LIKE ALL (words.patterns)))
 ),
 """
 _IS_FOUND = "AND s.id IN (SELECT session_id FROM found)"
