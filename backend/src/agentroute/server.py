@@ -7,17 +7,22 @@ by itself, its client reconnects with a cursor, and the process ends well within
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import resource
 import signal
 import socket
 import sys
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from agentroute.app import create_app
+from agentroute.http_protocol import BoundedProtocol, Connections
 from agentroute.start_checks import SERVE_CHECKS, first_failure, warn_of_shadowed_packages
 from core.config import ServerSettings, Settings, unknown_variables
 from core.log import configure_logging
@@ -25,14 +30,18 @@ from v1.agent.event_stream import WRITE_TIMEOUT_SECONDS
 
 log = structlog.get_logger(__name__)
 _BACKLOG = 2048
+_OTHER_FILES = 256
+"""Files that are not connections of clients: Postgres, Redis, uploads, logs."""
+_TICKS_PER_SECOND = 10  # uvicorn's
 
 
 class DrainingServer(uvicorn.Server):
     """A server whose open streams end as soon as it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, connections: Connections) -> None:
         super().__init__(config)
         self._app = app
+        self._connections = connections
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -44,6 +53,11 @@ class DrainingServer(uvicorn.Server):
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
             log.info("listening", host=host, port=port)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_PER_SECOND == 0:
+            self._connections.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second SIGINT stops waiting.
@@ -87,9 +101,11 @@ def run_server(settings: Settings) -> int:
 
 def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
     """Serve an application on an open socket until SIGTERM or SIGINT. Returns as :func:`run_server`."""
+    connections = Connections(connection_limit(settings.server.max_connections))
+    protocol: Any = partial(BoundedProtocol, connections=connections)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=protocol,
         ws="none",
         lifespan="on",
         log_config=None,  # core.log has routed uvicorn's loggers
@@ -98,11 +114,31 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
         timeout_graceful_shutdown=math.ceil(settings.server.drain_seconds),
     )
     try:
-        DrainingServer(config, app).run(sockets=[listener])
+        DrainingServer(config, app, connections).run(sockets=[listener])
     except SystemExit:
         # uvicorn's way to say that the lifespan failed; it has logged why.
         return _refuse("The service could not start; the log above says why.")
     return 0
+
+
+def connection_limit(wanted: int) -> int:
+    """Return how many connections the process may have open, after raising its limit of open files if necessary.
+
+    A process without free files can accept nobody, and can reach neither Postgres nor Redis.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        # macOS refuses more than its own maximum, which is not the hard limit.
+        with contextlib.suppress(ValueError, OSError):
+            raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    limit = max(soft // 2, soft - _OTHER_FILES)
+    log.warning("connections_limited_by_files", max_connections=limit, files=soft)
+    return limit
 
 
 def listen(server: ServerSettings) -> socket.socket:

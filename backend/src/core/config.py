@@ -156,6 +156,8 @@ class ServerSettings(_Section):
     docs: bool = True
     """Serve ``/docs`` and ``/openapi.json``."""
     drain_seconds: float = Field(default=10.0, gt=0)
+    max_connections: int = Field(default=10_000, ge=16)
+    """Open connections of one process; fewer if the process may open fewer files."""
 
 
 class StreamSettings(_Section):

@@ -80,6 +80,30 @@ class BodyTooLarge(InvalidRequest):
     code, title, status = "body-too-large", "The body is too large", 413
 
 
+class MalformedHttp(InvalidRequest):
+    """The bytes are not a request in HTTP/1.1. Use an HTTP client; check what a proxy in between changes."""
+
+    code, title, status = "malformed-http", "The request is not valid HTTP", 400
+
+
+class RequestTimeout(InvalidRequest):
+    """The head of the request did not arrive in time, and the connection was closed. Open a new one and retry."""
+
+    code, title, status, retryable = "request-timeout", "The request took too long", 408, True
+
+
+class TargetTooLong(InvalidRequest):
+    """The path and the query of the request are too long. Send long values in the body."""
+
+    code, title, status = "target-too-long", "The request target is too long", 414
+
+
+class HeadersTooLarge(InvalidRequest):
+    """The request has too many headers, or too large ones. Send fewer cookies, or a shorter token."""
+
+    code, title, status = "headers-too-large", "The request headers are too large", 431
+
+
 class UnsupportedMediaType(InvalidRequest):
     """The ``Content-Type`` is not supported. Send ``application/json``; send ``/transcribe`` an audio form."""
 
@@ -115,7 +139,7 @@ class IdempotencyMismatch(InvalidRequest):
 
 
 class UploadTimeout(InvalidRequest):
-    """The upload did not finish in time. Retry over a faster connection, or send a smaller file."""
+    """The body did not arrive in time. Retry over a faster connection, or send less."""
 
     code, title, status, retryable = "upload-timeout", "The upload took too long", 408, True
 

@@ -81,8 +81,8 @@ def problem(error: AgentBackendError, *, instance: str) -> dict[str, Any]:
 def problem_response(error: AgentBackendError, request: Request) -> Response:
     """Return the response for an error, with the headers of the error."""
     headers: dict[str, str] = {}
-    if error.retry_after_seconds is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    if (wait := retry_after(error)) is not None:
+        headers["Retry-After"] = wait
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, EncodedBody):
@@ -94,6 +94,11 @@ def problem_response(error: AgentBackendError, request: Request) -> Response:
         headers=headers,
         media_type=MEDIA_TYPE,
     )
+
+
+def retry_after(error: AgentBackendError) -> str | None:
+    """Return the value of the header ``Retry-After``; ``None`` if the error has none."""
+    return None if error.retry_after_seconds is None else str(max(1, math.ceil(error.retry_after_seconds)))
 
 
 def catalogue() -> dict[str, type[AgentBackendError]]:

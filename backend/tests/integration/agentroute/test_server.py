@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -26,7 +26,8 @@ from tests.support.memory_container import memory_container
 from tests.support.memory_ports import MemoryRuns
 
 settings = Settings(
-    identity=IdentitySettings(mode="local"), server=ServerSettings(port=0, drain_seconds=float(sys.argv[1]))
+    identity=IdentitySettings(mode="local"),
+    server=ServerSettings(port=0, drain_seconds=float(sys.argv[1]), max_connections=16),
 )
 configure_logging(settings)
 
@@ -125,6 +126,26 @@ def test_a_client_that_leaves_is_noticed_and_one_that_stops_reading_costs_no_mem
     # Closed with data unread: the server must let go, or it could not stop in order.
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=HUNG_SECONDS) == 0
+
+
+def test_clients_without_a_request_do_not_keep_others_out(start: Start) -> None:
+    _, base = start()
+    address = ("127.0.0.1", int(base.rpartition(":")[2]))
+    with ExitStack() as idle:
+        for _ in range(64):
+            half = idle.enter_context(closing(socket.create_connection(address, timeout=HUNG_SECONDS)))
+            half.sendall(b"GET /healthz HT")
+
+        assert httpx.get(f"{base}/healthz", timeout=HUNG_SECONDS).status_code == 200
+
+
+def test_a_target_without_end_is_refused_with_an_answer_that_arrives(start: Start) -> None:
+    _, base = start()
+    address = ("127.0.0.1", int(base.rpartition(":")[2]))
+    with closing(socket.create_connection(address, timeout=HUNG_SECONDS)) as client:
+        client.sendall(b"GET /?" + b"a" * (1 << 20))
+
+        assert client.recv(12) == b"HTTP/1.1 414"
 
 
 def serve(**environment: str) -> subprocess.CompletedProcess[str]:

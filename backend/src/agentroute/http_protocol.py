@@ -1,0 +1,280 @@
+"""uvicorn's HTTP protocol, with limits on what a client may send before a route sees it. See docs/adr/0020.
+
+Rules, all of which act before authentication:
+
+1. A connection has ``HEAD_SECONDS`` for the head of a request: from the start, after an answer, and from the first byte.
+2. A request target has at most ``MAX_TARGET_BYTES``; a head at most ``MAX_HEAD_BYTES`` and ``MAX_HEADERS`` fields.
+   What surrounds the content of a body (chunk sizes, extensions, trailers) is bounded in the same way.
+3. A body that an answered request still sends is discarded for ``LINGER_SECONDS``.
+4. A refused client is told why, with a problem document, and then disconnected. The rest of what it sends is discarded,
+   because closing at once would reset the connection and lose the answer.
+5. Above the maximum of connections, the connection that has waited longest without a request is closed. Without such a
+   connection, the new one is refused.
+6. An offer of another protocol (``Upgrade: h2c``) is ignored: the request is read as HTTP/1.1.
+
+The limits cost a comparison for each read. One sweep per second checks the deadlines of all connections, so there is no
+timer per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import httptools
+import orjson
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from core.errors import (
+    AgentBackendError,
+    HeadersTooLarge,
+    MalformedHttp,
+    Overloaded,
+    RequestTimeout,
+    TargetTooLong,
+)
+from core.log import request_id
+from core.problem import MEDIA_TYPE, problem, retry_after
+
+MAX_TARGET_BYTES = 8 << 10
+MAX_HEAD_BYTES = 32 << 10
+"""Half of what Python's servers allow, twice what proxies allow by default: room for a long token and cookies."""
+MAX_HEADERS = 128
+MAX_PIPELINED = 16
+HEAD_SECONDS = 10.0
+LINGER_SECONDS = 10.0
+FAREWELL_SECONDS = 2.0
+"""How long a refused client has to read the reason."""
+_FRAMING_PER_BYTE = 8
+"""Bytes of chunk framing for one byte of content: chunks of one byte need five."""
+_MAX_REFUSALS = 64
+"""Refused connections above the maximum that are told why at any one time; more are closed at once."""
+_NOT_FORWARDED = frozenset({b"connection", b"upgrade", b"http2-settings"})
+
+log = structlog.get_logger(__name__)
+
+
+class Connections:
+    """The limit of a process's connections, and those that may be closed to make room.
+
+    Args:
+        most: How many connections may be open.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.idle: dict[BoundedProtocol, None] = {}
+        """Connections without a request, the longest wait first."""
+        self.refused: Counter[str] = Counter()
+
+    def sweep(self, now: float) -> None:
+        """Close the connections whose deadline has passed, and log what was refused since the last call."""
+        # Deadlines exist only while a connection has no request.
+        for connection in list(self.idle):
+            connection.expire(now)
+        if self.refused:
+            # One line a second: a line for each would let an attacker fill the disk.
+            log.warning("http_refused", **self.refused)
+            self.refused.clear()
+
+
+class _Refuse(Exception):
+    def __init__(self, error: AgentBackendError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class _EnoughPipelined(Exception):
+    """The client sent too many requests ahead: the connection closes after the answers to those before."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *args: object, connections: Connections, **options: object) -> None:
+        super().__init__(*args, **options)  # pyright: ignore[reportArgumentType]  passed through
+        self._limits = connections
+        self._deadline: float | None = None
+        self._deaf = False
+        """Whether everything that still arrives is discarded."""
+        self._in_head = False
+        self._in_message = False
+        self._messages = 0
+        self._upgrading = False
+        self._head_bytes = 0
+        self._framing = 0
+        self._content = 0
+
+    # --- the connection ------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        limits = self._limits
+        over = len(self.connections) - limits.most
+        if over > 0 and limits.idle:
+            limits.refused["shed"] += 1
+            next(iter(limits.idle))._abort()
+            over -= 1
+        self._await_head()
+        if over > _MAX_REFUSALS:
+            limits.refused["overloaded"] += 1
+            self._abort()
+        elif over > 0:
+            self._refuse(
+                Overloaded("The server has no free connection. Try again soon.", retry_after_seconds=1)
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._limits.idle.pop(self, None)
+        super().connection_lost(exc)
+
+    def expire(self, now: float) -> None:
+        """Close the connection if its deadline has passed."""
+        if self._deadline is None or now < self._deadline:
+            return
+        if self._deaf or not self._in_head:
+            # The client has read its answer, still sends an unwanted body, or never sent a byte.
+            self._abort()
+        else:
+            seconds = f"{HEAD_SECONDS:g} seconds"
+            self._refuse(RequestTimeout(f"The head of the request did not arrive within {seconds}."))
+
+    def _await_head(self) -> None:
+        self._limits.idle.pop(self, None)
+        self._limits.idle[self] = None
+        self._deadline = self.loop.time() + HEAD_SECONDS
+
+    def _abort(self) -> None:
+        # At once: a burst of new connections is counted before this one's end is reported.
+        self._limits.idle.pop(self, None)
+        self.connections.discard(self)
+        self._deaf = True
+        self.transport.abort()
+
+    def _refuse(self, error: AgentBackendError) -> None:
+        self._limits.refused[error.code] += 1
+        self._deaf = True
+        if self not in self._limits.idle:
+            # The bytes of an answer are under way: another answer would be read as a part of it.
+            self._abort()
+            return
+        self._deadline = self.loop.time() + FAREWELL_SECONDS
+        self.transport.write(_answer(error, self.server_state.default_headers))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    # --- what arrives --------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._unset_keepalive_if_required()
+        message, content = self._messages, self._content
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._read_on_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as exc:
+            self._on_parser_error(exc)
+        else:
+            if self._in_message and self._messages == message:
+                # A field that is not complete has had no callback yet, but the parser keeps what arrived of it.
+                self._framing += len(data) - (self._content - content)
+                if self._framing > MAX_HEAD_BYTES + _FRAMING_PER_BYTE * self._content:
+                    self._refuse(_headers_too_large())
+
+    def _on_parser_error(self, exc: httptools.HttpParserError) -> None:
+        match exc.__context__:
+            case _Refuse() as refusal:
+                self._refuse(refusal.error)
+            case _EnoughPipelined():
+                self._deaf = True
+                self.cycle.keep_alive = False
+            case _:
+                self._refuse(MalformedHttp("The request is not valid HTTP/1.1."))
+
+    def _read_on_without_upgrade(self, rest: bytes) -> None:
+        """Read the request again from a head without the offer. The parser ends a request at such an offer."""
+        self._upgrading = False
+        self.parser = httptools.HttpRequestParser(self)
+        fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] not in _NOT_FORWARDED]
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self.scope["method"].encode(), self.url, b"".join(fields))
+        self.data_received(head + rest)
+
+    # --- callbacks of the parser ---------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = self._in_message = True
+        self._messages += 1
+        self._head_bytes = self._framing = self._content = 0
+        if self in self._limits.idle:
+            self._deadline = self.loop.time() + HEAD_SECONDS
+
+    def on_url(self, url: bytes) -> None:
+        if len(self.url) + len(url) > MAX_TARGET_BYTES:
+            raise _Refuse(TargetTooLong(f"The target may have at most {MAX_TARGET_BYTES} bytes."))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) >= MAX_HEADERS:
+            raise _Refuse(_headers_too_large())
+        if self._in_head:
+            super().on_header(name, value)
+        # Else a trailer: uvicorn would add it to the headers that the routes may already have read.
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+            if self.scope["method"] == "CONNECT":
+                raise _Refuse(MalformedHttp("This server is not a proxy: CONNECT is not supported."))
+            self._upgrading = True
+            return
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise _EnoughPipelined
+        self._in_head = False
+        super().on_headers_complete()
+        self._limits.idle.pop(self, None)
+        self._deadline = None
+
+    def on_body(self, body: bytes) -> None:
+        self._content += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._upgrading:
+            return
+        self._in_message = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.pipeline and not self.transport.is_closing():
+            self._await_head()
+            if self._in_message:
+                self._deadline = self.loop.time() + LINGER_SECONDS
+
+
+def _headers_too_large() -> HeadersTooLarge:
+    return HeadersTooLarge(f"A head may have at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} fields.")
+
+
+def _answer(error: AgentBackendError, headers: list[tuple[bytes, bytes]]) -> bytes:
+    with request_id(None) as current:
+        body = orjson.dumps(problem(error, instance=""))
+    fields = [
+        *headers,
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-request-id", current.encode()),
+        (b"connection", b"close"),
+    ]
+    if (wait := retry_after(error)) is not None:
+        fields.append((b"retry-after", wait.encode()))
+    return b"".join([STATUS_LINE[error.status], *(b"%b: %b\r\n" % field for field in fields), b"\r\n", body])
