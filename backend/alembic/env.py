@@ -6,13 +6,24 @@ The second is the ``alembic`` command of developers, which reads AGENT_DATABASE_
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from typing import Any
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from agentroute import migrations
+from agentroute.schema_state import compatible_from
 from core.config import Settings
 from models import AgentRun  # the package, not only its base: importing it is what fills the metadata
+
+
+def _say_who_can_use_it(ctx: MigrationContext, heads: Iterable[str], **_: Any) -> None:
+    """Record, in the transaction of each step, which versions can use the schema of now."""
+    for revision in heads:
+        if (oldest := compatible_from(ctx.opts["script"], revision)) is not None:
+            ctx.execute(f"UPDATE alembic_version SET compatible_from = '{oldest}'")  # noqa: S608  a revision of ours
 
 
 def _run(connection: Connection | None) -> None:
@@ -22,6 +33,7 @@ def _run(connection: Connection | None) -> None:
         target_metadata=AgentRun.metadata,
         compare_server_default=True,
         literal_binds=connection is None,
+        on_version_apply=_say_who_can_use_it,
     )
     with context.begin_transaction():
         context.run_migrations()

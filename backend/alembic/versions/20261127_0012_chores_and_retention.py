@@ -15,6 +15,7 @@ revision: str = "0012"
 down_revision: str | Sequence[str] | None = "0011"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
+compatible_from: str = "0010"
 
 _INDEXES: tuple[tuple[str, str, list[str], str | None], ...] = (
     (

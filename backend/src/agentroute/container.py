@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from agentroute.migrations import head
+from agentroute.migrations import schema
 from agentroute.readiness import StoreReadiness
 from agentroute.transcription import open_transcription
 from core.agentscope.events.facade import AgentScopeEventsFacade
@@ -61,6 +61,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         resources.push_async_callback(engine.dispose)
         redis = create_redis(settings.redis)
         resources.push_async_callback(redis.aclose, close_connection_pool=True)
+        readiness = StoreReadiness(settings.database, redis, schema=schema())
+        resources.push_async_callback(readiness.aclose)
         broker = create_broker(settings.redis)
         await broker.startup()
         resources.push_async_callback(broker.shutdown)
@@ -100,7 +102,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
                 transcription=transcription,
                 authenticator=Authenticator(settings.identity, server=settings.server),
                 capabilities=_capabilities(profile, settings),
-                readiness=StoreReadiness(engine, redis, revision=head()),
+                readiness=readiness,
                 drain=DrainSwitch(hub),
             )
         finally:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from core.errors import StoreUnavailable
+from core.errors import SchemaIncompatible, StoreUnavailable
 from core.readiness import Readiness
 from v1.agent.dependencies import Container
 from v1.agent.openapi import problems
@@ -26,9 +26,9 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses=problems(StoreUnavailable))
 async def readyz(container: Container) -> dict[str, Any]:
-    """Return whether requests can be served: Postgres answers and has the tables of this version.
+    """Return whether requests can be served: Postgres answers and has a schema that this version can use.
 
-    Redis is reported and not required.
+    Redis is reported and not required. All who ask within a second share one answer.
     """
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
@@ -37,9 +37,19 @@ async def readyz(container: Container) -> dict[str, Any]:
         found = Readiness(postgres=False, migrations=False, redis=False)
     report = {
         "postgres": "ok" if found.postgres else "unreachable",
-        "migrations": "ok" if found.migrations else "behind" if found.postgres else "unknown",
+        "migrations": _migrations(found),
         "redis": "ok" if found.redis else "unreachable",
     }
+    if found.schema_ahead:
+        raise SchemaIncompatible("A newer version migrated the database.", checks=report)
     if not found.ready:
         raise StoreUnavailable("The database is not available now.", checks=report)
     return {"status": "ready", "checks": report}
+
+
+def _migrations(found: Readiness) -> str:
+    if found.migrations:
+        return "ok"
+    if not found.postgres:
+        return "unknown"
+    return "incompatible" if found.schema_ahead else "behind"

@@ -23,6 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from agentroute.schema_state import STATE_SQL, Schema, SchemaState, schema_of
 from agentroute.server_watch import ServerSilentError, server_watched
 from core.postgres_connection import open_connection
 
@@ -51,6 +52,8 @@ async def upgrade(url: str, revision: str = "head", *, probe_seconds: float = PR
 
     They are one transaction: a failure leaves the schema as it was. A migration that builds indexes while the service
     runs commits what came before it; after a failure, its next try begins with it again.
+    A schema that is newer than this version and compatible with it stays as it is: a version that is rolled back starts
+    with this command, too.
 
     Args:
         url: ``postgresql://`` URL of the database.
@@ -59,11 +62,23 @@ async def upgrade(url: str, revision: str = "head", *, probe_seconds: float = PR
             time, but not on a server that is gone.
 
     Raises:
-        MigrationError: The database has a revision this version does not know, or the server went silent.
+        MigrationError: The database has a revision this version does not know and cannot use, or the server went
+            silent.
         OSError: The server does not answer.
         asyncpg.PostgresError: The server refuses the connection or a statement.
     """
-    await _migrate(url, lambda config: command.upgrade(config, revision), probe_seconds)
+
+    def up(config: Config) -> None:
+        connection: Connection = config.attributes["connection"]
+        found = _read(connection)
+        # No transaction is left open: a migration that builds indexes concurrently has none around it.
+        connection.rollback()
+        if revision == "head" and schema().judge(found) == "newer":
+            log.info("schema_newer", why="It is compatible with this version.")
+            return
+        command.upgrade(config, revision)
+
+    await _migrate(url, up, probe_seconds)
 
 
 async def downgrade(url: str, revision: str) -> None:
@@ -77,9 +92,32 @@ async def current(url: str) -> str | None:
         return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 
+async def state(url: str) -> SchemaState:
+    """Return what a database says of its schema. Errors as ``upgrade``."""
+    async with connect(url) as connection:
+        return await connection.run_sync(_read)
+
+
+def _read(connection: Connection) -> SchemaState:
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return SchemaState()
+    row = connection.execute(text(STATE_SQL)).one_or_none()
+    return SchemaState() if row is None else SchemaState(*row)
+
+
+def schema() -> Schema:
+    """Return the schema that this version brings."""
+    return schema_of(scripts())
+
+
+def scripts() -> ScriptDirectory:
+    """Return the migrations of this version."""
+    return ScriptDirectory.from_config(_config())
+
+
 def head() -> str | None:
     """Return the newest revision this version brings; None while there is none."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
+    return schema().revision
 
 
 @asynccontextmanager
@@ -126,7 +164,7 @@ async def _migrate(url: str, step: Callable[[Config], None], probe_seconds: floa
             ) from exc
         except CommandError as exc:
             raise MigrationError(
-                f"the schema cannot be migrated: {exc}. Is the database from a newer version?"
+                f"the schema cannot be migrated: {exc}. Is the database from a newer version? Use that version"
             ) from exc
 
 

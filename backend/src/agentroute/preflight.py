@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agentroute import migrations
 from core.config import Settings
 from core.database import asyncpg_dsn
+from core.errors import SchemaIncompatible
 from core.postgres_connection import open_connection
 from core.redis_client import create_redis
 
@@ -72,20 +73,32 @@ async def check_postgres(settings: Settings) -> CheckResult:
 
 
 async def check_migrations(settings: Settings) -> CheckResult:
-    """Check that the schema has the revision of this version."""
+    """Check that this version can use the schema: it has the revision of this version, or is newer and compatible."""
     name = "Migrations"
     if not settings.database.url.get_secret_value():
         return CheckResult(name, False, "no database is configured", "Set AGENT_DATABASE__URL first.")
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
-            current = await migrations.current(asyncpg_dsn(settings.database))
+            found = await migrations.state(asyncpg_dsn(settings.database))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, ValueError):
         return CheckResult(name, False, "the database cannot be read", "Fix Postgres first.")
-    newest = migrations.head()
-    if current == newest:
-        return CheckResult(name, True, f"at {current}, the newest")
-    found = f"at {current}" if current else "none applied"
-    return CheckResult(name, False, f"{found}; this version needs {newest}", "Run `agentroute migrate`.")
+    schema = migrations.schema()
+    match schema.judge(found):
+        case "current":
+            return CheckResult(name, True, f"at {found.revision}, the newest")
+        case "newer":
+            return CheckResult(
+                name, True, f"at {found.revision}, newer than this version and compatible with it"
+            )
+        case "behind":
+            at = f"at {found.revision}" if found.revision else "none applied"
+            line = f"{at}; this version needs {schema.revision}"
+            return CheckResult(name, False, line, "Run `agentroute migrate`.")
+        case "incompatible":
+            line = f"at {found.revision}, which this version (at {schema.revision}) cannot use ({SchemaIncompatible.code})"
+            return CheckResult(
+                name, False, line, "Start the version that migrated the database, or a newer one."
+            )
 
 
 async def check_redis(settings: Settings) -> CheckResult:

@@ -60,7 +60,9 @@ def _give_up_silent_server(context: ExceptionContext) -> None:
     SQLAlchemy takes only errors of the driver for a lost connection. After a ``TimeoutError`` it would roll back on the
     same connection, which waits once more, and the other connections of the pool would be tried one by one.
     """
-    if not isinstance(context.original_exception, OSError):
+    error = context.original_exception
+    # The driver loses its place if the server said goodbye on an idle connection that is not closed yet.
+    if not isinstance(error, OSError) and not isinstance(error.__cause__, asyncpg.InternalClientError):
         return
     context.is_disconnect = True
     connection = context.connection

@@ -281,6 +281,13 @@ class StoreUnavailable(AgentBackendError):
     default_retry_after_seconds = 2
 
 
+class SchemaIncompatible(AgentBackendError):
+    """A newer version migrated the database, and this version cannot use its schema. Start the newer version."""
+
+    code, title, status, retryable = "schema-incompatible", "The database is too new", 503, True
+    default_retry_after_seconds = 30
+
+
 class TranscriptionFailed(AgentBackendError):
     """The speech service returned no usable answer. ``detail`` says why. Retry the same request later."""
 

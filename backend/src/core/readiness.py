@@ -8,11 +8,20 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """The results of the checks. Redis is reported but not required: without Redis, events only arrive later."""
+    """The results of the checks.
+
+    Redis and workers are reported but not required: without Redis, events only arrive later, and without a worker, runs
+    are accepted and wait.
+    """
 
     postgres: bool
     migrations: bool
+    """Whether this version can use the schema."""
     redis: bool
+    schema_ahead: bool = False
+    """Whether a newer version made the schema, and this one cannot use it."""
+    workers: int | None = None
+    """How many workers live; None when the database does not say."""
 
     @property
     def ready(self) -> bool:

@@ -85,6 +85,9 @@ def _is_store_failure(error: BaseException) -> bool:
         return "clos" in str(error) and not isinstance(error, asyncpg.ClientConfigurationError)
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):  # several hosts, and all are standbys
         return True
+    if isinstance(error, asyncpg.InternalClientError):
+        # The server ended the idle connection (a restart), and the connection is used before the driver sees its end.
+        return "another operation" in str(error)
     # asyncpg raises the socket's error if it cannot connect. We do the same for a host name that does not resolve.
     return isinstance(error, OSError) and (_came_from_driver(error) or _timed_out_in_driver(error))
 

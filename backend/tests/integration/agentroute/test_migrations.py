@@ -10,7 +10,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from agentroute import migrations
-from agentroute.migrations import MigrationError
+from agentroute.migrations import MigrationError, scripts
+from agentroute.schema_state import FIRST_REVISION, SchemaState, compatible_from
 from models import AgentRun
 
 
@@ -50,14 +51,54 @@ async def test_up_at_the_newest_revision_changes_nothing(database_url: str) -> N
     assert await _tables(database_url) == before
 
 
-async def test_a_database_of_a_newer_version_is_refused(blank_database_url: str) -> None:
+async def _as_of(url: str, revision: str, compatible_from: str | None) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "UPDATE alembic_version SET version_num = $1, compatible_from = $2", revision, compatible_from
+        )
+    finally:
+        await connection.close()
+
+
+async def test_a_database_of_a_newer_version_is_left_alone_if_this_one_can_use_it(
+    blank_database_url: str,
+) -> None:
     await migrations.upgrade(blank_database_url)
-    connection = await asyncpg.connect(blank_database_url)
-    await connection.execute("UPDATE alembic_version SET version_num = 'from-the-future'")
-    await connection.close()
+    await _as_of(blank_database_url, "from-the-future", migrations.head())
+
+    # A version that is rolled back begins with `agentroute migrate`, too.
+    await migrations.upgrade(blank_database_url)
+
+    assert (await migrations.state(blank_database_url)).revision == "from-the-future"
+
+
+@pytest.mark.parametrize("oldest", ["also-from-the-future", None])
+async def test_a_database_of_a_newer_version_is_refused_otherwise(
+    blank_database_url: str, oldest: str | None
+) -> None:
+    await migrations.upgrade(blank_database_url)
+    await _as_of(blank_database_url, "from-the-future", oldest)
 
     with pytest.raises(MigrationError, match="from a newer version"):
         await migrations.upgrade(blank_database_url)
+
+
+async def test_the_database_says_who_can_use_it_at_every_step(blank_database_url: str) -> None:
+    revisions = [script.revision for script in reversed(list(scripts().walk_revisions()))]
+    since = revisions[revisions.index(FIRST_REVISION) :]
+    for revision in since:
+        await migrations.upgrade(blank_database_url, revision)
+        state = await migrations.state(blank_database_url)
+        assert state == SchemaState(revision, compatible_from(scripts(), revision))
+        assert state.compatible_from in revisions
+    for revision in reversed(since):
+        await migrations.downgrade(blank_database_url, revision)
+        assert (await migrations.state(blank_database_url)).compatible_from == compatible_from(
+            scripts(), revision
+        )
+    await migrations.downgrade(blank_database_url, "-1")
+    assert (await migrations.state(blank_database_url)).compatible_from is None
 
 
 async def test_a_missing_server_is_an_os_error() -> None:

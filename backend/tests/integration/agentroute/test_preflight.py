@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 import redis
 from sqlalchemy.engine import make_url
 
+from agentroute import migrations
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_valkey import LocalValkey
 from agentroute.preflight import check_migrations, check_postgres, check_redis
@@ -33,6 +35,31 @@ async def test_an_empty_database_needs_migrations(blank_database_url: str) -> No
     assert not result.ok
     assert result.found.startswith("none applied; this version needs ")
     assert result.fix == "Run `agentroute migrate`."
+
+
+@pytest.mark.parametrize(
+    ("oldest", "ok", "found", "fix"),
+    [
+        ("0001", True, "at 9999, newer than this version and compatible with it", ""),
+        (
+            "9998",
+            False,
+            "at 9999, which this version (at {head}) cannot use (schema-incompatible)",
+            "Start the version that migrated the database, or a newer one.",
+        ),
+    ],
+)
+async def test_a_newer_schema_is_good_if_it_is_compatible(
+    blank_database_url: str, oldest: str, ok: bool, found: str, fix: str
+) -> None:
+    await migrations.upgrade(blank_database_url)
+    connection = await asyncpg.connect(blank_database_url)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999', compatible_from = $1", oldest)
+    await connection.close()
+
+    result = await check_migrations(_settings(blank_database_url))
+
+    assert (result.ok, result.found, result.fix) == (ok, found.format(head=migrations.head()), fix)
 
 
 async def test_a_database_that_does_not_exist_is_named(postgres_url: str) -> None:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.support.limits import HUNG_SECONDS
 
 from agentroute import migrations
-from agentroute.readiness import StoreReadiness
+from agentroute.readiness import KEEP_SECONDS, StoreReadiness
 from core.config import DatabaseSettings, RedisSettings
-from core.database import create_engine
 from core.readiness import Readiness
 from core.redis_client import create_redis
 
-
-def engine_for(url: str) -> AsyncEngine:
-    settings = DatabaseSettings(url=SecretStr(url), pool_timeout_seconds=HUNG_SECONDS)
-    return create_engine(settings, application_name="test")
+_END_THE_PROBES = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'agentroute-readiness'
+"""
+READY = Readiness(postgres=True, migrations=True, redis=True)
 
 
 @pytest.fixture
@@ -30,26 +30,50 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     await client.aclose(close_connection_pool=True)
 
 
-async def look(url: str, redis: Redis, revision: str | None = None) -> Readiness:
-    engine = engine_for(url)
+def probe_of(url: str, redis: Redis, clock: Callable[[], float] | None = None) -> StoreReadiness:
+    settings = DatabaseSettings(url=SecretStr(url))
+    return StoreReadiness(settings, redis, schema=migrations.schema(), clock=clock)
+
+
+async def look(url: str, redis: Redis) -> Readiness:
+    probe = probe_of(url, redis)
     try:
-        return await StoreReadiness(engine, redis, revision=revision or migrations.head())()
+        return await probe()
     finally:
-        await engine.dispose()
+        await probe.aclose()
 
 
 async def test_everything_is_there(database_url: str, redis: Redis) -> None:
-    assert await look(database_url, redis) == Readiness(postgres=True, migrations=True, redis=True)
+    assert await look(database_url, redis) == READY
 
 
-async def test_tables_that_are_missing_or_of_another_version_are_not_ready(
-    database_url: str, blank_database_url: str, redis: Redis
+async def test_tables_that_are_missing_are_not_ready(blank_database_url: str, redis: Redis) -> None:
+    found = await look(blank_database_url, redis)
+
+    assert found == Readiness(postgres=True, migrations=False, redis=True)
+    assert not found.ready
+
+
+@pytest.mark.parametrize(
+    ("revision", "oldest", "expected"),
+    [
+        ("9999", "0001", READY),
+        ("9999", "9998", Readiness(postgres=True, migrations=False, redis=True, schema_ahead=True)),
+        ("0001", None, Readiness(postgres=True, migrations=False, redis=True)),
+    ],
+    ids=["newer and compatible", "newer and incompatible", "older"],
+)
+async def test_the_database_says_who_can_use_its_schema(
+    blank_database_url: str, redis: Redis, revision: str, oldest: str | None, expected: Readiness
 ) -> None:
-    expected = Readiness(postgres=True, migrations=False, redis=True)
+    await migrations.upgrade(blank_database_url)
+    connection = await asyncpg.connect(blank_database_url)
+    await connection.execute(
+        "UPDATE alembic_version SET version_num = $1, compatible_from = $2", revision, oldest
+    )
+    await connection.close()
 
     assert await look(blank_database_url, redis) == expected
-    assert await look(database_url, redis, revision="9999") == expected
-    assert not expected.ready
 
 
 async def test_redis_may_be_away(database_url: str) -> None:
@@ -67,3 +91,40 @@ async def test_postgres_may_not(redis: Redis) -> None:
 
     assert found == Readiness(postgres=False, migrations=False, redis=True)
     assert not found.ready
+
+
+async def test_all_who_ask_share_one_look_on_one_connection(database_url: str, redis: Redis) -> None:
+    now = 0.0
+    probe = probe_of(database_url, redis, clock=lambda: now)
+    direct = await asyncpg.connect(database_url)
+    try:
+        assert set(await asyncio.gather(*(probe() for _ in range(50)))) == {READY}
+        count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'agentroute-readiness'"
+        assert await direct.fetchval(f"{count} AND datname = current_database()") == 1
+
+        # Within a second nobody looks, so nothing is noticed; after it, everything is.
+        await direct.execute("ALTER TABLE alembic_version RENAME TO away")
+        now = KEEP_SECONDS * 0.9
+        assert await probe() == READY
+        now = KEEP_SECONDS
+        assert not (await probe()).ready
+    finally:
+        await direct.execute("ALTER TABLE away RENAME TO alembic_version")
+        await direct.close()
+        await probe.aclose()
+
+
+async def test_a_broken_connection_is_replaced(database_url: str, redis: Redis) -> None:
+    now = 0.0
+    probe = probe_of(database_url, redis, clock=lambda: now)
+    direct = await asyncpg.connect(database_url)
+    try:
+        assert await probe() == READY
+        await direct.execute(_END_THE_PROBES)
+        now = 1.0
+        assert (await probe()).postgres in {True, False}
+        now = 2.0
+        assert await probe() == READY
+    finally:
+        await direct.close()
+        await probe.aclose()

@@ -192,6 +192,17 @@ async def test_ready_needs_postgres_and_its_tables(client: httpx.AsyncClient, pr
         assert "retry-after" in response.headers
 
 
+async def test_a_schema_that_is_too_new_is_told_by_its_own_code(
+    client: httpx.AsyncClient, probe: Probe
+) -> None:
+    probe.found = Readiness(postgres=True, migrations=False, redis=True, schema_ahead=True)
+
+    response = await client.get("/readyz")
+
+    assert (response.status_code, response.json()["code"]) == (503, "schema-incompatible")
+    assert response.json()["checks"]["migrations"] == "incompatible"
+
+
 async def test_ready_reports_redis_and_does_without(client: httpx.AsyncClient, probe: Probe) -> None:
     probe.found = Readiness(postgres=True, migrations=True, redis=False)
 

@@ -54,6 +54,7 @@ def test_the_table_names_states_that_there_are() -> None:
     [
         asyncpg.InterfaceError("cannot perform operation: connection is closed"),
         asyncpg.InterfaceError("the underlying connection is closed"),
+        asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
         asyncpg.TargetServerAttributeNotMatched("none of the hosts match the target attribute requirement"),
         wrapped(sa.InterfaceError, asyncpg.InterfaceError("connection is closed")),
         wrapped(sa.OperationalError, OSError("gone")),
