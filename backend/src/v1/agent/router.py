@@ -23,6 +23,7 @@ from core.identity import Principal
 from core.json_body import read_json
 from core.log import note_request
 from core.validation import parse
+from v1.agent.container import ApiContainer
 from v1.agent.dependencies import (
     CONNECT_LIMIT,
     ConnectLimitQuery,
@@ -40,6 +41,7 @@ from v1.agent.dependencies import (
 )
 from v1.agent.event_stream import EventStreamResponse
 from v1.agent.expiring_stream import until_expiry
+from v1.agent.limits import check_counts
 from v1.agent.negotiation import (
     connect_cursor,
     idempotency_key,
@@ -113,7 +115,7 @@ async def start_run(
     same run, which is never executed twice. A repeat with `Last-Event-ID` streams what comes after this event; if there
     is nothing more, the answer is 204.
     """
-    command = parse(RunCommand, await read_json(request, container.service.limits))
+    command = parse(RunCommand, await _read_counted(request, container))
     if wants_event_stream(request.headers.getlist("accept")):
         frames = await container.service.stream_run(
             principal, command, idempotency_key(key), last_seen=repeat_cursor(last_event_id)
@@ -141,7 +143,7 @@ async def resume_run(
     `resume` must cover every open interrupt. The executed tool call is the one that the server stored, never the
     client's copy.
     """
-    command = parse(ResumeCommand, await read_json(request, container.service.limits))
+    command = parse(ResumeCommand, await _read_counted(request, container))
     if wants_event_stream(request.headers.getlist("accept")):
         frames = await container.service.stream_run(
             principal, command, idempotency_key(key), last_seen=repeat_cursor(last_event_id)
@@ -209,7 +211,7 @@ async def connect_to_thread(
     The answer is that of `GET /events?connect=true`, in the vocabulary of the client's `protocolVersion`. Of the body,
     only `threadId`, `runId` and `protocolVersion` count. Nothing is started and nothing is stored.
     """
-    command = parse(ConnectCommand, await read_json(request, container.service.limits))
+    command = parse(ConnectCommand, await _read_counted(request, container))
     asked = ConnectRequest(
         command.thread_id,
         run_id=command.run_id,
@@ -280,6 +282,14 @@ async def read_capabilities(container: Container) -> Response:
 
 def _until_expiry(frames: AsyncIterator[bytes] | None, principal: Principal) -> Response:
     return _stream(frames if frames is None else until_expiry(frames, principal))
+
+
+async def _read_counted(request: Request, container: ApiContainer) -> Any:
+    """Read a body and refuse too many entries, before they cost the time of their validation."""
+    limits = container.service.limits
+    body = await read_json(request, limits)
+    check_counts(body, limits)
+    return body
 
 
 def _stream(frames: AsyncIterator[bytes] | None) -> Response:

@@ -1,0 +1,74 @@
+"""The numbers of entries of a body, before a model is built for each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from tests.support.memory_container import memory_container
+
+from agentroute.app import create_app
+from core.config import IdentitySettings, LimitSettings, Settings
+from core.errors import LimitExceeded
+from core.validation import parse
+from v1.agent import router
+from v1.agent.limits import MAX_ANSWERS, MAX_CONTEXT, MAX_PARTS, check_counts
+
+LIMITS = LimitSettings(max_messages=500, max_tools=3)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"messages": [5] * 501}, "/messages"),
+        ({"tools": [None] * 4}, "/tools"),
+        ({"context": [5] * (MAX_CONTEXT + 1)}, "/context"),
+        ({"resume": [{}] * (MAX_ANSWERS + 1)}, "/resume"),
+        ({"messages": [{"content": [5] * (MAX_PARTS + 1)}]}, "/messages/0/content"),
+        # Many messages with a few parts each are as expensive.
+        ({"messages": [{"content": [5] * 100}] * 101}, "/messages/100/content"),
+        ({"messages": [{}, {"toolCalls": [5] * (MAX_PARTS + 1)}]}, "/messages/1/toolCalls"),
+    ],
+)
+def test_too_many_entries_are_refused_at_their_place(body: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(LimitExceeded) as caught:
+        check_counts(body, LIMITS)
+
+    assert [error["pointer"] for error in caught.value.errors] == [pointer]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"messages": None, "tools": 5, "context": "x", "resume": {}},
+        {"messages": [None, 5, {"content": "x" * 99_999, "toolCalls": None}]},
+        {"messages": [{"content": [5] * (MAX_PARTS // 500)}] * 500, "tools": [{}] * 3},
+    ],
+)
+def test_other_bodies_are_left_to_the_models(body: Any) -> None:
+    check_counts(body, LIMITS)
+
+
+@pytest.mark.parametrize("path", ["/runs", "/resume", "/events"])
+async def test_no_model_is_built_for_a_body_with_too_many_entries(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Any] = []
+
+    def count(model: Any, value: Any, **options: Any) -> Any:
+        built.append(model)
+        return parse(model, value, **options)
+
+    monkeypatch.setattr(router, "parse", count)
+    settings = Settings(identity=IdentitySettings(mode="local"))
+    transport = httpx.ASGITransport(create_app(settings, container=memory_container(settings)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+        answer = await client.post(f"/api/v1/agent{path}", json={"context": [5] * 190_000})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "limit-exceeded")
+    assert built == []
