@@ -22,7 +22,8 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
     """Build a pooled engine; no connection is made before the first query.
 
     Every statement and every wait for a lock has a timeout, so an overloaded database causes an error instead of a
-    hang. A server that has gone silent causes one too, a little later: ``core/postgres_connection.py``. The driver itself parses the URL, so all options of libpq's URLs work, such as ``sslmode`` and several hosts.
+    hang. A server that has gone silent causes one too, a little later: ``core/postgres_connection.py``. The driver itself
+    parses the URL, so all options of libpq's URLs work, such as ``sslmode`` and several hosts.
     """
     dsn = asyncpg_dsn(settings)
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from core.agentscope.events.run_status import QUEUED
+from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
 from core.agentscope.schemas.links import API_PREFIX, events_url, history_url
 from core.agentscope.schemas.threads import RenameThreadCommand
@@ -170,7 +170,7 @@ HISTORY_EXAMPLE: dict[str, Any] = {
     "usage": THREAD_EXAMPLE["usage"],
 }
 
-CANCEL_EXAMPLE: dict[str, Any] = {"threadId": "thread-1", "runId": "run-1", "status": "running"}
+CANCEL_EXAMPLE: dict[str, Any] = {"threadId": "thread-1", "runId": "run-1", "status": RUNNING}
 
 CAPABILITIES_EXAMPLE: dict[str, Any] = {
     "identity": {"name": "Assistant", "type": "agentroute", "version": "0.1.0"},

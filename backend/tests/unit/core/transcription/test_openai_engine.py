@@ -23,7 +23,7 @@ from tests.support.stack import serving
 from tests.unit.core.transcription.conftest import Upload
 
 from core.config import ModelSettings, TranscriptionSettings
-from core.errors import ConfigurationError, TranscriptionFailed, TranscriptionRejected, TranscriptionTimeout
+from core.errors import TranscriptionFailed, TranscriptionRejected, TranscriptionTimeout
 from core.transcription.endpoint import Endpoint, create_client, find_endpoint
 from core.transcription.openai_engine import OpenAiEngine
 
@@ -293,12 +293,6 @@ def test_the_models_key_goes_to_the_model_only(settings: dict[str, str], url: st
 
 def test_without_an_address_there_is_none() -> None:
     assert endpoint({}) is None
-
-
-@pytest.mark.parametrize("url", ["llm.example/v1", "ftp://llm.example", "http://", "http://[::1"])
-def test_a_wrong_address_names_its_variable(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="AGENT_TRANSCRIPTION__BASE_URL"):
-        endpoint(MODEL, base_url=url)
 
 
 async def test_a_key_is_not_sent_when_there_is_none() -> None:
