@@ -167,7 +167,7 @@ async def open_worker(
         )
         titles = TitleWriter(kit, engine)
         services = RunServices(kit, engine, heartbeat, writer, ending, titles, settings)
-        executor = RunExecutor(Leases(engine, settings, worker_id or _worker_id()), services)
+        executor = RunExecutor(Leases(engine, settings, worker_id or _worker_id(), kit.clock), services)
         register_run_task(broker, executor)
         reaper = Reaper(
             engine,

@@ -123,8 +123,8 @@ class AgentFactory:
         )
 
     def expires_at(self) -> datetime:
-        """Return when an interrupt that is raised now expires."""
-        return datetime.now(UTC) + timedelta(seconds=self._kit.settings.limits.interrupt_seconds)
+        """Return when an interrupt that is raised now expires, by the database's clock, which it is compared with."""
+        return self._kit.clock.now() + timedelta(seconds=self._kit.settings.limits.interrupt_seconds)
 
     def prompt(self, stage: StageName, intent: Intent = UNKNOWN) -> str:
         """Return a stage's system prompt."""

@@ -28,6 +28,7 @@ from core.agentscope.runtime.profile.profile_tools import profile_tools
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage, StageName
 from core.agentscope.tools.memory_store import MemoryStore
 from core.config import Settings
+from core.store_clock import StoreClock
 
 ModelKind = TypeVar("ModelKind", bound=OpenAICompatibleChatModel)
 
@@ -44,6 +45,7 @@ class AgentKit:
     tools: tuple[ToolAccess, ...]
     subagents: tuple[SubagentKit, ...] = ()
     fallbacks: Mapping[CallStage, ChatEndpoint] = field(default_factory=dict)
+    clock: StoreClock = field(default_factory=StoreClock)
 
     @property
     def max_result_bytes(self) -> int:

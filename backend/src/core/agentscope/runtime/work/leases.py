@@ -19,6 +19,7 @@ from core.database import asyncpg_dsn
 from core.identity import Principal
 from core.outage import report_failure
 from core.postgres_connection import open_connection
+from core.store_clock import StoreClock
 
 _FIND_QUEUED = status_text(
     "SELECT tenant_id, user_id FROM agent_run WHERE id = :run_pk AND status = {queued}"
@@ -34,7 +35,8 @@ FROM agent_chat_session AS s
 WHERE r.id = :run_pk AND r.status = {queued} AND r.attempt - r.released < :max_attempts AND s.id = r.session_id
 RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.input, r.parent_run_id,
           s.thread_id, s.tenant_id, s.user_id,
-          extract(epoch FROM r.deadline_at - clock_timestamp())::float8 AS seconds_left
+          extract(epoch FROM r.deadline_at - clock_timestamp())::float8 AS seconds_left,
+          clock_timestamp() AS database_time
 """)
 
 _BEAT = status_sql("""
@@ -61,11 +63,14 @@ class ClaimedRun:
 class Leases:
     """Claims queued runs for one worker."""
 
-    def __init__(self, engine: AsyncEngine, settings: Settings, worker_id: str) -> None:
+    def __init__(
+        self, engine: AsyncEngine, settings: Settings, worker_id: str, clock: StoreClock | None = None
+    ) -> None:
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._limits: LimitSettings = settings.limits
         self._worker = settings.worker
+        self._clock = clock or StoreClock()
         self.worker_id = worker_id
 
     async def find_queued(self, run_pk: int) -> Principal | None:
@@ -91,6 +96,7 @@ class Leases:
             ).one_or_none()
         if row is None:
             return None
+        self._clock.set(row.database_time)
         crash_point("claim-committed")
         return ClaimedRun(
             owned=OwnedRun(row.id, row.session_id, row.ordinal, row.attempt, row.last_seq),

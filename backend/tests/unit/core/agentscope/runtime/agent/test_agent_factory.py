@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentscope.state import AgentState
@@ -62,6 +63,14 @@ async def test_a_run_has_the_tools_of_server_client_and_profile() -> None:
     made = factory(command={"tools": [{"name": "pick"}]}, subagents=[CHILD])
 
     assert [await offers(made, name) for name in ("calculate", "pick", "helper")] == [True] * 3
+
+
+def test_a_question_expires_by_the_database_s_clock() -> None:
+    made = factory()
+    elsewhere = datetime(2030, 1, 1, tzinfo=UTC)
+    made._kit.clock.set(elsewhere)
+
+    assert abs(made.expires_at() - elsewhere - timedelta(days=1)) < timedelta(minutes=10)
 
 
 async def test_the_state_tool_is_offered_only_where_there_is_a_state() -> None:
