@@ -10,8 +10,7 @@ from typing import Protocol
 class Readiness:
     """The results of the checks.
 
-    Redis and workers are reported but not required: without Redis, events only arrive later, and without a worker, runs
-    are accepted and wait.
+    Redis is reported but not required: without it, events only arrive later.
     """
 
     postgres: bool
@@ -20,8 +19,6 @@ class Readiness:
     redis: bool
     schema_ahead: bool = False
     """Whether a newer version made the schema, and this one cannot use it."""
-    workers: int | None = None
-    """How many workers live; None when the database does not say."""
 
     @property
     def ready(self) -> bool:

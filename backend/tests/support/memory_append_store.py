@@ -90,7 +90,7 @@ class MemoryAppendStore:
             self._late = list(batches)
             raise StoreUnavailable
         if self.too_slow & {batch.run_pk for batch in batches}:
-            raise StoreUnavailable
+            raise StoreUnavailable from TimeoutError()
         if self.poisoned & {batch.run_pk for batch in batches}:
             raise ValueError("not storable")
         results = self._write(batches)

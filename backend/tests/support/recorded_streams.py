@@ -7,6 +7,7 @@ JSON; its other members are what the code made of them. See ``tests/recorded/REA
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.history_fold import fold
 from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.sse import frame
-from core.agentscope.events.wire_state import RunWireState, state_from_log
+from core.agentscope.events.wire_state import RunWireState, follow_log
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import RunFailed, internal_event_adapter
 
@@ -34,6 +35,14 @@ class Recording:
     name: str
     events: list[InternalRuntimeEvent]
     content: dict[str, Any]
+
+
+def state_from_log(thread_id: str, run_id: str, events: Iterable[AgUiWireEvent]) -> RunWireState:
+    """Rebuild what a run's stream has open from its stored events."""
+    state = RunWireState(thread_id, run_id)
+    for event in events:
+        follow_log(state, event)
+    return state
 
 
 def recordings() -> list[Recording]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
-import structlog
+from tests.support.loggers import loggers_kept
 from tests.support.memory_container import memory_container
 
 from agentroute.app import create_app
@@ -22,14 +21,8 @@ SETTINGS = Settings(identity=IdentitySettings(mode="local"))
 
 @pytest.fixture(autouse=True)
 def _restore() -> Iterator[None]:
-    """Give the process its loggers back."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+    with loggers_kept():
+        yield
 
 
 @pytest.fixture

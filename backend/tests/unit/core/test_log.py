@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import structlog
+from tests.support.loggers import loggers_kept
 
 import core
 from core.config import Settings
@@ -50,14 +51,8 @@ class Holder:
 
 @pytest.fixture(autouse=True)
 def _restore() -> Iterator[None]:
-    """Give the process its loggers back."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+    with loggers_kept():
+        yield
 
 
 def configured(**settings: Any) -> io.StringIO:

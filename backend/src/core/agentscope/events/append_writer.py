@@ -31,11 +31,12 @@ from core.agentscope.events.pending_events import EncodedEvent, PendingEvents
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.config import WorkerSettings
 from core.errors import LeaseLost, OutputTooLarge, StoreUnavailable
+from core.store_failure import is_time_limit
 
 log = structlog.get_logger(__name__)
 
 HEAVY_BYTES = 256 << 10
-"""If a batch of this size fails alone, and Postgres answers meanwhile, the batch is the reason, and not an outage."""
+"""If a batch of this size runs out of time alone, and Postgres answers meanwhile, its size is the reason."""
 HEAVY_TRIES = 2
 _TOO_SLOW = "The database could not store the run's events in time: they are too large."
 
@@ -276,10 +277,11 @@ class GroupCommitWriter:
         while batches:
             # After a failure in parts: the statement may have been too large for its time limit.
             part = _lighter_half(batches) if unknown else dict(batches)
-            alone += len(batches) == 1
             try:
                 results = await self._store.append(list(part.values()))
-            except StoreUnavailable:
+            except StoreUnavailable as exc:
+                # A refusal at once (a standby, a full disk) is an outage, whatever the size.
+                alone += len(batches) == 1 and (isinstance(exc.__cause__, TimeoutError) or is_time_limit(exc))
                 log.warning("append_outcome_unknown", runs=len(part), bytes=_size(part))
                 unknown = True
             except Exception as exc:  # noqa: BLE001  one bad batch must not stop every run of the process

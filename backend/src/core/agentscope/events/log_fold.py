@@ -63,7 +63,7 @@ class LogFold:
             if self._wire is not None:
                 follow_log(self._wire, event)
             self.seq = logged.seq
-            self.size += len(logged.payload)
+            self.size += len(logged.payload.encode())
 
 
 async def log_page(

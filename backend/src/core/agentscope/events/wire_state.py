@@ -78,14 +78,6 @@ class RunWireState:
         }[thing]
 
 
-def state_from_log(thread_id: str, run_id: str, events: Iterable[AgUiWireEvent]) -> RunWireState:
-    """Rebuild what a run's stream has open from its stored events, to close it for a lost worker."""
-    state = RunWireState(thread_id, run_id)
-    for event in events:
-        follow_log(state, event)
-    return state
-
-
 def follow_log(state: RunWireState, event: AgUiWireEvent) -> None:
     """Note what the next stored event of the log opens and closes."""
     row, body = EVENT_TYPES.get(event.type), event.body

@@ -85,7 +85,7 @@ class LiveFolds:
             async with self._engine.connect() as connection:
                 page = await log_page(connection, session_id, ordinal, after=log.seq)
             log.extend(page)
-            if len(page) < PAGE_EVENTS and log.size - before < PAGE_BYTES // 2:
+            if len(page) < PAGE_EVENTS and log.size - before < PAGE_BYTES:
                 return
             # Streams and other requests go on in between.
             await asyncio.sleep(0)

@@ -13,10 +13,9 @@ from core.agentscope.events.ending import Ended
 from core.agentscope.events.owned_run import Publisher, StreamBatch
 from core.agentscope.events.run_summary import RunSummary, log_ended_runs
 from core.agentscope.runtime.hints import HintSender
+from core.store_failure import is_lost_race
 
 _ATTEMPTS = 3
-_RETRYABLE_SQLSTATES = frozenset({"40P01", "40001"})
-"""Deadlock and serialisation failure: a repeat decides."""
 
 Result = TypeVar("Result")
 
@@ -69,7 +68,7 @@ async def in_transaction(
             # Another request inserted the same key or thread between our read and our insert.
             continue
         except DBAPIError as exc:
-            if getattr(exc.orig, "sqlstate", None) not in _RETRYABLE_SQLSTATES:
+            if not is_lost_race(exc):
                 raise
     async with sessions() as session, session.begin():
         return await unit(session)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from core.agentscope.runtime.model.chat_errors import ModelRejected
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
+from core.agentscope.runtime.model.request_form import STRUCTURED
 from core.errors import ContextTooLong
 
 log = structlog.get_logger(__name__)
@@ -21,8 +22,6 @@ RECENT_MESSAGES = 6
 """Messages before the new one that the intent may depend on."""
 MAX_MESSAGE_CHARS = 2000
 ATTACHMENT = "[an attachment]"
-STRUCTURED_TOOL = "generate_structured_output"
-"""The tool by which AgentScope asks for structured output."""
 
 
 class Intent(BaseModel):
@@ -62,7 +61,7 @@ async def find_intent(
     try:
         # Without a choice of ours AgentScope asks up to three times, with less and less force.
         answer = await model.generate_structured_output(
-            messages, structured_model=Intent, tool_choice=ToolChoice(mode=STRUCTURED_TOOL)
+            messages, structured_model=Intent, tool_choice=ToolChoice(mode=STRUCTURED)
         )
         return Intent.model_validate(answer.content)
     except (StructuredOutputError, ValidationError, ModelRejected, ContextTooLong) as exc:

@@ -29,9 +29,10 @@ from core.agentscope.runtime.agent.thread_memory import (
     finish_call,
     text_of,
 )
+from core.agentscope.runtime.model.legal_history import NO_RESULT
 from core.agentscope.schemas.messages import TextPart, ToolMessage
 
-INTERRUPTED = "The call was interrupted; it has no result."
+INTERRUPTED = NO_RESULT
 NOT_ANSWERED = "The application did not answer the call; the conversation went on without it."
 
 

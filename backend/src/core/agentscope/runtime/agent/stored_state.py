@@ -7,8 +7,10 @@ place. History keeps all of them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
-from agentscope.message import Base64Source, DataBlock, Msg, TextBlock
+from agentscope.message import Base64Source, DataBlock, Msg, TextBlock, ToolResultBlock
 from agentscope.state import AgentState
 
 log = structlog.get_logger(__name__)
@@ -46,11 +48,17 @@ def _without_attachments(message: Msg) -> int:
     """Replace a message's inline attachments by notes; returns the bytes saved."""
     if isinstance(message.content, str):
         return 0
+    return _notes_instead(message.content)
+
+
+def _notes_instead(blocks: list[Any]) -> int:
     saved = 0
-    for place, block in enumerate(message.content):
-        if isinstance(block, DataBlock) and isinstance(block.source, Base64Source):
+    for place, block in enumerate(blocks):
+        if isinstance(block, ToolResultBlock) and isinstance(block.output, list):
+            saved += _notes_instead(block.output)
+        elif isinstance(block, DataBlock) and isinstance(block.source, Base64Source):
             saved += len(block.source.data)
-            message.content[place] = TextBlock(text=ATTACHMENT_LEFT_OUT)
+            blocks[place] = TextBlock(text=ATTACHMENT_LEFT_OUT)
     return saved
 
 

@@ -99,7 +99,8 @@ class Adapting:
         if is_about_one_attachment(refusal) and holds_media(self._body) and not self.reduced.blind:
             self.reduced = replace(self.reduced, blind=len(legal(self._body["messages"])))
             return True
-        if refusal == self._heard and self._newest is not None:
+        again = refusal == self._heard
+        if again and self._newest is not None:
             self._learnt.pop(self._newest, None)
             self._useless.add(self._newest)
         self._heard, quirk = refusal, None
@@ -110,6 +111,10 @@ class Adapting:
             self._note_length(failed)
             return False
         if quirk is not None:
+            if failed.transient and not last and not again:
+                # A fault of the server that may be gone with the next try: it is a lesson when it comes twice.
+                self._newest = None
+                return False
             self._learnt[quirk] = failed.reason
             self._newest = quirk
             return True

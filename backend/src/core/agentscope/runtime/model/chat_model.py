@@ -122,11 +122,6 @@ class OpenAICompatibleChatModel(ChatModelBase):
         budget = services.budget
         self._budget = budget if budget is not None and budget.active else None
 
-    @classmethod
-    def _get_structured_output_fallback_exceptions(cls) -> tuple[type[Exception], ...]:
-        # A refused tool choice is a quirk, learnt within the call. The same request again would only be refused again.
-        return ()
-
     async def _call_api(
         self,
         model_name: str,

@@ -62,8 +62,9 @@ _QUOTA_WORDS = re.compile(
 )
 _MEMBERS_OF_AN_ERROR = ("error", "errors", "error_code", "error_msg", "error_message", "detail")
 
-_NO_REASON = frozenset({"id", "request_id", "param", "input", "request", "url", "failed_generation"})
+REPEATED = frozenset({"id", "request_id", "input", "request", "url", "failed_generation"})
 """Members that name or repeat the request: its words are no reason."""
+_NO_REASON = REPEATED | {"param"}
 
 
 def finish_word(value: Any) -> str | None:

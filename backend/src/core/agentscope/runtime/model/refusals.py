@@ -17,14 +17,13 @@ from typing import Any
 
 import orjson
 
+from core.agentscope.runtime.model.provider_words import REPEATED
 from core.agentscope.runtime.model.quirks import Quirk
 
 _STATUSES = frozenset({400, 404, 405, 413, 415, 422, 500, 501})
 _MAX_CHARACTERS = 4000
 _ECHO = re.compile(r"['\"]input['\"]: .*?(?=['\"](?:loc|msg|ctx|url)['\"]: |$)", re.DOTALL)
-"""The same in Python's own notation, as some servers write it into the message."""
-_ECHOES = frozenset({"input", "request", "url", "failed_generation"})
-"""Members that repeat the request: its words are no reason."""
+"""A repeated request in Python's own notation, as some servers write it into the message."""
 
 Body = Mapping[str, Any]
 
@@ -286,7 +285,10 @@ def _words(value: Any, name: str = "") -> list[str]:
     match value:
         case dict():
             return [
-                word for key, item in value.items() if key not in _ECHOES for word in (_words(item, str(key)))
+                word
+                for key, item in value.items()
+                if key not in REPEATED
+                for word in (_words(item, str(key)))
             ]
         case list():
             # The path of a member, as pydantic writes it: ["body", "messages", 1, "content"].

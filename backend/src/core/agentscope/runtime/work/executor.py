@@ -55,10 +55,12 @@ class RunExecutor:
         """
         if self.free <= 0:
             return None
-        if principal is not None and not self._slots.has_room(principal):
+        if principal is None:
+            return self._spawn(self._find_slot(run_pk), run_pk)
+        if not self._slots.take(principal):
             self._slots.remember(principal, run_pk)
             return None
-        return self._spawn(self._find_slot(run_pk), run_pk)
+        return self._spawn(self._execute(run_pk, principal), run_pk)
 
     def cancel(self, run_pk: int) -> None:
         """Stop a run for its user, if this process executes it: each attempt of it."""

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter
 from tests.support import internal_event_strategies as any_of
 from tests.support.agui_verifier import nulls, verify
+from tests.support.recorded_streams import state_from_log
 
 from core.agentscope.events.agui_codec import to_agui_wire
 from core.agentscope.events.event_types import TERMINAL_TYPES
-from core.agentscope.events.wire_state import RunWireState, state_from_log
+from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 from core.text import clean_text

@@ -560,6 +560,18 @@ async def test_events_too_large_for_the_time_limit_of_a_statement_end_their_run_
     assert sorted(worker.publisher.shown) == [1, 2, 4, 5, 6, 7, 8]
 
 
+async def test_a_large_batch_waits_for_a_server_that_refuses_all_writes_at_once() -> None:
+    # A standby during a failover, a full disk: reads are answered, and size is not the reason.
+    store = MemoryAppendStore()
+    store.append_faults.extend(("lost", "lost", "lost", "lost", "lost"))
+    async with Worker(store).at_work() as worker:
+        appender = worker.open()
+        appender.append([custom("x" * HEAVY_BYTES)])
+        await appender.durable()
+
+    assert len(store.rows[1].log) == 1
+
+
 # --- the run's end -------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from ag_ui.core.events import EventType as OfficialType
 from hypothesis import given, settings
 from pydantic import BaseModel
 from tests.support import internal_event_strategies as any_of
+from tests.support.recorded_streams import state_from_log
 
 from core.agentscope.events.agui_codec import to_agui_wire
 from core.agentscope.events.event_types import (
@@ -18,7 +19,7 @@ from core.agentscope.events.event_types import (
     EventType,
     prefixes,
 )
-from core.agentscope.events.wire_state import RunWireState, state_from_log
+from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
 
 NEVER_WRITTEN = {

@@ -60,6 +60,20 @@ def test_the_oldest_attachments_are_left_out_and_no_more_than_needed() -> None:
     assert len(kept.context) == 10
 
 
+def test_the_attachments_of_results_are_left_out_as_well() -> None:
+    state = conversation(turns=1)
+    images: list[Any] = [
+        DataBlock(source=Base64Source(data="A" * 40_000, media_type="image/png")) for _ in range(3)
+    ]
+    call = ToolCallBlock(id="c-images", name="see", input="{}")
+    result = ToolResultBlock(id=call.id, name="see", output=images, state=ToolResultState.SUCCESS)
+    state.append_context(AGENT_NAME, [call, result])
+
+    kept = stored(state, 100_000)
+
+    assert len(kept.context) == len(state.context)
+
+
 def test_then_the_oldest_turns_are_left_out_with_their_calls_and_results() -> None:
     kept = stored(conversation(turns=8, image=1000, words=20_000), 70_000)
 

@@ -680,6 +680,29 @@ async def test_a_lesson_is_no_retry() -> None:
     assert (told, waits) == ([], [])
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "unexpected error while parsing tool call",
+        "unexpected end of stream",
+        "tool call failed: unknown error",
+        "Upstream closed: unknown stream error",
+    ],
+)
+async def test_a_fault_of_the_server_that_passes_teaches_nothing(message: str) -> None:
+    async def sleep(_seconds: float) -> None: ...
+
+    endpoint = ScriptedEndpoint(refusal(500, message), otherwise=stream(said("ok"), S))
+    setup = Setup(endpoint, sleep=sleep, settings={"max_retries": 1})
+
+    with capture_logs() as log:
+        assert await setup.ask() == "ok"
+
+    first, second = setup.endpoint.bodies
+    assert first == second
+    assert not [line for line in log if line["event"] == "model_quirk_learnt"]
+
+
 # --- ids, both ways -----------------------------------------------------------------------------------------
 
 
