@@ -54,7 +54,7 @@ class HttpContext:
                 )
 
 
-_SECURITY = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     # Answers are data. A page of ours (/docs) brings a policy of its own.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -67,7 +67,7 @@ _SECURITY = {
 
 def _complete(headers: MutableHeaders, current: str) -> None:
     headers["X-Request-Id"] = current
-    for name, value in _SECURITY.items():
+    for name, value in SECURITY_HEADERS.items():
         headers.setdefault(name, value)
     if "json" in headers.get("content-type", ""):
         headers.setdefault("Cache-Control", "no-store")

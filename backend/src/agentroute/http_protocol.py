@@ -26,6 +26,7 @@ import orjson
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from agentroute.http_context import SECURITY_HEADERS
 from core.errors import (
     AgentBackendError,
     HeadersTooLarge,
@@ -271,7 +272,7 @@ def _answer(error: AgentBackendError, headers: list[tuple[bytes, bytes]]) -> byt
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
+        *((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()),
         (b"x-request-id", current.encode()),
         (b"connection", b"close"),
     ]

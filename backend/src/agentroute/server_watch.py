@@ -78,13 +78,13 @@ async def _knows(dsn: str, pid: int, seconds: float) -> bool | None:
         )
     except asyncpg.PostgresError:
         return True
-    except (OSError, asyncpg.InterfaceError):
+    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         return None
     try:
         return await connection.fetchval(_SESSION, pid) is not None
     except asyncpg.PostgresError:
         return True
-    except (OSError, asyncpg.InterfaceError):
+    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         return None
     finally:
         connection.terminate()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from core.schema_references import DEFINITIONS, LISTS, MAPS, SINGLE, References
@@ -21,7 +22,14 @@ class SchemaTooLarge(ValueError):
     """The schema is larger than the limit, or deeper, once its references are replaced."""
 
 
-def flattened(schema: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(slots=True)
+class FlatBudget:
+    """Bytes that several schemas may have together, once their references are replaced."""
+
+    left: int
+
+
+def flattened(schema: Mapping[str, Any], budget: FlatBudget | None = None) -> dict[str, Any]:
     """Return a schema without references.
 
     A reference that leads back to a schema it stands in becomes an object that says so. So
@@ -29,24 +37,28 @@ def flattened(schema: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         schema: As it was received.
+        budget: Shared with other schemas; without it, only the limit of one schema counts.
 
     Raises:
         SchemaTooLarge: A limit was exceeded.
     """
-    flat = _Flattening(schema).schema(schema, frozenset(), 0)
+    flat = _Flattening(schema, budget or FlatBudget(MAX_BYTES)).schema(schema, frozenset(), 0)
     return flat if isinstance(flat, dict) else {}
 
 
 class _Flattening:
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Mapping[str, Any], budget: FlatBudget) -> None:
         self._references = References(root)
         self._left = MAX_BYTES
+        self._budget = budget
 
     def schema(self, node: Any, inside: frozenset[str], depth: int) -> Any:
         if depth > MAX_DEPTH:
             raise SchemaTooLarge(f"is deeper than {MAX_DEPTH} schemas when its references are resolved")
         if not isinstance(node, dict):
             return self._copied(node)
+        # Its braces: an empty schema costs time, too.
+        self._spend(2)
         made: dict[str, Any] = {}
         ref = node.get("$ref")
         if isinstance(ref, str):
@@ -85,5 +97,10 @@ class _Flattening:
 
     def _spend(self, size: int) -> None:
         self._left -= size
+        self._budget.left -= size
+        if self._budget.left < 0 <= self._left:
+            raise SchemaTooLarge(
+                "is too large, together with the tools before it, when references are resolved"
+            )
         if self._left < 0:
             raise SchemaTooLarge(f"is larger than {MAX_BYTES} bytes when its references are resolved")

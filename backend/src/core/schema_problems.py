@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from core.schema_flattening import SchemaTooLarge, flattened
+from core.schema_flattening import FlatBudget, SchemaTooLarge, flattened
 from core.schema_references import IN_PLACE, References, children, step
 from core.schema_validator import PatternUnknown, compile_pattern
 
@@ -35,11 +35,12 @@ class SchemaProblem:
     message: str
 
 
-def schema_problems(schema: Mapping[str, Any]) -> list[SchemaProblem]:
+def schema_problems(schema: Mapping[str, Any], budget: FlatBudget | None = None) -> list[SchemaProblem]:
     """Return what is wrong with the schema of a tool's arguments; empty when it can be used.
 
     Args:
         schema: JSON as it was received; its root describes an object.
+        budget: Of all schemas of a request together.
     """
     if problem := _size_problem(schema):
         return [problem]
@@ -48,7 +49,7 @@ def schema_problems(schema: Mapping[str, Any]) -> list[SchemaProblem]:
         found = [SchemaProblem(place, "refers to itself without going through a property or an element")]
     if not found:
         try:
-            flattened(schema)
+            flattened(schema, budget)
         except SchemaTooLarge as exc:
             found = [SchemaProblem("", str(exc))]
     return found[:_MAX_PROBLEMS]

@@ -9,11 +9,14 @@ from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.messages import ContentPart, TextPart, ToolMessage, UserMessage
 from core.config import LimitSettings
 from core.errors import LimitExceeded
+from core.schema_flattening import FlatBudget
 from core.schema_problems import schema_problems, size_of
 from core.validation import from_errors
 
 MAX_SCHEMA_BYTES = 256 * 1024
 """Maximum size of all tools of a request together. Checking this size takes about 0.1 s of the event loop."""
+MAX_FLAT_BYTES = 2 * MAX_SCHEMA_BYTES
+"""The same with references replaced, which takes about 0.2 s more: a reference can repeat a schema many times."""
 MAX_ANSWERS = 1000
 """Maximum number of answers in ``resume``: more than the calls of any run."""
 
@@ -94,18 +97,20 @@ def check_tools(command: RunCommand) -> None:
 
     Raises:
         LimitExceeded: The schemas are too large together.
-        InvalidRequest: With a pointer to each place.
+        InvalidRequest: With a pointer to each place in the first such tool.
     """
     size = sum(size_of(tool.parameters) + len(tool.description.encode()) for tool in command.tools)
     if size > MAX_SCHEMA_BYTES:
         raise _exceeded("/tools", size, MAX_SCHEMA_BYTES, "bytes of tool descriptions and parameters")
-    errors = [
-        {"pointer": f"/tools/{index}/parameters{problem.pointer}", "message": problem.message}
-        for index, tool in enumerate(command.tools)
-        for problem in schema_problems(tool.parameters)
-    ]
-    if errors:
-        raise from_errors(errors)
+    budget = FlatBudget(MAX_FLAT_BYTES)
+    for index, tool in enumerate(command.tools):
+        errors = [
+            {"pointer": f"/tools/{index}/parameters{problem.pointer}", "message": problem.message}
+            for problem in schema_problems(tool.parameters, budget)
+        ]
+        if errors:
+            # The first tool that cannot be used is enough: each of them may cost as much as a whole request.
+            raise from_errors(errors)
 
 
 def _check_count(member: str, count: int, most: int) -> None:

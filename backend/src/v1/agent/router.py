@@ -116,12 +116,7 @@ async def start_run(
     is nothing more, the answer is 204.
     """
     command = parse(RunCommand, await _read_counted(request, container))
-    if wants_event_stream(request.headers.getlist("accept")):
-        frames = await container.service.stream_run(
-            principal, command, idempotency_key(key), last_seen=repeat_cursor(last_event_id)
-        )
-        return _stream(frames)
-    return _json(await container.service.enqueue_run(principal, command, idempotency_key(key)), 202)
+    return await _run(command, request, principal, container, key, last_event_id)
 
 
 @router.post(
@@ -144,12 +139,7 @@ async def resume_run(
     client's copy.
     """
     command = parse(ResumeCommand, await _read_counted(request, container))
-    if wants_event_stream(request.headers.getlist("accept")):
-        frames = await container.service.stream_run(
-            principal, command, idempotency_key(key), last_seen=repeat_cursor(last_event_id)
-        )
-        return _stream(frames)
-    return _json(await container.service.enqueue_run(principal, command, idempotency_key(key)), 202)
+    return await _run(command, request, principal, container, key, last_event_id)
 
 
 @router.get(
@@ -282,6 +272,23 @@ async def read_capabilities(container: Container) -> Response:
 
 def _until_expiry(frames: AsyncIterator[bytes] | None, principal: Principal) -> Response:
     return _stream(frames if frames is None else until_expiry(frames, principal))
+
+
+async def _run(
+    command: RunCommand | ResumeCommand,
+    request: Request,
+    principal: Principal,
+    container: ApiContainer,
+    key: str | None,
+    last_event_id: str | None,
+) -> Response:
+    """Make a run durable; answer with its stream, or with 202."""
+    service, name = container.service, idempotency_key(key)
+    if wants_event_stream(request.headers.getlist("accept")):
+        return _stream(
+            await service.stream_run(principal, command, name, last_seen=repeat_cursor(last_event_id))
+        )
+    return _json(await service.enqueue_run(principal, command, name), 202)
 
 
 async def _read_counted(request: Request, container: ApiContainer) -> Any:

@@ -9,11 +9,12 @@ import pytest
 from tests.support.memory_container import memory_container
 
 from agentroute.app import create_app
+from core.agentscope.schemas.agent_runtime import RunCommand
 from core.config import IdentitySettings, LimitSettings, Settings
-from core.errors import LimitExceeded
+from core.errors import InvalidRequest, LimitExceeded
 from core.validation import parse
 from v1.agent import router
-from v1.agent.limits import MAX_ANSWERS, MAX_CONTEXT, MAX_PARTS, check_counts
+from v1.agent.limits import MAX_ANSWERS, MAX_CONTEXT, MAX_PARTS, check_counts, check_tools
 
 LIMITS = LimitSettings(max_messages=500, max_tools=3)
 
@@ -72,3 +73,30 @@ async def test_no_model_is_built_for_a_body_with_too_many_entries(
 
     assert (answer.status_code, answer.json()["code"]) == (422, "limit-exceeded")
     assert built == []
+
+
+def command(*parameters: dict[str, Any]) -> RunCommand:
+    tools = [{"name": f"tool-{place}", "parameters": schema} for place, schema in enumerate(parameters)]
+    return RunCommand.model_validate({"tools": tools})
+
+
+def doubled(leaf: dict[str, Any], times: int) -> dict[str, Any]:
+    """Return a schema that says a leaf 2 ** times times, by references."""
+    definitions: dict[str, Any] = {"d0": leaf}
+    for step in range(times):
+        link = {"$ref": f"#/$defs/d{step}"}
+        definitions[f"d{step + 1}"] = {"allOf": [link, link]}
+    return {"type": "object", "properties": {"x": {"$ref": f"#/$defs/d{times}"}}, "$defs": definitions}
+
+
+def test_empty_schemas_are_not_free() -> None:
+    with pytest.raises(InvalidRequest, match="/tools/0"):
+        check_tools(command(doubled({"allOf": [{}] * 4000}, 12)))
+
+
+def test_all_tools_of_a_request_share_what_references_may_make_of_them() -> None:
+    large = doubled({"type": "object", "description": "x" * 1000}, 7)
+
+    check_tools(command(large, large, large))
+    with pytest.raises(InvalidRequest, match="/tools/3"):
+        check_tools(command(*[large] * 64))
