@@ -1,4 +1,4 @@
-"""The limits of one command: messages, text and client tools."""
+"""The limits of one request: entries of its body, text of its messages, client tools."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def check_counts(body: Any, limits: LimitSettings) -> None:
         "resume": MAX_ANSWERS,
     }
     for member, allowed in most.items():
-        if isinstance(entries := body.get(member), list):
-            _check_count(member, len(entries), allowed)
+        if isinstance(entries := body.get(member), list) and len(entries) > allowed:
+            raise _exceeded(f"/{member}", len(entries), allowed, member)
     _check_parts(body.get("messages"))
 
 
@@ -67,8 +67,8 @@ def _check_parts(messages: Any) -> None:
                 )
 
 
-def check_limits(command: RunCommand, limits: LimitSettings) -> None:
-    """Refuse a command with more messages, tools or text than is allowed.
+def check_message_sizes(command: RunCommand, limits: LimitSettings) -> None:
+    """Refuse a message with more text than is allowed. How many entries there are, :func:`check_counts` says.
 
     Only ``user`` and ``tool`` messages are measured, because the service ignores all other messages of a client. Known
     messages are measured together with new ones; they passed the same limit when they were new. Inline media counts
@@ -77,9 +77,6 @@ def check_limits(command: RunCommand, limits: LimitSettings) -> None:
     Raises:
         LimitExceeded: With a pointer to the place.
     """
-    _check_count("messages", len(command.messages), limits.max_messages)
-    _check_count("tools", len(command.tools), limits.max_tools)
-    _check_count("resume", len(command.resume), MAX_ANSWERS)
     for index, message in enumerate(command.messages):
         if isinstance(message, UserMessage | ToolMessage):
             size = _text_bytes(message.content)
@@ -111,11 +108,6 @@ def check_tools(command: RunCommand) -> None:
         if errors:
             # The first tool that cannot be used is enough: each of them may cost as much as a whole request.
             raise from_errors(errors)
-
-
-def _check_count(member: str, count: int, most: int) -> None:
-    if count > most:
-        raise _exceeded(f"/{member}", count, most, member)
 
 
 def _exceeded(pointer: str, size: int, most: int, what: str) -> LimitExceeded:

@@ -26,7 +26,7 @@ from core.json_body import canonical_hash
 from core.log import note_request
 from core.validation import parse
 from v1.agent.expiring_stream import until_expiry
-from v1.agent.limits import check_limits, check_tools
+from v1.agent.limits import check_message_sizes, check_tools
 from v1.agent.ports import EventsFacade, RunGateway
 from v1.agent.stopping_stream import StoppingStream
 
@@ -159,7 +159,7 @@ class AgentService:
     async def _accept(
         self, principal: Principal, command: RunCommand, idempotency_key: str | None
     ) -> AcceptedRun:
-        check_limits(command, self.limits)
+        check_message_sizes(command, self.limits)
         check_tools(command)
         parse(RunOptions, command.forwarded_props, prefix="/forwardedProps")
         # Hashed before ids are created: a client that repeats a request without an answer sends the same key and again
