@@ -115,11 +115,6 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
 
-def head() -> str | None:
-    """Return the newest revision this version brings; None while there is none."""
-    return schema().revision
-
-
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[AsyncConnection]:
     """Open the one connection of a migration, without the time limits of the service's pool."""
