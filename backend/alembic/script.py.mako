@@ -11,6 +11,8 @@ revision: str = ${repr(up_revision)}
 down_revision: str | Sequence[str] | None = ${repr(down_revision)}
 branch_labels: str | Sequence[str] | None = ${repr(branch_labels)}
 depends_on: str | Sequence[str] | None = ${repr(depends_on)}
+# Only its own version, until you have decided: CONTRIBUTING.md, "Add a migration".
+compatible_from: str = ${repr(up_revision)}
 
 
 def upgrade() -> None:

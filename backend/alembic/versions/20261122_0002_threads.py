@@ -12,6 +12,7 @@ revision: str = "0002"
 down_revision: str | Sequence[str] | None = "0001"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
+compatible_from: str = "0002"
 
 # One normaliser for what is stored and for what is asked. Everything but letters and digits parts words:
 # the parser would else keep hosts, paths and hyphenated words whole. Postgres 17 brings a collation that

@@ -11,6 +11,7 @@ revision: str = "0003"
 down_revision: str | Sequence[str] | None = "0002"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
+compatible_from: str = "0003"
 
 
 def upgrade() -> None:

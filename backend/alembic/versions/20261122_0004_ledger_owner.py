@@ -11,6 +11,7 @@ revision: str = "0004"
 down_revision: str | Sequence[str] | None = "0003"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
+compatible_from: str = "0004"
 
 _FILL_OWNERS = """
 UPDATE agent_model_call AS c SET tenant_id = r.tenant_id, user_id = r.user_id

@@ -10,6 +10,7 @@ revision: str = "0008"
 down_revision: str | Sequence[str] | None = "0007"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
+compatible_from: str = "0008"
 
 _OF_THE_CALL = ("tool_call_id", "tool_name", "arguments", "arguments_sha256")
 

@@ -14,6 +14,7 @@ revision: str = "0010"
 down_revision: str | Sequence[str] | None = "0009"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
+compatible_from: str = "0010"
 
 _COLUMNS = (
     ("agent_chat_session", "last_ord", "last_position"),

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from tests.support.schema_catalogue import Catalogue, catalogue, taken
 
 from agentroute import migrations
 from agentroute.migrations import MigrationError, scripts
@@ -24,9 +25,17 @@ async def _tables(url: str) -> set[str]:
     return {row["tablename"] for row in rows} - {"alembic_version"}
 
 
+async def _execute(url: str, statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statements)
+    finally:
+        await connection.close()
+
+
 async def test_up_makes_every_table_and_down_leaves_none(blank_database_url: str) -> None:
     await migrations.upgrade(blank_database_url)
-    assert await migrations.current(blank_database_url) == migrations.head()
+    assert await migrations.current(blank_database_url) == migrations.schema().revision
     assert await _tables(blank_database_url) == set(AgentRun.metadata.tables)
 
     await migrations.downgrade(blank_database_url, "base")
@@ -40,7 +49,7 @@ async def test_up_makes_every_table_and_down_leaves_none(blank_database_url: str
 async def test_two_processes_may_migrate_at_once(blank_database_url: str) -> None:
     await asyncio.gather(*(migrations.upgrade(blank_database_url) for _ in range(4)))
 
-    assert await migrations.current(blank_database_url) == migrations.head()
+    assert await migrations.current(blank_database_url) == migrations.schema().revision
 
 
 async def test_up_at_the_newest_revision_changes_nothing(database_url: str) -> None:
@@ -65,7 +74,7 @@ async def test_a_database_of_a_newer_version_is_left_alone_if_this_one_can_use_i
     blank_database_url: str,
 ) -> None:
     await migrations.upgrade(blank_database_url)
-    await _as_of(blank_database_url, "from-the-future", migrations.head())
+    await _as_of(blank_database_url, "from-the-future", migrations.schema().revision)
 
     # A version that is rolled back begins with `agentroute migrate`, too.
     await migrations.upgrade(blank_database_url)
@@ -99,6 +108,56 @@ async def test_the_database_says_who_can_use_it_at_every_step(blank_database_url
         )
     await migrations.downgrade(blank_database_url, "-1")
     assert (await migrations.state(blank_database_url)).compatible_from is None
+
+
+async def test_who_a_step_says_can_use_the_schema_finds_everything_it_knows(blank_database_url: str) -> None:
+    stood: dict[str, Catalogue] = {}
+    for step in reversed(list(scripts().walk_revisions())):
+        await migrations.upgrade(blank_database_url, step.revision)
+        stood[step.revision] = await catalogue(blank_database_url)
+
+        assert taken(stood[step.module.compatible_from], stood[step.revision]) == [], step.path
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("ALTER TABLE agent_memory DROP COLUMN text", "column agent_memory.text"),
+        ("ALTER TABLE agent_memory RENAME text TO words", "column agent_memory.text"),
+        ("ALTER TABLE agent_memory ALTER text TYPE varchar(9)", "column agent_memory.text"),
+        ("ALTER TABLE agent_memory ADD place bigint NOT NULL", "new demand agent_memory.place"),
+        (
+            "ALTER TABLE agent_memory ADD CHECK (text <> '')",
+            "new demand agent_memory: CHECK ((text <> ''::text))",
+        ),
+        ("ALTER TABLE agent_run ALTER worker_id SET NOT NULL", "new demand agent_run.worker_id"),
+        ("ALTER TABLE agent_run ALTER segment DROP DEFAULT", "new demand agent_run.segment"),
+        ("CREATE UNIQUE INDEX ON agent_memory (text)", "new unique agent_memory: btree (text)"),
+        ("DROP INDEX uq_agent_run_live", "unique agent_run: btree (session_id) WHERE"),
+        ("DROP TABLE agent_chore", "table agent_chore"),
+        ("DROP FUNCTION agent_search_words CASCADE", "function agent_search_words(text)"),
+    ],
+)
+async def test_what_a_step_takes_is_found(database_url: str, change: str, fault: str) -> None:
+    before = await catalogue(database_url)
+    await _execute(database_url, change)
+
+    assert any(found.startswith(fault) for found in taken(before, await catalogue(database_url)))
+
+
+async def test_what_a_step_adds_harms_nobody(database_url: str) -> None:
+    before = await catalogue(database_url)
+    await _execute(
+        database_url,
+        """
+        CREATE TABLE more (id bigint PRIMARY KEY, run bigint NOT NULL REFERENCES agent_run, UNIQUE (run));
+        ALTER TABLE agent_memory ADD place bigint NOT NULL DEFAULT 0, ADD note text;
+        ALTER TABLE agent_memory ALTER text DROP NOT NULL;
+        CREATE INDEX ON agent_memory (note);
+        """,
+    )
+
+    assert taken(before, await catalogue(database_url)) == []
 
 
 async def test_a_missing_server_is_an_os_error() -> None:

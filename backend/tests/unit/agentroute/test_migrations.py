@@ -1,0 +1,33 @@
+"""What each file of a migration says, without a database."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from alembic.script import Script
+
+from agentroute.migrations import scripts
+
+STEPS = list(reversed(list(scripts().walk_revisions())))
+REVISIONS = [step.revision for step in STEPS]
+# From the first migration on that was written for tables in use.
+IN_USE = [step for step in STEPS if step.revision >= "0012"]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=REVISIONS)
+def test_each_migration_says_who_can_use_the_schema_after_it(step: Script) -> None:
+    oldest = getattr(step.module, "compatible_from", None)
+
+    assert oldest in REVISIONS[: REVISIONS.index(step.revision) + 1], "CONTRIBUTING.md, 'Add a migration'"
+
+
+@pytest.mark.parametrize("step", IN_USE, ids=[step.revision for step in IN_USE])
+def test_indexes_are_built_while_the_service_runs(step: Script) -> None:
+    upgrade = (
+        Path(step.path).read_text(encoding="utf-8").partition("def upgrade")[2].partition("def downgrade")[0]
+    )
+
+    for call in re.findall(r"op\.(?:create|drop)_index\((?:[^()]|\([^()]*\))*\)", upgrade):
+        assert "postgresql_concurrently=True" in call, call
