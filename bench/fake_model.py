@@ -8,7 +8,7 @@ it took, and whether one is missing. The user's text sets the pace:
 
 asks for 100 deltas at 50 a second, the first after 200 ms; ``rate=0`` is as
 fast as possible. What a text asks of tools, and forced structured output, is
-answered at once by the script of the demo model.
+answered in one piece by the script of the demo model, after the same wait.
 
 Pacing is by deadline, not by sleeping: a late delta does not delay the next.
 """
@@ -149,6 +149,7 @@ class ModelConnection(asyncio.Protocol):
         self._url = b""
         self._body: list[bytes] = []
         self._stream: PacedStream | None = None
+        self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -206,7 +207,8 @@ class ModelConnection(asyncio.Protocol):
             return
         model = str(body.get("model") or "bench")
         if script.calls or script.pace is Pace.AT_ONCE:
-            self._at_once(body, script, model)
+            # A call of a tool takes a model as long to begin as a word.
+            self._loop.call_later(pacing.first_seconds, self._at_once, body, script, model)
             return
         usage = _usage(len(raw), pacing.deltas)
         if body.get("stream"):

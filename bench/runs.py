@@ -21,10 +21,12 @@ class Load:
     deltas: int = 100
     rate: float = 50.0
     first_ms: float = 0.0
+    request: str = ""
+    """What it asks for beside the words, such as a tool."""
 
     @property
     def text(self) -> str:
-        return f"deltas={self.deltas} rate={self.rate:g} first={self.first_ms:g}"
+        return f"{self.request} deltas={self.deltas} rate={self.rate:g} first={self.first_ms:g}".lstrip()
 
 
 @dataclass(slots=True)

@@ -19,8 +19,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cpu
@@ -39,6 +39,8 @@ class StackOptions:
 
     arguments: tuple[str, ...] = ()
     """More arguments of the embedded mode."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the service."""
     keep: Path | None = None
     """Data and logs stay in this directory."""
 
@@ -93,6 +95,7 @@ def running_stack(options: StackOptions) -> Generator[Stack]:
                 AGENT_WORKER__USER_SHARE="1",
                 AGENT_LIMITS__MAX_RUNS_PER_USER="100000",
                 AGENT_LIMITS__MAX_QUEUED_RUNS="100000",
+                **options.environment,
             )
         )
         base_url = f"http://127.0.0.1:{port}"

@@ -64,10 +64,10 @@ async def probe_models(settings: Settings) -> list[CheckResult]:
 async def _endpoints(
     profile: AgentProfile, settings: ModelSettings, resources: AsyncExitStack
 ) -> dict[tuple[str, str], tuple[ChatEndpoint, float | None]]:
-    """Return each model of each address once, with its temperature."""
+    """Return each model of each address that a stage asks, once, with its temperature."""
     found: dict[tuple[str, str], tuple[ChatEndpoint, float | None]] = {}
     fallbacks = fallback_settings(profile, settings)
-    for stage in STAGES:
+    for stage in filter(profile.runs, STAGES):
         chosen = profile.model_of(stage, settings.name)
         models = [(settings, chosen.name or settings.name, chosen.quirks)]
         if (own := fallbacks.get(stage)) is not None and chosen.fallback is not None:

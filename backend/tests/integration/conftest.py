@@ -9,12 +9,13 @@ import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.limits import HUNG_SECONDS
 from tests.support.scratch_databases import ScratchDatabases
-from tests.support.stack import SECRET, DemoModel, OpenStack, Stack, Web, merged, serving
+from tests.support.stack import SECRET, DemoModel, OpenStack, Stack, Web, bundled_profile, merged, serving
 
 from agentroute.demo.model import create_demo_app
 from core.config import Settings
@@ -83,6 +84,14 @@ def open_stack(databases: ScratchDatabases, redis_server_url: str, demo: DemoMod
                 await stack.close()
 
     return open_stack
+
+
+@pytest.fixture(scope="session")
+def with_intent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The profile that ships, with the intent stage: each run of it makes one more call."""
+    profile = tmp_path_factory.mktemp("with-intent") / "agent.toml"
+    profile.write_text(bundled_profile().replace('intent = "off"', 'intent = "model"'))
+    return profile
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,9 @@ PROFILE = """
 name = "Assistant"
 description = "Answers questions."
 
+[stages]
+intent = "model"
+
 [[tools]]
 name = "calculate"
 permission = "allow"

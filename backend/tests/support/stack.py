@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any, NamedTuple, Protocol
 
 import asyncpg
@@ -564,6 +565,11 @@ async def eventually(condition: Condition, timeout_seconds: float = HUNG_SECONDS
             if value := await condition():
                 return value
             await asyncio.sleep(0.01)
+
+
+def bundled_profile() -> str:
+    """Return the text of the profile that ships, to be changed for a test."""
+    return files("core.agentscope.runtime.profile").joinpath("default_profile.toml").read_text()
 
 
 def merged(settings: Settings, sections: Mapping[str, Any]) -> Settings:

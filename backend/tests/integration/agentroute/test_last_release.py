@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from agentscope.state import AgentState
 from tests.support.release_dump import LIMITS, WORKER, Release, answers, dump, load, record, releases
-from tests.support.scripted_endpoint import S, ScriptedEndpoint, intent, is_structured, refusal, said, stream
+from tests.support.scripted_endpoint import S, ScriptedEndpoint, refusal, said, stream
 from tests.support.stack import OpenStack, Stack, eventually
 from tests.support.stuck_conversations import LEFT, WANTS, illegal, lacks_reasoning
 
@@ -126,7 +126,7 @@ async def test_a_thread_that_the_release_left_stuck_goes_on(
     finally:
         await connection.close()
     endpoint = ScriptedEndpoint(otherwise=stream(said("I go on."), S)).when(illegal, refusal(400, "illegal"))
-    endpoint.when(lacks_reasoning, refusal(400, WANTS)).when(is_structured, intent())
+    endpoint.when(lacks_reasoning, refusal(400, WANTS))
 
     async with (
         endpoint.serving() as base_url,
@@ -138,4 +138,4 @@ async def test_a_thread_that_the_release_left_stuck_goes_on(
             assert answer.text == "I go on."
     # The runs that were queued in the recorded database ask the same endpoint.
     own = [body for body in endpoint.bodies if "and now?" in str(body["messages"])]
-    assert len(own) == 4 + 1, "one lesson, and two calls a run"
+    assert len(own) == 2 + 1, "one lesson, and a call a run"

@@ -58,7 +58,7 @@ async def test_an_endpoint_that_does_not_answer_is_a_failed_check(reply: Reply, 
 
 async def test_each_model_of_the_profile_is_asked_once(tmp_path: Path) -> None:
     profile = tmp_path / "agent.toml"
-    stages = '[models.intent]\nname = "small"\n[models.report]\nname = "small"\ntemperature = 0.5\n'
+    stages = '[stages]\nintent = "model"\n[models.intent]\nname = "small"\n[models.report]\nname = "small"\ntemperature = 0.5\n'
     quirks = '[models.execution]\nquirks = ["no_stream_options"]\n'
     profile.write_text(f'name = "A"\ndescription = "d"\n{stages}{quirks}')
     endpoint = ScriptedEndpoint(otherwise=OK)
@@ -71,6 +71,16 @@ async def test_each_model_of_the_profile_is_asked_once(tmp_path: Path) -> None:
     asked = {body["model"]: body for body in endpoint.bodies}
     assert len(endpoint.bodies) == 2
     assert "stream_options" not in asked["m"]
+
+
+async def test_a_model_of_a_stage_that_is_off_is_not_asked(tmp_path: Path) -> None:
+    profile = tmp_path / "agent.toml"
+    off = '[stages]\nintent = "off"\nreport = "off"\n'
+    models = '[models.intent]\nname = "small"\n[models.report]\nname = "large"\n'
+    profile.write_text(f'name = "A"\ndescription = "d"\n{off}{models}')
+    results = await probe(ScriptedEndpoint(otherwise=OK), profile_path=profile)
+
+    assert [found for _, found, _ in results] == ["m: takes all requests as they are"]
 
 
 async def test_without_an_address_or_a_profile_there_is_nothing_to_ask(tmp_path: Path) -> None:

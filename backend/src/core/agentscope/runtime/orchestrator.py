@@ -1,6 +1,7 @@
 """One run through its stages: intent, execution, report. Emits internal events and nothing else.
 
-* intent: says what kind of request this is. Skipped when the request only answers an interrupt or a client tool.
+* intent: says what kind of request this is. Off unless the profile wants it (docs/adr/0022); skipped when the request
+  only answers an interrupt or a client tool. Without it the agent has all its tools, and no plan.
 * execution: the agent's loop of model and tools. A request may bring a new message beside the answer to an interrupt.
   Then the decided calls are carried out first, in an execution of their own.
 * report: writes the final answer when execution left none. A run without an answer fails with ``model-empty``.

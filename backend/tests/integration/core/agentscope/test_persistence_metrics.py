@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,13 @@ METRICS = (
 SUMS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
 THREE_CALLS = "think about it, then calculate 6*7"
 """The intent, the call of the tool, and the answer."""
+
+
+@pytest.fixture(scope="module")
+async def stack(open_stack: OpenStack, with_intent: Path) -> AsyncIterator[Stack]:
+    """With the intent stage: a run has calls of more than one kind."""
+    async with open_stack(profile_path=with_intent) as stack:
+        yield stack
 
 
 async def ledger(stack: Stack, thread: str) -> list[Row]:
@@ -271,10 +278,10 @@ async def test_costs_are_kept_to_the_last_digit(stack: Stack, monkeypatch: pytes
 
 
 async def test_an_unknown_cost_is_unknown_and_not_free(
-    open_stack: OpenStack, monkeypatch: pytest.MonkeyPatch
+    open_stack: OpenStack, with_intent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report_cost(monkeypatch, None, None, None, "0.25", None, "0.5")
-    async with open_stack(model={"name": "a-model-without-a-price"}) as own:
+    async with open_stack(profile_path=with_intent, model={"name": "a-model-without-a-price"}) as own:
         thread = thread_of(await own.stream_run(THREE_CALLS))
 
         calls = await ledger(own, thread)
@@ -374,9 +381,10 @@ async def test_a_refused_call_costs_nothing_and_is_not_in_the_ledger(stack: Stac
 
 
 async def test_each_try_of_a_call_that_may_have_cost_something_is_in_the_ledger(
-    open_stack: OpenStack,
+    open_stack: OpenStack, with_intent: Path
 ) -> None:
-    async with open_stack(model={"max_retries": 1, "first_token_timeout_seconds": 3}) as own:
+    tries = {"max_retries": 1, "first_token_timeout_seconds": 3}
+    async with open_stack(profile_path=with_intent, model=tries) as own:
         reply = await own.stream_run("fail hang")
 
         assert reply.end["code"] == "model-timeout"
@@ -448,7 +456,7 @@ async def test_ledger_and_message_name_the_model_that_answered(
     profile = tmp_path / "agent.toml"
     spare = f'fallback = {{ name = "spare", base_url = "{demo.url}", provider = "second" }}'
     stages = "".join(f"[models.{stage}]\n{spare}\n" for stage in ("intent", "execution"))
-    profile.write_text(f'name = "Ada"\ndescription = "Helps."\n{stages}')
+    profile.write_text(f'name = "Ada"\ndescription = "Helps."\n[stages]\nintent = "model"\n{stages}')
     nowhere = {"base_url": "http://127.0.0.1:9/v1", "name": "away"}
     async with open_stack(profile_path=profile, model=nowhere) as own:
         reply = await own.stream_run("hello")

@@ -23,7 +23,7 @@ from core.agentscope.schemas.internal_events import ModelUsage
 from core.identity import Principal
 
 ADA = Principal("default", "ada")
-HEAD = 'name = "Ada"\ndescription = "Helps."\n'
+HEAD = 'name = "Ada"\ndescription = "Helps."\n[stages]\nintent = "model"\n'
 TOOL = '[[tools]]\nname = "calculate"\npermission = "allow"\n'
 ASKED = "think about it, then calculate 6*7"
 
@@ -271,7 +271,7 @@ async def test_a_cancelled_call_is_settled_by_what_it_used(open_stack: OpenStack
             await stack.cancel("stopped", body["runId"])
             await stream.to_end()
 
-        assert [call["outcome"] for call in await ledger(stack)] == ["completed", "cancelled"]
+        assert [call["outcome"] for call in await ledger(stack)] == ["cancelled"]
         await assert_settled(stack)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from tests.support.device import Device, answered, called, decisions, pending, results, said
-from tests.support.stack import Reply, Stack, Web, eventually
+from tests.support.stack import OpenStack, Reply, Stack, Web, eventually
 
 COLOUR = {
     "name": "choose_colour",
@@ -18,6 +20,13 @@ SHAPE = COLOUR | {"name": "choose_shape"}
 CALL_COLOUR = 'call the tool choose_colour with {"prompt": "Which?"}'
 CALL_SHAPE = 'call the tool choose_shape with {"prompt": "Which?"}'
 BOTH = f"{CALL_COLOUR} and also {CALL_SHAPE}"
+
+
+@pytest.fixture(scope="module")
+async def stack(open_stack: OpenStack, with_intent: Path) -> AsyncIterator[Stack]:
+    """With the intent stage: a run may fail before the agent has begun."""
+    async with open_stack(profile_path=with_intent) as stack:
+        yield stack
 
 
 @pytest.fixture

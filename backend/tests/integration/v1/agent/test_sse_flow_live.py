@@ -85,7 +85,7 @@ async def test_a_run_streams_from_its_first_event_to_its_last(stack: Stack, acce
         body["runId"],
     )
     assert first["protocolVersion"] == "1.0"
-    assert [event["stepName"] for event in reply.of("STEP_STARTED")] == ["intent", "execution"]
+    assert [event["stepName"] for event in reply.of("STEP_STARTED")] == ["execution"]
     assert reply.end["outcome"] == {"type": "success"}
     assert reply.end["usage"][0]["totalTokens"] > 0
     assert "hello there" in reply.text
@@ -716,7 +716,7 @@ async def test_a_run_cancelled_before_the_models_first_byte_says_nothing(stack: 
         await stream.until("STEP_STARTED", stepName="execution")
 
         async def asked() -> bool:
-            return len(stack.demo.asked("fail hang")) == before + 2
+            return len(stack.demo.asked("fail hang")) == before + 1
 
         await eventually(asked)
         reply = await cancelled(stack, stream)
@@ -804,7 +804,7 @@ async def test_the_same_request_is_the_same_run(stack: Stack) -> None:
     assert accepted.status == 202
     assert (accepted.json["runId"], accepted.json["status"]) == (body["runId"], "succeeded")
     assert len(await stack.runs(body["threadId"])) == 1
-    assert len(stack.demo.asked("hello twice")) == 2  # the intent, and the answer
+    assert len(stack.demo.asked("hello twice")) == 1
 
 
 async def test_the_key_of_the_header_wins_over_the_run_id(stack: Stack) -> None:
@@ -839,7 +839,7 @@ async def test_fifty_copies_of_a_request_at_once_make_one_run(stack: Stack) -> N
     assert len({reply.json["taskId"] for reply in replies}) == 1
     await stack.ended(body["threadId"])
     assert len(await stack.runs(body["threadId"])) == 1
-    assert len(stack.demo.asked("hello fifty times")) == 2
+    assert len(stack.demo.asked("hello fifty times")) == 1
     assert len((await stack.history(body["threadId"]))["messages"]) == 2
 
 
@@ -971,12 +971,17 @@ def _text(message: dict[str, Any]) -> str:
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
-async def test_an_intent_that_cannot_be_had_ends_the_run_before_the_agent(stack: Stack) -> None:
-    failed = await stack.stream_run("fail intent")
+async def test_an_intent_is_a_step_and_one_that_cannot_be_had_ends_the_run_before_the_agent(
+    open_stack: OpenStack, with_intent: Path
+) -> None:
+    async with open_stack(profile_path=with_intent) as stack:
+        served = await stack.stream_run("hello there")
+        failed = await stack.stream_run("fail intent")
 
-    assert failed.end["code"] == "model-unavailable"
-    assert [event["stepName"] for event in failed.of("STEP_STARTED")] == ["intent"]
-    await assert_history_is_what_a_client_holds(stack, thread_of(failed))
+        assert [event["stepName"] for event in served.of("STEP_STARTED")] == ["intent", "execution"]
+        assert failed.end["code"] == "model-unavailable"
+        assert [event["stepName"] for event in failed.of("STEP_STARTED")] == ["intent"]
+        await assert_history_is_what_a_client_holds(stack, thread_of(failed))
 
 
 async def test_an_answer_cut_at_its_length_is_an_answer_and_says_so(stack: Stack) -> None:

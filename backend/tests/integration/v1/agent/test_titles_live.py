@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from importlib.resources import files
 from typing import Any
 
 import pytest
-from tests.support.stack import OpenStack, Stack, eventually
+from tests.support.stack import OpenStack, Stack, bundled_profile, eventually
 
 
 @pytest.fixture(scope="module")
 async def titled(open_stack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A stack whose profile wants titles of a model of their own."""
     profile = tmp_path_factory.mktemp("profile") / "profile.toml"
-    bundled = files("core.agentscope.runtime.profile").joinpath("default_profile.toml").read_text()
-    wished = bundled.replace('title = "words"', 'title = "model"') + '\n[models.title]\nname = "cheap"\n'
+    wished = (
+        bundled_profile().replace('title = "words"', 'title = "model"') + '\n[models.title]\nname = "cheap"\n'
+    )
     assert wished.count('title = "model"') == 1
     profile.write_text(wished)
     async with open_stack(profile_path=str(profile)) as stack:
@@ -55,7 +55,6 @@ async def test_a_first_run_gives_its_thread_a_title_and_its_tokens_count(titled:
 
     assert await title_of(titled, thread) == "About “hello from Oslo”"
     assert [(row["stage"], row["model"], row["outcome"]) for row in rows] == [
-        ("intent", "demo", "completed"),
         ("execution", "demo", "completed"),
         ("title", "cheap", "completed"),
     ]
@@ -115,4 +114,4 @@ async def test_without_the_wish_the_words_stay(stack: Stack) -> None:
     await asyncio.gather(*(stack.stop_worker(worker) for worker in list(stack.workers)))
 
     assert await title_of(stack, thread) == "hello"
-    assert {row["stage"] for row in await ledger(stack, thread)} == {"intent", "execution"}
+    assert {row["stage"] for row in await ledger(stack, thread)} == {"execution"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -25,6 +27,13 @@ SUMS = {
 }
 TWO_CALLS = "hello"
 """The intent and the answer."""
+
+
+@pytest.fixture(scope="module")
+async def stack(open_stack: OpenStack, with_intent: Path) -> AsyncIterator[Stack]:
+    """With the intent stage: each run makes two calls."""
+    async with open_stack(profile_path=with_intent) as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -176,7 +185,6 @@ async def test_a_call_that_ends_after_its_thread_was_deleted_counts(open_stack: 
 
         calls = await lines(stack, "ada")
         assert [(call["run_pk"], call["stage"], call["outcome"]) for call in calls] == [
-            (None, "intent", "completed"),
             (None, "execution", "cancelled"),
         ]
         assert_sums((await usage(stack, "ada"))["totals"], calls)

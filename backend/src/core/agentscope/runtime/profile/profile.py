@@ -47,7 +47,8 @@ class _Part(BaseModel):
 class Stages(_Part):
     """Which stages a run goes through; execution always."""
 
-    intent: Literal["model", "off"] = "model"
+    intent: Literal["off", "model"] = "off"
+    """``model``: a call before the execution says whether the agent needs tools, and makes a plan. See docs/adr/0022."""
     report: Literal["auto", "always", "off"] = "auto"
     """``auto``: only when execution did not write the answer itself."""
     title: Literal["words", "model"] = "words"
@@ -186,10 +187,24 @@ class AgentProfile(_Part):
             seen.add(key)
         return self
 
+    @model_validator(mode="after")
+    def _intent_is_decided(self) -> AgentProfile:
+        """Otherwise a model or a prompt of the intent stage would be without effect, and nothing would say so."""
+        for part, chosen in (("models", self.models), ("prompts", self.prompts)):
+            if "intent" in chosen.model_fields_set and "intent" not in self.stages.model_fields_set:
+                raise ValueError(
+                    f'{part}.intent is set, but stages.intent is not: set stages.intent = "model" to use it, or "off"'
+                )
+        return self
+
     def model_of(self, stage: CallStage, default_name: str) -> StageModel:
         """Return a stage's model with its name filled in from the deployment's where it has none."""
         model: StageModel = getattr(self.models, stage)
         return model if model.name else model.model_copy(update={"name": default_name})
+
+    def runs(self, stage: StageName) -> bool:
+        """Return whether runs may go through a stage."""
+        return getattr(self.stages, stage, "always") != "off"
 
     def prompt_of(self, stage: StageName) -> Prompt:
         """Load a stage's prompt, the user's own or the bundled one. Load once and share it.

@@ -147,9 +147,7 @@ async def test_any_number_of_hints_executes_a_run_once(open_stack: OpenStack) ->
         # Every hint has been looked at when both workers take one for a later run.
         after = await stack.stream_run("hello", thread=body["threadId"])
         assert after.end["outcome"] == {"type": "success"}
-        assert (
-            len(stack.demo.asked("hello many hints")) == 2 + 2
-        )  # its own two calls, and in the history of two
+        assert len(stack.demo.asked("hello many hints")) == 1 + 1, "its own call, and in the history of one"
         await assert_whole(stack, body["threadId"])
         await broker.shutdown()
 
@@ -462,7 +460,7 @@ async def test_a_blocked_event_loop_does_not_look_like_a_dead_worker(open_stack:
         url = stack.settings.database.url.get_secret_value()
         async with stack.open_run(body=body) as stream:
             # Once the model has heard: an unread request would meet the end of its connection's idle time.
-            await eventually(lambda: _true(len(stack.demo.asked(body["messages"][0]["content"])) >= 2))
+            await eventually(lambda: _true(len(stack.demo.asked(body["messages"][0]["content"])) >= 1))
             # Nothing in this process but the heartbeat's thread goes on, and whoever watches the lease.
             watching = threading.Thread(target=lambda: asyncio.run(renewed(url, thread, times=2)))
             watching.start()

@@ -28,7 +28,9 @@ def directory(tmp_path: Path) -> Path:
 def profile(directory: Path, *fallbacks: tuple[str, str]) -> AgentProfile:
     path = directory / "agent.toml"
     tables = [f"[models.{stage}.fallback]\n{lines}" for stage, lines in fallbacks]
-    path.write_text("\n".join(['name = "Ada"\ndescription = "Helps."', *tables]))
+    path.write_text(
+        "\n".join(['name = "Ada"\ndescription = "Helps."', '[stages]\nintent = "model"', *tables])
+    )
     return load_profile(path)
 
 

@@ -30,7 +30,7 @@ def test_the_bundled_profile() -> None:
         "recall": "allow",
         "update_state": "allow",
     }
-    assert (profile.stages.intent, profile.stages.report) == ("model", "auto")
+    assert (profile.stages.intent, profile.stages.report) == ("off", "auto")
     assert (profile.limits.max_iterations, profile.limits.max_tool_calls) == (25, 50)
     assert (profile.context.trigger_ratio, profile.context.tool_result_tokens) == (0.7, 8000)
     assert all(profile.prompt_of(stage).text for stage in STAGES)
@@ -83,10 +83,12 @@ def test_a_profile_of_ones_own(profile_path: Path) -> None:
         ('nam = "x"', "nam: unknown key; allowed: name, description, greeting, stages,"),
         ('name = "x"', "description: is missing"),
         (HEAD + 'stages = "all"', "stages: input should be"),
-        (HEAD + '[stages]\nintent = "yes"', "stages.intent: input should be 'model' or 'off'"),
+        (HEAD + '[stages]\nintent = "yes"', "stages.intent: input should be 'off' or 'model'"),
         (HEAD + '[stages]\nreport = "never"', "stages.report: input should be 'auto', 'always' or 'off'"),
         (HEAD + '[stages]\nexecution = "off"', "stages.execution: unknown key; allowed: intent, report, title"),
         (HEAD + '[models.plan]\nname = "x"', "models.plan: unknown key; allowed: intent, execution, report"),
+        (HEAD + '[models.intent]\nname = "x"', "models.intent is set, but stages.intent is not: set stages.intent = "),
+        (HEAD + '[prompts]\nintent = "p.md"', "prompts.intent is set, but stages.intent is not: set stages.intent = "),
         (HEAD + "[models.intent]\ntemperature = 3", "models.intent.temperature: input should be less than or equal to 2"),
         (HEAD + '[[tools]]\nnam = "x"\npermission = "ask"', "tools[0].nam: unknown key; allowed: name, import, permission"),
         (HEAD + '[[tools]]\nname = "x"', "tools[0].permission: is missing; allowed: 'allow', 'ask', 'deny'"),
@@ -95,7 +97,7 @@ def test_a_profile_of_ones_own(profile_path: Path) -> None:
         (HEAD + '[[tools]]\nname = "x"\nimport = "a:b"\npermission = "ask"', "tools[0]: set either name"),
         (HEAD + '[[tools]]\nname = "x"\npermission = "ask"\n' * 2, "tools: x is listed twice"),
         (HEAD + 'tools = "x"', "tools: input should be a valid array"),
-        (HEAD + '[prompts]\nintent = "no.md"', "prompts.intent: "),
+        (HEAD + '[stages]\nintent = "model"\n[prompts]\nintent = "no.md"', "prompts.intent: "),
         (HEAD + "[limits]\nmax_iterations = 0", "limits.max_iterations: input should be greater than or equal to 1"),
         (HEAD + "[limits]\nmax_iterations = 0\nmax_tool_calls = -1", "(and 1 more)"),
         (HEAD + "[context]\ntrigger_ratio = 1", "context.trigger_ratio: input should be less than or equal to 0.9"),
