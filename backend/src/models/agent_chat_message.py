@@ -12,7 +12,6 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Identity,
-    Index,
     Integer,
     Numeric,
     Text,
@@ -30,13 +29,6 @@ class AgentChatMessage(Base):
     __table_args__ = (
         UniqueConstraint("session_id", "position"),
         UniqueConstraint("session_id", "message_id"),
-        Index(
-            "ix_agent_chat_message_search",
-            "search",
-            postgresql_using="gin",
-            # Off: with it, now and then a run's end pays for the words of all runs before it.
-            postgresql_with={"fastupdate": "off"},
-        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

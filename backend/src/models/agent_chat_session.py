@@ -45,6 +45,8 @@ class AgentChatSession(Base):
     """Ordinal of the newest run that became the thread's live run."""
     last_position: Mapped[int] = mapped_column(Integer, server_default="0")
     """Position of the newest message."""
+    hidden_positions: Mapped[int] = mapped_column(Integer, server_default="0")
+    """How many positions up to the newest show no message: replaced (a trigger counts these), or not used."""
     pruned_ordinal: Mapped[int] = mapped_column(Integer, server_default="0")
     """Events of runs up to this ordinal are past their retention and gone."""
     input_tokens: Mapped[int] = mapped_column(BigInteger, server_default="0")

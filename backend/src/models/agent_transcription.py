@@ -24,7 +24,6 @@ from models.base import Base
 class AgentTranscription(Base):
     __tablename__ = "agent_transcription"
     __table_args__ = (
-        Index("ix_agent_transcription_owner", "tenant_id", "user_id", "id"),
         # Reports ask for a period.
         Index("ix_agent_transcription_period", "tenant_id", "user_id", "created_at"),
         CheckConstraint("outcome IN ('started', 'succeeded', 'failed')", name="outcome"),

@@ -27,7 +27,7 @@ from core.agentscope.events.message_rows import metrics, to_row
 from core.agentscope.events.owned_run import OwnedRun, StreamBatch
 from core.agentscope.events.run_status import RUNNING, EndStatus, LiveStatus, may_become
 from core.agentscope.events.run_summary import RunSummary
-from core.agentscope.events.thread_row import lock_thread, set_state, take_positions
+from core.agentscope.events.thread_row import hide_positions, lock_thread, set_state, take_positions
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import InterruptRequested, ModelUsage
 from core.errors import LeaseLost
@@ -179,25 +179,27 @@ async def _insert_messages(
         for index, message in enumerate(messages)
     ]
     if rescue:
-        for row in rows:
-            await _rescue_message(connection, row)
+        stored = [await _rescue_message(connection, row) for row in rows].count(True)
     else:
-        await connection.execute(_INSERT_MESSAGE, rows)
+        stored = len((await connection.execute(_INSERT_MESSAGE, rows)).all())
+    if stored < len(rows):
+        await hide_positions(connection, run.session_id, len(rows) - stored)
 
 
-async def _rescue_message(connection: AsyncConnection, row: dict[str, Any]) -> None:
-    """Store a message, or a note in its place."""
+async def _rescue_message(connection: AsyncConnection, row: dict[str, Any]) -> bool:
+    """Store a message, or a note in its place; False if the thread has a message with its id."""
     note = {"content": NOT_STORED, "tool_calls": None, "extra": None, "incomplete": True}
     for values in (row, row | note):
         try:
             async with connection.begin_nested():
-                await connection.execute(_INSERT_MESSAGE, values)
+                stored = (await connection.execute(_INSERT_MESSAGE, values)).one_or_none() is not None
         except DBAPIError as exc:
             if is_store_failure(exc) and not is_time_limit(exc):
                 raise
             log.error("message_not_stored", message=row["message_id"], error=type(exc).__name__)
         else:
-            return
+            return stored
+    return False
 
 
 def _interrupt_row(run: OwnedRun, interrupt: InterruptRequested) -> dict[str, Any]:
@@ -221,7 +223,7 @@ def _json(value: Any) -> str:
 
 
 # An existing message is not changed: a run must always be able to end.
-_INSERT_MESSAGE = upsert(AgentChatMessage).on_conflict_do_nothing()
+_INSERT_MESSAGE = upsert(AgentChatMessage).on_conflict_do_nothing().returning(AgentChatMessage.id)
 
 _END_RUN = text("""
 UPDATE agent_run SET

@@ -46,6 +46,11 @@ async def take_positions(connection: AsyncConnection, session_id: int, count: in
     return (await connection.execute(_TAKE_POSITIONS, values)).scalar_one() - count + 1
 
 
+async def hide_positions(connection: AsyncConnection, session_id: int, count: int) -> None:
+    """Count positions that were taken and got no message, so that lists of threads do not count them as messages."""
+    await connection.execute(_HIDE_POSITIONS, {"session_id": session_id, "n": count})
+
+
 # NO KEY: a plain FOR UPDATE would hold up every insert that refers to the thread.
 _LOCK_SQL = "SELECT 1 FROM agent_chat_session WHERE id = :session_id FOR NO KEY UPDATE"
 _LOCK = text(_LOCK_SQL)
@@ -58,3 +63,7 @@ UPDATE agent_chat_session SET
     last_position = last_position + :n, updated_at = CASE WHEN :touch THEN clock_timestamp() ELSE updated_at END
 WHERE id = :session_id RETURNING last_position
 """)
+
+_HIDE_POSITIONS = text(
+    "UPDATE agent_chat_session SET hidden_positions = hidden_positions + :n WHERE id = :session_id"
+)

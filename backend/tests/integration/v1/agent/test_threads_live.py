@@ -253,24 +253,6 @@ async def test_no_text_keeps_a_message_from_being_stored(stack: Stack, user: str
     assert reply.end["type"] == "RUN_FINISHED"
 
 
-async def test_a_search_reads_the_callers_own_threads_alone(own: Stack) -> None:
-    for user in ("ada", "eve"):
-        await own.stream_run("an aardvark", user=user, thread="indexed")
-    await own.fetch("""
-        INSERT INTO agent_chat_message (session_id, position, message_id, ordinal, role, content)
-        SELECT s.id, 1000 + n, 'more-' || n, 1, 'user', to_jsonb('aardvark ' || n)
-        FROM agent_chat_session AS s, generate_series(1, 5000) AS n WHERE s.user_id = 'eve'""")
-    await own.fetch("ANALYZE agent_chat_message")
-
-    assert await found(own, "ada", "aardv") == ["indexed"]
-
-    # The index over the words of everybody is not read: its words that begin so are mostly another user's.
-    (row,) = await own.fetch(
-        "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'ix_agent_chat_message_search'"
-    )
-    assert row["idx_scan"] == 0
-
-
 # --- one thread --------------------------------------------------------------------
 
 

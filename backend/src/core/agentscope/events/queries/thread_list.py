@@ -109,23 +109,21 @@ def _item(row: Row[Any]) -> ThreadItem:
 
 _OWNED = """
 SELECT s.id, s.thread_id, s.title, s.created_at, s.updated_at, s.input_tokens, s.output_tokens,
-    s.cached_input_tokens, s.reasoning_tokens, s.cost, s.unknown_cost_calls
+    s.cached_input_tokens, s.reasoning_tokens, s.cost, s.unknown_cost_calls, s.last_position, s.hidden_positions
 FROM agent_chat_session AS s WHERE s.tenant_id = :tenant_id AND s.user_id = :user_id
 """
 
 _ITEMS = status_sql("""
 SELECT s.*, r.run_id, r.status AS run_status,
-    (SELECT count(*) FROM agent_chat_message AS m
-     WHERE m.session_id = s.id AND m.replaced_by_ordinal IS NULL) AS message_count,
+    s.last_position - s.hidden_positions AS message_count,
     (SELECT count(*) FROM agent_interrupt AS i
      WHERE i.session_id = s.id AND i.status = {open_interrupt}) AS pending_interrupts
 FROM page AS s LEFT JOIN agent_run AS r ON r.session_id = s.id AND r.status IN {live}
 ORDER BY s.updated_at DESC, s.id DESC
 """)
 
-# The owner first: the words are looked for in the caller's own threads alone, and in each until the first hit. An index
-# over the words of everybody would read what other users wrote for every word that begins like the last one, so the
-# planner is kept from it (coalesce). Prefixes from two letters on: one letter begins a good part of all words.
+# The owner first: the words are looked for in the caller's own threads alone, and in each until the first hit
+# (docs/adr/0023). Prefixes from two letters on: one letter begins a good part of all words.
 # Scripts without spaces between words (Chinese, Japanese, Thai, …): such a word is found anywhere in the text.
 _FOUND = """
 asked AS (
@@ -148,7 +146,7 @@ asked AS (
     OR EXISTS (
         SELECT 1 FROM agent_chat_message AS m
         WHERE m.session_id = s.id AND m.replaced_by_ordinal IS NULL AND m.role IN ('user', 'assistant')
-            AND (words.wanted IS NULL OR coalesce(m.search, '') @@ words.wanted)
+            AND (words.wanted IS NULL OR m.search @@ words.wanted)
             AND (words.patterns = '{}' OR lower(m.content::text) LIKE ALL (words.patterns)))
 ),
 """
