@@ -47,6 +47,15 @@ class Reduced:
     """Without tool calls: these are sent as text."""
     blind: int = 0
     """Without attachments."""
+    length: int = 0
+    """Messages of the conversation that this was learnt of, or was true of last."""
+
+    def of(self, length: int) -> Reduced:
+        """Return what is known of a conversation of so many messages.
+
+        Nothing when it became shorter: it was summarised, so the messages that were counted are others now.
+        """
+        return replace(self, length=length) if length >= self.length else Reduced(length=length)
 
 
 _WHOLE = Reduced()
@@ -66,7 +75,7 @@ class Adapting:
             body: The request as any endpoint would be asked.
             reduced: The messages that the endpoint is known to refuse as they are.
         """
-        self.reduced = reduced
+        self.reduced = reduced.of(len(legal(body["messages"])))
         self.context_tokens: int | None = None
         """How much the endpoint takes, by our estimate, when it said that the conversation is too long."""
         self._book = book
@@ -96,8 +105,8 @@ class Adapting:
         refusal = failed.refusal
         if refusal is None or failed.answered:
             return False
-        if is_about_one_attachment(refusal) and holds_media(self._body) and not self.reduced.blind:
-            self.reduced = replace(self.reduced, blind=len(legal(self._body["messages"])))
+        if is_about_one_attachment(refusal) and holds_media(self._from(self.reduced.blind)):
+            self.reduced = replace(self.reduced, blind=self.reduced.length)
             return True
         again = refusal == self._heard
         if again and self._newest is not None:
@@ -119,17 +128,20 @@ class Adapting:
             self._newest = quirk
             return True
         self._newest = None
-        if self.reduced.plain or not holds_calls(self._body) or not may_be_the_conversation(refusal):
+        if not holds_calls(self._from(self.reduced.plain)) or not may_be_the_conversation(refusal):
             return False
         if failed.transient and not last:
             return False
-        self.reduced = replace(self.reduced, plain=len(legal(self._body["messages"])))
+        self.reduced = replace(self.reduced, plain=self.reduced.length)
         return True
 
     def keep(self) -> None:
         """Remember the lessons: the endpoint answered."""
         for quirk, reason in self._learnt.items():
             self._book.learn(self._endpoint.place, quirk, reason=self._endpoint.safe(reason))
+
+    def _from(self, place: int) -> list[dict[str, Any]]:
+        return legal(self._body["messages"])[place:]
 
     def _note_length(self, failed: CallFailed) -> None:
         if failed.refusal is None:

@@ -59,6 +59,8 @@ def lesson(refusal: Refusal, body: Body, known: Collection[Quirk]) -> Quirk | No
     for rule in _RULES:
         if rule.quirk is Quirk.NO_MEDIA and is_about_one_attachment(refusal):
             continue
+        if rule.quirk is Quirk.NO_TOOLS and _is_about_one_call(refusal, body):
+            continue
         if rule.quirk not in known and rule.pattern.search(refusal.text) and rule.holds(body):
             return rule.quirk
     return None
@@ -79,6 +81,17 @@ def named_limit(refusal: Refusal) -> tuple[int | None, int | None]:
 def is_about_one_attachment(refusal: Refusal) -> bool:
     """Whether an attachment of the conversation cannot be used, though the model takes others."""
     return refusal.status in {400, 413, 422, 500} and bool(_BAD_MEDIA.search(refusal.text))
+
+
+def _is_about_one_call(refusal: Refusal, body: Body) -> bool:
+    """Whether a tool call of the conversation, or its result, is refused: it says nothing about tools as such.
+
+    A request without tools has no calls in its conversation either, so it is answered. As a lesson, that would take
+    the tools from every later run.
+    """
+    return bool(_ONE_CALL.search(refusal.text)) and any(
+        message["role"] == "tool" or _calls(message) for message in body["messages"]
+    )
 
 
 def may_be_the_conversation(refusal: Refusal) -> bool:
@@ -110,6 +123,11 @@ _SPOILT = (
     + r"|exceed|following formats|could not|cannot|can't|unable|failed to (?:process|decode|load|download|fetch)|malformed)"
 )
 _BAD_MEDIA = re.compile(rf"{_MEDIA}.{{0,80}}{_SPOILT}|{_SPOILT}.{{0,80}}{_MEDIA}", re.DOTALL)
+# The id of a call, a role, a result, the arguments, or the place of a message.
+_ONE_CALL = re.compile(
+    r"tool[_ ]?(?:call|use)?[_ ]?ids?\b|\brole|(?:tool|function)[_ ]?(?:call[_ ]?)?(?:result|message|response|output|argument)"
+    + r"|\btool_?use\b.{0,40}(?:block|without)|messages?[.\[]+\d|pars(?:e|ing) (?:the )?(?:tool|function)[_ ]call"
+)
 _NOT_THE_FORM = re.compile(
     r"content.?(?:filter|policy|management)|moderation|safety|responsible.?ai|flagged|blocked"
     + r"|api.?key|billing|credit|quota|balance|authenticat|permission|model.{0,80}(?:not found|not exist|unknown)"

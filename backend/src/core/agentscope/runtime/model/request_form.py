@@ -64,17 +64,16 @@ def is_structured(body: dict[str, Any]) -> bool:
     return [tool["function"]["name"] for tool in body.get("tools") or ()] == [STRUCTURED]
 
 
-def holds_calls(body: dict[str, Any]) -> bool:
-    """Whether the conversation holds more than plain text."""
+def holds_calls(messages: list[Message]) -> bool:
+    """Whether messages hold more than plain text."""
     return any(
-        message.get("tool_calls") or any(member in message for member in _OPAQUE)
-        for message in body["messages"]
+        message.get("tool_calls") or any(member in message for member in _OPAQUE) for message in messages
     )
 
 
-def holds_media(body: dict[str, Any]) -> bool:
-    """Whether the conversation holds attachments."""
-    return any(_without_media(message) is not message for message in body["messages"])
+def holds_media(messages: list[Message]) -> bool:
+    """Whether messages hold attachments."""
+    return any(_without_media(message) is not message for message in messages)
 
 
 def in_plain_text(messages: list[Message]) -> list[Message]:

@@ -766,6 +766,43 @@ async def test_tool_calls_that_an_endpoint_will_not_have_go_back_as_text(status:
     assert sent["tools"]
 
 
+def called(call_id: str) -> list[Msg]:
+    """Return a call with its result, and what the user says then."""
+    blocks: list[Any] = [
+        ToolCallBlock(id=call_id, name="calculate", input='{"e": "3 + 3"}'),
+        ToolResultBlock(id=call_id, name="calculate", output="6"),
+    ]
+    return [AssistantMsg(name="assistant", content=blocks), UserMsg(name="user", content="Go on.")]
+
+
+async def answers(model: OpenAICompatibleChatModel, *conversations: list[Msg]) -> None:
+    for messages in conversations:
+        responses: Any = await model(messages, tools=[TOOL])
+        assert [response async for response in responses]
+
+
+async def test_an_endpoint_without_a_role_for_results_keeps_its_tools_from_call_to_call() -> None:
+    setup = Setup(
+        refusing((message(lambda item: item["role"] == "tool"), refusal(400, "Unsupported role: tool")))
+    )
+    await answers(setup.model(), conversation(), [*conversation(), *called("c3")])
+
+    assert all(body["tools"] for body in setup.endpoint.bodies)
+    assert setup.services.quirks.learnt("http://model.test/v1/chat/completions m") == frozenset()
+
+
+async def test_what_an_endpoint_takes_only_in_part_is_forgotten_when_the_conversation_is_summarised() -> None:
+    setup = Setup(refusing((calls_fail(lambda call: call["id"] != LONG_ID), refusal(422, "Unprocessable"))))
+    summarised = [*conversation()[:3], *called("c3")]
+    await answers(setup.model(), conversation(), summarised)
+
+    assert [bool(calls_fail(lambda _call: False)(body)) for body in setup.endpoint.bodies] == [
+        True,
+        False,
+        True,
+    ]
+
+
 @pytest.mark.parametrize(
     "words",
     [
