@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
-OnFrame = Callable[[bytes, int], None]
-"""Called with one frame without its blank line, and ``time.time_ns()`` of its arrival."""
+OnFrame = Callable[[bytes, int], object]
+"""Called with one frame without its blank line, and ``time.time_ns()`` of its arrival; ``True`` is enough read."""
 
 
 class StreamBroken(Exception):
@@ -78,13 +78,17 @@ class _Stream(asyncio.Protocol):
         self._rest += body
         if not self._is_stream:
             return
+        if b"\r" in self._rest:
+            self._rest = self._rest.replace(b"\r\n", b"\n")
         *frames, self._rest = self._rest.split(b"\n\n")
         for frame in frames:
-            self._on_frame(frame, self._received_ns)
+            if self._on_frame(frame, self._received_ns) is True:
+                self._end(None)
+                return
 
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
-        if status == 200:
+        if self._is_stream:
             self._end(None)
         else:
             self._end(StreamBroken(f"status {status}: {self._rest[:500].decode(errors='replace')}"))
@@ -116,5 +120,37 @@ async def read_stream(
         on_sent(time.time_ns())
         transport.write(request)
         await stream.done
+    finally:
+        transport.close()
+
+
+class _Answer(_Stream):
+    """Collects a whole body of any 2xx."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _frame, _received_ns: None)
+        self.body = b""
+
+    def on_headers_complete(self) -> None:
+        self._is_stream = 200 <= self._parser.get_status_code() < 300
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+        self._rest = self.body
+
+
+async def fetch(target: Target, request: bytes) -> bytes:
+    """Send one request and return the body of its answer.
+
+    Raises:
+        StreamBroken: Another status than 2xx.
+        OSError: No connection.
+    """
+    loop = asyncio.get_running_loop()
+    transport, answer = await loop.create_connection(_Answer, target.host, target.port)
+    try:
+        transport.write(request)
+        await answer.done
+        return answer.body
     finally:
         transport.close()

@@ -33,6 +33,26 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 45.0
 
 
+# The bench is one user with many runs at once: limits that protect a service are lifted.
+_ENVIRONMENT = {
+    "AGENT_MODEL__API_KEY": "bench",
+    "AGENT_MODEL__NAME": "bench",
+    "AGENT_MODEL__MAX_CONNECTIONS": "2000",
+    "AGENT_WORKER__CONCURRENCY": "1000",
+    "AGENT_WORKER__USER_SHARE": "1",
+    "AGENT_LIMITS__MAX_RUNS_PER_USER": "100000",
+    "AGENT_LIMITS__MAX_QUEUED_RUNS": "100000",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A process that answers at an address."""
+
+    pid: int
+    base_url: str
+
+
 @dataclass(frozen=True, slots=True)
 class StackOptions:
     """How the stack is started."""
@@ -66,52 +86,62 @@ def running_stack(options: StackOptions) -> Generator[Stack]:
     with contextlib.ExitStack() as parts:
         directory = options.keep or Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         directory.mkdir(parents=True, exist_ok=True)
-        model_port, port = _free_port(), _free_port()
-        model = parts.enter_context(
-            _process(
-                "model",
-                directory,
-                [
-                    str(_HERE / "fake_model.py"),
-                    "--port",
-                    str(model_port),
-                    "--totals",
-                    str(directory / "totals.json"),
-                ],
-            )
-        )
-        _wait_for(f"http://127.0.0.1:{model_port}/healthz", model, directory / "model.log")
+        model = parts.enter_context(running_model(directory))
+        port = free_port()
         service = parts.enter_context(
-            _process(
+            running_part(
                 "service",
                 directory,
-                [*_EMBEDDED, "--data-dir", str(directory / "data"), "--port", str(port), *options.arguments],
-                # The bench is one user with many runs at once: limits that protect a service are lifted.
-                AGENT_MODEL__BASE_URL=f"http://127.0.0.1:{model_port}/v1",
-                AGENT_MODEL__API_KEY="bench",
-                AGENT_MODEL__NAME="bench",
-                AGENT_MODEL__MAX_CONNECTIONS="2000",
-                AGENT_WORKER__CONCURRENCY="1000",
-                AGENT_WORKER__USER_SHARE="1",
-                AGENT_LIMITS__MAX_RUNS_PER_USER="100000",
-                AGENT_LIMITS__MAX_QUEUED_RUNS="100000",
-                **options.environment,
+                [
+                    sys.executable,
+                    *_EMBEDDED,
+                    "--data-dir",
+                    str(directory / "data"),
+                    "--port",
+                    str(port),
+                    *options.arguments,
+                ],
+                {
+                    **_ENVIRONMENT,
+                    "AGENT_MODEL__BASE_URL": f"{model.base_url}/v1",
+                    **options.environment,
+                },
             )
         )
         base_url = f"http://127.0.0.1:{port}"
-        _wait_for(f"{base_url}/api/v1/agent/capabilities", service, directory / "service.log")
+        wait_for(f"{base_url}/api/v1/agent/capabilities", service, directory / "service.log")
         yield Stack(base_url, directory, {service.pid: None, model.pid: cpu.MODEL})
 
 
 @contextlib.contextmanager
-def _process(
-    name: str, directory: Path, arguments: list[str], **environment: str
+def running_model(directory: Path) -> Generator[Part]:
+    """Start the bench model, and stop it again; ``totals.json`` and its log go to the directory.
+
+    Raises:
+        RuntimeError: It did not start; the text ends with its log.
+    """
+    port = free_port()
+    command = [sys.executable, str(_HERE / "fake_model.py"), "--port", str(port)]
+    with running_part("model", directory, [*command, "--totals", str(directory / "totals.json")]) as process:
+        base_url = f"http://127.0.0.1:{port}"
+        wait_for(f"{base_url}/healthz", process, directory / "model.log")
+        yield Part(process.pid, base_url)
+
+
+@contextlib.contextmanager
+def running_part(
+    name: str,
+    directory: Path,
+    command: list[str],
+    environment: Mapping[str, str] | None = None,
+    cwd: Path = _BACKEND,
 ) -> Generator[subprocess.Popen[bytes]]:
+    """Start a process whose output goes to ``<directory>/<name>.log``, and stop it again."""
     with (directory / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=_BACKEND,
-            env={**os.environ, **environment},
+            command,
+            cwd=cwd,
+            env={**os.environ, **(environment or {})},
             stdout=log,
             stderr=subprocess.STDOUT,
             # Ctrl-C in a terminal reaches the bench alone, which then stops the parts in order.
@@ -128,7 +158,12 @@ def _process(
             process.wait()
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when the URL is answered with 200.
+
+    Raises:
+        RuntimeError: The process ended, or time is up; the text ends with the log.
+    """
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -141,7 +176,8 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"{url} did not answer (exit status {process.poll()}):\n{tail}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
