@@ -17,6 +17,7 @@ from core.agentscope.events.queries.history import HistoryReader
 from core.agentscope.events.queries.opening import OpeningReader
 from core.agentscope.events.queries.runs import RunReader
 from core.agentscope.events.queries.usage_report import UsageReader
+from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
@@ -68,7 +69,9 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         resources.push_async_callback(broker.shutdown)
         transcription = await open_transcription(settings, engine, redis, resources)
         bus = RedisBus(redis, settings.redis)
-        store = EventStore(engine)
+        # Half of the connections: the other half stays with the requests that are not streams.
+        gate = ReadGate(max(settings.database.pool_size // 2, 1), settings.database.pool_timeout_seconds)
+        store = EventStore(engine, gate)
         hub = ThreadHub(redis, store.heads, settings.redis, settings.stream)
         background = [
             asyncio.create_task(bus.run(), name="bus"),
@@ -84,7 +87,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             agent=profile.name,
         )
         history = HistoryReader(engine)
-        facade = AgentScopeEventsFacade(store, bus, hub, settings.stream, OpeningReader(engine, history))
+        openings = OpeningReader(engine, history, gate)
+        facade = AgentScopeEventsFacade(store, bus, hub, settings.stream, openings)
         service = AgentService(
             runtime=gateway,
             events=facade,

@@ -9,7 +9,7 @@ Rules, all of which act before authentication:
 4. A refused client is told why, with a problem document, and then disconnected. The rest of what it sends is discarded,
    because closing at once would reset the connection and lose the answer.
 5. Above the maximum of connections, the connection that has waited longest without a request is closed. Without such a
-   connection, the new one is refused.
+   connection, the new one is refused once its head is read: an ``EventSource`` needs another answer (docs/adr/0024).
 6. An offer of another protocol (``Upgrade: h2c``) is ignored: the request is read as HTTP/1.1.
 
 The limits cost a comparison for each read. One sweep per second checks the deadlines of all connections, so there is no
@@ -20,13 +20,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import NoReturn
 
 import httptools
 import orjson
 import structlog
+from starlette.datastructures import Headers
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from agentroute.http_context import SECURITY_HEADERS
+from core.agentscope.events.sse import HEADERS
 from core.errors import (
     AgentBackendError,
     HeadersTooLarge,
@@ -37,6 +40,7 @@ from core.errors import (
 )
 from core.log import request_id
 from core.problem import MEDIA_TYPE, problem, retry_after
+from v1.agent.event_source import EVENTS_PATH, is_event_source, put_off
 
 MAX_TARGET_BYTES = 8 << 10
 MAX_HEAD_BYTES = 32 << 10
@@ -67,12 +71,14 @@ class Connections:
         self.most = most
         self.idle: dict[BoundedProtocol, None] = {}
         """Connections without a request, the longest wait first."""
+        self.surplus: dict[BoundedProtocol, None] = {}
+        """Connections above the maximum, until they have read that they are refused."""
         self.refused: Counter[str] = Counter()
 
     def sweep(self, now: float) -> None:
         """Close the connections whose deadline has passed, and log what was refused since the last call."""
         # Deadlines exist only while a connection has no request.
-        for connection in list(self.idle):
+        for connection in [*self.idle, *self.surplus]:
             connection.expire(now)
         if self.refused:
             # One line a second: a line for each would let an attacker fill the disk.
@@ -84,6 +90,10 @@ class _Refuse(Exception):
     def __init__(self, error: AgentBackendError) -> None:
         super().__init__()
         self.error = error
+
+
+class _PutOff(Exception):
+    """The connection has its answer, and nothing more is read."""
 
 
 class _EnoughPipelined(Exception):
@@ -122,19 +132,21 @@ class BoundedProtocol(HttpToolsProtocol):
             limits.refused["overloaded"] += 1
             self._abort()
         elif over > 0:
-            self._refuse(
-                Overloaded("The server has no free connection. Try again soon.", retry_after_seconds=1)
-            )
+            limits.idle.pop(self)
+            limits.surplus[self] = None
+            self._deadline = self.loop.time() + FAREWELL_SECONDS
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._limits.idle.pop(self, None)
+        self._forget()
         super().connection_lost(exc)
 
     def expire(self, now: float) -> None:
         """Close the connection if its deadline has passed."""
         if self._deadline is None or now < self._deadline:
             return
-        if self._deaf or not self._in_head:
+        if self in self._limits.surplus and not self._deaf:
+            self._refuse(_no_connection())
+        elif self._deaf or not self._in_head:
             # The client has read its answer, still sends an unwanted body, or never sent a byte.
             self._abort()
         else:
@@ -148,7 +160,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _abort(self) -> None:
         # At once: a burst of new connections is counted before this one's end is reported.
-        self._limits.idle.pop(self, None)
+        self._forget()
         self.connections.discard(self)
         self._deaf = True
         self.transport.abort()
@@ -156,16 +168,38 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, error: AgentBackendError) -> None:
         self._limits.refused[error.code] += 1
         self._deaf = True
-        if self not in self._limits.idle:
+        if self not in self._limits.idle and self not in self._limits.surplus:
             # The bytes of an answer are under way: another answer would be read as a part of it.
             self._abort()
             return
+        self._farewell(_answer(error, self.server_state.default_headers))
+
+    def _refuse_surplus(self) -> NoReturn:
+        """Refuse a connection above the maximum, whose head is known."""
+        headers = Headers(raw=self.headers)
+        stream = self.url.partition(b"?")[0] == EVENTS_PATH.encode()
+        if not stream or not is_event_source(self.parser.get_method().decode("ascii"), headers):
+            raise _Refuse(_no_connection())
+        self._limits.refused["put_off"] += 1
+        self._deaf = True
+        if "origin" in headers:
+            # Without CORS headers, the page's EventSource would give up. After a lost connection, it comes back.
+            self._abort()
+        else:
+            self._farewell(_empty_stream(self.server_state.default_headers))
+        raise _PutOff
+
+    def _farewell(self, answer: bytes) -> None:
         self._deadline = self.loop.time() + FAREWELL_SECONDS
-        self.transport.write(_answer(error, self.server_state.default_headers))
+        self.transport.write(answer)
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:
             self.transport.close()
+
+    def _forget(self) -> None:
+        self._limits.idle.pop(self, None)
+        self._limits.surplus.pop(self, None)
 
     # --- what arrives --------------------------------------------------------
 
@@ -191,6 +225,8 @@ class BoundedProtocol(HttpToolsProtocol):
         match exc.__context__:
             case _Refuse() as refusal:
                 self._refuse(refusal.error)
+            case _PutOff():
+                pass
             case _EnoughPipelined():
                 self._deaf = True
                 self.cycle.keep_alive = False
@@ -229,6 +265,11 @@ class BoundedProtocol(HttpToolsProtocol):
         # Else a trailer: uvicorn would add it to the headers that the routes may already have read.
 
     def on_headers_complete(self) -> None:
+        if self in self._limits.surplus:
+            if len(self.connections) > self._limits.most:
+                self._refuse_surplus()
+            # A place became free in the meantime.
+            del self._limits.surplus[self]
         if self.parser.should_upgrade():
             self.scope["method"] = self.parser.get_method().decode("ascii")
             if self.scope["method"] == "CONNECT":
@@ -262,6 +303,21 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def _headers_too_large() -> HeadersTooLarge:
     return HeadersTooLarge(f"A head may have at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} fields.")
+
+
+def _no_connection() -> Overloaded:
+    return Overloaded("The server has no free connection. Try again soon.", retry_after_seconds=1)
+
+
+def _empty_stream(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the answer after which an ``EventSource`` comes back."""
+    fields = [
+        *headers,
+        *((name.lower().encode(), value.encode()) for name, value in {**HEADERS, **SECURITY_HEADERS}.items()),
+        (b"connection", b"close"),
+    ]
+    lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+    return b"".join([STATUS_LINE[200], lines, b"\r\n", put_off(_no_connection())])
 
 
 def _answer(error: AgentBackendError, headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Annotated, Any
 
 import orjson
@@ -39,6 +39,7 @@ from v1.agent.dependencies import (
     ThreadIdQuery,
     current_principal,
 )
+from v1.agent.event_source import survivable
 from v1.agent.event_stream import EventStreamResponse
 from v1.agent.expiring_stream import until_expiry
 from v1.agent.limits import check_counts
@@ -146,9 +147,10 @@ async def resume_run(
     "/events",
     response_class=Response,
     responses={200: STREAM_RESPONSE, 204: {"description": "The run has ended and has no more events."}}
-    | problems(*_ALWAYS, errors.CursorInvalid, errors.CursorAhead, errors.CursorExpired),
+    | problems(*_ALWAYS, errors.Overloaded, errors.CursorInvalid, errors.CursorAhead, errors.CursorExpired),
 )
 async def follow_events(
+    request: Request,
     principal: CurrentPrincipal,
     container: Container,
     thread_id: ThreadIdQuery,
@@ -171,22 +173,28 @@ async def follow_events(
     follow, with their ids, and the stream ends after the terminal event; the stream of a thread without a live run ends
     at once. A client that was cut off sends `Last-Event-ID` and gets exactly the rest, or 204. A thread that does not
     exist looks like an empty one.
+
+    If the stream cannot be opened now, the answer is 503 with `Retry-After`. A browser's `EventSource` would give up after
+    a 503: it gets an empty stream with a `retry:` line and comes back by itself.
     """
     if connect:
         place = connect_cursor(last_event_id, cursor)
         asked = ConnectRequest(thread_id, run_id=run_id, after=place, limit=limit)
-        return _until_expiry(await container.events.connect(principal, asked), principal)
-    frames = await container.events.follow(
-        principal, thread_id, run_id=run_id, cursor=reader_cursor(last_event_id, cursor)
-    )
-    return _until_expiry(frames, principal)
+        frames = container.events.connect(principal, asked)
+    else:
+        frames = container.events.follow(
+            principal, thread_id, run_id=run_id, cursor=reader_cursor(last_event_id, cursor)
+        )
+    return await survivable(request, _until_expiry(frames, principal))
 
 
 @router.post(
     "/events",
     response_class=Response,
     responses={200: STREAM_RESPONSE, 204: {"description": "The run has ended and has no more events."}}
-    | problems(*_ALWAYS, *_BODY, errors.CursorInvalid, errors.CursorAhead, errors.CursorExpired),
+    | problems(
+        *_ALWAYS, *_BODY, errors.Overloaded, errors.CursorInvalid, errors.CursorAhead, errors.CursorExpired
+    ),
     openapi_extra=json_body(ConnectCommand, CONNECT_EXAMPLES),
 )
 async def connect_to_thread(
@@ -209,7 +217,7 @@ async def connect_to_thread(
         limit=limit,
         peer=Peer(command.protocol_version),
     )
-    return _until_expiry(await container.events.connect(principal, asked), principal)
+    return await _until_expiry(container.events.connect(principal, asked), principal)
 
 
 @router.get(
@@ -270,7 +278,8 @@ async def read_capabilities(container: Container) -> Response:
     return _encoded(container.capabilities)
 
 
-def _until_expiry(frames: AsyncIterator[bytes] | None, principal: Principal) -> Response:
+async def _until_expiry(opening: Awaitable[AsyncIterator[bytes] | None], principal: Principal) -> Response:
+    frames = await opening
     return _stream(frames if frames is None else until_expiry(frames, principal))
 
 

@@ -25,6 +25,7 @@ from tests.support.limits import HUNG_SECONDS
 from agentroute import migrations, preflight
 from agentroute.migrations import MigrationError
 from core.agentscope.events.append_store import PostgresAppendStore
+from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.work.leases import Leases
 from core.agentscope.runtime.work.reaper import Reaper
@@ -105,7 +106,7 @@ async def append(ground: Ground) -> None:
 
 
 async def patrol(ground: Ground) -> None:
-    assert await EventStore(ground.engine).heads([1]) == {}
+    assert await EventStore(ground.engine, ReadGate(1, 1.0)).heads([1]) == {}
 
 
 def _reaper(ground: Ground) -> Reaper:

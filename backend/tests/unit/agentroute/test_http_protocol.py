@@ -296,15 +296,76 @@ async def test_a_server_full_of_requests_refuses_new_connections_in_order() -> N
     for connection, _ in busy:
         connection.data_received(get())
 
-    refused = [server.connect()[1] for _ in range(200)]
-
-    assert [wire.state for _, wire in busy] == ["open", "open"]
-    assert refused[0].problem()["code"] == "overloaded"
-    assert b"retry-after: 1" in refused[0].sent
+    refused = [server.connect() for _ in range(200)]
     # However many come, few are open at any one time.
     assert len(server.state.connections) < 100
+
+    told, silent = refused[0], refused[1]
+    told[0].data_received(get())
     server.sweep()
+    for _, wire in (told, silent):
+        assert wire.problem()["code"] == "overloaded"
+        assert b"retry-after: 1" in wire.sent
+    server.sweep()
+    assert [wire.state for _, wire in refused] == ["aborted"] * 200
+    assert [wire.state for _, wire in busy] == ["open", "open"]
     server.gate.set()
     await server.answered()
     assert [wire.statuses() for _, wire in busy] == [[200], [200]]
     assert (await server.send(get())).statuses() == [200]
+
+
+EVENT_SOURCE = ("Accept: text/event-stream", "Cache-Control: no-cache")
+EVENTS = "/api/v1/agent/events?threadId=t-1"
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "outcome"),
+    [
+        (EVENTS, EVENT_SOURCE, "comes back"),
+        (EVENTS, (*EVENT_SOURCE, "Origin: https://app.example"), "cut"),
+        (EVENTS, EVENT_SOURCE[:1], "refused"),
+        ("/api/v1/agent/history?threadId=t-1", EVENT_SOURCE, "refused"),
+    ],
+)
+async def test_a_full_server_lets_an_event_source_come_back(
+    path: str, fields: tuple[str, ...], outcome: str
+) -> None:
+    server = Server(most=1)
+    server.gate.clear()
+    server.connect()[0].data_received(get())
+    connection, wire = server.connect()
+
+    connection.data_received(get(path, *fields))
+
+    if outcome == "refused":
+        assert wire.problem()["code"] == "overloaded"
+    elif outcome == "cut":
+        # An answer without CORS headers would be the end of it.
+        assert (wire.sent, wire.state) == (b"", "aborted")
+    else:
+        head, _, body = wire.sent.partition(b"\r\n\r\n")
+        assert wire.statuses() == [200]
+        assert b"content-type: text/event-stream\r\n" in head
+        assert re.fullmatch(rb": overloaded\nretry: 1\d{3}\n\n", body)
+        assert wire.state == "answered"
+    server.sweep()
+    assert wire.state == "aborted"
+    server.gate.set()
+    await server.answered()
+
+
+async def test_a_connection_too_many_is_served_if_a_place_becomes_free_before_its_head_arrives() -> None:
+    server = Server(most=1)
+    server.gate.clear()
+    first, wire = server.connect()
+    first.data_received(get())
+    late, late_wire = server.connect()
+    server.gate.set()
+    await server.answered()
+    first.connection_lost(None)
+
+    late.data_received(get())
+    await server.answered()
+
+    assert [wire.statuses(), late_wire.statuses()] == [[200], [200]]

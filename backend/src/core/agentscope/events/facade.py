@@ -11,14 +11,14 @@ from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.queries.opening import OpeningReader
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import RedisBus
-from core.agentscope.events.sse import frames_of, sse_after_waiting, sse_opening, sse_stream
+from core.agentscope.events.sse import frames_of, sse_opening, sse_stream
 from core.agentscope.events.store import EventStore, RunSegment, ThreadHead
+from core.agentscope.events.waiting import sse_after_waiting
 from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.links import history_url
 from core.config import StreamSettings
 from core.errors import CursorAhead, CursorExpired, NotFound
 from core.identity import Principal
-from core.store_failure import is_store_failure
 
 
 class AgentScopeEventsFacade:
@@ -56,6 +56,7 @@ class AgentScopeEventsFacade:
 
         Raises:
             NotFound: The caller has no such thread, or the thread no such run.
+            Overloaded: Too many streams are being opened.
             CursorAhead: No event has this cursor yet.
             CursorExpired: The events after this cursor are past their retention.
         """
@@ -71,7 +72,9 @@ class AgentScopeEventsFacade:
                 return sse_after_waiting(
                     lambda: self._once_started(principal, thread_id, run_id, cursor),
                     self._settings,
-                    drained=self._hub.rest,
+                    hub=self._hub,
+                    session_id=thread.session_id,
+                    head=thread.head,
                 )
         start = _start(thread, segments, cursor)
         await self._check(thread, start, newest=_head(thread, segments))
@@ -94,6 +97,7 @@ class AgentScopeEventsFacade:
 
         Raises:
             NotFound: The client was connected to a thread that no longer exists.
+            Overloaded: Too many streams are being opened.
             CursorAhead: No event has the client's cursor.
             CursorExpired: The events after the client's cursor are past their retention.
         """
@@ -114,7 +118,7 @@ class AgentScopeEventsFacade:
             if segments and not _nothing_left(segments, start.cursor):
                 reader = self._reader(thread, start.cursor, frozenset({start.ordinal}))
                 return sse_stream(reader, versions, self._settings, opening=opening)
-        return sse_opening(opening, self._settings) if opening else None
+        return sse_opening(opening, self._hub.return_milliseconds()) if opening else None
 
     def _reader(self, thread: ThreadHead, start: Cursor, ordinals: frozenset[int] | None) -> ThreadReader:
         return ThreadReader(
@@ -139,14 +143,8 @@ class AgentScopeEventsFacade:
     async def _once_started(
         self, principal: Principal, thread_id: str, run_id: str, cursor: Cursor | None
     ) -> AsyncIterator[bytes] | None:
-        try:
-            thread = await self._store.find_thread(principal, thread_id)
-            segments = [] if thread is None else await self._store.list_segments(thread.session_id, run_id)
-        except Exception as exc:
-            if not is_store_failure(exc):
-                raise
-            # Postgres is unavailable: assume that the run still waits.
-            return None
+        thread = await self._store.find_thread(principal, thread_id)
+        segments = [] if thread is None else await self._store.list_segments(thread.session_id, run_id)
         if any(segment.ordinal is None for segment in segments):
             return None
         return await self.follow(principal, thread_id, run_id=run_id, cursor=cursor)

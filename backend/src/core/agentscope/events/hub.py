@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -38,6 +39,12 @@ HUB_BYTES = 64 << 20
 SUBSCRIBE_WAIT_SECONDS = 0.25
 """How long a new reader waits for its subscription. After this time it relies on the patrol."""
 RECONNECT_SECONDS = 0.5
+RETURNS_PER_SECOND = 200
+"""How many streams of a drained process come back in a second. Opening one costs about 5 ms of an API process."""
+MAX_RETURN_SECONDS = 30.0
+"""Nobody is sent away for longer."""
+_CROWD_SECONDS = 0.1
+"""Streams that can all be opened within this time may come back together."""
 
 Heads = Callable[[Sequence[int]], Awaitable[dict[int, Cursor]]]
 
@@ -55,7 +62,8 @@ class Tail:
         self.size = 0
         """Bytes of the window."""
         self._window: list[Envelope] = []
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[bool], Cursor] = {}
+        """Who waits, and after which place."""
 
     def after(self, position: Cursor, *, at_end_of_run: bool) -> list[Envelope]:
         """Return the events that come right after ``position``; empty when there are none here."""
@@ -102,10 +110,11 @@ class Tail:
         del self._window[:count]
 
     def see(self, head: Cursor) -> None:
-        """Note that an event at ``head`` exists and wake the readers."""
+        """Note that an event at ``head`` exists and wake the readers that wait for it."""
         if head > self.head:
             self.head = head
-            self.wake()
+            for waiter in [waiter for waiter, position in self._waiters.items() if head > position]:
+                self._wake(waiter)
 
     def end(self) -> None:
         """Note that the thread was deleted."""
@@ -113,22 +122,33 @@ class Tail:
         self.wake()
 
     def wake(self) -> None:
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        """Wake every reader."""
+        for waiter in list(self._waiters):
+            self._wake(waiter)
 
     async def wait(self, position: Cursor, timeout_seconds: float) -> bool:
         """Return True once something after ``position`` exists or the hub wakes everybody."""
         if self.gone or self.head > position:
             return True
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        loop = asyncio.get_running_loop()
+        # A future and a timer, and no task: thousands of readers wait here.
+        waiter: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(timeout_seconds, _settle, waiter, False)
+        self._waiters[waiter] = position
         try:
-            done, _ = await asyncio.wait({waiter}, timeout=timeout_seconds)
-            return bool(done)
+            return await waiter
         finally:
-            self._waiters.discard(waiter)
+            timer.cancel()
+            self._waiters.pop(waiter, None)
+
+    def _wake(self, waiter: asyncio.Future[bool]) -> None:
+        del self._waiters[waiter]
+        _settle(waiter, True)
+
+
+def _settle(waiter: asyncio.Future[bool], heard: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(heard)
 
 
 def _size(envelopes: Sequence[Envelope]) -> int:
@@ -168,6 +188,9 @@ class ThreadHub:
         """Tails with a window, the one that was silent for the longest time first."""
         self._window_bytes = 0
         self._pubsub: PubSub | None = None
+        self._readers = 0
+        self._leaving = 0
+        """How many readers the drain has sent away."""
         self.draining = asyncio.Event()
         """Set when the process drains: every stream ends by itself."""
 
@@ -179,6 +202,7 @@ class ThreadHub:
             tail = self._tails[session_id] = Tail()
             self._by_channel[self._channel(session_id)] = tail
         tail.readers += 1
+        self._readers += 1
         try:
             if tail.readers == 1:
                 await self._subscribe(session_id)
@@ -190,6 +214,7 @@ class ThreadHub:
             yield tail
         finally:
             tail.readers -= 1
+            self._readers -= 1
             if tail.readers == 0:
                 self._tails.pop(session_id, None)
                 self._rung.pop(tail, None)
@@ -199,9 +224,27 @@ class ThreadHub:
 
     def drain(self) -> None:
         """End every stream; the clients reconnect with their cursors."""
+        self._leaving = self._readers
         self.draining.set()
         for tail in self._tails.values():
             tail.wake()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the streams of this process have to come back one after the other when it is gone."""
+        return self._streams > RETURNS_PER_SECOND * _CROWD_SECONDS
+
+    def return_milliseconds(self) -> int:
+        """Return after which time the client of a stream that was cut off shall come back: its turn among all streams."""
+        usual = self._stream.retry_milliseconds
+        if not self.crowded:
+            return usual
+        seconds = min(self._streams / RETURNS_PER_SECOND, MAX_RETURN_SECONDS)
+        return usual + int(1000 * random.uniform(0, seconds))  # noqa: S311  not for security
+
+    @property
+    def _streams(self) -> int:
+        return max(self._readers, self._leaving)
 
     async def rest(self, seconds: float) -> bool:
         """Sleep, but not through a drain; True when the process drains."""

@@ -17,12 +17,18 @@ from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.store import EventStore
 from core.agentscope.schemas.cursor import Cursor
 from core.config import StreamSettings
+from core.errors import Overloaded
 from core.store_failure import is_store_failure
 
 log = structlog.get_logger(__name__)
 
 STORE_PATIENCE_SECONDS = 60.0
 """How long a stream stays open with heartbeats while Postgres is away."""
+
+
+def may_pass(error: Exception) -> bool:
+    """Say whether a read may succeed if it is tried again: Postgres is away, or too many streams read."""
+    return isinstance(error, Overloaded) or is_store_failure(error)
 
 
 class ThreadReader:
@@ -51,11 +57,16 @@ class ThreadReader:
         """Whether the newest event read is known not to be its run's last."""
         self._store = store
         self._bus = bus
-        self._hub = hub
+        self.hub = hub
         self._settings = settings
         self._ordinals = ordinals
         self._last_ordinal = max(ordinals) if ordinals else None
         self._done = False
+
+    @property
+    def drained(self) -> bool:
+        """Whether the reader has ended because the process drains."""
+        return not self._done and self.hub.draining.is_set()
 
     async def read(self, ends_at: float) -> AsyncIterator[list[Envelope]]:
         """Yield batches of events; an empty batch is a heartbeat's turn.
@@ -64,29 +75,30 @@ class ThreadReader:
             ends_at: Event loop time after which a quiet moment ends the stream.
         """
         loop = asyncio.get_running_loop()
-        async with self._hub.follow(self._session_id) as tail:
+        async with self.hub.follow(self._session_id) as tail:
             store_lost_at: float | None = None
-            while not self._done and not self._hub.draining.is_set():
+            while not self._done and not self.hub.draining.is_set():
                 before = self._position
                 try:
                     async for batch in self._from_store():
                         yield batch
                     store_lost_at = None
                     if self._position == before and tail.head > before:
-                        # Retention deleted these events while the reader was reading: nothing will follow.
-                        await self._hub.rest(self._settings.patrol_seconds)
+                        # Retention deleted these events while the reader was reading. Others may follow.
+                        seconds = min(self._settings.heartbeat_seconds, ends_at - loop.time())
+                        await tail.wait(tail.head, seconds)
                         if loop.time() >= ends_at:
                             return
                         yield []
                 except Exception as exc:
-                    if not is_store_failure(exc):
+                    if not may_pass(exc):
                         raise
                     log.warning("replay_interrupted", error=type(exc).__name__)
                     store_lost_at = store_lost_at or loop.time()
                     if loop.time() - store_lost_at > STORE_PATIENCE_SECONDS:
                         return
                     yield []
-                    await self._hub.rest(1.0)
+                    await self.hub.rest(1.0)
                 async for batch in self._from_tail(tail, ends_at):
                     yield batch
 
@@ -107,7 +119,7 @@ class ThreadReader:
         """Yield live events and heartbeats; returns when Postgres has to be asked."""
         loop = asyncio.get_running_loop()
         quiet_since = loop.time()
-        while not self._done and not self._hub.draining.is_set():
+        while not self._done and not self.hub.draining.is_set():
             live = first_bytes(
                 tail.after(self._position, at_end_of_run=self._at_end_of_run), self._settings.page_bytes
             )

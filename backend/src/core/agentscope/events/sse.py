@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from core.agentscope.events.connect import Start
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.reader import ThreadReader
 from core.config import StreamSettings
-from core.errors import NotFound
 
 HEARTBEAT = b": hb\n\n"
 _PIECE_BYTES = 1 << 16
@@ -46,7 +45,8 @@ async def sse_stream(
     """Yield a reader's events as frames, several at a time, with heartbeats in the silences.
 
     Ends when the reader does: after a run's terminal event, at the stream's
-    greatest age, or when the process drains. Never ends a run.
+    greatest age, or when the process drains. Then the last line of one of many
+    streams says anew when to come back. Never ends a run.
 
     Args:
         reader: Reads the events.
@@ -54,52 +54,26 @@ async def sse_stream(
         settings: Times of the stream.
         opening: Frames that come before the reader's.
     """
-    async for piece in sse_opening(opening, settings):
+    async for piece in sse_opening(opening, reader.hub.return_milliseconds()):
         yield piece
+    async for envelopes in reader.read(stream_ends_at(settings)):
+        yield await _frames(envelopes, versions) if envelopes else HEARTBEAT
+    if reader.drained and reader.hub.crowded:
+        yield retry_line(reader.hub.return_milliseconds())
+
+
+def stream_ends_at(settings: StreamSettings) -> float:
+    """Return the event loop's time at which a stream that begins now has its greatest age."""
     # Varied by 20 %: otherwise all streams of a restarted process would end at the same time again.
     age = settings.max_age_seconds * random.uniform(0.8, 1.2)  # noqa: S311  not for security
-    ends_at = asyncio.get_running_loop().time() + age
-    async for envelopes in reader.read(ends_at):
-        yield await _frames(envelopes, versions) if envelopes else HEARTBEAT
+    return asyncio.get_running_loop().time() + age
 
 
-async def sse_opening(frames: bytes, settings: StreamSettings) -> AsyncIterator[bytes]:
+async def sse_opening(frames: bytes, retry_milliseconds: int) -> AsyncIterator[bytes]:
     """Yield the retry line and ready frames, in pieces that a slow line takes within the write timeout."""
-    yield retry_line(settings.retry_milliseconds)
+    yield retry_line(retry_milliseconds)
     for place in range(0, len(frames), _PIECE_BYTES):
         yield frames[place : place + _PIECE_BYTES]
-
-
-async def sse_after_waiting(
-    started: Callable[[], Awaitable[AsyncIterator[bytes] | None]],
-    settings: StreamSettings,
-    *,
-    drained: Callable[[float], Awaitable[bool]],
-) -> AsyncIterator[bytes]:
-    """Yield heartbeats while a run waits behind another, then its stream; ends when its thread is deleted.
-
-    Args:
-        started: Returns the run's stream once it has its place in the log.
-        settings: Heartbeat and patrol times.
-        drained: Rests for some seconds; True when the process drains.
-    """
-    loop = asyncio.get_running_loop()
-    yield retry_line(settings.retry_milliseconds)
-    beat_at = loop.time() + settings.heartbeat_seconds
-    while True:
-        try:
-            stream = await started()
-        except NotFound:
-            return
-        if stream is not None:
-            break
-        if await drained(settings.patrol_seconds / 2):
-            return
-        if loop.time() >= beat_at:
-            beat_at = loop.time() + settings.heartbeat_seconds
-            yield HEARTBEAT
-    async for chunk in stream:
-        yield chunk
 
 
 async def frames_of(start: Start, versions: PeerVersions) -> bytes:

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.run_status import ENDED
 from core.agentscope.schemas.cursor import Cursor
 from core.identity import Principal
@@ -75,14 +76,22 @@ class RunSegment:
 
 
 class EventStore:
-    """The log as readers see it. Holds no connection between two calls."""
+    """The log as readers see it. Holds no connection between two calls.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    Args:
+        engine: Of the process.
+        gate: What every read of a stream passes.
+
+    Every read except :meth:`heads` raises ``Overloaded`` if it gets no place at the gate.
+    """
+
+    def __init__(self, engine: AsyncEngine, gate: ReadGate) -> None:
         self._engine = engine
+        self._gate = gate
 
     async def find_thread(self, principal: Principal, thread_id: str) -> ThreadHead | None:
         """Return the caller's thread; a foreign one is ``None`` like an absent one."""
-        async with self._engine.connect() as connection:
+        async with self._gate, self._engine.connect() as connection:
             row = (
                 await connection.execute(
                     _THREAD,
@@ -99,13 +108,13 @@ class EventStore:
 
     async def list_segments(self, session_id: int, run_id: str) -> list[RunSegment]:
         """Return the rows of a run, oldest first; empty when the thread has no such run."""
-        async with self._engine.connect() as connection:
+        async with self._gate, self._engine.connect() as connection:
             rows = await connection.execute(_SEGMENTS, {"session_id": session_id, "run_id": run_id})
             return [RunSegment(row.ordinal, row.last_seq, row.status, row.protocol_version) for row in rows]
 
     async def find_run_at(self, session_id: int, ordinal: int) -> RunSegment | None:
         """Return the run with this ordinal."""
-        async with self._engine.connect() as connection:
+        async with self._gate, self._engine.connect() as connection:
             row = (
                 await connection.execute(_RUN_AT, {"session_id": session_id, "ordinal": ordinal})
             ).one_or_none()
@@ -119,7 +128,7 @@ class EventStore:
         At most ``limit`` of them, up to and with the one that reaches ``max_bytes``. A page that reaches neither is the
         last one.
         """
-        async with self._engine.connect() as connection:
+        async with self._gate, self._engine.connect() as connection:
             rows = await connection.execute(
                 _PAGE,
                 {

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.connect import ConnectSource, LoggedRun
 from core.agentscope.events.queries.history import HistoryReader
+from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.reopening import STRUCTURE_TYPES
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.schemas.agent_runtime import HistorySnapshotResponse
@@ -43,9 +44,10 @@ WHERE session_id = :session_id AND ordinal = :ordinal AND seq <= :seq ORDER BY s
 class OpeningReader:
     """Reads openings of threads of their owner."""
 
-    def __init__(self, engine: AsyncEngine, history: HistoryReader) -> None:
+    def __init__(self, engine: AsyncEngine, history: HistoryReader, gate: ReadGate) -> None:
         self._engine = engine
         self._history = history
+        self._gate = gate
 
     def of_thread(self, principal: Principal, thread_id: str, session_id: int | None) -> ConnectSource:
         """Return the source of one thread's opening; ``None`` as session: the caller has no such thread.
@@ -53,7 +55,7 @@ class OpeningReader:
         Its reads need no common snapshot: history says up to which cursor, and what the log has up to a cursor does
         not change.
         """
-        return _ThreadSource(self._engine, self._history, principal, thread_id, session_id)
+        return _ThreadSource(self._engine, self._history, self._gate, principal, thread_id, session_id)
 
 
 class _ThreadSource:
@@ -61,12 +63,14 @@ class _ThreadSource:
         self,
         engine: AsyncEngine,
         history: HistoryReader,
+        gate: ReadGate,
         principal: Principal,
         thread_id: str,
         session_id: int | None,
     ) -> None:
         self._engine = engine
         self._history = history
+        self._gate = gate
         self._principal = principal
         self._thread_id = thread_id
         self._session_id = session_id
@@ -75,17 +79,18 @@ class _ThreadSource:
         if self._session_id is None:
             return None
         try:
-            return await self._history.history(self._principal, self._thread_id, limit=limit, before=None)
+            async with self._gate:
+                return await self._history.history(self._principal, self._thread_id, limit=limit, before=None)
         except NotFound:
             return None
 
     async def find_run(self, ordinal: int) -> LoggedRun | None:
-        async with self._engine.connect() as connection:
+        async with self._gate, self._engine.connect() as connection:
             found = await connection.execute(_RUN_AT, {"session_id": self._session_id, "ordinal": ordinal})
             return _logged(found.one_or_none())
 
     async def find_asking_run(self) -> LoggedRun | None:
-        async with self._engine.connect() as connection:
+        async with self._gate, self._engine.connect() as connection:
             found = await connection.execute(_ASKING_RUN, {"session_id": self._session_id})
             return _logged(found.one_or_none())
 
@@ -97,7 +102,7 @@ class _ThreadSource:
 
     async def _payloads(self, statement: TextClause, upto: Cursor, **parameters: object) -> list[bytes]:
         place = {"session_id": self._session_id, "ordinal": upto.ordinal, "seq": upto.seq}
-        async with self._engine.connect() as connection:
+        async with self._gate, self._engine.connect() as connection:
             rows = await connection.execute(statement, place | parameters)
             return [row.payload.encode() for row in rows]
 

@@ -27,6 +27,7 @@ from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.events.queries.history import HistoryReader
 from core.agentscope.events.queries.opening import OpeningReader
+from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import stream_key
 from core.agentscope.events.store import EventStore, ThreadHead
@@ -35,6 +36,7 @@ from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.internal_events import CustomEvent
 from core.identity import Principal
 
+GATE = ReadGate(5, HUNG_SECONDS)
 SHOWN: tuple[Shown, ...] = ("all", "stream", "bell", "nothing")
 
 
@@ -463,7 +465,7 @@ async def parts(open_stack: OpenStack) -> AsyncIterator[ReaderParts]:
         ) as stack,
         manual_worker(stack.settings) as worker,
     ):
-        store = EventStore(worker.engine)
+        store = EventStore(worker.engine, GATE)
         hub = ThreadHub(worker.redis, store.heads, stack.settings.redis, stack.settings.stream)
         running = asyncio.create_task(hub.run())
 
@@ -495,7 +497,7 @@ async def test_a_replay_whose_run_is_pruned_meanwhile_ends_without_a_gap(
             await run.say(f"w{number}")
         await run.finish()
         session_id = run.owned.session_id
-    store = EventStore(worker.engine)
+    store = EventStore(worker.engine, GATE)
     hub = ThreadHub(worker.redis, store.heads, stack.settings.redis, stack.settings.stream)
     reader = ThreadReader(
         session_id,
@@ -547,9 +549,9 @@ class LateStore(EventStore):
 async def test_a_run_whose_turn_comes_between_two_reads_is_followed(parts: ReaderParts) -> None:
     worker, settings = parts.worker, parts.worker.settings
     await _new_thread(worker.engine, "late")
-    openings = OpeningReader(worker.engine, HistoryReader(worker.engine))
+    openings = OpeningReader(worker.engine, HistoryReader(worker.engine), GATE)
     facade = AgentScopeEventsFacade(
-        LateStore(worker.engine), worker.bus, parts.hub, settings.stream, openings
+        LateStore(worker.engine, GATE), worker.bus, parts.hub, settings.stream, openings
     )
 
     frames = await facade.follow(Principal("t", "u"), "late", run_id="run-1", cursor=None)

@@ -16,14 +16,16 @@ from tests.support import internal_event_strategies as any_of
 from tests.support import thread_log
 from tests.support.thread_log import SESSION, MemoryLog, MemoryTail, QuietHub, event, run
 
+from core.agentscope.events import hub as hub_module
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.hub import Tail
 from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.reader import STORE_PATIENCE_SECONDS, ThreadReader
-from core.agentscope.events.sse import HEADERS, HEARTBEAT, frame, retry_line, sse_after_waiting, sse_stream
+from core.agentscope.events.sse import HEADERS, HEARTBEAT, frame, retry_line, sse_stream
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.cursor import Cursor
 from core.config import StreamSettings
+from core.errors import Overloaded
 from core.text import clean_json
 
 SETTINGS = StreamSettings(page_events=2)
@@ -82,6 +84,10 @@ def test_what_is_framed_is_parsed_again_whatever_is_in_it(values: list[Any]) -> 
     assert b"\r" not in stream
     assert official_parse(RETRY + stream + HEARTBEAT) == bodies
     assert ids(stream) == [f"1-{seq}" for seq in range(1, len(bodies) + 1)]
+
+
+def retries(stream: bytes) -> list[bytes]:
+    return [block for block in stream.split(b"\n\n") if block.startswith(b"retry: ")]
 
 
 # --- streams ----------------------------------------------------------------------------
@@ -324,6 +330,27 @@ async def test_streams_end_with_the_process() -> None:
     assert [await stream.end() for stream in streams] == [RETRY + frames(thread.log.events)] * 2
 
 
+async def test_many_streams_that_a_drain_ends_come_back_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub_module, "RETURNS_PER_SECOND", 4)
+    thread = Thread(run(1, 2, ended=False))
+    streams = [thread.open() for _ in range(60)]
+    await pause()
+    thread.hub.drain()
+
+    ends = [await stream.end() for stream in streams]
+    first, last = (
+        [int(line[7:]) / 1000 for line in lines] for lines in zip(*map(retries, ends), strict=True)
+    )
+    # The first stream was alone. Sixty streams at four a second: 15 s, and in no second of it much more than its share.
+    assert first[0] == 2
+    assert min(last) >= 2
+    assert 13 < max(last) <= 17
+    assert max(sum(second <= at < second + 1 for at in last) for second in range(17)) < 20
+    assert 8 < max(first) <= 17, "streams that a crash ends come back apart, too"
+
+
 async def test_streams_of_a_deleted_thread_end() -> None:
     thread = Thread(run(1, 2, ended=False))
     stream = thread.open()
@@ -345,6 +372,33 @@ async def test_an_outage_of_postgres_costs_heartbeats_and_no_event() -> None:
     thread.tail.see(events[-1].cursor)  # the patrol is back with Postgres
 
     assert (await stream.end()).replace(HEARTBEAT, b"") == RETRY + frames(events)
+
+
+async def test_a_stream_waits_while_too_many_streams_read() -> None:
+    events = run(1, 4)
+    thread = Thread(events)
+    thread.log.failure = Overloaded()
+    stream = thread.open(ordinals=frozenset({1}))
+    await pause(2.5)
+    thread.log.failure = None
+    thread.tail.see(events[-1].cursor)
+
+    assert (await stream.end()).replace(HEARTBEAT, b"") == RETRY + frames(events)
+
+
+async def test_a_stream_whose_next_events_were_deleted_asks_no_more_until_there_are_others() -> None:
+    thread = Thread(run(1, 3))
+    stream = thread.open(Cursor(1, 3))
+    await pause()
+    thread.tail.see(Cursor(2, 2))  # deleted before the stream read them
+    await pause()
+    reads = len(thread.log.reads)
+    await pause(60)
+    assert len(thread.log.reads) - reads <= 5, "once a heartbeat"
+    thread.commit(run(3, 2))
+    await pause()
+
+    assert stream.bytes.replace(HEARTBEAT, b"") == RETRY + frames(run(3, 2))
 
 
 async def test_a_fault_of_ours_ends_a_stream_at_once() -> None:
@@ -422,43 +476,3 @@ async def test_every_reader_gets_the_exact_suffix_whatever_redis_and_the_doorbel
 
     expected = frames([item for item in log if item.cursor > weather.start])
     assert chunks.replace(HEARTBEAT, b"") == RETRY + expected
-
-
-# --- a run that waits -----------------------------------------------------------------------
-
-
-async def _ready_stream() -> AsyncIterator[bytes]:
-    yield b"the stream"
-
-
-class Queue:
-    """A run that gets its place after some looks."""
-
-    def __init__(self, looks: int) -> None:
-        self.looks = looks
-
-    async def started(self) -> AsyncIterator[bytes] | None:
-        self.looks -= 1
-        return _ready_stream() if self.looks < 0 else None
-
-
-async def test_a_run_that_waits_for_its_turn_beats_until_its_stream_begins() -> None:
-    hub = QuietHub(SETTINGS)
-    stream = Stream(sse_after_waiting(Queue(looks=70).started, SETTINGS, drained=hub.rest))
-    await stream.end()
-
-    assert list(zip(stream.times, stream.chunks, strict=True)) == [
-        (0, RETRY),
-        (15, HEARTBEAT),
-        (30, HEARTBEAT),
-        (35, b"the stream"),
-    ]
-
-
-async def test_a_drain_ends_the_stream_of_a_run_that_waits() -> None:
-    hub = QuietHub(SETTINGS)
-    stream = Stream(sse_after_waiting(Queue(looks=10**6).started, SETTINGS, drained=hub.rest))
-    await pause()
-    hub.drain()
-
-    assert await stream.end() == RETRY
