@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from string import Template
 from types import MappingProxyType
@@ -41,7 +42,7 @@ class Prompt:
     @property
     def placeholders(self) -> frozenset[str]:
         """The names the text uses."""
-        return frozenset(Template(self.text).get_identifiers())
+        return _placeholders(self.text)
 
     def render(self, **values: str) -> str:
         """Fill in the placeholders; values the text does not use are ignored.
@@ -56,6 +57,12 @@ class Prompt:
         if missing:
             raise PromptInvalid(f"prompt {self.name}: no value for {_listed(missing)}")
         return _BLANK_LINES.sub("\n\n", Template(self.text).substitute(values)).strip()
+
+
+# Each run renders the same few prompts.
+@lru_cache(maxsize=64)
+def _placeholders(text: str) -> frozenset[str]:
+    return frozenset(Template(text).get_identifiers())
 
 
 def load_prompt(name_or_path: str | Path, *, values: Collection[str] | None = None) -> Prompt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,11 +12,13 @@ _SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SCHEMAS = ("items", "additionalProperties", "not", "contains", "propertyNames")
 
 
+# A process has one model for each tool. The bound is for tests, which make many.
+@lru_cache(maxsize=1024)
 def arguments_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Return the model's schema without the titles pydantic derives from names.
 
     They repeat the names, and every model call pays for them. A property that
-    is itself called ``title`` stays.
+    is itself called ``title`` stays. The schema is built once and shared: do not change it.
     """
     return _without_titles(model.model_json_schema())
 

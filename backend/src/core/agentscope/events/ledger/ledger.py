@@ -10,11 +10,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import literal, select, text
+from sqlalchemy import Select, bindparam, select, text
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -55,9 +55,7 @@ async def record_model_calls(
     """Put model calls into the ledger. Only the placeholder row (``outcome = 'lost'``) is overwritten."""
     if not usages:
         return
-    lines = [_line(run_pk, principal, usage) for usage in usages]
-    statement = upsert(AgentModelCall)
-    await connection.execute(_over_placeholder(statement, lines[0]), lines)
+    await connection.execute(_RECORD, [_line(run_pk, principal, usage) for usage in usages])
 
 
 async def open_model_call(
@@ -68,33 +66,14 @@ async def open_model_call(
     One statement: while it holds the run's lock, the heartbeat waits. It waits
     itself for an end that is being written, which sums the ledger.
     """
-    owned = (
-        select(AgentRun.id)
-        .where(AgentRun.id == run.run_pk, AgentRun.attempt == run.attempt, AgentRun.status == RUNNING)
-        .with_for_update(read=True)
-        .cte("owned")
-    )
-    line = _line(run.run_pk, principal, opening)
-    columns = AgentModelCall.__table__.c
-    values = [literal(value, columns[name].type).label(name) for name, value in line.items()]
-    # The same line again, when an earlier try was committed and its answer lost.
-    statement = upsert(AgentModelCall).from_select(list(line), select(*values).select_from(owned))
-    written = _over_placeholder(statement, line).returning(AgentModelCall.call_id).cte("written")
-    ours = await connection.execute(select(owned.c.id).add_cte(written))
+    key = {"owned_run_pk": run.run_pk, "owned_attempt": run.attempt}
+    ours = await connection.execute(_OPEN, _line(run.run_pk, principal, opening) | key)
     return ours.first() is not None
 
 
 def _line(run_pk: int | None, principal: Principal, usage: ModelUsage) -> dict[str, Any]:
     of = {"run_pk": run_pk, "tenant_id": principal.tenant_id, "user_id": principal.user_id}
     return of | usage.model_dump(exclude={"kind"})
-
-
-def _over_placeholder(statement: Insert, line: Mapping[str, Any]) -> Insert:
-    return statement.on_conflict_do_update(
-        index_elements=["run_pk", "call_id"],
-        set_={name: statement.excluded[name] for name in line if name not in ("run_pk", "call_id")},
-        where=AgentModelCall.outcome == "lost",
-    )
 
 
 async def record_call_now(
@@ -168,6 +147,48 @@ async def _pay(connection: AsyncConnection, principal: Principal, usage: ModelUs
     await budget_store.charge(connection, principal, usage)
     await budget_store.settle(connection, [usage])
 
+
+_KEY = ("run_pk", "call_id")
+_LINE = (
+    *_KEY,
+    "tenant_id",
+    "user_id",
+    *(name for name in ModelUsage.model_fields if name not in ("kind", "call_id")),
+)
+"""The columns of a line."""
+
+
+def _over_placeholder(statement: Insert) -> Insert:
+    excluded = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=_KEY,
+        set_={name: excluded[name] for name in _LINE if name not in _KEY},
+        where=AgentModelCall.outcome == "lost",
+    )
+
+
+def _opening() -> Select[int]:
+    owned = (
+        select(AgentRun.id)
+        .where(
+            AgentRun.id == bindparam("owned_run_pk"),
+            AgentRun.attempt == bindparam("owned_attempt"),
+            AgentRun.status == RUNNING,
+        )
+        .with_for_update(read=True)
+        .cte("owned")
+    )
+    columns = AgentModelCall.__table__.c
+    values = [bindparam(name, type_=columns[name].type).label(name) for name in _LINE]
+    # The same line again, when an earlier try was committed and its answer lost.
+    statement = upsert(AgentModelCall).from_select(list(_LINE), select(*values).select_from(owned))
+    written = _over_placeholder(statement).returning(AgentModelCall.call_id).cte("written")
+    return select(owned.c.id).add_cte(written)
+
+
+# Built once: `excluded` alone, which copies all columns, is a twentieth of the CPU of a short run.
+_RECORD = _over_placeholder(upsert(AgentModelCall))
+_OPEN = _opening()
 
 _ADD_USAGE = text("""
 WITH used AS (

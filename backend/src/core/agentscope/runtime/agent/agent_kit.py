@@ -14,6 +14,7 @@ import httpx
 
 from core.agentscope.events.ledger.calls_ahead import CallsAhead
 from core.agentscope.prompts.loader import Prompt
+from core.agentscope.runtime.agent.agentscope_schemas import build_schemas_once
 from core.agentscope.runtime.agent.compaction import CompactionModel
 from core.agentscope.runtime.agent.subagents import SubagentKit, subagent_kit
 from core.agentscope.runtime.agent.toolkit import ToolAccess
@@ -114,6 +115,7 @@ def build_kit(
         ToolDefinitionError: The profile names a tool that is not there.
         PricesInvalid: The price table cannot be read.
     """
+    build_schemas_once()
     tools = tuple(ToolAccess(*named) for named in profile_tools(profile, settings.tools, memory))
     return AgentKit(
         profile=profile,

@@ -13,6 +13,7 @@ What a reader can rely on:
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -37,11 +38,19 @@ _SUMMARY_TRIES = 5
 
 
 def context_config(context: Context) -> ContextConfig:
-    """Return AgentScope's settings for a profile: it may summarise, and must not truncate."""
+    """Return AgentScope's settings for a profile: it may summarise, and must not truncate.
+
+    Shared by all agents of the profile: AgentScope makes the JSON schema of a summary for each new one.
+    """
+    return _context_config(context.trigger_ratio, context.tool_result_tokens)
+
+
+@lru_cache(maxsize=16)
+def _context_config(trigger_ratio: float, tool_result_tokens: int) -> ContextConfig:
     return ContextConfig(
-        trigger_ratio=context.trigger_ratio,
-        reserve_ratio=min(_RESERVE_RATIO, context.trigger_ratio / 2),
-        tool_result_limit=context.tool_result_tokens,
+        trigger_ratio=trigger_ratio,
+        reserve_ratio=min(_RESERVE_RATIO, trigger_ratio / 2),
+        tool_result_limit=tool_result_tokens,
         compression_fallback_to_truncation=False,
         max_image_num=_ALL_IMAGES,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import structlog
 from agentscope.exception import StructuredOutputError
@@ -31,6 +32,16 @@ class Intent(BaseModel):
     language: str = Field(default="", description="BCP 47 tag of the user's language", max_length=35)
     needs_tools: bool = Field(description="whether a tool must be called")
     plan: list[str] = Field(default_factory=list, description="two to five short steps of a task")
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """Return the schema, which AgentScope asks for in every call; without arguments it is built once and shared."""
+        return super().model_json_schema(*args, **options) if args or options else _schema()
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return super(Intent, Intent).model_json_schema()
 
 
 UNKNOWN = Intent(kind="task", needs_tools=True)

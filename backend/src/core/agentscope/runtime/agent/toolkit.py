@@ -12,6 +12,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cache
 from time import monotonic
 from typing import Any
 
@@ -20,7 +21,7 @@ from agentscope.exception import ToolNotFoundError
 from agentscope.message import TextBlock, ToolResultState
 from agentscope.middleware import MiddlewareBase
 from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
-from agentscope.tool import ToolBase, ToolChunk, Toolkit, ToolResponse
+from agentscope.tool import ToolBase, ToolChunk, ToolGroup, Toolkit, ToolResponse
 
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition
@@ -162,7 +163,18 @@ class ToolAccess:
 
 
 class RunToolkit(Toolkit):
-    """The tools of one run. A model that calls a tool which is not there is told which tools are."""
+    """The tools of one run. A model that calls a tool which is not there is told which tools are.
+
+    Cheap to build. AgentScope's own constructor makes a pydantic model and its JSON schema for a tool that switches
+    groups of tools, which is only offered when there are groups. Here there are none.
+    """
+
+    def __init__(  # pyright: ignore[reportMissingSuperCall]  that is the point
+        self, tools: Iterable[ToolBase] = ()
+    ) -> None:
+        # Instead of the constructor: everything that is the same for all toolkits, and tools of its own.
+        vars(self).update(vars(_empty_toolkit()))
+        self.tool_groups = [ToolGroup(name="basic", tools=list(tools))]
 
     async def check_tool_available(self, tool_name: str, activated_groups: list[str]) -> ToolBase:
         try:
@@ -173,6 +185,11 @@ class RunToolkit(Toolkit):
             raise ToolNotFoundError(
                 f"There is no tool {tool_name[:_MAX_SHOWN_NAME]!r}. {names} A tool is called by exactly its name."
             ) from exc
+
+
+@cache
+def _empty_toolkit() -> Toolkit:
+    return Toolkit()
 
 
 class ServerTool(ToolBase):
@@ -248,7 +265,7 @@ def build_toolkit(
         tools.setdefault(subagent.name, subagent)
     for item in client_tools:
         tools.setdefault(item.name, ClientTool(item))
-    return RunToolkit(tools=list(tools.values()))
+    return RunToolkit(tools.values())
 
 
 def approval_schemas(access: Iterable[ToolAccess]) -> Callable[[str], dict[str, Any]]:

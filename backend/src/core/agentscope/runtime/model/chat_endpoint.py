@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from core.agentscope.runtime.model.model_client import completions_url, provider_name
+from core.agentscope.runtime.model.model_client import completions_url, provider_name, without_secrets
 from core.agentscope.runtime.model.quirks import Quirk, QuirkBook, QuirkChoice
 from core.config import ModelSettings
 from core.redaction import Redactor, secret_forms
@@ -43,7 +43,7 @@ class ChatEndpoint:
         self.origin = f"{self.provider}/{model}"
         self.chosen = chosen
         self._url = completions_url(settings)
-        self.place = f"{self._url.copy_with(query=None, userinfo=b'')} {model}"
+        self.place = f"{without_secrets(self._url)} {model}"
         """What is learnt is remembered under this: address and model."""
 
     def quirks(self, book: QuirkBook) -> frozenset[Quirk]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 import httpx
@@ -53,8 +54,20 @@ def create_model_client(settings: ModelSettings) -> httpx.AsyncClient:
 
 def completions_url(settings: ModelSettings) -> httpx.URL:
     """Return the URL of chat completions; a query in ``base_url`` is kept."""
-    url = _endpoint(settings)
+    return _completions_url(settings.base_url)
+
+
+# A URL is parsed once, not in each run: a process has few endpoints.
+@lru_cache(maxsize=64)
+def _completions_url(base_url: str) -> httpx.URL:
+    url = _parsed(base_url)
     return url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
+
+
+@lru_cache(maxsize=64)
+def without_secrets(url: httpx.URL) -> str:
+    """Return a URL as it may be shown: without a query, which may hold a key, and without a password."""
+    return str(url.copy_with(query=None, userinfo=b""))
 
 
 def provider_name(settings: ModelSettings) -> str:
@@ -63,8 +76,13 @@ def provider_name(settings: ModelSettings) -> str:
 
 
 def _endpoint(settings: ModelSettings) -> httpx.URL:
+    return _parsed(settings.base_url)
+
+
+@lru_cache(maxsize=64)
+def _parsed(base_url: str) -> httpx.URL:
     try:
-        url = httpx.URL(settings.base_url)
+        url = httpx.URL(base_url)
     except httpx.InvalidURL as exc:
         raise ValueError("AGENT_MODEL__BASE_URL is not a URL") from exc
     if url.scheme not in {"http", "https"} or not url.host:
