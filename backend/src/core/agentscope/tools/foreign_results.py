@@ -16,6 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_Holders = tuple[int, ...]
+"""Identities of what a value is inside of, from the outermost to the next."""
+
 _LIBRARIES = ("agentscope", "mcp")
 _BAD_STATES = frozenset({"error", "denied", "interrupted"})
 _BLOCKS = frozenset(
@@ -24,24 +27,23 @@ _BLOCKS = frozenset(
 
 _DEPTH = 4
 """So deep inside lists and dictionaries foreign objects are looked for. A structure may hold itself."""
+_MAX_NESTING = 32
+"""So many foreign objects, lists and dictionaries may be inside each other."""
+
+
+class ResultUnreadable(ValueError):
+    """The result of a tool cannot be turned into text. The message is safe to show."""
 
 
 def unwrapped(value: object) -> object:
     """Return a value without foreign objects: text where it was one of them, or a list of blocks.
 
     Everything else is returned as it is.
+
+    Raises:
+        ResultUnreadable: The value holds itself, or it is nested too deeply.
     """
-    if _is_foreign(value):
-        return _text_of(value)
-    if isinstance(value, Mapping):
-        return (
-            {key: unwrapped(item) for key, item in value.items()} if _holds_foreign(value.values()) else value
-        )
-    if isinstance(value, list | tuple):
-        if value and all(map(_is_block, value)) and _holds_foreign(value):
-            return _joined(value)
-        return [unwrapped(item) for item in value] if _holds_foreign(value) else value
-    return value
+    return _unwrapped(value, ())
 
 
 def is_failure(value: object) -> bool:
@@ -80,6 +82,33 @@ class Pieces:
         return self._found
 
 
+def _unwrapped(value: object, holders: _Holders) -> object:
+    if _is_foreign(value):
+        return _text_of(value, holders)
+    if isinstance(value, Mapping):
+        if not _holds_foreign(value.values()):
+            return value
+        inner = _entered(value, holders)
+        return {key: _unwrapped(item, inner) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        if not _holds_foreign(value):
+            return value
+        if all(map(_is_block, value)):
+            return _joined(value, holders)
+        inner = _entered(value, holders)
+        return [_unwrapped(item, inner) for item in value]
+    return value
+
+
+def _entered(value: object, holders: _Holders) -> _Holders:
+    """Return the holders of what a value holds."""
+    if id(value) in holders:
+        raise ResultUnreadable("it holds itself")
+    if len(holders) >= _MAX_NESTING:
+        raise ResultUnreadable(f"it is nested more than {_MAX_NESTING} levels deep")
+    return *holders, id(value)
+
+
 def _is_foreign(value: object) -> bool:
     if isinstance(value, type | str):
         return False
@@ -114,14 +143,15 @@ def _member(value: object, *names: str) -> Any:
     return None
 
 
-def _text_of(value: object) -> object:
+def _text_of(value: object, holders: _Holders) -> object:
+    inner = _entered(value, holders)
     match _kind(value):
         case "text":
             return str(_member(value, "text") or "")
         case "thinking":
             return ""
         case "hint":
-            return _inside(_member(value, "hint"))
+            return _inside(_member(value, "hint"), inner)
         case "data" | "image" | "audio" | "video":
             return _named(value)
         case "resource":
@@ -134,22 +164,24 @@ def _text_of(value: object) -> object:
     if content is None:
         # Some other object of the library: its JSON form says the most.
         return value
-    said = _inside(content)
+    said = _inside(content, inner)
     if said not in ("", None):
         return said
     structured = _member(value, "structuredContent", "structured_output") or _member(value, "metadata")
-    return unwrapped(structured) if structured else ""
+    return _unwrapped(structured, inner) if structured else ""
 
 
-def _inside(content: Any) -> object:
+def _inside(content: Any, holders: _Holders) -> object:
     if isinstance(content, list | tuple):
-        return _joined(content)
-    return unwrapped(content) if content is not None else None
+        return _joined(content, holders)
+    return _unwrapped(content, holders) if content is not None else None
 
 
-def _joined(blocks: Iterable[object]) -> str:
+def _joined(blocks: Iterable[object], holders: _Holders) -> str:
+    inner = _entered(blocks, holders)
     texts = (
-        str(_text_of(block)) if _is_foreign(block) or _is_block(block) else str(block) for block in blocks
+        str(_text_of(block, inner)) if _is_foreign(block) or _is_block(block) else str(block)
+        for block in blocks
     )
     return "\n".join(text for text in texts if text)
 

@@ -6,7 +6,7 @@ import json
 
 from pydantic_core import to_jsonable_python
 
-from core.agentscope.tools.foreign_results import unwrapped
+from core.agentscope.tools.foreign_results import ResultUnreadable, unwrapped
 from core.text import clean_json, clean_text
 
 _COUNT_CHARACTERS = 1 << 16
@@ -15,18 +15,21 @@ _COUNT_CHARACTERS = 1 << 16
 def result_text(value: object) -> str:
     """Turn what a tool returned into text: strings as they are, all else as JSON.
 
-    Objects of AgentScope and MCP become what they say (``foreign_results``). Models, dataclasses, dates, decimals and sets have a JSON form; NaN and
-    infinities become null.
+    Objects of AgentScope and MCP become what they say (``foreign_results``). Models, dataclasses, dates, decimals and
+    sets have a JSON form; NaN and infinities become null.
 
     Raises:
-        ValueError: The value has no JSON form.
+        ResultUnreadable: The value has no JSON form, holds itself, or is nested too deeply.
     """
     value = unwrapped(value)
     if isinstance(value, str):
         return value
     if value is None:
         return "Done."
-    return json.dumps(clean_json(to_jsonable_python(value)), ensure_ascii=False)
+    try:
+        return json.dumps(clean_json(to_jsonable_python(value)), ensure_ascii=False)
+    except (ValueError, RecursionError) as exc:
+        raise ResultUnreadable("it has no JSON form") from exc
 
 
 def fit_text(text: str, max_bytes: int) -> str:

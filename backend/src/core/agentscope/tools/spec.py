@@ -29,7 +29,7 @@ from pydantic import BaseModel, ValidationError
 from core.agentscope.tools.argument_errors import describe_argument_errors
 from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolDefinitionError, ToolError
-from core.agentscope.tools.foreign_results import Pieces, is_failure
+from core.agentscope.tools.foreign_results import Pieces, ResultUnreadable, is_failure
 from core.agentscope.tools.json_schema import arguments_schema
 from core.agentscope.tools.result_text import fit_text, result_text
 from core.config import ToolSettings
@@ -153,6 +153,10 @@ class Tool:
                 outcome = await self._run(arguments, context)
         except ToolError as exc:
             outcome = self._error(exc.message)
+        except ResultUnreadable as exc:
+            # Without the traceback: whoever prints its values would go down into the result as well.
+            log.warning("tool_result_unreadable", reason=str(exc), cause=repr(exc.__cause__), **ids)
+            outcome = self._error(f"The tool ran, but its result cannot be shown: {exc}.")
         except asyncio.CancelledError:
             if task is None or task.cancelling() > 0:
                 raise

@@ -115,6 +115,50 @@ async def test_a_result_that_says_it_failed_is_a_failure(value: object) -> None:
     assert await outcome_of(value) == ToolOutcome("error", "No station.")
 
 
+def holding_itself(kind: str) -> object:
+    found: dict[str, Any] = {"text": text("Sunny.")}
+    match kind:
+        case "dictionary":
+            found["self"] = found
+        case "list":
+            found["list"] = [text("Sunny."), found, found]
+        case "response":
+            response = ToolResponse(content=[], metadata=found)
+            response.metadata["self"] = response
+            return response
+        case "own":
+            found = {}
+            found["self"] = found
+        case _:
+            for _ in range(2000):
+                found = {"text": text("Sunny."), "inner": [found]}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("dictionary", "holds itself"),
+        ("list", "holds itself"),
+        ("response", "holds itself"),
+        ("deep", "nested more than 32 levels deep"),
+        ("own", "has no JSON form"),
+    ],
+)
+async def test_a_result_without_an_end_is_a_failure_that_says_so(kind: str, said: str) -> None:
+    outcome = await outcome_of(holding_itself(kind))
+
+    assert outcome.state == "error"
+    assert said in outcome.content
+
+
+async def test_one_object_may_stand_in_a_result_twice() -> None:
+    block = text("Sunny.")
+    assert (await outcome_of({"now": [block], "later": [block]})).content == (
+        '{"now": "Sunny.", "later": "Sunny."}'
+    )
+
+
 async def chunks() -> AsyncIterator[ToolChunk]:
     """Stream."""
     yield ToolChunk(content=[text("Sun")], is_last=False)

@@ -185,7 +185,9 @@ async def test_async_function_that_fails_is_a_failure(context: ToolContext) -> N
 async def test_result_without_a_text_form_is_a_failure(context: ToolContext) -> None:
     outcome = await make(returning(object())).call({}, context)
 
-    assert outcome == ToolOutcome("error", "The tool failed.")
+    assert outcome == ToolOutcome(
+        "error", "The tool ran, but its result cannot be shown: it has no JSON form."
+    )
 
 
 # --- ends ---------------------------------------------------------------------------
