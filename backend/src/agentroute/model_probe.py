@@ -22,7 +22,7 @@ from core.agentscope.runtime.model.chat_errors import CallFailed
 from core.agentscope.runtime.model.chat_meter import CallMeter
 from core.agentscope.runtime.model.chat_stream import ChatStreamParser
 from core.agentscope.runtime.model.model_client import create_model_client
-from core.agentscope.runtime.model.quirks import Quirk, QuirkBook, parse_quirks
+from core.agentscope.runtime.model.quirks import Quirk, QuirkBook
 from core.agentscope.runtime.model.request_form import STRUCTURED
 from core.agentscope.runtime.profile.fallbacks import fallback_settings
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, load_profile
@@ -69,13 +69,13 @@ async def _endpoints(
     fallbacks = fallback_settings(profile, settings)
     for stage in filter(profile.runs, STAGES):
         chosen = profile.model_of(stage, settings.name)
-        models = [(settings, chosen.name or settings.name, chosen.quirks)]
+        models = [(settings, chosen.name or settings.name, chosen.quirk_choice())]
         if (own := fallbacks.get(stage)) is not None and chosen.fallback is not None:
-            models.append((own, own.name, chosen.fallback.quirks))
+            models.append((own, own.name, chosen.fallback.quirk_choice()))
         for where, name, quirks in models:
             if (where.base_url, name) not in found:
                 client: httpx.AsyncClient = await resources.enter_async_context(create_model_client(where))
-                endpoint = ChatEndpoint(client, where, name, parse_quirks(quirks))
+                endpoint = ChatEndpoint(client, where, name, quirks)
                 found[where.base_url, name] = (endpoint, chosen.temperature)
     return found
 

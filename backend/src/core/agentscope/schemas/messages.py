@@ -8,7 +8,7 @@ members are its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -24,6 +24,9 @@ from pydantic.alias_generators import to_camel
 
 from core.agentscope.schemas.attachments import as_inline, as_part
 from core.agentscope.schemas.message_ids import ID_PATTERN
+
+_OtherRole = Literal["system", "developer", "reasoning", "activity"]
+_IgnoredRole = Literal["assistant", "tool", _OtherRole]
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 """An opaque identifier on the wire."""
@@ -148,7 +151,7 @@ class ToolMessage(_Message):
 class OtherMessage(_Message):
     """Roles that a client may echo and the server ignores."""
 
-    role: Literal["system", "developer", "reasoning", "activity"]
+    role: _OtherRole
     content: Any = None
 
 
@@ -159,7 +162,7 @@ class ForeignMessage(WireModel):
     """
 
     id: str
-    role: Literal["assistant", "tool", "system", "developer", "reasoning", "activity"]
+    role: _IgnoredRole
     tool_call_id: str | None = None
     call_ids: tuple[str, ...] = Field(default=(), exclude=True)
     """The calls that an assistant message makes: their results are not of this thread either."""
@@ -181,7 +184,7 @@ MessageInForm = Annotated[
 _in_form: TypeAdapter[UserMessage | AssistantMessage | ToolMessage | OtherMessage] = TypeAdapter(
     MessageInForm
 )
-_IGNORED_ROLES = frozenset({"assistant", "tool", "system", "developer", "reasoning", "activity"})
+_IGNORED_ROLES = frozenset(get_args(_IgnoredRole))
 
 
 def _with_plain_text(value: Any) -> Any:

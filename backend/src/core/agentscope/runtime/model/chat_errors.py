@@ -7,7 +7,7 @@ accounts and parts of the prompt.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -27,12 +27,8 @@ from core.agentscope.runtime.model.provider_words import (
     names_exhausted_quota,
 )
 from core.agentscope.runtime.model.refusals import Refusal, read_refusal
-from core.config import ModelSettings
 from core.errors import ContentFiltered, ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
 from core.litellm_status import meant_status
-from core.redaction import Redactor, secret_forms
-
-_MAX_LOGGED_CHARACTERS = 300
 
 log = structlog.get_logger(__name__)
 
@@ -195,17 +191,10 @@ def from_silence(*, answering: bool) -> CallFailed:
     return failed
 
 
-def log_failure(settings: ModelSettings, failed: CallFailed, **ids: str) -> None:
-    """Log a failure in the provider's words, shortened and without keys."""
-    key = settings.api_key.get_secret_value()
-    reason = failed.reason or repr(failed.__cause__)
-    log.warning(
-        "model_call_failed",
-        code=failed.error.code,
-        transient=failed.transient,
-        reason=Redactor(secret_forms(key)).text(reason)[:_MAX_LOGGED_CHARACTERS],
-        **ids,
-    )
+def log_failure(failed: CallFailed, safe: Callable[[str], str], **ids: str) -> None:
+    """Log a failure in the provider's words; ``safe`` shortens them and takes the key out, as ``ChatEndpoint.safe``."""
+    reason = safe(failed.reason or repr(failed.__cause__))
+    log.warning("model_call_failed", code=failed.error.code, transient=failed.transient, reason=reason, **ids)
 
 
 def refusal_text(body: bytes) -> str:

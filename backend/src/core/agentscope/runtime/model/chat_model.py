@@ -221,7 +221,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
                 # Less than was refused, so that the agent's compaction begins at once.
                 self.context_size = min(self.context_size, round(adapting.context_tokens * _SHORTER))
             log_failure(
-                endpoint.settings, failed, call_id=call.meter.call_id, model=endpoint.model, stage=self._stage
+                failed, endpoint.safe, call_id=call.meter.call_id, model=endpoint.model, stage=self._stage
             )
             if failed.answered or not failed.transient or last:
                 raise failed

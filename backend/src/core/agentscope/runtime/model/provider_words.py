@@ -1,6 +1,7 @@
 """What the words of providers mean: finish reasons, content filters, exhausted quotas, and errors inside an answer.
 
-Pure. Each provider has words of its own; the tables below are the only place that knows them.
+Pure. Each provider has words of its own, and the tables below know them. The words by which an endpoint names what it
+refuses of a request are in ``refusals``; the shapes of answers are in ``chat_stream``.
 
 Source: the API references of OpenAI, Azure, Anthropic, Gemini, Bedrock, Mistral, DeepSeek, DashScope, Zhipu and MiniMax;
 the servers FastChat, vLLM, SGLang, Ollama and LiteLLM.

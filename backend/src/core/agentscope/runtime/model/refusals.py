@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from core.agentscope.runtime.model.provider_words import REPEATED
+from core.agentscope.runtime.model.provider_words import REPEATED, names_content_filter, names_exhausted_quota
 from core.agentscope.runtime.model.quirks import Quirk
 
 _STATUSES = frozenset({400, 404, 405, 413, 415, 422, 500, 501})
@@ -54,7 +54,11 @@ def lesson(refusal: Refusal, body: Body, known: Collection[Quirk]) -> Quirk | No
         body: The request as it was sent.
         known: The quirks the request was made for, and those that are never to be learnt.
     """
-    if refusal.status not in _STATUSES or _NO_LESSON.search(refusal.text):
+    if (
+        refusal.status not in _STATUSES
+        or names_content_filter(refusal.text)
+        or _NO_LESSON.search(refusal.text)
+    ):
         return None
     for rule in _RULES:
         if rule.quirk is Quirk.NO_MEDIA and is_about_one_attachment(refusal):
@@ -96,7 +100,8 @@ def _is_about_one_call(refusal: Refusal, body: Body) -> bool:
 
 def may_be_the_conversation(refusal: Refusal) -> bool:
     """Whether a refusal that no rule reads may be about what was said, and not about key, account, model or content."""
-    return refusal.status in {400, 422, 500} and not _NOT_THE_FORM.search(refusal.text)
+    elsewhere = names_content_filter(refusal.text) or names_exhausted_quota(refusal.text)
+    return refusal.status in {400, 422, 500} and not (elsewhere or _NOT_THE_FORM.search(refusal.text))
 
 
 # --- patterns ------------------------------------------------------------------------------------------
@@ -107,10 +112,7 @@ _UNSUPPORTED = (
 )
 # A tool call that the model wrote wrongly is no quirk: another try may go well.
 # Nor is a refusal of what was said, or of the key.
-_NO_LESSON = re.compile(
-    r"tool_use_failed|tool call validation failed|failed to call a function"
-    + r"|content.?(?:filter|policy|management)|moderation|responsible.?ai|api.?key"
-)
+_NO_LESSON = re.compile(r"tool_use_failed|tool call validation failed|failed to call a function|api.?key")
 _TOO_LONG = re.compile(
     r"context_length_exceeded|maximum context|max_model_len|prompt is too long|input is too long"
     + r"|(?:context|prompt|input)[ _-](?:size|window|length)|too many (?:input )?tokens|request too large"
@@ -129,8 +131,8 @@ _ONE_CALL = re.compile(
     + r"|\btool_?use\b.{0,40}(?:block|without)|messages?[.\[]+\d|pars(?:e|ing) (?:the )?(?:tool|function)[_ ]call"
 )
 _NOT_THE_FORM = re.compile(
-    r"content.?(?:filter|policy|management)|moderation|safety|responsible.?ai|flagged|blocked"
-    + r"|api.?key|billing|credit|quota|balance|authenticat|permission|model.{0,80}(?:not found|not exist|unknown)"
+    r"safety|blocked|api.?key|billing|credit|quota|balance|authenticat|permission"
+    + r"|model.{0,80}(?:not found|not exist|unknown)"
 )
 _LIMIT = re.compile(
     r"(?:maximum context length(?: is)?|context (?:length|size|window)(?: is| of)?|max_model_len(?: is)?|limit:?(?: of)?|n_ctx\W+|[>] )"

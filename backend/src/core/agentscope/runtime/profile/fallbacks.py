@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.model.model_client import completions_url, create_model_client
-from core.agentscope.runtime.model.quirks import parse_quirks
+from core.agentscope.runtime.model.quirks import QuirkChoice
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, FallbackModel
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.schemas.internal_events import CallStage
@@ -58,7 +58,7 @@ async def open_fallbacks(
         if key not in clients:
             clients[key] = await resources.enter_async_context(create_model_client(own))
         fallback = profile.model_of(stage, settings.name).fallback
-        chosen = parse_quirks(fallback.quirks if fallback else ())
+        chosen = fallback.quirk_choice() if fallback else QuirkChoice()
         found[stage] = ChatEndpoint(clients[key], own, own.name, chosen)
     return found
 

@@ -64,7 +64,18 @@ Quirks = Annotated[tuple[str, ...], AfterValidator(_known_quirks)]
 """Names of what an endpoint refuses or wants; a minus before a name: never."""
 
 
-class FallbackModel(_Part):
+class _Model(_Part):
+    """A model of an endpoint."""
+
+    quirks: Quirks = ()
+    """What the endpoint refuses or wants of this model. Most is learnt from its refusals; docs/models.md has the names."""
+
+    def quirk_choice(self) -> QuirkChoice:
+        """Return the quirks as the model takes them."""
+        return parse_quirks(self.quirks)
+
+
+class FallbackModel(_Model):
     """The model that is asked when a stage's own cannot be reached, is too busy or fails before its first word."""
 
     name: str = Field(min_length=1)
@@ -74,11 +85,9 @@ class FallbackModel(_Part):
     """Environment variable that holds the key. Another endpoint never gets the deployment's."""
     provider: str | None = Field(default=None, min_length=1)
     """Name shown in usage; the host of the URL when absent."""
-    quirks: Quirks = ()
-    """As ``StageModel.quirks``."""
 
 
-class StageModel(_Part):
+class StageModel(_Model):
     """The model of one stage; what is absent is the deployment's or the provider's default."""
 
     name: str | None = Field(default=None, min_length=1)
@@ -86,12 +95,6 @@ class StageModel(_Part):
     max_tokens: int | None = Field(default=None, gt=0)
     """Longest answer, reasoning included."""
     fallback: FallbackModel | None = None
-    quirks: Quirks = ()
-    """What the endpoint refuses or wants of this model. Most is learnt from its refusals; docs/models.md has the names."""
-
-    def quirk_choice(self) -> QuirkChoice:
-        """Return the quirks as the model takes them."""
-        return parse_quirks(self.quirks)
 
 
 class StageModels(_Part):
