@@ -183,5 +183,9 @@ async def manual_worker(settings: Settings) -> AsyncIterator[ManualWorker]:
 async def manual_reaper(settings: Settings) -> AsyncIterator[Reaper]:
     """Open a reaper that does only what it is told, on connections of its own."""
     async with manual_worker(settings) as worker:
-        hints = HintSender(create_broker(settings.redis), worker.redis, settings.redis)
-        yield Reaper(worker.engine, hints, worker.bus, settings, start_run=lambda *_run: False)
+        broker = create_broker(settings.redis)
+        hints = HintSender(broker, worker.redis, settings.redis)
+        try:
+            yield Reaper(worker.engine, hints, worker.bus, settings, start_run=lambda *_run: False)
+        finally:
+            await broker.shutdown()

@@ -157,7 +157,7 @@ def _read(path: Path) -> Release:
 
 async def record(stack: Stack, url: str, revision: str) -> None:
     """Fill a database, and write it down with what the service says of it."""
-    async with _filled(stack):
+    async with filled(stack):
         asked = await questions(stack)
         said = await answers(stack, asked)
         statements = await dump(url)
@@ -174,7 +174,7 @@ async def record(stack: Stack, url: str, revision: str) -> None:
 
 
 @asynccontextmanager
-async def _filled(stack: Stack) -> AsyncIterator[None]:
+async def filled(stack: Stack) -> AsyncIterator[None]:
     """Fill the tables; while the context is open one run is at its model, one waits behind it, one is queued."""
     await _ended_runs(stack)
     await _questions_and_client_tools(stack)

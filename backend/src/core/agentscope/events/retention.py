@@ -31,7 +31,7 @@ DELETE FROM agent_run_event WHERE ctid = ANY(ARRAY(
 _FORGET_RUNS = text("""
 WITH old AS (
     SELECT id, session_id, ordinal FROM agent_run
-    WHERE input <> '{}' AND ended_at < clock_timestamp() - :days * interval '1 day'
+    WHERE input <> '{}' AND ended_at < statement_timestamp() - :days * interval '1 day'
     ORDER BY ended_at LIMIT :rows FOR NO KEY UPDATE SKIP LOCKED
 ), forgotten AS (
     UPDATE agent_run AS r SET input = '{}' FROM old WHERE r.id = old.id
@@ -56,7 +56,7 @@ SELECT count(*) FROM old
 _DROP_BUDGETS = text("""
 DELETE FROM user_budget WHERE ctid = ANY(ARRAY(
     SELECT b.ctid FROM user_budget AS b
-    WHERE b.day < (clock_timestamp() AT TIME ZONE 'UTC')::date - CAST(:days AS integer)
+    WHERE b.day < (statement_timestamp() AT TIME ZONE 'UTC')::date - CAST(:days AS integer)
         AND b.reserved_tokens = 0 AND b.reserved_cost = 0
     LIMIT :rows FOR UPDATE SKIP LOCKED))
 """)

@@ -216,12 +216,12 @@ _RELEASE_RUN = _taking_back(
 _RELEASE_EXPIRED = _taking_back(
     """
 WITH gone AS (
-    DELETE FROM user_budget_reservation AS r WHERE r.run_pk = :run_pk AND r.expires_at < clock_timestamp()""",
+    DELETE FROM user_budget_reservation AS r WHERE r.run_pk = :run_pk AND r.expires_at < statement_timestamp()""",
     _GONE_UNUSED,
 )
 
 _EXPIRED = text("""
-SELECT DISTINCT run_pk FROM user_budget_reservation WHERE expires_at < clock_timestamp() LIMIT :batch
+SELECT DISTINCT run_pk FROM user_budget_reservation WHERE expires_at < statement_timestamp() LIMIT :batch
 """)
 
 _CHARGE = text("""

@@ -91,16 +91,23 @@ UPDATE agent_run SET status = {queued}, lease_until = NULL, worker_id = NULL, ne
 WHERE id = :run_pk AND status = {running}
 """)
 
+# The time of the statement, wherever an index finds what is past a time: clock_timestamp() has another value for every
+# row, so an index over times would be read from its beginning to its end.
 _EXPIRE_INTERRUPTS = status_text("""
 UPDATE agent_interrupt SET status = {expired_interrupt}, resolved_at = clock_timestamp()
-WHERE status = {open_interrupt} AND expires_at < clock_timestamp()
+WHERE status = {open_interrupt} AND expires_at < statement_timestamp()
 """)
 
+# The newest old run of each thread, by the thread: a join of both tables would read the runs of all time.
 _PRUNABLE = text("""
-SELECT s.id AS session_id, max(r.ordinal) AS ordinal
-FROM agent_chat_session AS s JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal > s.pruned_ordinal
-WHERE s.pruned_ordinal < s.last_ordinal AND r.ended_at < clock_timestamp() - :days * interval '1 day'
-GROUP BY s.id LIMIT :batch
+SELECT s.id AS session_id, r.ordinal
+FROM agent_chat_session AS s CROSS JOIN LATERAL (
+    SELECT ordinal FROM agent_run WHERE session_id = s.id AND ordinal > s.pruned_ordinal
+        AND ended_at < statement_timestamp() - :days * interval '1 day'
+    ORDER BY ordinal DESC LIMIT 1
+) AS r
+-- In the order of the index over threads that have events: the planner takes them for a third of all threads.
+WHERE s.pruned_ordinal < s.last_ordinal ORDER BY s.id LIMIT :batch
 """)
 
 _Repair = Callable[[AsyncConnection, AgentRun, str, datetime], Awaitable[Ended | None]]

@@ -1,0 +1,136 @@
+"""No statement of the service reads a whole table: not of a run's way, not of a list, not of a background loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.support.manual_worker import manual_reaper
+from tests.support.query_plans import Scan, grow, scans, statements_noted
+from tests.support.release_dump import LIMITS, WORKER, answers, filled, questions
+from tests.support.scratch_databases import ScratchDatabases
+from tests.support.stack import OpenStack, Stack
+
+from models import AgentRun
+
+RUNS = 4000
+"""Of other users, so that a plan which reads a whole table costs more than one by an index."""
+SMALL = {"agent_chore", "alembic_version"}
+UNDER_WAY = {
+    "uq_agent_run_live",
+    "ix_agent_run_unended",
+    "ix_agent_run_owner_unended",
+    "ix_agent_interrupt_open",
+    "ix_agent_chat_session_unpruned",
+}
+"""Indexes over what is under way. Background loops read all of it, however much there has been before."""
+
+
+@pytest.fixture(scope="module")
+async def grown(databases: ScratchDatabases) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to a database with many rows."""
+    with databases.migrated() as url:
+        await grow(url, RUNS)
+        connection = await asyncpg.connect(url)
+        yield connection
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def sent(
+    grown: asyncpg.Connection, open_stack: OpenStack, databases: ScratchDatabases
+) -> dict[str, Sequence[Any]]:
+    """Everything that a service sends which does all that it can do."""
+    with statements_noted() as noted, databases.migrated() as url:
+        async with open_stack(database_url=url, limits=LIMITS, worker=WORKER) as stack:
+            async with filled(stack):
+                await answers(stack, await questions(stack))
+                await _pages(stack)
+            await _chores(stack)
+    return noted
+
+
+async def _pages(stack: Stack) -> None:
+    """What clients ask beside what a recorded release was asked: later pages, connections, what waits."""
+    asked: list[tuple[str, dict[str, str]]] = [
+        ("/threads", {"limit": "2"}),
+        ("/threads", {"limit": "1", "q": "hello"}),
+        ("/threads/chat", {}),
+        ("/threads/chat/runs", {"limit": "1"}),
+    ]
+    for path, params in asked:
+        first = await stack.request("GET", path, params=params)
+        assert first.status == 200, first.body
+        if before := first.json.get("nextBefore"):
+            later = await stack.request("GET", path, params=params | {"before": before})
+            assert later.status == 200, later.body
+    page = await stack.history("chat", limit=1)
+    await stack.history("chat", limit=1, before=page["nextBefore"])
+    connected = {"threadId": "chat", "connect": "true"}
+    await stack.request("GET", "/events", params=connected, headers={"Accept": "text/event-stream"})
+    (api,) = stack.apis
+    assert (await api.client("ada").get(f"{api.url}/readyz")).status_code == 200
+
+
+async def _chores(stack: Stack) -> None:
+    """What the workers do in the background, with something to do in each step."""
+    async with manual_reaper(stack.settings) as reaper:
+        await stack.fetch("UPDATE agent_interrupt SET expires_at = now() WHERE status = 'open'")
+        await stack.fetch(
+            "UPDATE agent_run SET ended_at = ended_at - interval '90 days' WHERE ended_at IS NOT NULL"
+        )
+        await reaper.tend()
+        await reaper.reap()
+        await reaper.prune()
+
+
+def whole(found: list[Scan]) -> list[Scan]:
+    """Return the scans that read a whole table, or a whole index of one."""
+    return [scan for scan in found if not (scan.narrowed or scan.table in SMALL or scan.index in UNDER_WAY)]
+
+
+async def test_no_statement_reads_a_whole_table(
+    sent: dict[str, Sequence[Any]], grown: asyncpg.Connection
+) -> None:
+    faults: dict[str, list[Scan]] = {}
+    read: set[str] = set()
+    for statement, arguments in sent.items():
+        found = await scans(grown, statement, arguments)
+        read |= {scan.table for scan in found}
+        if wrong := whole(found):
+            faults[statement] = wrong
+
+    assert faults == {}
+    # The service did what it can do: every table was read.
+    assert set(AgentRun.metadata.tables) - SMALL <= read
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT FROM agent_run WHERE worker_id = 'w'",
+        "SELECT FROM agent_run_event WHERE seq = 1",
+        "SELECT count(*) FROM agent_chat_message",
+        "DELETE FROM agent_model_call WHERE call_id = 'c'",
+        # The clock goes on while the statement runs, so no index can be entered by it.
+        "SELECT FROM agent_interrupt WHERE status = 'open' AND expires_at < clock_timestamp()",
+    ],
+)
+async def test_a_statement_that_does_is_found(statement: str, grown: asyncpg.Connection) -> None:
+    assert whole(await scans(grown, statement, ()))
+
+
+async def test_every_foreign_key_has_an_index(grown: asyncpg.Connection) -> None:
+    # Without one, deleting a row reads the whole table that refers to it. A partial index serves only what is not null.
+    rows = await grown.fetch("""
+        SELECT k.conrelid::regclass || ': ' || pg_get_constraintdef(k.oid) AS key FROM pg_constraint AS k
+        WHERE k.contype = 'f' AND k.connamespace = 'public'::regnamespace AND NOT EXISTS (
+            SELECT FROM pg_index AS i WHERE i.indrelid = k.conrelid AND i.indpred IS NULL AND i.indisvalid
+                AND (SELECT array_agg(c ORDER BY c) FROM unnest(k.conkey) AS c) = (
+                    SELECT array_agg(c ORDER BY c) FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS u(c, place)
+                    WHERE place <= cardinality(k.conkey)))
+    """)
+
+    assert [row["key"] for row in rows] == []

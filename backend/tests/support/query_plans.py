@@ -1,0 +1,123 @@
+"""Which statements a service sends, and what its database would read to answer them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from asyncpg.prepared_stmt import PreparedStatement
+
+GROW = Path(__file__).parents[3] / "bench" / "grow.sql"
+# The small tables too, and what is under way: in a quarter of the threads a run, in another a question. Retention has
+# been at most threads.
+_MORE = """
+UPDATE agent_chat_session SET pruned_ordinal = last_ordinal WHERE id % 10 > 0;
+UPDATE agent_run SET status = 'running', ended_at = NULL, lease_until = now() WHERE ordinal = 5 AND session_id % 4 = 0;
+INSERT INTO agent_interrupt (session_id, run_pk, interrupt_id, status, reason, message, response_schema, expires_at,
+    resolved_by_run_pk, resolved_at)
+SELECT session_id, id, 'more-' || id, CASE WHEN open THEN 'open' ELSE 'resolved' END, '', '', '{}', now() + interval '1 day',
+    CASE WHEN NOT open THEN id + 1 END, CASE WHEN NOT open THEN now() END
+FROM (SELECT *, ordinal = 5 AND session_id % 4 = 1 AS open FROM agent_run) AS r;
+INSERT INTO agent_chat_session (tenant_id, user_id, thread_id, last_ordinal, pruned_ordinal)
+SELECT 'local', 'more-' || n / 100, n, 5, 5 FROM generate_series(0, 9999) AS n;
+INSERT INTO user_budget (tenant_id, user_id, day)
+SELECT 'local', 'more-' || n / 30, current_date - n % 30 FROM generate_series(0, 9999) AS n;
+INSERT INTO user_budget_reservation (call_id, run_pk, tenant_id, user_id, day, tokens, cost, expires_at)
+SELECT n, n, 'local', 'more', now(), 1, 0, now() + interval '1 hour' FROM generate_series(1, 5000) AS n;
+INSERT INTO agent_transcription (tenant_id, user_id, provider, model, audio_kind, audio_bytes, audio_ms)
+SELECT 'local', 'more-' || n / 100, '', '', '', 0, 0 FROM generate_series(0, 9999) AS n;
+INSERT INTO agent_memory (tenant_id, user_id, text, idempotency_key)
+SELECT 'local', 'more-' || n / 100, '', n FROM generate_series(0, 9999) AS n;
+VACUUM ANALYZE;
+"""
+_FIRST_COLUMNS = """
+SELECT c.relname AS index, a.attname AS first
+FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+    JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+"""
+_PLANNED = ("select", "insert", "update", "delete", "with")
+
+
+@contextmanager
+def statements_noted() -> Iterator[dict[str, Sequence[Any]]]:
+    """Note each statement that connections of the service execute, with the parameters of the first time."""
+    noted: dict[str, Sequence[Any]] = {}
+
+    def note(connection: Any, query: str, arguments: Sequence[Any]) -> None:
+        name = (connection._params.server_settings or {}).get("application_name", "")
+        if name.startswith("agentroute"):
+            noted.setdefault(query.strip(), arguments)
+
+    execute, many = asyncpg.Connection._execute, PreparedStatement.executemany
+    prepared: Any = vars(PreparedStatement)["_PreparedStatement__bind_execute"]
+
+    async def execute_noted(self: Any, query: str, arguments: Any, *rest: Any, **options: Any) -> Any:
+        note(self, query, arguments)
+        return await execute(self, query, arguments, *rest, **options)
+
+    async def prepared_noted(self: Any, arguments: Any, *rest: Any) -> Any:
+        note(self._connection, self._query, arguments)
+        return await prepared(self, arguments, *rest)
+
+    async def many_noted(self: Any, arguments: Any, **options: Any) -> Any:
+        rows = list(arguments)
+        note(self._connection, self._query, rows[0])
+        return await many(self, rows, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "_execute", execute_noted)
+        patch.setattr(PreparedStatement, "_PreparedStatement__bind_execute", prepared_noted)
+        patch.setattr(PreparedStatement, "executemany", many_noted)
+        yield noted
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """How a plan reads one table."""
+
+    table: str
+    way: str
+    index: str | None
+    narrowed: bool
+    """Whether it enters the index by its first column. By a later one alone, it reads all of it."""
+
+
+async def grow(url: str, runs: int) -> None:
+    """Fill the tables with runs of other users, as ``bench/grow.sql`` does."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"SET grow.runs = {runs}")
+        await connection.execute(GROW.read_text(encoding="utf-8"))
+        for statement in filter(None, _MORE.split(";\n")):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def scans(connection: asyncpg.Connection, statement: str, arguments: Sequence[Any]) -> list[Scan]:
+    """Return how the database would read the tables of a statement; none of one that has no plan."""
+    if not statement.lstrip("( \n").lower().startswith(_PLANNED):
+        return []
+    first = {row["index"]: row["first"] for row in await connection.fetch(_FIRST_COLUMNS)}
+    found: Any = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", *arguments)
+    return list(_scans(json.loads(found)[0]["Plan"], first))
+
+
+def _scans(node: dict[str, Any], first: Mapping[str, str], table: str = "") -> Iterator[Scan]:
+    table = node.get("Relation Name", table)
+    way = node["Node Type"]
+    if way in ("Seq Scan", "Sample Scan"):
+        yield Scan(table, way, None, narrowed=False)
+    elif way in ("Index Scan", "Index Only Scan", "Bitmap Index Scan"):
+        index = node["Index Name"]
+        entered = re.search(rf"\b{first[index]}\b", node.get("Index Cond", ""))
+        yield Scan(table, way, index, narrowed=entered is not None)
+    for child in node.get("Plans", ()):
+        yield from _scans(child, first, table if way.startswith("Bitmap") else "")
