@@ -57,13 +57,19 @@ def serve(host: _Host = None, port: _Port = None) -> None:
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    name: Annotated[
+        str,
+        # For a parent process: it knows when this process has ended, and tells by the name which runs are lost.
+        typer.Option(hidden=True, help="Name of this process; never used for another one."),
+    ] = "",
+) -> None:
     """Run one worker process, which executes runs."""
     with _errors_as_lines():
         settings = _settings("database", "redis")
         from agentroute.worker import run_worker
 
-        raise typer.Exit(run_worker(settings))
+        raise typer.Exit(run_worker(settings, worker_id=name))
 
 
 @app.command()

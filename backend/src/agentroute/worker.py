@@ -60,8 +60,12 @@ class Worker:
     broker: HintBroker
 
 
-def run_worker(settings: Settings) -> int:
+def run_worker(settings: Settings, *, worker_id: str = "") -> int:
     """Execute runs until SIGTERM or SIGINT.
+
+    Args:
+        settings: Of the process.
+        worker_id: As in :func:`open_worker`.
 
     Returns:
         0 after an orderly stop, 1 when the process could not start; the reason is
@@ -72,12 +76,12 @@ def run_worker(settings: Settings) -> int:
         log.warning("unknown_settings", variables=unknown)
     warn_of_shadowed_packages()
     try:
-        return uvloop.run(_main(settings))
+        return uvloop.run(_main(settings, worker_id))
     except (ProfileInvalid, PricesInvalid, ToolDefinitionError, ValueError) as exc:
         return _refuse(str(exc))
 
 
-async def _main(settings: Settings) -> int:
+async def _main(settings: Settings, worker_id: str) -> int:
     if failed := await first_failure(settings, WORKER_CHECKS):
         return _refuse(failed.line, failed.exit_code)
     stopped = asyncio.Event()
@@ -97,7 +101,7 @@ async def _main(settings: Settings) -> int:
         broken = True
         stopped.set()
 
-    async with open_worker(settings, on_broken=give_up) as worker:
+    async with open_worker(settings, worker_id=worker_id, on_broken=give_up) as worker:
         log.info("worker_ready", concurrency=settings.worker.concurrency)
         finish = asyncio.Event()
         listening = asyncio.create_task(_listen(worker.broker, settings, finish))
@@ -129,7 +133,8 @@ async def open_worker(
 
     Args:
         settings: Of the process.
-        worker_id: The name of the worker in the rows of its runs. If empty, a random name.
+        worker_id: The name of the process in the rows of its runs; no two processes ever have the same. If empty, a
+            random name.
         on_broken: Called when a loop has ended by itself. Otherwise the process would claim runs and keep their leases,
             but never execute them. Such a process must end.
 

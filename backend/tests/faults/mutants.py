@@ -169,10 +169,13 @@ def requeue_any() -> None:
         thread_id: str,
         now: datetime,
         *,
+        dead_worker: str | None = None,
         rescue: bool = False,
     ) -> Ended | None:
         pristine: Any = Pristine(run)
-        return await end_lost(self, connection, pristine, thread_id, now, rescue=rescue)
+        return await end_lost(
+            self, connection, pristine, thread_id, now, dead_worker=dead_worker, rescue=rescue
+        )
 
     reaper.Reaper._end_lost = end_pristine
 

@@ -49,13 +49,17 @@ class PythonService:
         self._probe = probe
         self._child: ChildProcess | None = None
 
-    def start(self) -> None:
-        """Start the program and return at once; stops what a killed predecessor left running."""
+    def start(self, extra: Sequence[str] = ()) -> None:
+        """Start the program and return at once; stops what a killed predecessor left running.
+
+        Args:
+            extra: Arguments of this process only.
+        """
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         stop_leftover(self._pid_path, self._mark, ())
         # SIGKILL with the parent: Postgres goes with it too, so there is nothing to drain into.
         self._child = ChildProcess(
-            self._command, log_path=self.log_path, pid_path=self._pid_path, env=self._env
+            [*self._command, *extra], log_path=self.log_path, pid_path=self._pid_path, env=self._env
         )
 
     @property

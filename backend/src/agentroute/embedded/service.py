@@ -22,6 +22,7 @@ from agentroute.embedded.local_server import LocalServerError, free_port
 from agentroute.embedded.local_valkey import LocalValkey
 from agentroute.embedded.python_service import Probe, PythonService, answers, says
 from agentroute.embedded.supervisor import StopRequestedError, Supervisor
+from agentroute.embedded.worker_service import WorkerService
 from agentroute.own_packages import shadowed_packages
 from agentroute.profile_check import check_profile
 from core.agentscope.schemas.links import API_PREFIX
@@ -190,14 +191,14 @@ class Embedded:
         )
         # A worker reports its readiness in its log. With a higher log level, it counts as ready at once.
         silent = self._settings.log_level in {"WARNING", "ERROR"}
-        worker = self._service(
-            "Worker",
-            ["agentroute.cli", "worker"],
-            self._settings.worker.drain_seconds,
-            says("" if silent else "worker_ready"),
+        worker = WorkerService(
+            data_dir=self._data_dir,
+            env=self._env,
+            stop_seconds=self._settings.worker.drain_seconds + _STOP_MARGIN_SECONDS,
+            probe=says("" if silent else "worker_ready"),
         )
         # The worker first: it imports longer, and is to stop after the API has drained.
-        self._supervisor.start(worker)
+        self._supervisor.start(worker, on_end=worker.ended)
         self._supervisor.start(api)
         for service in (api, worker):
             self._supervisor.wait_until(service, lambda service=service: service.ready, _START_SECONDS)

@@ -52,6 +52,7 @@ class _Watched:
     service: Service
     started_at: float
     delay_seconds: float
+    on_end: Callable[[], None]
     due_at: float | None = None
     """When to start it again; None while it runs."""
 
@@ -100,8 +101,12 @@ class Supervisor:
     def stopping(self) -> bool:
         return self._stops > 0
 
-    def start(self, service: Service) -> None:
+    def start(self, service: Service, *, on_end: Callable[[], None] = lambda: None) -> None:
         """Start a service and take charge of it.
+
+        Args:
+            service: Is started again whenever it ends.
+            on_end: Called at once each time its process has ended by itself.
 
         Raises:
             StopRequestedError: A stop signal came first.
@@ -110,7 +115,7 @@ class Supervisor:
         if self.stopping:
             raise StopRequestedError
         # Listed first: whatever happens in start, stop must see it.
-        self._watched.append(_Watched(service, time.monotonic(), self._first_delay_seconds))
+        self._watched.append(_Watched(service, time.monotonic(), self._first_delay_seconds, on_end))
         service.start()
 
     def wait_until(self, service: Service, ready: Callable[[], bool], timeout_seconds: float) -> None:
@@ -151,6 +156,7 @@ class Supervisor:
         now = time.monotonic()
         for watched in self._watched:
             if watched.due_at is None and not watched.service.running:
+                watched.on_end()
                 self._schedule(watched, f"{watched.service.title} stopped")
             if watched.due_at is not None and watched.due_at <= now:
                 self._start_again(watched)

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from tests.support.limits import HUNG_SECONDS
+from tests.support.limits import HUNG_SECONDS, NEVER_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -116,13 +117,37 @@ def _chat(url: str, thread_id: str) -> str:
     return answer.raise_for_status().text
 
 
+@contextmanager
+def _speaking(url: str, thread_id: str) -> Iterator[Iterator[str]]:
+    """Start a run that speaks for a while; yields the rest of its stream once it speaks."""
+    message = {"id": "m-1", "role": "user", "content": "slowly"}
+    body = {"threadId": thread_id, "runId": thread_id, "messages": [message]}
+    with httpx.stream(
+        "POST",
+        f"{url}/api/v1/agent/runs",
+        json=body,
+        headers={"Accept": "text/event-stream"},
+        timeout=HUNG_SECONDS,
+    ) as answer:
+        lines = answer.iter_lines()
+        assert any("TEXT_MESSAGE_CONTENT" in line for line in lines)
+        yield lines
+
+
 def _history(url: str, thread_id: str) -> str:
     answer = httpx.get(f"{url}/api/v1/agent/history", params={"threadId": thread_id}, timeout=HUNG_SECONDS)
     return answer.raise_for_status().text
 
 
+# No lease ends while a test runs.
+_NO_LEASE_ENDS = {
+    "AGENT_WORKER__LEASE_SECONDS": str(NEVER_SECONDS),
+    "AGENT_LIMITS__RUN_SECONDS": str(NEVER_SECONDS),
+}
+
+
 def test_from_nothing_to_an_answer_and_back(start: Start, tmp_path: Path) -> None:
-    instance = start()
+    instance = start(**_NO_LEASE_ENDS)
     url = instance.read_url()
     assert set(instance.processes()) == {"Postgres", "Valkey", "Model", "Worker", "API"}
     assert f"Logs: {tmp_path / 'data' / 'logs'}" in instance.lines
@@ -138,7 +163,10 @@ def test_from_nothing_to_an_answer_and_back(start: Start, tmp_path: Path) -> Non
     ]
 
     worker = instance.processes()["Worker"]
-    worker.kill()
+    with _speaking(url, "t-killed") as rest:
+        worker.kill()
+        # The lease is long: only the parent of the worker can have told.
+        assert any('"code":"worker-lost"' in line for line in rest)
     assert instance.read_until("Worker stopped").startswith("Worker stopped; starting it again in 0.5 s")
     assert "RUN_FINISHED" in _chat(url, "t2")
     assert instance.processes()["Worker"].pid != worker.pid
@@ -156,17 +184,23 @@ def test_from_nothing_to_an_answer_and_back(start: Start, tmp_path: Path) -> Non
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the parent-death signal")
 def test_killed_it_leaves_no_process_and_all_data(start: Start) -> None:
-    first = start()
-    assert "RUN_FINISHED" in _chat(first.read_url(), "t1")
+    first = start(**_NO_LEASE_ENDS)
+    url = first.read_url()
+    assert "RUN_FINISHED" in _chat(url, "t1")
     family = first.family()
     assert len(family) >= 5
 
-    first.send(signal.SIGKILL)
+    with _speaking(url, "t-killed"):
+        first.send(signal.SIGKILL)
     second = start()  # at once, while the old servers are still going down
 
     url = second.read_url()
     assert not _alive(family)
     assert '"hello"' in _history(url, "t1")
+    # The run that was under way is ended by who knows that its worker is gone, not by its lease.
+    events = {"threadId": "t-killed", "runId": "t-killed"}
+    answer = httpx.get(f"{url}/api/v1/agent/events", params=events, timeout=HUNG_SECONDS)
+    assert '"code":"worker-lost"' in answer.raise_for_status().text
     second.send(signal.SIGINT)
     assert second.wait() == 0
 

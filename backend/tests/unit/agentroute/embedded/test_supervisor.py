@@ -149,6 +149,17 @@ def test_a_service_that_ends_is_started_again_with_its_last_words_shown(
     assert "in 0.04 s" in third
 
 
+def test_who_asked_is_told_of_each_end_before_the_next_start(
+    supervisor: Supervisor, program: Callable[[str, str], Program], journal: list[str], screen: Screen
+) -> None:
+    screen.stop_after("starting it again", 2)
+    supervisor.start(program("shaky", "pass"), on_end=lambda: journal.append("shaky ended"))
+
+    supervisor.watch()
+
+    assert journal == ["start shaky", "shaky ended"] * 2
+
+
 def test_a_service_that_cannot_start_again_is_tried_later(
     supervisor: Supervisor,
     program: Callable[[str, str], Program],

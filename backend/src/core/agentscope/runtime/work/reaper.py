@@ -16,6 +16,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy import select, text
@@ -71,6 +72,10 @@ SELECT id, session_id FROM agent_run WHERE status = {running} AND (
     lease_until < clock_timestamp()
     OR deadline_at < clock_timestamp() - :grace * interval '1 second')
 ORDER BY id LIMIT :batch
+""")
+
+_OF_WORKER = status_text("""
+SELECT id, session_id FROM agent_run WHERE status = {running} AND worker_id = :worker_id ORDER BY id LIMIT :batch
 """)
 
 _QUEUED_TOO_LONG = status_text("""
@@ -194,7 +199,7 @@ class Reaper:
             stale = (await connection.execute(_QUEUED_TOO_LONG, {"batch": BATCH})).all()
         touched = 0
         for row in lost:
-            touched += await self._repair(row.id, row.session_id, self._end_lost)
+            touched += await self._repair_lost(row.id, row.session_id)
         for row in stale:
             touched += await self._repair(row.id, row.session_id, self._end_stale)
         async with self._engine.begin() as connection:
@@ -204,6 +209,21 @@ class Reaper:
             touched += await self._promote_stranded(session_id)
         await release_expired(self._engine)
         return touched
+
+    async def repair_dead(self, worker_id: str) -> int:
+        """End or requeue the runs of a worker whose process has ended, without waiting for their leases.
+
+        Only for a caller who knows from the operating system that the process is gone: its parent. A row that a last
+        statement of that process still locks is left for the next call.
+
+        Returns:
+            How many runs this worker still had. The caller repeats the call until none is left.
+        """
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(_OF_WORKER, {"worker_id": worker_id, "batch": BATCH})).all()
+        for row in rows:
+            await self._repair_lost(row.id, row.session_id, dead_worker=worker_id)
+        return len(rows)
 
     async def prune(self) -> int:
         """Delete a batch of what is past its retention; history is kept. Returns the deleted events."""
@@ -240,7 +260,15 @@ class Reaper:
         if ended.promoted is not None:
             await self._hints.send(ended.promoted.run_pk, ended.promoted.task_id)
 
-    async def _repair(self, run_pk: int, session_id: int, repair: _Repair) -> int:
+    async def _repair_lost(self, run_pk: int, session_id: int, *, dead_worker: str | None = None) -> int:
+        """End or requeue a run whose worker is lost: its lease is over, or ``dead_worker`` is known to have had it."""
+        end_lost = partial(self._end_lost, dead_worker=dead_worker)
+        # Its thread must not stay stuck: the second try keeps of its output what can be read and stored.
+        return await self._repair(run_pk, session_id, end_lost, rescue=partial(end_lost, rescue=True))
+
+    async def _repair(
+        self, run_pk: int, session_id: int, repair: _Repair, *, rescue: _Repair | None = None
+    ) -> int:
         try:
             async with AsyncSession(self._engine) as session, session.begin():
                 connection = await session.connection()
@@ -264,17 +292,11 @@ class Reaper:
                 raise
             # The waiting runs behind it must still be repaired.
             log.exception("run_not_repaired", run=run_pk)
-            # Its thread must not stay stuck: the second try keeps of its output what can be read and stored.
-            return await self._repair(run_pk, session_id, self._rescue) if repair == self._end_lost else 0
+            return 0 if rescue is None else await self._repair(run_pk, session_id, rescue)
         crash_point("reaper-committed")
         if ended is not None:
             await self._tell(ended)
         return 1
-
-    async def _rescue(
-        self, connection: AsyncConnection, run: AgentRun, thread_id: str, now: datetime
-    ) -> Ended | None:
-        return await self._end_lost(connection, run, thread_id, now, rescue=True)
 
     async def _end_lost(
         self,
@@ -283,6 +305,7 @@ class Reaper:
         thread_id: str,
         now: datetime,
         *,
+        dead_worker: str | None = None,
         rescue: bool = False,
     ) -> Ended | None:
         if run.status != RUNNING or run.lease_until is None:
@@ -291,7 +314,8 @@ class Reaper:
             run.deadline_at is not None
             and run.deadline_at.timestamp() + DEADLINE_GRACE_SECONDS < now.timestamp()
         )
-        if run.lease_until >= now and not overtime:
+        lost = run.lease_until < now if dead_worker is None else run.worker_id == dead_worker
+        if not lost and not overtime:
             raise LeaseLost
         # Readers saw nothing but RUN_STARTED, and no tool can have started: the run can safely be executed again.
         pristine = run.last_seq <= 1

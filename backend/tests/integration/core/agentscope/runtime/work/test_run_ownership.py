@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from sqlalchemy import text
 from tests.support.failing_engine import AWAY
 from tests.support.limits import HUNG_SECONDS
 from tests.support.manual_worker import ManualRun, ManualWorker, manual_reaper, manual_worker
@@ -410,6 +411,57 @@ async def test_a_live_lease_is_left_alone(hands: Hands) -> None:
     assert await hands.reap() == 0
     assert await hands.status(run) == "running"
     await run.finish()
+
+
+async def test_the_runs_of_a_dead_process_do_not_wait_for_their_leases_and_those_of_others_are_left_alone(
+    hands: Hands,
+) -> None:
+    shown, pristine, tried, other = [
+        await hands.claimed(hands.stack.new_id(name)) for name in ("shown", "pristine", "tried", "other")
+    ]
+    await shown.start()
+    await shown.say("the answer is ")
+    await pristine.start()
+    await hands.set(tried.owned.run_pk, "attempt = 2")
+    dead = "host-that-was-killed"
+    for run in (shown, pristine, tried):
+        await hands.set(run.owned.run_pk, f"worker_id = '{dead}', lease_until = now() + interval '1 day'")
+
+    assert [await hands.reaper.repair_dead(dead) for _ in range(2)] == [3, 0]
+
+    assert [await hands.status(run) for run in (shown, pristine, tried, other)] == [
+        "failed",
+        "queued",
+        "failed",
+        "running",
+    ]
+    assert (
+        orjson.loads((await hands.stack.log(shown.claimed.thread_id))[-1]["payload"])["code"] == "worker-lost"
+    )
+    await assert_whole(hands.stack, shown.claimed.thread_id)
+    with pytest.raises(LeaseLost):
+        await shown.say("too late")
+    again = await hands.worker.claim(pristine.owned.run_pk)
+    assert again is not None
+    for run in (again, other):
+        await run.finish()
+
+
+async def test_a_row_that_a_last_statement_of_a_dead_process_locks_is_repaired_after_it(hands: Hands) -> None:
+    run = await hands.claimed(hands.stack.new_id("locked"))
+    dead = "host-with-a-last-statement"
+    await hands.set(run.owned.run_pk, f"worker_id = '{dead}'")
+    async with hands.worker.engine.begin() as last:
+        await last.execute(
+            text("SELECT 1 FROM agent_run WHERE id = :pk FOR UPDATE"), {"pk": run.owned.run_pk}
+        )
+        assert await hands.reaper.repair_dead(dead) == 1
+        assert await hands.status(run) == "running"
+
+    assert [await hands.reaper.repair_dead(dead) for _ in range(2)] == [1, 0]
+    again = await hands.worker.claim(run.owned.run_pk)
+    assert again is not None
+    await again.finish()
 
 
 async def test_a_run_whose_log_cannot_be_read_is_ended_all_the_same_and_keeps_no_other_from_it(

@@ -1,0 +1,107 @@
+"""The worker of an instance. When its process has ended, its runs are repaired at once: no lease is waited for.
+
+Each process gets a name that no other process ever has. The name stays in a file until the runs of that process are
+repaired. So a start after a crash of everything repairs what the crash left. See docs/adr/0025.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from agentroute.embedded.child_process import ChildProcess
+from agentroute.embedded.python_service import Probe, PythonService
+
+_SETTLE_SECONDS = 5.0
+"""How long a stop waits for a repair; what is left then is repaired by the next start."""
+
+
+class WorkerService(PythonService):
+    """A worker process, and the repair of the runs of those that ended.
+
+    Args:
+        data_dir: Data directory of the instance; the caller holds its lock.
+        env: Variables over those of this process.
+        stop_seconds: How long it may drain after SIGTERM.
+        probe: Says whether the program, once running, is ready.
+    """
+
+    def __init__(self, *, data_dir: Path, env: Mapping[str, str], stop_seconds: float, probe: Probe) -> None:
+        super().__init__(
+            "Worker",
+            ["agentroute.cli", "worker"],
+            data_dir=data_dir,
+            env=env,
+            stop_seconds=stop_seconds,
+            probe=probe,
+        )
+        self._names = data_dir / "workers"
+        self._live: str | None = None
+        """Name of the process that was started last, until the system says that it has ended."""
+        self._repair: ChildProcess | None = None
+        self._repairing: list[str] = []
+
+    def start(self, extra: Sequence[str] = ()) -> None:
+        """Start a process with a new name, and repair what earlier ones left."""
+        name = f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
+        super().start(["--name", name, *extra])
+        self._live = name
+        # Only now: each name in a file belongs to a process that the next start would find by its pid, and stop.
+        self._names.mkdir(exist_ok=True)
+        (self._names / name).touch()
+        self._begin_repair()
+
+    @property
+    def running(self) -> bool:
+        # The end of a repair wakes up the supervisor, which asks this.
+        self._end_repair()
+        return super().running
+
+    def ended(self) -> None:
+        """Repair the runs of the process if it has ended, unless it has drained: then it ended its runs itself."""
+        if self._live is None or self.exit_code is None:
+            return
+        if self.exit_code == 0:
+            self._forget([self._live])
+        self._live = None
+        self._begin_repair()
+
+    def stop(self) -> None:
+        """Stop the process, and repair what it could not end in time. The stores must still run."""
+        super().stop()
+        self.ended()
+        if self._repair is not None:
+            self._repair.wait(_SETTLE_SECONDS)
+            self._repair.kill()
+            self._end_repair()
+
+    def _begin_repair(self) -> None:
+        """Repair in the background what dead processes left, unless a repair runs; its end looks again."""
+        names = [name for path in self._names.glob("*") if (name := path.name) != self._live]
+        if self._repair is not None or not names:
+            return
+        log_path = self.log_path.with_name("lost-workers.log")
+        self._repairing = names
+        self._repair = ChildProcess(
+            [sys.executable, "-P", "-m", "agentroute.embedded.lost_workers", *names],
+            log_path=log_path,
+            pid_path=log_path.with_suffix(".pid"),
+            env=self._env,
+        )
+
+    def _end_repair(self) -> None:
+        if self._repair is None or self._repair.running:
+            return
+        failed, self._repair = self._repair.exit_code != 0, None
+        # A repair that failed was patient: the next start or end of a process tries again.
+        if not failed:
+            self._forget(self._repairing)
+            # Another process may have ended meanwhile.
+            self._begin_repair()
+
+    def _forget(self, names: Sequence[str]) -> None:
+        for name in names:
+            (self._names / name).unlink(missing_ok=True)
