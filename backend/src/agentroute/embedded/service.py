@@ -20,6 +20,7 @@ from agentroute.embedded.directory_lock import DirectoryInUseError, DirectoryLoc
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_server import LocalServerError, free_port
 from agentroute.embedded.local_valkey import LocalValkey
+from agentroute.embedded.model_notice import tell_of_model
 from agentroute.embedded.python_service import Probe, PythonService, answers, says
 from agentroute.embedded.supervisor import StopRequestedError, Supervisor
 from agentroute.embedded.worker_service import WorkerService
@@ -125,8 +126,6 @@ class Embedded:
             _say(
                 "The model is the bundled scripted demo, not an AI. AGENT_MODEL__BASE_URL chooses a real one."
             )
-        else:
-            self._warn_of_model()
 
     def _start_model(self) -> PythonService:
         port = free_port()
@@ -164,13 +163,6 @@ class Embedded:
                     raise LocalServerError(result.line)
                 _say(f"{result.name} of {variable}: {result.found}")
 
-    def _warn_of_model(self) -> None:
-        """Say that the model refuses the key or does not answer: every run would fail. It may be back later."""
-        from agentroute.preflight import check_model
-
-        result = asyncio.run(check_model(self._settings))
-        _say(f"{result.name}: {result.found}" if result.ok else f"warning: {result.line}")
-
     def _migrate(self) -> None:
         from agentroute import migrations
 
@@ -200,6 +192,9 @@ class Embedded:
         # The worker first: it imports longer, and is to stop after the API has drained.
         self._supervisor.start(worker, on_end=worker.ended)
         self._supervisor.start(api)
+        if self._settings.model.base_url:
+            # After the last fork, and beside the seconds in which the processes import.
+            tell_of_model(self._settings, _say)
         for service in (api, worker):
             self._supervisor.wait_until(service, lambda service=service: service.ready, _START_SECONDS)
 
