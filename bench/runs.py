@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -36,6 +36,8 @@ class BenchRun:
     load: Load
     run_id: str = field(default_factory=lambda: f"run-{uuid.uuid4().hex}")
     thread_id: str = field(default_factory=lambda: f"bench-{uuid.uuid4().hex}")
+    earlier: Sequence[dict[str, str]] = ()
+    """Messages that the thread gets with the run, before the one that it answers."""
     trace: RunTrace = field(init=False)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at the first event: from here on the run can be observed."""
@@ -50,7 +52,10 @@ class BenchRun:
                 "threadId": self.thread_id,
                 "runId": self.run_id,
                 "protocolVersion": "1.0",
-                "messages": [{"id": f"m-{self.run_id}", "role": "user", "content": self.load.text}],
+                "messages": [
+                    *self.earlier,
+                    {"id": f"m-{self.run_id}", "role": "user", "content": self.load.text},
+                ],
             }
         )
         try:
