@@ -28,7 +28,7 @@ async def healthz() -> dict[str, str]:
 async def readyz(container: Container) -> dict[str, Any]:
     """Return whether requests can be served: Postgres answers and has a schema that this version can use.
 
-    Redis is reported and not required. All who ask within a second share one answer.
+    Redis is reported and not required. So are the workers: without one, runs are accepted and wait. All who ask within a second share one answer.
     """
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
@@ -44,7 +44,16 @@ async def readyz(container: Container) -> dict[str, Any]:
         raise SchemaIncompatible("A newer version migrated the database.", checks=report)
     if not found.ready:
         raise StoreUnavailable("The database is not available now.", checks=report)
-    return {"status": "ready", "checks": report}
+    return {"status": "ready", "checks": report, **_workers(found.workers)}
+
+
+def _workers(live: int | None) -> dict[str, Any]:
+    if live is None:
+        return {}
+    report: dict[str, Any] = {"live": live}
+    if live == 0:
+        report["warning"] = "No worker is running: runs are accepted and wait. Start `agentroute worker`."
+    return {"workers": report}
 
 
 def _migrations(found: Readiness) -> str:

@@ -17,8 +17,14 @@ from agentroute.schema_state import STATE_SQL, Schema, SchemaState
 from core.config import DatabaseSettings
 from core.database import asyncpg_dsn
 from core.postgres_connection import open_connection
-from core.readiness import Readiness
+from core.readiness import WORKER_CONNECTION, Readiness
 
+# The connection that each worker keeps: the server ends it as soon as the process is gone. Of one's own role only, since
+# the server hides the names of others.
+_WORKERS_SQL = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = $1
+"""
 KEEP_SECONDS = 1.0
 """How long an answer is given again."""
 _LOOK_SECONDS = 2.5
@@ -49,6 +55,7 @@ class StoreReadiness:
         self._clock = clock
         self._connection: asyncpg.Connection | None = None
         self._looking: asyncio.Task[Readiness] | None = None
+        self._workers: int | None = None
         self._found_at = float("-inf")
 
     async def __call__(self) -> Readiness:
@@ -76,6 +83,7 @@ class StoreReadiness:
             migrations=verdict in {"current", "newer"},
             redis=redis,
             schema_ahead=verdict == "incompatible",
+            workers=self._workers,
         )
 
     async def _look_at_postgres(self) -> SchemaState | None:
@@ -83,6 +91,7 @@ class StoreReadiness:
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
                 connection = await self._connected()
+                self._workers = await connection.fetchval(_WORKERS_SQL, WORKER_CONNECTION)
                 try:
                     row = await connection.fetchrow(STATE_SQL)
                 except asyncpg.UndefinedTableError:

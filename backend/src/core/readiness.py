@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+WORKER_CONNECTION = "agentroute-heartbeat"
+"""Application name of the one connection that each worker keeps for its whole life, and that readiness counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,9 @@ class Readiness:
     redis: bool
     schema_ahead: bool = False
     """Whether a newer version made the schema, and this one cannot use it."""
+
+    workers: int | None = field(default=None, compare=False)
+    """How many workers are connected to the database; None if unknown. Not required: without one, runs wait."""
 
     @property
     def ready(self) -> bool:

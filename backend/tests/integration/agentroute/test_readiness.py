@@ -9,10 +9,12 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from tests.support.limits import HUNG_SECONDS
 
 from agentroute import migrations
 from agentroute.readiness import KEEP_SECONDS, StoreReadiness
-from core.config import DatabaseSettings, RedisSettings
+from core.agentscope.runtime.work.leases import Heartbeat
+from core.config import DatabaseSettings, RedisSettings, Settings
 from core.readiness import Readiness
 from core.redis_client import create_redis
 
@@ -45,6 +47,23 @@ async def look(url: str, redis: Redis) -> Readiness:
 
 async def test_everything_is_there(database_url: str, redis: Redis) -> None:
     assert await look(database_url, redis) == READY
+
+
+async def test_workers_are_counted_while_they_live_and_not_required(
+    blank_database_url: str, redis: Redis
+) -> None:
+    await migrations.upgrade(blank_database_url)
+    database = DatabaseSettings(url=SecretStr(blank_database_url))
+    assert (await look(blank_database_url, redis)).workers == 0
+    heartbeat = Heartbeat(Settings(database=database, redis=RedisSettings(url=SecretStr("redis://unused"))))
+    heartbeat.start()
+    async with asyncio.timeout(HUNG_SECONDS):
+        while (await look(blank_database_url, redis)).workers != 1:
+            pass
+        heartbeat.stop()
+        while (found := await look(blank_database_url, redis)).workers != 0:
+            pass
+    assert found.ready
 
 
 async def test_tables_that_are_missing_are_not_ready(blank_database_url: str, redis: Redis) -> None:

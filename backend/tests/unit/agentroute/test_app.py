@@ -212,6 +212,20 @@ async def test_ready_reports_redis_and_does_without(client: httpx.AsyncClient, p
     assert response.json()["checks"] == {"postgres": "ok", "migrations": "ok", "redis": "unreachable"}
 
 
+@pytest.mark.parametrize("live", [None, 0, 2])
+async def test_ready_reports_the_workers_and_does_without(
+    client: httpx.AsyncClient, probe: Probe, live: int | None
+) -> None:
+    probe.found = Readiness(postgres=True, migrations=True, redis=True, workers=live)
+
+    response = await client.get("/readyz")
+
+    assert (response.status_code, response.json()["status"]) == (200, "ready")
+    workers = response.json().get("workers", {})
+    assert workers.get("live") == live
+    assert ("warning" in workers) == (live == 0)
+
+
 async def test_the_type_of_a_problem_leads_to_its_meaning(client: httpx.AsyncClient) -> None:
     refused = (await client.get("/nowhere")).json()
 

@@ -19,6 +19,7 @@ from core.database import asyncpg_dsn
 from core.identity import Principal
 from core.outage import report_failure
 from core.postgres_connection import open_connection
+from core.readiness import WORKER_CONNECTION
 from core.store_clock import StoreClock
 
 _FIND_QUEUED = status_text(
@@ -158,7 +159,8 @@ class Heartbeat:
         asyncio.run(self._beat_until_stopped())
 
     async def _beat_until_stopped(self) -> None:
-        interval = self._settings.worker.lease_seconds / 3
+        # At once the first time: the connection also shows that this worker lives.
+        interval = 0.0
         connection: asyncpg.Connection | None = None
         while not await asyncio.to_thread(self._stopped.wait, interval):
             try:
@@ -178,7 +180,7 @@ class Heartbeat:
     async def _connect(self) -> asyncpg.Connection:
         return await open_connection(
             asyncpg_dsn(self._settings.database),
-            application_name="agentroute-heartbeat",
+            application_name=WORKER_CONNECTION,
             connect_seconds=self._answer_seconds,
             statement_seconds=self._answer_seconds,
         )
