@@ -88,6 +88,17 @@ class EventsFacade(Protocol):
         """
         ...
 
+    def follow_new(self, run: AcceptedRun, *, protocol_version: str | None) -> AsyncIterator[bytes]:
+        """Open the stream of a run that was created just now and does not wait, as :meth:`follow` without a cursor.
+
+        What the caller knows of the run is not asked again: nothing is read from the store before the first event.
+
+        Args:
+            run: As :meth:`RunGateway.accept` returned it, with an ordinal.
+            protocol_version: Of the client that sent it.
+        """
+        ...
+
     async def connect(self, principal: Principal, request: ConnectRequest) -> AsyncIterator[bytes] | None:
         """Open a stream for a client that holds nothing: everything so far, then the live run to its terminal event.
 

@@ -109,12 +109,7 @@ class AgentService:
             AgentBackendError: As :meth:`enqueue_run` and :meth:`EventsFacade.follow`.
         """
         accepted = await self._accept(principal, command, idempotency_key)
-        start = _start(accepted)
-        if last_seen is not None and not accepted.created and (start is None or last_seen > start):
-            start = last_seen
-        frames = await self._events.follow(
-            principal, accepted.thread_id, run_id=accepted.run_id, cursor=start
-        )
+        frames = await self._stream_of(principal, accepted, command, last_seen)
         if frames is None:
             return None
         # Inside the stopping stream: a token that expires does not mean that its user has left.
@@ -135,6 +130,16 @@ class AgentService:
         """Wait until the runs of disconnected clients were asked to stop."""
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=_LEAVING_SECONDS)
+
+    async def _stream_of(
+        self, principal: Principal, accepted: AcceptedRun, command: RunCommand, last_seen: Cursor | None
+    ) -> AsyncIterator[bytes] | None:
+        start = _start(accepted)
+        if accepted.created and start is not None:
+            return self._events.follow_new(accepted, protocol_version=command.protocol_version)
+        if last_seen is not None and not accepted.created and (start is None or last_seen > start):
+            start = last_seen
+        return await self._events.follow(principal, accepted.thread_id, run_id=accepted.run_id, cursor=start)
 
     def _left(self, principal: Principal, accepted: AcceptedRun) -> None:
         """Stop the run of a client that disconnected, unless the process disconnected the client because it stops."""

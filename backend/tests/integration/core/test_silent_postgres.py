@@ -31,6 +31,7 @@ from core.agentscope.runtime.work.leases import Leases
 from core.agentscope.runtime.work.reaper import Reaper
 from core.config import DatabaseSettings, Settings
 from core.database import create_engine
+from core.direct_sql import fetch
 from core.errors import StoreUnavailable
 from core.store_failure import is_store_failure
 from core.tcp_watch import OPTIONS
@@ -97,6 +98,10 @@ async def select(ground: Ground) -> None:
         assert await connection.scalar(text("SELECT 1")) == 1
 
 
+async def select_directly(ground: Ground) -> None:
+    await fetch(ground.engine, "SELECT 1")
+
+
 async def claim(ground: Ground) -> None:
     assert await Leases(ground.engine, ground.settings, "worker").claim(1) is None
 
@@ -123,7 +128,7 @@ async def reap(ground: Ground) -> None:
 
 
 async def test_a_silent_server_is_an_outage_and_all_goes_on_when_it_is_back(ground: Ground) -> None:
-    works = [select, claim, append, patrol, pick_up, reap]
+    works = [select, select_directly, claim, append, patrol, pick_up, reap]
     await asyncio.gather(*(ground.through_busy_moments(work) for work in works))
     ground.proxy.swallow()
 
@@ -181,7 +186,8 @@ async def test_no_step_of_a_transaction_waits_for_a_silent_server(database_url: 
             await ground.engine.dispose()
 
 
-async def test_one_silent_connection_gives_up_those_that_wait_in_the_pool(ground: Ground) -> None:
+@pytest.mark.parametrize("ask", [select, select_directly])
+async def test_one_silent_connection_gives_up_those_that_wait_in_the_pool(ground: Ground, ask: Work) -> None:
     async def all_three(ground: Ground) -> None:
         async with ground.engine.connect() as a, ground.engine.connect() as b, ground.engine.connect() as c:
             for connection in (a, b, c):
@@ -190,7 +196,7 @@ async def test_one_silent_connection_gives_up_those_that_wait_in_the_pool(ground
     await ground.through_busy_moments(all_three)
     ground.proxy.swallow()
     with pytest.raises(TimeoutError):
-        await select(ground)
+        await ask(ground)
     await ground.proxy.heal()
 
     # None of the dead ones is handed out: the next statements succeed without a timeout in between.

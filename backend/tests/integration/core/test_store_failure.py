@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
@@ -14,6 +16,7 @@ from tests.support.limits import HUNG_SECONDS
 
 from core.config import DatabaseSettings
 from core.database import create_engine
+from core.direct_sql import fetch
 from core.store_failure import is_store_failure
 
 
@@ -96,3 +99,36 @@ async def test_a_wrong_argument_is_not(engine: AsyncEngine) -> None:
         async with engine.connect() as connection:
             await connection.execute(text("SELECT CAST(:n AS bigint)"), {"n": "not a number"})
     assert not is_store_failure(caught.value)
+
+
+async def test_a_refused_statement_of_its_own_leaves_the_connection_in_order(engine: AsyncEngine) -> None:
+    pids = {(await fetch(engine, "SELECT pg_backend_pid() AS pid"))[0]["pid"]}
+    with pytest.raises(asyncpg.DivisionByZeroError) as caught:
+        await fetch(engine, "SELECT 1 / $1::int", 0)
+    pids.add((await fetch(engine, "SELECT pg_backend_pid() AS pid"))[0]["pid"])
+
+    assert not is_store_failure(caught.value)
+    assert len(pids) == 1
+
+
+async def test_a_statement_of_its_own_that_lost_the_server_leaves_no_dead_connection(
+    engine: AsyncEngine,
+) -> None:
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        await fetch(engine, "SELECT pg_terminate_backend(pg_backend_pid())")
+
+    assert is_store_failure(caught.value)
+    assert (await fetch(engine, "SELECT 1 AS one"))[0]["one"] == 1
+
+
+async def test_a_statement_of_its_own_that_is_given_up_frees_its_connection(engine: AsyncEngine) -> None:
+    taken = asyncio.Event()
+    event.listen(engine.sync_engine, "checkout", lambda *_connection: taken.set())
+    asking = asyncio.create_task(fetch(engine, "SELECT pg_sleep(1000)"))
+    async with asyncio.timeout(HUNG_SECONDS):
+        await taken.wait()
+    asking.cancel()
+    await asyncio.wait({asking}, timeout=HUNG_SECONDS)
+
+    assert asking.cancelled()
+    assert (await fetch(engine, "SELECT 1 AS one"))[0]["one"] == 1

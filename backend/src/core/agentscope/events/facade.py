@@ -14,6 +14,7 @@ from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.sse import frames_of, sse_opening, sse_stream
 from core.agentscope.events.store import EventStore, RunSegment, ThreadHead
 from core.agentscope.events.waiting import sse_after_waiting
+from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.links import history_url
 from core.config import StreamSettings
@@ -85,7 +86,19 @@ class AgentScopeEventsFacade:
             {segment.ordinal: segment.protocol_version for segment in segments or () if segment.ordinal},
         )
         ordinals = frozenset(segment.ordinal for segment in segments if segment.ordinal) if segments else None
-        return sse_stream(self._reader(thread, start, ordinals), versions, self._settings)
+        return sse_stream(self._reader(thread.session_id, start, ordinals), versions, self._settings)
+
+    def follow_new(self, run: AcceptedRun, *, protocol_version: str | None) -> AsyncIterator[bytes]:
+        """Return the frames of a run that was created just now, from its first event.
+
+        The caller has just made the run for its owner, so nothing is authorised or looked up again.
+        """
+        ordinal = run.ordinal or 0
+        versions = PeerVersions(
+            lambda other: self._protocol_version(run.session_id, other), {ordinal: protocol_version}
+        )
+        reader = self._reader(run.session_id, Cursor(ordinal, 0), frozenset({ordinal}), is_new=True)
+        return sse_stream(reader, versions, self._settings)
 
     async def connect(self, principal: Principal, request: ConnectRequest) -> AsyncIterator[bytes] | None:
         """Return the frames for a client that holds nothing: see ``events/connect.py``.
@@ -116,19 +129,22 @@ class AgentScopeEventsFacade:
             newest = max(_head(thread, segments), Cursor(start.ordinal if run else 0, 1))
             await self._check(thread, start.cursor, newest=newest)
             if segments and not _nothing_left(segments, start.cursor):
-                reader = self._reader(thread, start.cursor, frozenset({start.ordinal}))
+                reader = self._reader(thread.session_id, start.cursor, frozenset({start.ordinal}))
                 return sse_stream(reader, versions, self._settings, opening=opening)
         return sse_opening(opening, self._hub.return_milliseconds()) if opening else None
 
-    def _reader(self, thread: ThreadHead, start: Cursor, ordinals: frozenset[int] | None) -> ThreadReader:
+    def _reader(
+        self, session_id: int, start: Cursor, ordinals: frozenset[int] | None, *, is_new: bool = False
+    ) -> ThreadReader:
         return ThreadReader(
-            thread.session_id,
+            session_id,
             start,
             store=self._store,
             bus=self._bus,
             hub=self._hub,
             settings=self._settings,
             ordinals=ordinals,
+            is_new=is_new,
         )
 
     def _versions_of(self, peer: Peer | None, session_id: int | None) -> PeerVersions:

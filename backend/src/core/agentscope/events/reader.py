@@ -37,6 +37,8 @@ class ThreadReader:
     Args:
         ordinals: The runs to yield; ``None`` for every run of the thread.
             The reader ends after the terminal event of the last of them.
+        is_new: The run after the cursor was accepted just now. What it has shown so far is in Redis or comes live, so
+            Postgres is asked only after a doubt.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class ThreadReader:
         hub: ThreadHub,
         settings: StreamSettings,
         ordinals: frozenset[int] | None = None,
+        is_new: bool = False,
     ) -> None:
         self._session_id = session_id
         self._position = cursor
@@ -62,6 +65,7 @@ class ThreadReader:
         self._ordinals = ordinals
         self._last_ordinal = max(ordinals) if ordinals else None
         self._done = False
+        self._is_new = is_new
 
     @property
     def drained(self) -> bool:
@@ -77,6 +81,12 @@ class ThreadReader:
         loop = asyncio.get_running_loop()
         async with self.hub.follow(self._session_id) as tail:
             store_lost_at: float | None = None
+            # After the subscription: whatever was published before it is in Redis.
+            if self._is_new and tail.subscribed.is_set():
+                if batch := self._accept(await self._from_redis()):
+                    yield batch
+                async for batch in self._from_tail(tail, ends_at):
+                    yield batch
             while not self._done and not self.hub.draining.is_set():
                 before = self._position
                 try:

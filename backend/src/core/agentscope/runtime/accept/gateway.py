@@ -20,6 +20,7 @@ from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transact
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.runtime.accept.run_row import Accepted
 from core.agentscope.runtime.accept.user_turns import UserTurns
+from core.agentscope.runtime.accept.usual import UsualAcceptance
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import RunCommand, RunStatus
@@ -58,6 +59,7 @@ class AgentRunGateway:
         self._publisher = publisher
         self._limits = limits
         self._worker = worker
+        self._usual = UsualAcceptance(engine, limits, worker)
         self._turns = UserTurns(limits.max_runs_per_user)
 
     async def accept(
@@ -76,7 +78,7 @@ class AgentRunGateway:
             return accepted
 
         async with self._turns.turn(principal):
-            accepted = await in_transaction(self._sessions, unit)
+            accepted = await self._usual.accept(request) or await in_transaction(self._sessions, unit)
         crash_point("accept-committed")
         if accepted.run.created and accepted.run.status == QUEUED:
             after.to_start[accepted.run_pk] = accepted.run.task_id

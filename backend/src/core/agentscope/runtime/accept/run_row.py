@@ -12,7 +12,7 @@ from core.agentscope.events.run_status import QUEUED, WAITING
 from core.agentscope.runtime.accept.new_messages import NewMessages
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.schemas.accepted import AcceptedRun
-from core.agentscope.schemas.agent_runtime import MessagesSnapshotMode
+from core.agentscope.schemas.agent_runtime import MessagesSnapshotMode, RunCommand
 from core.config import LimitSettings, WorkerSettings
 from models import AgentChatSession, AgentRun
 
@@ -36,6 +36,18 @@ class RunInput:
     """For the promotion of a waiting run: its state is the thread's from its turn on."""
 
 
+def input_of(command: RunCommand, given: RunInput) -> str:
+    """Return the request as its run reads it, without the conversation it repeated."""
+    messages = (*given.messages.imported, *given.messages.again, *given.messages.fresh)
+    kept = command.wire() | {
+        "messages": [message.wire() for message in messages],
+        "forwardedProps": command.forwarded_props | {"messagesSnapshot": given.snapshot},
+        # A client's own member of this name counts for nothing.
+        BRINGS_STATE: given.brings_state,
+    }
+    return json.dumps(kept, ensure_ascii=False)
+
+
 def queued_run(
     request: RunRequest,
     given: RunInput,
@@ -48,13 +60,6 @@ def queued_run(
 ) -> AgentRun:
     """Return the row of a run that starts now, in the next place of its thread."""
     command = request.command
-    messages = (*given.messages.imported, *given.messages.again, *given.messages.fresh)
-    kept = command.wire() | {
-        "messages": [message.wire() for message in messages],
-        "forwardedProps": command.forwarded_props | {"messagesSnapshot": given.snapshot},
-        # A client's own member of this name counts for nothing.
-        BRINGS_STATE: given.brings_state,
-    }
     return AgentRun(
         session_id=thread.id,
         tenant_id=request.principal.tenant_id,
@@ -65,7 +70,7 @@ def queued_run(
         task_id=uuid.uuid4().hex,
         idempotency_key=request.idempotency_key,
         request_hash=request.request_hash,
-        input=json.dumps(kept, ensure_ascii=False),
+        input=input_of(command, given),
         protocol_version=command.protocol_version,
         status=QUEUED,
         ordinal=thread.last_ordinal + 1,
@@ -95,4 +100,5 @@ def accepted_run(run: AgentRun, thread_id: str, *, created: bool) -> AcceptedRun
         status=run.status,  # pyright: ignore[reportArgumentType]  the column's check constraint
         ordinal=run.ordinal,
         created=created,
+        session_id=run.session_id,
     )
