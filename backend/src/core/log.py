@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
@@ -50,6 +50,15 @@ _LEADING = ("timestamp", "level", "logger", "message")
 _MANY_LINES = frozenset({"exception", "stack"})
 
 
+_redactor = Redactor()
+"""Of the process: what it learns stays, also when logging is configured again."""
+
+
+def never_log(secrets: Iterable[str]) -> None:
+    """Mask further secrets in every line of the process: those that are read after the settings."""
+    _redactor.know(secrets)
+
+
 def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> None:
     """Send the records of every logger through one handler.
 
@@ -59,7 +68,7 @@ def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> No
         settings: Format, level, and the secrets whose values must never be logged.
         stream: Destination of the lines. If absent, standard error.
     """
-    redactor = Redactor(secrets_of(settings))
+    _redactor.know(secrets_of(settings))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_request,
@@ -78,7 +87,7 @@ def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> No
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 # Last before rendering, so that nothing is added after it.
-                _redact_with(redactor),
+                _redact_with(_redactor),
                 *_renderer(settings),
             ],
         )

@@ -105,8 +105,16 @@ class Redactor:
     """Replaces secrets in strings and in the values of log events."""
 
     def __init__(self, literals: Iterable[str] = ()) -> None:
+        self._known: set[str] = set()
+        self._literals: re.Pattern[str] | None = None
+        self._margin = _CUT_MARGIN
+        self.know(literals)
+
+    def know(self, literals: Iterable[str]) -> None:
+        """Mask these values as well, from now on."""
+        self._known |= {text for text in literals if len(text) >= _MIN_LITERAL}
         # Longest first: one secret may contain another.
-        known = sorted({text for text in literals if len(text) >= _MIN_LITERAL}, key=len, reverse=True)
+        known = sorted(self._known, key=len, reverse=True)
         self._literals = re.compile("|".join(map(re.escape, known))) if known else None
         self._margin = max([_CUT_MARGIN, *map(len, known)])
 

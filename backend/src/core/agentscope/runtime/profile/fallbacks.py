@@ -16,6 +16,8 @@ from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, Fallba
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.schemas.internal_events import CallStage
 from core.config import ModelSettings
+from core.log import never_log
+from core.redaction import secrets_of
 from core.secret_values import check_api_key
 
 _CALLS: tuple[CallStage, ...] = (*STAGES, "title")
@@ -54,6 +56,8 @@ async def open_fallbacks(
     clients = {(settings.base_url, settings.api_key.get_secret_value()): client}
     found: dict[CallStage, ChatEndpoint] = {}
     for stage, own in fallback_settings(profile, settings).items():
+        # The settings do not have it, so whoever logs it would not know that it is a key.
+        never_log(secrets_of(own))
         key = (own.base_url, own.api_key.get_secret_value())
         if key not in clients:
             clients[key] = await resources.enter_async_context(create_model_client(own))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+import structlog
 from pydantic import SecretStr
+from tests.support.loggers import loggers_kept
 
 from core.agentscope.runtime.model.model_client import create_model_client
 from core.agentscope.runtime.profile.fallbacks import fallback_settings, open_fallbacks
 from core.agentscope.runtime.profile.profile import AgentProfile, load_profile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
-from core.config import ModelSettings
+from core.config import ModelSettings, Settings
+from core.log import configure_logging
 
 DEPLOYED = ModelSettings(
     base_url="https://a.example/v1", api_key=SecretStr("k-deployed"), name="big", provider="proxy"
@@ -77,6 +81,27 @@ def test_a_key_that_cannot_be_sent_is_named_and_a_line_break_is_not_part_of_it(d
 def test_what_cannot_be_used_is_named(directory: Path, lines: str, message: str) -> None:
     with pytest.raises(ProfileInvalid, match=message):
         fallback_settings(profile(directory, ("execution", lines)), DEPLOYED, {})
+
+
+async def test_the_key_of_a_fallback_is_in_no_line_of_the_process(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARE_KEY", "plain-key-of-the-fallback")
+    keyed = profile(directory, ("execution", OTHER + 'api_key_env = "SPARE_KEY"'))
+    stream = io.StringIO()
+    with loggers_kept():
+        configure_logging(Settings(), stream=stream)
+        async with AsyncExitStack() as resources:
+            client = await resources.enter_async_context(create_model_client(DEPLOYED))
+            await open_fallbacks(keyed, DEPLOYED, client, resources)
+        log = structlog.get_logger("core.test")
+        log.info("a tool says its environment", value="plain-key-of-the-fallback")
+        # A library that brings its own handlers makes the process configure its logging again.
+        configure_logging(Settings(), stream=stream)
+        log.info("again", value="plain-key-of-the-fallback")
+
+    assert stream.getvalue().count("[redacted]") == 2
+    assert "plain-key" not in stream.getvalue()
 
 
 async def test_a_client_is_opened_for_each_further_address_and_key(directory: Path) -> None:
