@@ -83,8 +83,13 @@ class ClientCopy:
         if not self._known and self._command.protocol_version is None:
             # A client that sends new messages only keeps its own view; it reads GET /history.
             return False
-        known = func.count().filter(AgentChatMessage.message_id.in_(self._known))
-        shown, sent = (await self._session.execute(select(func.count(), known).where(*self._shown))).one()
+        # The row's own number, not counted: a thread may have thousands. Read anew, for what was replaced just now.
+        all_shown = select(AgentChatSession.last_position - AgentChatSession.hidden_positions).where(
+            AgentChatSession.id == self._thread.id
+        )
+        sent_ones = select(func.count()).where(*self._shown, AgentChatMessage.message_id.in_(self._known))
+        counts = select(all_shown.scalar_subquery(), sent_ones.scalar_subquery())
+        shown, sent = (await self._session.execute(counts)).one()
         return sent < shown or sent < len(self._known)
 
 
