@@ -122,7 +122,7 @@ BEGIN
     RETURN NEXT;
 END
 $$
-"""
+"""  # noqa: S608  the arguments above, no input
 
 
 def upgrade() -> None:
