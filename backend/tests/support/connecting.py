@@ -19,10 +19,16 @@ from core.agentscope.events.connect import (
     start_of,
 )
 from core.agentscope.events.event_types import TERMINAL_TYPES
+from core.agentscope.events.history_fold import fold
 from core.agentscope.events.peer_version import PeerVersions
-from core.agentscope.events.reopening import STRUCTURE_TYPES
+from core.agentscope.events.reopening import STRUCTURE_TYPES, RunStructure
 from core.agentscope.events.run_status import OUTCOME_STATUS
-from core.agentscope.schemas.agent_runtime import HistorySnapshotResponse, RunStatus, ThreadUsage
+from core.agentscope.schemas.agent_runtime import (
+    AgUiWireEvent,
+    HistorySnapshotResponse,
+    RunStatus,
+    ThreadUsage,
+)
 from core.agentscope.schemas.cursor import ConnectCursor, Cursor
 from core.agentscope.schemas.links import events_url
 
@@ -124,12 +130,22 @@ class RecordedThread:
     async def find_asking_run(self) -> LoggedRun | None:
         return await self.find_run(ORDINAL)
 
-    async def structure(self, upto: Cursor) -> list[bytes]:
-        told = [] if self._pruned else self._run.payloads[: min(upto.seq, self.seen)]
-        return [payload for payload in told if orjson.loads(payload)["type"] in STRUCTURE_TYPES]
+    async def structure(self, upto: Cursor) -> RunStructure:
+        return structure_of([] if self._pruned else self._run.payloads[: min(upto.seq, self.seen)])
 
-    async def events(self, upto: Cursor) -> list[bytes]:
-        return self._run.payloads[: upto.seq]
+    async def messages(self, upto: Cursor) -> list[dict[str, Any]]:
+        return messages_of(self._run.payloads[: upto.seq])
+
+
+def structure_of(payloads: Sequence[bytes]) -> RunStructure:
+    """Return the structure of a run with these events."""
+    told = (payload for payload in payloads if orjson.loads(payload)["type"] in STRUCTURE_TYPES)
+    return RunStructure().extend(told)
+
+
+def messages_of(payloads: Sequence[bytes]) -> list[dict[str, Any]]:
+    """Return what a run with these events has said."""
+    return fold([AgUiWireEvent.from_json(payload) for payload in payloads])
 
 
 async def connect(thread: RecordedThread, after: str | None = None) -> Start:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from redis.asyncio import Redis
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.support.stack import Stack
 
 from core.agentscope.events.agui_codec import to_agui_wire
 from core.agentscope.events.append_store import PostgresAppendStore
@@ -189,3 +191,20 @@ async def manual_reaper(settings: Settings) -> AsyncIterator[Reaper]:
             yield Reaper(worker.engine, hints, worker.bus, settings, start_run=lambda *_run: False)
         finally:
             await broker.shutdown()
+
+
+@dataclass
+class Scene:
+    """An API process, and a worker that does what the test says."""
+
+    stack: Stack
+    worker: ManualWorker
+
+    async def claimed(self, thread: str) -> ManualRun:
+        """Start a run and claim it; its first event is committed."""
+        reply = await self.stack.post_run("hello", thread=thread)
+        assert reply.status == 202, reply.body
+        run = await self.worker.claim((await self.stack.runs(thread))[-1]["id"])
+        assert run is not None
+        await run.start()
+        return run

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
-import orjson
+from tests.support.connecting import messages_of, structure_of
 from tests.support.memory_thread import MemoryRun, MemoryThread
 
 from core.agentscope.events.connect import ConnectRequest, LoggedRun, Peer, Start, start_of
 from core.agentscope.events.peer_version import PeerVersions
-from core.agentscope.events.reopening import STRUCTURE_TYPES
+from core.agentscope.events.reopening import RunStructure
 from core.agentscope.events.sse import frames_of
 from core.agentscope.schemas.agent_runtime import HistorySnapshotResponse
 from core.agentscope.schemas.cursor import Cursor
@@ -64,11 +65,13 @@ class _Source:
         asked = self._thread.open_interrupts if self._thread else []
         return _logged(asked[-1].run) if asked else None
 
-    async def structure(self, upto: Cursor) -> list[bytes]:
-        events = await self.events(upto)
-        return [payload for payload in events if orjson.loads(payload)["type"] in STRUCTURE_TYPES]
+    async def structure(self, upto: Cursor) -> RunStructure:
+        return structure_of(self._events(upto))
 
-    async def events(self, upto: Cursor) -> list[bytes]:
+    async def messages(self, upto: Cursor) -> list[dict[str, Any]]:
+        return messages_of(self._events(upto))
+
+    def _events(self, upto: Cursor) -> list[bytes]:
         assert self._thread is not None
         frames = self._thread.placed[upto.ordinal - 1].events[: upto.seq]
         return [frame.split(b"\ndata: ", 1)[1].rstrip(b"\n") for frame in frames]

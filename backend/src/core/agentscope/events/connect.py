@@ -19,7 +19,6 @@ Source: AG-UI 1.0, ``apply/default.ts`` and ``verify.ts`` of ``@ag-ui/client`` 1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,11 +26,9 @@ import orjson
 
 from core.agentscope.events.agui_codec import PROTOCOL_VERSION
 from core.agentscope.events.event_types import TERMINAL_TYPES, prefixes
-from core.agentscope.events.history_fold import HistoryFold
-from core.agentscope.events.reopening import Said, emptied, open_items, reopened
+from core.agentscope.events.reopening import RunStructure, Said, emptied, reopened
 from core.agentscope.events.run_status import CANCELLED, ENDED, FAILED, INTERRUPTED, SUCCEEDED
 from core.agentscope.schemas.agent_runtime import (
-    AgUiWireEvent,
     HistorySnapshotResponse,
     RunStatus,
     ThreadUsage,
@@ -98,12 +95,12 @@ class ConnectSource(Protocol):
         """Return the newest run whose questions are open."""
         ...
 
-    async def structure(self, upto: Cursor) -> list[bytes]:
-        """Return the events of ``reopening.STRUCTURE_TYPES`` of a run, from its first to a cursor; retention may have deleted them."""
+    async def structure(self, upto: Cursor) -> RunStructure:
+        """Return the structure of a run up to a cursor; it is empty if retention has deleted the events."""
         ...
 
-    async def events(self, upto: Cursor) -> list[bytes]:
-        """Return all events of a run, from its first to a cursor."""
+    async def messages(self, upto: Cursor) -> list[dict[str, Any]]:
+        """Return what a run has said up to a cursor, as messages of its history."""
         ...
 
 
@@ -182,7 +179,9 @@ async def _opening(source: ConnectSource, request: ConnectRequest, timestamp_ms:
         run = LoggedRun(0, request.run_id or f"connect-{timestamp_ms}", SUCCEEDED, 0, None)
     # RUN_STARTED of a queued run is told before it is in the log.
     cursor = max(head, Cursor(run.ordinal, 1)) if live else head
-    log = await source.structure(cursor if live else Cursor(run.ordinal, run.last_seq)) if run.ordinal else []
+    log = RunStructure()
+    if run.ordinal:
+        log = await source.structure(cursor if live else Cursor(run.ordinal, run.last_seq))
     place = _Place(request.thread_id, run, timestamp_ms)
     told = history.wire()
     said: Said = {}
@@ -251,12 +250,9 @@ async def _overtaken(
 async def _reopened_at(source: ConnectSource, cursor: Cursor, timestamp_ms: int) -> tuple[bytes, ...]:
     """Return what an opening at an earlier cursor opened again."""
     log = await source.structure(cursor)
-    if not open_items(log):
+    if not log.open:
         return ()
-    folding = HistoryFold()
-    for payload in await source.events(cursor):
-        folding.apply(AgUiWireEvent.from_json(payload))
-    _, said = emptied(folding.snapshot(), log)
+    _, said = emptied(await source.messages(cursor), log)
     return reopened(log, said, timestamp_ms)
 
 
@@ -276,9 +272,9 @@ class _Place:
         return orjson.dumps(body | {"timestamp": self.timestamp_ms})
 
 
-def _started(place: _Place, log: Sequence[bytes]) -> bytes:
-    if log and log[0].startswith(_STARTED):
-        return log[0]
+def _started(place: _Place, log: RunStructure) -> bytes:
+    if log.first is not None and log.first.startswith(_STARTED):
+        return log.first
     return place.event(place.of_run("RUN_STARTED") | {"protocolVersion": PROTOCOL_VERSION})
 
 
@@ -294,16 +290,16 @@ def _snapshots(told: dict[str, Any], timestamp_ms: int) -> tuple[bytes, ...]:
     return tuple(orjson.dumps(body | {"timestamp": timestamp_ms}) for body in bodies)
 
 
-def _terminal(place: _Place, log: Sequence[bytes], asked: list[Any]) -> bytes:
+def _terminal(place: _Place, log: RunStructure, asked: list[Any]) -> bytes:
     """Return the last event of a run that has ended: the stored one, if it is there and still true.
 
     Args:
         place: The run.
-        log: Its stored events.
+        log: Its structure.
         asked: The open questions of the thread, as AG-UI's ``Interrupt``.
     """
     run = place.run
-    stored = log[-1] if log and log[-1].startswith(_TERMINAL) else None
+    stored = log.last if log.last is not None and log.last.startswith(_TERMINAL) else None
     if stored is not None and run.status != INTERRUPTED and not asked:
         return stored
     if run.status == FAILED and not asked:

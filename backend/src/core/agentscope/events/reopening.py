@@ -33,48 +33,62 @@ Said = dict[tuple[str, str], str]
 """The text so far of ``("text", id)`` or ``("reasoning", id)``, the arguments so far of ``("tool_call", id)``."""
 
 
-def open_items(log: Iterable[bytes]) -> dict[tuple[str, ...], bytes]:
-    """Return what is open after these events of a run, oldest first, with the events that opened it.
+class RunStructure:
+    """What the events of ``STRUCTURE_TYPES`` of a run add up to, taken in one after the other.
 
-    Its key is the kind of thing and its id. The subagents of the run are complete, with their ends: a later one may
-    name them as its parents.
+    The subagents of the run are complete, with their ends: a later one may name them as its parents.
     """
-    kept: dict[tuple[str, ...], bytes] = {}
-    for payload in log:
+
+    def __init__(self) -> None:
+        self.first: bytes | None = None
+        """The first event."""
+        self.last: bytes | None = None
+        """The newest event."""
+        self.open: dict[tuple[str, ...], bytes] = {}
+        """What is open, oldest first: the kind of thing and its id, and the event that opened it."""
+
+    def extend(self, payloads: Iterable[bytes]) -> RunStructure:
+        """Take in the events that come next, and return the structure."""
+        for payload in payloads:
+            self.first = self.first or payload
+            self.last = payload
+            self._take(payload)
+        return self
+
+    def _take(self, payload: bytes) -> None:
         body: dict[str, Any] = orjson.loads(payload)
         type_ = body["type"]
         if (row := EVENT_TYPES.get(type_)) is None:
-            continue
+            return
         if row.opens == "subagent" or row.closes == "subagent":
-            kept[type_, body["subagentRunId"]] = payload
+            self.open[type_, body["subagentRunId"]] = payload
         elif row.opens or _SPANS.get(type_) is True:
-            kept[row.opens or "span", *_key(body, row.item_of(body))] = payload
+            self.open[row.opens or "span", *_key(body, row.item_of(body))] = payload
         elif row.closes or type_ in _SPANS:
-            kept.pop((row.closes or "span", *_key(body, row.item_of(body))), None)
-    return kept
+            self.open.pop((row.closes or "span", *_key(body, row.item_of(body))), None)
 
 
 def reopened(
-    log: Iterable[bytes], said: Mapping[tuple[str, str], str], timestamp_ms: int
+    structure: RunStructure, said: Mapping[tuple[str, str], str], timestamp_ms: int
 ) -> tuple[bytes, ...]:
-    """Return the events that open again what is open after these events of a run.
+    """Return the events that open again what is open in a run.
 
     Args:
-        log: The stored events of ``STRUCTURE_TYPES``.
+        structure: The run, up to the cursor.
         said: What ``emptied`` took out of the messages.
         timestamp_ms: Time of the deltas.
     """
     events: list[bytes] = []
-    for (thing, item, *_), payload in open_items(log).items():
+    for (thing, item, *_), payload in structure.open.items():
         events.append(payload)
         if text := said.get((thing, item)):
             events.append(_delta(thing, orjson.loads(payload), text, timestamp_ms))
     return tuple(events)
 
 
-def emptied(messages: Iterable[dict[str, Any]], log: Iterable[bytes]) -> tuple[list[dict[str, Any]], Said]:
+def emptied(messages: Iterable[dict[str, Any]], structure: RunStructure) -> tuple[list[dict[str, Any]], Said]:
     """Return the messages with what is open emptied, and what was taken out."""
-    still_open = {(thing, item) for thing, item, *_ in open_items(log) if thing in _DELTAS}
+    still_open = {(thing, item) for thing, item, *_ in structure.open if thing in _DELTAS}
     said: Said = {}
     return [_emptied(message, still_open, said) for message in messages], said
 

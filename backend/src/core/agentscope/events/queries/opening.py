@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Row, TextClause, text
+import asyncio
+from typing import Any
+
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.connect import ConnectSource, LoggedRun
+from core.agentscope.events.log_fold import PAGE_EVENTS, LogFold, log_page
 from core.agentscope.events.queries.history import HistoryReader
 from core.agentscope.events.read_gate import ReadGate
-from core.agentscope.events.reopening import STRUCTURE_TYPES
+from core.agentscope.events.reopening import STRUCTURE_TYPES, RunStructure
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.schemas.agent_runtime import HistorySnapshotResponse
 from core.agentscope.schemas.cursor import Cursor
@@ -29,15 +33,10 @@ ORDER BY ordinal DESC LIMIT 1
 
 # The codec writes `type` first. The deltas, nearly all of a long run, are read by the fold of history only.
 _STRUCTURE = text("""
-SELECT payload FROM agent_run_event
-WHERE session_id = :session_id AND ordinal = :ordinal AND seq <= :seq
+SELECT seq, payload FROM agent_run_event
+WHERE session_id = :session_id AND ordinal = :ordinal AND seq > :after AND seq <= :seq
     AND split_part(left(payload, 64), '"', 4) = ANY(:types)
-ORDER BY seq
-""")
-
-_EVENTS = text("""
-SELECT payload FROM agent_run_event
-WHERE session_id = :session_id AND ordinal = :ordinal AND seq <= :seq ORDER BY seq
+ORDER BY seq LIMIT :limit
 """)
 
 
@@ -94,17 +93,37 @@ class _ThreadSource:
             found = await connection.execute(_ASKING_RUN, {"session_id": self._session_id})
             return _logged(found.one_or_none())
 
-    async def structure(self, upto: Cursor) -> list[bytes]:
-        return await self._payloads(_STRUCTURE, upto, types=list(STRUCTURE_TYPES))
+    async def structure(self, upto: Cursor) -> RunStructure:
+        place: dict[str, Any] = {
+            "session_id": self._session_id,
+            "ordinal": upto.ordinal,
+            "seq": upto.seq,
+            "types": list(STRUCTURE_TYPES),
+            "limit": PAGE_EVENTS,
+        }
+        structure, after = RunStructure(), 0
+        while True:
+            async with self._gate, self._engine.connect() as connection:
+                page = (await connection.execute(_STRUCTURE, place | {"after": after})).all()
+            structure.extend(row.payload.encode() for row in page)
+            if len(page) < PAGE_EVENTS:
+                return structure
+            after = page[-1].seq
+            # Other streams and requests go on in between.
+            await asyncio.sleep(0)
 
-    async def events(self, upto: Cursor) -> list[bytes]:
-        return await self._payloads(_EVENTS, upto)
-
-    async def _payloads(self, statement: TextClause, upto: Cursor, **parameters: object) -> list[bytes]:
-        place = {"session_id": self._session_id, "ordinal": upto.ordinal, "seq": upto.seq}
-        async with self._gate, self._engine.connect() as connection:
-            rows = await connection.execute(statement, place | parameters)
-            return [row.payload.encode() for row in rows]
+    async def messages(self, upto: Cursor) -> list[dict[str, Any]]:
+        log = LogFold()
+        while log.seq < upto.seq:
+            async with self._gate, self._engine.connect() as connection:
+                page = await log_page(connection, self._session_id or 0, upto.ordinal, after=log.seq)
+            if not page:
+                break
+            log.extend([event for event in page if event.seq <= upto.seq])
+            if page[-1].seq >= upto.seq:
+                break
+            await asyncio.sleep(0)
+        return log.fold.snapshot()
 
 
 def _logged(row: Row[tuple[int, str, str, int, str | None]] | None) -> LoggedRun | None:

@@ -23,6 +23,7 @@ from tests.support.dart_decode import decode_stream
 from tests.support.recorded_streams import recordings
 
 from core.agentscope.events.connect import ConnectRequest, LoggedRun, Start, start_of
+from core.agentscope.events.reopening import RunStructure
 from core.agentscope.events.sse import frames_of
 from core.agentscope.schemas.agent_runtime import HistorySnapshotResponse, ThreadUsage
 from core.agentscope.schemas.cursor import ConnectCursor, Cursor
@@ -254,10 +255,10 @@ class _Nothing:
     async def find_asking_run(self) -> LoggedRun | None:
         raise AssertionError
 
-    async def structure(self, upto: Cursor) -> list[bytes]:
+    async def structure(self, upto: Cursor) -> RunStructure:
         raise AssertionError(upto)
 
-    async def events(self, upto: Cursor) -> list[bytes]:
+    async def messages(self, upto: Cursor) -> list[dict[str, Any]]:
         raise AssertionError(upto)
 
 

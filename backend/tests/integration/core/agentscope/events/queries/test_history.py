@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import pytest
-from tests.support.manual_worker import ManualRun, ManualWorker, manual_worker
-from tests.support.stack import OpenStack, Stack, client_view
+from tests.support.manual_worker import Scene
+from tests.support.stack import client_view
 
 from core.agentscope.events.history_fold import fold
 from core.agentscope.events.log_fold import LogFold, LoggedEvent
 from core.agentscope.events.queries import history
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
-
-
-@dataclass
-class Scene:
-    """An API process, and a worker that does what the test says."""
-
-    stack: Stack
-    worker: ManualWorker
-
-    async def claimed(self, thread: str) -> ManualRun:
-        reply = await self.stack.post_run("hello", thread=thread)
-        assert reply.status == 202, reply.body
-        run = await self.worker.claim((await self.stack.runs(thread))[-1]["id"])
-        assert run is not None
-        await run.start()
-        return run
-
-
-@pytest.fixture(scope="module")
-async def scene(open_stack: OpenStack) -> AsyncIterator[Scene]:
-    async with open_stack(workers=0) as stack, manual_worker(stack.settings) as worker:
-        yield Scene(stack, worker)
 
 
 @pytest.fixture
