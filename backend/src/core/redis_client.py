@@ -7,14 +7,24 @@ minute.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio.client import PubSub
 from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from core.config import RedisSettings
+
+ROUND_SECONDS = 1.0
+"""How long a subscription waits for a message before it looks whether the server still lives."""
+PING_ROUND = 3
+"""The silent round after which the server is asked."""
+LOST_ROUND = 5
+"""The silent round until which it has to answer: two seconds later."""
 
 
 def create_redis(settings: RedisSettings) -> Redis:
@@ -70,3 +80,29 @@ _HEEDING: dict[type[AbstractConnection], type[AbstractConnection]] = {
     base: type(f"Heeding{base.__name__}", (_HeedingCancels, base), {})
     for base in (Connection, SSLConnection, UnixDomainSocketConnection)
 }
+
+
+async def subscription_rounds(pubsub: PubSub) -> AsyncIterator[dict[str, Any] | None]:
+    """Yield the messages of a subscription as they come, and ``None`` after each round of silence.
+
+    A subscription only listens. Nothing is sent on it, so TCP never notices a server that is gone without a word (a host
+    that is lost, packets that are dropped), and the subscriber would be deaf for ever. So the server is asked for a
+    sign of life in the silences. Rounds are counted, not seconds: an event loop that was held up is no silent server.
+
+    Raises:
+        RedisError: The connection broke, or the server did not answer for some seconds.
+    """
+    silent = 0
+    while True:
+        message: dict[str, Any] | None = await pubsub.get_message(timeout=ROUND_SECONDS)
+        if message is not None:
+            silent = 0
+            if message["type"] != "pong":
+                yield message
+            continue
+        silent += 1
+        if silent == PING_ROUND:
+            await pubsub.ping()
+        elif silent > LOST_ROUND:
+            raise RedisTimeoutError("The subscription got no answer to a ping.")
+        yield None

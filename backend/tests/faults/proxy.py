@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Literal
 
 Direction = Literal["up", "down"]
@@ -22,7 +23,7 @@ class FaultProxy:
     """Forwards connections to one server; entered as an async context manager by :func:`fault_proxy`."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Describe the server; a ``host`` with a slash is the directory of Postgres' unix socket."""
+        """Describe the server; a ``host`` with a slash is a unix socket, or the directory of Postgres'."""
         self._target = (host, port)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -135,6 +136,8 @@ class FaultProxy:
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, port = self._target
+        if Path(host).is_socket():  # noqa: ASYNC240  one look at a name that the kernel has in memory
+            return await asyncio.open_unix_connection(host)
         if "/" in host:
             return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         return await asyncio.open_connection(host, port)

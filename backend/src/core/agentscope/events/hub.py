@@ -28,6 +28,7 @@ from core.agentscope.events.redis_bus import channel_name, parse_bell
 from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings, StreamSettings
 from core.outage import report_failure
+from core.redis_client import subscription_rounds
 
 log = structlog.get_logger(__name__)
 
@@ -281,8 +282,9 @@ class ThreadHub:
         self._pubsub = pubsub
         for session_id in list(self._tails):
             await pubsub.subscribe(self._channel(session_id))
-        while self._pubsub is pubsub:
-            message: dict[str, Any] | None = await pubsub.get_message(timeout=1.0)
+        async for message in subscription_rounds(pubsub):
+            if self._pubsub is not pubsub:
+                return
             if message is None:
                 continue
             tail = self._by_channel.get(message["channel"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
 
 from core.agentscope.runtime.hints import cancel_channel
 from core.config import RedisSettings
+from core.redis_client import subscription_rounds
 
 log = structlog.get_logger(__name__)
 
@@ -24,11 +24,8 @@ async def listen_for_cancels(redis: Redis, settings: RedisSettings, on_cancel: C
             pubsub = redis.pubsub()
             async with pubsub:
                 await pubsub.subscribe(cancel_channel(settings))
-                while True:
-                    message: dict[str, Any] | None = await pubsub.get_message(
-                        ignore_subscribe_messages=True, timeout=1.0
-                    )
-                    if message is not None:
+                async for message in subscription_rounds(pubsub):
+                    if message is not None and message["type"] == "message":
                         on_cancel(int(message["data"]))
         except Exception as exc:  # noqa: BLE001  top of a background loop: the heartbeat sees cancels meanwhile
             log.warning("cancel_hints_lost", error=type(exc).__name__)

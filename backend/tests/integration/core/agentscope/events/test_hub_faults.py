@@ -6,16 +6,22 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from tests.faults.proxy import FaultProxy
 from tests.support.stack import eventually
 
+from core import redis_client
 from core.agentscope.events import hub as hub_module
 from core.agentscope.events.hub import Tail, ThreadHub
 from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.events.redis_bus import RedisBus
+from core.agentscope.runtime.hints import cancel_channel
+from core.agentscope.runtime.work import cancel_listener
+from core.agentscope.runtime.work.cancel_listener import listen_for_cancels
 from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings, StreamSettings
 from core.redis_client import create_redis
@@ -79,3 +85,59 @@ async def test_the_doorbell_rings_after_every_loss_of_its_connection(
     finally:
         running.cancel()
         await asyncio.wait({running})
+
+
+@asynccontextmanager
+async def redis_behind_proxy(redis_url: str) -> AsyncIterator[tuple[Redis, FaultProxy]]:
+    url = urlsplit(redis_url)
+    proxy = FaultProxy(url.hostname or url.path, url.port or 6379)
+    await proxy.open()
+    client = create_redis(RedisSettings(url=SecretStr(f"redis://127.0.0.1:{proxy.port}/0")))
+    try:
+        yield client, proxy
+    finally:
+        await proxy.close()
+        await client.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_client, "ROUND_SECONDS", 0.1)
+    monkeypatch.setattr(hub_module, "RECONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(cancel_listener, "RECONNECT_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("short_rounds")
+async def test_subscriptions_whose_server_is_gone_without_a_word_are_made_anew(
+    redis: Redis, redis_url: str
+) -> None:
+    settings = RedisSettings()
+    bus = RedisBus(redis, settings)
+    cancels: list[int] = []
+    seq = 0
+    async with redis_behind_proxy(redis_url) as (client, proxy):
+        hub = ThreadHub(client, no_heads, settings, StreamSettings())
+        running = [
+            asyncio.create_task(hub.run()),
+            asyncio.create_task(listen_for_cancels(client, settings, cancels.append)),
+        ]
+
+        async def both_hear(tail: Tail) -> bool:
+            nonlocal seq
+            seq += 1
+            await bus._send([StreamBatch(PROBED, 1, seq, ["{}"])])
+            await redis.publish(cancel_channel(settings), str(seq))
+            return await tail.wait(Cursor(1, seq - 1), 0.05) and seq in cancels
+
+        try:
+            async with hub.follow(PROBED) as tail:
+                await eventually(lambda: both_hear(tail))
+                proxy.swallow()
+                assert not await both_hear(tail)
+                # What was swallowed stays a black hole; only new connections carry anything.
+                await proxy.heal()
+                await eventually(lambda: both_hear(tail))
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
