@@ -109,7 +109,7 @@ def running_stack(options: StackOptions) -> Generator[Stack]:
             )
         )
         base_url = f"http://127.0.0.1:{port}"
-        wait_for(f"{base_url}/api/v1/agent/capabilities", service, directory / "service.log")
+        wait_for(f"{base_url}/healthz", service, directory / "service.log")
         yield Stack(base_url, directory, {service.pid: None, model.pid: cpu.MODEL})
 
 

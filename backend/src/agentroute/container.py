@@ -30,6 +30,7 @@ from core.config import Settings
 from core.database import create_engine
 from core.identity import Authenticator
 from core.redis_client import create_redis
+from core.request_body import JsonBodies
 from v1.agent.capabilities import agent_capabilities
 from v1.agent.container import ApiContainer
 from v1.agent.service import AgentService
@@ -95,8 +96,11 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             limits=settings.limits,
             draining=hub.draining.is_set,
         )
+        bodies = JsonBodies(settings.limits)
+        resources.callback(bodies.close)
         try:
             yield ApiContainer(
+                bodies=bodies,
                 service=service,
                 events=facade,
                 history=history,

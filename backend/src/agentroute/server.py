@@ -84,6 +84,8 @@ def run_server(settings: Settings) -> int:
         then one line on standard error.
     """
     configure_logging(settings)
+    # 1 ms instead of 5: how long the event loop waits for the thread that parses a large body, each time.
+    sys.setswitchinterval(0.001)
     if unknown := unknown_variables():
         log.warning("unknown_settings", variables=unknown)
     warn_of_shadowed_packages()

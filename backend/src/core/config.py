@@ -211,6 +211,12 @@ class LimitSettings(_Section):
     """What one request, run or user may use. See docs/adr/0007 for the sizes of requests."""
 
     max_body_bytes: int = Field(default=4 << 20, ge=1024)
+    max_user_body_bytes: int = Field(default=16 << 20, ge=1024)
+    """All large JSON bodies of one user at once, in one API process. At least one body always has room."""
+    max_all_body_bytes: int = Field(default=64 << 20, ge=1024)
+    """All large JSON bodies of all users at once, in one API process."""
+    body_seconds: float = Field(default=60.0, gt=0)
+    """How long a JSON body may take to arrive."""
     max_messages: int = Field(default=5000, ge=1)
     max_message_bytes: int = Field(default=128 << 10, ge=1024)
     max_tools: int = Field(default=64, ge=0)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from core.config import DatabaseSettings
 from core.postgres_connection import answer_seconds, open_connection
+from core.text import json_text
 
 SessionFactory = async_sessionmaker[AsyncSession]
 
@@ -48,6 +49,7 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
         # A ping costs every transaction a round trip. A silent server is found by the first statement instead, and all
         # connections of the pool are given up with that one.
         pool_pre_ping=False,
+        json_serializer=json_text,
         # Numbers as in AG-UI events: jsonb writes 1e20 as an integer of 21 digits, which an event cannot contain.
         json_deserializer=orjson.loads,
     )

@@ -85,6 +85,9 @@ def problem_response(error: AgentBackendError, request: Request) -> Response:
         headers["Retry-After"] = wait
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = error.challenge
+    if error.status == 408:
+        # RFC 9110, section 15.5.9. The rest of the body would be read as the next request.
+        headers["Connection"] = "close"
     if isinstance(error, EncodedBody):
         # RFC 9110, section 15.5.16: what may be sent instead.
         headers["Accept-Encoding"] = "identity"

@@ -17,6 +17,8 @@ from core.errors import InvalidRequest
 # 20: enough to correct a request, too few to make the answer much larger than the request.
 _MAX_ERRORS = 20
 _MAX_MESSAGE = 200
+# The branches of a union repeat an error. A body with thousands of wrong entries is described by its first ones.
+_MAX_PROBLEMS = 20 * _MAX_ERRORS
 
 # pydantic's own messages mention tags and repeat the tag that was sent.
 _WORDS = {
@@ -50,7 +52,7 @@ def parse(model: type[ModelT], value: Any, *, prefix: str = "") -> ModelT:
 
 def invalid_request(exc: ValidationError, value: Any, *, prefix: str = "") -> InvalidRequest:
     """Describe a failed validation of ``value``."""
-    problems = exc.errors(include_url=False)
+    problems = exc.errors(include_url=False)[:_MAX_PROBLEMS]
     found = [
         {
             "pointer": prefix

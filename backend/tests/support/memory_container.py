@@ -11,6 +11,7 @@ from tests.support.memory_threads import MemoryThreads
 from core.config import Settings
 from core.identity import Authenticator
 from core.readiness import Readiness
+from core.request_body import JsonBodies
 from v1.agent.capabilities import agent_capabilities
 from v1.agent.container import ApiContainer
 from v1.agent.service import AgentService
@@ -34,6 +35,7 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
     runs = runs or MemoryRuns()
     draining: asyncio.Event = runs.draining
     members: dict[str, Any] = {
+        "bodies": JsonBodies(settings.limits),
         "service": AgentService(runtime=runs, events=runs, limits=settings.limits, draining=draining.is_set),
         "events": runs,
         "history": runs,

@@ -25,7 +25,7 @@ from core.errors import (
     UnsupportedMediaType,
     UploadTimeout,
 )
-from core.json_body import refuse_encoded_body
+from core.request_body import refuse_encoded_body
 from core.transcription.audio_file import AudioFile
 from core.transcription.audio_kind import HEAD_BYTES, AudioKind, recognise
 from core.transcription.transcription import Speech

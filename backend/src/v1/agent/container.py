@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from core.identity import Authenticator
 from core.readiness import ReadinessProbe
+from core.request_body import JsonBodies
 from core.transcription.service import TranscriptionService
 from v1.agent.ports import EventsFacade, RunDirectory, ThreadDirectory, ThreadHistory, UsageLedger
 from v1.agent.service import AgentService
@@ -29,6 +30,8 @@ class Drain(Protocol):
 class ApiContainer:
     """The open resources of an API process. The code that fills the container also closes the resources."""
 
+    bodies: JsonBodies
+    """Reads the bodies of requests."""
     service: AgentService
     """Starts and stops runs."""
     events: EventsFacade

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
@@ -20,9 +21,9 @@ from core.agentscope.schemas.agent_runtime import (
 from core.agentscope.schemas.links import API_PREFIX
 from core.agentscope.schemas.messages import Id, WireModel
 from core.identity import Principal
-from core.json_body import read_json
 from core.log import note_request
 from core.validation import parse
+from v1.agent.checked_command import CheckedCommand, read_command
 from v1.agent.container import ApiContainer
 from v1.agent.dependencies import (
     CONNECT_LIMIT,
@@ -68,7 +69,15 @@ from v1.agent.openapi import (
 from v1.agent.wire import CancelAcceptedResponse, CancelCommand, ConnectCommand
 
 _ALWAYS = (errors.Unauthenticated, errors.NotFound, errors.InvalidRequest, errors.StoreUnavailable)
-_BODY = (errors.MalformedJson, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.InvalidText)
+_BODY = (
+    errors.MalformedJson,
+    errors.BodyTooLarge,
+    errors.UnsupportedMediaType,
+    errors.InvalidText,
+    errors.UploadTimeout,
+    errors.RateLimited,
+    errors.Overloaded,
+)
 _START = (
     *_ALWAYS,
     *_BODY,
@@ -81,10 +90,8 @@ _START = (
     errors.AttachmentUnsupported,
     errors.IdempotencyMismatch,
     errors.UrlNotAllowed,
-    errors.RateLimited,
     errors.BudgetExhausted,
     errors.QueueFull,
-    errors.Overloaded,
     errors.CursorAhead,
     errors.CursorExpired,
 )
@@ -116,8 +123,7 @@ async def start_run(
     same run, which is never executed twice. A repeat with `Last-Event-ID` streams what comes after this event; if there
     is nothing more, the answer is 204.
     """
-    command = parse(RunCommand, await _read_counted(request, container))
-    return await _run(command, request, principal, container, key, last_event_id)
+    return await _run(RunCommand, request, principal, container, key, last_event_id)
 
 
 @router.post(
@@ -139,8 +145,7 @@ async def resume_run(
     `resume` must cover every open interrupt. The executed tool call is the one that the server stored, never the
     client's copy.
     """
-    command = parse(ResumeCommand, await _read_counted(request, container))
-    return await _run(command, request, principal, container, key, last_event_id)
+    return await _run(ResumeCommand, request, principal, container, key, last_event_id)
 
 
 @router.get(
@@ -209,14 +214,19 @@ async def connect_to_thread(
     The answer is that of `GET /events?connect=true`, in the vocabulary of the client's `protocolVersion`. Of the body,
     only `threadId`, `runId` and `protocolVersion` count. Nothing is started and nothing is stored.
     """
-    command = parse(ConnectCommand, await _read_counted(request, container))
-    asked = ConnectRequest(
-        command.thread_id,
-        run_id=command.run_id,
-        after=connect_cursor(last_event_id, None),
-        limit=limit,
-        peer=Peer(command.protocol_version),
-    )
+
+    def read(body: Any) -> ConnectCommand:
+        check_counts(body, container.service.limits)
+        return parse(ConnectCommand, body)
+
+    async with container.bodies.read(request, principal, read) as command:
+        asked = ConnectRequest(
+            command.thread_id,
+            run_id=command.run_id,
+            after=connect_cursor(last_event_id, None),
+            limit=limit,
+            peer=Peer(command.protocol_version),
+        )
     return await _until_expiry(container.events.connect(principal, asked), principal)
 
 
@@ -266,7 +276,8 @@ async def cancel_run(
 
     Closing a stream does not stop a run; this request does. The request is idempotent.
     """
-    command = parse(CancelCommand, await read_json(request, container.service.limits))
+    async with container.bodies.read(request, principal, partial(parse, CancelCommand)) as read:
+        command = read
     note_request(thread_id=command.thread_id)
     status = await container.service.cancel(principal, command.thread_id, run_id)
     return _json(CancelAcceptedResponse(thread_id=command.thread_id, run_id=run_id, status=status), 202)
@@ -284,7 +295,7 @@ async def _until_expiry(opening: Awaitable[AsyncIterator[bytes] | None], princip
 
 
 async def _run(
-    command: RunCommand | ResumeCommand,
+    model: type[RunCommand],
     request: Request,
     principal: Principal,
     container: ApiContainer,
@@ -292,20 +303,19 @@ async def _run(
     last_event_id: str | None,
 ) -> Response:
     """Make a run durable; answer with its stream, or with 202."""
-    service, name = container.service, idempotency_key(key)
-    if wants_event_stream(request.headers.getlist("accept")):
-        return _stream(
-            await service.stream_run(principal, command, name, last_seen=repeat_cursor(last_event_id))
-        )
-    return _json(await service.enqueue_run(principal, command, name), 202)
+    service = container.service
 
+    def read(body: Any) -> CheckedCommand:
+        return read_command(model, body, service.limits)
 
-async def _read_counted(request: Request, container: ApiContainer) -> Any:
-    """Read a body and refuse too many entries, before they cost the time of their validation."""
-    limits = container.service.limits
-    body = await read_json(request, limits)
-    check_counts(body, limits)
-    return body
+    # Until the run is durable: its body takes memory for as long.
+    async with container.bodies.read(request, principal, read) as command:
+        name = idempotency_key(key)
+        if wants_event_stream(request.headers.getlist("accept")):
+            return _stream(
+                await service.stream_run(principal, command, name, last_seen=repeat_cursor(last_event_id))
+            )
+        return _json(await service.enqueue_run(principal, command, name), 202)
 
 
 def _stream(frames: AsyncIterator[bytes] | None) -> Response:

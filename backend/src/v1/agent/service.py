@@ -13,7 +13,6 @@ from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import (
     AcceptedTaskResponse,
     RunCommand,
-    RunOptions,
     RunStatus,
 )
 from core.agentscope.schemas.cursor import Cursor
@@ -22,11 +21,9 @@ from core.config import LimitSettings
 from core.crash_points import crash_point
 from core.errors import NotFound, RunAlreadyFinished
 from core.identity import Principal
-from core.json_body import canonical_hash
 from core.log import note_request
-from core.validation import parse
+from v1.agent.checked_command import CheckedCommand, check_command
 from v1.agent.expiring_stream import until_expiry
-from v1.agent.limits import check_message_sizes, check_tools
 from v1.agent.ports import EventsFacade, RunGateway
 from v1.agent.stopping_stream import StoppingStream
 
@@ -53,7 +50,7 @@ class AgentService:
         self.limits: LimitSettings = limits or LimitSettings()
 
     async def enqueue_run(
-        self, principal: Principal, command: RunCommand, idempotency_key: str | None = None
+        self, principal: Principal, command: RunCommand | CheckedCommand, idempotency_key: str | None = None
     ) -> AcceptedTaskResponse:
         """Make a run durable and return where to follow it.
 
@@ -62,14 +59,15 @@ class AgentService:
 
         Args:
             principal: Who asks.
-            command: What to run; missing thread and run ids are created here.
+            command: What to run; missing thread and run ids are created here. Checked here unless it is a
+                :class:`CheckedCommand`.
             idempotency_key: If given, used as the key in place of the run id.
 
         Raises:
             LimitExceeded, InvalidRequest: The command exceeds a limit or has an option that is not allowed.
             AgentBackendError: As :meth:`RunGateway.accept`.
         """
-        accepted = await self._accept(principal, command, idempotency_key)
+        accepted = await self._accept(principal, self._checked(command), idempotency_key)
         start = _start(accepted)
         crash_point("accept-answered")
         return AcceptedTaskResponse(
@@ -85,7 +83,7 @@ class AgentService:
     async def stream_run(
         self,
         principal: Principal,
-        command: RunCommand,
+        command: RunCommand | CheckedCommand,
         idempotency_key: str | None = None,
         *,
         last_seen: Cursor | None = None,
@@ -97,7 +95,7 @@ class AgentService:
 
         Args:
             principal: Who asks.
-            command: What to run.
+            command: What to run; as in :meth:`enqueue_run`.
             idempotency_key: If given, used as the key in place of the run id.
             last_seen: If the request is a repeat, the last event of the run that the client has seen: the stream goes
                 on from there. A cursor of an earlier run counts as absent.
@@ -108,13 +106,14 @@ class AgentService:
         Raises:
             AgentBackendError: As :meth:`enqueue_run` and :meth:`EventsFacade.follow`.
         """
-        accepted = await self._accept(principal, command, idempotency_key)
-        frames = await self._stream_of(principal, accepted, command, last_seen)
+        checked = self._checked(command)
+        accepted = await self._accept(principal, checked, idempotency_key)
+        frames = await self._stream_of(principal, accepted, checked.command, last_seen)
         if frames is None:
             return None
         # Inside the stopping stream: a token that expires does not mean that its user has left.
         frames = until_expiry(frames, principal)
-        if command.options().on_disconnect != "cancel":
+        if checked.command.options().on_disconnect != "cancel":
             return frames
         return StoppingStream(frames, lambda: self._left(principal, accepted))
 
@@ -161,15 +160,13 @@ class AgentService:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("run_left_running", exc_info=error)
 
+    def _checked(self, command: RunCommand | CheckedCommand) -> CheckedCommand:
+        return command if isinstance(command, CheckedCommand) else check_command(command, self.limits)
+
     async def _accept(
-        self, principal: Principal, command: RunCommand, idempotency_key: str | None
+        self, principal: Principal, checked: CheckedCommand, idempotency_key: str | None
     ) -> AcceptedRun:
-        check_message_sizes(command, self.limits)
-        check_tools(command)
-        parse(RunOptions, command.forwarded_props, prefix="/forwardedProps")
-        # Hashed before ids are created: a client that repeats a request without an answer sends the same key and again
-        # no ids.
-        request_hash = canonical_hash(command.meaning())
+        command = checked.command
         complete = command.model_copy(
             update={
                 "thread_id": command.thread_id or f"thread-{uuid.uuid4().hex}",
@@ -181,7 +178,7 @@ class AgentService:
             principal,
             complete,
             idempotency_key=idempotency_key or complete.run_id or "",
-            request_hash=request_hash,
+            request_hash=checked.request_hash,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import orjson
@@ -12,7 +13,6 @@ from core.agentscope.schemas.links import API_PREFIX
 from core.agentscope.schemas.messages import Id, WireModel
 from core.agentscope.schemas.runs import RunListResponse
 from core.agentscope.schemas.threads import RenameThreadCommand, ThreadItem, ThreadListResponse
-from core.json_body import read_json
 from core.validation import parse
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.openapi import (
@@ -27,7 +27,15 @@ from v1.agent.openapi import (
 
 _ALWAYS = (errors.Unauthenticated, errors.InvalidRequest, errors.StoreUnavailable)
 _ONE = (*_ALWAYS, errors.NotFound)
-_BODY = (errors.MalformedJson, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.InvalidText)
+_BODY = (
+    errors.MalformedJson,
+    errors.BodyTooLarge,
+    errors.UnsupportedMediaType,
+    errors.InvalidText,
+    errors.UploadTimeout,
+    errors.RateLimited,
+    errors.Overloaded,
+)
 
 ThreadIdPath = Annotated[Id, Path(alias="threadId", description="The thread.", examples=["thread-1"])]
 LimitQuery = Annotated[int, Query(ge=1, le=100, description="How many threads at most.")]
@@ -108,7 +116,8 @@ async def rename_thread(
     thread_id: ThreadIdPath,
 ) -> Response:
     """Change the title of a thread. The thread keeps its place in the list: a new title is not an activity."""
-    command = parse(RenameThreadCommand, await read_json(request, container.service.limits))
+    async with container.bodies.read(request, principal, partial(parse, RenameThreadCommand)) as read:
+        command = read
     return _json(await container.threads.rename_thread(principal, thread_id, command.title))
 
 

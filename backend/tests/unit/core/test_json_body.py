@@ -9,21 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request
 
-from core.config import LimitSettings
 from core.errors import (
     AgentBackendError,
-    BodyTooLarge,
     InvalidText,
     LimitExceeded,
     MalformedJson,
-    UnsupportedMediaType,
 )
-from core.json_body import canonical_hash, parse_json, read_json
+from core.json_body import canonical_hash, parse_json
 
 DEPTH = 32
-LIMITS = LimitSettings(max_body_bytes=1024)
 
 
 def parse(text: str | bytes) -> Any:
@@ -34,26 +29,6 @@ def refusal(text: str | bytes) -> AgentBackendError:
     with pytest.raises(AgentBackendError) as caught:
         parse(text)
     return caught.value
-
-
-def request(
-    *chunks: bytes, content_type: str | None = "application/json", length: int | None = None
-) -> Request:
-    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
-    messages.append({"type": "http.request", "body": b"", "more_body": False})
-    source = iter(messages)
-
-    async def receive() -> Any:
-        return next(source)
-
-    headers = [(b"content-type", content_type.encode())] if content_type is not None else []
-    if length is not None:
-        headers.append((b"content-length", str(length).encode()))
-    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
-
-
-async def exhausted() -> Any:
-    raise AssertionError("the body was read")
 
 
 # --- grammar ---
@@ -238,54 +213,58 @@ def test_the_hash_tells_values_apart() -> None:
     assert len({canonical_hash(value) for value in values}) == len(values)
 
 
-# --- the request ---
+# --- repeated members ---
 
-
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        "application/json",
-        "application/json; charset=utf-8",
-        "Application/JSON;charset=UTF-8",
-        'application/json; charset="utf-8"',
-    ],
+# Punctuation, quotes and escapes: what could be counted at the wrong place.
+strings = st.text(alphabet='":,[{\\\n\ta\u00e9', max_size=6)
+members = st.recursive(
+    st.tuples(st.just("text"), strings) | st.tuples(st.just("number"), st.integers(0, 9)),
+    lambda inner: (
+        st.tuples(st.just("object"), st.lists(st.tuples(strings, inner), max_size=4))
+        | st.tuples(st.just("array"), st.lists(inner, max_size=4))
+    ),
+    max_leaves=15,
 )
-async def test_json_in_utf8_is_read(content_type: str) -> None:
-    assert await read_json(request(b'{"a"', b": 1}", content_type=content_type), LIMITS) == {"a": 1}
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        None,
-        "",
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "application/jsonp",
-        "application/ld+json",
-        "application/json; charset=utf-16",
-        "text/plain; application/json",
-    ],
-)
-async def test_another_type_is_not_read(content_type: str | None) -> None:
-    with pytest.raises(UnsupportedMediaType):
-        await read_json(request(b"{}", content_type=content_type), LIMITS)
+def written(node: Any) -> str:
+    kind, value = node
+    if kind == "object":
+        return "{" + ", ".join(f"{json.dumps(name)}: {written(child)}" for name, child in value) + "}"
+    if kind == "array":
+        return "[" + ",".join(written(child) for child in value) + "]"
+    return json.dumps(value)
 
 
-async def test_a_large_declared_length_is_refused_before_reading() -> None:
-    # Reading would ask an exhausted source.
-    declared = Request(request(length=LIMITS.max_body_bytes + 1).scope, exhausted)
-    with pytest.raises(BodyTooLarge):
-        await read_json(declared, LIMITS)
+def has_repeats(node: Any) -> bool:
+    kind, value = node
+    if kind == "object":
+        names = [name for name, _ in value]
+        return len(set(names)) < len(names) or any(has_repeats(child) for _, child in value)
+    return kind == "array" and any(has_repeats(child) for child in value)
 
 
-@pytest.mark.parametrize("length", [None, 5, -1])
-async def test_the_bytes_that_arrive_are_counted_whatever_was_declared(length: int | None) -> None:
-    with pytest.raises(BodyTooLarge):
-        await read_json(request(b"[" + b" " * 600, b" " * 600 + b"]", length=length), LIMITS)
+@given(members)
+def test_repeated_members_and_only_those_are_found_by_counting(node: Any) -> None:
+    text = written(node)
+    if has_repeats(node):
+        assert isinstance(refusal(text), MalformedJson)
+    else:
+        assert parse(text) == json.loads(text)
 
 
-async def test_a_body_of_exactly_the_limit_is_read() -> None:
-    body = b"[" + b" " * (LIMITS.max_body_bytes - 2) + b"]"
+def test_a_body_is_looked_at_without_reading_it_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the standard library read the body")
 
-    assert await read_json(request(body), LIMITS) == []
+    monkeypatch.setattr(json, "loads", slow)
+    assert len(parse(b"{" + b",".join(b'"k%d":1.5' % n for n in range(50_000)) + b"}")) == 50_000
+
+
+@pytest.mark.parametrize("before", [0, 1, 65_535, 65_536, 65_540])
+def test_a_wrong_exponent_is_found_wherever_it_is(before: int) -> None:
+    assert isinstance(refusal("[" + " " * before + "1" * 30 + "e-00400" + " " * 70_000 + "]"), MalformedJson)
+
+
+def test_strings_of_punctuation_take_no_more_memory_than_values() -> None:
+    assert isinstance(refusal(b"[" + b'",",' * 900_000 + b"1]"), LimitExceeded)

@@ -286,3 +286,14 @@ def test_the_example_in_the_documents_has_the_members_of_a_problem() -> None:
         kind.status,
         f"/problems/{kind.code}",
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "closes"), [(errors.UploadTimeout(), True), (errors.RateLimited(), False)], ids=["408", "429"]
+)
+async def test_a_connection_whose_body_came_too_slowly_is_closed(
+    error: errors.AgentBackendError, closes: bool, app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    response = await refusal(app, client, error)
+
+    assert (response.headers.get("Connection") == "close") == closes

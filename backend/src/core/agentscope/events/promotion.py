@@ -7,11 +7,11 @@ is promoted first, even with an open interrupt: it only ends.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlalchemy import Row, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.agentscope.events.message_rows import to_row
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.thread_row import set_state, take_positions
+from core.text import json_text
 from models import AgentChatMessage
 
 BRINGS_STATE = "bringsState"
@@ -56,15 +57,15 @@ async def promote_next(connection: AsyncConnection, session_id: int) -> Promoted
 
 async def _take_place(connection: AsyncConnection, session_id: int, row: Row[Any]) -> None:
     """Give what the run brought its place: messages in history, the state in the thread."""
-    command = json.loads(row.input)
+    command = orjson.loads(row.input)
     if command.get(BRINGS_STATE):
-        state = json.dumps(command.get("state"), ensure_ascii=False)
+        state = json_text(command.get("state"))
         await set_state(connection, session_id, state)
     messages = command.get("messages", [])
     fresh = await _unknown(connection, session_id, messages)
     if fresh and len(fresh) < len(messages):
         # Stock clients send the whole conversation: what another waiting run had brought, that run has answered.
-        kept = json.dumps(command | {"messages": fresh}, ensure_ascii=False)
+        kept = json_text(command | {"messages": fresh})
         await connection.execute(_SET_INPUT, {"run_pk": row.id, "input": kept})
     if fresh:
         # A run whose turn comes is no new activity: the thread keeps its place in lists.

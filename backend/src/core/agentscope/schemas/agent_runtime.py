@@ -154,6 +154,14 @@ class RunCommand(WireModel):
                 message.note_made_id()
         return messages
 
+    def wire(self) -> dict[str, Any]:
+        # The two members of any size and shape are JSON already; pydantic would look at every value in them.
+        told = self.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude={"state", "forwarded_props"}
+        )
+        state = {} if self.state is None else {"state": self.state}
+        return told | state | {"forwardedProps": self.forwarded_props}
+
     def meaning(self) -> dict[str, Any]:
         """Return what tells a repeat from another request: the JSON form, without options that say what absence says."""
         defaults = RunOptions().model_dump(mode="json", by_alias=True)

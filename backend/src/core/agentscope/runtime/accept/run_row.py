@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import MessagesSnapshotMode, RunCommand
 from core.config import LimitSettings, WorkerSettings
+from core.text import json_text
 from models import AgentChatSession, AgentRun
 
 
@@ -45,7 +45,7 @@ def input_of(command: RunCommand, given: RunInput) -> str:
         # A client's own member of this name counts for nothing.
         BRINGS_STATE: given.brings_state,
     }
-    return json.dumps(kept, ensure_ascii=False)
+    return json_text(kept)
 
 
 def queued_run(

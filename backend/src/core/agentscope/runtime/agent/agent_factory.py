@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from agentscope.agent import Agent, InjectionConfig, ReActConfig
 from agentscope.middleware import MiddlewareBase
@@ -26,6 +24,7 @@ from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import StageName
 from core.agentscope.tools.spec import ToolContext
 from core.agentscope.tools.update_state import NAME as STATE_TOOL
+from core.text import json_text
 
 
 class AgentFactory:
@@ -130,7 +129,7 @@ class AgentFactory:
         """Return a stage's system prompt."""
         told = [f"- {item.description}: {item.value}" for item in self._command.context]
         if self._shared.exists:
-            told.append(f"- State shared with the application (JSON): {_json(self._shared.value)}")
+            told.append(f"- State shared with the application (JSON): {json_text(self._shared.value)}")
         context = "\n".join(told)
         plan = "\n".join(f"{number}. {step}" for number, step in enumerate(intent.plan, start=1))
         return self._kit.prompts[stage].render(
@@ -158,7 +157,3 @@ class AgentFactory:
             stop=self._stop,
             max_event_bytes=self._kit.max_result_bytes,
         )
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -76,10 +76,10 @@ def _patched(value: Any, operations: list[dict[str, Any]]) -> Any:
     A ``copy`` can double the value, so a few dozen of them would fill the memory. The size is checked after each.
     """
     value = copy.deepcopy(value)
-    room = max(MAX_STATE_BYTES, len(json.dumps(value)))
+    room = max(MAX_STATE_BYTES, len(orjson.dumps(value)))
     for operation in operations:
         value = jsonpatch.apply_patch(value, [operation], in_place=True)
-        if operation["op"] == "copy" and len(json.dumps(value)) > room:
+        if operation["op"] == "copy" and len(orjson.dumps(value)) > room:
             raise ToolError(_TOO_LARGE)
     if depth_of(value) > MAX_STATE_DEPTH:
         raise ToolError(f"The state would be nested more than {MAX_STATE_DEPTH} levels deep.")

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import orjson
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -186,7 +187,7 @@ class RunScope:
     def _command(self) -> RunCommand:
         run = self._run
         names = {"thread_id": run.thread_id, "run_id": run.run_id, "parent_run_id": run.parent_run_id}
-        return RunCommand.model_validate_json(run.input).model_copy(update=names)
+        return RunCommand.model_validate(orjson.loads(run.input)).model_copy(update=names)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

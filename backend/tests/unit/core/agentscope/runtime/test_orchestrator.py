@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
@@ -383,7 +382,7 @@ async def test_history_and_shared_state_are_shown_before_the_first_stage() -> No
     await run.run()
 
     assert [type(event) for event in run.events[:3]] == [MessagesSnapshot, StateSnapshot, StepStarted]
-    assert json.dumps({"cart": []}) in run.model.asked[0]["messages"][0]["content"]
+    assert '{"cart":[]}' in run.model.asked[0]["messages"][0]["content"]
 
 
 async def test_a_client_s_copy_is_emptied_first_when_it_asks_for_that() -> None:

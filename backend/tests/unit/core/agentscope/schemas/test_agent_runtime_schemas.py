@@ -522,3 +522,13 @@ def test_a_place_has_one_spelling_only(text: str) -> None:
     except ValueError:
         return
     assert str(cursor) == text
+
+
+def test_state_and_options_are_told_as_they_came_without_looking_into_them() -> None:
+    state = {"a": None, "b": [None, {"c": 1.5}]}
+    props = {"x": None, "y": {"z": None}}
+    told = RunCommand.model_validate({"state": state, "forwardedProps": props}).wire()
+
+    assert told["state"] == state
+    assert told["forwardedProps"] == props
+    assert "state" not in RunCommand.model_validate({}).wire()

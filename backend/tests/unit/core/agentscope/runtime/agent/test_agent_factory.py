@@ -84,7 +84,7 @@ def test_a_prompt_names_the_agent_the_situation_and_the_state() -> None:
 
     assert "Ada" in prompt
     assert "- Page: cart" in prompt
-    assert '{"items": 2}' in prompt
+    assert '{"items":2}' in prompt
 
 
 def test_a_prompt_without_situation_and_plan_says_nothing_of_them() -> None:
