@@ -31,6 +31,8 @@ class Growth:
     most: int
     bound: int
     """What the process may have at most."""
+    cores: float = 0.0
+    """CPU of the process while its readers were open and nothing happened."""
 
     @property
     def bounded(self) -> bool:
@@ -39,7 +41,7 @@ class Growth:
     def row(self, readers: int) -> str:
         """Return the figures as cells."""
         each = (self.most - self.before) / readers / 1024
-        return f"{self.before / _MIB:.0f} | {self.most / _MIB:.0f} | {each:.0f} KiB"
+        return f"{self.before / _MIB:.0f} | {self.most / _MIB:.0f} | {each:.0f} KiB | {self.cores:.3f}"
 
 
 async def idle_readers(ground: Ground, readers: int) -> Growth:
@@ -53,8 +55,11 @@ async def idle_readers(ground: Ground, readers: int) -> Growth:
         with ExitStack() as sockets:
             for number in range(readers):
                 sockets.enter_context(await _open_stream(plot, api, threads[number % len(threads)]))
+            process = psutil.Process(api.pid)
+            busy = sum(process.cpu_times()[:2])
             most = await _most(api, _IDLE_SECONDS)
-        return Growth(before, most, before + 200 * _MIB)
+            cores = (sum(process.cpu_times()[:2]) - busy) / _IDLE_SECONDS
+        return Growth(before, most, before + 200 * _MIB, cores)
 
 
 async def slow_readers(ground: Ground, readers: int) -> Growth:
@@ -93,6 +98,7 @@ async def slow_readers(ground: Ground, readers: int) -> Growth:
 
 MEASURES: tuple[tuple[str, int, Callable[[Ground, int], Awaitable[Growth]]], ...] = (
     ("500 that have nothing to read", 500, idle_readers),
+    ("2,000 that have nothing to read", 2000, idle_readers),
     ("20 of a run of 100,000 words, at one byte a second", 20, slow_readers),
 )
 

@@ -59,7 +59,7 @@ async def _main(rounds: int, only: str, directory: Path) -> int:
                 flush=True,
             )
         print(
-            "\n| readers of one API process | MiB before | MiB, most | a reader |\n| --- | --- | --- | --- |"
+            "\n| readers of one API process | MiB before | MiB, most | a reader | cores |\n| --- | --- | --- | --- | --- |"
         )
         for title, readers, memory in MEMORY_MEASURES:
             if only not in memory.__name__:
