@@ -6,6 +6,8 @@ Rules:
    are only half read never block each other.
 2. A body that finds no room waits. Waiting users take turns; the bodies of one user are admitted in order.
 3. A body that has waited too long is refused: 429 if the user's own bodies are in the way, otherwise 503.
+
+See docs/adr/0027.
 """
 
 from __future__ import annotations
