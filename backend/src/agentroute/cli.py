@@ -6,6 +6,7 @@ Exit codes: 0 success, 1 a required server or file is missing or failed, 2 inval
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from agentroute.lean_imports import lean_imports
 
 if TYPE_CHECKING:
     from core.config import Settings
@@ -46,14 +49,28 @@ _Port = Annotated[
 ]
 
 
+_Wait = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="How long to wait for Postgres, its migrations and Redis, if they start later.",
+    ),
+]
+
+
 @app.command()
-def serve(host: _Host = None, port: _Port = None) -> None:
+def serve(host: _Host = None, port: _Port = None, wait: _Wait = 0) -> None:
     """Run one API process. The settings come from AGENT_* variables; an option comes first."""
     with _errors_as_lines():
-        settings = _listening_on(_settings("database", "redis"), host, port)
-        from agentroute.server import run_server
+        with lean_imports(worker=False):
+            settings = _listening_on(_settings("database", "redis"), host, port)
+            from agentroute.server import run_server
 
-        raise typer.Exit(run_server(settings))
+            # By itself, the application imports this only when it opens one.
+            importlib.import_module("agentroute.container")
+
+        raise typer.Exit(run_server(settings, wait_seconds=wait))
 
 
 @app.command()
@@ -63,13 +80,25 @@ def worker(
         # For a parent process: it knows when this process has ended, and tells by the name which runs are lost.
         typer.Option(hidden=True, help="Name of this process; never used for another one."),
     ] = "",
+    wait: _Wait = 0,
+    ready_file: Annotated[
+        Path | None, typer.Option(hidden=True, help="Made when the worker executes runs.")
+    ] = None,
 ) -> None:
     """Run one worker process, which executes runs."""
     with _errors_as_lines():
-        settings = _settings("database", "redis")
-        from agentroute.worker import run_worker
+        with lean_imports(worker=True):
+            settings = _settings("database", "redis")
+            from agentroute.worker import run_worker
 
-        raise typer.Exit(run_worker(settings, worker_id=name))
+        raise typer.Exit(
+            run_worker(
+                settings,
+                worker_id=name,
+                wait_seconds=wait,
+                on_ready=None if ready_file is None else ready_file.touch,
+            )
+        )
 
 
 @app.command()

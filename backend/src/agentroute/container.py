@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from agentroute.migrations import schema
 from agentroute.readiness import StoreReadiness
+from agentroute.schema_state import schema
 from agentroute.transcription import open_transcription
 from core.agentscope.events.facade import AgentScopeEventsFacade
 from core.agentscope.events.hub import ThreadHub

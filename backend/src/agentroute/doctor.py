@@ -9,9 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from agentroute import preflight
+from agentroute.check_result import CheckResult
 from agentroute.model_probe import probe_models
 from agentroute.own_packages import shadowed_packages
-from agentroute.preflight import CheckResult, find_local_models
+from agentroute.preflight import find_local_models
 from agentroute.start_checks import SERVE_CHECKS, WORKER_CHECKS
 from core.config import Settings, unknown_variables
 

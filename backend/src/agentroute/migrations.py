@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -23,7 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from agentroute.schema_state import STATE_SQL, Schema, SchemaState, schema_of
+from agentroute.schema_state import STATE_SQL, SchemaState, migrations_directory, schema
 from agentroute.server_watch import ServerSilentError, server_watched
 from core.postgres_connection import open_connection
 
@@ -92,22 +91,11 @@ async def current(url: str) -> str | None:
         return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 
-async def state(url: str) -> SchemaState:
-    """Return what a database says of its schema. Errors as ``upgrade``."""
-    async with connect(url) as connection:
-        return await connection.run_sync(_read)
-
-
 def _read(connection: Connection) -> SchemaState:
     if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return SchemaState()
     row = connection.execute(text(STATE_SQL)).one_or_none()
     return SchemaState() if row is None else SchemaState(*row)
-
-
-def schema() -> Schema:
-    """Return the schema that this version brings."""
-    return schema_of(scripts())
 
 
 def scripts() -> ScriptDirectory:
@@ -180,14 +168,7 @@ async def _lock(connection: AsyncConnection) -> None:
 
 def _config(**attributes: Any) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes.update(attributes)
     return config
-
-
-def _scripts() -> Path:
-    """The ``alembic`` directory: inside the package in a wheel, beside ``src`` in a checkout."""
-    package = Path(__file__).resolve().parent
-    installed = package / "alembic"
-    return installed if (installed / "env.py").is_file() else package.parents[1] / "alembic"

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import orjson
 
-from agentroute.preflight import CheckResult
+from agentroute.check_result import CheckResult
 from core.agentscope.runtime.model.chat_adapting import Adapting
 from core.agentscope.runtime.model.chat_call import ChatCall
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint

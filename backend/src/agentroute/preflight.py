@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import httpx
 from redis.exceptions import AuthenticationError, RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
-from agentroute import migrations
+from agentroute.check_result import CheckResult
+from agentroute.schema_state import find_state, schema
 from core.config import Settings
-from core.database import asyncpg_dsn
 from core.errors import SchemaIncompatible
-from core.postgres_connection import open_connection
+from core.postgres_connection import asyncpg_dsn, open_connection
 from core.redis_client import create_redis
 
 _TIMEOUT_SECONDS = 5
@@ -28,25 +26,6 @@ _OLDEST_POSTGRES = 14
 _OLDEST_REDIS = (6, 2)  # XAUTOCLAIM, GETDEL
 _LOCAL_MODELS = ("http://127.0.0.1:11434/v1", "http://127.0.0.1:8080/v1")  # Ollama, llama.cpp
 _LOCAL_TIMEOUT_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """The outcome of one check."""
-
-    name: str
-    ok: bool
-    found: str
-    """What the check found, in a few words."""
-    fix: str = ""
-    """What to do; empty when ``ok``."""
-    exit_code: int = 1
-    """Exit code of a process that does not start because of this: 2 when a setting is wrong by itself."""
-
-    @property
-    def line(self) -> str:
-        """The whole result as one line."""
-        return f"{self.name}: {self.found}" + (f". {self.fix}" if self.fix else "")
 
 
 async def check_postgres(settings: Settings) -> CheckResult:
@@ -65,7 +44,7 @@ async def check_postgres(settings: Settings) -> CheckResult:
             version = str(await connection.fetchval("SHOW server_version"))
         finally:
             await connection.close()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, ValueError) as exc:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as exc:
         return CheckResult(name, False, *_postgres_problem(exc, settings))
     if int(version.split(".")[0]) < _OLDEST_POSTGRES:
         return CheckResult(name, False, f"version {version}", f"Use Postgres {_OLDEST_POSTGRES} or newer.")
@@ -79,11 +58,11 @@ async def check_migrations(settings: Settings) -> CheckResult:
         return CheckResult(name, False, "no database is configured", "Set AGENT_DATABASE__URL first.")
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
-            found = await migrations.state(asyncpg_dsn(settings.database))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, ValueError):
+            found = await find_state(asyncpg_dsn(settings.database), seconds=_TIMEOUT_SECONDS)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError):
         return CheckResult(name, False, "the database cannot be read", "Fix Postgres first.")
-    schema = migrations.schema()
-    match schema.judge(found):
+    ours = schema()
+    match ours.judge(found):
         case "current":
             return CheckResult(name, True, f"at {found.revision}, the newest")
         case "newer":
@@ -92,10 +71,10 @@ async def check_migrations(settings: Settings) -> CheckResult:
             )
         case "behind":
             at = f"at {found.revision}" if found.revision else "none applied"
-            line = f"{at}; this version needs {schema.revision}"
+            line = f"{at}; this version needs {ours.revision}"
             return CheckResult(name, False, line, "Run `agentroute migrate`.")
         case "incompatible":
-            line = f"at {found.revision}, which this version (at {schema.revision}) cannot use ({SchemaIncompatible.code})"
+            line = f"at {found.revision}, which this version (at {ours.revision}) cannot use ({SchemaIncompatible.code})"
             return CheckResult(
                 name, False, line, "Start the version that migrated the database, or a newer one."
             )

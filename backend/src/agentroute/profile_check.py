@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentroute.preflight import CheckResult
+from agentroute.check_result import CheckResult
 from core.agentscope.runtime.model.prices import PricesInvalid, load_prices
 from core.agentscope.runtime.profile.fallbacks import fallback_settings
 from core.agentscope.runtime.profile.profile import load_profile

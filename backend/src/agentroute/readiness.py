@@ -13,10 +13,9 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from agentroute.schema_state import STATE_SQL, Schema, SchemaState
+from agentroute.schema_state import Schema, SchemaState, read_state
 from core.config import DatabaseSettings
-from core.database import asyncpg_dsn
-from core.postgres_connection import open_connection
+from core.postgres_connection import asyncpg_dsn, open_connection
 from core.readiness import WORKER_CONNECTION, Readiness
 
 # The connection that each worker keeps: the server ends it as soon as the process is gone. Of one's own role only, since
@@ -92,15 +91,11 @@ class StoreReadiness:
             async with asyncio.timeout(_LOOK_SECONDS):
                 connection = await self._connected()
                 self._workers = await connection.fetchval(_WORKERS_SQL, WORKER_CONNECTION)
-                try:
-                    row = await connection.fetchrow(STATE_SQL)
-                except asyncpg.UndefinedTableError:
-                    return SchemaState()
+                return await read_state(connection)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             # The state of the connection is unknown.
             self._give_up()
             return None
-        return SchemaState() if row is None else SchemaState(*row)
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():

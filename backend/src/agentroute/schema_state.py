@@ -10,9 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from alembic.script import ScriptDirectory
+import asyncpg
+
+from core.postgres_connection import open_connection
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 Verdict = Literal["current", "newer", "behind", "incompatible"]
 """``newer``: newer than this version, and compatible with it. ``incompatible``: newer, and not."""
@@ -56,9 +62,51 @@ class Schema:
         return "newer" if found.compatible_from in self._known else "incompatible"
 
 
-def schema_of(scripts: ScriptDirectory) -> Schema:
-    """Return the schema that the migrations of this version make."""
-    return Schema([script.revision for script in reversed(list(scripts.walk_revisions()))])
+def schema() -> Schema:
+    """Return the schema that this version brings.
+
+    The names of the migrations tell it. Alembic takes longer to import than everything else a start does with it, and
+    most starts have nothing to migrate.
+    """
+    return Schema(
+        sorted(path.name.split("_")[1] for path in migrations_directory().glob("versions/*_*_*.py"))
+    )
+
+
+def migrations_directory() -> Path:
+    """The ``alembic`` directory: inside the package in a wheel, beside ``src`` in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "alembic"
+    return installed if (installed / "env.py").is_file() else package.parents[1] / "alembic"
+
+
+async def read_state(connection: asyncpg.Connection) -> SchemaState:
+    """Return what a database says of its schema, on a connection without a transaction."""
+    try:
+        row = await connection.fetchrow(STATE_SQL)
+    except asyncpg.UndefinedTableError:
+        return SchemaState()
+    return SchemaState() if row is None else SchemaState(*row)
+
+
+async def find_state(dsn: str, *, seconds: float = 10.0) -> SchemaState:
+    """Return what a database says of its schema.
+
+    Args:
+        dsn: Address in asyncpg's form.
+        seconds: Limit of the connection, and of the question.
+
+    Raises:
+        OSError: The server does not answer.
+        asyncpg.PostgresError: The server refuses the connection.
+    """
+    connection = await open_connection(
+        dsn, application_name="agentroute-check", connect_seconds=seconds, statement_seconds=seconds
+    )
+    try:
+        return await read_state(connection)
+    finally:
+        await connection.close()
 
 
 def compatible_from(scripts: ScriptDirectory, revision: str) -> str | None:

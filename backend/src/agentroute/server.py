@@ -74,10 +74,14 @@ class DrainingServer(uvicorn.Server):
             self._loop.call_soon_threadsafe(container.drain.set)
 
 
-def run_server(settings: Settings) -> int:
+def run_server(settings: Settings, *, wait_seconds: float = 0.0) -> int:
     """Serve until SIGTERM or SIGINT.
 
     The process serves only after it has checked Postgres, the migrations and Redis. It survives their later loss.
+
+    Args:
+        settings: Of the process.
+        wait_seconds: How long to wait for these three.
 
     Returns:
         0 after an orderly stop, 1 if a requirement is missing, 2 if the settings exclude each other. The reason is
@@ -89,7 +93,7 @@ def run_server(settings: Settings) -> int:
     if unknown := unknown_variables():
         log.warning("unknown_settings", variables=unknown)
     warn_of_shadowed_packages()
-    if failed := asyncio.run(first_failure(settings, SERVE_CHECKS)):
+    if failed := asyncio.run(first_failure(settings, SERVE_CHECKS, wait_seconds=wait_seconds)):
         return _refuse(failed.line, failed.exit_code)
     try:
         listener = listen(settings.server)

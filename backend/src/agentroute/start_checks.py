@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
 
+from agentroute.check_result import CheckResult
 from agentroute.own_packages import shadowed_packages
-from agentroute.preflight import CheckResult, check_migrations, check_postgres, check_redis
+from agentroute.preflight import check_migrations, check_postgres, check_redis
 from agentroute.profile_check import check_profile
 from core.config import Settings
 from core.errors import ConfigurationError
@@ -75,10 +78,25 @@ def warn_of_shadowed_packages() -> None:
         log.warning("package_shadowed", name=package.name, path=str(package.path), fix="rename it")
 
 
-async def first_failure(settings: Settings, checks: tuple[Check, ...]) -> CheckResult | None:
-    """Run checks one after the other; return the first that failed."""
+_MAY_PASS_LATER = frozenset({check_postgres, check_migrations, check_redis})
+"""A server may still be starting, and the migration with it. What the settings say stays as it is."""
+_PAUSE_SECONDS = 0.05
+
+
+async def first_failure(
+    settings: Settings, checks: tuple[Check, ...], *, wait_seconds: float = 0.0
+) -> CheckResult | None:
+    """Run checks one after the other; return the first that failed.
+
+    Args:
+        settings: Of the process.
+        checks: In the order in which a user fixes problems.
+        wait_seconds: How long in all the checks of servers are repeated before they count as failed.
+    """
+    deadline = time.monotonic() + wait_seconds
     for check in checks:
-        result = await check(settings)
-        if not result.ok:
-            return result
+        while not (result := await check(settings)).ok:
+            if check not in _MAY_PASS_LATER or time.monotonic() >= deadline:
+                return result
+            await asyncio.sleep(_PAUSE_SECONDS)
     return None

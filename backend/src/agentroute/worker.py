@@ -60,12 +60,21 @@ class Worker:
     broker: HintBroker
 
 
-def run_worker(settings: Settings, *, worker_id: str = "") -> int:
+def run_worker(
+    settings: Settings,
+    *,
+    worker_id: str = "",
+    wait_seconds: float = 0.0,
+    on_ready: Callable[[], object] | None = None,
+) -> int:
     """Execute runs until SIGTERM or SIGINT.
 
     Args:
         settings: Of the process.
         worker_id: As in :func:`open_worker`.
+        wait_seconds: How long to wait for Postgres, its schema and Redis.
+        on_ready: Called when the process executes runs.
+
 
     Returns:
         0 after an orderly stop, 1 when the process could not start; the reason is
@@ -76,13 +85,15 @@ def run_worker(settings: Settings, *, worker_id: str = "") -> int:
         log.warning("unknown_settings", variables=unknown)
     warn_of_shadowed_packages()
     try:
-        return uvloop.run(_main(settings, worker_id))
+        return uvloop.run(_main(settings, worker_id, wait_seconds, on_ready))
     except (ProfileInvalid, PricesInvalid, ToolDefinitionError, ValueError) as exc:
         return _refuse(str(exc))
 
 
-async def _main(settings: Settings, worker_id: str) -> int:
-    if failed := await first_failure(settings, WORKER_CHECKS):
+async def _main(
+    settings: Settings, worker_id: str, wait_seconds: float, on_ready: Callable[[], object] | None
+) -> int:
+    if failed := await first_failure(settings, WORKER_CHECKS, wait_seconds=wait_seconds):
         return _refuse(failed.line, failed.exit_code)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -102,9 +113,11 @@ async def _main(settings: Settings, worker_id: str) -> int:
         stopped.set()
 
     async with open_worker(settings, worker_id=worker_id, on_broken=give_up) as worker:
-        log.info("worker_ready", concurrency=settings.worker.concurrency)
         finish = asyncio.Event()
         listening = asyncio.create_task(_listen(worker.broker, settings, finish))
+        log.info("worker_ready", concurrency=settings.worker.concurrency)
+        if on_ready is not None:
+            on_ready()
         await stopped.wait()
         log.info("worker_drains", grace_seconds=settings.worker.drain_seconds)
         finish.set()

@@ -13,7 +13,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from core.config import DatabaseSettings
-from core.postgres_connection import answer_seconds, open_connection
+from core.postgres_connection import answer_seconds, asyncpg_dsn, open_connection
 from core.text import json_text
 
 SessionFactory = async_sessionmaker[AsyncSession]
@@ -77,15 +77,3 @@ def _give_up_silent_server(context: ExceptionContext) -> None:
 
 def create_session_factory(engine: AsyncEngine) -> SessionFactory:
     return async_sessionmaker(engine, expire_on_commit=False)
-
-
-def asyncpg_dsn(settings: DatabaseSettings) -> str:
-    """Return the URL in asyncpg's form, for any driver in the user's URL.
-
-    Raises:
-        ValueError: The URL is not a URL of Postgres.
-    """
-    scheme, separator, rest = settings.url.get_secret_value().partition("://")
-    if not separator or scheme.partition("+")[0] not in {"postgresql", "postgres"}:
-        raise ValueError("not a URL of Postgres")
-    return f"postgresql://{rest}"

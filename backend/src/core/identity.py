@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from core.bearer_token import TokenVerifier
 from core.config import IdentitySettings, ServerSettings
 from core.errors import ConfigurationError, Unauthenticated
 from core.loopback import LoopbackGuard, is_loopback, refuse_origins_of_anybody
+
+if TYPE_CHECKING:
+    from core.bearer_token import TokenVerifier
 
 _EXPOSED = (
     "AGENT_IDENTITY__MODE=local does not authenticate, and {host} is reachable from other machines: "
@@ -43,6 +46,9 @@ class Authenticator:
         self._tokens: TokenVerifier | None = None
         self._guard = LoopbackGuard(server.cors_origins)
         if identity.mode == "jwt":
+            # Here: a worker authenticates nobody, and local mode has no tokens.
+            from core.bearer_token import TokenVerifier
+
             self._tokens = TokenVerifier(identity)
         elif not is_loopback(server.host):
             raise ConfigurationError(_EXPOSED.format(host=server.host))

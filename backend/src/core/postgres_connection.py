@@ -44,6 +44,18 @@ class WatchedConnection(asyncpg.Connection):
             self.terminate()
 
 
+def asyncpg_dsn(settings: DatabaseSettings) -> str:
+    """Return the URL in asyncpg's form, for any driver in the user's URL.
+
+    Raises:
+        ValueError: The URL is not a URL of Postgres.
+    """
+    scheme, separator, rest = settings.url.get_secret_value().partition("://")
+    if not separator or scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+        raise ValueError("not a URL of Postgres")
+    return f"postgresql://{rest}"
+
+
 def answer_seconds(settings: DatabaseSettings) -> float:
     """How long the client waits for the answer to a statement. After it, the server counts as silent."""
     return settings.statement_timeout_seconds + settings.silence_seconds
@@ -60,7 +72,7 @@ async def open_connection(
     """Connect, all of it (address, TLS, password) within ``connect_seconds``.
 
     Args:
-        dsn: Address in asyncpg's form (``core.database.asyncpg_dsn``).
+        dsn: Address in asyncpg's form (``asyncpg_dsn``).
         application_name: Shown in ``pg_stat_activity``.
         connect_seconds: Limit of the connection.
         statement_seconds: Limit of each statement that is given none of its own; None for a connection whose

@@ -115,8 +115,13 @@ class LocalServer(ABC):
             LocalServerError: Another live process uses ``data_dir``, the port is
                 taken, the directory cannot be written, or the server gave up.
         """
-        if self.running:
-            return self.url
+        if not self.running:
+            self.begin()
+            self.wait()
+        return self.url
+
+    def begin(self) -> None:
+        """Start the process; ``wait`` waits for its answer, and until then other things can be done. Errors as ``start``."""
         try:
             self._make_private(self.data_dir)
             self.log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,8 +137,11 @@ class LocalServer(ABC):
         except LocalServerError:
             self._lock.release()
             raise
-        self._wait_until_ready(self._child)
-        return self.url
+
+    def wait(self) -> None:
+        """Wait until the server that ``begin`` started answers. Errors as ``start``."""
+        if self._child is not None:
+            self._wait_until_ready(self._child)
 
     def stop(self) -> None:
         """Stop cleanly and give up the data directory. Does nothing when it does not run."""

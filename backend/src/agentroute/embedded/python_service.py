@@ -74,10 +74,6 @@ class PythonService:
     def exit_code(self) -> int | None:
         return None if self._child is None else self._child.exit_code
 
-    def output(self) -> str:
-        """What the program has written to its log since it was started."""
-        return "" if self._child is None else self._child.output()
-
     def tail(self, lines: int = 10) -> list[str]:
         return [] if self._child is None else self._child.tail(lines)
 
@@ -105,8 +101,3 @@ def answers(host: str, port: int, path: str) -> Probe:
             connection.close()
 
     return probe
-
-
-def says(text: str) -> Probe:
-    """Build a probe: the program has written a text to its log."""
-    return lambda service: text in service.output()

@@ -1,8 +1,9 @@
 """``agentroute embedded``: the whole service on one machine, without any other server.
 
-Start order: Postgres, Valkey, demo model, migrations, worker, API; stopped in reverse order. A URL in the environment
-replaces the server that it names. All child processes die with this process, even if this process is killed.
-See docs/adr/0005.
+Everything starts side by side: the processes of ours import while Postgres starts and is migrated, and wait for it
+themselves. Listed in the order Postgres, Valkey, demo model, worker, API, and stopped in reverse order. A URL in the
+environment replaces the server that it names. All child processes die with this process, even if this process is
+killed. See docs/adr/0005.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from agentroute.embedded.directory_lock import DirectoryInUseError, DirectoryLock
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_server import LocalServerError, free_port
 from agentroute.embedded.local_valkey import LocalValkey
 from agentroute.embedded.model_notice import tell_of_model
-from agentroute.embedded.python_service import Probe, PythonService, answers, says
+from agentroute.embedded.python_service import Probe, PythonService, answers
 from agentroute.embedded.supervisor import StopRequestedError, Supervisor
 from agentroute.embedded.worker_service import WorkerService
 from agentroute.own_packages import shadowed_packages
-from agentroute.profile_check import check_profile
 from core.agentscope.schemas.links import API_PREFIX
 from core.config import Settings, unknown_variables
 from core.errors import ConfigurationError
@@ -111,21 +112,55 @@ class Embedded:
             self._env.setdefault("AGENT_IDENTITY__MODE", os.environ.get("AGENT_IDENTITY__MODE", "local"))
         for package in shadowed_packages():
             _say(f"warning: {package.line}")
-        profile = asyncio.run(check_profile(self._settings))
-        if not profile.ok:
-            raise LocalServerError(profile.line)
-        self._start_postgres()
-        self._start_valkey()
+        self._check_profile()
+        started = time.monotonic()
+        servers = self._begin_servers()
         model = None if self._settings.model.base_url else self._start_model()
+        worker, api = self._start_processes()
+        for server in servers:
+            server.wait()
         self._check_stores()
-        self._step("Applying migrations", self._migrate)
-        if model is not None:
-            self._supervisor.wait_until(model, lambda: model.ready, _START_SECONDS)
-        self._step("Starting the API and a worker", self._start_processes)
+        self._migrate()
+        if model is None:
+            # After the last fork, and beside the seconds in which the processes import.
+            tell_of_model(self._settings, _say)
+        for service in (model, worker, api):
+            if service is not None:
+                self._supervisor.wait_until(service, lambda service=service: service.ready, _START_SECONDS)
+        _say(f"  done in {time.monotonic() - started:.1f} s")
         if model is not None:
             _say(
                 "The model is the bundled scripted demo, not an AI. AGENT_MODEL__BASE_URL chooses a real one."
             )
+
+    def _check_profile(self) -> None:
+        """Report early, in one line, if the user's own profile or prices cannot be used."""
+        if self._settings.profile_path is None and self._settings.model.prices_path is None:
+            return  # Nothing of the user's. The processes check the bundled one, too.
+        from agentroute.profile_check import check_profile
+
+        profile = asyncio.run(check_profile(self._settings))
+        if not profile.ok:
+            raise LocalServerError(profile.line)
+
+    def _begin_servers(self) -> list[LocalPostgres | LocalValkey]:
+        """Start Postgres and Valkey, unless the environment replaces them, without a wait for their answers."""
+        servers: list[LocalPostgres | LocalValkey] = []
+        if not self._settings.database.url.get_secret_value():
+            postgres = LocalPostgres(self._data_dir / "postgres", log_path=self._log("postgres"))
+            self._env["AGENT_DATABASE__URL"] = postgres.url
+            if not (postgres.data_dir / "data").exists():
+                _say("Creating a database ...")
+            servers.append(postgres)
+        if not self._settings.redis.url.get_secret_value():
+            valkey = LocalValkey(self._data_dir / "valkey", log_path=self._log("valkey"))
+            self._env["AGENT_REDIS__URL"] = valkey.url
+            servers.append(valkey)
+        names = [server.title for server in servers]
+        _say(f"Starting {', '.join([*names, 'the API'])} and a worker ...")
+        for server in servers:
+            self._supervisor.start(server, begin=server.begin)
+        return servers
 
     def _start_model(self) -> PythonService:
         port = free_port()
@@ -136,67 +171,58 @@ class Embedded:
         self._env.setdefault("AGENT_MODEL__PROVIDER", "demo")
         return model
 
-    def _start_postgres(self) -> None:
-        if not self._settings.database.url.get_secret_value():
-            server = LocalPostgres(self._data_dir / "postgres", log_path=self._log("postgres"))
-            new = not (server.data_dir / "data").exists()
-            what = "Creating a database and starting Postgres" if new else "Starting Postgres"
-            self._step(what, lambda: self._supervisor.start(server))
-            self._env["AGENT_DATABASE__URL"] = server.url
-
-    def _start_valkey(self) -> None:
-        if not self._settings.redis.url.get_secret_value():
-            server = LocalValkey(self._data_dir / "valkey", log_path=self._log("valkey"))
-            self._step("Starting Valkey", lambda: self._supervisor.start(server))
-            self._env["AGENT_REDIS__URL"] = server.url
-
     def _check_stores(self) -> None:
         """Report early, in one line, if the user's own database or Redis cannot be used."""
-        # Here, not above: these imports take a second, in which the servers start.
+        own = [name for name in ("AGENT_DATABASE__URL", "AGENT_REDIS__URL") if name not in self._env]
+        if not own:
+            return
+        # Here, not above: most starts need no client of either.
         from agentroute.preflight import check_postgres, check_redis
 
-        own = {"AGENT_DATABASE__URL": check_postgres, "AGENT_REDIS__URL": check_redis}
-        for variable, check in own.items():
-            if variable not in self._env:
-                result = asyncio.run(check(self._settings))
-                if not result.ok:
-                    raise LocalServerError(result.line)
-                _say(f"{result.name} of {variable}: {result.found}")
+        checks = {"AGENT_DATABASE__URL": check_postgres, "AGENT_REDIS__URL": check_redis}
+        for variable in own:
+            result = asyncio.run(checks[variable](self._settings))
+            if not result.ok:
+                raise LocalServerError(result.line)
+            _say(f"{result.name} of {variable}: {result.found}")
 
     def _migrate(self) -> None:
-        from agentroute import migrations
+        # Here: the processes are already starting, and import meanwhile.
+        from agentroute.schema_state import find_state, schema
+        from core.postgres_connection import asyncpg_dsn
 
         url = self._env.get("AGENT_DATABASE__URL") or self._settings.database.url.get_secret_value()
+        database = self._settings.database.model_copy(update={"url": SecretStr(url)})
+        if schema().judge(asyncio.run(find_state(asyncpg_dsn(database)))) == "current":
+            return
+        from agentroute import migrations
+
+        _say("Applying migrations ...")
         try:
             asyncio.run(migrations.upgrade(url))
         except migrations.MigrationError as exc:
             raise LocalServerError(str(exc)) from exc
 
-    def _start_processes(self) -> None:
+    def _start_processes(self) -> tuple[PythonService, PythonService]:
         # 0.0.0.0 and :: are addresses to listen on; not every system can connect to them.
         host = {"0.0.0.0": _LOOPBACK, "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        patience = ["--wait", str(_START_SECONDS)]
         api = self._service(
             "API",
-            ["agentroute.cli", "serve"],
+            ["agentroute.cli", "serve", *patience],
             self._settings.server.drain_seconds,
             answers(host, self._port, "/readyz"),
         )
-        # A worker reports its readiness in its log. With a higher log level, it counts as ready at once.
-        silent = self._settings.log_level in {"WARNING", "ERROR"}
         worker = WorkerService(
             data_dir=self._data_dir,
             env=self._env,
+            options=patience,
             stop_seconds=self._settings.worker.drain_seconds + _STOP_MARGIN_SECONDS,
-            probe=says("" if silent else "worker_ready"),
         )
         # The worker first: it imports longer, and is to stop after the API has drained.
         self._supervisor.start(worker, on_end=worker.ended)
         self._supervisor.start(api)
-        if self._settings.model.base_url:
-            # After the last fork, and beside the seconds in which the processes import.
-            tell_of_model(self._settings, _say)
-        for service in (api, worker):
-            self._supervisor.wait_until(service, lambda service=service: service.ready, _START_SECONDS)
+        return worker, api
 
     def _service(self, title: str, arguments: list[str], drain_seconds: float, probe: Probe) -> PythonService:
         return PythonService(
@@ -210,12 +236,6 @@ class Embedded:
 
     def _log(self, name: str) -> Path:
         return self._data_dir / "logs" / f"{name}.log"
-
-    def _step(self, what: str, work: Callable[[], None]) -> None:
-        _say(f"{what} ...")
-        started = time.monotonic()
-        work()
-        _say(f"  done in {time.monotonic() - started:.1f} s")
 
 
 def _first_steps(url: str, settings: Settings) -> str:

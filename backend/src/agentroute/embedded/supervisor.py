@@ -101,11 +101,18 @@ class Supervisor:
     def stopping(self) -> bool:
         return self._stops > 0
 
-    def start(self, service: Service, *, on_end: Callable[[], None] = lambda: None) -> None:
+    def start(
+        self,
+        service: Service,
+        *,
+        begin: Callable[[], object] | None = None,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
         """Start a service and take charge of it.
 
         Args:
             service: Is started again whenever it ends.
+            begin: Starts it now, without a wait for its answer; its ``start`` when None.
             on_end: Called at once each time its process has ended by itself.
 
         Raises:
@@ -116,7 +123,7 @@ class Supervisor:
             raise StopRequestedError
         # Listed first: whatever happens in start, stop must see it.
         self._watched.append(_Watched(service, time.monotonic(), self._first_delay_seconds, on_end))
-        service.start()
+        (begin or service.start)()
 
     def wait_until(self, service: Service, ready: Callable[[], bool], timeout_seconds: float) -> None:
         """Wait for a started service.

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agentroute.embedded.child_process import ChildProcess
-from agentroute.embedded.python_service import Probe, PythonService
+from agentroute.embedded.python_service import PythonService
 
 _SETTLE_SECONDS = 5.0
 """How long a stop waits for a repair; what is left then is repaired by the next start."""
@@ -26,17 +26,21 @@ class WorkerService(PythonService):
         data_dir: Data directory of the instance; the caller holds its lock.
         env: Variables over those of this process.
         stop_seconds: How long it may drain after SIGTERM.
-        probe: Says whether the program, once running, is ready.
+        options: Arguments of every process.
     """
 
-    def __init__(self, *, data_dir: Path, env: Mapping[str, str], stop_seconds: float, probe: Probe) -> None:
+    def __init__(
+        self, *, data_dir: Path, env: Mapping[str, str], stop_seconds: float, options: Sequence[str] = ()
+    ) -> None:
+        # A file, not a line of the log, whose level the user chooses.
+        self._ready_file = data_dir / "logs" / "worker.ready"
         super().__init__(
             "Worker",
-            ["agentroute.cli", "worker"],
+            ["agentroute.cli", "worker", "--ready-file", str(self._ready_file), *options],
             data_dir=data_dir,
             env=env,
             stop_seconds=stop_seconds,
-            probe=probe,
+            probe=lambda _service: self._ready_file.exists(),
         )
         self._names = data_dir / "workers"
         self._live: str | None = None
@@ -47,6 +51,7 @@ class WorkerService(PythonService):
     def start(self, extra: Sequence[str] = ()) -> None:
         """Start a process with a new name, and repair what earlier ones left."""
         name = f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
+        self._ready_file.unlink(missing_ok=True)
         super().start(["--name", name, *extra])
         self._live = name
         # Only now: each name in a file belongs to a process that the next start would find by its pid, and stop.

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from agentroute import doctor, preflight
+from agentroute.check_result import CheckResult
 from agentroute.demo.model import MODEL_NAME
 from agentroute.doctor import run_doctor
 from core.config import Settings
@@ -47,8 +48,8 @@ def test_what_is_missing_is_listed_with_its_cure(console: Console, database_url:
 def test_a_healthy_setup_exits_with_0(
     console: Console, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def healthy(_settings: Settings) -> preflight.CheckResult:
-        return preflight.CheckResult("Model", True, MODEL_NAME)
+    async def healthy(_settings: Settings) -> CheckResult:
+        return CheckResult("Model", True, MODEL_NAME)
 
     monkeypatch.setattr(preflight, "check_model", healthy)
     settings = Settings.model_validate(

@@ -16,6 +16,7 @@ from tests.support.stack import OpenStack, Stack, eventually
 from tests.support.stuck_conversations import LEFT, WANTS, illegal, lacks_reasoning
 
 from agentroute import migrations
+from agentroute.schema_state import schema
 
 RELEASES = pytest.mark.parametrize("release", releases(), ids=lambda release: release.revision)
 
@@ -24,7 +25,7 @@ if "RECORD_ANEW" in os.environ:
 
     async def test_a_database_of_this_version_is_recorded(open_stack: OpenStack, database_url: str) -> None:
         async with open_stack(database_url=database_url, limits=LIMITS, worker=WORKER) as stack:
-            await record(stack, database_url, str(migrations.schema().revision))
+            await record(stack, database_url, str(schema().revision))
 
 
 async def migrated(url: str, release: Release) -> None:
@@ -56,7 +57,7 @@ async def test_down_again_every_row_is_as_it_was(release: Release, blank_databas
     assert "\n".join([*await dump(blank_database_url), ""]) == release.statements
 
     await migrations.upgrade(blank_database_url)
-    assert await migrations.current(blank_database_url) == migrations.schema().revision
+    assert await migrations.current(blank_database_url) == schema().revision
 
 
 @RELEASES

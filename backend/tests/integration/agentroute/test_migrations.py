@@ -12,7 +12,7 @@ from tests.support.schema_catalogue import Catalogue, catalogue, taken
 
 from agentroute import migrations
 from agentroute.migrations import MigrationError, scripts
-from agentroute.schema_state import FIRST_REVISION, SchemaState, compatible_from
+from agentroute.schema_state import FIRST_REVISION, SchemaState, compatible_from, find_state, schema
 from models import AgentRun
 
 
@@ -35,7 +35,7 @@ async def _execute(url: str, statements: str) -> None:
 
 async def test_up_makes_every_table_and_down_leaves_none(blank_database_url: str) -> None:
     await migrations.upgrade(blank_database_url)
-    assert await migrations.current(blank_database_url) == migrations.schema().revision
+    assert await migrations.current(blank_database_url) == schema().revision
     assert await _tables(blank_database_url) == set(AgentRun.metadata.tables)
 
     await migrations.downgrade(blank_database_url, "base")
@@ -49,7 +49,7 @@ async def test_up_makes_every_table_and_down_leaves_none(blank_database_url: str
 async def test_two_processes_may_migrate_at_once(blank_database_url: str) -> None:
     await asyncio.gather(*(migrations.upgrade(blank_database_url) for _ in range(4)))
 
-    assert await migrations.current(blank_database_url) == migrations.schema().revision
+    assert await migrations.current(blank_database_url) == schema().revision
 
 
 async def test_up_at_the_newest_revision_changes_nothing(database_url: str) -> None:
@@ -74,12 +74,12 @@ async def test_a_database_of_a_newer_version_is_left_alone_if_this_one_can_use_i
     blank_database_url: str,
 ) -> None:
     await migrations.upgrade(blank_database_url)
-    await _as_of(blank_database_url, "from-the-future", migrations.schema().revision)
+    await _as_of(blank_database_url, "from-the-future", schema().revision)
 
     # A version that is rolled back begins with `agentroute migrate`, too.
     await migrations.upgrade(blank_database_url)
 
-    assert (await migrations.state(blank_database_url)).revision == "from-the-future"
+    assert (await find_state(blank_database_url)).revision == "from-the-future"
 
 
 @pytest.mark.parametrize("oldest", ["also-from-the-future", None])
@@ -98,16 +98,14 @@ async def test_the_database_says_who_can_use_it_at_every_step(blank_database_url
     since = revisions[revisions.index(FIRST_REVISION) :]
     for revision in since:
         await migrations.upgrade(blank_database_url, revision)
-        state = await migrations.state(blank_database_url)
+        state = await find_state(blank_database_url)
         assert state == SchemaState(revision, compatible_from(scripts(), revision))
         assert state.compatible_from in revisions
     for revision in reversed(since):
         await migrations.downgrade(blank_database_url, revision)
-        assert (await migrations.state(blank_database_url)).compatible_from == compatible_from(
-            scripts(), revision
-        )
+        assert (await find_state(blank_database_url)).compatible_from == compatible_from(scripts(), revision)
     await migrations.downgrade(blank_database_url, "-1")
-    assert (await migrations.state(blank_database_url)).compatible_from is None
+    assert (await find_state(blank_database_url)).compatible_from is None
 
 
 # Of what a step takes: what no code used any more, and since when.

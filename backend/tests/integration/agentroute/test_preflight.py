@@ -11,6 +11,7 @@ from agentroute import migrations
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_valkey import LocalValkey
 from agentroute.preflight import check_migrations, check_postgres, check_redis
+from agentroute.schema_state import schema
 from core.config import Settings
 
 
@@ -59,7 +60,7 @@ async def test_a_newer_schema_is_good_if_it_is_compatible(
 
     result = await check_migrations(_settings(blank_database_url))
 
-    assert (result.ok, result.found, result.fix) == (ok, found.format(head=migrations.schema().revision), fix)
+    assert (result.ok, result.found, result.fix) == (ok, found.format(head=schema().revision), fix)
 
 
 async def test_a_database_that_does_not_exist_is_named(postgres_url: str) -> None:

@@ -13,6 +13,7 @@ from tests.support.limits import HUNG_SECONDS
 
 from agentroute import migrations
 from agentroute.readiness import KEEP_SECONDS, StoreReadiness
+from agentroute.schema_state import schema
 from core.agentscope.runtime.work.leases import Heartbeat
 from core.config import DatabaseSettings, RedisSettings, Settings
 from core.readiness import Readiness
@@ -34,7 +35,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 def probe_of(url: str, redis: Redis, clock: Callable[[], float] | None = None) -> StoreReadiness:
     settings = DatabaseSettings(url=SecretStr(url))
-    return StoreReadiness(settings, redis, schema=migrations.schema(), clock=clock)
+    return StoreReadiness(settings, redis, schema=schema(), clock=clock)
 
 
 async def look(url: str, redis: Redis) -> Readiness:

@@ -24,6 +24,7 @@ from tests.support.limits import HUNG_SECONDS
 
 from agentroute import migrations, preflight
 from agentroute.migrations import MigrationError
+from agentroute.schema_state import schema
 from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.store import EventStore
@@ -238,7 +239,7 @@ async def test_a_migration_ends_when_the_server_goes_silent_while_it_waits_or_wo
         ground.proxy.cut()
         await other.close()
         await migrations.upgrade(ground.url)
-        assert await migrations.current(ground.url) == migrations.schema().revision
+        assert await migrations.current(ground.url) == schema().revision
 
 
 async def _is_connected(connection: asyncpg.Connection) -> bool:

@@ -6,6 +6,7 @@ import asyncpg
 from tests.support.scratch_databases import ScratchDatabases
 
 from agentroute import migrations
+from agentroute.schema_state import schema
 
 
 async def _execute(url: str, statement: str) -> str | None:
@@ -17,7 +18,7 @@ async def _execute(url: str, statement: str) -> str | None:
 
 
 async def test_a_migrated_database_is_at_the_newest_revision(database_url: str) -> None:
-    assert await migrations.current(database_url) == migrations.schema().revision
+    assert await migrations.current(database_url) == schema().revision
 
 
 async def test_a_blank_database_has_no_table(blank_database_url: str) -> None:

@@ -9,11 +9,16 @@ import pytest
 from alembic.script import Script
 
 from agentroute.migrations import scripts
+from agentroute.schema_state import Schema, schema
 
 STEPS = list(reversed(list(scripts().walk_revisions())))
 REVISIONS = [step.revision for step in STEPS]
 # From the first migration on that was written for tables in use.
 IN_USE = [step for step in STEPS if step.revision >= "0012"]
+
+
+def test_the_names_of_the_migrations_tell_the_schema_as_alembic_does() -> None:
+    assert vars(schema()) == vars(Schema(REVISIONS))
 
 
 @pytest.mark.parametrize("step", STEPS, ids=REVISIONS)

@@ -12,7 +12,8 @@ import pytest
 from redis.asyncio import Redis
 
 from agentroute import preflight
-from agentroute.preflight import CheckResult, check_migrations, check_model, check_postgres, check_redis
+from agentroute.check_result import CheckResult
+from agentroute.preflight import check_migrations, check_model, check_postgres, check_redis
 from core.config import RedisSettings, Settings
 
 _Check = Callable[[Settings], Awaitable[CheckResult]]

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.limits import HUNG_SECONDS
 
+from agentroute import start_checks
+from agentroute.check_result import CheckResult
 from agentroute.profile_check import check_profile
 from agentroute.start_checks import check_identity, check_transcription, first_failure
 from core.config import Settings
@@ -59,6 +62,32 @@ async def test_the_first_failure_ends_the_checks() -> None:
     assert failed is not None
     assert failed.name == "Identity"
     assert await first_failure(settings(), (check_transcription,)) is None
+
+
+@pytest.mark.parametrize(
+    ("wait_seconds", "repeated", "asked"),
+    [
+        (0.0, True, 1),
+        (HUNG_SECONDS, True, 3),
+        # A wrong setting stays wrong: it is said at once.
+        (HUNG_SECONDS, False, 1),
+    ],
+)
+async def test_a_server_that_starts_later_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, wait_seconds: float, repeated: bool, asked: int
+) -> None:
+    answers = [CheckResult("Postgres", ok, "") for ok in (False, False, True)]
+    given: list[CheckResult] = []
+
+    async def check(_settings: Settings) -> CheckResult:
+        given.append(answers[len(given)])
+        return given[-1]
+
+    monkeypatch.setattr(start_checks, "_MAY_PASS_LATER", {check} if repeated else set())
+    failed = await first_failure(settings(), (check,), wait_seconds=wait_seconds)
+
+    assert len(given) == asked
+    assert (failed is None) == (asked == 3)
 
 
 @pytest.mark.parametrize(

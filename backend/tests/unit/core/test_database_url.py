@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from core.config import DatabaseSettings
-from core.database import asyncpg_dsn
+from core.postgres_connection import asyncpg_dsn
 
 
 def dsn(url: str) -> str:

@@ -16,9 +16,8 @@ from core.agentscope.events.owned_run import Claim
 from core.agentscope.events.status_sql import status_sql
 from core.config import DatabaseSettings
 from core.crash_points import crash_point, crash_point_soon
-from core.database import asyncpg_dsn
 from core.errors import StoreUnavailable
-from core.postgres_connection import open_connection
+from core.postgres_connection import asyncpg_dsn, open_connection
 from core.store_failure import is_store_failure
 
 _APPEND = status_sql("""

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -236,9 +237,13 @@ def test_a_store_of_the_users_that_does_not_answer_is_named(start: Start) -> Non
     )
 
 
-def test_a_stop_while_it_starts_stops_what_was_started(start: Start) -> None:
+def test_a_stop_while_it_starts_stops_what_was_started(start: Start, tmp_path: Path) -> None:
     instance = start()
-    instance.read_until("Starting Valkey")
+    instance.read_until("Starting Postgres, Valkey, the API and a worker")
+    deadline = time.monotonic() + HUNG_SECONDS
+    while not (tmp_path / "data" / "logs" / "api.pid").exists():  # the last one that is started
+        assert time.monotonic() < deadline, instance.lines
+        time.sleep(0.01)
     family = instance.family()
 
     instance.send(signal.SIGINT)

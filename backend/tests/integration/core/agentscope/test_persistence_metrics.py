@@ -18,6 +18,7 @@ from agentroute import migrations
 from agentroute.demo import model as demo_model
 from agentroute.demo.script import decide
 from agentroute.demo.wire import usage_of
+from agentroute.schema_state import schema
 from core.agentscope.runtime.agent import toolkit
 
 METRICS = (
@@ -447,7 +448,7 @@ async def test_going_up_and_down_again_leaves_nothing_even_with_data(
     # Alembic keeps its own, empty table.
     assert {item for item in left if "alembic_version" not in item} == set()
     await migrations.upgrade(blank_database_url)
-    assert await migrations.current(blank_database_url) == migrations.schema().revision
+    assert await migrations.current(blank_database_url) == schema().revision
 
 
 async def test_ledger_and_message_name_the_model_that_answered(

@@ -8,8 +8,8 @@ import pytest
 from tests.support.limits import HUNG_SECONDS
 
 from agentroute import preflight
+from agentroute.check_result import CheckResult
 from agentroute.embedded.model_notice import tell_of_model
-from agentroute.preflight import CheckResult
 from core.config import Settings
 
 

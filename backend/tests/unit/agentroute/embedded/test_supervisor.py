@@ -22,7 +22,7 @@ _SLEEP = "import time; time.sleep(60)"
 # A supervisor in a process of its own, whose one child ignores SIGTERM and may take a minute to stop.
 _STUBBORN = """
 import pathlib, sys
-from agentroute.embedded.python_service import PythonService, says
+from agentroute.embedded.python_service import PythonService
 from agentroute.embedded.supervisor import Supervisor
 
 directory = pathlib.Path(sys.argv[1])
@@ -31,7 +31,7 @@ directory = pathlib.Path(sys.argv[1])
 )
 deaf = PythonService(
     "Deaf", ["deaf"], data_dir=directory, env={"PYTHONPATH": str(directory)}, stop_seconds=60,
-    probe=says("up"),
+    probe=lambda service: "up" in service.tail(),
 )
 with Supervisor(lambda line: print(line, flush=True)) as supervisor:
     supervisor.start(deaf)

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 from tests.support.limits import HUNG_SECONDS
 
-from agentroute.embedded.python_service import says
 from agentroute.embedded.worker_service import WorkerService
 
 _WORKER = """
-import signal, sys, time
+import pathlib, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN if "--deaf" in sys.argv else lambda *_: sys.exit(0))
-print("up", flush=True)
+pathlib.Path(sys.argv[sys.argv.index("--ready-file") + 1]).touch()
 time.sleep(600)
 """
 
@@ -51,7 +50,6 @@ class Instance:
             data_dir=self.data,
             env={"PYTHONPATH": str(self._package.parent)},
             stop_seconds=stop_seconds,
-            probe=says("up"),
         )
 
     def start(self, *extra: str) -> str:

@@ -15,10 +15,9 @@ from core.agentscope.events.status_sql import status_sql, status_text
 from core.agentscope.runtime.stop_signal import StopReason
 from core.config import LimitSettings, Settings
 from core.crash_points import crash_point
-from core.database import asyncpg_dsn
 from core.identity import Principal
 from core.outage import report_failure
-from core.postgres_connection import open_connection
+from core.postgres_connection import asyncpg_dsn, open_connection
 from core.readiness import WORKER_CONNECTION
 from core.store_clock import StoreClock
 
