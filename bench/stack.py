@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep data and logs in this directory")
     options, arguments = parser.parse_known_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with running_stack(StackOptions(tuple(arguments), options.keep)) as stack:
+    with running_stack(StackOptions(tuple(arguments), keep=options.keep)) as stack:
         roots = [[label, pid] for pid, label in stack.roots.items()]
         described = {"base_url": stack.base_url, "directory": str(stack.directory), "roots": roots}
         options.describe.write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2))

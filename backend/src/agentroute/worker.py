@@ -15,6 +15,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import uvloop
@@ -26,6 +27,7 @@ from agentroute.start_checks import WORKER_CHECKS, first_failure, warn_of_shadow
 from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.redis_bus import RedisBus
+from core.agentscope.events.usual_end import end_usually
 from core.agentscope.runtime.agent.agent_kit import build_kit
 from core.agentscope.runtime.agent.titles import TitleWriter
 from core.agentscope.runtime.hints import HintSender
@@ -182,6 +184,7 @@ async def open_worker(
             hint=lambda run: hints.send(run.run_pk, run.task_id),
             outage_seconds=settings.worker.outage_seconds,
             agent=profile.name,
+            end_usually=partial(end_usually, engine),
         )
         titles = TitleWriter(kit, engine)
         services = RunServices(kit, engine, heartbeat, writer, ending, titles, settings)

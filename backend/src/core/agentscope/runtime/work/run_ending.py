@@ -7,6 +7,7 @@ Rules:
    with the code that says what could not be stored.
 3. A run can always be ended. If Postgres refuses one of its messages, a note takes the place of that message.
 4. Readers and workers are told after the commit.
+5. A usual end is one statement (``events/usual_end.py``). What that statement does not write goes the careful way.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.run_status import ENDED
 from core.agentscope.events.run_summary import log_ended_runs
 from core.agentscope.events.thread_row import lock_thread
+from core.agentscope.events.usual_end import EndUsually, may_be_usual
 from core.agentscope.runtime.work.leases import ClaimedRun
 from core.agentscope.schemas.internal_events import RunFailed
 from core.crash_points import crash_point
@@ -57,6 +59,7 @@ class RunEnding:
         hint: Tells the workers of a run whose turn has come.
         outage_seconds: How long an end waits for Postgres.
         agent: Name of the agent's profile, for the log.
+        end_usually: Writes usual ends. Without it, every end goes the careful way.
     """
 
     def __init__(
@@ -67,12 +70,14 @@ class RunEnding:
         hint: Callable[[PromotedRun], Awaitable[object]],
         outage_seconds: float,
         agent: str = "",
+        end_usually: EndUsually | None = None,
     ) -> None:
         self._engine = engine
         self._publisher = publisher
         self._hint = hint
         self._outage_seconds = outage_seconds
         self._agent = agent
+        self._end_usually = end_usually
         self._hints: set[asyncio.Task[None]] = set()
 
     async def write(self, run: OwnedRun, end: RunEnd) -> None:
@@ -86,7 +91,7 @@ class RunEnding:
         async def given(_: AsyncConnection) -> RunEnd:
             return end
 
-        await self._write(run, given)
+        await self._write(run, given, usual=end if may_be_usual(end) else None)
 
     async def fail(self, run: ClaimedRun, cause: Exception) -> None:
         """End a run whose own end cannot be written: keeps the output already shown, and ends with a failure.
@@ -120,14 +125,14 @@ class RunEnding:
             rescue = True
             await self._write(run.owned, from_log)
 
-    async def _write(self, run: OwnedRun, make_end: _MakeEnd) -> None:
+    async def _write(self, run: OwnedRun, make_end: _MakeEnd, *, usual: RunEnd | None = None) -> None:
         # Statuses of the ends that went as far as their commit.
         tried: set[str] = set()
 
         async def attempt() -> Ended | None:
             try:
                 # Shielded: a cancel in the middle would leave the connection in an unknown state.
-                return await asyncio.shield(self._write_once(run, make_end, tried))
+                return await asyncio.shield(self._write_once(run, make_end, tried, usual))
             except LeaseLost:
                 if await self._has_ended_as(run, tried):
                     return None
@@ -143,7 +148,17 @@ class RunEnding:
         if ended.promoted is not None:
             self._tell(ended.promoted)
 
-    async def _write_once(self, run: OwnedRun, make_end: _MakeEnd, tried: set[str]) -> Ended:
+    async def _write_once(
+        self, run: OwnedRun, make_end: _MakeEnd, tried: set[str], usual: RunEnd | None
+    ) -> Ended:
+        if usual is not None and self._end_usually is not None:
+            known = usual.status in tried
+            # Noted before it is sent: if the answer is lost, the end may have been written.
+            tried.add(usual.status)
+            if (ended := await self._end_usually(run, usual)) is not None:
+                return ended
+            if not known:
+                tried.remove(usual.status)
         async with self._engine.begin() as connection:
             end = await make_end(connection)
             ended = await end_and_promote(connection, run, end)

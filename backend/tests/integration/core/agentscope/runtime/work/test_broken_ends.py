@@ -46,6 +46,8 @@ async def test_a_run_whose_end_no_database_takes_ends_with_an_internal_error(
             raise faults.pop()
         return await real(*arguments)
 
+    # Every end goes the careful way.
+    monkeypatch.setattr(run_ending, "may_be_usual", lambda _end: False)
     monkeypatch.setattr(run_ending, "end_and_promote", broken_once)
     async with open_stack() as stack:
         await assert_broken(stack)

@@ -163,3 +163,58 @@ async def test_a_fault_of_ours_passes_at_once(error: Exception) -> None:
 
     assert (caught.value, engine.begun) == (error, 1)
     assert asyncio.get_running_loop().time() == began
+
+
+class Usual:
+    """The usual way to end a run: what each try does is said beforehand."""
+
+    def __init__(self, postgres: Postgres, *tries: str) -> None:
+        self.postgres = postgres
+        self.tries = list(tries)
+        """``ok``, ``no`` (not a usual end), ``lost`` (rolled back, no answer) or ``unknown`` (committed, no answer)."""
+
+    async def __call__(self, _run: OwnedRun, end: RunEnd) -> Ended | None:
+        does = self.tries.pop(0)
+        if does == "no" or self.postgres.status != "running":
+            return None
+        if does != "lost":
+            self.postgres.status = end.status
+        if does != "ok":
+            raise AWAY
+        return Ended([SHOWN])
+
+
+@pytest.mark.parametrize(
+    ("tries", "shown", "careful"),
+    [
+        (["ok"], [SHOWN], 0),
+        (["no"], [SHOWN], 1),
+        (["lost", "ok"], [SHOWN], 0),
+        (["lost", "no"], [SHOWN], 1),
+        # It was written: readers find it in the log.
+        (["unknown", "no"], [], 0),
+    ],
+)
+async def test_an_end_is_written_once_whichever_way_it_goes(
+    postgres: Postgres, tries: list[str], shown: list[StreamBatch], careful: int
+) -> None:
+    told = Told()
+    postgres.commits = ["ok", "ok"]
+    usual = Usual(postgres, *tries)
+    ending = RunEnding(postgres.as_engine(), told, hint=told.hint, outage_seconds=30.0, end_usually=usual)
+
+    await ending.write(RUN, end())
+
+    assert (usual.tries, told.shown, postgres.ends) == ([], shown, careful)
+    assert postgres.status == "succeeded"
+
+
+async def test_a_run_that_another_ended_is_lost_though_the_usual_way_was_tried(postgres: Postgres) -> None:
+    told = Told()
+    postgres.commits = ["ok"]
+    postgres.status = "succeeded"
+    usual = Usual(postgres, "no")
+    ending = RunEnding(postgres.as_engine(), told, hint=told.hint, outage_seconds=30.0, end_usually=usual)
+
+    with pytest.raises(LeaseLost):
+        await ending.write(RUN, end())

@@ -1,0 +1,135 @@
+"""The usual end of a run, in one round trip: nothing waits behind the run, and the run asks nothing.
+
+The module decides nothing. The database function ``agent_end_usual`` (migration 0016) ends the run only if no rule of
+T-end has anything to decide. In every other case nothing is written, and ``ending.py``, the only definition of the
+rules, ends the run. See docs/adr/0029.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.agentscope.events.ending import Ended
+from core.agentscope.events.history_fold import leading_results
+from core.agentscope.events.message_rows import metrics, to_row
+from core.agentscope.events.owned_run import OwnedRun, StreamBatch
+from core.agentscope.events.run_end import EndedRun, RunEnd
+from core.agentscope.events.run_status import RUNNING
+from core.agentscope.events.run_summary import RunSummary
+from core.agentscope.schemas.agent_runtime import AgUiWireEvent
+from core.crash_points import crash_point
+from core.direct_sql import fetch
+from core.identity import Principal
+from core.store_failure import is_store_failure
+
+log = structlog.get_logger(__name__)
+
+EndUsually = Callable[[OwnedRun, RunEnd], Awaitable[Ended | None]]
+
+_END = """
+SELECT * FROM agent_end_usual($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb, $11::text::jsonb, $12, $13, $14,
+    $15::text::jsonb)
+"""
+
+
+def may_be_usual(end: RunEnd) -> bool:
+    """Tell whether an end needs no decision of T-end, as far as the worker can know."""
+    return (
+        end.from_status == RUNNING
+        and not end.rescue
+        and not end.interrupts
+        and not leading_results(end.messages)
+        and (end.checkpoint is None or end.checkpoint.message_ids is None)
+    )
+
+
+async def end_usually(engine: AsyncEngine, run: OwnedRun, end: RunEnd) -> Ended | None:
+    """End a run in a transaction of its own, if its end is a usual one; otherwise write nothing and return ``None``.
+
+    Args:
+        engine: For one statement.
+        run: Claimed by this process.
+        end: One of which ``may_be_usual`` is true.
+
+    Raises:
+        asyncpg.PostgresError, OSError, sqlalchemy.exc.TimeoutError: Postgres is unavailable (``core.store_failure``);
+            whether the end was written is unknown.
+    """
+    payloads = [event.to_json() for event in end.events]
+    arguments = _arguments(run, end, payloads)
+    crash_point("end-before-commit")
+    try:
+        rows = await fetch(engine, _END, *arguments)
+    except Exception as exc:
+        if is_store_failure(exc):
+            raise
+        # A value that is refused, or a fault of ours: the answer of the careful way counts.
+        log.warning("usual_end_failed", run=run.run_pk, error=type(exc).__name__)
+        return None
+    if not rows:
+        return None
+    row = rows[0]
+    summary = RunSummary(
+        Principal(row["tenant_id"], row["user_id"]),
+        row["thread_id"],
+        row["run_id"],
+        end.status,
+        end.error_code,
+        run.attempt,
+        row["created_at"],
+        row["started_at"],
+        row["first_token_at"],
+        row["ended_at"],
+        row["input_tokens"],
+        row["output_tokens"],
+        row["cost"],
+    )
+    ended = Ended()
+    ended.add(EndedRun(StreamBatch(run.session_id, run.ordinal, row["base"] + 1, payloads), summary))
+    return ended
+
+
+def _arguments(run: OwnedRun, end: RunEnd, payloads: list[str]) -> tuple[object, ...]:
+    calls = [usage.model_dump(exclude={"kind"}) for usage in end.usages]
+    by_message = metrics(calls)
+    messages = [
+        to_row(message, session_id=run.session_id, position=0, ordinal=run.ordinal)
+        | by_message.get(message["id"], {})
+        | {"place": place}
+        for place, message in enumerate(end.messages)
+    ]
+    checkpoint = end.checkpoint
+    return (
+        run.run_pk,
+        run.session_id,
+        run.ordinal,
+        run.attempt,
+        end.status,
+        end.error_code,
+        end.tool_ms,
+        [event.type for event in end.events],
+        payloads,
+        _json(messages),
+        _json(calls),
+        None if checkpoint is None else checkpoint.agentscope_version,
+        None if checkpoint is None else checkpoint.state,
+        None if checkpoint is None else list(checkpoint.client_calls),
+        AgUiWireEvent("", end.state).to_json() if end.state_changed else None,
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=_exact)
+
+
+def _exact(value: object) -> str:
+    """Return a cost as text, so that it stays exact."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError
