@@ -17,7 +17,6 @@ from core.agentscope.events.queries.history import HistoryReader
 from core.agentscope.events.queries.opening import OpeningReader
 from core.agentscope.events.queries.runs import RunReader
 from core.agentscope.events.queries.usage_report import UsageReader
-from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
@@ -28,6 +27,7 @@ from core.agentscope.runtime.profile.profile_tools import offered_tools
 from core.broker import create_broker
 from core.config import Settings
 from core.database import create_engine
+from core.gate import PoolGates
 from core.identity import Authenticator
 from core.redis_client import create_redis
 from core.request_body import JsonBodies
@@ -70,9 +70,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         resources.push_async_callback(broker.shutdown)
         transcription = await open_transcription(settings, engine, redis, resources)
         bus = RedisBus(redis, settings.redis)
-        # Half of the connections: the other half stays with the requests that are not streams.
-        gate = ReadGate(max(settings.database.pool_size // 2, 1), settings.database.pool_timeout_seconds)
-        store = EventStore(engine, gate)
+        gates = PoolGates.of(settings.database)
+        store = EventStore(engine, gates.streams)
         hub = ThreadHub(redis, store.heads, settings.redis, settings.stream)
         background = [
             asyncio.create_task(bus.run(), name="bus"),
@@ -83,12 +82,13 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             engine,
             hints,
             bus,
+            gates,
             limits=settings.limits,
             worker=settings.worker,
             agent=profile.name,
         )
         history = HistoryReader(engine)
-        openings = OpeningReader(engine, history, gate)
+        openings = OpeningReader(engine, history, gates.streams)
         facade = AgentScopeEventsFacade(store, bus, hub, settings.stream, openings)
         service = AgentService(
             runtime=gateway,

@@ -34,8 +34,9 @@ from core.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
+from core.gate import soon
 from core.log import current_request_id
-from core.store_failure import is_store_failure
+from core.store_failure import is_crowd, is_store_failure
 from core.validation import escape, from_errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -158,6 +159,12 @@ class ErrorBoundary:
 
 
 def _foresee(exc: Exception) -> AgentBackendError:
+    if is_crowd(exc):
+        log.warning("no_free_connection")
+        return Overloaded(
+            "Too many requests at once. Send this one again after the time in Retry-After.",
+            retry_after_seconds=soon(),
+        )
     if is_store_failure(exc):
         # One line without a stack: during an outage, identical stack traces would fill the disk.
         log.warning("store_unavailable", error=f"{type(exc).__name__}: {exc}")

@@ -44,6 +44,11 @@ def is_store_failure(error: BaseException) -> bool:
     return any(_is_store_failure(link) for link in _chain(error))
 
 
+def is_crowd(error: BaseException) -> bool:
+    """Say whether the pool had no free connection in time: too much work at once, not an outage."""
+    return any(isinstance(link, sa.TimeoutError) for link in _chain(error))
+
+
 def is_lost_race(error: BaseException) -> bool:
     """Say whether another transaction won: nothing was written, and the same transaction may be tried again at once."""
     return any(getattr(link, "sqlstate", None) in _RACES for link in _chain(error))

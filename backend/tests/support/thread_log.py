@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from core.agentscope.events.envelope import Envelope, first_bytes
 from core.agentscope.events.hub import ThreadHub
-from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.store import EventStore
 from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings, StreamSettings
+from core.gate import Gate
 
 SESSION = 7
 
@@ -25,7 +25,7 @@ class MemoryLog(EventStore):
     """Twin of the store's pages: what is appended is committed."""
 
     def __init__(self, events: Sequence[Envelope] = ()) -> None:
-        super().__init__(create_async_engine("postgresql+asyncpg://nowhere/"), ReadGate(1, 1.0))
+        super().__init__(create_async_engine("postgresql+asyncpg://nowhere/"), Gate(1, 1.0))
         self.events: list[Envelope] = list(events)
         self.reads: list[Cursor] = []
         self.failure: Exception | None = None

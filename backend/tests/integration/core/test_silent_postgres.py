@@ -26,7 +26,6 @@ from agentroute import migrations, preflight
 from agentroute.migrations import MigrationError
 from agentroute.schema_state import schema
 from core.agentscope.events.append_store import PostgresAppendStore
-from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.work.leases import Leases
 from core.agentscope.runtime.work.reaper import Reaper
@@ -34,6 +33,7 @@ from core.config import DatabaseSettings, Settings
 from core.database import create_engine
 from core.direct_sql import fetch
 from core.errors import StoreUnavailable
+from core.gate import Gate
 from core.store_failure import is_store_failure
 from core.tcp_watch import OPTIONS
 
@@ -112,7 +112,7 @@ async def append(ground: Ground) -> None:
 
 
 async def patrol(ground: Ground) -> None:
-    assert await EventStore(ground.engine, ReadGate(1, 1.0)).heads([1]) == {}
+    assert await EventStore(ground.engine, Gate(1, 1.0)).heads([1]) == {}
 
 
 def _reaper(ground: Ground) -> Reaper:

@@ -190,7 +190,6 @@ def refused_by_the_driver() -> OSError:
 @pytest.mark.parametrize(
     "error",
     [
-        sqlalchemy.exc.TimeoutError("pool"),
         sqlalchemy.exc.DBAPIError("SELECT 1", {}, Exception("gone"), connection_invalidated=True),
         from_asyncpg(asyncpg.TooManyConnectionsError),
         from_asyncpg(asyncpg.AdminShutdownError),
@@ -213,6 +212,18 @@ async def test_a_database_that_is_away_is_503_with_retry_after(
     assert document(response)["code"] == "store-unavailable"
     assert int(response.headers["retry-after"]) >= 1
     assert CANARY not in response.text
+
+
+async def test_a_pool_without_a_free_connection_is_overload_and_no_outage(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    response = await refusal(
+        app, client, sqlalchemy.exc.TimeoutError("QueuePool limit of size 10 overflow 0 reached")
+    )
+
+    assert response.status_code == 503
+    assert document(response)["code"] == "overloaded"
+    assert 2 <= int(response.headers["retry-after"]) <= 8
 
 
 @pytest.mark.parametrize(

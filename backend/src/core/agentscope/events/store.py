@@ -9,9 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.envelope import Envelope
-from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.run_status import ENDED
 from core.agentscope.schemas.cursor import Cursor
+from core.gate import Gate
 from core.identity import Principal
 
 _THREAD = text("""
@@ -85,7 +85,7 @@ class EventStore:
     Every read except :meth:`heads` raises ``Overloaded`` if it gets no place at the gate.
     """
 
-    def __init__(self, engine: AsyncEngine, gate: ReadGate) -> None:
+    def __init__(self, engine: AsyncEngine, gate: Gate) -> None:
         self._engine = engine
         self._gate = gate
 

@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.agentscope.events.connect import ConnectSource, LoggedRun
 from core.agentscope.events.log_fold import PAGE_EVENTS, LogFold, log_page
 from core.agentscope.events.queries.history import HistoryReader
-from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.reopening import STRUCTURE_TYPES, RunStructure
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.schemas.agent_runtime import HistorySnapshotResponse
 from core.agentscope.schemas.cursor import Cursor
 from core.errors import NotFound
+from core.gate import Gate
 from core.identity import Principal
 
 _RUN_AT = text("""
@@ -43,7 +43,7 @@ ORDER BY seq LIMIT :limit
 class OpeningReader:
     """Reads openings of threads of their owner."""
 
-    def __init__(self, engine: AsyncEngine, history: HistoryReader, gate: ReadGate) -> None:
+    def __init__(self, engine: AsyncEngine, history: HistoryReader, gate: Gate) -> None:
         self._engine = engine
         self._history = history
         self._gate = gate
@@ -62,7 +62,7 @@ class _ThreadSource:
         self,
         engine: AsyncEngine,
         history: HistoryReader,
-        gate: ReadGate,
+        gate: Gate,
         principal: Principal,
         thread_id: str,
         session_id: int | None,

@@ -28,6 +28,7 @@ from core.agentscope.schemas.internal_events import RunFinished
 from core.config import LimitSettings, WorkerSettings
 from core.crash_points import crash_point
 from core.errors import LeaseLost, NotFound, RunAlreadyFinished
+from core.gate import PoolGates
 from core.identity import Principal
 from models import AgentChatSession, AgentInterrupt, AgentRun
 
@@ -48,6 +49,7 @@ class AgentRunGateway:
         engine: AsyncEngine,
         hints: HintSender,
         publisher: Publisher,
+        gates: PoolGates,
         *,
         limits: LimitSettings,
         worker: WorkerSettings,
@@ -57,6 +59,7 @@ class AgentRunGateway:
         self._hints = hints
         self._agent = agent
         self._publisher = publisher
+        self._gates = gates
         self._limits = limits
         self._worker = worker
         self._usual = UsualAcceptance(engine, limits, worker)
@@ -78,7 +81,11 @@ class AgentRunGateway:
             return accepted
 
         async with self._turns.turn(principal):
-            accepted = await self._usual.accept(request) or await in_transaction(self._sessions, unit)
+            async with self._gates.usual:
+                accepted = await self._usual.accept(request)
+            if accepted is None:
+                async with self._gates.careful:
+                    accepted = await in_transaction(self._sessions, unit)
         crash_point("accept-committed")
         if accepted.run.created and accepted.run.status == QUEUED:
             after.to_start[accepted.run_pk] = accepted.run.task_id
@@ -103,7 +110,8 @@ class AgentRunGateway:
                 raise RunAlreadyFinished("The run has already ended; there is nothing to cancel.")
             return await _stop_run(session, run, thread_id, after)
 
-        status = await in_transaction(self._sessions, unit)
+        async with self._gates.careful:
+            status = await in_transaction(self._sessions, unit)
         await after.tell(self._publisher, self._hints)
         return status
 

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.agentscope.events.status_sql import status_text
 from core.config import LimitSettings
 from core.errors import Overloaded, RateLimited
+from core.gate import soon
 from core.identity import Principal
 
 NEARLY_FULL = 200
@@ -96,9 +97,7 @@ def refuse_user(unended: int, limits: LimitSettings) -> None:
 
 
 def _overloaded() -> Overloaded:
-    return Overloaded(
-        "Too many runs wait for a worker. Try again shortly.", retry_after_seconds=_RETRY_SECONDS
-    )
+    return Overloaded("Too many runs wait for a worker. Try again shortly.", retry_after_seconds=soon())
 
 
 async def _load(session: AsyncSession, principal: Principal, limits: LimitSettings) -> _Load:

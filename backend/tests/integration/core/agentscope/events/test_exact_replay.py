@@ -27,16 +27,16 @@ from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.events.queries.history import HistoryReader
 from core.agentscope.events.queries.opening import OpeningReader
-from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import stream_key
 from core.agentscope.events.store import EventStore, ThreadHead
 from core.agentscope.runtime.work import reaper
 from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.internal_events import CustomEvent
+from core.gate import Gate
 from core.identity import Principal
 
-GATE = ReadGate(5, HUNG_SECONDS)
+GATE = Gate(5, HUNG_SECONDS)
 SHOWN: tuple[Shown, ...] = ("all", "stream", "bell", "nothing")
 
 

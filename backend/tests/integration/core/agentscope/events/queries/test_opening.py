@@ -14,9 +14,9 @@ from core.agentscope.events.log_fold import LogFold, LoggedEvent
 from core.agentscope.events.queries import opening
 from core.agentscope.events.queries.history import HistoryReader
 from core.agentscope.events.queries.opening import OpeningReader
-from core.agentscope.events.read_gate import ReadGate
 from core.agentscope.events.reopening import RunStructure
 from core.agentscope.schemas.cursor import Cursor
+from core.gate import Gate
 from core.identity import Principal
 
 PAGE = 20
@@ -47,7 +47,7 @@ async def test_a_long_log_is_read_in_pages_up_to_the_cursor(scene: Scene, pages:
     payloads = [row["payload"].encode() for row in await scene.stack.log(thread)]
     session_id = (await scene.stack.runs(thread))[0]["session_id"]
     source = OpeningReader(
-        scene.worker.engine, HistoryReader(scene.worker.engine), ReadGate(1, HUNG_SECONDS)
+        scene.worker.engine, HistoryReader(scene.worker.engine), Gate(1, HUNG_SECONDS)
     ).of_thread(Principal("t", "u"), thread, session_id)
 
     for seq in (1, PAGE - 1, PAGE, PAGE + 1, 5 * PAGE, len(payloads)):

@@ -27,6 +27,7 @@ from core.broker import create_broker
 from core.config import Settings
 from core.database import create_engine
 from core.errors import AgentBackendError
+from core.gate import PoolGates
 from core.identity import Principal
 
 MAX_RUNS = 3
@@ -178,7 +179,14 @@ def pair(databases: ScratchDatabases, redis_server_url: str) -> Iterator[Pair]:
         accepted: list[int] = []
 
         def gateway(usual: bool) -> AgentRunGateway:
-            made = AgentRunGateway(worker.engine, hints, Unseen(), limits=config.limits, worker=config.worker)
+            made = AgentRunGateway(
+                worker.engine,
+                hints,
+                Unseen(),
+                PoolGates.of(config.database),
+                limits=config.limits,
+                worker=config.worker,
+            )
             made._usual = (Counted if usual else Careful)(worker.engine, config.limits, config.worker)
             return made
 

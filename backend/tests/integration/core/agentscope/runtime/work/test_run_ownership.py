@@ -57,6 +57,7 @@ from core.agentscope.schemas.internal_events import (
 from core.broker import create_broker
 from core.config import Settings, WorkerSettings
 from core.errors import IdempotencyMismatch, LeaseLost, QueueFull, RunActive, RunAlreadyFinished
+from core.gate import PoolGates
 from core.identity import Principal
 
 Result = TypeVar("Result")
@@ -1304,7 +1305,14 @@ def machine_parts(databases: ScratchDatabases, redis_server_url: str) -> Iterato
         yield Parts(
             portal,
             worker,
-            AgentRunGateway(worker.engine, hints, Unseen(), limits=settings.limits, worker=settings.worker),
+            AgentRunGateway(
+                worker.engine,
+                hints,
+                Unseen(),
+                PoolGates.of(settings.database),
+                limits=settings.limits,
+                worker=settings.worker,
+            ),
             Reaper(worker.engine, hints, Unseen(), settings, start_run=lambda *_run: False),
         )
 

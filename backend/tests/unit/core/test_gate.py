@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from core.agentscope.events.read_gate import ReadGate
 from core.errors import Overloaded
+from core.gate import Gate
 
 
 async def test_few_read_at_a_time_and_the_others_in_the_order_in_which_they_came() -> None:
-    gate = ReadGate(2, patience_seconds=60)
+    gate = Gate(2, patience_seconds=60)
     inside, most, order = 0, 0, []
 
     async def read(number: int) -> None:
@@ -30,7 +30,7 @@ async def test_few_read_at_a_time_and_the_others_in_the_order_in_which_they_came
 
 
 async def test_a_read_that_waits_too_long_is_refused_and_told_another_time_than_the_others() -> None:
-    gate = ReadGate(1, patience_seconds=5)
+    gate = Gate(1, patience_seconds=5)
 
     async def refusal() -> float:
         with pytest.raises(Overloaded) as caught:
@@ -48,7 +48,7 @@ async def test_a_read_that_waits_too_long_is_refused_and_told_another_time_than_
 
 
 async def test_a_cancelled_read_gives_its_place_to_the_next() -> None:
-    gate = ReadGate(1, patience_seconds=60)
+    gate = Gate(1, patience_seconds=60)
 
     async def read() -> None:
         async with gate:
