@@ -118,13 +118,11 @@ def no_gap_rule() -> None:
 
 def claim_any() -> None:
     """A run is claimed whatever its status is."""
-    leases._FIND_QUEUED = text(_without(leases._FIND_QUEUED.text, (" AND status = 'queued'", "")))
-    leases._CLAIM = text(
-        _without(
-            leases._CLAIM.text, (" AND r.status = 'queued' AND r.attempt - r.released < :max_attempts", "")
-        )
+    leases._FIND_QUEUED = _without(leases._FIND_QUEUED, (" AND status = 'queued'", ""))
+    leases._CLAIM = (
+        _without(leases._CLAIM, (" AND r.status = 'queued' AND r.attempt - r.released < $5", ""))
         # The driver refuses a parameter that nothing uses.
-        .replace("s.id = r.session_id", "s.id = r.session_id AND :max_attempts > 0", 1)
+        .replace("s.id = r.session_id", "s.id = r.session_id AND $5::int > 0", 1)
     )
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any
 
+import asyncpg
 import pytest
+from asyncpg.prepared_stmt import PreparedStatement
 from pydantic.json_schema import GenerateJsonSchema
 from sqlalchemy.sql.compiler import SQLCompiler
-from tests.support.stack import Stack
+from tests.support.stack import Stack, eventually
 
 QUESTION = "think about it, then calculate 6*7"
 """A run with an intent, a tool and an answer."""
+
+LOOPS = frozenset({"reaper", "writer"})
+"""Tasks that work for all runs of a process; the patrol of the hub has no name."""
+MOST_STATEMENTS = 7
+"""Of one run: it is accepted, looked for, claimed and given its memory; a model call begins and ends; the run ends."""
 
 
 class Built:
@@ -54,3 +62,56 @@ async def test_a_second_run_builds_no_json_schema_and_compiles_no_sql(stack: Sta
     assert built.schemas == []
     # A background loop may compile a statement of its own for the first time meanwhile: that is no repetition.
     assert [text for engine, text in built.statements if (engine, text) in before] == []
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the statements that a test's runs send, BEGIN and COMMIT too; what background loops send is left out."""
+    found: list[str] = []
+
+    def note(query: str) -> None:
+        task = asyncio.current_task()
+        # The writer of events is among the loops: appends are counted by flushes, not by runs.
+        if task is None or task.get_name() in LOOPS or "_patrol" in repr(task.get_coro()):
+            return
+        found.append(" ".join(query.split()))
+
+    run, execute = asyncpg.Connection._execute, asyncpg.Connection.execute
+    prepared: Any = vars(PreparedStatement)["_PreparedStatement__bind_execute"]
+
+    async def noted_run(self: Any, query: str, *args: Any, **options: Any) -> Any:
+        note(query)
+        return await run(self, query, *args, **options)
+
+    async def noted_execute(self: Any, query: str, *args: Any, **options: Any) -> Any:
+        if not args:
+            note(query)
+        return await execute(self, query, *args, **options)
+
+    async def noted_prepared(self: Any, *args: Any, **options: Any) -> Any:
+        note(self._query)
+        return await prepared(self, *args, **options)
+
+    monkeypatch.setattr(asyncpg.Connection, "_execute", noted_run)
+    monkeypatch.setattr(asyncpg.Connection, "execute", noted_execute)
+    monkeypatch.setattr(PreparedStatement, "_PreparedStatement__bind_execute", noted_prepared)
+    return found
+
+
+async def test_a_simple_run_takes_few_statements(stack: Stack, sent: list[str]) -> None:
+    await stack.stream_run("hello")
+
+    async def worker_is_idle() -> bool:
+        return not stack.workers[0].worker.executor._tasks
+
+    counted: list[list[str]] = []
+    for _ in range(3):
+        sent.clear()
+        reply = await stack.stream_run("hello")
+        assert reply.end["outcome"] == {"type": "success"}
+        # What a run does after its end is part of its cost.
+        await eventually(worker_is_idle)
+        counted.append(list(sent))
+    # Now and then a connection is opened meanwhile, which asks for what it has to know.
+    fewest = min(counted, key=len)
+    assert len(fewest) <= MOST_STATEMENTS, fewest

@@ -61,8 +61,7 @@ class CallsAhead:
         """
 
         async def write_line() -> bool:
-            async with self._engine.connect() as connection:
-                return await open_model_call(connection, self._run, self._principal, opening)
+            return await open_model_call(self._engine, self._run, self._principal, opening)
 
         # The same line again, when an earlier try was committed and its answer lost.
         if not await through_outage(write_line, seconds=self._outage_seconds, what="model_call_line"):

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select, text
+import asyncpg
+from sqlalchemy import select, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -22,12 +24,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.events.ledger import budget_store
 from core.agentscope.events.owned_run import OwnedRun
-from core.agentscope.events.run_status import RUNNING
+from core.agentscope.events.status_sql import status_sql
 from core.agentscope.events.thread_row import lock_thread
 from core.agentscope.schemas.internal_events import ModelUsage
+from core.direct_sql import fetch
 from core.identity import Principal
 from core.store_failure import is_lost_race
-from models import AgentModelCall, AgentRun
+from models import AgentModelCall
 
 _RACE_TRIES = 3
 
@@ -59,16 +62,15 @@ async def record_model_calls(
 
 
 async def open_model_call(
-    connection: AsyncConnection, run: OwnedRun, principal: Principal, opening: ModelUsage
+    engine: AsyncEngine, run: OwnedRun, principal: Principal, opening: ModelUsage
 ) -> bool:
     """Put the placeholder of a call into the ledger; False when the run is not ours any more.
 
     One statement: while it holds the run's lock, the heartbeat waits. It waits
     itself for an end that is being written, which sums the ledger.
     """
-    key = {"owned_run_pk": run.run_pk, "owned_attempt": run.attempt}
-    ours = await connection.execute(_OPEN, _line(run.run_pk, principal, opening) | key)
-    return ours.first() is not None
+    line = _line(run.run_pk, principal, opening)
+    return bool(await fetch(engine, _OPEN, *(line[name] for name in _LINE), run.attempt))
 
 
 def _line(run_pk: int | None, principal: Principal, usage: ModelUsage) -> dict[str, Any]:
@@ -115,9 +117,24 @@ async def _record_call(
             await _pay(connection, principal, usage)
 
 
+async def _record_in_one_statement(
+    engine: AsyncEngine, run: OwnedRun, principal: Principal, usage: ModelUsage
+) -> bool:
+    """Put a call into the ledger if its run has not ended; False if nothing was written."""
+    line = _line(run.run_pk, principal, usage)
+    try:
+        return bool(await fetch(engine, _RECORD_NOW, *(line[name] for name in _LINE)))
+    except asyncpg.PostgresError as exc:
+        if not is_lost_race(exc):
+            raise
+        return False
+
+
 async def _record_call_of_run(
     engine: AsyncEngine, run: OwnedRun, principal: Principal, usage: ModelUsage, *, budgeted: bool
 ) -> None:
+    if not budgeted and await _record_in_one_statement(engine, run, principal, usage):
+        return
     async with engine.connect() as connection:
         await record_model_calls(connection, run.run_pk, principal, [usage])
         # Waits for an end that is being written: it sums the ledger either with this call or without.
@@ -167,28 +184,28 @@ def _over_placeholder(statement: Insert) -> Insert:
     )
 
 
-def _opening() -> Select[int]:
-    owned = (
-        select(AgentRun.id)
-        .where(
-            AgentRun.id == bindparam("owned_run_pk"),
-            AgentRun.attempt == bindparam("owned_attempt"),
-            AgentRun.status == RUNNING,
-        )
-        .with_for_update(read=True)
-        .cte("owned")
-    )
+def _write_line(owned: str) -> str:
+    """Return the statement that writes a line if a run is found; ``owned`` finds and locks the run ``$1``."""
     columns = AgentModelCall.__table__.c
-    values = [bindparam(name, type_=columns[name].type).label(name) for name in _LINE]
-    # The same line again, when an earlier try was committed and its answer lost.
-    statement = upsert(AgentModelCall).from_select(list(_LINE), select(*values).select_from(owned))
-    written = _over_placeholder(statement).returning(AgentModelCall.call_id).cte("written")
-    return select(owned.c.id).add_cte(written)
+    kinds = {name: columns[name].type.compile(postgresql.dialect()) for name in _LINE}
+    values = ", ".join(f"${place}::{kinds[name]}" for place, name in enumerate(_LINE, start=1))
+    assigned = ", ".join(f"{name} = excluded.{name}" for name in _LINE if name not in _KEY)
+    return f"""
+WITH owned AS ({owned}), written AS (
+    INSERT INTO agent_model_call ({", ".join(_LINE)}) SELECT {values} FROM owned
+    ON CONFLICT ({", ".join(_KEY)}) DO UPDATE SET {assigned} WHERE agent_model_call.outcome = 'lost'
+)
+SELECT id FROM owned
+"""  # noqa: S608  names of our own columns
 
 
 # Built once: `excluded` alone, which copies all columns, is a twentieth of the CPU of a short run.
 _RECORD = _over_placeholder(upsert(AgentModelCall))
-_OPEN = _opening()
+# The same line again, when an earlier try was committed and its answer lost.
+_OWNED = status_sql("SELECT id FROM agent_run WHERE id = $1 AND status = {running} AND attempt =")
+_OPEN = _write_line(f"{_OWNED} ${len(_LINE) + 1} FOR SHARE")
+# Waits for an end that is being written, and then finds no run: the end has summed the ledger without this line.
+_RECORD_NOW = _write_line("SELECT id FROM agent_run WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE")
 
 _ADD_USAGE = text("""
 WITH used AS (

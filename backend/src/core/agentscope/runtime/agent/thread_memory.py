@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import structlog
 from agentscope.message import (
     AssistantMsg,
@@ -25,7 +26,7 @@ from agentscope.message import (
 )
 from agentscope.state import AgentState
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Row, Text, cast, func, literal, select
+from sqlalchemy import Text, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events import interrupt_status
@@ -34,7 +35,8 @@ from core.agentscope.events.message_rows import to_message
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.schemas.attachments import carried, decoded, document_text, in_words
 from core.agentscope.schemas.messages import ContentPart, DataSource, TextPart, UserMessage
-from models import AgentChatMessage, AgentChatSession, AgentCheckpoint, AgentInterrupt, AgentRun
+from core.direct_sql import fetch
+from models import AgentChatMessage
 
 log = structlog.get_logger(__name__)
 
@@ -88,102 +90,66 @@ async def load_memory(
     Raises:
         ArgumentsAltered: The run brings an approval of a tool call whose stored arguments were changed.
     """
-    async with engine.connect() as connection:
-        checkpoint = (
-            await connection.execute(
-                select(AgentCheckpoint.ordinal, AgentCheckpoint.state, AgentCheckpoint.message_ids)
-                .join(AgentRun, AgentRun.id == AgentCheckpoint.run_pk)
-                .where(
-                    AgentCheckpoint.session_id == run.session_id,
-                    AgentCheckpoint.ordinal < run.ordinal,
-                    AgentRun.replaced_by_ordinal.is_(None),
-                )
-                .order_by(AgentCheckpoint.ordinal.desc())
-                .limit(1)
-            )
-        ).one_or_none()
-        rows = await connection.execute(
-            select(AgentChatMessage.role, AgentChatMessage.content, AgentChatMessage.tool_call_id)
-            .where(
-                AgentChatMessage.session_id == run.session_id,
-                _beyond(checkpoint),
-                AgentChatMessage.replaced_by_ordinal.is_(None),
-                AgentChatMessage.message_id.not_in(fresh_ids),
-                AgentChatMessage.role.in_(("user", "assistant", "tool")),
-                # A subagent has a conversation of its own.
-                AgentChatMessage.extra["subagentRunId"].is_(None),
-            )
-            .order_by(AgentChatMessage.position)
-        )
-        texts = [(row.role, row.tool_call_id, text_of(row.content)) for row in rows]
-        later = tuple((role, text) for role, _, text in texts if role != "tool" and text)
-        results = {call_id: text for role, call_id, text in texts if role == "tool"}
-        calls, goes_on = await _decisions(connection, run)
-        shared_state = (
-            await connection.execute(
-                select(AgentChatSession.state).where(AgentChatSession.id == run.session_id)
-            )
-        ).scalar_one_or_none()
-        size = await _history_size(connection, run) if history_bytes else 0
-        fits = 0 < size <= history_bytes
-        history = await _history(connection, run) if fits else ()
+    rows = await fetch(engine, _MEMORY, run.session_id, run.ordinal, list(fresh_ids), run.run_pk)
+    if not rows:
+        # The thread was deleted; the run's first write finds out.
+        return ThreadMemory(None, (), ())
+    row = rows[0]
+    texts = [(role, call_id, text_of(content)) for role, call_id, content in _listed(row["messages"])]
+    later = tuple((role, text) for role, _, text in texts if role != "tool" and text)
+    results = {call_id: text for role, call_id, text in texts if role == "tool"}
+    calls, goes_on = _decisions(_listed(row["answers"]))
+    history, omitted = await _shown_history(engine, run, history_bytes)
+    state = row["shared_state"]
     return ThreadMemory(
-        checkpoint.state if checkpoint else None,
+        row["checkpoint"],
         later,
         calls,
-        shared_state,
+        None if state is None else orjson.loads(state),
         history,
-        0 if fits else size,
+        omitted,
         results,
         goes_on,
     )
 
 
-def _beyond(checkpoint: Row[int, str, list[str] | None] | None) -> ColumnElement[bool]:
-    """Return the condition for messages that a checkpoint does not have."""
-    if checkpoint is None:
-        return AgentChatMessage.ordinal > 0
-    later = AgentChatMessage.ordinal > checkpoint.ordinal
-    if checkpoint.message_ids is None:
-        return later
-    of_its_run = AgentChatMessage.ordinal == checkpoint.ordinal
-    # The user's messages of that run are in the checkpoint: the agent is given them before the first checkpoint.
-    unknown = (AgentChatMessage.role != "user") & AgentChatMessage.message_id.not_in(checkpoint.message_ids)
-    return later | (of_its_run & unknown)
+def _listed(rows: str | None) -> list[Any]:
+    return [] if rows is None else orjson.loads(rows)
 
 
-async def _decisions(connection: AsyncConnection, run: OwnedRun) -> tuple[tuple[GatedCall, ...], bool]:
-    """Return the user's decisions that this run brings: over tool calls, and over whether to go on.
+def _decisions(answered: Sequence[Mapping[str, Any]]) -> tuple[tuple[GatedCall, ...], bool]:
+    """Return the user's decisions that a run brings: over tool calls, and over whether to go on.
 
     Raises:
         ArgumentsAltered: An approval is void: the arguments in the record are not those that were approved.
     """
-    answered = await connection.execute(
-        select(
-            AgentInterrupt.tool_call_id,
-            AgentInterrupt.tool_name,
-            AgentInterrupt.arguments,
-            AgentInterrupt.arguments_sha256,
-            AgentInterrupt.status,
-            AgentInterrupt.answer,
-        )
-        .where(AgentInterrupt.resolved_by_run_pk == run.run_pk)
-        .order_by(AgentInterrupt.id)
-    )
     calls: list[GatedCall] = []
     goes_on = True
     for row in answered:
-        answer = row.answer or {}
-        approved = row.status == interrupt_status.RESOLVED and bool(answer.get("approved"))
-        if row.tool_call_id is None:
+        answer = row["answer"] or {}
+        approved = row["status"] == interrupt_status.RESOLVED and bool(answer.get("approved"))
+        if row["tool_call_id"] is None:
             goes_on = goes_on and approved
         else:
             if approved:
-                check_arguments(row.arguments, row.arguments_sha256)
+                check_arguments(row["arguments"], bytes.fromhex(row["arguments_sha256"]))
             calls.append(
-                GatedCall(row.tool_call_id, row.tool_name, row.arguments, approved, answer.get("input"))
+                GatedCall(
+                    row["tool_call_id"], row["tool_name"], row["arguments"], approved, answer.get("input")
+                )
             )
     return tuple(calls), goes_on
+
+
+async def _shown_history(
+    engine: AsyncEngine, run: OwnedRun, max_bytes: int
+) -> tuple[tuple[dict[str, Any], ...], int]:
+    """Return the thread's messages, if they were asked for and are not too large; else how large they are."""
+    if not max_bytes:
+        return (), 0
+    async with engine.connect() as connection:
+        size = await _history_size(connection, run)
+        return (await _history(connection, run), 0) if 0 < size <= max_bytes else ((), size)
 
 
 async def _history_size(connection: AsyncConnection, run: OwnedRun) -> int:
@@ -205,6 +171,31 @@ async def _history(connection: AsyncConnection, run: OwnedRun) -> tuple[dict[str
             .order_by(AgentChatMessage.position)
         )
         return tuple(to_message(row) for row in rows)
+
+
+# All of the thread as one snapshot. A message is later than the checkpoint if its run is, or if the checkpoint was made
+# in the middle of its run and does not have it. The user's messages of that run are in the checkpoint: the agent is
+# given them before the first checkpoint. A subagent has a conversation of its own.
+_MEMORY = """
+SELECT s.state::text AS shared_state, c.state AS checkpoint,
+    (SELECT json_agg(json_build_array(m.role, m.tool_call_id, m.content) ORDER BY m.position)::text
+     FROM agent_chat_message AS m
+     WHERE m.session_id = s.id AND m.ordinal >= coalesce(c.ordinal, 1) AND m.replaced_by_ordinal IS NULL
+        AND m.role IN ('user', 'assistant', 'tool') AND m.extra -> 'subagentRunId' IS NULL
+        AND m.message_id <> ALL($3::text[])
+        AND (c.ordinal IS NULL OR m.ordinal > c.ordinal
+            OR (m.role <> 'user' AND m.message_id <> ALL(c.message_ids)))) AS messages,
+    (SELECT json_agg(json_build_object('tool_call_id', i.tool_call_id, 'tool_name', i.tool_name,
+        'arguments', i.arguments, 'arguments_sha256', encode(i.arguments_sha256, 'hex'), 'status', i.status,
+        'answer', i.answer) ORDER BY i.id)::text
+     FROM agent_interrupt AS i WHERE i.resolved_by_run_pk = $4) AS answers
+FROM agent_chat_session AS s LEFT JOIN LATERAL (
+    SELECT p.ordinal, p.state, p.message_ids FROM agent_checkpoint AS p JOIN agent_run AS r ON r.id = p.run_pk
+    WHERE p.session_id = s.id AND p.ordinal < $2 AND r.replaced_by_ordinal IS NULL
+    ORDER BY p.ordinal DESC LIMIT 1
+) AS c ON true
+WHERE s.id = $1
+"""
 
 
 def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:

@@ -11,28 +11,27 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.owned_run import Claim, OwnedRun
-from core.agentscope.events.status_sql import status_sql, status_text
+from core.agentscope.events.status_sql import status_sql
 from core.agentscope.runtime.stop_signal import StopReason
 from core.config import LimitSettings, Settings
 from core.crash_points import crash_point
+from core.direct_sql import fetch
 from core.identity import Principal
 from core.outage import report_failure
 from core.postgres_connection import asyncpg_dsn, open_connection
 from core.readiness import WORKER_CONNECTION
 from core.store_clock import StoreClock
 
-_FIND_QUEUED = status_text(
-    "SELECT tenant_id, user_id FROM agent_run WHERE id = :run_pk AND status = {queued}"
-)
+_FIND_QUEUED = status_sql("SELECT tenant_id, user_id FROM agent_run WHERE id = $1 AND status = {queued}")
 
-_CLAIM = status_text("""
+_CLAIM = status_sql("""
 UPDATE agent_run AS r SET
-    status = {running}, attempt = r.attempt + 1, worker_id = :worker_id,
-    lease_until = clock_timestamp() + :lease_seconds * interval '1 second',
+    status = {running}, attempt = r.attempt + 1, worker_id = $2,
+    lease_until = clock_timestamp() + $3::float8 * interval '1 second',
     started_at = coalesce(r.started_at, clock_timestamp()),
-    deadline_at = coalesce(r.deadline_at, clock_timestamp() + :run_seconds * interval '1 second')
+    deadline_at = coalesce(r.deadline_at, clock_timestamp() + $4::float8 * interval '1 second')
 FROM agent_chat_session AS s
-WHERE r.id = :run_pk AND r.status = {queued} AND r.attempt - r.released < :max_attempts AND s.id = r.session_id
+WHERE r.id = $1 AND r.status = {queued} AND r.attempt - r.released < $5 AND s.id = r.session_id
 RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.input, r.parent_run_id,
           s.thread_id, s.tenant_id, s.user_id,
           extract(epoch FROM r.deadline_at - clock_timestamp())::float8 AS seconds_left,
@@ -67,7 +66,6 @@ class Leases:
         self, engine: AsyncEngine, settings: Settings, worker_id: str, clock: StoreClock | None = None
     ) -> None:
         self._engine = engine
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._limits: LimitSettings = settings.limits
         self._worker = settings.worker
         self._clock = clock or StoreClock()
@@ -75,37 +73,33 @@ class Leases:
 
     async def find_queued(self, run_pk: int) -> Principal | None:
         """Return whose run it is; ``None`` when it is not queued any more."""
-        async with self._autocommit.connect() as connection:
-            row = (await connection.execute(_FIND_QUEUED, {"run_pk": run_pk})).one_or_none()
-        return None if row is None else Principal(row.tenant_id, row.user_id)
+        rows = await fetch(self._engine, _FIND_QUEUED, run_pk)
+        return Principal(rows[0]["tenant_id"], rows[0]["user_id"]) if rows else None
 
     async def claim(self, run_pk: int) -> ClaimedRun | None:
         """Take a queued run; ``None`` when another worker has it or it has ended. Duplicate hints are free."""
-        async with self._engine.begin() as connection:
-            row = (
-                await connection.execute(
-                    _CLAIM,
-                    {
-                        "run_pk": run_pk,
-                        "worker_id": self.worker_id,
-                        "lease_seconds": self._worker.lease_seconds,
-                        "run_seconds": self._limits.run_seconds,
-                        "max_attempts": self._worker.max_attempts,
-                    },
-                )
-            ).one_or_none()
-        if row is None:
+        rows = await fetch(
+            self._engine,
+            _CLAIM,
+            run_pk,
+            self.worker_id,
+            self._worker.lease_seconds,
+            self._limits.run_seconds,
+            self._worker.max_attempts,
+        )
+        if not rows:
             return None
-        self._clock.set(row.database_time)
+        row = rows[0]
+        self._clock.set(row["database_time"])
         crash_point("claim-committed")
         return ClaimedRun(
-            owned=OwnedRun(row.id, row.session_id, row.ordinal, row.attempt, row.last_seq),
-            principal=Principal(row.tenant_id, row.user_id),
-            thread_id=row.thread_id,
-            run_id=row.run_id,
-            input=row.input,
-            parent_run_id=row.parent_run_id,
-            seconds_left=row.seconds_left,
+            owned=OwnedRun(row["id"], row["session_id"], row["ordinal"], row["attempt"], row["last_seq"]),
+            principal=Principal(row["tenant_id"], row["user_id"]),
+            thread_id=row["thread_id"],
+            run_id=row["run_id"],
+            input=row["input"],
+            parent_run_id=row["parent_run_id"],
+            seconds_left=row["seconds_left"],
         )
 
 

@@ -115,9 +115,9 @@ class Hands:
         assert run is not None
         await run.start(shown="nothing")
         # What a run leaves before its end: the placeholder of a call, and a checkpoint.
+        opening = CALL.model_copy(update={"outcome": "lost", "cost": None, "message_id": None})
+        assert await open_model_call(self.worker.engine, run.owned, run.claimed.principal, opening)
         async with self.worker.engine.begin() as connection:
-            opening = CALL.model_copy(update={"outcome": "lost", "cost": None, "message_id": None})
-            assert await open_model_call(connection, run.owned, run.claimed.principal, opening)
             await save_checkpoint(connection, run.owned, Checkpoint("2", "{}", message_ids=("answer",)))
         return run
 
