@@ -34,6 +34,7 @@ from core.request_body import JsonBodies
 from v1.agent.capabilities import agent_capabilities
 from v1.agent.container import ApiContainer
 from v1.agent.service import AgentService
+from v1.agent.worker_watch import WorkerWatch
 
 
 class DrainSwitch:
@@ -89,12 +90,17 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         )
         history = HistoryReader(engine)
         openings = OpeningReader(engine, history, gates.streams)
-        facade = AgentScopeEventsFacade(store, bus, hub, settings.stream, openings)
+        workers = WorkerWatch(readiness)
+        resources.push_async_callback(workers.aclose)
+        facade = AgentScopeEventsFacade(
+            store, bus, hub, settings.stream, openings, no_worker=workers.no_worker
+        )
         service = AgentService(
             runtime=gateway,
             events=facade,
             limits=settings.limits,
             draining=hub.draining.is_set,
+            workers=workers,
         )
         bodies = JsonBodies(settings.limits)
         resources.callback(bodies.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -15,6 +16,8 @@ from agentroute.own_packages import shadowed_packages
 from agentroute.preflight import find_local_models
 from agentroute.start_checks import SERVE_CHECKS, WORKER_CHECKS
 from core.config import Settings, unknown_variables
+from core.postgres_connection import asyncpg_dsn, open_connection
+from core.worker_count import count_workers
 
 
 def run_doctor(settings: Settings, *, console: Console | None = None) -> int:
@@ -43,7 +46,32 @@ async def _results(settings: Settings) -> list[CheckResult]:
     # Each check of a start once, then the model: its answer changes from day to day, so no start depends on it.
     checks = dict.fromkeys((*SERVE_CHECKS, *WORKER_CHECKS, preflight.check_model))
     results = list(await asyncio.gather(*(check(settings) for check in checks)))
-    return [*results, *(await probe_models(settings) if results[-1].ok else ())]
+    models = await probe_models(settings) if results[-1].ok else ()
+    return [*results, *await _workers(settings), *models]
+
+
+async def _workers(settings: Settings) -> list[CheckResult]:
+    """Return how many workers run, without a demand: before the first start there are none."""
+    if not settings.database.url.get_secret_value():
+        return []
+    try:
+        connection = await open_connection(
+            asyncpg_dsn(settings.database),
+            application_name="agentroute-check",
+            connect_seconds=preflight.TIMEOUT_SECONDS,
+            statement_seconds=preflight.TIMEOUT_SECONDS,
+        )
+        try:
+            live = await count_workers(connection)
+        finally:
+            await connection.close()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError):
+        # The check of Postgres tells.
+        return []
+    if live is None:
+        return []
+    found = f"{live} running" if live else "none is running; runs wait until one is: `agentroute worker`"
+    return [CheckResult("Workers", True, found)]
 
 
 def _table(results: list[CheckResult]) -> Table:

@@ -21,7 +21,8 @@ from core.errors import SchemaIncompatible
 from core.postgres_connection import asyncpg_dsn, open_connection
 from core.redis_client import create_redis
 
-_TIMEOUT_SECONDS = 5
+TIMEOUT_SECONDS = 5
+"""Limit of one check."""
 _OLDEST_POSTGRES = 14
 _OLDEST_REDIS = (6, 2)  # XAUTOCLAIM, GETDEL
 _LOCAL_MODELS = ("http://127.0.0.1:11434/v1", "http://127.0.0.1:8080/v1")  # Ollama, llama.cpp
@@ -37,8 +38,8 @@ async def check_postgres(settings: Settings) -> CheckResult:
         connection = await open_connection(
             asyncpg_dsn(settings.database),
             application_name="agentroute-check",
-            connect_seconds=_TIMEOUT_SECONDS,
-            statement_seconds=_TIMEOUT_SECONDS,
+            connect_seconds=TIMEOUT_SECONDS,
+            statement_seconds=TIMEOUT_SECONDS,
         )
         try:
             version = str(await connection.fetchval("SHOW server_version"))
@@ -57,8 +58,8 @@ async def check_migrations(settings: Settings) -> CheckResult:
     if not settings.database.url.get_secret_value():
         return CheckResult(name, False, "no database is configured", "Set AGENT_DATABASE__URL first.")
     try:
-        async with asyncio.timeout(_TIMEOUT_SECONDS):
-            found = await find_state(asyncpg_dsn(settings.database), seconds=_TIMEOUT_SECONDS)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            found = await find_state(asyncpg_dsn(settings.database), seconds=TIMEOUT_SECONDS)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError):
         return CheckResult(name, False, "the database cannot be read", "Fix Postgres first.")
     ours = schema()
@@ -88,10 +89,10 @@ async def check_redis(settings: Settings) -> CheckResult:
         return _no_url(name, "AGENT_REDIS__URL", "redis://:password@host:6379/0")
     try:
         # A start may take longer than a command of a service that runs: only the whole check has a limit.
-        patient = settings.redis.model_copy(update={"command_timeout_seconds": _TIMEOUT_SECONDS})
+        patient = settings.redis.model_copy(update={"command_timeout_seconds": TIMEOUT_SECONDS})
         client = create_redis(patient)
         try:
-            async with asyncio.timeout(_TIMEOUT_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 info: dict[str, Any] = await client.info()
         finally:
             await client.aclose(close_connection_pool=True)
@@ -109,7 +110,7 @@ async def check_model(settings: Settings) -> CheckResult:
     place = _place(base_url)
     key = settings.model.api_key.get_secret_value()
     try:
-        async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS) as client:
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
             answer = await client.get(
                 f"{base_url}/models", headers={"Authorization": f"Bearer {key}"} if key else {}
             )

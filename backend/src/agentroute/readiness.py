@@ -16,14 +16,9 @@ from redis.exceptions import RedisError
 from agentroute.schema_state import Schema, SchemaState, read_state
 from core.config import DatabaseSettings
 from core.postgres_connection import asyncpg_dsn, open_connection
-from core.readiness import WORKER_CONNECTION, Readiness
+from core.readiness import Readiness
+from core.worker_count import count_workers
 
-# The connection that each worker keeps: the server ends it as soon as the process is gone. Of one's own role only, since
-# the server hides the names of others.
-_WORKERS_SQL = """
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND usename = current_user AND application_name = $1
-"""
 KEEP_SECONDS = 1.0
 """How long an answer is given again."""
 _LOOK_SECONDS = 2.5
@@ -90,7 +85,7 @@ class StoreReadiness:
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
                 connection = await self._connected()
-                self._workers = await connection.fetchval(_WORKERS_SQL, WORKER_CONNECTION)
+                self._workers = await count_workers(connection)
                 return await read_state(connection)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             # The state of the connection is unknown.

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-WORKER_CONNECTION = "agentroute-heartbeat"
-"""Application name of the one connection that each worker keeps for its whole life, and that readiness counts."""
-
 
 @dataclass(frozen=True, slots=True)
 class Readiness:

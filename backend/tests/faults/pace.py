@@ -17,7 +17,7 @@ services whose Postgres never goes."""
 def set_pace() -> None:
     """Set the pace of this process, before it starts."""
     # A start-up check that runs out of time would be a service that does not start.
-    preflight._TIMEOUT_SECONDS = HUNG_SECONDS
+    preflight.TIMEOUT_SECONDS = HUNG_SECONDS
     if REAPER_VARIABLE not in os.environ:
         return
     pace = float(os.environ[REAPER_VARIABLE])

@@ -26,6 +26,7 @@ from v1.agent.checked_command import CheckedCommand, check_command
 from v1.agent.expiring_stream import until_expiry
 from v1.agent.ports import EventsFacade, RunGateway
 from v1.agent.stopping_stream import StoppingStream
+from v1.agent.worker_watch import WorkerWatch
 
 _LEAVING_SECONDS = 5.0
 
@@ -42,10 +43,12 @@ class AgentService:
         events: EventsFacade,
         limits: LimitSettings | None = None,
         draining: Callable[[], bool] = lambda: False,
+        workers: WorkerWatch | None = None,
     ) -> None:
         self._runtime = runtime
         self._events = events
         self._draining = draining
+        self._workers = workers
         self._leaving: set[asyncio.Task[None]] = set()
         self.limits: LimitSettings = limits or LimitSettings()
 
@@ -174,12 +177,15 @@ class AgentService:
             }
         )
         note_request(thread_id=complete.thread_id, run_id=complete.run_id)
-        return await self._runtime.accept(
+        accepted = await self._runtime.accept(
             principal,
             complete,
             idempotency_key=idempotency_key or complete.run_id or "",
             request_hash=checked.request_hash,
         )
+        if self._workers is not None and accepted.created:
+            self._workers.note(accepted.thread_id, accepted.run_id)
+        return accepted
 
 
 def _start(accepted: AcceptedRun) -> Cursor | None:

@@ -35,6 +35,7 @@ def test_what_is_missing_is_listed_with_its_cure(console: Console, database_url:
     expected = {
         "Postgres": "ok",
         "Migrations": "ok",
+        "Workers": "ok",
         "Redis": "failed",
         "Model": "failed",
         "Identity": "failed",
@@ -43,6 +44,7 @@ def test_what_is_missing_is_listed_with_its_cure(console: Console, database_url:
     }
     assert expected.items() <= marks.items()
     assert "AGENT_REDIS__URL" in _text(console)
+    assert "none is running" in _text(console)
 
 
 def test_a_healthy_setup_exits_with_0(

@@ -14,6 +14,7 @@ from tests.support.limits import HUNG_SECONDS
 from agentroute import migrations
 from agentroute.readiness import KEEP_SECONDS, StoreReadiness
 from agentroute.schema_state import schema
+from core import worker_count
 from core.agentscope.runtime.work.leases import Heartbeat
 from core.config import DatabaseSettings, RedisSettings, Settings
 from core.readiness import Readiness
@@ -65,6 +66,17 @@ async def test_workers_are_counted_while_they_live_and_not_required(
         while (found := await look(blank_database_url, redis)).workers != 0:
             pass
     assert found.ready
+
+
+async def test_a_count_that_the_server_refuses_leaves_the_rest(
+    database_url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_count, "_COUNT_SQL", "SELECT 1 / 0 WHERE $1::text IS NOT NULL")
+
+    found = await look(database_url, redis)
+
+    assert found == READY
+    assert found.workers is None
 
 
 async def test_tables_that_are_missing_are_not_ready(blank_database_url: str, redis: Redis) -> None:

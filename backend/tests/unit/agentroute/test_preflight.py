@@ -155,4 +155,4 @@ async def test_redis_is_given_as_long_as_postgres(monkeypatch: pytest.MonkeyPatc
     url = {"url": "redis://127.0.0.1:1/0", "command_timeout_seconds": 0.1}
 
     assert not (await check_redis(Settings.model_validate({"redis": url}))).ok
-    assert asked == [preflight._TIMEOUT_SECONDS]
+    assert asked == [preflight.TIMEOUT_SECONDS]

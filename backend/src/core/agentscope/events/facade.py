@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from core.agentscope.events.connect import ConnectRequest, Peer, start_of
 from core.agentscope.events.hub import ThreadHub
@@ -11,7 +11,7 @@ from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.queries.opening import OpeningReader
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import RedisBus
-from core.agentscope.events.sse import frames_of, sse_opening, sse_stream
+from core.agentscope.events.sse import frames_of, no_worker_unknown, sse_opening, sse_stream
 from core.agentscope.events.store import EventStore, RunSegment, ThreadHead
 from core.agentscope.events.waiting import sse_after_waiting
 from core.agentscope.schemas.accepted import AcceptedRun
@@ -36,12 +36,15 @@ class AgentScopeEventsFacade:
         hub: ThreadHub,
         settings: StreamSettings,
         openings: OpeningReader,
+        *,
+        no_worker: Callable[[], Awaitable[bool]] = no_worker_unknown,
     ) -> None:
         self._store = store
         self._bus = bus
         self._hub = hub
         self._settings = settings
         self._openings = openings
+        self._no_worker = no_worker
 
     async def follow(
         self, principal: Principal, thread_id: str, *, run_id: str | None, cursor: Cursor | None
@@ -86,7 +89,7 @@ class AgentScopeEventsFacade:
             {segment.ordinal: segment.protocol_version for segment in segments or () if segment.ordinal},
         )
         ordinals = frozenset(segment.ordinal for segment in segments if segment.ordinal) if segments else None
-        return sse_stream(self._reader(thread.session_id, start, ordinals), versions, self._settings)
+        return self._stream(self._reader(thread.session_id, start, ordinals), versions)
 
     def follow_new(self, run: AcceptedRun, *, protocol_version: str | None) -> AsyncIterator[bytes]:
         """Return the frames of a run that was created just now, from its first event.
@@ -98,7 +101,7 @@ class AgentScopeEventsFacade:
             lambda other: self._protocol_version(run.session_id, other), {ordinal: protocol_version}
         )
         reader = self._reader(run.session_id, Cursor(ordinal, 0), frozenset({ordinal}), is_new=True)
-        return sse_stream(reader, versions, self._settings)
+        return self._stream(reader, versions)
 
     async def connect(self, principal: Principal, request: ConnectRequest) -> AsyncIterator[bytes] | None:
         """Return the frames for a client that holds nothing: see ``events/connect.py``.
@@ -130,8 +133,13 @@ class AgentScopeEventsFacade:
             await self._check(thread, start.cursor, newest=newest)
             if segments and not _nothing_left(segments, start.cursor):
                 reader = self._reader(thread.session_id, start.cursor, frozenset({start.ordinal}))
-                return sse_stream(reader, versions, self._settings, opening=opening)
+                return self._stream(reader, versions, opening)
         return sse_opening(opening, self._hub.return_milliseconds()) if opening else None
+
+    def _stream(
+        self, reader: ThreadReader, versions: PeerVersions, opening: bytes = b""
+    ) -> AsyncIterator[bytes]:
+        return sse_stream(reader, versions, self._settings, opening=opening, no_worker=self._no_worker)
 
     def _reader(
         self, session_id: int, start: Cursor, ordinals: frozenset[int] | None, *, is_new: bool = False

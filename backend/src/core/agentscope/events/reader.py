@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 STORE_PATIENCE_SECONDS = 60.0
 """How long a stream stays open with heartbeats while Postgres is away."""
+_FIRST_BEAT_SECONDS = 2.0
+"""The first heartbeat of a run that shows nothing yet: early, because it may say why the run waits."""
 
 
 def may_pass(error: Exception) -> bool:
@@ -66,6 +68,11 @@ class ThreadReader:
         self._last_ordinal = max(ordinals) if ordinals else None
         self._done = False
         self._is_new = is_new
+
+    @property
+    def awaits_start(self) -> bool:
+        """Whether the run that comes next has shown nothing yet."""
+        return self._position.seq == 0
 
     @property
     def drained(self) -> bool:
@@ -129,6 +136,8 @@ class ThreadReader:
         """Yield live events and heartbeats; returns when Postgres has to be asked."""
         loop = asyncio.get_running_loop()
         quiet_since = loop.time()
+        if self.awaits_start:
+            quiet_since -= max(self._settings.heartbeat_seconds - _FIRST_BEAT_SECONDS, 0.0)
         while not self._done and not self.hub.draining.is_set():
             live = first_bytes(
                 tail.after(self._position, at_end_of_run=self._at_end_of_run), self._settings.page_bytes

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from core.agentscope.events.connect import Start
 from core.agentscope.events.envelope import Envelope
@@ -19,6 +19,8 @@ from core.agentscope.events.reader import ThreadReader
 from core.config import StreamSettings
 
 HEARTBEAT = b": hb\n\n"
+NO_WORKER = b": waiting: no worker is running\n\n"
+"""The heartbeat of a run that cannot begin. A comment, because a run's first event must be ``RUN_STARTED``."""
 _PIECE_BYTES = 1 << 16
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -39,8 +41,18 @@ def retry_line(milliseconds: int) -> bytes:
     return b"retry: %d\n\n" % milliseconds
 
 
+async def no_worker_unknown() -> bool:
+    """Say that nothing is known against the workers."""
+    return False
+
+
 async def sse_stream(
-    reader: ThreadReader, versions: PeerVersions, settings: StreamSettings, *, opening: bytes = b""
+    reader: ThreadReader,
+    versions: PeerVersions,
+    settings: StreamSettings,
+    *,
+    opening: bytes = b"",
+    no_worker: Callable[[], Awaitable[bool]] = no_worker_unknown,
 ) -> AsyncIterator[bytes]:
     """Yield a reader's events as frames, several at a time, with heartbeats in the silences.
 
@@ -53,11 +65,15 @@ async def sse_stream(
         versions: Fits the events to the client.
         settings: Times of the stream.
         opening: Frames that come before the reader's.
+        no_worker: Says whether no worker is running. Asked while the run has shown nothing.
     """
     async for piece in sse_opening(opening, reader.hub.return_milliseconds()):
         yield piece
     async for envelopes in reader.read(stream_ends_at(settings)):
-        yield await _frames(envelopes, versions) if envelopes else HEARTBEAT
+        if envelopes:
+            yield await _frames(envelopes, versions)
+        else:
+            yield NO_WORKER if reader.awaits_start and await no_worker() else HEARTBEAT
     if reader.drained and reader.hub.crowded:
         yield retry_line(reader.hub.return_milliseconds())
 

@@ -19,8 +19,8 @@ from core.direct_sql import fetch
 from core.identity import Principal
 from core.outage import report_failure
 from core.postgres_connection import asyncpg_dsn, open_connection
-from core.readiness import WORKER_CONNECTION
 from core.store_clock import StoreClock
+from core.worker_count import WORKER_CONNECTION
 
 _FIND_QUEUED = status_sql("SELECT tenant_id, user_id FROM agent_run WHERE id = $1 AND status = {queued}")
 

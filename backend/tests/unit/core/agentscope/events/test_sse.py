@@ -21,7 +21,7 @@ from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.hub import Tail
 from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.reader import STORE_PATIENCE_SECONDS, ThreadReader
-from core.agentscope.events.sse import HEADERS, HEARTBEAT, frame, retry_line, sse_stream
+from core.agentscope.events.sse import HEADERS, HEARTBEAT, NO_WORKER, frame, retry_line, sse_stream
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.cursor import Cursor
 from core.config import StreamSettings
@@ -136,6 +136,7 @@ class Thread:
         self.redis = MemoryTail(redis)
         self.hub = QuietHub(options)
         self.options = options
+        self.workers = 1
 
     def open(
         self, cursor: Cursor = Cursor.START, ordinals: frozenset[int] | None = None, *, older: bool = False
@@ -150,7 +151,10 @@ class Thread:
             ordinals=ordinals,
         )
         versions = PeerVersions(_speaks_0_0 if older else _speaks_1_0)
-        return Stream(sse_stream(reader, versions, self.options))
+        return Stream(sse_stream(reader, versions, self.options, no_worker=self._no_worker))
+
+    async def _no_worker(self) -> bool:
+        return not self.workers
 
     def commit(self, events: Sequence[Envelope], *, ring: bool = True) -> None:
         """Append events, and ring the doorbell unless it is lost."""
@@ -358,6 +362,39 @@ async def test_streams_of_a_deleted_thread_end() -> None:
     thread.tail.end()
 
     assert await stream.end() == RETRY + frames(thread.log.events)
+
+
+async def test_a_run_that_no_worker_can_begin_says_so_in_its_heartbeats() -> None:
+    events = run(1, 2)
+    thread = Thread(options=StreamSettings(heartbeat_seconds=10))
+    thread.workers = 0
+    stream = thread.open(Cursor(1, 0), frozenset({1}))
+    await pause(13)
+    thread.commit(events[:1])
+    await pause(12)
+    thread.commit(events[1:])
+    await stream.end()
+
+    assert list(zip(stream.times, stream.chunks, strict=True)) == [
+        (0, RETRY),
+        (2, NO_WORKER),
+        (12, NO_WORKER),
+        (13, frame(events[0])),
+        # The run has begun: what is missing now, its lease tells.
+        (23, HEARTBEAT),
+        (25, frame(events[1])),
+    ]
+    assert official_parse(NO_WORKER) == []
+
+
+async def test_a_run_that_waits_for_a_busy_worker_gets_plain_heartbeats() -> None:
+    thread = Thread()
+    stream = thread.open(Cursor(1, 0), frozenset({1}))
+    await pause(3)
+
+    assert stream.chunks == [RETRY, HEARTBEAT]
+    thread.commit(run(1, 1))
+    await stream.end()
 
 
 async def test_an_outage_of_postgres_costs_heartbeats_and_no_event() -> None:
