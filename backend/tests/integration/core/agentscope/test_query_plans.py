@@ -17,7 +17,7 @@ from models import AgentRun
 
 RUNS = 4000
 """Of other users, so that a plan which reads a whole table costs more than one by an index."""
-SMALL = {"agent_chore", "alembic_version"}
+LARGE = set(AgentRun.metadata.tables) - {"agent_chore"}
 UNDER_WAY = {
     "uq_agent_run_live",
     "ix_agent_run_unended",
@@ -88,7 +88,7 @@ async def _chores(stack: Stack) -> None:
 
 def whole(found: list[Scan]) -> list[Scan]:
     """Return the scans that read a whole table, or a whole index of one."""
-    return [scan for scan in found if not (scan.narrowed or scan.table in SMALL or scan.index in UNDER_WAY)]
+    return [scan for scan in found if scan.table in LARGE and not (scan.narrowed or scan.index in UNDER_WAY)]
 
 
 async def test_no_statement_reads_a_whole_table(
@@ -104,7 +104,7 @@ async def test_no_statement_reads_a_whole_table(
 
     assert faults == {}
     # The service did what it can do: every table was read.
-    assert set(AgentRun.metadata.tables) - SMALL <= read
+    assert read >= LARGE
 
 
 @pytest.mark.parametrize(
