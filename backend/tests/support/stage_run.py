@@ -51,7 +51,7 @@ class Run:
     def __init__(
         self,
         *script: Answer,
-        structured: Answer = 500,
+        structured: Answer | None = None,
         messages: list[dict[str, Any]] | None = None,
         memory: ThreadMemory = EMPTY,
         permission: Permission = "allow",
@@ -66,7 +66,7 @@ class Run:
 
         Args:
             script: What the model in memory says, one answer a call.
-            structured: Its answer to the intent stage.
+            structured: Its answer to the intent stage, which is on if there is one.
             messages: The request's; a greeting when absent.
             memory: What the thread remembers.
             permission: Of the tool ``pay``.
@@ -77,7 +77,9 @@ class Run:
             services: Of another endpoint than the model in memory.
             profile: Members of the profile.
         """
-        self.model = ModelInMemory(*script, structured=structured)
+        if structured is not None:
+            profile.setdefault("stages", {"intent": "model"})
+        self.model = ModelInMemory(*script, structured=500 if structured is None else structured)
         self._services = services or self.model.services()
         self.stop = StopSignal()
         self.events: list[InternalRuntimeEvent] = []
