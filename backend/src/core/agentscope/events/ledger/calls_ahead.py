@@ -17,18 +17,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.ledger.ledger import open_model_call
 from core.agentscope.events.owned_run import OwnedRun
-from core.agentscope.events.status_sql import status_text
+from core.agentscope.events.status_sql import status_sql
 from core.agentscope.schemas.internal_events import ModelUsage
+from core.direct_sql import fetch
 from core.errors import LeaseLost
 from core.identity import Principal
 from core.outage import report_failure, through_outage
 
-_TAKE_BACK = status_text("""
+_TAKE_BACK = status_sql("""
 WITH owned AS (
-    SELECT id FROM agent_run WHERE id = :run_pk AND attempt = :attempt AND status = {running} FOR SHARE
+    SELECT id FROM agent_run WHERE id = $1 AND attempt = $2 AND status = {running} FOR SHARE
 )
 DELETE FROM agent_model_call AS c USING owned
-WHERE c.run_pk = owned.id AND c.call_id = ANY(:call_ids) AND c.outcome = 'lost'
+WHERE c.run_pk = owned.id AND c.call_id = ANY($3::text[]) AND c.outcome = 'lost'
 """)
 
 
@@ -45,7 +46,7 @@ class CallsAhead:
     def __init__(
         self, engine: AsyncEngine, run: OwnedRun, principal: Principal, *, outage_seconds: float
     ) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine
         self._run = run
         self._principal = principal
         self._outage_seconds = outage_seconds
@@ -83,10 +84,8 @@ class CallsAhead:
     async def _take_back(self) -> None:
         while self._unneeded:
             call_ids = list(self._unneeded)
-            lines = {"run_pk": self._run.run_pk, "attempt": self._run.attempt, "call_ids": call_ids}
             try:
-                async with self._engine.connect() as connection:
-                    await connection.execute(_TAKE_BACK, lines)
+                await fetch(self._engine, _TAKE_BACK, self._run.run_pk, self._run.attempt, call_ids)
             except Exception as exc:  # noqa: BLE001  best effort: the line says that the call is lost
                 report_failure("model_call_line_not_taken_back", exc)
                 return

@@ -19,7 +19,7 @@ from core.agentscope.runtime.work.leases import Leases
 from core.agentscope.runtime.work.run_scope import RunScope, RunServices
 from core.agentscope.runtime.work.slots import Slots
 from core.errors import StoreUnavailable
-from core.identity import Principal
+from core.identity import LOCAL, Principal
 from core.outage import report_failure
 
 log = structlog.get_logger(__name__)
@@ -34,8 +34,9 @@ class RunExecutor:
         self._stops: dict[Claim, StopSignal] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         worker, identity = services.settings.worker, services.settings.identity
-        # Local mode has one user: nobody else waits.
-        share = 1.0 if identity.mode == "local" else worker.user_share
+        # Local mode has one user: nobody else waits, and nobody has to be looked for.
+        self._only_user = LOCAL if identity.mode == "local" else None
+        share = 1.0 if self._only_user else worker.user_share
         self._slots = Slots(worker.concurrency, share)
         self._draining = False
         self._stopping = False
@@ -55,6 +56,7 @@ class RunExecutor:
         """
         if self.free <= 0:
             return None
+        principal = principal or self._only_user
         if principal is None:
             return self._spawn(self._find_slot(run_pk), run_pk)
         if not self._slots.take(principal):

@@ -110,6 +110,8 @@ async def test_many_runs_of_one_user_leave_room_for_another(monkeypatch: pytest.
 
 async def test_local_mode_has_one_user_and_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = Queue(monkeypatch, dict.fromkeys(range(1, 5), HOG), identity={"mode": "local"})
+    # Nor is the user of a run looked for.
+    monkeypatch.delattr(Queue, "find_queued")
     await queue.start(*range(1, 5))
     assert len(queue.running) == 4
     await queue.executor.drain(0)
