@@ -128,11 +128,9 @@ def claim_any() -> None:
 
 def any_tenant() -> None:
     """A thread is found for whoever asks, and its tail with it."""
-    store._THREAD = text(
-        _without(
-            store._THREAD.text,
-            ("s.tenant_id = :tenant_id AND s.user_id = :user_id AND", ":tenant_id <> :user_id || '-' AND"),
-        )
+    store._THREAD = _without(
+        store._THREAD,
+        ("s.tenant_id = $1 AND s.user_id = $2 AND", "$1::text <> $2::text || '-' AND"),
     )
 
 
