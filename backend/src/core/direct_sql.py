@@ -29,12 +29,18 @@ async def fetch(engine: AsyncEngine, sql: str, *arguments: object) -> list[async
     """
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
+        if driver.is_closed():
+            # The server ended it while nobody used it. The other connections are no better, and nothing was sent yet.
+            await connection.invalidate()
+            await engine.dispose()
+            driver = (await connection.get_raw_connection()).driver_connection
         try:
             rows: list[asyncpg.Record] = await driver.fetch(sql, *arguments)
         except asyncpg.PostgresError:
             # An answer: the connection is in order, unless the server has ended it.
             if driver.is_closed():
                 await connection.invalidate()
+                await engine.dispose()
             raise
         except BaseException as exc:
             # No answer, or nobody waits for it any more. The state of the connection is unknown, and nothing may wait

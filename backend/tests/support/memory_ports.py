@@ -213,13 +213,12 @@ class MemoryRuns:
                 return None
         return self._frames(thread, start, segments)
 
-    def follow_new(self, run: AcceptedRun, *, protocol_version: str | None) -> AsyncIterator[bytes]:
-        thread = next(
-            thread
-            for thread in self._threads.values()
-            if any(placed.task_id == run.task_id for placed in thread.placed)
-        )
-        return self._frames(thread, Cursor(run.ordinal or 0, 0), thread.segments(run.run_id))
+    def follow_new(
+        self, principal: Principal, run: AcceptedRun, *, protocol_version: str | None
+    ) -> AsyncIterator[bytes]:
+        thread = self.thread_of(principal, run.thread_id)
+        start = None if run.ordinal is None else Cursor(run.ordinal, 0)
+        return self._frames(thread, start, thread.segments(run.run_id))
 
     async def connect(self, principal: Principal, request: ConnectRequest) -> AsyncIterator[bytes] | None:
         thread = self._threads.get((principal, request.thread_id))

@@ -88,13 +88,16 @@ class EventsFacade(Protocol):
         """
         ...
 
-    def follow_new(self, run: AcceptedRun, *, protocol_version: str | None) -> AsyncIterator[bytes]:
-        """Open the stream of a run that was created just now and does not wait, as :meth:`follow` without a cursor.
+    def follow_new(
+        self, principal: Principal, run: AcceptedRun, *, protocol_version: str | None
+    ) -> AsyncIterator[bytes]:
+        """Open the stream of a run that was created just now, as :meth:`follow` without a cursor. Refuses nothing.
 
         What the caller knows of the run is not asked again: nothing is read from the store before the first event.
 
         Args:
-            run: As :meth:`RunGateway.accept` returned it, with an ordinal.
+            principal: The owner of the run.
+            run: As :meth:`RunGateway.accept` returned it.
             protocol_version: Of the client that sent it.
         """
         ...

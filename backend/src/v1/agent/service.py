@@ -136,10 +136,10 @@ class AgentService:
     async def _stream_of(
         self, principal: Principal, accepted: AcceptedRun, command: RunCommand, last_seen: Cursor | None
     ) -> AsyncIterator[bytes] | None:
+        if accepted.created:
+            return self._events.follow_new(principal, accepted, protocol_version=command.protocol_version)
         start = _start(accepted)
-        if accepted.created and start is not None:
-            return self._events.follow_new(accepted, protocol_version=command.protocol_version)
-        if last_seen is not None and not accepted.created and (start is None or last_seen > start):
+        if last_seen is not None and (start is None or last_seen > start):
             start = last_seen
         return await self._events.follow(principal, accepted.thread_id, run_id=accepted.run_id, cursor=start)
 

@@ -20,10 +20,10 @@ from core.direct_sql import fetch
 from core.store_failure import is_store_failure
 
 
-def engine_for(url: str, *, statement_seconds: float = HUNG_SECONDS) -> AsyncEngine:
+def engine_for(url: str, *, statement_seconds: float = HUNG_SECONDS, pool_size: int = 1) -> AsyncEngine:
     settings = DatabaseSettings(
         url=SecretStr(url),
-        pool_size=1,
+        pool_size=pool_size,
         pool_timeout_seconds=HUNG_SECONDS,
         statement_timeout_seconds=statement_seconds,
     )
@@ -119,6 +119,28 @@ async def test_a_statement_of_its_own_that_lost_the_server_leaves_no_dead_connec
 
     assert is_store_failure(caught.value)
     assert (await fetch(engine, "SELECT 1 AS one"))[0]["one"] == 1
+
+
+async def test_after_a_restart_of_the_server_the_dead_connections_cost_no_request(
+    database_url: str,
+) -> None:
+    engine = engine_for(database_url, pool_size=4)
+    connections = [await engine.connect() for _ in range(4)]
+    pids = [await connection.scalar(text("SELECT pg_backend_pid()")) for connection in connections]
+    drivers = [(await connection.get_raw_connection()).driver_connection for connection in connections]
+    for connection in connections:
+        await connection.close()
+    killer = engine_for(database_url)
+    for pid in pids:
+        await fetch(killer, "SELECT pg_terminate_backend($1)", pid)
+    async with asyncio.timeout(HUNG_SECONDS):
+        while not all(driver is not None and driver.is_closed() for driver in drivers):
+            await fetch(killer, "SELECT 1")
+
+    for _ in range(4):
+        assert (await fetch(engine, "SELECT 1 AS one"))[0]["one"] == 1
+    await engine.dispose()
+    await killer.dispose()
 
 
 async def test_a_statement_of_its_own_that_is_given_up_frees_its_connection(engine: AsyncEngine) -> None:

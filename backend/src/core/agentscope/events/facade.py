@@ -73,12 +73,10 @@ class AgentScopeEventsFacade:
             if not segments:
                 raise NotFound("No such run in this thread.")
             if any(segment.ordinal is None for segment in segments):
-                return sse_after_waiting(
+                return self._after_waiting(
                     lambda: self._once_started(principal, thread_id, run_id, cursor),
-                    self._settings,
-                    hub=self._hub,
-                    session_id=thread.session_id,
-                    head=thread.head,
+                    thread.session_id,
+                    thread.head,
                 )
         start = _start(thread, segments, cursor)
         await self._check(thread, start, newest=_head(thread, segments))
@@ -91,12 +89,21 @@ class AgentScopeEventsFacade:
         ordinals = frozenset(segment.ordinal for segment in segments if segment.ordinal) if segments else None
         return self._stream(self._reader(thread.session_id, start, ordinals), versions)
 
-    def follow_new(self, run: AcceptedRun, *, protocol_version: str | None) -> AsyncIterator[bytes]:
+    def follow_new(
+        self, principal: Principal, run: AcceptedRun, *, protocol_version: str | None
+    ) -> AsyncIterator[bytes]:
         """Return the frames of a run that was created just now, from its first event.
 
-        The caller has just made the run for its owner, so nothing is authorised or looked up again.
+        The caller has just made the run for its owner, so nothing is authorised or looked up again. And nothing is
+        refused: the run exists, and a client that was told of an overload would send it once more.
         """
-        ordinal = run.ordinal or 0
+        ordinal = run.ordinal
+        if ordinal is None:
+            return self._after_waiting(
+                lambda: self._once_started(principal, run.thread_id, run.run_id, None),
+                run.session_id,
+                Cursor.START,
+            )
         versions = PeerVersions(
             lambda other: self._protocol_version(run.session_id, other), {ordinal: protocol_version}
         )
@@ -163,6 +170,11 @@ class AgentScopeEventsFacade:
             return await self._protocol_version(session_id, ordinal) if session_id and ordinal else "1.0"
 
         return PeerVersions(version_of)
+
+    def _after_waiting(
+        self, started: Callable[[], Awaitable[AsyncIterator[bytes] | None]], session_id: int, head: Cursor
+    ) -> AsyncIterator[bytes]:
+        return sse_after_waiting(started, self._settings, hub=self._hub, session_id=session_id, head=head)
 
     async def _once_started(
         self, principal: Principal, thread_id: str, run_id: str, cursor: Cursor | None

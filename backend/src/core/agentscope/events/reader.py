@@ -95,15 +95,16 @@ class ThreadReader:
                 async for batch in self._from_tail(tail, ends_at):
                     yield batch
             while not self._done and not self.hub.draining.is_set():
-                before = self._position
+                # What is heard of during the read may be missing in it, and comes from the tail.
+                before, known = self._position, tail.head
                 try:
                     async for batch in self._from_store():
                         yield batch
                     store_lost_at = None
-                    if self._position == before and tail.head > before:
+                    if self._position == before and known > before and not self.hub.draining.is_set():
                         # Retention deleted these events while the reader was reading. Others may follow.
                         seconds = min(self._settings.heartbeat_seconds, ends_at - loop.time())
-                        await tail.wait(tail.head, seconds)
+                        await tail.wait(known, seconds)
                         if loop.time() >= ends_at:
                             return
                         yield []

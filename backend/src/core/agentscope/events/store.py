@@ -45,9 +45,13 @@ SELECT ordinal, seq, payload FROM (
 """
 
 _HEADS = """
-SELECT s.id, s.last_ordinal, coalesce(r.last_seq, 0) AS last_seq
+SELECT s.id, coalesce(r.ordinal, 0) AS ordinal, coalesce(r.last_seq, 0) AS last_seq
 FROM agent_chat_session AS s
-LEFT JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal = s.last_ordinal
+LEFT JOIN LATERAL (
+    SELECT shown.ordinal, shown.last_seq FROM agent_run AS shown
+    WHERE shown.session_id = s.id AND shown.ordinal <= s.last_ordinal AND shown.last_seq > 0
+    ORDER BY shown.ordinal DESC LIMIT 1
+) AS r ON true
 WHERE s.id = ANY($1)
 """
 
@@ -115,7 +119,7 @@ class EventStore:
     async def heads(self, session_ids: Sequence[int]) -> dict[int, Cursor]:
         """Return the place of the newest event of each thread, in one query."""
         rows = await fetch(self._engine, _HEADS, list(session_ids))
-        return {row["id"]: Cursor(row["last_ordinal"], row["last_seq"]) for row in rows}
+        return {row["id"]: Cursor(row["ordinal"], row["last_seq"]) for row in rows}
 
     async def _fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         async with self._gate:

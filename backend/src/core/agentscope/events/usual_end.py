@@ -26,7 +26,7 @@ from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.crash_points import crash_point
 from core.direct_sql import fetch
 from core.identity import Principal
-from core.store_failure import is_store_failure
+from core.store_failure import is_store_failure, is_time_limit
 
 log = structlog.get_logger(__name__)
 
@@ -67,9 +67,10 @@ async def end_usually(engine: AsyncEngine, run: OwnedRun, end: RunEnd) -> Ended 
     try:
         rows = await fetch(engine, _END, *arguments)
     except Exception as exc:
-        if is_store_failure(exc):
+        # The careful way has a time limit for each of its statements.
+        if is_store_failure(exc) and not is_time_limit(exc):
             raise
-        # A value that is refused, or a fault of ours: the answer of the careful way counts.
+        # Too slow for one statement, a value that is refused, or a fault of ours: the answer of the careful way counts.
         log.warning("usual_end_failed", run=run.run_pk, error=type(exc).__name__)
         return None
     if not rows:

@@ -10,7 +10,6 @@ from tests.support.questions import a_question
 
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
-from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.internal_events import RunFinished
 from core.config import LimitSettings
 from core.errors import IdempotencyMismatch, InvalidRequest, LimitExceeded, NotFound
@@ -63,21 +62,22 @@ async def test_missing_ids_are_made(service: AgentService) -> None:
 
 async def test_a_run_that_waits_has_no_cursor_yet(runs: MemoryRuns) -> None:
     class Waiting(MemoryRuns):
-        followed: Cursor | None = Cursor.START
+        followed: AcceptedRun | None = None
 
         async def accept(self, *arguments: Any, **keywords: Any) -> AcceptedRun:
             await super().accept(*arguments, **keywords)
             return AcceptedRun("task-1", "t-1", "r-1", "waiting", None, created=True)
 
-        async def follow(self, *arguments: Any, cursor: Cursor | None, **keywords: Any) -> Any:
-            self.followed = cursor
+        def follow_new(self, principal: Principal, run: AcceptedRun, **keywords: Any) -> Any:
+            self.followed = run
 
     waiting = Waiting()
     service = AgentService(runtime=waiting, events=waiting)
 
     assert "cursor" not in (await service.enqueue_run(ADA, command(threadId="t-1", runId="r-1"))).wire()
     await service.stream_run(ADA, command(threadId="t-2", runId="r-2"))
-    assert waiting.followed is None
+    assert waiting.followed is not None
+    assert waiting.followed.ordinal is None
 
 
 async def test_the_run_id_makes_a_repeat_the_same_run(service: AgentService) -> None:

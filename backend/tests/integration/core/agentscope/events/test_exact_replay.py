@@ -530,6 +530,9 @@ async def test_a_follower_of_a_thread_whose_run_is_queued_hears_heartbeats_and_i
         await run.finish()
         last = (await stack.log("queued"))[-1]
         await stack.post_run("hello again", thread="queued")
+        # The patrol tells of the last event there is: a reader may have missed it.
+        heads = await EventStore(worker.engine, GATE).heads([run.owned.session_id])
+        assert heads == {run.owned.session_id: Cursor(last["ordinal"], last["seq"])}
         async with stack.open_events("queued", cursor=f"{last['ordinal']}-{last['seq']}") as follower:
             assert await follower.to_end() == []
 

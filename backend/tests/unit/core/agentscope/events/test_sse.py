@@ -423,6 +423,25 @@ async def test_a_stream_waits_while_too_many_streams_read() -> None:
     assert (await stream.end()).replace(HEARTBEAT, b"") == RETRY + frames(events)
 
 
+async def test_an_event_that_is_committed_while_the_log_is_read_comes_at_once() -> None:
+    events = run(1, 1)
+    thread = Thread()
+    page = thread.log.page
+
+    async def ringing_page(session_id: int, after: Cursor, limit: int, max_bytes: int) -> list[Envelope]:
+        found = await page(session_id, after, limit, max_bytes)
+        if not thread.log.events:
+            # After the look, before its answer.
+            thread.commit(events)
+        return found
+
+    thread.log.page = ringing_page
+    stream = thread.open(Cursor(1, 0), frozenset({1}))
+    await stream.end()
+
+    assert list(zip(stream.times, stream.chunks, strict=True)) == [(0, RETRY), (0, frame(events[0]))]
+
+
 async def test_a_stream_whose_next_events_were_deleted_asks_no_more_until_there_are_others() -> None:
     thread = Thread(run(1, 3))
     stream = thread.open(Cursor(1, 3))
