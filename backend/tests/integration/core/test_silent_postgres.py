@@ -254,7 +254,7 @@ async def _is_connected(connection: asyncpg.Connection) -> bool:
 async def test_a_start_and_a_doctor_say_that_a_silent_server_does_not_answer(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(preflight, "TIMEOUT_SECONDS", 0.5)
     ground.proxy.swallow()
 
     async with asyncio.timeout(HUNG_SECONDS):
