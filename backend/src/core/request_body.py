@@ -5,7 +5,8 @@ Rules:
 1. A body that arrives too slowly is refused, and the connection is closed.
 2. A body of more than ``BIG_BYTES`` needs room (``core.body_admission``) before it is read, and holds its room until the
    request is done with it.
-3. Such a body is parsed and validated in a thread (``core.fair_thread``), one body at a time.
+3. Such a body is parsed and validated in a thread (``core.fair_thread``), one body at a time. So is a smaller body
+   whose validation may take long.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from core.fair_thread import FairThread
 from core.json_body import parse_json
 
 BIG_BYTES = 32 << 10
-"""A body of this size is parsed and validated in a few milliseconds."""
+"""A body of this size is parsed in a few milliseconds, and usually validated in a few more."""
 _WAIT_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -51,7 +52,14 @@ class JsonBodies:
         return self._admission.held_bytes
 
     @asynccontextmanager
-    async def read(self, request: Request, user: Hashable, accept: Callable[[Any], T]) -> AsyncIterator[T]:
+    async def read(
+        self,
+        request: Request,
+        user: Hashable,
+        accept: Callable[[Any], T],
+        *,
+        takes_long: Callable[[Any], bool] = lambda _: False,
+    ) -> AsyncIterator[T]:
         """Read the body of a request. The context ends when the request is done with it.
 
         Args:
@@ -59,6 +67,7 @@ class JsonBodies:
             user: Who shares a limit and a turn.
             accept: Makes the result of the parsed JSON, usually by validation. Called in a thread for a big body, so
                 it may use nothing that belongs to the event loop.
+            takes_long: Says of the parsed JSON of a smaller body whether ``accept`` is called in the thread, too.
 
         Raises:
             UnsupportedMediaType: The body is not declared as ``application/json`` in UTF-8, or is compressed.
@@ -71,13 +80,18 @@ class JsonBodies:
         refuse_encoded_body(request)
         _check_media_type(request.headers.get("content-type", ""))
         async with AsyncExitStack() as room:
-            yield await self._accept(await self._receive(request, user, room), user, accept)
+            yield await self._accept(await self._receive(request, user, room), user, accept, takes_long)
 
-    async def _accept(self, body: bytes, user: Hashable, accept: Callable[[Any], T]) -> T:
-        def accepted() -> T:
-            return accept(parse_json(body, max_depth=self._limits.max_json_depth))
+    async def _accept(
+        self, body: bytes, user: Hashable, accept: Callable[[Any], T], takes_long: Callable[[Any], bool]
+    ) -> T:
+        def parsed() -> Any:
+            return parse_json(body, max_depth=self._limits.max_json_depth)
 
-        return await self._thread.run(user, accepted) if len(body) > BIG_BYTES else accepted()
+        if len(body) > BIG_BYTES:
+            return await self._thread.run(user, lambda: accept(parsed()))
+        value = parsed()
+        return await self._thread.run(user, lambda: accept(value)) if takes_long(value) else accept(value)
 
     def close(self) -> None:
         """Stop the thread."""

@@ -9,21 +9,18 @@ Every check here takes time in proportion to the schema, or has a limit. See doc
 from __future__ import annotations
 
 import json
-import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from core.schema_flattening import FlatBudget, SchemaTooLarge, flattened
+from core.schema_patterns import PatternBudget, pattern_problem
 from core.schema_references import IN_PLACE, References, children, step
-from core.schema_validator import PatternUnknown, compile_pattern
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 32
 """Levels of JSON. Each costs AgentScope and jsonschema several frames of Python's stack."""
-MAX_PATTERN_CHARACTERS = 1000
 _MAX_PROBLEMS = 10
 
 
@@ -35,16 +32,19 @@ class SchemaProblem:
     message: str
 
 
-def schema_problems(schema: Mapping[str, Any], budget: FlatBudget | None = None) -> list[SchemaProblem]:
+def schema_problems(
+    schema: Mapping[str, Any], budget: FlatBudget | None = None, patterns: PatternBudget | None = None
+) -> list[SchemaProblem]:
     """Return what is wrong with the schema of a tool's arguments; empty when it can be used.
 
     Args:
         schema: JSON as it was received; its root describes an object.
         budget: Of all schemas of a request together.
+        patterns: Of all schemas of a request together.
     """
     if problem := _size_problem(schema):
         return [problem]
-    found, applied = _look_through(schema)
+    found, applied = _look_through(schema, patterns or PatternBudget())
     if not found and (place := _endless(applied)) is not None:
         found = [SchemaProblem(place, "refers to itself without going through a property or an element")]
     if not found:
@@ -87,7 +87,9 @@ class _Applied:
     same_value: list[int]
 
 
-def _look_through(root: Mapping[str, Any]) -> tuple[list[SchemaProblem], dict[int, _Applied]]:
+def _look_through(
+    root: Mapping[str, Any], patterns: PatternBudget
+) -> tuple[list[SchemaProblem], dict[int, _Applied]]:
     """Check every schema that can be reached; return what is wrong, and the schemas by identity."""
     references = References(root)
     found = list(_root_problems(root))
@@ -102,7 +104,7 @@ def _look_through(root: Mapping[str, Any]) -> tuple[list[SchemaProblem], dict[in
         found += wrong
         if wrong:
             continue
-        found += _pattern_problems(schema, place)
+        found += _pattern_problems(schema, place, patterns)
         for keyword, child_place, child in children(schema, place):
             pending.append((child_place, child))
             if keyword in IN_PLACE:
@@ -230,40 +232,14 @@ _FORMS: Mapping[str, _Form] = {
 }
 
 
-def _pattern_problems(schema: Mapping[str, Any], place: str) -> Iterator[SchemaProblem]:
-    if "pattern" in schema and (wrong := _pattern_problem(schema["pattern"])):
+def _pattern_problems(
+    schema: Mapping[str, Any], place: str, budget: PatternBudget
+) -> Iterator[SchemaProblem]:
+    if "pattern" in schema and (wrong := pattern_problem(schema["pattern"], budget)):
         yield SchemaProblem(step(place, "pattern"), wrong)
     for pattern in schema.get("patternProperties", {}):
-        if wrong := _pattern_problem(pattern):
+        if wrong := pattern_problem(pattern, budget):
             yield SchemaProblem(step(step(place, "patternProperties"), pattern), wrong)
-
-
-# What JavaScript's regular expressions have beyond Python's: replaced by an ordinary character, the rest can be compiled.
-_FOREIGN = re.compile(r"\\(?:[pPu]\{[^{}]*\}|c[A-Za-z]|k<\w+>|[A-Za-z])")
-
-
-def _pattern_problem(pattern: str) -> str:
-    """Say what is wrong with a pattern: only what is wrong in every dialect, because RE2 checks what it knows."""
-    if len(pattern) > MAX_PATTERN_CHARACTERS:
-        return f"is a pattern of more than {MAX_PATTERN_CHARACTERS} characters"
-    try:
-        compile_pattern(pattern)
-    except PatternUnknown:
-        known = re.sub(r"\(\?<(?=\w)", "(?P<", pattern).replace("(?<=", "(?=").replace("(?<!", "(?!")
-        known = known.replace("[^]", ".")
-        # Before and behind all other characters: one of both fits as the end of a range.
-        if not any(_compiles(_FOREIGN.sub(character, known)) for character in " ~"):
-            return "is not a regular expression"
-    return ""
-
-
-def _compiles(pattern: str) -> bool:
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
 
 
 def _endless(applied: Mapping[int, _Applied]) -> str | None:

@@ -10,11 +10,12 @@ from core.agentscope.schemas.messages import ContentPart, TextPart, ToolMessage,
 from core.config import LimitSettings
 from core.errors import LimitExceeded
 from core.schema_flattening import FlatBudget
+from core.schema_patterns import PatternBudget
 from core.schema_problems import schema_problems, size_of
 from core.validation import from_errors
 
 MAX_SCHEMA_BYTES = 256 * 1024
-"""Maximum size of all tools of a request together. Checking this size takes about 0.1 s of the event loop."""
+"""Maximum size of all tools of a request together. Checking this size takes about 0.1 s, without patterns."""
 MAX_FLAT_BYTES = 2 * MAX_SCHEMA_BYTES
 """The same with references replaced, which takes about 0.2 s more: a reference can repeat a schema many times."""
 MAX_ANSWERS = 1000
@@ -99,11 +100,11 @@ def check_tools(command: RunCommand) -> None:
     size = sum(size_of(tool.parameters) + len(tool.description.encode()) for tool in command.tools)
     if size > MAX_SCHEMA_BYTES:
         raise _exceeded("/tools", size, MAX_SCHEMA_BYTES, "bytes of tool descriptions and parameters")
-    budget = FlatBudget(MAX_FLAT_BYTES)
+    budget, patterns = FlatBudget(MAX_FLAT_BYTES), PatternBudget()
     for index, tool in enumerate(command.tools):
         errors = [
             {"pointer": f"/tools/{index}/parameters{problem.pointer}", "message": problem.message}
-            for problem in schema_problems(tool.parameters, budget)
+            for problem in schema_problems(tool.parameters, budget, patterns)
         ]
         if errors:
             # The first tool that cannot be used is enough: each of them may cost as much as a whole request.

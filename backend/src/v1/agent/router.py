@@ -23,7 +23,7 @@ from core.agentscope.schemas.messages import Id, WireModel
 from core.identity import Principal
 from core.log import note_request
 from core.validation import parse
-from v1.agent.checked_command import CheckedCommand, read_command
+from v1.agent.checked_command import CheckedCommand, has_tools, read_command
 from v1.agent.container import ApiContainer
 from v1.agent.dependencies import (
     CONNECT_LIMIT,
@@ -309,7 +309,7 @@ async def _run(
         return read_command(model, body, service.limits)
 
     # Until the run is durable: its body takes memory for as long.
-    async with container.bodies.read(request, principal, read) as command:
+    async with container.bodies.read(request, principal, read, takes_long=has_tools) as command:
         name = idempotency_key(key)
         if wants_event_stream(request.headers.getlist("accept")):
             return _stream(

@@ -172,6 +172,13 @@ async def test_only_a_big_body_is_parsed_in_a_thread(
         assert (where != threading.get_ident()) == in_thread
 
 
+async def test_a_small_body_that_takes_long_is_validated_in_a_thread(bodies: JsonBodies) -> None:
+    for value, in_thread in ([1], True), ([], False):
+        body = request(orjson.dumps(value))
+        async with bodies.read(body, "ada", lambda _: threading.get_ident(), takes_long=bool) as where:
+            assert (where != threading.get_ident()) == in_thread
+
+
 @pytest.mark.parametrize("length", [None, len(BIG_BODY)], ids=["chunked", "declared"])
 async def test_a_big_body_holds_room_until_the_request_is_done(
     length: int | None, bodies: JsonBodies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import httpx
@@ -9,9 +10,11 @@ import pytest
 from tests.support.memory_container import memory_container
 
 from agentroute.app import create_app
+from core import schema_patterns
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.config import IdentitySettings, LimitSettings, Settings
 from core.errors import InvalidRequest, LimitExceeded
+from core.schema_patterns import MAX_PATTERN_UNITS
 from core.validation import parse
 from v1.agent import router
 from v1.agent.limits import MAX_ANSWERS, MAX_CONTEXT, MAX_PARTS, check_counts, check_tools
@@ -100,3 +103,45 @@ def test_all_tools_of_a_request_share_what_references_may_make_of_them() -> None
     check_tools(command(large, large, large))
     with pytest.raises(InvalidRequest, match="/tools/3"):
         check_tools(command(*[large] * 64))
+
+
+def with_patterns(*patterns: str) -> dict[str, Any]:
+    return {"type": "object", "patternProperties": {pattern: {} for pattern in patterns}}
+
+
+def test_all_tools_of_a_request_share_a_budget_for_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(schema_patterns, "compile_pattern", seen.append)
+    half = [f"^a{place}$" for place in range(MAX_PATTERN_UNITS // 2)]
+    other = [f"^b{place}$" for place in range(MAX_PATTERN_UNITS // 2)]
+
+    # The same patterns in every tool cost once.
+    check_tools(command(*[with_patterns(*half)] * 20, with_patterns(*other)))
+    seen.clear()
+    with pytest.raises(InvalidRequest) as refused:
+        check_tools(command(with_patterns(*half), with_patterns(*other), with_patterns("^c$", *half)))
+
+    (error,) = refused.value.errors
+    assert error["pointer"] == "/tools/2/parameters/patternProperties/^c$"
+    assert f"{MAX_PATTERN_UNITS} short patterns are allowed" in error["message"]
+    assert set(seen) == {*half, *other}
+
+
+async def test_tools_are_checked_in_a_thread_however_small_the_body_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[bool] = []
+
+    def note(*_: Any) -> Any:
+        threads.append(threading.get_ident() != loop)
+        raise LimitExceeded("far enough")
+
+    loop = threading.get_ident()
+    monkeypatch.setattr(router, "read_command", note)
+    settings = Settings(identity=IdentitySettings(mode="local"))
+    transport = httpx.ASGITransport(create_app(settings, container=memory_container(settings)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+        for tools in ([], [{"name": "t", "parameters": with_patterns("a")}]):
+            _ = await client.post("/api/v1/agent/runs", json={"tools": tools})
+
+    assert threads == [False, True]
