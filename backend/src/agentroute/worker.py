@@ -75,8 +75,8 @@ def run_worker(
         settings: Of the process.
         worker_id: As in :func:`open_worker`.
         wait_seconds: How long to wait for Postgres, its schema and Redis.
-        on_ready: Called when the process executes runs.
-
+        on_ready: Called when the process can execute runs, and before it can claim the first one: the parent of a
+            process that never was ready knows that there is nothing to repair.
 
     Returns:
         0 after an orderly stop, 1 when the process could not start; the reason is
@@ -116,10 +116,11 @@ async def _main(
 
     async with open_worker(settings, worker_id=worker_id, on_broken=give_up) as worker:
         finish = asyncio.Event()
-        listening = asyncio.create_task(_listen(worker.broker, settings, finish))
         log.info("worker_ready", concurrency=settings.worker.concurrency)
+        # No await between the start of the loops and this call: no loop has had a turn yet.
         if on_ready is not None:
             on_ready()
+        listening = asyncio.create_task(_listen(worker.broker, settings, finish))
         await stopped.wait()
         log.info("worker_drains", grace_seconds=settings.worker.drain_seconds)
         finish.set()

@@ -106,7 +106,13 @@ class ChildProcess:
                 cwd=cwd,
                 start_new_session=True,
             )
-        pid_path.write_text(f"{self.pid}\n")
+        try:
+            pid_path.write_text(f"{self.pid}\n")
+        except OSError:
+            # No start would ever find it.
+            self._process.kill()
+            self._process.wait()
+            raise
 
     @property
     def pid(self) -> int:

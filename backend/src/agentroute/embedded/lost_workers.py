@@ -1,6 +1,6 @@
-"""Repairs the runs of worker processes that have ended: ``python -m agentroute.embedded.lost_workers NAME...``
+"""Repairs the runs of worker processes that have ended: ``python -m agentroute.embedded.lost_workers FILE...``
 
-The parent of a worker knows at once that the worker is gone, so nobody waits for a lease. The repair is the reaper's own;
+Each file has the name of a worker, and is deleted when the worker has no run any more. The parent of a worker knows at once that the worker is gone, so nobody waits for a lease. The repair is the reaper's own;
 only what makes a run lost differs. A process of its own, because the supervisor must stay small and must never wait.
 """
 
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import structlog
 
@@ -29,41 +30,48 @@ log = structlog.get_logger(__name__)
 PATIENCE_SECONDS = 60.0
 """How long the stores may stay unavailable. After this, the leases of the runs are over anyway."""
 _AGAIN_SECONDS = 0.2
-"""Pause before a row is tried again that a last statement of the dead worker locks."""
+"""Pause before rows are tried again, such as one that a last statement of the dead worker locks."""
 
 
-def main(names: Sequence[str]) -> int:
+def main(files: Sequence[str]) -> int:
     """Repair what these workers left; returns 0 if none of them has a run any more."""
     settings = Settings()
     configure_logging(settings)
-    return 0 if asyncio.run(_repair_all(settings, names)) else 1
+    return 0 if asyncio.run(_repair_all(settings, [Path(file) for file in files])) else 1
 
 
-async def _repair_all(settings: Settings, names: Sequence[str]) -> bool:
+async def _repair_all(settings: Settings, files: Sequence[Path]) -> bool:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS), _open_reaper(settings) as reaper:
-            for name in names:
-                await _repair(reaper, name)
+            await repair_in_rounds(reaper.repair_dead, files)
     except TimeoutError:
-        log.error("lost_workers_not_repaired", workers=list(names))
+        log.error("lost_workers_not_repaired", workers=[file.name for file in files if file.exists()])
         return False
     return True
 
 
-async def _repair(reaper: Reaper, name: str) -> None:
-    repaired = 0
-    while True:
-        try:
-            left = await reaper.repair_dead(name)
-        except Exception as exc:  # noqa: BLE001  the server may be starting again: the patience is limited above
-            report_failure("lost_workers_repair_failed", exc)
-            left = 1
-        else:
-            repaired = max(repaired, left)
-        if not left:
-            log.info("lost_worker_repaired", worker=name, runs=repaired)
-            return
-        await asyncio.sleep(_AGAIN_SECONDS)
+async def repair_in_rounds(repair_dead: Callable[[str], Awaitable[int]], files: Sequence[Path]) -> None:
+    """Repair until every file is deleted.
+
+    Each round tries all workers that are left: a run that cannot be repaired delays no other worker's.
+
+    Args:
+        repair_dead: As :meth:`Reaper.repair_dead`.
+        files: Each has the name of a worker.
+    """
+    repaired = dict.fromkeys(files, 0)
+    while repaired:
+        for file in list(repaired):
+            try:
+                left = await repair_dead(file.name)
+                repaired[file] = max(repaired[file], left)
+                if not left:
+                    file.unlink(missing_ok=True)
+                    log.info("lost_worker_repaired", worker=file.name, runs=repaired.pop(file))
+            except Exception as exc:  # noqa: BLE001  the server may be starting again: the caller limits the patience
+                report_failure("lost_workers_repair_failed", exc)
+        if repaired:
+            await asyncio.sleep(_AGAIN_SECONDS)
 
 
 @asynccontextmanager

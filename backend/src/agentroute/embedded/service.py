@@ -216,6 +216,7 @@ class Embedded:
         worker = WorkerService(
             data_dir=self._data_dir,
             env=self._env,
+            say=_say,
             options=patience,
             stop_seconds=self._settings.worker.drain_seconds + _STOP_MARGIN_SECONDS,
         )

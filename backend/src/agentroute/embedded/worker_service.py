@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agentroute.embedded.child_process import ChildProcess
@@ -26,11 +27,18 @@ class WorkerService(PythonService):
         data_dir: Data directory of the instance; the caller holds its lock.
         env: Variables over those of this process.
         stop_seconds: How long it may drain after SIGTERM.
+        say: Shows the user one line.
         options: Arguments of every process.
     """
 
     def __init__(
-        self, *, data_dir: Path, env: Mapping[str, str], stop_seconds: float, options: Sequence[str] = ()
+        self,
+        *,
+        data_dir: Path,
+        env: Mapping[str, str],
+        stop_seconds: float,
+        say: Callable[[str], None],
+        options: Sequence[str] = (),
     ) -> None:
         # A file, not a line of the log, whose level the user chooses.
         self._ready_file = data_dir / "logs" / "worker.ready"
@@ -42,11 +50,13 @@ class WorkerService(PythonService):
             stop_seconds=stop_seconds,
             probe=lambda _service: self._ready_file.exists(),
         )
+        self._say = say
         self._names = data_dir / "workers"
         self._live: str | None = None
         """Name of the process that was started last, until the system says that it has ended."""
+        self._served = False
+        """Whether a process has ended that may have claimed runs."""
         self._repair: ChildProcess | None = None
-        self._repairing: list[str] = []
 
     def start(self, extra: Sequence[str] = ()) -> None:
         """Start a process with a new name, and repair what earlier ones left."""
@@ -69,8 +79,11 @@ class WorkerService(PythonService):
         """Repair the runs of the process if it has ended, unless it has drained: then it ended its runs itself."""
         if self._live is None or self.exit_code is None:
             return
-        if self.exit_code == 0:
-            self._forget([self._live])
+        # A worker writes its ready file before it can claim its first run.
+        claimed = self._ready_file.exists()
+        self._served |= claimed
+        if self.exit_code == 0 or not claimed:
+            (self._names / self._live).unlink(missing_ok=True)
         self._live = None
         self._begin_repair()
 
@@ -78,35 +91,39 @@ class WorkerService(PythonService):
         """Stop the process, and repair what it could not end in time. The stores must still run."""
         super().stop()
         self.ended()
-        if self._repair is not None:
-            self._repair.wait(_SETTLE_SECONDS)
+        # A start that failed has no runs of its own: its reason is shown at once.
+        give_up_at = time.monotonic() + (_SETTLE_SECONDS if self._served else 0.0)
+        while self._repair is not None:
+            self._repair.wait(max(0.0, give_up_at - time.monotonic()))
             self._repair.kill()
-            self._end_repair()
+            self._end_repair(again=time.monotonic() < give_up_at)
 
     def _begin_repair(self) -> None:
         """Repair in the background what dead processes left, unless a repair runs; its end looks again."""
-        names = [name for path in self._names.glob("*") if (name := path.name) != self._live]
-        if self._repair is not None or not names:
+        if self._repair is not None:
             return
         log_path = self.log_path.with_name("lost-workers.log")
-        self._repairing = names
-        self._repair = ChildProcess(
-            [sys.executable, "-P", "-m", "agentroute.embedded.lost_workers", *names],
-            log_path=log_path,
-            pid_path=log_path.with_suffix(".pid"),
-            env=self._env,
-        )
+        try:
+            files = [str(path) for path in self._names.glob("*") if path.name != self._live]
+            if files:
+                self._repair = ChildProcess(
+                    [sys.executable, "-P", "-m", "agentroute.embedded.lost_workers", *files],
+                    log_path=log_path,
+                    pid_path=log_path.with_suffix(".pid"),
+                    env=self._env,
+                )
+        except OSError as exc:
+            # No memory, no space, no descriptor: the instance goes on, and its other parts still stop in order.
+            self._say(
+                f"The runs of a worker that ended cannot be repaired now: {exc}. The next start of a worker tries again."
+            )
 
-    def _end_repair(self) -> None:
+    def _end_repair(self, *, again: bool = True) -> None:
+        """Note the end of a repair, and begin the next one: another process may have ended meanwhile."""
         if self._repair is None or self._repair.running:
             return
-        failed, self._repair = self._repair.exit_code != 0, None
         # A repair that failed was patient: the next start or end of a process tries again.
-        if not failed:
-            self._forget(self._repairing)
-            # Another process may have ended meanwhile.
+        again = again and self._repair.exit_code == 0
+        self._repair = None
+        if again:
             self._begin_repair()
-
-    def _forget(self, names: Sequence[str]) -> None:
-        for name in names:
-            (self._names / name).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.limits import HUNG_SECONDS
@@ -155,3 +156,24 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
 
         parent.kill()
         assert child_process._wait_until_gone(pid, "time.sleep", 60)
+
+
+def test_a_child_that_no_start_could_find_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[Any]] = []
+    popen = subprocess.Popen
+
+    def note(*args: Any, **options: Any) -> subprocess.Popen[Any]:
+        started.append(popen(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", note)
+    with pytest.raises(OSError, match="missing"):
+        ChildProcess(
+            [sys.executable, "-c", "import time; time.sleep(600)"],
+            log_path=tmp_path / "log",
+            pid_path=tmp_path / "missing" / "pid",
+        )
+
+    assert started[-1].returncode == -signal.SIGKILL

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from tests.support.limits import HUNG_SECONDS
 
+from agentroute.embedded import worker_service
 from agentroute.embedded.worker_service import WorkerService
 
 _WORKER = """
 import pathlib, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN if "--deaf" in sys.argv else lambda *_: sys.exit(0))
-pathlib.Path(sys.argv[sys.argv.index("--ready-file") + 1]).touch()
+if "--slow" not in sys.argv:
+    pathlib.Path(sys.argv[sys.argv.index("--ready-file") + 1]).touch()
 time.sleep(600)
 """
 
-# Writes down whose runs it repairs; waits while it is told to, and fails when it is told to.
+# Writes down whose runs it repairs, and deletes their files; waits while it is told to, and fails when it is told to.
 _REPAIR = """
 import pathlib, sys, time
-here = pathlib.Path(__file__).parent
+here, files = pathlib.Path(__file__).parent, [pathlib.Path(file) for file in sys.argv[1:]]
 with (here / "repairs").open("a") as repairs:
-    repairs.write(" ".join(sorted(sys.argv[1:])) + "\\n")
+    repairs.write(" ".join(sorted(file.name for file in files)) + "\\n")
 while (here / "hold").exists():
     time.sleep(0.01)
-sys.exit((here / "fail").exists())
+if (here / "fail").exists():
+    sys.exit(1)
+for file in files:
+    file.unlink()
 """
 
 
@@ -37,6 +44,7 @@ class Instance:
 
     def __init__(self, directory: Path) -> None:
         self.data = directory / "data"
+        self.said: list[str] = []
         self._package = directory / "agentroute"
         (self._package / "embedded").mkdir(parents=True, exist_ok=True)
         for folder in (self._package, self._package / "embedded"):
@@ -50,13 +58,15 @@ class Instance:
             data_dir=self.data,
             env={"PYTHONPATH": str(self._package.parent)},
             stop_seconds=stop_seconds,
+            say=self.said.append,
         )
 
     def start(self, *extra: str) -> str:
         """Start a process of the worker; returns its name."""
         before = self.names
         self.worker.start(extra)
-        until(lambda: self.worker.ready)
+        if "--slow" not in extra:
+            until(lambda: self.worker.ready)
         (name,) = self.names - before
         return name
 
@@ -170,6 +180,98 @@ def test_a_process_that_ends_during_a_repair_has_its_runs_repaired_next(instance
     until(lambda: not instance.worker.running and not instance.names)
 
     assert instance.repairs == [{first}, {second}]
+
+
+def test_a_process_that_never_was_ready_has_claimed_nothing(instance: Instance) -> None:
+    instance.start("--slow")
+
+    instance.kill()
+
+    assert (instance.names, instance.repairs) == (set(), [])
+    assert not _repairs_now(instance)
+
+
+def test_a_start_that_fails_does_not_wait_for_the_repair_of_a_crash(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_service, "_SETTLE_SECONDS", HUNG_SECONDS)
+    instance.switch("hold", on=True)
+    name = instance.start()
+    crashed = instance.worker
+    instance.worker = instance.open()
+    instance.start("--slow")
+    began = time.monotonic()
+
+    instance.worker.stop()
+
+    assert time.monotonic() - began < HUNG_SECONDS
+    assert instance.names == {name}
+    assert not crashed.running
+    assert not _repairs_now(instance)
+
+
+def test_a_stop_waits_for_the_repair_that_follows_another(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_service, "_SETTLE_SECONDS", HUNG_SECONDS)
+    instance.switch("hold", on=True)
+    first = instance.start()
+    instance.kill()
+    until(lambda: instance.repairs)
+    second = instance.start()
+    assert instance.worker.pid is not None
+    os.kill(instance.worker.pid, signal.SIGKILL)  # as a machine without memory does, just before the stop
+
+    instance.switch("hold", on=False)
+    instance.worker.stop()
+
+    assert (instance.names, instance.repairs) == (set(), [{first}, {second}])
+
+
+def test_a_stop_begins_no_repair_after_its_patience(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_service, "_SETTLE_SECONDS", 0.0)
+    instance.switch("hold", on=True)
+    first = instance.start()
+    instance.kill()
+    until(lambda: instance.repairs)
+    second = instance.start()
+    assert instance.worker.pid is not None
+    os.kill(instance.worker.pid, signal.SIGKILL)
+
+    # The repair ends well, but the worker has not asked for its end when it is stopped.
+    repair = int((instance.data / "logs" / "lost-workers.pid").read_text())
+    instance.switch("hold", on=False)
+    os.waitid(os.P_PID, repair, os.WEXITED | os.WNOWAIT)
+    monkeypatch.setattr(worker_service, "ChildProcess", _refuse)
+    instance.worker.stop()
+
+    assert (instance.names, instance.repairs, instance.said) == ({second}, [{first}], [])
+    assert not _repairs_now(instance)
+
+
+def test_a_repair_that_cannot_start_ends_nothing_else_and_is_made_by_the_next_start(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = instance.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_service, "ChildProcess", _refuse)
+        instance.kill()
+        assert not instance.worker.running
+        instance.worker.stop()
+    (line,) = instance.said
+    assert "Cannot allocate memory" in line
+    assert (instance.names, instance.repairs) == ({first}, [])
+
+    second = instance.start()
+    until(lambda: instance.worker.running and instance.names == {second})
+
+    assert instance.repairs == [{first}]
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 
 def _repairs_now(instance: Instance) -> bool:
