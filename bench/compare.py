@@ -131,7 +131,6 @@ def table(figures: Mapping[str, Mapping[str, Any]], runs: Sequence[int]) -> str:
         f"delta p50 / p99, {runs[0]} paced",
         "first token in that burst",
         "first event, idle",
-        "memory",
         "what a dead process leaves",
         "a client that lost its connection",
     )
@@ -146,7 +145,6 @@ def table(figures: Mapping[str, Mapping[str, Any]], runs: Sequence[int]) -> str:
             f"{it['paced']['latency_p50_ms']:.0f} / {it['paced']['latency_p99_ms']:.0f} ms",
             f"{it['paced']['first_token_ms']:.0f} ms",
             f"{it['idle']['first_event_ms']:.1f} ms",
-            f"{full[-1]['resident_mib']:.0f} MiB",
             *promises[name],
         )
         lines.append("| " + " | ".join(cells) + " |")

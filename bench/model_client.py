@@ -158,7 +158,10 @@ async def measure(port: int, options: argparse.Namespace) -> None:
         settings = ModelSettings(base_url=url)
         async with create_model_client(settings) as shared, httpx.AsyncClient(trust_env=False) as plain:
             ours = OpenAICompatibleChatModel(
-                CallServices(shared, settings, load_prices()), model="m", stage="execution", record=lambda _: None
+                CallServices(shared, settings, load_prices()),
+                model="m",
+                stage="execution",
+                record=lambda _: None,
             )
             stock = OpenAIChatModel(
                 credential=OpenAICredential.model_validate({"api_key": "x", "base_url": url}),
