@@ -24,24 +24,31 @@ import { resumingFetch } from "./resuming-fetch.mjs";
 const base = process.argv[2];
 const threadId = `recipe-${Date.now()}`;
 let cut = 0;
-/** Passes requests on to the service; each answer breaks off in the middle of its third chunk. */
+/** Passes requests on to the service; each answer breaks off in the middle of its fourth block. */
 const line = createServer(async (request, answer) => {
   let body = "";
   for await (const part of request) body += part;
   const { host, connection, "content-length": length, ...headers } = request.headers;
   const reply = await fetch(base + request.url, { method: request.method, headers, body });
   answer.writeHead(reply.status, { "Content-Type": reply.headers.get("content-type") ?? "text/plain" });
-  let chunks = 0;
+  // Blocks, not chunks: how many events come in one chunk depends on time.
+  const decoder = new TextDecoder();
+  let rest = "";
+  let blocks = 0;
   for await (const chunk of reply.body ?? []) {
-    if (++chunks === 3) {
-      cut++;
-      answer.write(chunk.slice(0, chunk.length / 2));
-      setTimeout(() => answer.socket?.destroy(), 20);
-      return;
+    const parts = (rest + decoder.decode(chunk, { stream: true })).split(/(?<=\\n\\n)/);
+    rest = parts.at(-1).endsWith("\\n\\n") ? "" : parts.pop();
+    for (const block of parts) {
+      if (++blocks === 4) {
+        cut++;
+        answer.write(block.slice(0, block.length / 2));
+        setTimeout(() => answer.socket?.destroy(), 20);
+        return;
+      }
+      answer.write(block);
     }
-    answer.write(chunk);
   }
-  answer.end();
+  answer.end(rest);
 });
 line.listen(0, "127.0.0.1", async () => {
   const url = `http://127.0.0.1:${line.address().port}/runs`;
