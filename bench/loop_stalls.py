@@ -28,7 +28,7 @@ from stack import StackOptions, running_stack
 
 _PULSE_SECONDS = 0.02
 _LIST_SECONDS = 0.1
-_SETTLED_SECONDS = 0.05
+_SETTLED_SECONDS = 0.5
 _USER_MESSAGE = {"id": "m-1", "role": "user", "content": "deltas=2 rate=0 first=0"}
 
 SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
@@ -147,7 +147,7 @@ async def settle(other: Target) -> None:
         await asyncio.sleep(1)
         watcher.cancel()
         await asyncio.gather(watcher, return_exceptions=True)
-        if words and percentile(words, 0.5) < _SETTLED_SECONDS * 10:
+        if words and percentile(words, 0.5) < _SETTLED_SECONDS:
             return
 
 
@@ -176,7 +176,7 @@ def main() -> None:
         )
         await settle(other)
         print(
-            "| 24 bodies of | answers | answered s | pulse ms | thread list ms | first word ms |\n|---|---|---|---|---|---|"
+            f"| {options.bodies} bodies of | answers | answered s | pulse ms | thread list ms | first word ms |\n|---|---|---|---|---|---|"
         )
         for shape in (None, *(options.shape or SHAPES)):
             print(row(await measure(heavy, other, shape, options.bodies)), flush=True)

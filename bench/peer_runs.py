@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,8 +33,14 @@ TakeEvent = Callable[[WordTrace, str, Any, int], object]
 """Takes the trace, the ``event:`` field, the decoded data and the time of arrival; ``True`` at the end."""
 
 
-async def read_run(target: Target, request: bytes, trace: WordTrace, take: TakeEvent) -> None:
-    """Send the request that is answered by the run's stream; what goes wrong becomes a problem of the trace."""
+async def read_run(
+    target: Target, request: bytes, trace: WordTrace, take: TakeEvent, *, ends_with_body: bool = False
+) -> None:
+    """Send the request that is answered by the run's stream; what goes wrong becomes a problem of the trace.
+
+    Args:
+        ends_with_body: The stream has no event for a good end.
+    """
 
     def on_frame(frame: bytes, received_ns: int) -> object:
         name, data = "", b""
@@ -52,6 +59,8 @@ async def read_run(target: Target, request: bytes, trace: WordTrace, take: TakeE
 
     try:
         await read_stream(target, request, on_frame, on_sent)
+        if ends_with_body and not trace.ended_ns:
+            trace.end(time.time_ns())
     except (StreamBroken, OSError) as exc:
         trace.problems.append(str(exc) or type(exc).__name__)
     trace.finish()
@@ -110,10 +119,7 @@ class LangGraphRun:
             "if_not_exists": "create",
         }
         request = target.request("POST", f"/threads/{uuid.uuid4()}/runs/stream", orjson.dumps(body))
-        await read_run(target, request, self.trace, self._take)
-        # The stream has no event of its own for a good end: it is complete when the body is.
-        if self.trace.words == self.load.deltas:
-            self.trace.problems = [it for it in self.trace.problems if not it.startswith("no terminal event")]
+        await read_run(target, request, self.trace, self._take, ends_with_body=True)
 
     @staticmethod
     def _take(trace: WordTrace, name: str, data: Any, received_ns: int) -> None:

@@ -50,6 +50,8 @@ class Peer:
     """What of a run is left when the process dies; shown in the table."""
     resumes: str
     """What a client that lost its connection can do; shown in the table."""
+    new_run: NewRun | None = AguiRun.of
+    """How a run is started and read; None if the service first has to be told of an agent."""
     needs_redis: bool = False
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -93,6 +95,7 @@ ALL = (
         ready="/ok",
         keeps="the state, in memory of the process",
         resumes="joins the stream; earlier events only with `stream_resumable`",
+        new_run=LangGraphRun.of,
         environment={"LANGGRAPH_NO_VERSION_CHECK": "1", "LOG_LEVEL": "WARNING", "LANGSMITH_TRACING": "false"},
     ),
     Peer(
@@ -103,6 +106,7 @@ ALL = (
         ready="/openapi.json",
         keeps="messages, in Redis; a run that was cut off is lost",
         resumes="reads the events of the newest run again",
+        new_run=None,
         needs_redis=True,
     ),
 )
@@ -163,13 +167,12 @@ def running_peer(peer: Peer, directory: Path) -> Generator[RunningService]:
         target = Target.of(f"http://127.0.0.1:{port}")
         wait_for(f"http://127.0.0.1:{port}{peer.ready}", server, directory / f"{peer.directory}.log")
         roots[server.pid] = SERVER
-        if peer.directory == "agentscope":
+        if peer.new_run is None:
             target = Target(target.host, target.port, (AgentScopeSetup.HEADER,))
             setup = asyncio.run(AgentScopeSetup.create(target, model_url))
             yield RunningService(target, roots, setup.new_run)
         else:
-            new_run: NewRun = LangGraphRun.of if peer.directory == "langgraph" else AguiRun.of
-            yield RunningService(target, roots, new_run)
+            yield RunningService(target, roots, peer.new_run)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from agentroute.http_context import SECURITY_HEADERS
 from core.agentscope.events.sse import HEADERS
+from core.agentscope.schemas.links import EVENTS_PATH
 from core.errors import (
     AgentBackendError,
     HeadersTooLarge,
@@ -40,7 +41,7 @@ from core.errors import (
 )
 from core.log import request_id
 from core.problem import MEDIA_TYPE, problem, retry_after
-from v1.agent.event_source import EVENTS_PATH, is_event_source, put_off
+from v1.agent.event_source import is_event_source, put_off
 
 MAX_TARGET_BYTES = 8 << 10
 MAX_HEAD_BYTES = 32 << 10

@@ -49,7 +49,6 @@ class StoreReadiness:
         self._clock = clock
         self._connection: asyncpg.Connection | None = None
         self._looking: asyncio.Task[Readiness] | None = None
-        self._workers: int | None = None
         self._found_at = float("-inf")
 
     async def __call__(self) -> Readiness:
@@ -67,26 +66,27 @@ class StoreReadiness:
         self._give_up()
 
     async def _look(self) -> Readiness:
-        state, redis = await asyncio.gather(self._look_at_postgres(), self._look_at_redis())
+        found, redis = await asyncio.gather(self._look_at_postgres(), self._look_at_redis())
         self._found_at = (self._clock or asyncio.get_running_loop().time)()
-        if state is None:
+        if found is None:
             return Readiness(postgres=False, migrations=False, redis=redis)
+        state, workers = found
         verdict = self._schema.judge(state)
         return Readiness(
             postgres=True,
             migrations=verdict in {"current", "newer"},
             redis=redis,
             schema_ahead=verdict == "incompatible",
-            workers=self._workers,
+            workers=workers,
         )
 
-    async def _look_at_postgres(self) -> SchemaState | None:
-        """Return what the database says of its schema; None when it does not answer."""
+    async def _look_at_postgres(self) -> tuple[SchemaState, int | None] | None:
+        """Return what the database says of its schema, and of the workers; None when it does not answer."""
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
                 connection = await self._connected()
-                self._workers = await count_workers(connection)
-                return await read_state(connection)
+                workers = await count_workers(connection)
+                return await read_state(connection), workers
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             # The state of the connection is unknown.
             self._give_up()

@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from core.errors import AgentBackendError, Overloaded, RateLimited
+from core.gate import soon
 
 _MAX_WAITING = 64
 """Waiting bodies of one user. More are refused at once: they would wait in vain."""
-_RETRY_SECONDS = (1.0, 5.0)
-"""At random, so that the refused ones do not all come back at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -136,12 +134,11 @@ class BodyAdmission:
         return self._total + size <= self._total_bytes
 
     def _refusal(self, user: Hashable, size: int) -> AgentBackendError:
-        seconds = random.uniform(*_RETRY_SECONDS)  # noqa: S311  spreads clients, guards nothing
         if not self._fits_user(user, size):
             return RateLimited(
                 f"The large bodies of a user may have {self._user_bytes} bytes at once. Send them one after the other.",
-                retry_after_seconds=seconds,
+                retry_after_seconds=soon(),
             )
         return Overloaded(
-            "The server is reading too many large bodies. Try again soon.", retry_after_seconds=seconds
+            "The server is reading too many large bodies. Try again soon.", retry_after_seconds=soon()
         )

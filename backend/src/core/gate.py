@@ -68,7 +68,7 @@ def soon() -> float:
 
 @dataclass(frozen=True, slots=True)
 class PoolGates:
-    """The connections of an API process, divided among its work. One is left for the other requests."""
+    """The connections of an API process, divided among its work. From five on, one is left for the other requests."""
 
     streams: Gate
     """Half: reads of streams, many of which may come back at once."""

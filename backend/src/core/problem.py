@@ -158,17 +158,23 @@ class ErrorBoundary:
                 await problem_response(error, Request(scope))(scope, receive, send)
 
 
-def _foresee(exc: Exception) -> AgentBackendError:
+def passing(exc: Exception) -> AgentBackendError | None:
+    """Return what a client is told of a failure that will pass by itself; None for any other."""
     if is_crowd(exc):
-        log.warning("no_free_connection")
         return Overloaded(
             "Too many requests at once. Send this one again after the time in Retry-After.",
             retry_after_seconds=soon(),
         )
     if is_store_failure(exc):
-        # One line without a stack: during an outage, identical stack traces would fill the disk.
-        log.warning("store_unavailable", error=f"{type(exc).__name__}: {exc}")
         return StoreUnavailable("The database is not reachable. Retry with the same ids.")
+    return None
+
+
+def _foresee(exc: Exception) -> AgentBackendError:
+    if (error := passing(exc)) is not None:
+        # One line without a stack: during an outage, identical stack traces would fill the disk.
+        log.warning("store_failed", code=error.code, error=f"{type(exc).__name__}: {exc}")
+        return error
     log.error("request_failed", exc_info=exc)
     return AgentBackendError("An internal error occurred. Include the requestId when you report it.")
 

@@ -24,7 +24,7 @@ ROUND_SECONDS = 1.0
 PING_ROUND = 3
 """The silent round after which the server is asked."""
 LOST_ROUND = 5
-"""The silent round until which it has to answer: two seconds later."""
+"""The silent round after which a server that has not answered is lost: the next one, three seconds after the ping."""
 
 
 def create_redis(settings: RedisSettings) -> Redis:

@@ -41,7 +41,7 @@ class JsonBodies:
         # A user's room is never smaller than one body, or that body could never be read.
         self._admission = BodyAdmission(
             user_bytes=max(limits.max_user_body_bytes, limits.max_body_bytes),
-            total_bytes=max(limits.max_all_body_bytes, limits.max_body_bytes),
+            total_bytes=limits.max_all_body_bytes,
             wait_seconds=_WAIT_SECONDS,
         )
         self._thread = FairThread("bodies")

@@ -31,7 +31,7 @@ def find_endpoint(settings: TranscriptionSettings, model: ModelSettings) -> Endp
     The chat model's key is sent only to the chat model's address.
 
     Raises:
-        ConfigurationError: The address is not an HTTP URL.
+        ConfigurationError: The address is not a URL.
     """
     base = settings.base_url or model.base_url
     if not base:
@@ -43,8 +43,6 @@ def find_endpoint(settings: TranscriptionSettings, model: ModelSettings) -> Endp
         url = httpx.URL(base)
     except httpx.InvalidURL as exc:
         raise ConfigurationError(f"{variable} is not a URL.") from exc
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise ConfigurationError(f"{variable} must be like https://api.example.com/v1.")
     return Endpoint(
         url=url.copy_with(path=url.path.rstrip("/") + "/audio/transcriptions"),
         api_key=key,

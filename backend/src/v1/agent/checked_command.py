@@ -27,26 +27,19 @@ def read_command(model: type[RunCommand], body: Any, limits: LimitSettings) -> C
     A large body takes up to half a second. The patterns of client tools may add 0.2 s, however small the body is.
 
     Raises:
-        LimitExceeded, InvalidRequest: The body is not a valid command, or exceeds a limit.
+        LimitExceeded, InvalidRequest: The body is not a valid command, exceeds a limit, or has an option that is not
+            allowed.
     """
     check_counts(body, limits)
-    return check_command(parse(model, body), limits)
-
-
-def has_tools(body: Any) -> bool:
-    """Return whether a parsed body brings client tools: the check of a few kilobytes of them may take 0.2 s."""
-    return isinstance(body, dict) and bool(body.get("tools"))
-
-
-def check_command(command: RunCommand, limits: LimitSettings) -> CheckedCommand:
-    """Check a command.
-
-    Raises:
-        LimitExceeded, InvalidRequest: The command exceeds a limit or has an option that is not allowed.
-    """
+    command = parse(model, body)
     check_message_sizes(command, limits)
     check_tools(command)
     parse(RunOptions, command.forwarded_props, prefix="/forwardedProps")
     # Hashed before ids are created: a client that repeats a request without an answer sends the same key and again no
     # ids.
     return CheckedCommand(command, canonical_hash(command.meaning()))
+
+
+def has_tools(body: Any) -> bool:
+    """Return whether a parsed body brings client tools: the check of a few kilobytes of them may take 0.2 s."""
+    return isinstance(body, dict) and bool(body.get("tools"))

@@ -18,12 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from core.agentscope.events.sse import retry_line
-from core.agentscope.schemas.links import API_PREFIX
-from core.errors import AgentBackendError, StoreUnavailable
-from core.store_failure import is_store_failure
+from core.errors import AgentBackendError
+from core.problem import passing
 from v1.agent.event_stream import EventStreamResponse
-
-EVENTS_PATH = f"{API_PREFIX}/events"
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +65,7 @@ def _passing(exc: Exception) -> AgentBackendError | None:
     """Return the error of the service if it will pass by itself; another one has to be seen."""
     if isinstance(exc, AgentBackendError):
         return exc if exc.status == 503 and exc.retryable else None
-    return StoreUnavailable() if is_store_failure(exc) else None
+    return passing(exc)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

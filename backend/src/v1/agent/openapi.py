@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from core import errors
 from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
 from core.agentscope.schemas.links import API_PREFIX, events_url, history_url
@@ -15,6 +16,17 @@ from core.errors import AgentBackendError
 from core.problem import MEDIA_TYPE, problem
 from v1.agent.agui_schemas import EVENT, add_agui_schemas
 from v1.agent.wire import CancelCommand, ConnectCommand, Problem
+
+BODY_ERRORS: tuple[type[AgentBackendError], ...] = (
+    errors.MalformedJson,
+    errors.BodyTooLarge,
+    errors.UnsupportedMediaType,
+    errors.InvalidText,
+    errors.UploadTimeout,
+    errors.RateLimited,
+    errors.Overloaded,
+)
+"""Of every route that reads a JSON body."""
 
 _REFERENCE = "#/components/schemas/{model}"
 

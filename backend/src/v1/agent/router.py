@@ -53,6 +53,7 @@ from v1.agent.negotiation import (
 )
 from v1.agent.openapi import (
     ACCEPTED_EXAMPLE,
+    BODY_ERRORS,
     CANCEL_EXAMPLE,
     CAPABILITIES_EXAMPLE,
     CONNECT_EXAMPLES,
@@ -69,18 +70,9 @@ from v1.agent.openapi import (
 from v1.agent.wire import CancelAcceptedResponse, CancelCommand, ConnectCommand
 
 _ALWAYS = (errors.Unauthenticated, errors.NotFound, errors.InvalidRequest, errors.StoreUnavailable)
-_BODY = (
-    errors.MalformedJson,
-    errors.BodyTooLarge,
-    errors.UnsupportedMediaType,
-    errors.InvalidText,
-    errors.UploadTimeout,
-    errors.RateLimited,
-    errors.Overloaded,
-)
 _START = (
     *_ALWAYS,
-    *_BODY,
+    *BODY_ERRORS,
     errors.RunActive,
     errors.InterruptOpen,
     errors.InterruptUncovered,
@@ -197,9 +189,7 @@ async def follow_events(
     "/events",
     response_class=Response,
     responses={200: STREAM_RESPONSE, 204: {"description": "The run has ended and has no more events."}}
-    | problems(
-        *_ALWAYS, *_BODY, errors.Overloaded, errors.CursorInvalid, errors.CursorAhead, errors.CursorExpired
-    ),
+    | problems(*_ALWAYS, *BODY_ERRORS, errors.CursorInvalid, errors.CursorAhead, errors.CursorExpired),
     openapi_extra=json_body(ConnectCommand, CONNECT_EXAMPLES),
 )
 async def connect_to_thread(
@@ -264,7 +254,7 @@ async def read_run(
     "/runs/{runId}/cancel",
     status_code=202,
     response_model=CancelAcceptedResponse,
-    responses=answer(CANCEL_EXAMPLE, 202) | problems(*_ALWAYS, *_BODY, errors.RunAlreadyFinished),
+    responses=answer(CANCEL_EXAMPLE, 202) | problems(*_ALWAYS, *BODY_ERRORS, errors.RunAlreadyFinished),
     openapi_extra=json_body(
         CancelCommand, {"cancel": {"summary": "Stop the run", "value": {"threadId": "thread-1"}}}
     ),

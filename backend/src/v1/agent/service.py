@@ -22,7 +22,7 @@ from core.crash_points import crash_point
 from core.errors import NotFound, RunAlreadyFinished
 from core.identity import Principal
 from core.log import note_request
-from v1.agent.checked_command import CheckedCommand, check_command
+from v1.agent.checked_command import CheckedCommand
 from v1.agent.expiring_stream import until_expiry
 from v1.agent.ports import EventsFacade, RunGateway
 from v1.agent.stopping_stream import StoppingStream
@@ -53,7 +53,7 @@ class AgentService:
         self.limits: LimitSettings = limits or LimitSettings()
 
     async def enqueue_run(
-        self, principal: Principal, command: RunCommand | CheckedCommand, idempotency_key: str | None = None
+        self, principal: Principal, checked: CheckedCommand, idempotency_key: str | None = None
     ) -> AcceptedTaskResponse:
         """Make a run durable and return where to follow it.
 
@@ -62,15 +62,13 @@ class AgentService:
 
         Args:
             principal: Who asks.
-            command: What to run; missing thread and run ids are created here. Checked here unless it is a
-                :class:`CheckedCommand`.
+            checked: What to run; missing thread and run ids are created here.
             idempotency_key: If given, used as the key in place of the run id.
 
         Raises:
-            LimitExceeded, InvalidRequest: The command exceeds a limit or has an option that is not allowed.
             AgentBackendError: As :meth:`RunGateway.accept`.
         """
-        accepted = await self._accept(principal, self._checked(command), idempotency_key)
+        accepted = await self._accept(principal, checked, idempotency_key)
         start = _start(accepted)
         crash_point("accept-answered")
         return AcceptedTaskResponse(
@@ -86,7 +84,7 @@ class AgentService:
     async def stream_run(
         self,
         principal: Principal,
-        command: RunCommand | CheckedCommand,
+        checked: CheckedCommand,
         idempotency_key: str | None = None,
         *,
         last_seen: Cursor | None = None,
@@ -98,7 +96,7 @@ class AgentService:
 
         Args:
             principal: Who asks.
-            command: What to run; as in :meth:`enqueue_run`.
+            checked: What to run; as in :meth:`enqueue_run`.
             idempotency_key: If given, used as the key in place of the run id.
             last_seen: If the request is a repeat, the last event of the run that the client has seen: the stream goes
                 on from there. A cursor of an earlier run counts as absent.
@@ -109,7 +107,6 @@ class AgentService:
         Raises:
             AgentBackendError: As :meth:`enqueue_run` and :meth:`EventsFacade.follow`.
         """
-        checked = self._checked(command)
         accepted = await self._accept(principal, checked, idempotency_key)
         frames = await self._stream_of(principal, accepted, checked.command, last_seen)
         if frames is None:
@@ -162,9 +159,6 @@ class AgentService:
         self._leaving.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("run_left_running", exc_info=error)
-
-    def _checked(self, command: RunCommand | CheckedCommand) -> CheckedCommand:
-        return command if isinstance(command, CheckedCommand) else check_command(command, self.limits)
 
     async def _accept(
         self, principal: Principal, checked: CheckedCommand, idempotency_key: str | None

@@ -16,6 +16,7 @@ from core.agentscope.schemas.threads import RenameThreadCommand, ThreadItem, Thr
 from core.validation import parse
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.openapi import (
+    BODY_ERRORS,
     RENAME_EXAMPLES,
     RUNS_EXAMPLE,
     THREAD_EXAMPLE,
@@ -27,15 +28,6 @@ from v1.agent.openapi import (
 
 _ALWAYS = (errors.Unauthenticated, errors.InvalidRequest, errors.StoreUnavailable)
 _ONE = (*_ALWAYS, errors.NotFound)
-_BODY = (
-    errors.MalformedJson,
-    errors.BodyTooLarge,
-    errors.UnsupportedMediaType,
-    errors.InvalidText,
-    errors.UploadTimeout,
-    errors.RateLimited,
-    errors.Overloaded,
-)
 
 ThreadIdPath = Annotated[Id, Path(alias="threadId", description="The thread.", examples=["thread-1"])]
 LimitQuery = Annotated[int, Query(ge=1, le=100, description="How many threads at most.")]
@@ -106,7 +98,7 @@ async def list_runs(
 @router.patch(
     "/{threadId}",
     response_model=ThreadItem,
-    responses=answer(THREAD_EXAMPLE) | problems(*_ONE, *_BODY),
+    responses=answer(THREAD_EXAMPLE) | problems(*_ONE, *BODY_ERRORS),
     openapi_extra=json_body(RenameThreadCommand, RENAME_EXAMPLES),
 )
 async def rename_thread(

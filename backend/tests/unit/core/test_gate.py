@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.support.virtual_clock import VIRTUAL_CLOCK
 
 from core.errors import Overloaded
 from core.gate import Gate
+
+
+@pytest.fixture(params=[VIRTUAL_CLOCK], ids=["virtual-clock"])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    return request.param
 
 
 async def test_few_read_at_a_time_and_the_others_in_the_order_in_which_they_came() -> None:

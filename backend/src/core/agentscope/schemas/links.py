@@ -5,12 +5,13 @@ from __future__ import annotations
 from urllib.parse import quote, urlencode
 
 API_PREFIX = "/api/v1/agent"
+EVENTS_PATH = f"{API_PREFIX}/events"
 
 
 def events_url(thread_id: str, run_id: str | None = None) -> str:
     """Return the path of the event stream of a thread or of one run."""
     query = {"threadId": thread_id} | ({"runId": run_id} if run_id else {})
-    return f"{API_PREFIX}/events?{urlencode(query)}"
+    return f"{EVENTS_PATH}?{urlencode(query)}"
 
 
 def history_url(thread_id: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -11,7 +13,10 @@ import pytest
 from asyncpg.prepared_stmt import PreparedStatement
 from pydantic.json_schema import GenerateJsonSchema
 from sqlalchemy.sql.compiler import SQLCompiler
-from tests.support.stack import Stack, eventually
+from tests.support.limits import HUNG_SECONDS
+from tests.support.stack import OpenStack, Stack, bundled_profile, eventually
+
+from core.agentscope.events import hub
 
 QUESTION = "think about it, then calculate 6*7"
 """A run with an intent, a tool and an answer."""
@@ -51,13 +56,24 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Built:
     return found
 
 
-async def test_a_second_run_builds_no_json_schema_and_compiles_no_sql(stack: Stack, built: Built) -> None:
-    first = await stack.stream_run(QUESTION)
+@pytest.fixture
+async def with_intent(open_stack: OpenStack, tmp_path: Path) -> AsyncIterator[Stack]:
+    """A service whose agent has all stages."""
+    profile = tmp_path / "agent.toml"
+    profile.write_text(bundled_profile().replace('intent = "off"', 'intent = "model"'))
+    async with open_stack(profile_path=profile) as stack:
+        yield stack
+
+
+async def test_a_second_run_builds_no_json_schema_and_compiles_no_sql(
+    with_intent: Stack, built: Built
+) -> None:
+    first = await with_intent.stream_run(QUESTION)
     assert "42" in first.text
     before = set(built.statements)
     built.schemas.clear()
     built.statements.clear()
-    second = await stack.stream_run(QUESTION)
+    second = await with_intent.stream_run(QUESTION)
     assert second.text == first.text
     assert built.schemas == []
     # A background loop may compile a statement of its own for the first time meanwhile: that is no repetition.
@@ -95,6 +111,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(asyncpg.Connection, "_execute", noted_run)
     monkeypatch.setattr(asyncpg.Connection, "execute", noted_execute)
     monkeypatch.setattr(PreparedStatement, "_PreparedStatement__bind_execute", noted_prepared)
+    # A stream that is not subscribed in time asks Postgres: on a busy machine, that would be one more statement.
+    monkeypatch.setattr(hub, "SUBSCRIBE_WAIT_SECONDS", HUNG_SECONDS)
     return found
 
 

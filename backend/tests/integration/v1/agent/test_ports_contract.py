@@ -52,6 +52,7 @@ from core.errors import (
     RunAlreadyFinished,
 )
 from core.identity import Principal
+from v1.agent.checked_command import read_command
 from v1.agent.container import ApiContainer
 
 _users = itertools.count(1)
@@ -118,7 +119,8 @@ class Client:
         return await self.send(body | members, key)
 
     async def send(self, body: dict[str, Any], key: str | None = None) -> AcceptedTaskResponse:
-        return await self.container.service.enqueue_run(self.principal, RunCommand.model_validate(body), key)
+        service = self.container.service
+        return await service.enqueue_run(self.principal, read_command(RunCommand, body, service.limits), key)
 
     async def answer(
         self, run_id: str, *entries: tuple[str, str, Any], **members: Any

@@ -131,8 +131,9 @@ def test_a_process_that_drained_ended_its_runs_itself(instance: Instance) -> Non
 
 
 def test_a_process_that_is_killed_because_it_does_not_stop_has_its_runs_repaired_before_the_stores_stop(
-    instance: Instance,
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(worker_service, "_SETTLE_SECONDS", HUNG_SECONDS)
     instance.worker = instance.open(stop_seconds=0.01)
     name = instance.start("--deaf")
 

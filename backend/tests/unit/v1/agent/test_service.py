@@ -12,8 +12,9 @@ from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
 from core.agentscope.schemas.internal_events import RunFinished
 from core.config import LimitSettings
-from core.errors import IdempotencyMismatch, InvalidRequest, LimitExceeded, NotFound
+from core.errors import IdempotencyMismatch, NotFound
 from core.identity import Principal
+from v1.agent.checked_command import CheckedCommand, read_command
 from v1.agent.service import AgentService
 
 ADA = Principal("default", "ada")
@@ -21,8 +22,8 @@ EVE = Principal("default", "eve")
 HELLO = {"id": "m-1", "role": "user", "content": "hello"}
 
 
-def command(**members: Any) -> RunCommand:
-    return RunCommand.model_validate({"messages": [HELLO]} | members)
+def command(**members: Any) -> CheckedCommand:
+    return read_command(RunCommand, {"messages": [HELLO]} | members, LimitSettings())
 
 
 @pytest.fixture
@@ -147,7 +148,9 @@ async def test_a_resume_goes_through_accept_as_it_is(service: AgentService, runs
     await service.enqueue_run(ADA, command(threadId="t-1", runId="r-1"))
     runs.work(ADA, "t-1", a_question("i-1"), RunFinished(outcome="interrupt"))
     entry = {"interruptId": "i-1", "status": "resolved", "payload": {"approved": True}}
-    resume = ResumeCommand.model_validate({"threadId": "t-1", "runId": "r-1", "resume": [entry]})
+    resume = read_command(
+        ResumeCommand, {"threadId": "t-1", "runId": "r-1", "resume": [entry]}, LimitSettings()
+    )
 
     answer = await service.enqueue_run(ADA, resume)
 
@@ -168,65 +171,6 @@ async def test_streaming_starts_at_the_first_event_also_for_a_repeat(
 
     assert text.startswith(b"retry: 2000\n\nid: 1-1\ndata: ")
     assert text.count(b"id: ") == 2
-
-
-@pytest.mark.parametrize(
-    ("members", "pointer"),
-    [
-        ({"messages": [HELLO, HELLO | {"content": "é" * 600}]}, "/messages/1/content"),
-        (
-            {"messages": [HELLO | {"content": [{"type": "text", "text": "x" * 600}] * 2}]},
-            "/messages/0/content",
-        ),
-        (
-            {"messages": [{"id": "m", "role": "tool", "toolCallId": "c", "content": "x" * 1025}]},
-            "/messages/0/content",
-        ),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-async def test_too_much_text_is_refused_with_its_place(
-    runs: MemoryRuns, members: dict[str, Any], pointer: str
-) -> None:
-    service = AgentService(runtime=runs, events=runs, limits=LimitSettings(max_message_bytes=1024))
-
-    with pytest.raises(LimitExceeded) as caught:
-        await service.enqueue_run(ADA, command(**members))
-    assert [entry["pointer"] for entry in caught.value.errors] == [pointer]
-
-
-async def test_what_is_never_taken_is_not_measured(runs: MemoryRuns) -> None:
-    service = AgentService(runtime=runs, events=runs, limits=LimitSettings(max_message_bytes=1024))
-    image = {"type": "image", "source": {"type": "data", "value": "A" * 5000, "mimeType": "image/png"}}
-    messages = [
-        {"id": "m-0", "role": "assistant", "content": "x" * 5000},
-        {"id": "m-1", "role": "system", "content": "x" * 5000},
-        {"id": "m-2", "role": "user", "content": [image]},
-    ]
-
-    assert await service.enqueue_run(ADA, command(messages=messages))
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("onBusy", "queue"),
-        ("onBusy", 1),
-        ("onInterrupt", "reject"),
-        ("onDisconnect", ""),
-        ("regenerateFrom", "a b"),
-    ],
-)
-async def test_an_option_that_does_not_exist_is_refused_with_its_place(
-    service: AgentService, option: str, value: Any
-) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        await service.enqueue_run(ADA, command(forwardedProps={option: value}))
-    assert [entry["pointer"] for entry in caught.value.errors] == [f"/forwardedProps/{option}"]
-
-
-async def test_properties_of_others_are_left_alone(service: AgentService) -> None:
-    assert await service.enqueue_run(ADA, command(forwardedProps={"theirs": {"onBusy": 1}}))
 
 
 async def test_the_run_of_another_user_cannot_be_stopped(service: AgentService) -> None:

@@ -8,7 +8,6 @@ accepts or refuses. See docs/adr/0026.
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +33,7 @@ from core.crash_points import crash_point_soon
 from core.direct_sql import fetch
 from core.errors import AgentBackendError
 from core.store_failure import is_lost_race, is_store_failure
+from core.text import json_text
 
 log = structlog.get_logger(__name__)
 
@@ -201,4 +201,4 @@ class UsualAcceptance:
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value)
+    return None if value is None else json_text(value)

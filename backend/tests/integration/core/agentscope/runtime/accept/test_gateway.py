@@ -9,7 +9,7 @@ from tests.faults.launcher import eventually
 from tests.support.limits import HUNG_SECONDS
 from tests.support.stack import OpenStack
 
-BLOCKED = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+BLOCKED = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 USERS = [f"user-{number}" for number in range(8)]
 
 

@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.limits import HUNG_SECONDS
 from tests.support.manual_worker import ManualWorker, manual_worker
 from tests.support.scratch_databases import ScratchDatabases
+from tests.support.silent_hints import Unheard, Unseen
 from tests.support.stack import OpenStack
 
 from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.usual import UsualAcceptance
-from core.agentscope.runtime.hints import HintSender
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.broker import create_broker
 from core.config import Settings
@@ -79,19 +79,6 @@ ASK = """
     FROM agent_chat_session AS s JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal = s.last_ordinal
     WHERE s.user_id = :user AND s.thread_id = :thread ON CONFLICT DO NOTHING
 """
-
-
-class Unheard(HintSender):
-    async def send(self, run_pk: int, task_id: str) -> bool:
-        return True
-
-    async def cancel(self, run_pk: int) -> None:
-        return None
-
-
-class Unseen:
-    def publish(self, batches: object) -> None:
-        return None
 
 
 @dataclass

@@ -29,6 +29,7 @@ from tests.support.failing_engine import AWAY
 from tests.support.limits import HUNG_SECONDS
 from tests.support.manual_worker import ManualRun, ManualWorker, manual_reaper, manual_worker
 from tests.support.scratch_databases import ScratchDatabases
+from tests.support.silent_hints import Unheard, Unseen
 from tests.support.stack import (
     OpenStack,
     Stack,
@@ -993,21 +994,6 @@ async def test_without_hints_the_oldest_run_of_each_user_is_started_first(hands:
 
 
 # --- any order of things ------------------------------------------------------------------------
-
-
-class Unheard(HintSender):
-    """Hints that nobody gets: the machine decides who does what."""
-
-    async def send(self, run_pk: int, task_id: str) -> bool:
-        return False
-
-    async def cancel(self, run_pk: int) -> None: ...
-
-
-class Unseen:
-    """A bus that shows nothing."""
-
-    def publish(self, batches: object) -> None: ...
 
 
 @dataclass
