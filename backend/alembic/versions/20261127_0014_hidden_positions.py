@@ -1,7 +1,8 @@
 """How many messages a thread shows, without counting them; what the search stopped using goes.
 
-``agent_chat_session.hidden_positions`` is kept by a trigger when a run replaces messages, so that also processes of the
-version before keep it right. The search looks in the caller's own threads (docs/adr/0023): nothing reads the index over
+``agent_chat_session.hidden_positions`` is kept by a trigger when a run replaces messages, also for processes of the
+version before. A position whose message was there already is counted by the code of this version alone: one that a
+process of the version before wastes makes a thread's number one too high. The search looks in the caller's own threads (docs/adr/0023): nothing reads the index over
 everybody's words any more, nor the owner's mark among the words of a message.
 
 The steps after the first commit each for themselves and can be repeated: indexes are dropped while the service runs,

@@ -31,7 +31,8 @@ _ARGUMENTS = (
 _FUNCTION = f"""
 CREATE FUNCTION agent_accept_usual({_ARGUMENTS})
 RETURNS TABLE (run_pk bigint, session_pk bigint, run_ordinal integer)
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT AS $$
 DECLARE
     thread record;
     is_new boolean;
@@ -46,7 +47,8 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT s.id, s.last_ordinal, s.last_position, s.state INTO thread FROM agent_chat_session AS s
+    SELECT s.id, s.last_ordinal, s.last_position, s.hidden_positions, s.state INTO thread
+    FROM agent_chat_session AS s
     WHERE s.tenant_id = p_tenant AND s.user_id = p_user AND s.thread_id = p_thread
     -- The lock of T-accept; who has to wait for it is not the usual case.
     FOR NO KEY UPDATE SKIP LOCKED;
@@ -73,10 +75,7 @@ BEGIN
                          WHERE m.session_id = thread.id AND m.message_id = ANY(p_known_ids)
                              AND (m.replaced_by_ordinal IS NULL OR NOT p_not_behind))
             -- And if the copy may not be behind, history shows no more than these.
-            OR p_not_behind AND known <> (
-                SELECT count(*) FROM (SELECT FROM agent_chat_message AS m
-                                      WHERE m.session_id = thread.id AND m.replaced_by_ordinal IS NULL
-                                      LIMIT known + 1) AS shown)
+            OR p_not_behind AND known <> thread.last_position - thread.hidden_positions
         THEN
             RETURN;
         END IF;

@@ -140,7 +140,9 @@ class RecordedThread:
 def structure_of(payloads: Sequence[bytes]) -> RunStructure:
     """Return the structure of a run with these events."""
     told = (payload for payload in payloads if orjson.loads(payload)["type"] in STRUCTURE_TYPES)
-    return RunStructure().extend(told)
+    structure = RunStructure()
+    structure.extend(told)
+    return structure
 
 
 def messages_of(payloads: Sequence[bytes]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from core.database import create_engine
 from core.errors import LeaseLost
 from core.identity import Principal
 from core.redis_client import create_redis
+from core.store_clock import StoreClock
 from models import AgentChatSession, AgentRun
 
 Shown = Literal["all", "stream", "bell", "nothing"]
@@ -49,7 +50,7 @@ class ManualWorker:
         self.redis = redis
         self.store = store
         self.bus = RedisBus(redis, settings.redis)
-        self.leases = Leases(engine, settings, "manual")
+        self.leases = Leases(engine, settings, "manual", StoreClock())
 
     async def claim(self, run_pk: int) -> ManualRun | None:
         """Claim a queued run; ``None`` when it is not to be had."""

@@ -407,7 +407,9 @@ def _start(thread: MemoryThread, segments: list[MemoryRun] | None, cursor: Curso
 
 
 def _accepted(run: MemoryRun, *, created: bool) -> AcceptedRun:
-    return AcceptedRun(run.task_id, run.thread_id, run.run_id, run.status, run.ordinal, created=created)
+    return AcceptedRun(
+        run.task_id, run.thread_id, run.run_id, run.status, run.ordinal, created=created, session_id=0
+    )
 
 
 def _status(thread: MemoryThread, run: MemoryRun) -> RunStatusResponse:

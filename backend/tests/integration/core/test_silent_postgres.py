@@ -34,6 +34,7 @@ from core.database import create_engine
 from core.direct_sql import fetch
 from core.errors import StoreUnavailable
 from core.gate import Gate
+from core.store_clock import StoreClock
 from core.store_failure import is_store_failure
 from core.tcp_watch import OPTIONS
 
@@ -104,7 +105,7 @@ async def select_directly(ground: Ground) -> None:
 
 
 async def claim(ground: Ground) -> None:
-    assert await Leases(ground.engine, ground.settings, "worker").claim(1) is None
+    assert await Leases(ground.engine, ground.settings, "worker", StoreClock()).claim(1) is None
 
 
 async def append(ground: Ground) -> None:

@@ -47,13 +47,12 @@ class RunStructure:
         self.open: dict[tuple[str, ...], bytes] = {}
         """What is open, oldest first: the kind of thing and its id, and the event that opened it."""
 
-    def extend(self, payloads: Iterable[bytes]) -> RunStructure:
-        """Take in the events that come next, and return the structure."""
+    def extend(self, payloads: Iterable[bytes]) -> None:
+        """Take in the events that come next."""
         for payload in payloads:
             self.first = self.first or payload
             self.last = payload
             self._take(payload)
-        return self
 
     def _take(self, payload: bytes) -> None:
         body: dict[str, Any] = orjson.loads(payload)

@@ -155,7 +155,7 @@ class AgentScopeOrchestrator:
             await self._carry_out(calls)
             inputs = fresh
         intent = UNKNOWN
-        if fresh and self._kit.profile.stages.intent == "model":
+        if fresh and self._kit.profile.runs("intent"):
             intent = await self._find_intent(fresh)
         answered = await self._execute(inputs, intent, approved=() if fresh else calls.approved)
         if waits_for_user(self._state):

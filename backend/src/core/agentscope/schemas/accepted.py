@@ -19,5 +19,5 @@ class AcceptedRun:
     """The run's ordinal in its thread; ``None`` while it waits behind another run."""
     created: bool
     """False for an idempotent repeat."""
-    session_id: int = 0
+    session_id: int
     """The thread's row: where its events are, for a stream that begins at once."""

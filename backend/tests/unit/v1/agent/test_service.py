@@ -67,7 +67,7 @@ async def test_a_run_that_waits_has_no_cursor_yet(runs: MemoryRuns) -> None:
 
         async def accept(self, *arguments: Any, **keywords: Any) -> AcceptedRun:
             await super().accept(*arguments, **keywords)
-            return AcceptedRun("task-1", "t-1", "r-1", "waiting", None, created=True)
+            return AcceptedRun("task-1", "t-1", "r-1", "waiting", None, created=True, session_id=1)
 
         def follow_new(self, principal: Principal, run: AcceptedRun, **keywords: Any) -> Any:
             self.followed = run

@@ -62,13 +62,11 @@ class ClaimedRun:
 class Leases:
     """Claims queued runs for one worker."""
 
-    def __init__(
-        self, engine: AsyncEngine, settings: Settings, worker_id: str, clock: StoreClock | None = None
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, settings: Settings, worker_id: str, clock: StoreClock) -> None:
         self._engine = engine
         self._limits: LimitSettings = settings.limits
         self._worker = settings.worker
-        self._clock = clock or StoreClock()
+        self._clock = clock
         self.worker_id = worker_id
 
     async def find_queued(self, run_pk: int) -> Principal | None:

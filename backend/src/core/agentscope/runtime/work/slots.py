@@ -41,7 +41,7 @@ class Slots:
     def free(self) -> int:
         return self._total - self._held.total()
 
-    def has_room(self, principal: Principal) -> bool:
+    def _has_room(self, principal: Principal) -> bool:
         """Tell whether a user may take one more slot."""
         after = self._held[principal] + 1
         if after == 1 or self._weight == float("inf"):
@@ -50,7 +50,7 @@ class Slots:
 
     def take(self, principal: Principal) -> bool:
         """Take a slot for a user's run; False when none is free or the user's share is used up."""
-        if not self.has_room(principal):
+        if not self._has_room(principal):
             return False
         self._held[principal] += 1
         return True
