@@ -19,7 +19,6 @@ from functools import partial
 
 import structlog
 import uvloop
-from taskiq import AcknowledgeType
 from taskiq.receiver import Receiver
 
 from agentroute.background_loops import BackgroundLoops
@@ -120,7 +119,7 @@ async def _main(
         # No await between the start of the loops and this call: no loop has had a turn yet.
         if on_ready is not None:
             on_ready()
-        listening = asyncio.create_task(_listen(worker.broker, settings, finish))
+        listening = asyncio.create_task(_listen(worker, settings, finish))
         await stopped.wait()
         log.info("worker_drains", grace_seconds=settings.worker.drain_seconds)
         finish.set()
@@ -130,15 +129,36 @@ async def _main(
     return 1 if broken else 0
 
 
-async def _listen(broker: HintBroker, settings: Settings, finish: asyncio.Event) -> None:
+async def _listen(worker: Worker, settings: Settings, finish: asyncio.Event) -> None:
+    """Take hints while there is room for runs, until ``finish`` is set.
+
+    Taskiq executes its tasks, and the worker takes the hints from the queue by itself: Taskiq's intake takes three turns
+    of the event loop for each, one hint after the other, and a turn is long while many runs begin.
+    """
     receiver = Receiver(
-        broker,
-        max_async_tasks=settings.worker.concurrency,
-        ack_type=AcknowledgeType.WHEN_RECEIVED,
-        run_startup=False,
-        validate_params=False,
+        worker.broker, max_async_tasks=settings.worker.concurrency, run_startup=False, validate_params=False
     )
-    await receiver.listen(finish)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def take() -> None:
+        async for hints in worker.broker.batches(worker.executor.room):
+            for hint in hints:
+                task = asyncio.create_task(receiver.callback(hint))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            # The tasks begin, and take their places, before the room is looked at again.
+            await asyncio.sleep(0)
+
+    taking, finishing = asyncio.create_task(take()), asyncio.create_task(finish.wait())
+    try:
+        await asyncio.wait({taking, finishing}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        finishing.cancel()
+        taking.cancel()
+    await asyncio.wait({taking})
+    if not taking.cancelled():
+        # Never in order: hints come for ever.
+        await taking
 
 
 @asynccontextmanager

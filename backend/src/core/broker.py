@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -32,13 +32,16 @@ SWEEP_SECONDS = 600.0
 """How often a worker looks for consumers whose worker is dead."""
 DEAD_AFTER_SECONDS = 600.0
 """A consumer without a read in this time counts as dead: a live consumer reads every ``BLOCK_SECONDS``."""
+MOST_AT_ONCE = 8
+"""Hints of one read. With one a read, fifty runs that begin in one instant wait for fifty round trips; with too many,
+one worker has them all."""
 
 
 class HintBroker(RedisStreamBroker):
     """A Redis Stream broker whose worker side survives the loss of Redis.
 
-    A consumer is removed from the group at the shutdown of its worker, or later by another worker. The unacknowledged
-    messages of a dead consumer are removed with it; the reaper sends hints for these runs again.
+    A hint is delivered at most once, and needs no confirmation: the reaper sends the hints again of runs that nobody
+    claimed. A consumer is removed from the group at the shutdown of its worker, or later by another worker.
     """
 
     _listened = False
@@ -52,15 +55,31 @@ class HintBroker(RedisStreamBroker):
             log.warning("hint_queue_unreachable", error=type(exc).__name__)
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
-        """Yield hints for ever. A fault of Redis causes a pause, never the end of the worker."""
+        """Yield hints for ever, one a read. A fault of Redis causes a pause, never the end of the worker."""
+
+        async def one() -> int:
+            return 1
+
+        async for hints in self.batches(one):
+            for hint in hints:
+                # In Taskiq's form, with nothing to confirm.
+                yield AckableMessage(data=hint, ack=lambda: None)
+
+    async def batches(self, room: Callable[[], Awaitable[int]]) -> AsyncGenerator[list[bytes], None]:
+        """Yield hints for ever, those of one read together. A fault of Redis causes a pause, never an end.
+
+        Args:
+            room: Returns for how many hints there is room, once there is any.
+        """
         self._listened = True
         loop = asyncio.get_running_loop()
         while True:
+            count = min(await room(), MOST_AT_ONCE)
             try:
                 if loop.time() >= self._sweep_at:
                     self._sweep_at = loop.time() + SWEEP_SECONDS
                     await self._sweep()
-                fetched = await self._read()
+                fetched = await self._read(count)
             except ResponseError as exc:
                 if str(exc).startswith("NOGROUP"):
                     # Redis was flushed or replaced. Reading starts at 0, so that hints sent meanwhile are read too.
@@ -74,9 +93,8 @@ class HintBroker(RedisStreamBroker):
                 log.warning("hint_queue_lost", error=type(exc).__name__)
                 await asyncio.sleep(RECONNECT_SECONDS)
                 continue
-            for entry_id, fields in fetched:
-                if data := fields.get(b"data"):
-                    yield AckableMessage(data=data, ack=self._ack_generator(entry_id, self.queue_name))
+            if hints := [data for _, fields in fetched if (data := fields.get(b"data"))]:
+                yield hints
 
     async def shutdown(self) -> None:
         """Leave the group if Redis is reachable, and close."""
@@ -98,15 +116,16 @@ class HintBroker(RedisStreamBroker):
         async with Redis(connection_pool=self.connection_pool) as redis:
             await redis.xgroup_delconsumer(self.queue_name, self.consumer_group_name, consumer)
 
-    async def _read(self) -> list[Any]:
+    async def _read(self, count: int) -> list[Any]:
         async with Redis(connection_pool=self.connection_pool) as redis:
             fetched: Any = await redis.xreadgroup(
                 self.consumer_group_name,
                 self.consumer_name,
                 {self.queue_name: ">"},
                 block=int(BLOCK_SECONDS * 1000),
-                count=1,
-                noack=False,
+                count=count,
+                # Nobody reads a hint again that was delivered once, so nobody has to hear that it has arrived.
+                noack=True,
             )
         return fetched[0][1] if fetched else []
 

@@ -339,7 +339,7 @@ class Stack:
         exits = AsyncExitStack()
         worker = await exits.enter_async_context(open_worker(settings))
         finish = asyncio.Event()
-        listening = asyncio.create_task(_listen(worker.broker, settings, finish))
+        listening = asyncio.create_task(_listen(worker, settings, finish))
         running = RunningWorker(worker, finish, listening, exits)
         self.workers.append(running)
         return running

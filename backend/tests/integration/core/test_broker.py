@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from taskiq import AckableMessage, BrokerMessage
+from taskiq import BrokerMessage
 from tests.support.stack import eventually
 
 from core import broker as broker_module
@@ -31,15 +31,13 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 @asynccontextmanager
 async def listening(settings: RedisSettings) -> AsyncIterator[tuple[HintBroker, list[bytes]]]:
-    """Read hints into a list, confirming each, as a worker does."""
+    """Read hints into a list."""
     broker = create_broker(settings)
     heard: list[bytes] = []
 
     async def listen() -> None:
-        message: AckableMessage
         async for message in broker.listen():
             heard.append(message.data)
-            await message.ack()  # pyright: ignore[reportGeneralTypeIssues]  taskiq allows a plain function too
 
     await broker.startup()
     task = asyncio.create_task(listen())
@@ -75,7 +73,7 @@ async def test_a_dead_consumer_is_swept_and_a_live_one_is_not(
     redis_settings: RedisSettings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with listening(redis_settings) as (live, heard):
-        # One that was killed, with a hint it never confirmed.
+        # One that was killed.
         await redis.xadd("group:hints", {b"data": b"lost"})
         await eventually(lambda: says(heard, b"lost"))
         await redis.xadd("group:hints", {b"other": b"no hint"})
@@ -98,3 +96,29 @@ async def test_a_stop_without_redis_is_an_orderly_one(redis_settings: RedisSetti
     gone = redis_settings.model_copy(update={"url": SecretStr("redis://127.0.0.1:1/0")})
     async with listening(gone):
         pass
+
+
+async def test_hints_that_wait_are_read_together_as_far_as_there_is_room(
+    redis_settings: RedisSettings, redis: Redis
+) -> None:
+    broker = create_broker(redis_settings)
+    await broker.startup()
+    sent = [b"%d" % number for number in range(3 + broker_module.MOST_AT_ONCE + 1)]
+    for hint in sent:
+        await redis.xadd("group:hints", {b"data": hint})
+    room = [3, 1000]
+
+    async def free() -> int:
+        return room.pop(0) if room else 1
+
+    batches = broker.batches(free)
+    try:
+        read = [await anext(batches) for _ in range(3)]
+    finally:
+        await batches.aclose()
+        await broker.shutdown()
+
+    assert [len(batch) for batch in read] == [3, broker_module.MOST_AT_ONCE, 1]
+    assert [hint for batch in read for hint in batch] == sent
+    # Nothing is left to be confirmed: the reaper sends what was lost, not Redis.
+    assert (await redis.xpending("group:hints", "group:workers"))["pending"] == 0

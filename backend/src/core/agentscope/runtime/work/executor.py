@@ -40,11 +40,20 @@ class RunExecutor:
         self._slots = Slots(worker.concurrency, share)
         self._draining = False
         self._stopping = False
+        self._left = asyncio.Event()
+        """Set when a run has left its place."""
 
     @property
     def free(self) -> int:
         """How many more runs this process may execute."""
         return 0 if self._draining else self._services.settings.worker.concurrency - len(self._tasks)
+
+    async def room(self) -> int:
+        """Return how many more runs this process may execute, once there is room for any; never while it drains."""
+        while (free := self.free) <= 0:
+            self._left.clear()
+            await self._left.wait()
+        return free
 
     def start(self, run_pk: int, principal: Principal | None = None) -> asyncio.Task[None] | None:
         """Execute a run in the background; ``None`` when there is no room or the process drains.
@@ -85,8 +94,12 @@ class RunExecutor:
     def _spawn(self, work: Coroutine[Any, Any, None], run_pk: int) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"run-{run_pk}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._left.set()
 
     async def _find_slot(self, run_pk: int) -> None:
         """Execute a run in a slot of its user; remember it when the user's share is used up."""

@@ -126,3 +126,22 @@ async def test_a_run_of_a_user_whose_share_is_used_up_is_left_to_another_worker(
     assert queue.executor.start(4, HOG) is None
     assert queue.executor.start(99, OTHER) is not None
     await queue.executor.drain(0)
+
+
+async def test_a_full_worker_takes_hints_again_when_a_run_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue(monkeypatch, {run_pk: Principal("t", str(run_pk)) for run_pk in range(1, 5)})
+    await queue.start(1, 2, 3)
+    assert await queue.executor.room() == 1
+    await queue.start(4)
+    waiting = asyncio.create_task(queue.executor.room())
+    await queue.settle()
+    assert not waiting.done()
+
+    queue.end(2)
+    assert await waiting == 1
+
+    drained = asyncio.create_task(queue.executor.drain(0))
+    left = asyncio.create_task(queue.executor.room())
+    await drained
+    assert not left.done(), "a worker that drains has no room"
+    left.cancel()
