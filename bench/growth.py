@@ -3,7 +3,8 @@
     uv run --project backend python bench/growth.py --grow-runs 50000
 
 Measures runs in new threads, in threads of 10, 100, 1,000 and 5,000 messages, then fills the tables (``grow.sql``) and
-measures the first two again, with a page of history, a list and a search. The service's idle work counts, too.
+measures the first two again, with what a client waits for: an acceptance, a first event, a page of history, a list and a
+search. The service's idle work counts, too.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import statistics
 import time
 import urllib.parse
 import urllib.request
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
 import cpu
+import first_event
 import uvloop
 from runs import BASE_PATH, BenchRun, Load
 from sse_client import Target
@@ -26,6 +30,7 @@ from stack import Stack, StackOptions, running_stack
 
 _LOAD = Load(deltas=50, rate=0)
 _THREADS = 4
+_WAITS = 40
 _GROW = Path(__file__).with_name("grow.sql")
 
 
@@ -75,6 +80,9 @@ async def grow(stack: Stack, runs: int) -> None:
     try:
         await connection.execute(f"SET statement_timeout = 0; SET grow.runs = {runs}")
         await connection.execute(_GROW.read_text())
+        # A service that has grown to this size has done it on the way.
+        await connection.execute("VACUUM")
+        await connection.execute("CHECKPOINT")
     finally:
         await connection.close()
 
@@ -82,13 +90,55 @@ async def grow(stack: Stack, runs: int) -> None:
 def answer_ms(stack: Stack, path: str, **query: str) -> float:
     """Return the shortest of five answers to a request."""
     url = f"{stack.base_url}{BASE_PATH}{path}?{urllib.parse.urlencode(query)}"
+    return min(_milliseconds(url) for _ in range(5))
+
+
+def accept_ms(stack: Stack) -> float:
+    """Return the median wait for the acceptance of a run."""
     times: list[float] = []
-    for _ in range(5):
-        began = time.perf_counter()
-        with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - our own URL
-            response.read()
-        times.append(1000 * (time.perf_counter() - began))
-    return min(times)
+    for _ in range(_WAITS):
+        run = uuid.uuid4().hex
+        body = {
+            "threadId": run,
+            "runId": run,
+            "messages": [{"id": run, "role": "user", "content": Load(deltas=5, rate=0).text}],
+        }
+        url = f"{stack.base_url}{BASE_PATH}/runs"
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - our own URL
+        times.append(_milliseconds(request))
+        # The run before is not to be waited for, but not to be measured either.
+        time.sleep(0.05)
+    return statistics.median(times)
+
+
+async def first_event_ms(target: Target) -> float:
+    """Return the median wait for the first event of a run."""
+    figures = await first_event.bench(target, _WAITS, warm_up=2, pause_seconds=0.05)
+    if figures["problems"]:
+        raise RuntimeError(figures["problems"][0])
+    return figures["first_event_ms"]["p50"]
+
+
+async def waits(stack: Stack, target: Target, thread_id: str) -> dict[str, float]:
+    """Return the milliseconds that a client waits for each kind of answer."""
+    reads = {
+        "a page of history": ("/history", {"threadId": thread_id, "limit": "50"}),
+        "a list of threads": ("/threads", {"limit": "30"}),
+        "a search": ("/threads", {"q": "message", "limit": "30"}),
+    }
+    return {
+        "an acceptance": accept_ms(stack),
+        "a first event": await first_event_ms(target),
+        **{name: answer_ms(stack, path, **query) for name, (path, query) in reads.items()},
+    }
+
+
+def _milliseconds(request: str | urllib.request.Request) -> float:
+    began = time.perf_counter()
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - our own URL
+        response.read()
+    return 1000 * (time.perf_counter() - began)
 
 
 def _row(name: str, figures: dict[str, float]) -> str:
@@ -106,22 +156,20 @@ async def bench(stack: Stack, rounds: int, grow_runs: int, lengths: Sequence[int
         threads = await threads_of(target, length)
         lines.append(_row(f"a thread of {length:,} messages", await cost(stack, target, rounds, threads)))
     threads = await threads_of(target, lengths[0])
-    reads = {
-        "history": ("/history", {"threadId": threads[0], "limit": "50"}),
-        "list": ("/threads", {"limit": "30"}),
-        "search": ("/threads", {"q": "message", "limit": "30"}),
-    }
-    small = {name: answer_ms(stack, path, **query) for name, (path, query) in reads.items()}
+    small = await waits(stack, target, threads[0])
+    print("\n".join(lines), flush=True)
     began = time.monotonic()
     await grow(stack, grow_runs)
     grown = f"after {grow_runs:,} runs more"
     print(f"grown in {time.monotonic() - began:.0f} s", flush=True)
+    await cost(stack, target, 1)  # the pages that this service had read are no longer in memory
     lines.append(_row(f"a new thread, {grown}", await cost(stack, target, rounds)))
     lines.append(
         _row(f"a thread of {lengths[0]:,} messages, {grown}", await cost(stack, target, rounds, threads))
     )
-    large = {name: answer_ms(stack, path, **query) for name, (path, query) in reads.items()}
-    return [*lines, "", *(f"{name}: {small[name]:.1f} ms, {grown} {large[name]:.1f} ms" for name in reads)]
+    large = await waits(stack, target, threads[0])
+    lines += ["", f"| ms until | before | {grown} |", "| --- | --- | --- |"]
+    return [*lines, *(f"| {name} | {small[name]:.1f} | {large[name]:.1f} |" for name in small)]
 
 
 def main() -> None:
@@ -130,13 +178,14 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=10, help=f"of {_THREADS} runs at once, for each row")
     parser.add_argument(
-        "--grow-runs", type=int, default=1_000_000, help="50 events each; a million needs 20 GB"
+        "--grow-runs", type=int, default=1_000_000, help="50 events each; a million needs 25 GB"
     )
     parser.add_argument(
         "--lengths", type=json.loads, default=[10, 100, 1000, 5000], help="of threads: a JSON list"
     )
+    parser.add_argument("--keep", type=Path, help="keep the database in this directory, to measure it again")
     options = parser.parse_args()
-    with running_stack(StackOptions()) as stack:
+    with running_stack(StackOptions(keep=options.keep)) as stack:
         print("\n".join(uvloop.run(bench(stack, options.rounds, options.grow_runs, options.lengths))))
 
 

@@ -1,4 +1,7 @@
-"""No statement of the service reads a whole table: not of a run's way, not of a list, not of a background loop."""
+"""No statement of the service reads a whole table: not of a run's way, not of a list, not of a background loop.
+
+Nor does a statement inside a function or a trigger of the database.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 from tests.support.manual_worker import manual_reaper
+from tests.support.nested_plans import NestedScan, call, statement_lines
 from tests.support.query_plans import Scan, grow, scans, statements_noted
 from tests.support.release_dump import LIMITS, WORKER, answers, filled, questions
 from tests.support.scratch_databases import ScratchDatabases
@@ -134,3 +139,140 @@ async def test_every_foreign_key_has_an_index(grown: asyncpg.Connection) -> None
     """)
 
     assert [row["key"] for row in rows] == []
+
+
+# --- inside functions ----------------------------------------------------------------------
+
+Statement = tuple[str, Sequence[Any]]
+
+
+async def _call_of(
+    sent: dict[str, Sequence[Any]], connection: asyncpg.Connection, function: str, **other: Any
+) -> Statement:
+    """Return the service's statement that calls a function, with other values of some parameters."""
+    [(statement, arguments)] = [found for found in sent.items() if f"{function}(" in found[0]]
+    names: Any = await connection.fetchval(
+        "SELECT proargnames[:pronargs] FROM pg_proc WHERE proname = $1", function
+    )
+    values = dict(zip(names, arguments, strict=True))
+    assert values.keys() >= other.keys()
+    return statement, list((values | other).values())
+
+
+async def _acceptance(
+    sent: dict[str, Sequence[Any]], connection: asyncpg.Connection, *, is_new: bool
+) -> Statement:
+    """Return a request for a run: in a new thread, or in one of those that have grown."""
+    thread: Any = await connection.fetchrow("""
+        SELECT s.user_id, s.thread_id, array_agg(m.message_id) AS messages
+        FROM agent_chat_session AS s JOIN agent_chat_message AS m ON m.session_id = s.id
+        WHERE s.id % 4 = 2 GROUP BY s.id ORDER BY s.id DESC LIMIT 1
+    """)
+    known = [] if is_new else thread["messages"]
+    return await _call_of(
+        sent,
+        connection,
+        "agent_accept_usual",
+        p_tenant="local",
+        p_user=thread["user_id"],
+        p_thread="new" if is_new else thread["thread_id"],
+        p_run="new",
+        p_key="new",
+        p_message_id="new",
+        p_state="{}",
+        p_sent_ids=[*known, "new"],
+        p_known_ids=known,
+        p_not_behind=True,
+        p_max_queued=1_000_000,
+        p_max_unended=1_000_000,
+    )
+
+
+async def _end(sent: dict[str, Sequence[Any]], connection: asyncpg.Connection) -> list[Statement]:
+    """Return the end of a run that has grown; one of its two messages is in history already."""
+    run: Any = await connection.fetchrow("""
+        SELECT r.id, r.session_id, r.ordinal, r.attempt, min(m.message_id) AS known
+        FROM agent_run AS r JOIN agent_chat_message AS m USING (session_id)
+        WHERE r.id = (SELECT max(id) FROM agent_run WHERE status = 'running') GROUP BY r.id
+    """)
+    messages = [
+        {
+            "place": place,
+            "message_id": name,
+            "role": "assistant",
+            "content": "Hello",
+            "incomplete": False,
+            "imported": False,
+        }
+        for place, name in enumerate(["new", run["known"]])
+    ]
+    end = await _call_of(
+        sent,
+        connection,
+        "agent_end_usual",
+        p_run=run["id"],
+        p_session=run["session_id"],
+        p_ordinal=run["ordinal"],
+        p_attempt=run["attempt"],
+        p_messages=orjson.dumps(messages).decode(),
+        p_version="2",
+        p_checkpoint="{}",
+        p_client_calls=[],
+    )
+    # The run has grown with its end, and holds a part of a budget.
+    without = ("DELETE FROM user_budget_reservation WHERE run_pk = $1", [run["id"]])
+    unended = (
+        "DELETE FROM agent_run_event WHERE (session_id, ordinal) = ($1, $2)",
+        [run["session_id"], run["ordinal"]],
+    )
+    return [without, unended, end]
+
+
+@pytest.fixture(scope="module")
+async def calls(sent: dict[str, Sequence[Any]], grown: asyncpg.Connection) -> list[list[Statement]]:
+    """For each case of the functions, a call that comes to its end."""
+    return [
+        [await _acceptance(sent, grown, is_new=True)],
+        [await _acceptance(sent, grown, is_new=False)],
+        await _end(sent, grown),
+    ]
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["with values", "generic"])
+async def test_no_statement_inside_a_function_reads_a_whole_table(
+    calls: list[list[Statement]], grown: asyncpg.Connection, generic: bool
+) -> None:
+    faults: list[NestedScan] = []
+    lines: set[tuple[str, int]] = set()
+    for statements in calls:
+        rows, nested = await call(grown, *statements, generic=generic)
+        assert rows
+        faults += [found for found in nested.scans if whole([found.scan])]
+        lines |= nested.lines
+
+    assert faults == []
+    # And every statement was planned.
+    for function in ("agent_accept_usual", "agent_end_usual"):
+        assert await statement_lines(grown, function) - lines == set()
+
+
+@pytest.mark.parametrize(
+    ("index", "place"),
+    [
+        ("uq_agent_run_tenant_id_user_id_idempotency_key_segment", 0),
+        ("ix_user_budget_reservation_run_pk", 2),
+    ],
+)
+async def test_a_statement_inside_a_function_that_lost_its_index_is_found(
+    calls: list[list[Statement]], grown: asyncpg.Connection, index: str, place: int
+) -> None:
+    dropped: Any = await grown.fetchval(
+        """SELECT coalesce(
+            (SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
+            FROM pg_constraint WHERE conname = $1), format('DROP INDEX %I', $1::text))""",
+        index,
+    )
+
+    _, nested = await call(grown, (dropped, ()), *calls[place], generic=False)
+
+    assert whole(nested.found)
