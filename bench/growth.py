@@ -178,7 +178,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=10, help=f"of {_THREADS} runs at once, for each row")
     parser.add_argument(
-        "--grow-runs", type=int, default=1_000_000, help="50 events each; a million needs 25 GB"
+        "--grow-runs", type=int, default=1_000_000, help="50 events each; a million needs 20 GB"
     )
     parser.add_argument(
         "--lengths", type=json.loads, default=[10, 100, 1000, 5000], help="of threads: a JSON list"
