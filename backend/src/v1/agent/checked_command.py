@@ -7,6 +7,7 @@ from typing import Any
 
 from core.agentscope.schemas.agent_runtime import RunCommand, RunOptions
 from core.config import LimitSettings
+from core.garbage import no_collections
 from core.json_body import canonical_hash
 from core.validation import parse
 from v1.agent.limits import check_counts, check_message_sizes, check_tools
@@ -31,7 +32,9 @@ def read_command(model: type[RunCommand], body: Any, limits: LimitSettings) -> C
             allowed.
     """
     check_counts(body, limits)
-    command = parse(model, body)
+    # A stock client sends its whole conversation with every run.
+    with no_collections():
+        command = parse(model, body)
     check_message_sizes(command, limits)
     check_tools(command)
     parse(RunOptions, command.forwarded_props, prefix="/forwardedProps")

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy import Row
+
 from models.agent_chat_message import AgentChatMessage
 
 _COLUMNS = frozenset({"id", "role", "content", "toolCalls", "toolCallId"})
@@ -32,8 +34,8 @@ def to_row(
     }
 
 
-def to_message(row: AgentChatMessage) -> dict[str, Any]:
-    """Return the AG-UI message of a row, as a client holds it."""
+def to_message(row: AgentChatMessage | Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    """Return the AG-UI message of a row, or of a row's columns, as a client holds it."""
     message: dict[str, Any] = {"id": row.message_id, "role": row.role}
     if row.content is not None:
         message["content"] = row.content

@@ -26,17 +26,16 @@ from agentscope.message import (
 )
 from agentscope.state import AgentState
 from pydantic import ValidationError
-from sqlalchemy import Text, cast, func, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events import interrupt_status
 from core.agentscope.events.call_arguments import check_arguments
-from core.agentscope.events.message_rows import to_message
 from core.agentscope.events.owned_run import OwnedRun
+from core.agentscope.runtime.agent.shown_history import shown_history
+from core.agentscope.runtime.agent.state_reading import read_state
 from core.agentscope.schemas.attachments import carried, decoded, document_text, in_words
 from core.agentscope.schemas.messages import ContentPart, DataSource, TextPart, UserMessage
 from core.direct_sql import fetch
-from models import AgentChatMessage
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +98,7 @@ async def load_memory(
     later = tuple((role, text) for role, _, text in texts if role != "tool" and text)
     results = {call_id: text for role, call_id, text in texts if role == "tool"}
     calls, goes_on = _decisions(_listed(row["answers"]))
-    history, omitted = await _shown_history(engine, run, history_bytes)
+    history, omitted = await shown_history(engine, run, history_bytes)
     state = row["shared_state"]
     return ThreadMemory(
         row["checkpoint"],
@@ -141,46 +140,17 @@ def _decisions(answered: Sequence[Mapping[str, Any]]) -> tuple[tuple[GatedCall, 
     return tuple(calls), goes_on
 
 
-async def _shown_history(
-    engine: AsyncEngine, run: OwnedRun, max_bytes: int
-) -> tuple[tuple[dict[str, Any], ...], int]:
-    """Return the thread's messages, if they were asked for and are not too large; else how large they are."""
-    if not max_bytes:
-        return (), 0
-    async with engine.connect() as connection:
-        size = await _history_size(connection, run)
-        return (await _history(connection, run), 0) if 0 < size <= max_bytes else ((), size)
-
-
-async def _history_size(connection: AsyncConnection, run: OwnedRun) -> int:
-    """Return about how many bytes the thread's messages have as JSON."""
-    columns = (AgentChatMessage.content, AgentChatMessage.tool_calls, AgentChatMessage.extra)
-    size = sum((func.coalesce(func.octet_length(cast(column, Text)), 0) for column in columns), literal(64))
-    shown = (AgentChatMessage.session_id == run.session_id, AgentChatMessage.replaced_by_ordinal.is_(None))
-    return int(await connection.scalar(select(func.sum(size)).where(*shown)) or 0)
-
-
-async def _history(connection: AsyncConnection, run: OwnedRun) -> tuple[dict[str, Any], ...]:
-    async with AsyncSession(bind=connection) as session:
-        rows = await session.scalars(
-            select(AgentChatMessage)
-            .where(
-                AgentChatMessage.session_id == run.session_id,
-                AgentChatMessage.replaced_by_ordinal.is_(None),
-            )
-            .order_by(AgentChatMessage.position)
-        )
-        return tuple(to_message(row) for row in rows)
-
-
 # All of the thread as one snapshot. A message is later than the checkpoint if its run is, or if the checkpoint was made
 # in the middle of its run and does not have it. The user's messages of that run are in the checkpoint: the agent is
 # given them before the first checkpoint. A subagent has a conversation of its own.
+# ``before``: the runs' messages are in the order of the runs, so none of an earlier run is looked at. The order by
+# position makes Postgres walk an index backwards, past the messages of the checkpoint's run and of later ones.
 _MEMORY = """
 SELECT s.state::text AS shared_state, c.state AS checkpoint,
     (SELECT json_agg(json_build_array(m.role, m.tool_call_id, m.content) ORDER BY m.position)::text
      FROM agent_chat_message AS m
-     WHERE m.session_id = s.id AND m.ordinal >= coalesce(c.ordinal, 1) AND m.replaced_by_ordinal IS NULL
+     WHERE m.session_id = s.id AND m.position > coalesce(c.before, 0) AND m.replaced_by_ordinal IS NULL
+        AND m.ordinal >= coalesce(c.ordinal, 1)
         AND m.role IN ('user', 'assistant', 'tool') AND m.extra -> 'subagentRunId' IS NULL
         AND m.message_id <> ALL($3::text[])
         AND (c.ordinal IS NULL OR m.ordinal > c.ordinal
@@ -190,7 +160,10 @@ SELECT s.state::text AS shared_state, c.state AS checkpoint,
         'answer', i.answer) ORDER BY i.id)::text
      FROM agent_interrupt AS i WHERE i.resolved_by_run_pk = $4) AS answers
 FROM agent_chat_session AS s LEFT JOIN LATERAL (
-    SELECT p.ordinal, p.state, p.message_ids FROM agent_checkpoint AS p JOIN agent_run AS r ON r.id = p.run_pk
+    SELECT p.ordinal, p.state, p.message_ids, coalesce((
+        SELECT e.position FROM agent_chat_message AS e WHERE e.session_id = s.id AND e.ordinal < p.ordinal
+        ORDER BY e.position DESC LIMIT 1), 0) AS before
+    FROM agent_checkpoint AS p JOIN agent_run AS r ON r.id = p.run_pk
     WHERE p.session_id = s.id AND p.ordinal < $2 AND r.replaced_by_ordinal IS NULL
     ORDER BY p.ordinal DESC LIMIT 1
 ) AS c ON true
@@ -206,7 +179,7 @@ def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:
     state = AgentState(session_id=thread_id)
     if memory.checkpoint is not None:
         try:
-            state = AgentState.model_validate_json(memory.checkpoint)
+            state = read_state(memory.checkpoint)
         except ValidationError:
             log.exception("checkpoint_unreadable", thread=thread_id)
     for call in state.get_unfinished_tool_calls(AGENT_NAME):

@@ -25,6 +25,21 @@ _CALLING = "(calls a tool)"
 _NO_MEDIA = "[an attachment that this model cannot see]"
 _SPECIAL = re.compile(r"<\|")
 _OPAQUE = ("reasoning_details", "thinking_blocks")
+_OF_CONTENT = frozenset(
+    {
+        Quirk.NO_NAMES,
+        Quirk.NO_MEDIA,
+        Quirk.TEXT_CONTENT,
+        Quirk.NO_SPECIAL_TOKENS,
+        Quirk.NO_CONTENT_WITH_CALLS,
+        Quirk.NO_NULL_CONTENT,
+        Quirk.NO_EMPTY_CONTENT,
+        Quirk.NO_OPAQUE,
+    }
+)
+"""The quirks that ``_content`` knows."""
+_OF_REASONING = frozenset({Quirk.REASONING_ALWAYS, Quirk.REASONING_NOT_EMPTY, Quirk.REASONING_WITH_CALLS})
+"""The quirks by which an endpoint wants reasoning."""
 _SCHEMA = frozenset({"type", "description", "properties", "required", "items", "enum"})
 
 
@@ -50,12 +65,17 @@ def adapted(
         messages = [*messages, _asks_for_json(body["tools"][0])]
     if Quirk.RESULTS_WITH_NAMES in quirks:
         messages = _with_names(messages)
-    messages = [_content(message, quirks) for message in messages]
+    if not _OF_CONTENT.isdisjoint(quirks):
+        messages = [_content(message, quirks) for message in messages]
     if Quirk.NO_SYSTEM_ROLE in quirks:
         messages = _without_system(messages)
     if Quirk.ALTERNATING_ROLES in quirks:
         messages = _alternating(messages)
-    messages = [_reasoning(message, quirks) for message in messages]
+    if _OF_REASONING.isdisjoint(quirks):
+        # Most messages are passed on as they are: a conversation may have thousands.
+        messages = [_without_reasoning(m) if "reasoning_content" in m else m for m in messages]
+    else:
+        messages = [_reasoning(message, quirks) for message in messages]
     return made | {"messages": fit_call_ids(messages, quirks)}
 
 
@@ -218,8 +238,14 @@ def _with_names(messages: list[Message]) -> list[Message]:
     ]
 
 
+def _without_reasoning(message: Message) -> Message:
+    if message["role"] != "assistant":
+        return message
+    return {name: value for name, value in message.items() if name != "reasoning_content"}
+
+
 def _reasoning(message: Message, quirks: Collection[Quirk]) -> Message:
-    """Return an assistant message with the reasoning that the endpoint wants; by default it gets none."""
+    """Return an assistant message with the reasoning that the endpoint wants."""
     if message["role"] != "assistant":
         return message
     made = dict(message)
