@@ -1,4 +1,7 @@
-"""When a chore that all workers share is due: one of them does it in a period. See ``runtime/work/chores.py``."""
+"""When a chore that all workers share is due: one of them does it in a period. See ``runtime/work/chores.py``.
+
+Retention notes here what it has begun to delete (``events/retention.py``).
+"""
 
 from __future__ import annotations
 

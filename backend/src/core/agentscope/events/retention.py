@@ -8,7 +8,9 @@ Rules:
    are younger: the next run needs the newest state, and a run that regenerates a younger message needs the state
    before it. To regenerate an older message, the agent reads the history's texts.
 3. The daily budgets of users go after ``budget_retention_days``.
-4. Kept as long as their thread: the rows of runs (a repeated request finds its run), messages, the newest state. Kept
+4. Each step is bounded, however large the tables are: it looks at so many threads, and deletes so many rows. What a step
+   does not reach comes in the next one, also if the worker dies in between.
+5. Kept as long as their thread: the rows of runs (a repeated request finds its run), messages, the newest state. Kept
    for ever: what model calls and transcriptions cost.
 """
 
@@ -18,6 +20,45 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 PRUNE_ROWS = 5000
+STEP_ROWS = 50_000
+"""Events that one step deletes, at most by a batch more: the repairs of the same worker wait meanwhile."""
+WINDOW_THREADS = 1000
+"""Threads with events that one step looks at."""
+
+_WINDOW = text("""
+SELECT max(id) AS upto, count(*) AS threads FROM (
+    SELECT id FROM agent_chat_session WHERE pruned_ordinal < last_ordinal AND id > :after ORDER BY id LIMIT :threads
+) AS next
+""")
+
+# A thread's runs end in the order of their ordinals: if the oldest one is young, no other is read.
+_PRUNABLE = text("""
+SELECT s.id AS session_id, newest.ordinal
+FROM agent_chat_session AS s CROSS JOIN LATERAL (
+    SELECT ended_at FROM agent_run WHERE session_id = s.id AND ordinal > s.pruned_ordinal ORDER BY ordinal LIMIT 1
+) AS oldest CROSS JOIN LATERAL (
+    SELECT ordinal FROM agent_run WHERE session_id = s.id AND ordinal > s.pruned_ordinal
+        AND ended_at < statement_timestamp() - :days * interval '1 day'
+    ORDER BY ordinal DESC LIMIT 1
+) AS newest
+WHERE s.pruned_ordinal < s.last_ordinal AND s.id > :after AND s.id <= :upto
+    AND oldest.ended_at < statement_timestamp() - :days * interval '1 day'
+ORDER BY s.id LIMIT :batch
+""")
+
+# Deletions that were begun, as rows of agent_chore. Their threads are not found by what they still have.
+_BEGIN = text("""
+INSERT INTO agent_chore (name, next_at)
+SELECT format('prune %s %s', CAST(:session_id AS bigint), CAST(:ordinal AS integer)), clock_timestamp()
+ON CONFLICT DO NOTHING
+""")
+
+_BEGUN = text("""
+SELECT name, CAST(split_part(name, ' ', 2) AS bigint) AS session_id, CAST(split_part(name, ' ', 3) AS integer) AS ordinal
+FROM agent_chore WHERE name LIKE 'prune % %' ORDER BY next_at, name LIMIT :batch
+""")
+
+_DONE = text("DELETE FROM agent_chore WHERE name = :name")
 
 _MARK_PRUNED = text("""
 UPDATE agent_chat_session SET pruned_ordinal = greatest(pruned_ordinal, :ordinal) WHERE id = :session_id
@@ -62,23 +103,93 @@ DELETE FROM user_budget WHERE ctid = ANY(ARRAY(
 """)
 
 
+class EventRetention:
+    """Applies rule 1, step by step: one sweep after the other over the threads that have events.
+
+    A sweep is the worker's own; the deletions that were begun belong to all workers.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, days: int) -> None:
+        self._engine = engine
+        self._days = days
+        self._after = 0
+        """Id of the last thread that this sweep has looked at."""
+
+    async def step(self, *, batch: int) -> tuple[int, bool]:
+        """Go on with what was begun, then with the sweep.
+
+        Args:
+            batch: Of how many threads the events are deleted at most.
+
+        Returns:
+            How many events were deleted, and whether the sweep has come to its end and left nothing.
+        """
+        deleted, is_done = await self._delete(batch)
+        if not is_done:
+            return deleted, False
+        is_swept = await self._begin(batch)
+        more, is_done = await self._delete(batch)
+        return deleted + more, is_swept and is_done
+
+    async def _begin(self, batch: int) -> bool:
+        """Mark the next threads; returns whether the sweep has come to its end."""
+        async with self._engine.connect() as connection:
+            place = {"after": self._after, "threads": WINDOW_THREADS}
+            window = (await connection.execute(_WINDOW, place)).one()
+            found = {"after": self._after, "upto": window.upto, "days": self._days, "batch": batch}
+            rows = (await connection.execute(_PRUNABLE, found)).all() if window.threads else []
+        for row in rows:
+            async with self._engine.begin() as connection:
+                # Marked first: a reader with an older cursor gets an error, and never sees a partial log.
+                values = {"session_id": row.session_id, "ordinal": row.ordinal}
+                await connection.execute(_MARK_PRUNED, values)
+                await connection.execute(_BEGIN, values)
+        if len(rows) == batch:
+            self._after = rows[-1].session_id
+            return False
+        is_last = window.threads < WINDOW_THREADS
+        self._after = 0 if is_last else window.upto
+        return is_last
+
+    async def _delete(self, batch: int) -> tuple[int, bool]:
+        """Delete what is marked, oldest first; returns how many events, and whether nothing is left."""
+        async with self._engine.connect() as connection:
+            begun = (await connection.execute(_BEGUN, {"batch": batch})).all()
+        deleted = 0
+        for chore in begun:
+            while True:
+                if deleted >= STEP_ROWS:
+                    return deleted, False
+                count = await _delete_batch(self._engine, chore.session_id, chore.ordinal)
+                deleted += count
+                if count < PRUNE_ROWS:
+                    break
+            async with self._engine.begin() as connection:
+                await connection.execute(_DONE, {"name": chore.name})
+        return deleted, len(begun) < batch
+
+
 async def prune_events(engine: AsyncEngine, session_id: int, ordinal: int) -> int:
     """Delete the events of a thread's runs up to ``ordinal``, in batches; returns how many there were.
 
-    Every one of these runs must have ended.
+    Every one of these runs must have ended. For a thread that is deleted: who dies in between deletes it again.
     """
     async with engine.begin() as connection:
-        # Marked first: a reader with an older cursor gets an error, and never sees a partial log.
         await connection.execute(_MARK_PRUNED, {"session_id": session_id, "ordinal": ordinal})
     deleted = 0
     while True:
-        async with engine.begin() as connection:
-            result = await connection.execute(
-                _PRUNE, {"session_id": session_id, "ordinal": ordinal, "rows": PRUNE_ROWS}
-            )
-        deleted += result.rowcount
-        if result.rowcount < PRUNE_ROWS:
+        count = await _delete_batch(engine, session_id, ordinal)
+        deleted += count
+        if count < PRUNE_ROWS:
             return deleted
+
+
+async def _delete_batch(engine: AsyncEngine, session_id: int, ordinal: int) -> int:
+    async with engine.begin() as connection:
+        result = await connection.execute(
+            _PRUNE, {"session_id": session_id, "ordinal": ordinal, "rows": PRUNE_ROWS}
+        )
+    return result.rowcount
 
 
 async def forget_runs(engine: AsyncEngine, *, days: int, rows: int) -> int:

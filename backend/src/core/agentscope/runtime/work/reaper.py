@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
 from core.agentscope.events.ledger.budget_store import release_expired, release_run
 from core.agentscope.events.owned_run import OwnedRun, Publisher
-from core.agentscope.events.retention import PRUNE_ROWS, drop_budgets, forget_runs, prune_events
+from core.agentscope.events.retention import PRUNE_ROWS, EventRetention, drop_budgets, forget_runs
 from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.events.run_summary import log_ended_runs
 from core.agentscope.events.status_sql import status_text
@@ -103,18 +103,6 @@ UPDATE agent_interrupt SET status = {expired_interrupt}, resolved_at = clock_tim
 WHERE status = {open_interrupt} AND expires_at < statement_timestamp()
 """)
 
-# The newest old run of each thread, by the thread: a join of both tables would read the runs of all time.
-_PRUNABLE = text("""
-SELECT s.id AS session_id, r.ordinal
-FROM agent_chat_session AS s CROSS JOIN LATERAL (
-    SELECT ordinal FROM agent_run WHERE session_id = s.id AND ordinal > s.pruned_ordinal
-        AND ended_at < statement_timestamp() - :days * interval '1 day'
-    ORDER BY ordinal DESC LIMIT 1
-) AS r
--- In the order of the index over threads that have events: the planner takes them for a third of all threads.
-WHERE s.pruned_ordinal < s.last_ordinal ORDER BY s.id LIMIT :batch
-""")
-
 _Repair = Callable[[AsyncConnection, AgentRun, str, datetime], Awaitable[Ended | None]]
 
 
@@ -146,6 +134,7 @@ class Reaper:
         self._rest_until = 0.0
         self._prune_at = 0.0
         self._more_to_prune = False
+        self._events = EventRetention(engine, days=settings.worker.event_retention_days)
 
     async def run(self) -> None:
         """Repair until cancelled."""
@@ -229,16 +218,10 @@ class Reaper:
         """Delete a batch of what is past its retention; history is kept. Returns the deleted events."""
         worker = self._settings.worker
         self._more_to_prune = False
-        async with self._engine.connect() as connection:
-            rows = (
-                await connection.execute(_PRUNABLE, {"days": worker.event_retention_days, "batch": BATCH})
-            ).all()
-        deleted = 0
-        for row in rows:
-            deleted += await prune_events(self._engine, row.session_id, row.ordinal)
+        deleted, is_done = await self._events.step(batch=BATCH)
         forgotten = await forget_runs(self._engine, days=worker.run_retention_days, rows=BATCH)
         dropped = await drop_budgets(self._engine, days=worker.budget_retention_days, rows=PRUNE_ROWS)
-        if len(rows) == BATCH or forgotten == BATCH or dropped == PRUNE_ROWS:
+        if not is_done or forgotten == BATCH or dropped == PRUNE_ROWS:
             # There may be more; repairs go first.
             self._more_to_prune = True
             self._prune_at = 0.0

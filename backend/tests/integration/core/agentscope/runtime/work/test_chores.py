@@ -33,7 +33,11 @@ async def reapers(stack: Stack, exits: AsyncExitStack, count: int) -> tuple[list
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         # Turns are asked for by every worker; whatever else is sent is work.
         sent[
-            "turn" if "agent_chore" in statement else "pick_up" if "row_number" in statement else "work"
+            "turn"
+            if "UPDATE agent_chore" in statement
+            else "pick_up"
+            if "row_number" in statement
+            else "work"
         ] += 1
 
     made = [await exits.enter_async_context(manual_reaper(stack.settings)) for _ in range(count)]
