@@ -27,6 +27,8 @@ from core.agentscope.runtime.profile.profile_tools import offered_tools
 from core.broker import create_broker
 from core.config import Settings
 from core.database import create_engine
+from core.files.library import FileLibrary
+from core.files.opening import open_store
 from core.gate import PoolGates
 from core.identity import Authenticator
 from core.redis_client import create_redis
@@ -88,6 +90,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             worker=settings.worker,
             agent=profile.name,
         )
+        store_of_files = open_store(settings.files)
+        files = None if store_of_files is None else FileLibrary(engine, store_of_files, settings.files)
         history = HistoryReader(engine)
         openings = OpeningReader(engine, history, gates.streams)
         workers = WorkerWatch(readiness)
@@ -111,9 +115,10 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
                 events=facade,
                 history=history,
                 runs=RunReader(engine),
-                threads=AgentThreads(engine, hints, bus, bus, agent=profile.name),
+                threads=AgentThreads(engine, hints, bus, bus, agent=profile.name, files=files),
                 usage=UsageReader(engine),
                 transcription=transcription,
+                files=files,
                 authenticator=Authenticator(settings.identity, server=settings.server),
                 capabilities=_capabilities(profile, settings),
                 readiness=readiness,

@@ -52,7 +52,14 @@ class Cors(CORSMiddleware):
             allow_headers=["*"],
             # A page of the internet may call a service in a private network if its origin is allowed.
             allow_private_network=True,
-            expose_headers=["Retry-After", "WWW-Authenticate", "X-Request-Id"],
+            expose_headers=[
+                "Content-Disposition",
+                "Content-Range",
+                "ETag",
+                "Retry-After",
+                "WWW-Authenticate",
+                "X-Request-Id",
+            ],
         )
         self._loopback = loopback
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -13,11 +14,15 @@ from agentroute.own_packages import shadowed_packages
 from agentroute.preflight import check_migrations, check_postgres, check_redis
 from agentroute.profile_check import check_profile
 from core.config import Settings
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, FilesUnavailable
+from core.files.opening import open_store
+from core.files.store import FileMissing
 from core.identity import Authenticator
 from core.transcription.endpoint import find_endpoint
 
 log = structlog.get_logger(__name__)
+
+_FILES_SECONDS = 20
 
 Check = Callable[[Settings], Awaitable[CheckResult]]
 
@@ -52,6 +57,30 @@ async def check_transcription(settings: Settings) -> CheckResult:
     return CheckResult(name, True, f"{endpoint.url.host}, model {endpoint.model}")
 
 
+async def check_files(settings: Settings) -> CheckResult:
+    """Check that the file store takes, gives back and removes a few bytes."""
+    name = "Files"
+    try:
+        store = open_store(settings.files)
+    except ConfigurationError as exc:
+        return _refused(name, exc)
+    if store is None:
+        return CheckResult(name, True, "off: no AGENT_FILES__URL")
+    place = urlsplit(settings.files.url.get_secret_value())
+    shown = f"{place.scheme}://{place.netloc}{place.path}"
+    try:
+        async with asyncio.timeout(_FILES_SECONDS):
+            await store.check()
+    except (FilesUnavailable, FileMissing, TimeoutError) as exc:
+        cause = exc.__cause__ or exc
+        # Of a library's text the first line only: the rest are its own structures.
+        why = str(cause).partition("\n")[0][:200] or "no answer in time"
+        return CheckResult(
+            name, False, f"{shown}: {why}", "Check AGENT_FILES__URL, the keys and the permissions."
+        )
+    return CheckResult(name, True, shown)
+
+
 def _refused(name: str, error: ConfigurationError) -> CheckResult:
     found, _, fix = str(error).rstrip(".").partition(": ")
     return CheckResult(name, False, found, f"{fix[:1].upper()}{fix[1:]}." if fix else "", exit_code=2)
@@ -62,13 +91,20 @@ SERVE_CHECKS: tuple[Check, ...] = (
     check_identity,
     check_profile,
     check_transcription,
+    check_files,
     check_postgres,
     check_migrations,
     check_redis,
 )
 """Of ``agentroute serve``, in the order in which a user fixes problems."""
 
-WORKER_CHECKS: tuple[Check, ...] = (check_profile, check_postgres, check_migrations, check_redis)
+WORKER_CHECKS: tuple[Check, ...] = (
+    check_profile,
+    check_files,
+    check_postgres,
+    check_migrations,
+    check_redis,
+)
 """Of ``agentroute worker``. A worker authenticates nobody."""
 
 

@@ -37,6 +37,7 @@ from core.agentscope.runtime.profile.profile import load_profile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.runtime.work.cancel_listener import listen_for_cancels
 from core.agentscope.runtime.work.executor import RunExecutor
+from core.agentscope.runtime.work.file_chore import FileChore
 from core.agentscope.runtime.work.leases import Heartbeat, Leases
 from core.agentscope.runtime.work.reaper import Reaper
 from core.agentscope.runtime.work.run_ending import RunEnding
@@ -47,6 +48,8 @@ from core.agentscope.tools.memory_store import PostgresMemoryStore
 from core.broker import HintBroker, create_broker
 from core.config import Settings, unknown_variables
 from core.database import create_engine, create_session_factory
+from core.files.library import FileLibrary
+from core.files.opening import open_store
 from core.log import configure_logging
 from core.redis_client import create_redis
 
@@ -183,6 +186,8 @@ async def open_worker(
         resources.push_async_callback(engine.dispose)
         redis = create_redis(settings.redis)
         resources.push_async_callback(redis.aclose, close_connection_pool=True)
+        store_of_files = open_store(settings.files)
+        files = None if store_of_files is None else FileLibrary(engine, store_of_files, settings.files)
         client = await resources.enter_async_context(create_model_client(settings.model))
         fallbacks = await open_fallbacks(profile, settings.model, client, resources)
         memory = PostgresMemoryStore(create_session_factory(engine))
@@ -224,6 +229,8 @@ async def open_worker(
         # Closed before the connections, so that the last events are sent.
         resources.push_async_callback(loops.close)
         loops.start("reaper", reaper.run())
+        if files is not None:
+            loops.start("files", FileChore(engine, files).run())
         loops.start("cancels", listen_for_cancels(redis, settings.redis, executor.cancel))
         loops.start("writer", writer.run(), close=writer.close)
         loops.start("bus", bus.run(), close=bus.close)

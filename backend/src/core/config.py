@@ -125,6 +125,50 @@ class TranscriptionSettings(_Section):
     """How long a repeated upload gets the stored first answer."""
 
 
+class FileSettings(_Section):
+    """Files that users upload. Without a URL, files are off, and attachments stay inline."""
+
+    url: SecretUrl = SecretStr("")
+    """``file:///directory``, or ``s3://bucket/prefix``. The API and all workers use the same store."""
+    endpoint: HttpAddress = ""
+    """Address of an S3-compatible service. If empty, AWS."""
+    region: str = Field(default="us-east-1", pattern=r"^[a-zA-Z0-9-]{1,64}$")
+    access_key: ApiKey = SecretStr("")
+    """If both keys are empty: what AWS' own variables say, or the role of the machine."""
+    secret_key: ApiKey = SecretStr("")
+    virtual_hosts: bool = False
+    """Address buckets as ``bucket.host`` instead of ``host/bucket``."""
+    max_file_bytes: int = Field(default=32 << 20, ge=1024, le=5 << 30)
+    max_user_bytes: int = Field(default=1 << 30, ge=1024)
+    """All files of one user."""
+    max_user_files: int = Field(default=1000, ge=1)
+    max_request_bytes: int = Field(default=32 << 20, ge=1024)
+    """All files in one request to a model. The newest count first."""
+    inline_bytes: int = Field(default=64 << 10, ge=0)
+    """Inline data of a message above this size becomes a file."""
+    upload_seconds: float = Field(default=300.0, gt=0)
+    """Maximum duration of an upload."""
+    max_uploads_per_user: int = Field(default=4, ge=1)
+    """Concurrent uploads of one user, in one API process."""
+    max_uploads: int = Field(default=32, ge=1)
+    """Concurrent uploads of all users, in one API process."""
+    unused_seconds: float = Field(default=86_400.0, ge=60)
+    """A file that no message names is deleted after this time."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> FileSettings:
+        url = self.url.get_secret_value()
+        parts = urlsplit(url)
+        if url and not (
+            (parts.scheme == "file" and not parts.netloc and len(parts.path) > 1)
+            or (parts.scheme == "s3" and parts.netloc and not parts.query)
+        ):
+            raise ValueError("AGENT_FILES__URL must be file:///directory or s3://bucket/prefix")
+        if bool(self.access_key.get_secret_value()) != bool(self.secret_key.get_secret_value()):
+            raise ValueError("AGENT_FILES__ACCESS_KEY and AGENT_FILES__SECRET_KEY belong together: set both")
+        return self
+
+
 class IdentitySettings(_Section):
     """Who is calling."""
 
@@ -260,6 +304,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     model: ModelSettings = ModelSettings()
     transcription: TranscriptionSettings = TranscriptionSettings()
+    files: FileSettings = FileSettings()
     identity: IdentitySettings = IdentitySettings()
     server: ServerSettings = ServerSettings()
     stream: StreamSettings = StreamSettings()

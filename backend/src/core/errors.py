@@ -132,6 +132,30 @@ class AttachmentUnsupported(InvalidRequest):
     code, title, status = "attachment-unsupported", "The attachment is not supported", 422
 
 
+class FileEmpty(InvalidRequest):
+    """The uploaded file has no bytes. Check what the client sends."""
+
+    code, title, status = "file-empty", "The file is empty", 422
+
+
+class FileUnknown(InvalidRequest):
+    """A message names a file that the user does not have: never uploaded, deleted, or expired. Upload it again."""
+
+    code, title, status = "file-unknown", "The file does not exist", 422
+
+
+class FileQuotaExceeded(InvalidRequest):
+    """The user's files take all the room that a user has. Delete files or threads, then send the request again."""
+
+    code, title, status = "file-quota-exceeded", "There is no room for the file", 413
+
+
+class RangeNotSatisfiable(InvalidRequest):
+    """The requested range begins after the end of the file. ``bytes`` is the size of the file."""
+
+    code, title, status = "range-not-satisfiable", "The range is not in the file", 416
+
+
 class IdempotencyMismatch(InvalidRequest):
     """This run id or idempotency key was already used with a different body. Use a new one for a new request."""
 
@@ -279,6 +303,19 @@ class StoreUnavailable(AgentBackendError):
 
     code, title, status, retryable = "store-unavailable", "The database is not reachable", 503, True
     default_retry_after_seconds = 2
+
+
+class FilesUnavailable(AgentBackendError):
+    """The store of files did not answer, or has no room. Retry after the time in ``Retry-After``."""
+
+    code, title, status, retryable = "files-unavailable", "The file store is not available", 503, True
+    default_retry_after_seconds = 5
+
+
+class FilesOff(AgentBackendError):
+    """This service stores no files. Send the content inline; the operator can set ``AGENT_FILES__URL``."""
+
+    code, title, status = "files-off", "Files are off", 501
 
 
 class SchemaIncompatible(AgentBackendError):

@@ -29,6 +29,7 @@ from core.errors import (
     MethodNotAllowed,
     NotFound,
     Overloaded,
+    RangeNotSatisfiable,
     RateLimited,
     StoreUnavailable,
     Unauthenticated,
@@ -89,6 +90,9 @@ def problem_response(error: AgentBackendError, request: Request) -> Response:
     if error.status == 408:
         # RFC 9110, section 15.5.9. The rest of the body would be read as the next request.
         headers["Connection"] = "close"
+    if isinstance(error, RangeNotSatisfiable):
+        # RFC 9110, section 15.5.17.
+        headers["Content-Range"] = f"bytes */{error.members.get('bytes', '*')}"
     if isinstance(error, EncodedBody):
         # RFC 9110, section 15.5.16: what may be sent instead.
         headers["Accept-Encoding"] = "identity"

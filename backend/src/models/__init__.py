@@ -4,6 +4,8 @@ from models.agent_chat_message import AgentChatMessage
 from models.agent_chat_session import AgentChatSession
 from models.agent_checkpoint import AgentCheckpoint
 from models.agent_chore import AgentChore
+from models.agent_file import AgentFile
+from models.agent_file_use import AgentFileUse
 from models.agent_interrupt import AgentInterrupt
 from models.agent_memory import AgentMemory
 from models.agent_model_call import AgentModelCall
@@ -18,6 +20,8 @@ __all__ = [
     "AgentChatSession",
     "AgentCheckpoint",
     "AgentChore",
+    "AgentFile",
+    "AgentFileUse",
     "AgentInterrupt",
     "AgentMemory",
     "AgentModelCall",

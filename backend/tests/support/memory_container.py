@@ -29,8 +29,8 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
     Args:
         settings: The limits and the identity that count.
         runs: What all ports share; new ones when absent.
-        replaced: Members of ``ApiContainer`` to use instead. ``usage`` and
-            ``transcription`` have no memory form: a test that needs one brings it.
+        replaced: Members of ``ApiContainer`` to use instead. ``usage``,
+            ``transcription`` and ``files`` have no memory form: a test that needs one brings it.
     """
     runs = runs or MemoryRuns()
     draining: asyncio.Event = runs.draining
@@ -43,6 +43,7 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         "threads": MemoryThreads(runs),
         "usage": None,
         "transcription": None,
+        "files": None,
         "authenticator": Authenticator(settings.identity, server=settings.server),
         "capabilities": agent_capabilities(
             name="Test agent",

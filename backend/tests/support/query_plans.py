@@ -33,6 +33,12 @@ INSERT INTO user_budget_reservation (call_id, run_pk, tenant_id, user_id, day, t
 SELECT n, n, 'local', 'more', now(), 1, 0, now() + interval '1 hour' FROM generate_series(1, 5000) AS n;
 INSERT INTO agent_transcription (tenant_id, user_id, provider, model, audio_kind, audio_bytes, audio_ms)
 SELECT 'local', 'more-' || n / 100, '', '', '', 0, 0 FROM generate_series(0, 9999) AS n;
+INSERT INTO agent_file (tenant_id, user_id, state, name_in_store, sha256, media_type, name, bytes, unused_since)
+SELECT 'local', 'more-' || n / 100, CASE WHEN n % 1000 > 0 THEN 'ready' ELSE 'deleting' END, 'more/' || n,
+    sha256(n::text::bytea), '', '', 1, CASE WHEN n % 100 = 0 THEN now() END FROM generate_series(0, 9999) AS n;
+INSERT INTO agent_file_use (session_id, file_id)
+SELECT s.id, f.id FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM agent_chat_session) AS s
+    JOIN (SELECT id, row_number() OVER (ORDER BY id) AS n FROM agent_file) AS f ON f.n = s.n;
 INSERT INTO agent_memory (tenant_id, user_id, text, idempotency_key)
 SELECT 'local', 'more-' || n / 100, '', n FROM generate_series(0, 9999) AS n;
 VACUUM ANALYZE;

@@ -61,6 +61,9 @@ async def _inserts(connection: asyncpg.Connection, table: Table) -> list[str]:
         WHERE table_name = $1 AND data_type <> 'tsvector' ORDER BY column_name""",
         table.name,
     )
+    if not columns:
+        # Younger than this schema.
+        return []
     names = ", ".join(row["column_name"] for row in columns)
     values = " || ', ' || ".join(f"quote_nullable({row['column_name']}::text)" for row in columns)
     key = ", ".join(column.name for column in table.primary_key)
@@ -78,7 +81,8 @@ async def load(url: str, statements: str) -> None:
         async with connection.transaction():
             await connection.execute(statements)
             for table in _TABLES:
-                if "id" in table.columns:
+                is_there = await connection.fetchval("SELECT to_regclass($1)", table.name)
+                if is_there is not None and "id" in table.columns:
                     await connection.execute(
                         f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), max(id)) FROM {table.name}"  # noqa: S608  names of our tables
                     )

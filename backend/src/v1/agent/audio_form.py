@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 
 from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 from starlette.requests import Request
 
 from core.config import TranscriptionSettings
@@ -25,11 +25,10 @@ from core.errors import (
     UnsupportedMediaType,
     UploadTimeout,
 )
-from core.request_body import refuse_encoded_body
 from core.transcription.audio_file import AudioFile
 from core.transcription.audio_kind import HEAD_BYTES, AudioKind, recognise
 from core.transcription.transcription import Speech
-from v1.agent.form_parts import PartBegins, PartData, PartEnds, PartReader
+from v1.agent.form_parts import PartBegins, PartData, PartEnds, PartReader, boundary_of
 
 # A prompt has some hundred words; all other fields of a form are shorter.
 _MAX_FIELD_BYTES = 8 << 10
@@ -62,7 +61,7 @@ async def read_speech(request: Request, settings: TranscriptionSettings) -> Asyn
 
 async def _feed(request: Request, form: _Form, max_audio_bytes: int) -> None:
     reader = PartReader()
-    parser = MultipartParser(_boundary(request), reader.callbacks())
+    parser = MultipartParser(boundary_of(request), reader.callbacks())
     left = max_audio_bytes + _MAX_REST_BYTES
     async for chunk in request.stream():
         left -= len(chunk)
@@ -76,18 +75,6 @@ async def _feed(request: Request, form: _Form, max_audio_bytes: int) -> None:
             await form.apply(event)
     if not reader.ended:
         raise InvalidRequest("The form ends before its last boundary: the upload was cut off.")
-
-
-def _boundary(request: Request) -> bytes:
-    refuse_encoded_body(request)
-    media_type, parameters = parse_options_header(request.headers.get("content-type", ""))
-    if media_type != b"multipart/form-data":
-        raise UnsupportedMediaType("Send multipart/form-data with a part named file.")
-    boundary = parameters.get(b"boundary", b"")
-    # RFC 2046, section 5.1.1.
-    if not 1 <= len(boundary) <= 70:
-        raise InvalidRequest("The Content-Type has no boundary of 1 to 70 characters.")
-    return boundary
 
 
 class _Form:

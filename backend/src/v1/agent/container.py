@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from core.files.library import FileLibrary
 from core.identity import Authenticator
 from core.readiness import ReadinessProbe
 from core.request_body import JsonBodies
@@ -40,6 +41,8 @@ class ApiContainer:
     threads: ThreadDirectory
     usage: UsageLedger
     transcription: TranscriptionService
+    files: FileLibrary | None
+    """``None`` if no file store is set."""
     authenticator: Authenticator
     capabilities: Mapping[str, Any]
     """The answer of ``GET /capabilities``, built once at the start."""

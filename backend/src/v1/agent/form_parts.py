@@ -6,10 +6,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from python_multipart.multipart import parse_options_header
+from starlette.requests import Request
 
-from core.errors import InvalidRequest
+from core.errors import InvalidRequest, UnsupportedMediaType
+from core.request_body import refuse_encoded_body
 
 _MAX_PARTS = 16
+
+
+def boundary_of(request: Request) -> bytes:
+    """Return the boundary of a form.
+
+    Raises:
+        UnsupportedMediaType: The body is not a form, or is compressed.
+        InvalidRequest: The header names no usable boundary.
+    """
+    refuse_encoded_body(request)
+    media_type, parameters = parse_options_header(request.headers.get("content-type", ""))
+    if media_type != b"multipart/form-data":
+        raise UnsupportedMediaType("Send multipart/form-data with a part named file.")
+    boundary = parameters.get(b"boundary", b"")
+    # RFC 2046, section 5.1.1.
+    if not 1 <= len(boundary) <= 70:
+        raise InvalidRequest("The Content-Type has no boundary of 1 to 70 characters.")
+    return boundary
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +39,10 @@ class PartBegins:
     name: str
     is_file: bool
     """True if the part has a file name, or is the part that is always a file."""
+    file_name: str = ""
+    """As the client sent it."""
+    media_type: str = ""
+    """As the client sent it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +108,14 @@ class PartReader:
         if disposition != b"form-data" or b"name" not in options:
             raise InvalidRequest("A part of the form has no name.")
         name = options[b"name"].decode("utf-8", "replace")
-        self._events.append(PartBegins(name, is_file=b"filename" in options or name == "file"))
+        self._events.append(
+            PartBegins(
+                name,
+                is_file=b"filename" in options or name == "file",
+                file_name=options.get(b"filename", b"").decode("utf-8", "replace"),
+                media_type=self._headers.get(b"content-type", b"").decode("latin-1"),
+            )
+        )
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         self._events.append(PartData(data[start:end]))

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from core import errors
 from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
-from core.agentscope.schemas.links import API_PREFIX, events_url, history_url
+from core.agentscope.schemas.links import API_PREFIX, events_url, file_url, history_url
 from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
 from core.problem import MEDIA_TYPE, problem
@@ -160,6 +160,17 @@ RUNS_EXAMPLE: dict[str, Any] = {
     ],
     "nextBefore": "NDI=",
 }
+
+FILE_EXAMPLE: dict[str, Any] = {
+    "fileId": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "mediaType": "application/pdf",
+    "bytes": 48213,
+    "name": "bill.pdf",
+    "createdAt": "2026-11-27T12:05:12.482113Z",
+    "url": file_url("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
+}
+
+FILES_EXAMPLE: dict[str, Any] = {"files": [FILE_EXAMPLE], "nextBefore": None}
 
 HISTORY_EXAMPLE: dict[str, Any] = {
     "threadId": "thread-1",

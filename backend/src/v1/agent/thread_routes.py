@@ -120,7 +120,7 @@ async def delete_thread(
     """Delete a thread with all its data.
 
     First the live run and the waiting runs end as `cancelled`, so open streams end in order. Messages, runs, events,
-    interrupts and checkpoints are deleted; the thread and run ids can be used again. Texts that the user asked the
+    interrupts and checkpoints are deleted, and files that no other thread names; the ids can be used again. Texts that the user asked the
     agent to remember do not belong to the thread and are kept. `GET /usage` still counts the usage of the runs.
     """
     await container.threads.delete_thread(principal, thread_id)

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 
 API_PREFIX = "/api/v1/agent"
 EVENTS_PATH = f"{API_PREFIX}/events"
+FILES_PATH = f"{API_PREFIX}/files"
 
 
 def events_url(thread_id: str, run_id: str | None = None) -> str:
@@ -17,3 +18,8 @@ def events_url(thread_id: str, run_id: str | None = None) -> str:
 def history_url(thread_id: str) -> str:
     """Return the path of a thread's history."""
     return f"{API_PREFIX}/history?threadId={quote(thread_id)}"
+
+
+def file_url(file_id: str) -> str:
+    """Return the path of a file's bytes."""
+    return f"{FILES_PATH}/{quote(file_id)}"

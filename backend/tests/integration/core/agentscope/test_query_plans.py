@@ -29,6 +29,7 @@ UNDER_WAY = {
     "ix_agent_run_owner_unended",
     "ix_agent_interrupt_open",
     "ix_agent_chat_session_unpruned",
+    "ix_agent_file_unsettled",
 }
 """Indexes over what is under way. Background loops read all of it, however much there has been before."""
 
@@ -45,14 +46,21 @@ async def grown(databases: ScratchDatabases) -> AsyncIterator[asyncpg.Connection
 
 @pytest.fixture(scope="module")
 async def sent(
-    grown: asyncpg.Connection, open_stack: OpenStack, databases: ScratchDatabases
+    grown: asyncpg.Connection,
+    open_stack: OpenStack,
+    databases: ScratchDatabases,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Sequence[Any]]:
     """Everything that a service sends which does all that it can do."""
+    folder = tmp_path_factory.mktemp("files")
     with statements_noted() as noted, databases.migrated() as url:
-        async with open_stack(database_url=url, limits=LIMITS, worker=WORKER) as stack:
+        async with open_stack(
+            database_url=url, limits=LIMITS, worker=WORKER, files={"url": folder.as_uri()}
+        ) as stack:
             async with filled(stack):
                 await answers(stack, await questions(stack))
                 await _pages(stack)
+                await _files(stack)
             await _chores(stack)
     return noted
 
@@ -79,6 +87,22 @@ async def _pages(stack: Stack) -> None:
     assert (await api.client("ada").get(f"{api.url}/readyz")).status_code == 200
 
 
+async def _files(stack: Stack) -> None:
+    """What becomes of files: stored, listed, read, refused, named by a message, deleted alone and with a thread."""
+    ids: list[str] = []
+    for content in (b"one", b"two", b"two"):
+        stored = await stack.request("POST", "/files", files={"file": ("a.txt", content)})
+        assert stored.status in {200, 201}, stored.body
+        ids.append(stored.json["fileId"])
+    (await stack.request("POST", "/files", files={"file": ("a", b"")})).problem(422, "file-empty")
+    page = await stack.request("GET", "/files", params={"limit": "1"})
+    await stack.request("GET", "/files", params={"limit": "1", "before": page.json["nextBefore"]})
+    assert (await stack.request("GET", f"/files/{ids[0]}")).body == b"one"
+    assert (await stack.request("DELETE", f"/files/{ids[0]}")).status == 204
+    await stack.stream_run("hello", thread="with-files")
+    assert (await stack.request("DELETE", "/threads/with-files")).status == 204
+
+
 async def _chores(stack: Stack) -> None:
     """What the workers do in the background, with something to do in each step."""
     async with manual_reaper(stack.settings) as reaper:
@@ -89,6 +113,8 @@ async def _chores(stack: Stack) -> None:
         await reaper.tend()
         await reaper.reap()
         await reaper.prune()
+    (api,) = stack.apis
+    await api.app.state.container.files.clean_up()
 
 
 def whole(found: list[Scan]) -> list[Scan]:

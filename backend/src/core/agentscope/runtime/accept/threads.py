@@ -23,6 +23,8 @@ from core.agentscope.runtime.hints import HintSender
 from core.agentscope.schemas.internal_events import RunFinished
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse
 from core.errors import NotFound
+from core.files.catalogue import Pending, drop_unnamed, leave_thread
+from core.files.library import FileLibrary
 from core.identity import Principal
 from models import AgentChatSession, AgentRun
 
@@ -59,6 +61,7 @@ class AgentThreads:
         tail: ThreadTail,
         *,
         agent: str = "",
+        files: FileLibrary | None = None,
     ) -> None:
         self._engine = engine
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
@@ -67,6 +70,7 @@ class AgentThreads:
         self._publisher = publisher
         self._tail = tail
         self._agent = agent
+        self._files = files
 
     async def list_threads(
         self, principal: Principal, *, limit: int, before: str | None, query: str | None
@@ -94,7 +98,7 @@ class AgentThreads:
     async def delete_thread(self, principal: Principal, thread_id: str) -> None:
         """Delete a thread with everything that belongs to it; unended runs end as cancelled first.
 
-        Messages, runs, events, interrupts, checkpoints and the live tail go. What
+        Messages, runs, events, interrupts, checkpoints and the live tail go, and files that no other thread names. What
         the user asked the agent to remember is the user's and stays; so does what
         model calls used, without the thread's name.
 
@@ -109,6 +113,8 @@ class AgentThreads:
             await _end_runs(session, thread, after)
             return thread
 
+        unnamed: list[Pending] = []
+
         async def drop(session: AsyncSession) -> None:
             after.clear()
             thread = await _lock(session, principal, thread_id)
@@ -118,7 +124,10 @@ class AgentThreads:
                 select(AgentRun.id).where(AgentRun.session_id == thread.id).with_for_update()
             )
             await _end_runs(session, thread, after)
+            connection = await session.connection()
+            named = await leave_thread(connection, thread.id)
             await session.execute(delete(AgentChatSession).where(AgentChatSession.id == thread.id))
+            unnamed[:] = await drop_unnamed(connection, named)
 
         thread = await in_transaction(self._sessions, end)
         await after.tell(self._publisher, self._hints)
@@ -129,8 +138,11 @@ class AgentThreads:
         except NotFound:
             # Deleted twice at once: the other request was faster.
             after.clear()
+            unnamed.clear()
         await after.tell(self._publisher, self._hints)
         await self._tail.forget(thread.id)
+        if self._files is not None:
+            await self._files.remove(unnamed)
 
 
 async def _lock(session: AsyncSession, principal: Principal, thread_id: str) -> AgentChatSession:

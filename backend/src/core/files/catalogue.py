@@ -1,0 +1,310 @@
+"""The rows of files: who has which bytes, and where they are in the store. No bytes pass through here.
+
+Rules:
+
+1. The row of an upload is committed before its first byte is stored (``pending``). It becomes ``ready`` when all bytes
+   are durable, and ``deleting`` before they are removed. It goes last. So whatever dies, a row leads to every byte, and a
+   ready row has its bytes.
+2. Quotas are counted under a lock of the user when a row becomes ready: uploads at the same moment cannot pass together
+   what one of them may not.
+3. A message that names a file takes ``unused_since`` away, in the transaction that accepts its run. The chore looks at
+   that column in the statement that deletes: whoever is second sees what the first one did.
+
+See docs/adr/0031.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.config import FileSettings
+from core.errors import FileQuotaExceeded, FilesUnavailable
+from core.files.store import new_name
+from core.identity import Principal
+
+_OWNER_LOCK = 1095193158  # "AGFF": a class of advisory locks of its own
+BATCH = 100
+_COLUMNS = "id, encode(sha256, 'hex') AS file_id, name_in_store, media_type, name, bytes, created_at"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A ready file."""
+
+    id: int
+    file_id: str
+    """SHA-256 of its bytes, in hexadecimal: the id that its owner knows."""
+    name_in_store: str
+    media_type: str
+    name: str
+    bytes: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An upload that has begun."""
+
+    id: int
+    name_in_store: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What an upload turned out to be."""
+
+    sha256: bytes
+    media_type: str
+    name: str
+    bytes: int
+
+
+class FileCatalogue:
+    """The rows of a deployment.
+
+    Args:
+        engine: Of the process.
+        settings: The quotas.
+    """
+
+    def __init__(self, engine: AsyncEngine, settings: FileSettings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    async def begin(self, principal: Principal, least_bytes: int) -> Pending:
+        """Write the row of an upload.
+
+        Args:
+            principal: Whose.
+            least_bytes: As many bytes will come at least, as far as is known.
+
+        Raises:
+            FileQuotaExceeded: The user certainly has no room for them.
+        """
+        name = new_name(_folder_of(principal))
+        async with self._engine.begin() as connection:
+            self._check(await _used(connection, principal), least_bytes)
+            key = {**_key(principal), "name": name}
+            return Pending((await connection.execute(_BEGIN, key)).scalar_one(), name)
+
+    async def finish(
+        self, principal: Principal, pending: Pending, arrived: Arrived
+    ) -> tuple[StoredFile, bool]:
+        """Make an upload a file; returns it, and whether it is new.
+
+        If the user has these bytes already, the older file is returned, with the new name, and the upload is left to
+        be discarded.
+
+        Raises:
+            FileQuotaExceeded: The user has no room for it.
+            FilesUnavailable: The upload took so long that the chore gave it up.
+        """
+        values = {**_key(principal), "id": pending.id, "sha256": arrived.sha256, "name": arrived.name}
+        async with self._engine.begin() as connection:
+            await connection.execute(_LOCK_OWNER, {"lock": _OWNER_LOCK, "owner": _folder_of(principal)})
+            known = (await connection.execute(_TOUCH, values)).mappings().one_or_none()
+            if known is not None:
+                return StoredFile(**known), False
+            self._check(await _used(connection, principal), arrived.bytes)
+            values |= {"media_type": arrived.media_type, "bytes": arrived.bytes}
+            row = (await connection.execute(_FINISH, values)).mappings().one_or_none()
+            if row is None:
+                raise FilesUnavailable("The upload was given up. Send the file again.")
+            return StoredFile(**row), True
+
+    async def find(self, principal: Principal, file_ids: Collection[str]) -> dict[str, StoredFile]:
+        """Return those of the files that the user has, by id."""
+        values = {**_key(principal), "ids": _digests(file_ids)}
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(_FIND, values)).mappings()
+            return {row["file_id"]: StoredFile(**row) for row in rows}
+
+    async def list_page(self, principal: Principal, *, limit: int, before: int | None) -> list[StoredFile]:
+        """Return the user's files, newest first: those before a row id, if one is given."""
+        values = {
+            **_key(principal),
+            "limit": limit,
+            "before": before if before is not None else (1 << 63) - 1,
+        }
+        async with self._engine.connect() as connection:
+            return [StoredFile(**row) for row in (await connection.execute(_LIST, values)).mappings()]
+
+    async def mark_deleted(self, principal: Principal, file_id: str) -> list[Pending]:
+        """Make a file of the user absent; returns what is to be removed from the store: nothing if there is none."""
+        values = {**_key(principal), "ids": _digests([file_id])}
+        async with self._engine.begin() as connection:
+            rows = await connection.execute(_MARK, values)
+            return [Pending(row.id, row.name_in_store) for row in rows]
+
+    async def give_up(self, pending: Pending) -> bool:
+        """Note that an upload will not become a file; False when it is one."""
+        async with self._engine.begin() as connection:
+            await connection.execute(_GIVE_UP, {"id": pending.id})
+            # No row: the chore gave the upload up before, perhaps before its bytes were stored.
+            return await connection.scalar(_STATE, {"id": pending.id}) != "ready"
+
+    async def forget(self, rows: Sequence[int]) -> None:
+        """Delete rows whose bytes are gone."""
+        async with self._engine.begin() as connection:
+            await connection.execute(_FORGET, {"ids": list(rows)})
+
+    async def expire(self) -> int:
+        """Mark what nobody will use any more; returns how much: at most :data:`BATCH` of each kind."""
+        async with self._engine.begin() as connection:
+            values = {
+                "batch": BATCH,
+                "unused_seconds": self._settings.unused_seconds,
+                # Longer than any upload can take, its last statement included.
+                "pending_seconds": 2 * self._settings.upload_seconds + 3600,
+            }
+            unused = (await connection.execute(_EXPIRE_UNUSED, values)).rowcount
+            return unused + (await connection.execute(_EXPIRE_PENDING, values)).rowcount
+
+    async def leaving(self, after: int = 0) -> list[Pending]:
+        """Return files whose bytes are to be removed, oldest rows first: those behind a row id."""
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(_LEAVING, {"batch": BATCH, "after": after})
+            return [Pending(row.id, row.name_in_store) for row in rows]
+
+    def _check(self, used: tuple[int, int], more: int) -> None:
+        files, size = used
+        if files >= self._settings.max_user_files:
+            raise FileQuotaExceeded(
+                f"You have {files} files; at most {self._settings.max_user_files} are allowed. Delete some.",
+                maxFiles=self._settings.max_user_files,
+            )
+        if size + more > self._settings.max_user_bytes:
+            raise FileQuotaExceeded(
+                f"Your files have {size} bytes; with this one they would exceed {self._settings.max_user_bytes}. Delete some.",
+                maxBytes=self._settings.max_user_bytes,
+                usedBytes=size,
+            )
+
+
+async def name_files(
+    connection: AsyncConnection, principal: Principal, session_id: int, file_ids: Collection[str]
+) -> dict[str, StoredFile]:
+    """Note that messages of a thread name files; returns those that exist, by id.
+
+    In the caller's transaction, which holds the thread's lock: from here to its end, none of them can be deleted.
+    """
+    values = {**_key(principal), "ids": _digests(file_ids), "session_id": session_id}
+    # In the order of their ids: two transactions that name the same files wait for each other once.
+    rows = (await connection.execute(_HOLD, values)).mappings().all()
+    if rows:
+        values["rows"] = [row["id"] for row in rows]
+        await connection.execute(_IN_USE, values)
+        await connection.execute(_USE, values)
+    return {row["file_id"]: StoredFile(**row) for row in rows}
+
+
+async def leave_thread(connection: AsyncConnection, session_id: int) -> list[int]:
+    """Lock the files that a thread names, before the thread goes; returns their rows for :func:`drop_unnamed`."""
+    return [row.id for row in await connection.execute(_HOLD_OF_THREAD, {"session_id": session_id})]
+
+
+async def drop_unnamed(connection: AsyncConnection, rows: Sequence[int]) -> list[Pending]:
+    """Mark those files as deleted that no thread names any more; returns what is to be removed from the store."""
+    if not rows:
+        return []
+    # A statement of its own: it sees what other transactions committed before the locks were given.
+    marked = await connection.execute(_MARK_UNNAMED, {"rows": list(rows)})
+    return [Pending(row.id, row.name_in_store) for row in marked]
+
+
+async def _used(connection: AsyncConnection, principal: Principal) -> tuple[int, int]:
+    row = (await connection.execute(_USED, _key(principal))).one()
+    return row.files, row.size
+
+
+def _key(principal: Principal) -> dict[str, Any]:
+    return {"tenant_id": principal.tenant_id, "user_id": principal.user_id}
+
+
+def _folder_of(principal: Principal) -> str:
+    """Return the folder of a user in the store: it tells nothing of who it is."""
+    owner = f"{len(principal.tenant_id)}/{principal.tenant_id}/{principal.user_id}"
+    return hashlib.sha256(owner.encode()).hexdigest()[:32]
+
+
+def _digests(file_ids: Collection[str]) -> list[bytes]:
+    """Return the digests of the ids that have the form of one."""
+    return [bytes.fromhex(file_id) for file_id in file_ids if is_file_id(file_id)]
+
+
+def is_file_id(text_: str) -> bool:
+    """Say whether a text has the form of a file's id."""
+    return len(text_) == 64 and all(letter in "0123456789abcdef" for letter in text_)
+
+
+_OWNED = "tenant_id = :tenant_id AND user_id = :user_id AND state = 'ready'"
+_READY = f"{_OWNED} AND sha256 = ANY(CAST(:ids AS bytea[]))"
+
+_LOCK_OWNER = text("SELECT pg_advisory_xact_lock(:lock, hashtext(:owner))")
+_USED = text(f"""
+SELECT count(*) AS files, coalesce(sum(bytes), 0)::bigint AS size FROM agent_file WHERE {_OWNED}
+""")  # noqa: S608  constants
+_BEGIN = text("""
+INSERT INTO agent_file (tenant_id, user_id, name_in_store, unused_since) VALUES (:tenant_id, :user_id, :name, NULL)
+RETURNING id
+""")
+_TOUCH = text(f"""
+UPDATE agent_file SET name = :name,
+    unused_since = CASE WHEN unused_since IS NOT NULL THEN clock_timestamp() END
+WHERE {_OWNED} AND sha256 = :sha256 RETURNING {_COLUMNS}
+""")  # noqa: S608
+_FINISH = text(f"""
+UPDATE agent_file SET state = 'ready', sha256 = :sha256, media_type = :media_type, name = :name, bytes = :bytes,
+    unused_since = clock_timestamp()
+WHERE id = :id AND state = 'pending' RETURNING {_COLUMNS}
+""")  # noqa: S608
+_FIND = text(f"SELECT {_COLUMNS} FROM agent_file WHERE {_READY}")  # noqa: S608
+_LIST = text(f"""
+SELECT {_COLUMNS} FROM agent_file WHERE {_OWNED} AND id < :before ORDER BY id DESC LIMIT :limit
+""")  # noqa: S608
+_MARK = text(f"""
+UPDATE agent_file SET state = 'deleting', unused_since = NULL WHERE {_READY} RETURNING id, name_in_store
+""")  # noqa: S608
+_GIVE_UP = text("UPDATE agent_file SET state = 'deleting' WHERE id = :id AND state = 'pending'")
+_STATE = text("SELECT state FROM agent_file WHERE id = :id")
+_FORGET = text("DELETE FROM agent_file WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'deleting'")
+_EXPIRE_UNUSED = text("""
+UPDATE agent_file SET state = 'deleting', unused_since = NULL WHERE id IN (
+    SELECT id FROM agent_file WHERE unused_since < statement_timestamp() - :unused_seconds * interval '1 second'
+    ORDER BY unused_since LIMIT :batch FOR UPDATE SKIP LOCKED)
+""")
+_EXPIRE_PENDING = text("""
+UPDATE agent_file SET state = 'deleting' WHERE id IN (
+    SELECT id FROM agent_file WHERE state <> 'ready' AND state = 'pending'
+        AND created_at < statement_timestamp() - :pending_seconds * interval '1 second'
+    ORDER BY created_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+""")
+_LEAVING = text("""
+SELECT id, name_in_store FROM agent_file WHERE state <> 'ready' AND state = 'deleting' AND id > :after
+ORDER BY id LIMIT :batch
+""")
+_HOLD = text(f"SELECT {_COLUMNS} FROM agent_file WHERE {_READY} ORDER BY id FOR NO KEY UPDATE")  # noqa: S608
+_IN_USE = text("""
+UPDATE agent_file SET unused_since = NULL WHERE id = ANY(CAST(:rows AS bigint[])) AND unused_since IS NOT NULL
+""")
+_USE = text("""
+INSERT INTO agent_file_use (session_id, file_id) SELECT :session_id, unnest(CAST(:rows AS bigint[]))
+ON CONFLICT DO NOTHING
+""")
+_HOLD_OF_THREAD = text("""
+SELECT f.id FROM agent_file AS f JOIN agent_file_use AS u ON u.file_id = f.id WHERE u.session_id = :session_id
+ORDER BY f.id FOR NO KEY UPDATE OF f
+""")
+_MARK_UNNAMED = text("""
+UPDATE agent_file AS f SET state = 'deleting', unused_since = NULL
+WHERE f.id = ANY(CAST(:rows AS bigint[])) AND f.state = 'ready'
+    AND NOT EXISTS (SELECT FROM agent_file_use AS u WHERE u.file_id = f.id)
+RETURNING f.id, f.name_in_store
+""")

@@ -1,0 +1,206 @@
+"""Files of users: upload, look up, read, delete. Brings the catalogue and the store together, in an order that survives."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.config import FileSettings
+from core.errors import BodyTooLarge, FileEmpty, NotFound, Overloaded, RateLimited
+from core.files.catalogue import Arrived, FileCatalogue, Pending, StoredFile
+from core.files.file_name import clean_name
+from core.files.media_type import HEAD_BYTES, media_type_of
+from core.files.store import CHUNK_BYTES, FileMissing, FileStore
+from core.identity import Principal
+
+log = structlog.get_logger(__name__)
+
+Described = Callable[[], tuple[str, str]]
+"""Returns the name and the media type that a client gives a file; asked once its bytes are there."""
+
+
+class FileLibrary:
+    """The files of a process' users.
+
+    Args:
+        engine: Of the process.
+        store: Where the bytes are.
+        settings: Limits.
+    """
+
+    def __init__(self, engine: AsyncEngine, store: FileStore, settings: FileSettings) -> None:
+        self.settings: FileSettings = settings
+        self.catalogue: FileCatalogue = FileCatalogue(engine, settings)
+        self._store = store
+        self._uploads: Counter[Principal] = Counter()
+
+    @asynccontextmanager
+    async def admit(self, principal: Principal) -> AsyncIterator[None]:
+        """Hold a place for an upload: the room that unfinished uploads take is bounded.
+
+        Raises:
+            RateLimited: The user has too many uploads under way.
+            Overloaded: All users together have.
+        """
+        if self._uploads[principal] >= self.settings.max_uploads_per_user:
+            raise RateLimited(
+                f"A user may send {self.settings.max_uploads_per_user} files at once. Send this one when one has ended.",
+                retry_after_seconds=2,
+            )
+        if self._uploads.total() >= self.settings.max_uploads:
+            raise Overloaded("Too many files are being sent. Try again soon.")
+        self._uploads[principal] += 1
+        try:
+            yield
+        finally:
+            self._uploads[principal] -= 1
+            if not self._uploads[principal]:
+                del self._uploads[principal]
+
+    async def save(
+        self,
+        principal: Principal,
+        chunks: AsyncIterator[bytes],
+        described: Described,
+        *,
+        least_bytes: int = 0,
+    ) -> tuple[StoredFile, bool]:
+        """Store a file as it arrives; returns it, and whether it is new. No database connection is held meanwhile.
+
+        Whatever goes wrong, nothing of it stays. An exception of ``chunks`` passes through unchanged.
+
+        Raises:
+            FileQuotaExceeded: The user has no room for it.
+            BodyTooLarge: The file has more than ``max_file_bytes``.
+            FileEmpty: It has no bytes.
+            FilesUnavailable: The store does not take it.
+        """
+        pending = await self.catalogue.begin(principal, least_bytes)
+        try:
+            measured = _Measured(chunks, self.settings.max_file_bytes)
+            await self._store.put(pending.name_in_store, measured.chunks())
+            name, claimed = described()
+            arrived = Arrived(
+                measured.digest.digest(),
+                media_type_of(bytes(measured.head), claimed),
+                clean_name(name),
+                measured.size,
+            )
+            file, is_new = await self.catalogue.finish(principal, pending, arrived)
+        except Exception:
+            # Also if the outcome of the last statement is unknown: what became a file is not given up. After a
+            # cancellation the store may still be at work, so the row stays, and the chore discards it later.
+            await self._discard(pending)
+            raise
+        if not is_new:
+            await self._discard(pending)
+        return file, is_new
+
+    async def get(self, principal: Principal, file_id: str) -> StoredFile:
+        """Return a file of the user.
+
+        Raises:
+            NotFound: The user has no such file.
+        """
+        found = await self.catalogue.find(principal, [file_id])
+        if file_id not in found:
+            raise NotFound("No such file.")
+        return found[file_id]
+
+    async def open(self, file: StoredFile, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Return the bytes of a file from ``start`` up to ``end``. All errors are raised before the iterator exists.
+
+        Raises:
+            NotFound: The file was deleted meanwhile.
+            FilesUnavailable: The store does not answer.
+        """
+        chunks = self._store.read(file.name_in_store, start, end)
+        try:
+            first = await anext(chunks, b"")
+        except FileMissing as exc:
+            raise NotFound("No such file.") from exc
+        return _rest(first, chunks)
+
+    async def delete(self, principal: Principal, file_id: str) -> None:
+        """Delete a file of the user: it is absent at once, and its bytes go with this call or with the chore.
+
+        Raises:
+            NotFound: The user has no such file.
+        """
+        marked = await self.catalogue.mark_deleted(principal, file_id)
+        if not marked:
+            raise NotFound("No such file.")
+        await self.remove(marked)
+
+    async def remove(self, marked: Iterable[Pending]) -> None:
+        """Remove the bytes of deleted files, best effort: the chore does what fails here."""
+        for pending in marked:
+            try:
+                await self._store.delete(pending.name_in_store)
+                await self.catalogue.forget([pending.id])
+            except Exception as exc:  # noqa: BLE001  the row stays, so the bytes are not forgotten
+                log.warning("file_not_removed", error=type(exc).__name__)
+
+    async def clean_up(self) -> int:
+        """Delete what expired, and the bytes of deleted files; returns how many files are gone."""
+        await self.catalogue.expire()
+        gone, after = 0, 0
+        while leaving := await self.catalogue.leaving(after):
+            await self.remove(leaving)
+            gone, after = gone + len(leaving), leaving[-1].id
+        await self._store.tidy(2 * self.settings.upload_seconds + 3600)
+        return gone
+
+    async def _discard(self, pending: Pending) -> None:
+        try:
+            if await self.catalogue.give_up(pending):
+                await self.remove([pending])
+        except Exception as exc:  # noqa: BLE001  the chore does it
+            log.warning("upload_not_discarded", error=type(exc).__name__)
+
+
+class _Measured:
+    """Chunks of a file on their way into the store: counted, hashed off the event loop, and all of one size."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], max_bytes: int) -> None:
+        self.size: int = 0
+        self.head: bytearray = bytearray()
+        self.digest = hashlib.sha256()
+        self._chunks = chunks
+        self._max_bytes = max_bytes
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        gathered = bytearray()
+        async for chunk in self._chunks:
+            self.size += len(chunk)
+            if self.size > self._max_bytes:
+                raise BodyTooLarge(
+                    f"The file may have at most {self._max_bytes} bytes.", maxBytes=self._max_bytes
+                )
+            if len(self.head) < HEAD_BYTES:
+                self.head += chunk[: HEAD_BYTES - len(self.head)]
+            gathered += chunk
+            if len(gathered) >= CHUNK_BYTES:
+                yield await self._hashed(gathered)
+                gathered = bytearray()
+        if not self.size:
+            raise FileEmpty("The file is empty.")
+        if gathered:
+            yield await self._hashed(gathered)
+
+    async def _hashed(self, gathered: bytearray) -> bytes:
+        whole = bytes(gathered)
+        await asyncio.to_thread(self.digest.update, whole)
+        return whole
+
+
+async def _rest(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in chunks:
+        yield chunk

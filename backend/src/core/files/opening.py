@@ -1,0 +1,33 @@
+"""Opens the file store that the settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from core.config import FileSettings
+from core.errors import ConfigurationError
+from core.files.folder import FolderStore
+from core.files.store import FileStore
+
+
+def open_store(settings: FileSettings) -> FileStore | None:
+    """Return the store; ``None`` if files are off.
+
+    Nothing is written, and no connection is made.
+
+    Raises:
+        ConfigurationError: The store cannot be used with these settings.
+    """
+    url = settings.url.get_secret_value()
+    if not url:
+        return None
+    if (parts := urlsplit(url)).scheme == "file":
+        return FolderStore(Path(unquote(parts.path)))
+    # Here: only a service with a bucket needs the library.
+    from core.files.bucket import BucketStore
+
+    try:
+        return BucketStore(settings)
+    except ValueError as exc:
+        raise ConfigurationError(f"the file store cannot be opened: {exc}") from exc
