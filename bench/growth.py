@@ -51,12 +51,17 @@ async def threads_of(target: Target, messages: int) -> list[str]:
     return found
 
 
-async def cost(stack: Stack, target: Target, rounds: int, threads: Sequence[str] = ()) -> dict[str, float]:
-    """Return milliseconds of CPU a run, by process; without threads, each run begins one."""
+async def cost(
+    stack: Stack, target: Target, rounds: int, threads: Sequence[str] = (), *, snapshot: str = "never"
+) -> dict[str, float]:
+    """Return milliseconds of CPU a run, by process; without threads, each run begins one.
+
+    The client sends its new message only. It keeps a view of its own, or (``auto``) is shown the whole conversation.
+    """
     before = cpu.read(stack.roots)
     for _ in range(rounds):
         runs = [
-            BenchRun(_LOAD, thread_id=thread) if thread else BenchRun(_LOAD)
+            BenchRun(_LOAD, thread_id=thread, snapshot=snapshot) if thread else BenchRun(_LOAD)
             for thread in threads or [""] * _THREADS
         ]
         await asyncio.gather(*(run.run(target) for run in runs))
@@ -154,7 +159,10 @@ async def bench(stack: Stack, rounds: int, grow_runs: int, lengths: Sequence[int
     lines.append(_row("a new thread", await cost(stack, target, rounds)))
     for length in lengths:
         threads = await threads_of(target, length)
-        lines.append(_row(f"a thread of {length:,} messages", await cost(stack, target, rounds, threads)))
+        name = f"a thread of {length:,} messages"
+        lines.append(_row(name, await cost(stack, target, rounds, threads)))
+        shown = await cost(stack, target, rounds, threads, snapshot="auto")
+        lines.append(_row(f"{name}, shown whole", shown))
     threads = await threads_of(target, lengths[0])
     small = await waits(stack, target, threads[0])
     print("\n".join(lines), flush=True)

@@ -38,6 +38,8 @@ class BenchRun:
     thread_id: str = field(default_factory=lambda: f"bench-{uuid.uuid4().hex}")
     earlier: Sequence[dict[str, str]] = ()
     """Messages that the thread gets with the run, before the one that it answers."""
+    snapshot: str = "auto"
+    """Whether the run begins with the whole conversation (``forwardedProps.messagesSnapshot``)."""
     trace: RunTrace = field(init=False)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at the first event: from here on the run can be observed."""
@@ -52,6 +54,7 @@ class BenchRun:
                 "threadId": self.thread_id,
                 "runId": self.run_id,
                 "protocolVersion": "1.0",
+                "forwardedProps": {"messagesSnapshot": self.snapshot},
                 "messages": [
                     *self.earlier,
                     {"id": f"m-{self.run_id}", "role": "user", "content": self.load.text},

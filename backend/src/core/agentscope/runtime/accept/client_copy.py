@@ -55,11 +55,16 @@ class ClientCopy:
             return "anew" if asked == "anew" else "never"
         if asked == "never":
             return asked
-        ids = select(AgentChatMessage.message_id).where(*self._shown).order_by(AgentChatMessage.position)
-        shown = list(await self._session.scalars(ids))
-        shown += [message.id for message in (*new.imported, *new.fresh)]
-        held = [message.id for message in self._command.messages]
-        return "anew" if waits or merged(held, shown) != shown else "always"
+        brought = [message.id for message in (*new.imported, *new.fresh)]
+        known = select(AgentChatMessage.message_id).where(
+            *self._shown, AgentChatMessage.message_id.in_(self._known)
+        )
+        in_snapshot = {*brought, *await self._session.scalars(known)}
+        held = [message.id for message in self._command.messages if message.id in in_snapshot]
+        # As many of the snapshot's messages as the client holds, not all of them: a thread may have thousands.
+        first = select(AgentChatMessage.message_id).where(*self._shown).order_by(AgentChatMessage.position)
+        begins = [*await self._session.scalars(first.limit(len(held))), *brought]
+        return "anew" if waits or not keeps_order(held, begins) else "always"
 
     async def brings_state(self) -> bool:
         """Tell whether the request's state is the thread's from now on.
@@ -93,11 +98,16 @@ class ClientCopy:
         return sent < shown or sent < len(self._known)
 
 
-def merged(held: Sequence[str], shown: Sequence[str]) -> list[str]:
-    """Return the messages of the official client after a snapshot, by id.
+def keeps_order(held: Sequence[str], begins: Sequence[str]) -> bool:
+    """Tell whether the official client has a snapshot's messages in the snapshot's order afterwards.
 
-    Source: ``@ag-ui/client`` 1.0.0 and 0.0.59, ``apply/default.ts``: what it
-    holds and the snapshot has stays where it is, the rest is put at the end.
+    What it holds and the snapshot has stays where it is, the rest is put at the end. So the order is the snapshot's
+    exactly if the snapshot begins with what the client holds.
+
+    Args:
+        held: Ids of the messages of the snapshot that the client holds, in its order.
+        begins: Ids of the snapshot, at least as many from its beginning.
+
+    Source: ``@ag-ui/client`` 1.0.0 and 0.0.59, ``apply/default.ts``.
     """
-    in_snapshot, in_copy = set(shown), set(held)
-    return [item for item in held if item in in_snapshot] + [item for item in shown if item not in in_copy]
+    return list(held) == list(begins[: len(held)])
