@@ -149,6 +149,21 @@ def doctor() -> None:
         raise typer.Exit(run_doctor(settings))
 
 
+@app.command()
+def check(
+    profile: Annotated[
+        Path | None, typer.Argument(help="The agent's profile  [AGENT_PROFILE_PATH, else the bundled one]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make the agent once without a model call; print its tools, models and stages, and what is missing."""
+    with _errors_as_lines():
+        settings = _settings()
+        from agentroute.agent_check import run_check
+
+        raise typer.Exit(run_check(settings, profile, as_json=as_json))
+
+
 def _listening_on(settings: Settings, host: str | None, port: int | None) -> Settings:
     chosen = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     return settings.model_copy(update={"server": settings.server.model_copy(update=chosen)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 
 import asyncpg
 from rich.console import Console
@@ -15,6 +16,8 @@ from agentroute.model_probe import probe_models
 from agentroute.own_packages import shadowed_packages
 from agentroute.preflight import find_local_models
 from agentroute.start_checks import SERVE_CHECKS, WORKER_CHECKS
+from core.agentscope.runtime.profile.profile import load_profile
+from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.config import Settings, unknown_variables
 from core.postgres_connection import asyncpg_dsn, open_connection
 from core.worker_count import count_workers
@@ -47,7 +50,20 @@ async def _results(settings: Settings) -> list[CheckResult]:
     checks = dict.fromkeys((*SERVE_CHECKS, *WORKER_CHECKS, preflight.check_model))
     results = list(await asyncio.gather(*(check(settings) for check in checks)))
     models = await probe_models(settings) if results[-1].ok else ()
-    return [*results, *await _workers(settings), *models]
+    return [*results, *await _workers(settings), *await _agent(settings), *models]
+
+
+async def _agent(settings: Settings) -> list[CheckResult]:
+    """Return whether the agent of a user's factory can be made. For this, AgentScope is imported."""
+    try:
+        if load_profile(settings.profile_path).agent.factory is None:
+            return []
+    except ProfileInvalid:
+        # The check of the profile says what is wrong.
+        return []
+    # By name: this module is imported where AgentScope must not be.
+    check = importlib.import_module("agentroute.agent_check").check_agent
+    return [await check(settings)]
 
 
 async def _workers(settings: Settings) -> list[CheckResult]:

@@ -28,9 +28,9 @@ from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.usual_end import end_usually
 from core.agentscope.runtime.agent.agent_kit import build_kit
+from core.agentscope.runtime.agent.factory.opening import FactoryOpener, open_for_runs, open_model_client
 from core.agentscope.runtime.agent.titles import TitleWriter
 from core.agentscope.runtime.hints import HintSender
-from core.agentscope.runtime.model.model_client import create_model_client
 from core.agentscope.runtime.model.prices import PricesInvalid
 from core.agentscope.runtime.profile.fallbacks import open_fallbacks
 from core.agentscope.runtime.profile.profile import load_profile
@@ -188,10 +188,13 @@ async def open_worker(
         resources.push_async_callback(redis.aclose, close_connection_pool=True)
         store_of_files = open_store(settings.files)
         files = None if store_of_files is None else FileLibrary(engine, store_of_files, settings.files)
-        client = await resources.enter_async_context(create_model_client(settings.model))
+        client = await resources.enter_async_context(
+            open_model_client(settings.model, needed=profile.agent.factory is None)
+        )
         fallbacks = await open_fallbacks(profile, settings.model, client, resources)
         memory = PostgresMemoryStore(create_session_factory(engine))
         kit = build_kit(profile, settings, client, memory, fallbacks)
+        kit = await open_for_runs(kit, FactoryOpener(resources))
         broker = create_broker(settings.redis)
         await broker.startup()
         resources.push_async_callback(broker.shutdown)

@@ -386,6 +386,15 @@ class ContentFiltered(RunFailure):
     code, title, status = "content-filtered", "A content filter refused the request or the answer", 422
 
 
+class AgentFailed(RunFailure):
+    """The code of the agent failed: its factory, a middleware of it, or a model of its own.
+
+    The operator finds the reason in the log of the worker, and checks the agent with ``agentroute check``.
+    """
+
+    code, title = "agent-failed", "The code of the agent failed"
+
+
 class MaxIterations(RunFailure):
     """The agent used all its allowed steps. Its last message, if any, sums up the work. Ask for a smaller task."""
 

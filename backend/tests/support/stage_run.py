@@ -12,6 +12,8 @@ from tests.support.model_in_memory import Answer, Asks, ModelInMemory
 
 from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.runtime.agent.factory.agent_run import AgentRun
+from core.agentscope.runtime.agent.factory.user_factory import UserFactory
 from core.agentscope.runtime.agent.subagents import subagent_kit
 from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
 from core.agentscope.runtime.agent.toolkit import ToolAccess
@@ -60,6 +62,8 @@ class Run:
         tools: list[dict[str, Any]] | None = None,
         options: dict[str, Any] | None = None,
         services: CallServices | None = None,
+        factory: Callable[[AgentRun], Any] | None = None,
+        claims: dict[str, Any] | None = None,
         **profile: Any,
     ) -> None:
         """Prepare a run.
@@ -75,12 +79,15 @@ class Run:
             tools: The client's.
             options: The request's ``forwardedProps``.
             services: Of another endpoint than the model in memory.
+            factory: Makes the agent of the run, as a user's code does.
+            claims: Of the caller's token.
             profile: Members of the profile.
         """
         if structured is not None:
             profile.setdefault("stages", {"intent": "model"})
         self.model = ModelInMemory(*script, structured=500 if structured is None else structured)
         self._services = services or self.model.services()
+        self._factory = factory
         self.stop = StopSignal()
         self.events: list[InternalRuntimeEvent] = []
         self.saved: list[Checkpoint] = []
@@ -102,7 +109,7 @@ class Run:
             self._kit(
                 AgentProfile.model_validate({"name": "A", "description": "d"} | profile), permission, budget
             ),
-            RunTask(command, CONTEXT, memory),
+            RunTask(command, CONTEXT, memory, claims or {}),
             emit=self._emit,
             durable=self._durable,
             save=self.saved.append,
@@ -120,6 +127,8 @@ class Run:
             prompts={stage: profile.prompt_of(stage) for stage in STAGES},
             tools=tools,
             subagents=tuple(subagent_kit(item, tools) for item in profile.subagents),
+            user_factory=self._factory
+            and UserFactory("shop:create_agent", self._factory, self._services.client, resources="a pool"),
         ).for_run(
             budget=RunBudget(budget or Limits(), None, output_tokens=10),
             calls_ahead=None,

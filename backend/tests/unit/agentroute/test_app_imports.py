@@ -11,8 +11,8 @@ import pytest
 from tests.support.limits import HUNG_SECONDS
 
 BACKEND = Path(__file__).parents[3]
-LOADS_AGENTSCOPE = {"cli", "script_run", "worker"}
-"""The worker's entry, and the command lines that start it."""
+LOADS_AGENTSCOPE = {"agent_check", "agents", "cli", "script_run", "worker"}
+"""The worker's entry, the command lines that start it, and what makes a user's agent."""
 
 
 @pytest.mark.parametrize("module", ["agentroute.app", "agentroute.server", "v1.agent.router"])

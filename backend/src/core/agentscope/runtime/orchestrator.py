@@ -16,20 +16,23 @@ first. How agents and prompts are built is in ``agent/agent_factory.py``.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import agentscope
 from agentscope.agent import Agent
 from agentscope.message import Msg, UserMsg
+from agentscope.middleware import MiddlewareBase
 from agentscope.state import AgentState
+from agentscope.tool import Toolkit
 
 from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent.agent_factory import AgentFactory
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.drive import Emit, Save, drive_agent, step_limit_detail
+from core.agentscope.runtime.agent.factory.hosting import AgentHost, HostedAgent
 from core.agentscope.runtime.agent.hold import HoldMiddleware
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent, find_intent
 from core.agentscope.runtime.agent.open_tool_calls import (
@@ -70,6 +73,8 @@ class RunTask:
     command: RunCommand
     context: ToolContext
     memory: ThreadMemory
+    claims: dict[str, Any] = field(default_factory=dict)
+    """Of the caller's token, for the factory of a user's agent."""
 
 
 class AgentScopeOrchestrator:
@@ -106,6 +111,17 @@ class AgentScopeOrchestrator:
         self._factory = AgentFactory(
             kit, task.command, task.context, self._shared, gate=self._gate, emit=emit, stop=stop
         )
+        self._host = AgentHost(
+            kit,
+            self._factory,
+            task.command,
+            task.context,
+            self._gate,
+            claims=task.claims,
+            shared=task.memory.shared_state,
+        )
+        self._hosted: HostedAgent | None = None
+        """The agent that the user's factory made for this run."""
         self._unheard: list[Msg] = _new_to_answer(task.command)
         """The new user messages that the agent was not given yet."""
         self._client_calls = client_calls(self._state)
@@ -162,7 +178,7 @@ class AgentScopeOrchestrator:
             return RunFinished(outcome="interrupt")
         if pending := client_calls(self._state):
             return RunFinished(pending_tool_call_ids=pending)
-        mode = self._kit.profile.stages.report
+        mode = self._kit.profile.report_mode
         if mode == "always" or (mode == "auto" and not answered):
             answered = await self._report(intent) or answered
         if not answered:
@@ -180,9 +196,17 @@ class AgentScopeOrchestrator:
             decisions=self._task.memory.gated_calls if command.resume else (),
             results=[item for item in command.messages if isinstance(item, ToolMessage)],
             moves_on=bool(self._unheard),
-            server_tools={item.tool.name for item in self._kit.tools}
-            | {item.profile.name for item in self._kit.subagents},
+            server_tools=self._server_tools(),
         )
+
+    def _server_tools(self) -> set[str]:
+        if self._kit.user_factory is not None:
+            # What the user's toolkit holds is not known before its agent is made. The client's tools are.
+            client_tools = {tool.name for tool in self._task.command.tools}
+            return {call.name for call in self._state.get_unfinished_tool_calls(AGENT_NAME)} - client_tools
+        return {item.tool.name for item in self._kit.tools} | {
+            item.profile.name for item in self._kit.subagents
+        }
 
     async def _tell_cut_off(self) -> None:
         for call_id in self._calls.cut_off:
@@ -209,9 +233,7 @@ class AgentScopeOrchestrator:
 
     async def _carry_out(self, calls: OpenToolCalls) -> None:
         """Make the decided calls, and stop before the model: the agent is given the new message first."""
-        translator = self._factory.translator()
-        toolkit = self._factory.toolkit()
-        agent = self._factory.agent("execution", UNKNOWN, toolkit, translator, self._state, HoldMiddleware())
+        agent, translator = await self._executing(UNKNOWN, self._factory.toolkit, first=HoldMiddleware())
         await self._emit(StepStarted(name="execution"))
         await self._open_gate(calls.approved)
         # No checkpoints here: a checkpoint of this run counts as having the new message, and this state lacks it.
@@ -221,11 +243,10 @@ class AgentScopeOrchestrator:
     async def _execute(self, inputs: Any, intent: Intent, *, approved: Sequence[str]) -> bool:
         """Run the agent; returns whether its last words are an answer."""
         # A plain chat is given no tools: their schemas cost tokens, and invite calls that nobody asked for.
-        toolkit = self._factory.toolkit() if intent.kind == "task" or intent.needs_tools else RunToolkit()
-        translator = self._factory.translator()
+        tools = self._factory.toolkit if intent.kind == "task" or intent.needs_tools else RunToolkit
         # The report stage asks again anyway.
-        silence = SilenceMiddleware(retries=1 if self._kit.profile.stages.report == "off" else 0)
-        agent = self._factory.agent("execution", intent, toolkit, translator, self._state, silence)
+        silence = SilenceMiddleware(retries=1 if self._kit.profile.report_mode == "off" else 0)
+        agent, translator = await self._executing(intent, tools, last=silence)
         await self._emit(StepStarted(name="execution"))
         await self._open_gate(approved)
         self._unheard = []
@@ -233,11 +254,42 @@ class AgentScopeOrchestrator:
         await self._emit(StepFinished(name="execution"))
         if translator.exceeded_iterations:
             raise MaxIterations(
-                step_limit_detail(
-                    "agent", self._kit.profile.limits.max_iterations, summed_up=translator.wrote_text
-                )
+                step_limit_detail("agent", agent.react_config.max_iters, summed_up=translator.wrote_text)
             )
         return translator.wrote_text
+
+    async def _executing(
+        self,
+        intent: Intent,
+        tools: Callable[[], Toolkit],
+        *,
+        first: MiddlewareBase | None = None,
+        last: MiddlewareBase | None = None,
+    ) -> tuple[Agent, AgentEventTranslator]:
+        """Return the agent of the execution stage: the profile's, or the one of the user's factory.
+
+        Args:
+            intent: Part of the prompt.
+            tools: What the profile's agent is given; an empty one takes the tools of a user's agent, too.
+            first: Placed before the middlewares of a user's agent.
+            last: Placed behind all others.
+        """
+        middlewares = [each for each in (first, last) if each is not None]
+        user_factory = self._kit.user_factory
+        if user_factory is None:
+            translator = self._factory.translator()
+            agent = self._factory.agent("execution", intent, tools(), translator, self._state, *middlewares)
+            return agent, translator
+        if self._hosted is None:
+            fresh = self._task.memory.checkpoint is None
+            self._hosted = await self._stop.guard(
+                self._host.make(user_factory, intent, self._state, fresh=fresh)
+            )
+        hosted = self._hosted
+        if tools is RunToolkit:
+            hosted.installed.agent.toolkit = RunToolkit()
+        hosted.installed.use(first=[first] if first else [], last=[last] if last else [])
+        return hosted.installed.agent, hosted.translator
 
     async def _open_gate(self, approved: Sequence[str]) -> None:
         """Let approved calls through the gate: their ``TOOL_CALL_END`` was committed by an earlier run."""
@@ -274,16 +326,22 @@ class AgentScopeOrchestrator:
     async def _drive(
         self, agent: Agent, inputs: Any, translator: AgentEventTranslator, *, save: Save | None
     ) -> None:
-        await drive_agent(
-            agent,
-            inputs,
-            translator,
-            emit=self._emit,
-            save=save,
-            gate=self._gate,
-            stop=self._stop,
-            client_calls=self._client_calls,
-        )
+        try:
+            await drive_agent(
+                agent,
+                inputs,
+                translator,
+                emit=self._emit,
+                save=save,
+                gate=self._gate,
+                stop=self._stop,
+                client_calls=self._client_calls,
+            )
+        except Exception as exc:
+            # A failure while the run is being stopped is a consequence of the stop.
+            if self._hosted is None or agent is not self._hosted.installed.agent or self._stop.is_set:
+                raise
+            raise self._hosted.explained(exc) from exc
 
 
 def _new_to_answer(command: RunCommand) -> list[Msg]:

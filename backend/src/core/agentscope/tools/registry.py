@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from functools import reduce
-
 from core.agentscope.tools.calculate import calculate_tool
 from core.agentscope.tools.current_time import current_time_tool
 from core.agentscope.tools.errors import ToolDefinitionError
@@ -14,10 +11,8 @@ from core.agentscope.tools.recall import recall_tool
 from core.agentscope.tools.remember import remember_tool
 from core.agentscope.tools.spec import Tool
 from core.agentscope.tools.update_state import update_state_tool
-from core.agentscope.tools.user_module import import_user_module
+from core.agentscope.tools.user_module import import_attribute
 from core.config import ToolSettings
-
-_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def builtin_tools(settings: ToolSettings, memory: MemoryStore) -> dict[str, Tool]:
@@ -45,14 +40,7 @@ def load_tool(reference: str, settings: ToolSettings | None = None) -> Tool:
     Raises:
         ToolDefinitionError: There is no such module or attribute, it is not a tool, or the module has a bug.
     """
-    if not _REFERENCE.fullmatch(reference):
-        raise ToolDefinitionError(f"{reference!r} is not of the form package.module:attribute")
-    module_name, _, attribute = reference.partition(":")
-    module = import_user_module(reference, module_name)
-    try:
-        found = reduce(getattr, attribute.split("."), module)
-    except AttributeError as exc:
-        raise ToolDefinitionError(f"{reference}: {module_name} has no {attribute}") from exc
+    _, found = import_attribute(reference)
     if not isinstance(found, Tool):
         raise ToolDefinitionError(f"{reference}: not a tool; put @tool(permission=...) on the function")
     return found.within(settings) if settings else found

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sysconfig
 import traceback
+from functools import reduce
 from types import ModuleType
+from typing import Any
 
 from core.agentscope.tools.errors import ToolDefinitionError
 
 _LIBRARY_FOLDERS = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def import_attribute(reference: str) -> tuple[ModuleType, Any]:
+    """Import ``package.module:attribute``; returns the module and the attribute.
+
+    Runs the module's code: references come from the operator's configuration, never from a request.
+
+    Raises:
+        ToolDefinitionError: There is no such module or attribute, or the module has a bug.
+    """
+    if not _REFERENCE.fullmatch(reference):
+        raise ToolDefinitionError(f"{reference!r} is not of the form package.module:attribute")
+    module_name, _, attribute = reference.partition(":")
+    module = import_user_module(reference, module_name)
+    try:
+        return module, reduce(getattr, attribute.split("."), module)
+    except AttributeError as exc:
+        raise ToolDefinitionError(f"{reference}: {module_name} has no {attribute}") from exc
 
 
 def import_user_module(reference: str, module_name: str) -> ModuleType:
@@ -30,13 +54,14 @@ def import_user_module(reference: str, module_name: str) -> ModuleType:
                 f"{reference}: cannot import {module_name}: no module is named {exc.name}. "
                 + f"Put the folder that holds {module_name.partition('.')[0]} on PYTHONPATH, or correct the name"
             ) from exc
-        raise ToolDefinitionError(_failure(reference, exc)) from exc
+        raise ToolDefinitionError(failure_line(reference, exc)) from exc
     except (Exception, SystemExit) as exc:
         # Any error: the code is the user's. SystemExit: a script without `if __name__ == "__main__"` may exit.
-        raise ToolDefinitionError(_failure(reference, exc)) from exc
+        raise ToolDefinitionError(failure_line(reference, exc)) from exc
 
 
-def _failure(reference: str, error: BaseException) -> str:
+def failure_line(reference: str, error: BaseException) -> str:
+    """Return one line: where the user's code failed, and why."""
     reason = f"{type(error).__name__}: {error}".splitlines()[0]
     if isinstance(error, SyntaxError) and error.filename:
         return f"{reference}: {error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"

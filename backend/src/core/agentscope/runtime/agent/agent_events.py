@@ -15,6 +15,7 @@ from typing import Any
 from agentscope import event as agentscope
 from agentscope.message import ToolCallBlock
 
+from core.agentscope.runtime.agent.agent_attachments import OpenMedia, attachment_line, own_event
 from core.agentscope.runtime.model.chat_opaque import OpaqueValue, json_text
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
@@ -57,6 +58,7 @@ class AgentEventTranslator:
         self._usages: list[internal.ModelUsage] = []
         self._notes: list[InternalRuntimeEvent] = []
         self._results: dict[str, list[str]] = {}
+        self._media = OpenMedia(max_result_bytes)
 
     def announce(self, event: InternalRuntimeEvent) -> None:
         """Take in an event from between two model calls; it is emitted before the next call."""
@@ -68,7 +70,9 @@ class AgentEventTranslator:
 
     def keep(self, value: OpaqueValue) -> None:
         """Take in what the provider wants back; it is shown with the message or the tool call it came with."""
-        self._kept.append(value)
+        # A call between two messages is of a tool that asks the same model. Its answer is not shown.
+        if self._message_id:
+            self._kept.append(value)
 
     def translate(self, event: agentscope.AgentEvent) -> list[InternalRuntimeEvent]:
         """Return the event in our words: none, one or several events."""
@@ -98,10 +102,23 @@ class AgentEventTranslator:
             case agentscope.ToolResultTextDeltaEvent():
                 self._results.setdefault(event.tool_call_id, []).append(event.delta)
                 return []
+            case agentscope.ToolResultDataDeltaEvent():
+                self._results.setdefault(event.tool_call_id, []).append(attachment_line(event))
+                return []
             case agentscope.ToolResultEndEvent():
-                return [self._tool_result(event)]
+                return [*self._calls_of_tools(), self._tool_result(event)]
             case agentscope.RequireUserConfirmEvent():
                 return [self._interrupt(call) for call in event.tool_calls]
+            case (
+                agentscope.DataBlockStartEvent()
+                | agentscope.DataBlockDeltaEvent()
+                | agentscope.DataBlockEndEvent()
+            ):
+                # A message of media alone is an answer, too.
+                self.wrote_text = True
+                return [*self._open_text(), *self._media.take(event, self._message_id)]
+            case agentscope.CustomEvent():
+                return [own_event(event, self._max_result_bytes)]
             case agentscope.ExceedMaxItersEvent():
                 self.exceeded_iterations = True
                 return []
@@ -129,6 +146,14 @@ class AgentEventTranslator:
         # A model call that starts before the next message (a compaction) writes no message.
         self._message_id = ""
         return events
+
+    def _calls_of_tools(self) -> list[InternalRuntimeEvent]:
+        """Return the usage of model calls that tools made: booked before the next call of the agent."""
+        if self._message_id:
+            return []
+        usages: list[InternalRuntimeEvent] = [*self._usages]
+        self._usages.clear()
+        return usages
 
     def _reasoning(self, message_id: str, delta: str) -> list[InternalRuntimeEvent]:
         said = internal.ReasoningDelta(message_id=message_id, delta=delta)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from agentscope.agent import Agent, InjectionConfig, ReActConfig
 from agentscope.middleware import MiddlewareBase
 from agentscope.state import AgentState
-from agentscope.tool import Toolkit
+from agentscope.tool import ToolBase, Toolkit
 
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.agent_kit import AgentKit
@@ -18,7 +18,13 @@ from core.agentscope.runtime.agent.intent import UNKNOWN, Intent
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.subagents import SubagentKit, SubagentTool
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME
-from core.agentscope.runtime.agent.toolkit import GateMiddleware, ToolGate, approval_schemas, build_toolkit
+from core.agentscope.runtime.agent.toolkit import (
+    GateMiddleware,
+    RunToolkit,
+    ToolGate,
+    approval_schemas,
+    run_tools,
+)
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import StageName
@@ -106,7 +112,11 @@ class AgentFactory:
 
     def toolkit(self) -> Toolkit:
         """Return all the tools of the run: the server's, the client's and the subagents."""
-        return build_toolkit(
+        return RunToolkit(self.tools())
+
+    def tools(self) -> list[ToolBase]:
+        """Return all the tools of ``toolkit``, for a toolkit of the user."""
+        return run_tools(
             [item for item in self._kit.tools if item.tool.name != STATE_TOOL or self._shared.exists],
             self._command.tools,
             self._context,

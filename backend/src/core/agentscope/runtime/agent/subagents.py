@@ -24,7 +24,6 @@ from core.agentscope.runtime.agent.compaction import CompactionMiddleware, Compa
 from core.agentscope.runtime.agent.drive import Emit, drive_agent, step_limit_detail
 from core.agentscope.runtime.agent.silence import SilenceMiddleware
 from core.agentscope.runtime.agent.toolkit import (
-    NO_CALLS_LEFT,
     GateMiddleware,
     ToolAccess,
     ToolCallCount,
@@ -117,8 +116,6 @@ class SubagentTool(ToolBase):
     async def call(self, *_args: Any, task: str = "", **_more: Any) -> ToolChunk:
         """Let the child answer. A failure of the child is the result of the call; the run goes on."""
         tool_call_id = current_tool_call()
-        if not tool_call_id:
-            return tool_chunk("error", NO_CALLS_LEFT)
         subagent_run_id = f"sub-{uuid.uuid4().hex}"
 
         async def emit(event: InternalRuntimeEvent) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 from agentscope.exception import ToolNotFoundError
-from agentscope.message import TextBlock, ToolResultState
+from agentscope.message import TextBlock, ToolCallState, ToolResultState
 from agentscope.middleware import MiddlewareBase
 from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
 from agentscope.tool import ToolBase, ToolChunk, ToolGroup, Toolkit, ToolResponse
@@ -36,12 +36,13 @@ BROKEN_ARGUMENTS = "The call was not made: its arguments are not valid JSON; the
 NO_OBJECT = 'The call was not made: its arguments must be one JSON object, such as {} or {"name": "value"}.'
 INTERRUPTED = "The call was not made: the run was stopped before."
 NO_CALLS_LEFT = "The run has used all its tool calls. Answer with what you have."
+_TO_ASK = frozenset({PermissionBehavior.ASK, PermissionBehavior.PASSTHROUGH})
 _MAX_SHOWN_NAME = 100
 _current_call: ContextVar[str] = ContextVar("tool_call_id")
 
 
 def current_tool_call() -> str:
-    """Return the id of the tool call that is running; empty when the run has no calls left."""
+    """Return the id of the tool call that is running; empty outside of a call."""
     return _current_call.get("")
 
 
@@ -113,7 +114,15 @@ class GateMiddleware(MiddlewareBase):
         arguments: str = input_kwargs["tool_call"].input
         if arguments and (problem := _problem(arguments)):
             return PermissionDecision(PermissionBehavior.DENY, problem)
-        return await next_handler(**input_kwargs)
+        decision = await next_handler(**input_kwargs)
+        # What the profile says holds whatever the rules and middlewares of a user's agent allow.
+        asks = isinstance(tool := input_kwargs["tool"], ServerTool) and tool.asks
+        decided = input_kwargs["tool_call"].state == ToolCallState.ALLOWED
+        if decision.behavior in _TO_ASK or (
+            asks and not decided and decision.behavior == PermissionBehavior.ALLOW
+        ):
+            return _asking(decision)
+        return decision
 
     async def on_acting(
         self, agent: Any, input_kwargs: dict[str, Any], next_handler: Callable[..., AsyncGenerator[Any, None]]
@@ -129,15 +138,25 @@ class GateMiddleware(MiddlewareBase):
             yield ToolResponse().append_chunk(chunk)
             return
         if not entered:
-            # ``ServerTool.call`` sees the empty id and answers instead of the tool. The model reads that as the result.
-            _current_call.set("")
-        else:
-            _current_call.set(tool_call_id)
+            chunk = tool_chunk("error", NO_CALLS_LEFT)
+            yield chunk
+            yield ToolResponse().append_chunk(chunk)
+            return
+        _current_call.set(tool_call_id)
         began = monotonic()
         async for chunk in next_handler(**input_kwargs):
             # Noted before the chunk is passed on: after the last chunk the agent emits the result, with the time.
             self._gate.took(tool_call_id, monotonic() - began)
             yield chunk
+
+
+def _asking(decision: PermissionDecision) -> PermissionDecision:
+    return PermissionDecision(
+        PermissionBehavior.ASK,
+        decision.message,
+        # Otherwise a second call of the same tool would wait behind the first without asking.
+        bypass_immune=True,
+    )
 
 
 def answer_schema(**more: Any) -> dict[str, Any]:
@@ -204,25 +223,20 @@ class ServerTool(ToolBase):
         self.input_schema = bounded(access.tool.json_schema())
         # AgentScope allows a read-only tool without asking, whatever its permission says.
         self.is_read_only = False
+        self.asks = access.permission != "allow"
+        """Whether the user decides over each call."""
         self._access = access
         self._context = context
 
     async def check_permissions(
         self, tool_input: dict[str, Any], context: PermissionContext
     ) -> PermissionDecision:
-        if self._access.permission == "allow":
+        if not self.asks:
             return PermissionDecision(PermissionBehavior.ALLOW, "allowed by the agent's profile")
-        return PermissionDecision(
-            PermissionBehavior.ASK,
-            "the user decides",
-            # Otherwise a second call of the same tool would wait behind the first without asking.
-            bypass_immune=True,
-        )
+        return PermissionDecision(PermissionBehavior.ASK, "the user decides", bypass_immune=True)
 
     async def call(self, *_args: Any, **arguments: Any) -> ToolChunk:
         tool_call_id = current_tool_call()
-        if not tool_call_id:
-            return tool_chunk("error", NO_CALLS_LEFT)
         crash_point("tool-before")
         outcome = await self._access.tool.call(arguments, replace(self._context, tool_call_id=tool_call_id))
         crash_point("tool-after")
@@ -254,7 +268,17 @@ def build_toolkit(
     context: ToolContext,
     subagents: Iterable[ToolBase] = (),
 ) -> Toolkit:
-    """Return the tools of one run; a toolkit cannot be shared between runs.
+    """Return the tools of one run in a toolkit, which cannot be shared between runs."""
+    return RunToolkit(run_tools(access, client_tools, context, subagents))
+
+
+def run_tools(
+    access: Iterable[ToolAccess],
+    client_tools: Iterable[ClientToolDefinition],
+    context: ToolContext,
+    subagents: Iterable[ToolBase] = (),
+) -> list[ToolBase]:
+    """Return the tools of one run.
 
     A denied tool is not offered at all. A server tool takes precedence over a client tool of the same name.
     """
@@ -265,13 +289,13 @@ def build_toolkit(
         tools.setdefault(subagent.name, subagent)
     for item in client_tools:
         tools.setdefault(item.name, ClientTool(item))
-    return RunToolkit(tools.values())
+    return list(tools.values())
 
 
 def approval_schemas(access: Iterable[ToolAccess]) -> Callable[[str], dict[str, Any]]:
-    """Return the approval's answer schema by tool name."""
+    """Return the approval's answer schema by tool name. A tool of a user's toolkit takes a yes or a no."""
     schemas: Mapping[str, dict[str, Any]] = {item.tool.name: item.approval_schema() for item in access}
-    return lambda name: schemas[name]
+    return lambda name: schemas.get(name) or answer_schema()
 
 
 def _flattened(tool: ClientToolDefinition) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from core.agentscope.runtime.model.chat_stream import ChatStreamParser
 from core.agentscope.runtime.model.prices import PriceTable
 from core.agentscope.runtime.model.token_counts import TokenCounts
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage
@@ -23,6 +22,20 @@ _TOKENS_PER_ATTACHMENT = 2000
 
 CostSource = Literal["stream", "header", "price-table", "unknown"]
 Outcome = Literal["completed", "cancelled", "failed", "lost"]
+
+
+class MeteredAnswer(Protocol):
+    """What was received of an answer; it may be incomplete."""
+
+    model: str | None
+    finish_reason: str | None
+    tokens: TokenCounts | None
+    output_bytes: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer can be complete."""
+        ...
 
 
 class CallMeter:
@@ -59,13 +72,13 @@ class CallMeter:
         if self._stopped is None:
             self._stopped = self._clock()
 
-    def opening(self, answer: ChatStreamParser, *, body: dict[str, Any], prices: PriceTable) -> ModelUsage:
+    def opening(self, answer: MeteredAnswer, *, body: dict[str, Any], prices: PriceTable) -> ModelUsage:
         """Return the placeholder of a call that is about to be sent. It stays when the worker dies during the call."""
         return self.usage(answer, "lost", body=body, prices=prices)
 
     def usage(
         self,
-        answer: ChatStreamParser,
+        answer: MeteredAnswer,
         outcome: Outcome,
         *,
         body: dict[str, Any],
@@ -121,7 +134,7 @@ def _cost(
     return None, "unknown"
 
 
-def _estimate(answer: ChatStreamParser, body: dict[str, Any]) -> TokenCounts:
+def _estimate(answer: MeteredAnswer, body: dict[str, Any]) -> TokenCounts:
     """Estimate from bytes what the provider did not count. Its own counts so far are a lower bound."""
     known = answer.tokens or TokenCounts()
     return TokenCounts(

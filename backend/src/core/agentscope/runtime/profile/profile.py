@@ -142,6 +142,13 @@ class Subagent(_Part):
     max_iterations: int = Field(default=10, ge=1, le=100)
 
 
+class AgentCode(_Part):
+    """Code of a user that takes the place of the agent that the profile describes."""
+
+    factory: str | None = Field(default=None, min_length=3)
+    """``package.module:function``: makes the agent of each run, an ``agentscope.agent.Agent``. Imported by workers only."""
+
+
 class Limits(_Part):
     """What one run may use; over an allowance of steps it ends with ``max-iterations``, of money with ``budget-exhausted``."""
 
@@ -172,6 +179,7 @@ class AgentProfile(_Part):
     description: str = Field(min_length=1, max_length=1000)
     greeting: str | None = None
     """What a chat page may say before the first message."""
+    agent: AgentCode = AgentCode()
     stages: Stages = Stages()
     models: StageModels = StageModels()
     prompts: PromptPaths = PromptPaths()
@@ -204,6 +212,13 @@ class AgentProfile(_Part):
         """Return a stage's model with its name filled in from the deployment's where it has none."""
         model: StageModel = getattr(self.models, stage)
         return model if model.name else model.model_copy(update={"name": default_name})
+
+    @property
+    def report_mode(self) -> Literal["auto", "always", "off"]:
+        """When the report stage runs. Off for a factory's agent, unless the profile says otherwise: it ends by itself."""
+        if self.agent.factory is not None and "report" not in self.stages.model_fields_set:
+            return "off"
+        return self.stages.report
 
     def runs(self, stage: StageName) -> bool:
         """Return whether runs may go through a stage."""

@@ -289,9 +289,7 @@ TABLE: dict[str, tuple[list[Any], list[str]]] = {
         [
             agentscope.ReplyStartEvent(**R, session_id="t", name="assistant"),
             agentscope.HintBlockEvent(**R, block_id="h", hint="now"),
-            agentscope.CustomEvent(name="mcp_progress"),
             agentscope.RequireExternalExecutionEvent(**R, tool_calls=[]),
-            agentscope.DataBlockStartEvent(**R, block_id="d", media_type="image/png"),
             agentscope.ReplyEndEvent(**R, session_id="t"),
         ],
         [],

@@ -80,7 +80,7 @@ def test_a_profile_of_ones_own(profile_path: Path) -> None:
     ("content", "message"),
     [
         ("x = ", "not TOML: "),
-        ('nam = "x"', "nam: unknown key; allowed: name, description, greeting, stages,"),
+        ('nam = "x"', "nam: unknown key; allowed: name, description, greeting, agent, stages,"),
         ('name = "x"', "description: is missing"),
         (HEAD + 'stages = "all"', "stages: input should be"),
         (HEAD + '[stages]\nintent = "yes"', "stages.intent: input should be 'off' or 'model'"),

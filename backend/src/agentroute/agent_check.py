@@ -1,0 +1,122 @@
+"""``agentroute check``: makes the agent once without a model call, and prints what it is and what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agentroute.check_result import CheckResult
+from core.agentscope.runtime.agent.agent_kit import build_kit
+from core.agentscope.runtime.agent.factory.examination import Examination, examine
+from core.agentscope.runtime.agent.factory.lifespan import LifespanInvalid
+from core.agentscope.runtime.agent.factory.opening import FactoryOpener, open_model_client
+from core.agentscope.runtime.agent.factory.user_factory import AgentCodeInvalid
+from core.agentscope.runtime.model.prices import PricesInvalid
+from core.agentscope.runtime.profile.fallbacks import open_fallbacks
+from core.agentscope.runtime.profile.profile import AgentProfile, load_profile
+from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
+from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.memory_store import InMemoryMemoryStore
+from core.config import Settings
+
+_NAME = "Agent"
+
+
+def run_check(settings: Settings, path: Path | None, *, as_json: bool, console: Console | None = None) -> int:
+    """Print the agents of a profile; return 1 if one cannot be used, else 0."""
+    console = console or Console()
+    try:
+        found = asyncio.run(examine_agent(settings, path))
+    except _REFUSALS as exc:
+        found = _unusable(str(exc))
+    if as_json:
+        console.file.write(json.dumps(asdict(found) | {"ok": not found.problems}, indent=2) + "\n")
+    else:
+        _print(found, console)
+    return 1 if found.problems else 0
+
+
+async def check_agent(settings: Settings) -> CheckResult:
+    """Return for ``doctor`` whether the agent can be made."""
+    fix = "Run `agentroute check` for all of it."
+    try:
+        found = await examine_agent(settings, None)
+    except _REFUSALS as exc:
+        return CheckResult(_NAME, False, str(exc), fix)
+    if found.problems:
+        return CheckResult(_NAME, False, found.problems[0], fix)
+    return CheckResult(
+        _NAME, True, f"{found.name}: {len(found.tools)} tools, model {found.models.get('agent', '')}"
+    )
+
+
+async def examine_agent(settings: Settings, path: Path | None) -> Examination:
+    """Make the agent of a profile as a worker does, but without servers.
+
+    Raises:
+        ProfileInvalid, PricesInvalid, ToolDefinitionError, AgentCodeInvalid, LifespanInvalid, ValueError: It cannot be
+            made at all.
+    """
+    profile = load_profile(path or settings.profile_path)
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(
+            open_model_client(settings.model, needed=_needs_model(profile, settings))
+        )
+        fallbacks = await open_fallbacks(profile, settings.model, client, stack)
+        kit = build_kit(profile, settings, client, InMemoryMemoryStore(), fallbacks)
+        return await examine(await FactoryOpener(stack).open(kit))
+
+
+def _needs_model(profile: AgentProfile, settings: Settings) -> bool:
+    # Nothing is sent, so an address that is missing is only a question of the profile's own agent.
+    return profile.agent.factory is None and bool(settings.model.base_url)
+
+
+_REFUSALS = (
+    ProfileInvalid,
+    PricesInvalid,
+    ToolDefinitionError,
+    AgentCodeInvalid,
+    LifespanInvalid,
+    ValueError,
+)
+
+
+def _unusable(line: str) -> Examination:
+    return Examination(name="", description="", factory=None, kind="", problems=[line])
+
+
+def _print(found: Examination, console: Console) -> None:
+    if found.kind and found.name:
+        console.print(f"[bold]{escape(found.name)}[/]: {escape(found.description)}")
+        made = f"made by {found.factory}" if found.factory else "of the profile"
+        console.print(f"{escape(found.kind)}, {escape(made)}")
+    if found.tools:
+        table = Table("tool", "permission", "from")
+        for tool in found.tools:
+            table.add_row(escape(tool.name), escape(tool.permission), tool.of)
+        console.print(table)
+    for title, rows in (
+        ("models", [f"{use}: {name}" for use, name in found.models.items()]),
+        ("stages", [f"{stage}: {mode}" for stage, mode in found.stages.items()] if found.models else []),
+        ("skills", found.skills),
+        ("middlewares", found.middlewares),
+    ):
+        if rows:
+            console.print(f"{title}: {escape(', '.join(rows))}")
+    for change in found.changes:
+        advice = f" [dim]{escape(change.advice)}[/]" if change.advice else ""
+        console.print(f"[cyan]installed:[/] {escape(change.what)}.{advice}", soft_wrap=True)
+    for warning in found.warnings:
+        console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
+    for problem in found.problems:
+        console.print(f"[red]problem:[/] {escape(problem)}", soft_wrap=True)
+    if not found.problems:
+        console.print("[green]ok:[/] runs can use this agent")

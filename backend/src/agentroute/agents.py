@@ -1,0 +1,34 @@
+"""The imports for an agent of your own: AgentScope code behind this service.
+
+    from agentroute.agents import AgentRun, lifespan
+    from agentscope.agent import Agent
+    from agentscope.tool import Toolkit
+
+
+    @lifespan
+    async def resources():
+        async with open_shop_database() as database:
+            yield database
+
+
+    async def create_agent(run: AgentRun) -> Agent:
+        return Agent(
+            name="shop",
+            system_prompt="You sell shoes.",
+            model=run.model,
+            toolkit=run.toolkit(Toolkit(tools=[...])),
+            state=run.state,
+            middlewares=run.middlewares,
+        )
+
+A profile names the function: ``[agent] factory = "shop.agent:create_agent"``. ``agentroute check`` says what is missing.
+These names are stable. Everything below ``core`` may change with any release. Only workers import the module of a
+factory, so it may import AgentScope and whatever else it needs.
+"""
+
+from __future__ import annotations
+
+from core.agentscope.runtime.agent.factory.agent_run import AgentRun
+from core.agentscope.runtime.agent.factory.lifespan import lifespan
+
+__all__ = ["AgentRun", "lifespan"]

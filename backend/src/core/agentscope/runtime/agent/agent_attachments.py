@@ -1,0 +1,78 @@
+"""What an agent shows beside text: media of its model, attachments of tool results, events of its own middlewares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from agentscope import event as agentscope
+
+from core.agentscope.schemas.internal_events import CustomEvent
+from core.text import clean_json
+
+DATA_EVENT = "agentroute.data"
+"""Media that the model wrote: ``mediaType``, ``name``, and ``url`` or ``data`` (base64) if it is not too large."""
+
+
+class OpenMedia:
+    """The media blocks that the model has begun to write.
+
+    Args:
+        max_bytes: Largest content that an event carries.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._begun: dict[str, dict[str, Any]] = {}
+        self._data: dict[str, list[str]] = {}
+
+    def take(
+        self,
+        event: agentscope.DataBlockStartEvent | agentscope.DataBlockDeltaEvent | agentscope.DataBlockEndEvent,
+        message_id: str,
+    ) -> list[CustomEvent]:
+        """Take in a block's event; its end returns the event that shows it."""
+        match event:
+            case agentscope.DataBlockStartEvent():
+                named = {} if event.name is None else {"name": event.name}
+                self._begun[event.block_id] = {
+                    "messageId": message_id,
+                    "blockId": event.block_id,
+                    "mediaType": event.media_type,
+                    **named,
+                }
+            case agentscope.DataBlockDeltaEvent():
+                if event.url is not None:
+                    self._begun.setdefault(event.block_id, {"mediaType": event.media_type})["url"] = event.url
+                self._data.setdefault(event.block_id, []).append(event.data or "")
+            case agentscope.DataBlockEndEvent():
+                return self._shown(event.block_id)
+        return []
+
+    def _shown(self, block_id: str) -> list[CustomEvent]:
+        value, pieces = self._begun.pop(block_id, None), self._data.pop(block_id, [])
+        if value is None:
+            return []
+        size = sum(len(piece) for piece in pieces)
+        # Each piece is encoded on its own, so they are not joined.
+        if size > self._max_bytes:
+            value["omittedBytes"] = size * 3 // 4
+        elif size:
+            value["data"] = [piece for piece in pieces if piece]
+        return [CustomEvent(name=DATA_EVENT, value=value)]
+
+
+def attachment_line(event: agentscope.ToolResultDataDeltaEvent) -> str:
+    """Return the line that stands for an attachment of a tool result, which clients read as text."""
+    if event.url is not None:
+        return f"[{event.media_type}: {event.url}]"
+    return f"[{event.media_type}, {len(event.data or '') * 3 // 4} bytes, not shown]"
+
+
+def own_event(event: agentscope.CustomEvent, max_bytes: int) -> CustomEvent:
+    """Return an event of a user's middleware, without its value if that is too large."""
+    value = clean_json(event.value)
+    size = len(orjson.dumps(value))
+    if size > max_bytes:
+        value = {"omittedBytes": size}
+    return CustomEvent(name=event.name, value=value)

@@ -1,0 +1,177 @@
+"""Tools of a user's toolkit as the worker can call them: none blocks the event loop, leaks a secret or floods a thread.
+
+``guarded(tool, guard)`` returns a tool of the same class with the same attributes. Schema, permissions and rules are
+the user's own. Only the call has a guard around it:
+
+1. A plain function runs in a thread.
+2. The model reads the text of a ``ToolError``, of an ``AgentOrientedException`` of AgentScope, and of no other exception.
+3. A result is valid text, and cut to the most that a tool may return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from functools import cache, partial, wraps
+from typing import Any
+
+import structlog
+from agentscope.exception import AgentOrientedException
+from agentscope.message import TextBlock, ToolResultState
+from agentscope.tool import FunctionTool, ToolBase, ToolChunk
+from pydantic_core import to_jsonable_python
+
+from core.agentscope.runtime.agent.toolkit import current_tool_call, tool_chunk
+from core.agentscope.tools.blocking import run_in_thread
+from core.agentscope.tools.errors import ToolError
+from core.agentscope.tools.result_text import fit_text, result_text
+from core.errors import AgentBackendError, LeaseLost, StoreUnavailable
+from core.text import clean_json
+
+log = structlog.get_logger(__name__)
+
+FAILED = "The tool failed."
+_END = object()
+
+
+class ToolGuard:
+    """What the guarded tools of a run share.
+
+    Args:
+        max_result_bytes: Of the text of a result.
+    """
+
+    def __init__(self, max_result_bytes: int) -> None:
+        self._max_result_bytes = max_result_bytes
+
+    async def stream(self, name: str, call: Callable[[], Any]) -> AsyncGenerator[ToolChunk, None]:
+        """Yield the chunks of a call; its failure is the last of them."""
+        left = self._max_result_bytes
+        try:
+            async with aclosing(_chunks(call)) as chunks:
+                async for chunk in chunks:
+                    fitted, left = _fitted(chunk, left)
+                    yield fitted
+                    if left <= 0:
+                        return
+        except ToolError as exc:
+            yield self._failed(exc.message)
+        except AgentOrientedException as exc:
+            yield self._failed(str(exc))
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except AgentBackendError as exc:
+            # Of a model that the tool asked. Its details are made for users.
+            yield self._failed(exc.detail)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling() > 0:
+                raise
+            # This task was not cancelled; the tool awaited something that was.
+            log.exception("tool_failed", tool=name, tool_call_id=current_tool_call())
+            yield self._failed(FAILED)
+        except (Exception, SystemExit):
+            log.exception("tool_failed", tool=name, tool_call_id=current_tool_call())
+            yield self._failed(FAILED)
+
+    def _failed(self, text: str) -> ToolChunk:
+        return tool_chunk("error", fit_text(text, self._max_result_bytes))
+
+
+class Guarded:
+    """Marks a guarded tool."""
+
+
+def guarded(tool: ToolBase, guard: ToolGuard) -> ToolBase:
+    """Return the tool with the guard around its calls. The given tool is not changed. External tools stay as they are."""
+    if tool.is_external_tool:
+        return tool
+    kind = type(tool).__mro__[1] if isinstance(tool, Guarded) else type(tool)
+    same = object.__new__(_guarded_kind(kind))
+    object.__setattr__(same, "__dict__", tool.__dict__)
+    object.__setattr__(same, "_tool_guard", guard)
+    return same
+
+
+@cache
+def _guarded_kind(kind: type[ToolBase]) -> type[ToolBase]:
+    async def call(self: Any, *args: Any, **arguments: Any) -> AsyncGenerator[ToolChunk, None]:
+        return self._tool_guard.stream(self.name, partial(kind.__call__, self, *args, **arguments))
+
+    members: dict[str, Any] = {
+        "__slots__": ("_tool_guard",),
+        "__module__": kind.__module__,
+        "__call__": call,
+    }
+    if issubclass(kind, FunctionTool):
+        members["_func"] = property(lambda self: off_the_loop(self.__dict__["_func"]))
+    make: Any = type(kind)
+    return make(kind.__name__, (kind, Guarded), members)
+
+
+def off_the_loop(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a plain function as an async one that runs it in a thread; an async function as it is."""
+    plain = function
+    while isinstance(plain, partial):
+        plain = plain.func
+    if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
+        return function
+
+    @wraps(plain)
+    async def in_thread(*args: Any, **arguments: Any) -> Any:
+        made = await run_in_thread(partial(function, *args, **arguments))
+        if inspect.isawaitable(made):
+            made = await made
+        return _stepped(made) if inspect.isgenerator(made) else made
+
+    return in_thread
+
+
+async def _stepped(pieces: Iterator[Any]) -> AsyncGenerator[Any, None]:
+    while (piece := await run_in_thread(partial(next, pieces, _END))) is not _END:
+        yield piece
+
+
+async def _chunks(call: Callable[[], Any]) -> AsyncGenerator[ToolChunk, None]:
+    made = call()
+    if inspect.isawaitable(made):
+        made = await made
+    if isinstance(made, AsyncIterator):
+        async for piece in made:
+            yield _chunk(piece)
+    elif inspect.isgenerator(made):
+        async for piece in _stepped(made):
+            yield _chunk(piece)
+    else:
+        yield _chunk(made)
+
+
+def _chunk(value: Any) -> ToolChunk:
+    return value if isinstance(value, ToolChunk) else ToolChunk(content=[TextBlock(text=result_text(value))])
+
+
+def _fitted(chunk: ToolChunk, left: int) -> tuple[ToolChunk, int]:
+    """Return the chunk with as much text as there is room for, and the room that is left then."""
+    content: list[Any] = []
+    for block in chunk.content:
+        if not isinstance(block, TextBlock):
+            content.append(block)
+            continue
+        size = len(block.text) if block.text.isascii() else len(block.text.encode("utf-8", "surrogatepass"))
+        content.append(block.model_copy(update={"text": fit_text(block.text, max(left, 0))}))
+        left -= size
+        if left <= 0:
+            break
+    state = chunk.state
+    if left <= 0 and state not in (ToolResultState.ERROR, ToolResultState.INTERRUPTED):
+        state = ToolResultState.SUCCESS
+    return chunk.model_copy(
+        update={"content": content, "state": state, "metadata": _storable(chunk.metadata)}
+    ), left
+
+
+def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata in a form that a checkpoint can hold."""
+    return clean_json(to_jsonable_python(metadata, fallback=str)) if metadata else metadata

@@ -1,0 +1,220 @@
+"""The user's agent of one run: made by the factory once, and given what the guarantees need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from agentscope.model import ChatModelBase
+from agentscope.state import AgentState
+from agentscope.tool import ToolBase, Toolkit
+
+from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
+from core.agentscope.runtime.agent.agent_factory import AgentFactory
+from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.runtime.agent.compaction import CompactionMiddleware, context_config
+from core.agentscope.runtime.agent.factory.agent_run import AgentRun, RunParts
+from core.agentscope.runtime.agent.factory.explanation import explained
+from core.agentscope.runtime.agent.factory.foreign_compaction import ForeignCompaction
+from core.agentscope.runtime.agent.factory.guarded_tools import ToolGuard, guarded
+from core.agentscope.runtime.agent.factory.installed_agent import (
+    AgentRefused,
+    Installed,
+    ModelOfTheRun,
+    install_middlewares,
+    install_models,
+    install_settings,
+    install_state,
+    install_toolkit,
+    own_agent,
+    with_meter,
+)
+from core.agentscope.runtime.agent.factory.merged_toolkit import merged_toolkit, settle_tools
+from core.agentscope.runtime.agent.factory.user_factory import UserFactory
+from core.agentscope.runtime.agent.intent import Intent
+from core.agentscope.runtime.agent.toolkit import GateMiddleware, ToolGate
+from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
+from core.agentscope.runtime.model.metered_model import ForeignMeter
+from core.agentscope.schemas.agent_runtime import RunCommand
+from core.agentscope.tools.spec import ToolContext
+from core.errors import AgentBackendError, AgentFailed, LeaseLost
+
+log = structlog.get_logger(__name__)
+
+_NOT_MADE = "The agent could not be made. The operator finds the reason in the log of the worker."
+_REFUSED = "The agent cannot be used. The operator finds the reason with: agentroute check"
+_MAX_REASON = 300
+_SURELY_OURS = (AgentBackendError, LeaseLost)
+
+
+@dataclass(frozen=True, slots=True)
+class HostedAgent:
+    """The user's agent with its translator."""
+
+    installed: Installed
+    translator: AgentEventTranslator
+    meter: ForeignMeter
+
+    def explained(self, error: Exception) -> Exception:
+        """Return what the run fails with; an error of ours as it is."""
+        if isinstance(error, _SURELY_OURS):
+            return error
+        failure = explained(error, of_model=self.meter.failed_with)
+        if isinstance(failure, AgentFailed):
+            log.error("agent_failed", exc_info=error)
+        else:
+            reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
+            log.warning("agent_model_failed", code=failure.code, reason=reason)
+        return failure
+
+
+class AgentHost:
+    """Makes the user's agent of one run.
+
+    Args:
+        kit: The kit of the run.
+        builder: Builds what the stages of the run work with.
+        command: The request.
+        context: On whose behalf the run is.
+        gate: What the agent's tools wait at.
+        claims: Of the caller's token.
+        shared: The state that the application shares.
+    """
+
+    def __init__(
+        self,
+        kit: AgentKit,
+        builder: AgentFactory,
+        command: RunCommand,
+        context: ToolContext,
+        gate: ToolGate,
+        *,
+        claims: dict[str, Any] | None = None,
+        shared: Any = None,
+    ) -> None:
+        self._kit = kit
+        self._builder = builder
+        self._command = command
+        self._context = context
+        self._gate = GateMiddleware(gate)
+        self._claims = claims
+        self._shared = shared
+
+    async def make(
+        self, factory: UserFactory, intent: Intent, state: AgentState, *, fresh: bool, is_check: bool = False
+    ) -> HostedAgent:
+        """Call the factory, and install what is missing in the agent that comes back.
+
+        Args:
+            factory: The user's.
+            intent: What the intent stage found.
+            state: The thread's conversation; the agent changes it in place.
+            fresh: The thread has no conversation yet.
+            is_check: The agent is only looked at.
+
+        Raises:
+            AgentFailed: The factory failed, or its agent cannot be used. The log has the reason.
+        """
+        translator = self._builder.translator()
+        meter = ForeignMeter(self._kit.services, translator.record)
+        run = self._run(factory, translator, meter, intent, state, is_check=is_check)
+        try:
+            made = await factory(run)
+        except _SURELY_OURS:
+            raise
+        except Exception as exc:
+            if is_check:
+                raise
+            log.exception("agent_factory_failed", factory=factory.reference, run_id=self._context.run_id)
+            raise AgentFailed(_NOT_MADE) from exc
+        try:
+            installed = await self._installed(made, run, translator, meter, state, fresh=fresh)
+        except AgentRefused as exc:
+            if is_check:
+                raise
+            log.exception("agent_refused", factory=factory.reference, run_id=self._context.run_id)
+            raise AgentFailed(_REFUSED) from exc
+        return HostedAgent(installed, translator, meter)
+
+    def _run(
+        self,
+        factory: UserFactory,
+        translator: AgentEventTranslator,
+        meter: ForeignMeter,
+        intent: Intent,
+        state: AgentState,
+        *,
+        is_check: bool,
+    ) -> AgentRun:
+        def model() -> ChatModelBase:
+            return self._kit.model("execution", translator.record, translator.keep)
+
+        def toolkit(theirs: Toolkit | None) -> Toolkit:
+            return merged_toolkit(theirs, self._builder.tools())
+
+        principal = self._context.principal
+        return AgentRun(
+            user=principal.user_id,
+            tenant=principal.tenant_id,
+            thread_id=self._context.thread_id,
+            run_id=self._context.run_id,
+            state=state,
+            parts=RunParts(
+                model=model,
+                meter=lambda theirs: with_meter(theirs, meter),
+                toolkit=toolkit,
+                system_prompt=lambda: self._builder.prompt("execution", intent),
+            ),
+            http=factory.http,
+            claims=self._claims,
+            state_shared=self._shared,
+            context=self._command.context,
+            forwarded_props=self._command.forwarded_props,
+            resources=factory.resources,
+            middlewares=[self._gate],
+            intent=intent,
+            is_check=is_check,
+        )
+
+    async def _installed(
+        self,
+        made: Any,
+        run: AgentRun,
+        translator: AgentEventTranslator,
+        meter: ForeignMeter,
+        state: AgentState,
+        *,
+        fresh: bool,
+    ) -> Installed:
+        profile = self._kit.profile
+        agent, changes = own_agent(made)
+        changes += install_models(agent, meter)
+        changes += install_state(agent, state, fresh=fresh)
+        changes += install_settings(
+            agent,
+            max_iterations=profile.limits.max_iterations,
+            limited="max_iterations" in profile.limits.model_fields_set,
+            context=context_config(profile.context),
+        )
+        changes += install_toolkit(agent, run.toolkit)
+        ours = {id(tool) for group in agent.toolkit.tool_groups for tool in group.tools if _is_ours(tool)}
+        guard = ToolGuard(self._kit.settings.tools.max_result_bytes)
+        await settle_tools(agent.toolkit, lambda tool: tool if id(tool) in ours else guarded(tool, guard))
+        compaction = (
+            CompactionMiddleware(
+                self._kit.compaction_model("execution", translator.record), translator.announce
+            )
+            if isinstance(agent.model, OpenAICompatibleChatModel)
+            else ForeignCompaction(meter, translator.announce)
+        )
+        changes += install_middlewares(
+            agent,
+            first=[self._gate, compaction],
+            last=[ModelOfTheRun(lambda model: with_meter(model, meter))],
+        )
+        return Installed(agent, changes)
+
+
+def _is_ours(tool: ToolBase) -> bool:
+    return type(tool).__module__.startswith("core.agentscope.")

@@ -1,0 +1,66 @@
+"""One toolkit for one run: the user's tools, skills and groups, and the tools of the profile and the client.
+
+A toolkit cannot be shared between runs: AgentScope adds tools to it and takes them out while an agent works. So a run
+always works with a copy.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import structlog
+from agentscope.tool import ToolBase, ToolGroup, Toolkit
+
+from core.agentscope.runtime.agent.toolkit import RunToolkit
+
+log = structlog.get_logger(__name__)
+
+_MERGED = "_agentroute_merged"
+_BASIC = "basic"
+
+
+def is_merged(toolkit: Toolkit) -> bool:
+    """Tell whether a toolkit was made by ``merged_toolkit``."""
+    return _MERGED in vars(toolkit)
+
+
+def merged_toolkit(theirs: Toolkit | None, ours: Sequence[ToolBase]) -> Toolkit:
+    """Return a copy of the user's toolkit with our tools added; one that is merged already as it is."""
+    if theirs is not None and is_merged(theirs):
+        return theirs
+    same = RunToolkit() if theirs is None else copy.copy(theirs)
+    same.tool_groups = [_copied(group) for group in same.tool_groups]
+    if type(same) is Toolkit:
+        # The same, with a better answer to a model that calls a tool which is not there.
+        same.__class__ = RunToolkit
+    if all(group.name != _BASIC for group in same.tool_groups):
+        same.tool_groups.insert(0, ToolGroup(name=_BASIC))
+    taken = {tool.name for group in same.tool_groups for tool in group.tools}
+    basic = next(group for group in same.tool_groups if group.name == _BASIC)
+    basic.tools += [tool for tool in ours if tool.name not in taken]
+    vars(same)[_MERGED] = True
+    return same
+
+
+async def settle_tools(toolkit: Toolkit, guard: Callable[[ToolBase], ToolBase]) -> None:
+    """List the tools of the toolkit's MCP clients once, and put the guard around all tools.
+
+    AgentScope asks an MCP server for its list at every look-up: seven times for one call. A server that does not answer
+    has no tools in this run.
+    """
+    for group in toolkit.tool_groups:
+        for client in group.mcps:
+            try:
+                group.tools += await client.list_tools()
+            except Exception:  # one server that is down must not end the run
+                log.exception("mcp_tools_not_listed", server=client.name)
+        group.mcps = []
+        group.tools = [guard(tool) for tool in group.tools]
+
+
+def _copied(group: ToolGroup) -> ToolGroup:
+    same = copy.copy(group)
+    same.tools, same.mcps = list(group.tools), list(group.mcps)
+    same.skills_or_loaders = list(group.skills_or_loaders)
+    return same

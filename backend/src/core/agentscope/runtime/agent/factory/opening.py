@@ -1,0 +1,87 @@
+"""Opens the agents of users' factories when a worker starts: code, resources, and one agent to look at."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import httpx
+import structlog
+
+from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.runtime.agent.factory.examination import Examination, examine
+from core.agentscope.runtime.agent.factory.lifespan import Lifespans
+from core.agentscope.runtime.agent.factory.user_factory import AgentCodeInvalid, load_factory
+from core.agentscope.runtime.model.model_client import create_model_client
+from core.config import ModelSettings
+
+log = structlog.get_logger(__name__)
+
+_TIMEOUT_SECONDS = 60.0
+"""Of a request of ``run.http`` that says nothing else."""
+
+
+class FactoryOpener:
+    """Opens the factories of a process. Agents may share a module, and then its resources.
+
+    Args:
+        stack: Closes what is opened.
+    """
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._lifespans = Lifespans(stack)
+        self._http: httpx.AsyncClient | None = None
+
+    async def open(self, kit: AgentKit) -> AgentKit:
+        """Return the kit with the factory that its profile names; the kit itself if it names none.
+
+        Raises:
+            AgentCodeInvalid: The factory cannot be imported.
+            LifespanInvalid: The resources of its module cannot be opened.
+        """
+        reference = kit.profile.agent.factory
+        if reference is None:
+            return kit
+        if self._http is None:
+            self._http = await self._stack.enter_async_context(httpx.AsyncClient(timeout=_TIMEOUT_SECONDS))
+        return replace(kit, user_factory=await load_factory(reference, self._http, self._lifespans))
+
+
+async def open_for_runs(kit: AgentKit, opener: FactoryOpener) -> AgentKit:
+    """Open the kit's factory, and make its agent once without a model call.
+
+    Raises:
+        AgentCodeInvalid: The agent cannot be used; in one line what is wrong.
+        LifespanInvalid: The resources of its module cannot be opened.
+    """
+    opened = await opener.open(kit)
+    if opened.user_factory is None:
+        return kit
+    found = await examine(opened)
+    if found.problems:
+        raise AgentCodeInvalid(refusal(opened, found))
+    for change in found.changes:
+        log.info("agent_changed", agent=kit.profile.name, change=change.what, advice=change.advice)
+    for warning in found.warnings:
+        log.warning("agent_check", agent=kit.profile.name, warning=warning)
+    return opened
+
+
+def refusal(kit: AgentKit, found: Examination) -> str:
+    """Return the line with which a start is refused."""
+    more = len(found.problems) - 1
+    return f"{kit.profile.agent.factory}: {found.problems[0]}" + (
+        f" (and {more} more; see: agentroute check)" if more else ""
+    )
+
+
+def open_model_client(settings: ModelSettings, *, needed: bool) -> httpx.AsyncClient:
+    """Return the client of the deployment's model; one without an address if no agent needs that model.
+
+    Raises:
+        ValueError: The address is needed and missing, or is no HTTP URL.
+    """
+    if not needed and not settings.base_url:
+        return httpx.AsyncClient()
+    return create_model_client(settings)

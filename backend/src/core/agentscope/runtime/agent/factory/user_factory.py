@@ -1,0 +1,65 @@
+"""The function of a user that makes the agent of a run: found by its reference, called once a run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import httpx
+
+from core.agentscope.runtime.agent.factory.agent_run import AgentRun
+from core.agentscope.runtime.agent.factory.lifespan import Lifespans
+from core.agentscope.tools.blocking import run_in_thread
+from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.user_module import import_attribute
+
+
+class AgentCodeInvalid(ValueError):
+    """The agent of a factory cannot be used. The message is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserFactory:
+    """A factory with what it shares between runs."""
+
+    reference: str
+    function: Callable[[AgentRun], Any]
+    http: httpx.AsyncClient
+    resources: Any = None
+
+    async def __call__(self, run: AgentRun) -> Any:
+        """Return what the factory returns. A plain function runs in a thread, so that it may block.
+
+        Raises:
+            Exception: What the user's code raised.
+        """
+        if inspect.iscoroutinefunction(self.function):
+            return await self.function(run)
+        made = await run_in_thread(partial(self.function, run))
+        return await made if inspect.isawaitable(made) else made
+
+
+async def load_factory(reference: str, http: httpx.AsyncClient, lifespans: Lifespans) -> UserFactory:
+    """Import a factory and open the resources of its module.
+
+    Raises:
+        AgentCodeInvalid: There is no such function, or its module has a bug.
+        LifespanInvalid: The module's ``@lifespan`` failed.
+    """
+    module, function = _found(reference)
+    if not callable(function) or isinstance(function, type):
+        raise AgentCodeInvalid(
+            f"{reference}: not a function; write `async def create_agent(run: AgentRun) -> Agent`"
+        )
+    return UserFactory(reference, function, http, await lifespans.resources_of(module))
+
+
+def _found(reference: str) -> tuple[ModuleType, Any]:
+    try:
+        return import_attribute(reference)
+    except ToolDefinitionError as exc:
+        raise AgentCodeInvalid(str(exc)) from exc

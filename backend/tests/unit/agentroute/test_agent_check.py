@@ -1,0 +1,198 @@
+"""``agentroute check``: what it tells of an agent, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from agentroute.agent_check import check_agent, run_check
+from core.config import ModelSettings, Settings
+
+SETTINGS = Settings(model=ModelSettings(base_url="http://model/v1", name="m"))
+
+AGENT = '''
+from agentroute.agents import AgentRun, lifespan
+from agentscope.agent import Agent, ModelConfig
+from agentscope.credential import OpenAICredential
+from agentscope.middleware import MiddlewareBase
+from agentscope.model import OpenAIChatModel
+from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision, PermissionMode
+from agentscope.state import AgentState
+from agentscope.tool import FunctionTool, Toolkit
+
+ALLOW = PermissionDecision(PermissionBehavior.ALLOW, "ours")
+THEIRS = OpenAIChatModel(OpenAICredential(api_key="k", base_url="https://api.shop.example/v1"), "theirs")
+
+@lifespan
+async def resources():
+    yield {"orders": 3}
+
+class Rag(MiddlewareBase):
+    def __init__(self):
+        self.rewriter = THEIRS
+    async def on_system_prompt(self, agent, current_prompt):
+        return current_prompt
+
+def look(): """Look."""
+def ship(): """Ship."""
+def calculate(): """Calculate."""
+
+class NoGate(Agent):
+    async def _acting(self, tool_call):
+        yield tool_call
+
+def script(run):
+    tools = [FunctionTool(look, permission=ALLOW), FunctionTool(ship)]
+    return Agent("shop", "Sell.", THEIRS, toolkit=Toolkit(tools=tools, skills_or_loaders=[SKILLS]), middlewares=[Rag()])
+
+async def tidy(run):
+    assert run.is_check and run.resources == {"orders": 3}
+    return Agent("assistant", run.system_prompt, run.model, toolkit=run.toolkit(), state=run.state,
+                 middlewares=run.middlewares)
+
+def nothing(run): return None
+def gateless(run): return NoGate("shop", "Sell.", THEIRS)
+def broken(run): return 1 / 0
+async def asking(run):
+    async for _ in await run.model([]): pass
+def bypassing(run):
+    state = AgentState(permission_context=PermissionContext(mode=PermissionMode.BYPASS))
+    return Agent("shop", "Sell.", THEIRS, state=state)
+def doubled(run): return Agent("shop", "Sell.", THEIRS, toolkit=Toolkit(tools=[FunctionTool(calculate)]))
+def modelless(run): return Agent("shop", "Sell.", "gpt-4")
+def no_fallback(run):
+    return Agent("shop", "Sell.", THEIRS, model_config=ModelConfig.model_construct(max_retries=0, fallback_model="x"))
+NOT_A_FUNCTION = 3
+'''
+SKILL = "---\nname: refunds\ndescription: How to refund.\n---\nAsk first.\n"
+
+
+@pytest.fixture(autouse=True)
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "skills").mkdir()
+    (tmp_path / "skills" / "SKILL.md").write_text(SKILL, encoding="utf-8")
+    code = AGENT.replace("SKILLS", repr(str(tmp_path / "skills")))
+    (tmp_path / "checked_shop.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("checked_shop", None)
+
+
+def profile(folder: Path, factory: str, **more: str) -> Path:
+    path = folder / "agent.toml"
+    tool = '[[tools]]\nname = "calculate"\npermission = "ask"\n'
+    path.write_text(
+        f'name = "Shop"\ndescription = "Sells."\n[agent]\nfactory = "{factory}"\n{tool}', encoding="utf-8"
+    )
+    return path
+
+
+def checked(path: Path, settings: Settings = SETTINGS) -> tuple[int, dict[str, Any]]:
+    console = Console(file=io.StringIO(), width=200)
+    code = run_check(settings, path, as_json=True, console=console)
+    written: Any = console.file
+    return code, json.loads(written.getvalue())
+
+
+def test_an_agent_of_a_script_is_described_with_what_was_installed(tmp_path: Path) -> None:
+    # No model of the deployment is needed for an agent that brings its own.
+    code, found = checked(profile(tmp_path, "checked_shop:script"), Settings())
+
+    assert (code, found["ok"], found["problems"]) == (0, True, [])
+    assert {tool["name"]: (tool["permission"], tool["of"]) for tool in found["tools"]} == {
+        "look": ("allow", "agent"),
+        "ship": ("ask", "agent"),
+        "calculate": ("ask", "profile"),
+    }
+    assert found["models"] == {"agent": "theirs (OpenAIChatModel, api.shop.example, metered)"}
+    assert found["stages"] == {"intent": "off", "execution": "always", "report": "off", "title": "words"}
+    assert (found["skills"], found["middlewares"]) == (["refunds"], ["Rag"])
+    assert found["warnings"] == ["Rag.rewriter is a model that is not metered; give it run.meter(model)"]
+    changes = " ".join(change["what"] for change in found["changes"])
+    for words in (
+        "metered",
+        "conversation",
+        "called assistant",
+        "cancelled",
+        "time of day",
+        "gate",
+        "profile",
+    ):
+        assert words in changes
+
+
+def test_an_agent_that_takes_everything_needs_little(tmp_path: Path) -> None:
+    code, found = checked(profile(tmp_path, "checked_shop:tidy"))
+
+    assert code == 0
+    assert [tool["name"] for tool in found["tools"]] == ["calculate"]
+    assert not any(
+        "Pass" in change["advice"] and "middlewares" in change["advice"] for change in found["changes"]
+    )
+
+
+REFUSED = {
+    "nothing": "the factory returned NoneType; return an agentscope.agent.Agent",
+    "gateless": "NoGate overrides _acting",
+    "broken": "ZeroDivisionError",
+    "asking": "No model is asked while the agent is only looked at",
+    "bypassing": "The permission mode bypass lets every tool act without asking",
+    "doubled": "the tool calculate is in the toolkit and in the profile",
+    "modelless": "agent.model is str; it must be a ChatModelBase",
+    "no_fallback": "model_config.fallback_model is str",
+    "NOT_A_FUNCTION": "not a function",
+    "missing": "has no missing",
+}
+
+
+@pytest.mark.parametrize("factory", REFUSED)
+def test_what_runs_could_not_use_is_refused_with_what_to_do(factory: str, tmp_path: Path) -> None:
+    code, found = checked(profile(tmp_path, f"checked_shop:{factory}"))
+
+    assert code == 1
+    assert REFUSED[factory] in found["problems"][0]
+    assert "\n" not in found["problems"][0]
+
+
+def test_a_module_that_is_not_there_says_where_to_put_it(tmp_path: Path) -> None:
+    code, found = checked(profile(tmp_path, "nowhere.agent:create_agent"))
+
+    assert code == 1
+    assert "PYTHONPATH" in found["problems"][0]
+
+
+def test_the_agent_of_a_profile_is_described_too(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('name = "Ada"\ndescription = "Helps."\n', encoding="utf-8")
+
+    code, found = checked(path)
+
+    assert (code, found["factory"], found["models"]) == (0, None, {"agent": "m (of the profile)"})
+
+
+def test_the_text_names_the_tools_and_ends_with_a_verdict(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    written: Any = console.file
+
+    run_check(SETTINGS, profile(tmp_path, "checked_shop:script"), as_json=False, console=console)
+
+    text = written.getvalue()
+    assert "checked_shop:script" in text
+    assert "ship" in text
+    assert text.rstrip().endswith("ok: runs can use this agent")
+
+
+async def test_doctor_tells_whether_the_agent_can_be_made(tmp_path: Path) -> None:
+    path = profile(tmp_path, "checked_shop:broken")
+
+    result = await check_agent(SETTINGS.model_copy(update={"profile_path": path}))
+
+    assert not result.ok
+    assert "agentroute check" in result.line

@@ -1,0 +1,317 @@
+"""The meter around a model that is not ours: one line for each call, whatever the model is and however a call ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import pytest
+from agentscope.credential import CredentialBase
+from agentscope.message import TextBlock, ToolCallBlock, UserMsg
+from agentscope.model import ChatModelBase, ChatResponse, ChatUsage, FinishedReason, StructuredResponse
+from pydantic import BaseModel
+from tests.support.foreign_models import ShopModel, foreign_model
+from tests.support.model_in_memory import ModelInMemory
+
+from core.agentscope.events.ledger.budget_store import CallEstimate
+from core.agentscope.runtime.model.metered_model import ForeignMeter, Metered, metered
+from core.agentscope.schemas.internal_events import ModelUsage
+from core.errors import BudgetExhausted
+
+HELLO = [UserMsg("user", "hello")]
+
+
+class Refused(Exception):
+    status_code = 429
+
+
+class Theirs(ChatModelBase):
+    """Says what it is told to, as any class of a user may."""
+
+    def __init__(self, *answers: Any, stream: bool = True, max_retries: int = 0, **more: Any) -> None:
+        super().__init__(
+            CredentialBase(),
+            "theirs",
+            self.Parameters(),
+            stream=stream,
+            max_retries=max_retries,
+            retry_delay=0,
+        )
+        self.answers = list(answers)
+        vars(self).update(more)
+
+    @classmethod
+    def _get_retryable_exceptions(cls) -> tuple[type[Exception], ...]:
+        return (Refused,)
+
+    async def _call_api(self, model_name: str, messages: Any, *_args: Any, **_more: Any) -> Any:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return self._said(answer) if self.stream else answer
+
+    async def _said(self, pieces: list[Any]) -> AsyncGenerator[Any, None]:
+        for piece in pieces:
+            if piece == "hang":
+                await asyncio.Event().wait()
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+
+def part(
+    text: str = "hi", usage: ChatUsage | None = None, *, last: bool = False, **more: Any
+) -> ChatResponse:
+    return ChatResponse([TextBlock(text=text)] if text else [], is_last=last, usage=usage, **more)
+
+
+def used(tokens_in: int, tokens_out: int, **more: Any) -> ChatUsage:
+    return ChatUsage(tokens_in, tokens_out, 0.1, **more)
+
+
+class Books:
+    """Budget and ledger in memory, in the order in which they are asked."""
+
+    active = True
+
+    def __init__(self, room: int = 1_000_000) -> None:
+        self.log: list[str] = []
+        self.usages: list[ModelUsage] = []
+        self._room = room
+
+    def longest_output(self, max_tokens: int | None) -> int:
+        return max_tokens or 10
+
+    async def reserve(self, call_id: str, estimate: CallEstimate) -> None:
+        if estimate.tokens > self._room:
+            raise BudgetExhausted("no")
+        self.log.append("reserved")
+
+    def settle(self, usage: ModelUsage) -> None:
+        self.log.append("settled")
+
+    async def release(self, call_id: str) -> None:
+        self.log.append("released")
+
+    async def begin(self, opening: ModelUsage) -> None:
+        assert opening.outcome == "lost"
+        assert opening.input_tokens > 0
+        self.log.append("written ahead")
+
+    def take_back(self, call_id: str) -> None:
+        self.log.append("taken back")
+
+    def record(self, usage: ModelUsage) -> None:
+        self.log.append("booked")
+        self.usages.append(usage)
+
+    def around(self, model: ChatModelBase) -> Any:
+        services: Any = ModelInMemory().services(budget=self, calls_ahead=self)
+        return metered(model, ForeignMeter(services, self.record))
+
+
+async def said(model: Any, **more: Any) -> list[ChatResponse]:
+    answer = await model(HELLO, **more)
+    return [answer] if isinstance(answer, ChatResponse) else [each async for each in answer]
+
+
+WHOLE = ["reserved", "written ahead", "settled", "booked"]
+
+
+async def test_a_call_is_paid_written_ahead_and_booked_before_its_last_response() -> None:
+    books = Books()
+    model = books.around(Theirs([part("a"), part("b", used(7, 3))]))
+    log: list[str] = []
+
+    async for response in await model(HELLO):
+        log.append("last" if response.is_last else "part")
+        log += ["booked"] if "booked" in books.log else []
+
+    assert books.log == WHOLE
+    assert log == ["part", "part", "last", "booked"]
+    (usage,) = books.usages
+    assert (usage.input_tokens, usage.output_tokens, usage.outcome, usage.estimated) == (
+        7,
+        3,
+        "completed",
+        False,
+    )
+    assert usage.model == "theirs"
+    assert usage.ttft_ms is not None
+
+
+ENDS: dict[str, tuple[Any, str, bool]] = {
+    "no usage": ([part("a" * 40)], "completed", True),
+    "an empty answer": ([], "completed", True),
+    "a last response of its own": ([part("a"), part("a", used(1, 2), last=True)], "completed", False),
+    "an answer that says it was interrupted": (
+        [part("a", used(1, 2), last=True, finished_reason=FinishedReason.INTERRUPTED)],
+        "cancelled",
+        False,
+    ),
+    "cut off": ([part("a"), httpx.ReadError("x")], "failed", True),
+    "refused after its first word": ([part("a"), Refused()], "failed", True),
+    "a failure that can have cost something": (httpx.ReadTimeout("x"), "failed", True),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+async def test_each_end_has_its_outcome(case: str) -> None:
+    answer, outcome, estimated = ENDS[case]
+    books = Books()
+    model = books.around(Theirs(answer))
+
+    if outcome == "failed":
+        with pytest.raises((httpx.HTTPError, Refused)):
+            await said(model)
+    else:
+        await said(model)
+
+    assert books.log == WHOLE
+    assert [(usage.outcome, usage.estimated) for usage in books.usages] == [(outcome, estimated)]
+    assert books.usages[0].input_tokens > 0
+
+
+@pytest.mark.parametrize("error", [Refused(), httpx.ConnectError("x")], ids=["refused", "never sent"])
+async def test_a_call_that_cost_nothing_leaves_no_line(error: Exception) -> None:
+    books = Books()
+
+    with pytest.raises(type(error)):
+        await said(books.around(Theirs(error)))
+
+    assert books.log == ["reserved", "written ahead", "taken back", "released"]
+
+
+async def test_a_call_over_budget_is_not_made() -> None:
+    books = Books(room=1)
+    theirs = Theirs([part()])
+
+    with pytest.raises(BudgetExhausted):
+        await said(books.around(theirs))
+
+    assert (len(theirs.answers), books.log) == (1, [])
+
+
+async def test_each_try_of_the_model_is_a_call() -> None:
+    books = Books()
+
+    await said(books.around(Theirs(Refused(), [part("a", used(1, 1))], max_retries=1)))
+
+    assert books.log == ["reserved", "written ahead", "taken back", "released", *WHOLE]
+
+
+async def test_a_cancelled_call_is_booked_as_cancelled() -> None:
+    books = Books()
+    begun = asyncio.Event()
+
+    async def listen() -> None:
+        async for _ in await books.around(Theirs([part("a" * 40), "hang"]))(HELLO):
+            begun.set()
+
+    listening = asyncio.create_task(listen())
+    await begun.wait()
+    listening.cancel()
+    await asyncio.wait({listening})
+
+    assert [(each.outcome, each.output_tokens) for each in books.usages] == [("cancelled", 10)]
+
+
+async def test_a_model_that_does_not_stream_is_metered_too() -> None:
+    books = Books()
+
+    await said(books.around(Theirs(part("a", used(7, 3), last=True), stream=False)))
+
+    assert books.log == WHOLE
+    assert books.usages[0].input_tokens == 7
+
+
+async def test_structured_output_is_metered() -> None:
+    class Answer(BaseModel):
+        number: int
+
+    call = ToolCallBlock(id="c", name="generate_structured_output", input='{"number": 4}')
+    books = Books()
+    model = books.around(Theirs([ChatResponse([call], is_last=False, usage=used(9, 1))]))
+
+    answer = await model.generate_structured_output(HELLO, Answer)
+
+    assert answer.content == {"number": 4}
+    assert [(each.input_tokens, each.outcome) for each in books.usages] == [(9, "completed")]
+
+
+class ByCall(Theirs):
+    """Talks to its provider in ``__call__``."""
+
+    async def __call__(self, messages: Any, *_args: Any, **_more: Any) -> Any:
+        return self._said([part("a", used(5, 5), last=True)])
+
+    async def generate_structured_output(self, *_args: Any, **_more: Any) -> StructuredResponse:
+        return StructuredResponse({"number": 4}, usage=used(6, 6))
+
+
+class AroundCall(Theirs):
+    """Does something around the call of its base class."""
+
+    async def __call__(self, *args: Any, **more: Any) -> Any:
+        return await super().__call__(*args, **more)
+
+
+async def test_a_model_that_calls_its_provider_in_another_place_is_metered_there() -> None:
+    books = Books()
+    model = books.around(ByCall())
+
+    await said(model)
+    await model.generate_structured_output(HELLO, {})
+
+    assert [each.input_tokens for each in books.usages] == [5, 6]
+
+
+async def test_no_call_is_metered_twice() -> None:
+    books = Books()
+
+    await said(books.around(AroundCall([part("a", used(5, 5))])))
+
+    assert books.log == WHOLE
+
+
+async def test_a_metered_model_is_the_user_s_model_in_all_but_its_calls() -> None:
+    books = Books()
+    theirs = foreign_model(ModelInMemory(["hi"]), context_size=4096)
+
+    model: Any = books.around(theirs)
+    await said(model)
+
+    assert isinstance(model, ShopModel)
+    assert isinstance(model, Metered)
+    assert (model.model, model.context_size, model.formatter) == ("theirs", 4096, theirs.formatter)
+    assert await model.count_tokens(HELLO, None) == await theirs.count_tokens(HELLO, None)
+    # What it counts or learns, it counts for all runs.
+    assert theirs.calls == 1
+    model.context_size = 2048
+    assert theirs.context_size == 2048
+
+
+async def test_a_model_that_is_metered_again_has_one_meter() -> None:
+    first, second = Books(), Books()
+
+    await said(second.around(first.around(Theirs([part("a", used(1, 1))]))))
+
+    assert (first.log, second.log) == ([], WHOLE)
+
+
+async def test_anthropic_s_cached_tokens_are_part_of_the_input() -> None:
+    books = Books()
+    usage = used(10, 1, cache_input_tokens=100, cache_creation_input_tokens=30)
+    model = books.around(Theirs([part("a", usage)], type="anthropic_chat"))
+
+    await said(model)
+
+    (line,) = books.usages
+    assert (line.provider, line.input_tokens, line.cached_input_tokens, line.cache_write_tokens) == (
+        "anthropic",
+        140,
+        100,
+        30,
+    )
