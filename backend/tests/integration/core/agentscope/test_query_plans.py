@@ -153,6 +153,16 @@ async def test_a_statement_that_does_is_found(statement: str, grown: asyncpg.Con
     assert whole(await scans(grown, statement, ()))
 
 
+async def test_a_search_looks_at_each_thread_once_whatever_the_planner_expects(
+    sent: dict[str, Sequence[Any]], grown: asyncpg.Connection
+) -> None:
+    searches = [found for found in sent.items() if "agent_search_words(" in found[0]]
+    assert searches
+    for statement, arguments in searches:
+        plan = await grown.fetch(f"EXPLAIN {statement}", *arguments)
+        assert {"CTE words", "CTE mine", "CTE found"} <= {row[0].strip() for row in plan}
+
+
 async def test_every_foreign_key_has_an_index(grown: asyncpg.Connection) -> None:
     # Without one, deleting a row reads the whole table that refers to it. A partial index serves only what is not null.
     rows = await grown.fetch("""

@@ -124,6 +124,8 @@ ORDER BY s.updated_at DESC, s.id DESC
 
 # The owner first: the words are looked for in the caller's own threads alone, and in each until the first hit
 # (docs/adr/0023). Prefixes from two letters on: one letter begins a good part of all words.
+# Materialized: if the planner takes the caller's threads for few, as it does without statistics, it would otherwise look
+# for the words in all of them again for each of them.
 # Scripts without spaces between words (Chinese, Japanese, Thai, …): such a word is found anywhere in the text.
 _FOUND = """
 asked AS (
@@ -132,14 +134,14 @@ asked AS (
     SELECT part, place, place = max(place) OVER () AND part ~ '..' AS may_go_on,
         part ~ '[฀-໿က-႟ក-៿⺀-鿿가-힯豈-﫿𠀀-𿿿]' AS inside
     FROM asked, regexp_split_to_table(phrase, ' ') WITH ORDINALITY AS p(part, place) WHERE phrase <> ''
-), words AS (
+), words AS MATERIALIZED (
     SELECT to_tsquery('simple', string_agg(part || CASE WHEN may_go_on THEN ':*' ELSE '' END, ' & ')
             FILTER (WHERE NOT inside)) AS wanted,
         coalesce(array_agg('%' || part || '%') FILTER (WHERE inside), '{}') AS patterns
     FROM parts HAVING count(*) > 0
 ), mine AS MATERIALIZED (
     SELECT s.id, s.title FROM agent_chat_session AS s WHERE s.tenant_id = :tenant_id AND s.user_id = :user_id
-), found AS (
+), found AS MATERIALIZED (
     SELECT s.id AS session_id FROM words, mine AS s
     WHERE (words.wanted IS NULL OR to_tsvector('simple', agent_search_words(s.title)) @@ words.wanted)
         AND lower(s.title) LIKE ALL (words.patterns)
