@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentroute.check_result import CheckResult
 from core.agentscope.runtime.model.prices import PricesInvalid, load_prices
 from core.agentscope.runtime.profile.fallbacks import fallback_settings
+from core.agentscope.runtime.profile.mcp_servers import resolve_mcp
 from core.agentscope.runtime.profile.profile import load_profile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.runtime.profile.profile_tools import offered_tools
@@ -21,6 +22,7 @@ async def check_profile(settings: Settings) -> CheckResult:
         tools = offered_tools(profile, settings.tools)
         load_prices(settings.model.prices_path)
         fallback_settings(profile, settings.model)
+        resolve_mcp(profile.mcp)
     except (ProfileInvalid, ToolDefinitionError, PricesInvalid) as exc:
         return CheckResult(
             _NAME, False, str(exc), "Correct it, or unset AGENT_PROFILE_PATH for the bundled one."

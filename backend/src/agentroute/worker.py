@@ -29,6 +29,7 @@ from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.usual_end import end_usually
 from core.agentscope.runtime.agent.agent_kit import build_kit
 from core.agentscope.runtime.agent.factory.opening import FactoryOpener, open_for_runs, open_model_client
+from core.agentscope.runtime.agent.mcp_tools import open_mcp
 from core.agentscope.runtime.agent.titles import TitleWriter
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.model.prices import PricesInvalid
@@ -44,6 +45,7 @@ from core.agentscope.runtime.work.run_ending import RunEnding
 from core.agentscope.runtime.work.run_scope import RunServices
 from core.agentscope.runtime.work.tasks import register_run_task
 from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.mcp.toolset import McpConnections
 from core.agentscope.tools.memory_store import PostgresMemoryStore
 from core.broker import HintBroker, create_broker
 from core.config import Settings, unknown_variables
@@ -193,7 +195,11 @@ async def open_worker(
         )
         fallbacks = await open_fallbacks(profile, settings.model, client, resources)
         memory = PostgresMemoryStore(create_session_factory(engine))
-        kit = build_kit(profile, settings, client, memory, fallbacks)
+        connections = McpConnections()
+        resources.push_async_callback(connections.close)
+        mcp = open_mcp(profile.mcp, connections, settings.tools)
+        await connections.tried()
+        kit = build_kit(profile, settings, client, memory, fallbacks, mcp)
         kit = await open_for_runs(kit, FactoryOpener(resources))
         broker = create_broker(settings.redis)
         await broker.startup()

@@ -147,6 +147,13 @@ def _other_events() -> st.SearchStrategy[InternalRuntimeEvent]:
         st.builds(internal.StateSnapshot, snapshot=json_objects),
         st.builds(internal.CustomEvent, name=texts, value=json_values),
         st.builds(
+            internal.ToolProgress,
+            tool_call_id=ids,
+            message=texts,
+            progress=st.none() | st.floats(),
+            total=st.none() | st.integers(0, 100).map(float),
+        ),
+        st.builds(
             internal.ModelRetrying,
             attempt=st.integers(2, 11),
             delay_ms=st.integers(0, 20_000),

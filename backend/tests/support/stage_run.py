@@ -64,6 +64,7 @@ class Run:
         services: CallServices | None = None,
         factory: Callable[[AgentRun], Any] | None = None,
         claims: dict[str, Any] | None = None,
+        progress: str = "",
         **profile: Any,
     ) -> None:
         """Prepare a run.
@@ -81,11 +82,13 @@ class Run:
             services: Of another endpoint than the model in memory.
             factory: Makes the agent of the run, as a user's code does.
             claims: Of the caller's token.
+            progress: What the tool ``pay`` reports before it pays.
             profile: Members of the profile.
         """
         if structured is not None:
             profile.setdefault("stages", {"intent": "model"})
         self.model = ModelInMemory(*script, structured=500 if structured is None else structured)
+        self._progress = progress
         self._services = services or self.model.services()
         self._factory = factory
         self.stop = StopSignal()
@@ -136,6 +139,8 @@ class Run:
         )
 
     async def _pay(self, arguments: Payment, context: ToolContext) -> str:
+        if self._progress:
+            await context.progress(self._progress)
         self.log.append(f"paid {arguments.euros} for {context.idempotency_key}")
         return f"paid {arguments.euros}"
 

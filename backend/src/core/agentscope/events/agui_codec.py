@@ -342,6 +342,18 @@ def _model_retrying(event: internal.ModelRetrying, _state: RunWireState) -> list
     return [{"type": "CUSTOM", "name": "agentroute.retrying", "value": value}]
 
 
+def _tool_progress(event: internal.ToolProgress, state: RunWireState) -> list[dict[str, Any]]:
+    if event.tool_call_id in state.answered:
+        return []
+    value: dict[str, Any] = {"toolCallId": event.tool_call_id}
+    if event.message:
+        value["message"] = clean_text(event.message)
+    for name, number in (("progress", event.progress), ("total", event.total)):
+        if number is not None:
+            value[name] = number
+    return [{"type": "CUSTOM", "name": "agentroute.tool-progress", "value": clean_json(value)}]
+
+
 def _usage(event: internal.ModelUsage, state: RunWireState) -> list[dict[str, Any]]:
     total = state.usage.setdefault(
         (event.provider, event.model),
@@ -429,6 +441,7 @@ _TABLE: dict[str, Callable[[Any, RunWireState], list[dict[str, Any]]]] = {
     "subagent_finished": _subagent_finished,
     "subagent_failed": _subagent_failed,
     "model_retrying": _model_retrying,
+    "tool_progress": _tool_progress,
     "custom": _custom,
     "usage": _usage,
 }

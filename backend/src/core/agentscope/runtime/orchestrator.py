@@ -196,17 +196,14 @@ class AgentScopeOrchestrator:
             decisions=self._task.memory.gated_calls if command.resume else (),
             results=[item for item in command.messages if isinstance(item, ToolMessage)],
             moves_on=bool(self._unheard),
-            server_tools=self._server_tools(),
+            is_server_tool=self._is_server_tool,
         )
 
-    def _server_tools(self) -> set[str]:
+    def _is_server_tool(self, name: str) -> bool:
         if self._kit.user_factory is not None:
             # What the user's toolkit holds is not known before its agent is made. The client's tools are.
-            client_tools = {tool.name for tool in self._task.command.tools}
-            return {call.name for call in self._state.get_unfinished_tool_calls(AGENT_NAME)} - client_tools
-        return {item.tool.name for item in self._kit.tools} | {
-            item.profile.name for item in self._kit.subagents
-        }
+            return all(tool.name != name for tool in self._task.command.tools)
+        return self._kit.is_server_tool(name)
 
     async def _tell_cut_off(self) -> None:
         for call_id in self._calls.cut_off:

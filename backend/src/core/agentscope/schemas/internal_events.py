@@ -213,6 +213,16 @@ class ModelRetrying(AttributedEvent):
     """The error code of the try that failed."""
 
 
+class ToolProgress(AttributedEvent):
+    """A running tool says how far it is."""
+
+    kind: Literal["tool_progress"] = "tool_progress"
+    tool_call_id: str
+    message: str = ""
+    progress: float | None = None
+    total: float | None = None
+
+
 class CustomEvent(AttributedEvent):
     kind: Literal["custom"] = "custom"
     name: str
@@ -275,6 +285,7 @@ InternalRuntimeEvent = Annotated[
     | SubagentFinished
     | SubagentFailed
     | ModelRetrying
+    | ToolProgress
     | CustomEvent
     | ModelUsage,
     Field(discriminator="kind"),

@@ -189,7 +189,7 @@ def _joined(blocks: Iterable[object], holders: _Holders) -> str:
 def _named(block: object) -> str:
     """Return the line that stands for an attachment."""
     source = _member(block, "source") or block
-    media_type = str(_member(source, "media_type", "mimeType") or _kind(block))
+    media_type = str(_member(source, "media_type", "mimeType") or _kind(block) or "resource")
     name = _member(block, "name")
     label = f"{name}, {media_type}" if name else media_type
     if address := _member(source, "url", "uri"):

@@ -24,7 +24,7 @@ from types import AsyncGeneratorType
 from typing import Any, Literal, Protocol, cast
 
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.agentscope.tools.argument_errors import describe_argument_errors
 from core.agentscope.tools.blocking import run_in_thread
@@ -57,6 +57,12 @@ class SharedState(Protocol):
         ...
 
 
+class ProgressReport(Protocol):
+    """Where a running call says how far it is."""
+
+    async def report(self, message: str, progress: float | None, total: float | None) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """The principal, the thread, the run and the call for which a tool is called."""
@@ -66,6 +72,23 @@ class ToolContext:
     run_id: str
     tool_call_id: str
     shared_state: SharedState | None = None
+    progress_report: ProgressReport | None = None
+    """Of the call; without one, progress goes nowhere."""
+
+    async def progress(
+        self, message: str = "", *, progress: float | None = None, total: float | None = None
+    ) -> None:
+        """Tell the user how far the call is, as ``CUSTOM`` ``agentroute.tool-progress``. Never fails for the tool.
+
+        At most two reports a second and a hundred per call are shown; the others are dropped.
+
+        Args:
+            message: One short line; cut at 500 characters.
+            progress: How much is done, in any unit.
+            total: How much there is to do, in the same unit.
+        """
+        if self.progress_report is not None:
+            await self.progress_report.report(message, progress, total)
 
     @property
     def idempotency_key(self) -> str:
@@ -85,6 +108,12 @@ Handler = Callable[[Any, ToolContext], object]
 """Takes the validated arguments; returns the result, an awaitable of it, or a generator of its pieces."""
 
 
+class NoArguments(BaseModel):
+    """The arguments of a tool that takes none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """A capability of the agent. Immutable and free of run state: share it between runs.
@@ -96,8 +125,11 @@ class Tool:
     name: str
     description: str
     """For the model: when to use it and what comes back."""
-    parameters: type[BaseModel]
+    parameters: type[BaseModel] = NoArguments
     """The arguments; unknown ones are refused (``extra="forbid"``)."""
+    schema: Mapping[str, Any] | None = None
+    """The JSON Schema of a tool that another system defines. It takes the place of ``parameters``: the handler gets the
+    arguments as they are, and the schema is checked by whoever calls."""
     handler: Handler
     permission: Permission
     """The default; an agent profile may override it."""
@@ -132,6 +164,8 @@ class Tool:
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the arguments, without titles."""
+        if self.schema is not None:
+            return dict(self.schema)
         return arguments_schema(self.parameters)
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
@@ -172,10 +206,12 @@ class Tool:
         return outcome
 
     async def _run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
-        try:
-            validated = self.parameters.model_validate(arguments)
-        except ValidationError as exc:
-            return self._error(describe_argument_errors(self.name, exc))
+        validated: object = arguments
+        if self.schema is None:
+            try:
+                validated = self.parameters.model_validate(arguments)
+            except ValidationError as exc:
+                return self._error(describe_argument_errors(self.name, exc))
 
         def run() -> object:
             value = self.handler(validated, context)

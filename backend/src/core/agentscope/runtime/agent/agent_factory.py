@@ -121,6 +121,7 @@ class AgentFactory:
             self._command.tools,
             self._context,
             [self._subagent(profile) for profile in self._kit.subagents],
+            emit=self._emit,
         )
 
     def translator(self) -> AgentEventTranslator:

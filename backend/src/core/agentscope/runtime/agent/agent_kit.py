@@ -28,6 +28,7 @@ from core.agentscope.runtime.model.prices import load_prices
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile
 from core.agentscope.runtime.profile.profile_tools import profile_tools
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage, StageName
+from core.agentscope.tools.mcp.toolset import McpToolset
 from core.agentscope.tools.memory_store import MemoryStore
 from core.config import Settings
 from core.store_clock import StoreClock
@@ -47,6 +48,8 @@ class AgentKit:
     tools: tuple[ToolAccess, ...]
     subagents: tuple[SubagentKit, ...] = ()
     fallbacks: Mapping[CallStage, ChatEndpoint] = field(default_factory=dict)
+    mcp: McpToolset | None = None
+    """Tools that come and go while the worker lives. A run has those that are there when it begins."""
     clock: StoreClock = field(default_factory=StoreClock)
     user_factory: UserFactory | None = None
     """Makes the agent of each run; ``None`` for the agent that the profile describes."""
@@ -65,7 +68,23 @@ class AgentKit:
     ) -> AgentKit:
         """Return the kit of one run: its model calls have its budget, are written ahead and tell of their retries."""
         services = replace(self.services, budget=budget, calls_ahead=calls_ahead, announce=announce)
-        return replace(self, services=services)
+        return replace(self, services=services, tools=(*self.tools, *self._mcp_tools()))
+
+    def is_server_tool(self, name: str) -> bool:
+        """Return whether a call of this name is made here, and not by the client."""
+        return (
+            any(item.tool.name == name for item in self.tools)
+            or any(item.profile.name == name for item in self.subagents)
+            # Also if its server is away at the moment.
+            or (self.mcp is not None and self.mcp.owns(name))
+        )
+
+    def _mcp_tools(self) -> list[ToolAccess]:
+        if self.mcp is None:
+            return []
+        # The profile's own tools go first.
+        own = {item.tool.name for item in self.tools} | {item.profile.name for item in self.subagents}
+        return [ToolAccess(tool, permission) for tool, permission in self.mcp.tools() if tool.name not in own]
 
     def announcing(self, announce: Announce) -> AgentKit:
         """Return the kit whose model calls tell of their retries here."""
@@ -111,6 +130,7 @@ def build_kit(
     client: httpx.AsyncClient,
     memory: MemoryStore,
     fallbacks: Mapping[CallStage, ChatEndpoint],
+    mcp: McpToolset | None = None,
 ) -> AgentKit:
     """Put the process' parts together.
 
@@ -128,4 +148,5 @@ def build_kit(
         tools=tools,
         subagents=tuple(subagent_kit(subagent, tools) for subagent in profile.subagents),
         fallbacks=fallbacks,
+        mcp=mcp,
     )

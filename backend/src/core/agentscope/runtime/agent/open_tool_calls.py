@@ -11,7 +11,7 @@ No I/O. The agent's state is changed in place.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agentscope.event import ConfirmResult, ExternalExecutionResultEvent, UserConfirmResultEvent
@@ -57,7 +57,7 @@ def settle_open_tool_calls(
     decisions: Sequence[GatedCall],
     results: Sequence[ToolMessage],
     moves_on: bool,
-    server_tools: Collection[str],
+    is_server_tool: Callable[[str], bool],
 ) -> OpenToolCalls:
     """Close the calls that nobody waits for any more, and return what the agent is given for the others.
 
@@ -69,7 +69,7 @@ def settle_open_tool_calls(
         decisions: The recorded answers to the interrupts, when the run is the answer.
         results: The client's tool messages.
         moves_on: The run answers a new message, so no call waits any longer.
-        server_tools: Names of the tools this server has.
+        is_server_tool: Tells by a tool's name whether this server calls it.
     """
     said_since = bool(memory.later_messages)
     moves_on = moves_on or said_since
@@ -92,7 +92,7 @@ def settle_open_tool_calls(
                 settled.approved.append(call.id)
         else:
             finish_call(state, call, _no_result(call, INTERRUPTED))
-            if status == "asking" or call.name in server_tools:
+            if status == "asking" or is_server_tool(call.name):
                 settled.cut_off.append(call.id)
     if confirmations:
         settled.decisions = UserConfirmResultEvent(reply_id=state.reply_id, confirm_results=confirmations)

@@ -155,7 +155,7 @@ class SubagentTool(ToolBase):
             name=CHILD_NAME,
             system_prompt=self._kit.profile.prompt,
             model=self._model(translator, emit),
-            toolkit=build_toolkit(self._kit.tools, (), self._context),
+            toolkit=build_toolkit(self._kit.tools, (), self._context, emit=emit),
             middlewares=[
                 GateMiddleware(gate),
                 CompactionMiddleware(self._compaction_model(translator, emit), translator.announce),

@@ -23,6 +23,7 @@ from agentscope.middleware import MiddlewareBase
 from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
 from agentscope.tool import ToolBase, ToolChunk, ToolGroup, Toolkit, ToolResponse
 
+from core.agentscope.runtime.agent.tool_progress import CallProgress, Emit
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
@@ -216,8 +217,9 @@ class ServerTool(ToolBase):
 
     is_concurrency_safe = True
 
-    def __init__(self, access: ToolAccess, context: ToolContext) -> None:
+    def __init__(self, access: ToolAccess, context: ToolContext, emit: Emit | None = None) -> None:
         super().__init__()
+        self._emit = emit
         self.name = access.tool.name
         self.description = access.tool.description
         self.input_schema = bounded(access.tool.json_schema())
@@ -237,8 +239,14 @@ class ServerTool(ToolBase):
 
     async def call(self, *_args: Any, **arguments: Any) -> ToolChunk:
         tool_call_id = current_tool_call()
+        progress = None if self._emit is None else CallProgress(tool_call_id, self._emit)
+        context = replace(self._context, tool_call_id=tool_call_id, progress_report=progress)
         crash_point("tool-before")
-        outcome = await self._access.tool.call(arguments, replace(self._context, tool_call_id=tool_call_id))
+        try:
+            outcome = await self._access.tool.call(arguments, context)
+        finally:
+            if progress is not None:
+                progress.close()
         crash_point("tool-after")
         return tool_chunk(outcome.state, outcome.content)
 
@@ -267,9 +275,10 @@ def build_toolkit(
     client_tools: Iterable[ClientToolDefinition],
     context: ToolContext,
     subagents: Iterable[ToolBase] = (),
+    emit: Emit | None = None,
 ) -> Toolkit:
-    """Return the tools of one run in a toolkit, which cannot be shared between runs."""
-    return RunToolkit(run_tools(access, client_tools, context, subagents))
+    """Return the tools of one run in a toolkit, which cannot be shared between runs. ``emit`` takes their progress."""
+    return RunToolkit(run_tools(access, client_tools, context, subagents, emit))
 
 
 def run_tools(
@@ -277,13 +286,14 @@ def run_tools(
     client_tools: Iterable[ClientToolDefinition],
     context: ToolContext,
     subagents: Iterable[ToolBase] = (),
+    emit: Emit | None = None,
 ) -> list[ToolBase]:
-    """Return the tools of one run.
+    """Return the tools of one run. ``emit`` takes the progress of their calls.
 
     A denied tool is not offered at all. A server tool takes precedence over a client tool of the same name.
     """
     tools: dict[str, ToolBase] = {
-        item.tool.name: ServerTool(item, context) for item in access if item.permission != "deny"
+        item.tool.name: ServerTool(item, context, emit) for item in access if item.permission != "deny"
     }
     for subagent in subagents:
         tools.setdefault(subagent.name, subagent)

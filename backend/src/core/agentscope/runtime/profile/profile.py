@@ -23,6 +23,7 @@ from pydantic import (
 from core.agentscope.prompts.loader import PROMPT_VALUES, Prompt, PromptInvalid, load_prompt
 from core.agentscope.runtime.model.prices import Price
 from core.agentscope.runtime.model.quirks import QuirkChoice, parse_quirks
+from core.agentscope.runtime.profile.mcp_servers import McpServer
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid, describe
 from core.agentscope.schemas.internal_events import CallStage, StageName
 from core.agentscope.tools.spec import Permission
@@ -184,6 +185,8 @@ class AgentProfile(_Part):
     models: StageModels = StageModels()
     prompts: PromptPaths = PromptPaths()
     tools: tuple[ProfileTool, ...] = ()
+    mcp: tuple[McpServer, ...] = ()
+    """Servers whose tools the agent has as well."""
     subagents: tuple[Subagent, ...] = ()
     limits: Limits = Limits()
     context: Context = Context()
@@ -196,6 +199,14 @@ class AgentProfile(_Part):
             if key in seen:
                 raise ValueError(f"tools: {key} is listed twice")
             seen.add(key)
+        return self
+
+    @model_validator(mode="after")
+    def _servers_differ(self) -> AgentProfile:
+        names = [server.name for server in self.mcp]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"mcp: {name} is listed twice")
         return self
 
     @model_validator(mode="after")

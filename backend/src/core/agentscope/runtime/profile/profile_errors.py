@@ -48,7 +48,8 @@ def _section(model: type[BaseModel], location: tuple[str | int, ...]) -> type[Ba
     for step in location:
         if isinstance(step, str):
             annotation = _field(model, step)
-            model = next(part for part in (annotation, *get_args(annotation)) if _is_model(part))
+            # The members of a table of plain values, such as headers, are no section.
+            model = next((part for part in (annotation, *get_args(annotation)) if _is_model(part)), model)
     return model
 
 

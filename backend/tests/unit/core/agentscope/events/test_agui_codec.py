@@ -596,6 +596,31 @@ TABLE: dict[str, tuple[list[InternalRuntimeEvent], list[dict[str, Any]]]] = {
             },
         ],
     ),
+    "the progress of a tool, until its result": (
+        [
+            STARTED_RUN,
+            internal.ToolProgress(tool_call_id="c1", message="half\x00", progress=1, total=2),
+            internal.ToolProgress(tool_call_id="c1"),
+            internal.ToolResult(message_id="m1", tool_call_id="c1", content="done"),
+            internal.ToolProgress(tool_call_id="c1", message="late"),
+        ],
+        [
+            STARTED,
+            {
+                "type": "CUSTOM",
+                "name": "agentroute.tool-progress",
+                "value": {"toolCallId": "c1", "message": "half\ufffd", "progress": 1, "total": 2},
+            },
+            {"type": "CUSTOM", "name": "agentroute.tool-progress", "value": {"toolCallId": "c1"}},
+            {
+                "type": "TOOL_CALL_RESULT",
+                "messageId": "m1",
+                "toolCallId": "c1",
+                "content": "done",
+                "role": "tool",
+            },
+        ],
+    ),
     "an event of our own": (
         [STARTED_RUN, internal.CustomEvent(name="agentroute.x", value={"a": (1, float("inf")), 2: "\x00"})],
         [STARTED, {"type": "CUSTOM", "name": "agentroute.x", "value": {"a": [1, None], "2": "\ufffd"}}],

@@ -51,7 +51,7 @@ def settle(
         for call_id, content in answers.items()
     ]
     calls = settle_open_tool_calls(
-        state, thread, decisions=decisions, results=messages, moves_on=moves_on, server_tools={"pay"}
+        state, thread, decisions=decisions, results=messages, moves_on=moves_on, is_server_tool="pay".__eq__
     )
     return state, calls
 
@@ -164,7 +164,7 @@ def test_the_model_is_told_why_the_clients_tool_failed(content: str, told: str) 
         decisions=(),
         results=[answer],
         moves_on=False,
-        server_tools=(),
+        is_server_tool=lambda _name: False,
     )
     assert settled.answers is not None
     [result] = settled.answers.execution_results

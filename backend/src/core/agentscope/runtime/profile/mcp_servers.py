@@ -1,0 +1,175 @@
+"""The MCP servers of a profile: what may be written there, and the endpoints that come of it.
+
+Secrets stand in the environment. The profile names them as ``${NAME}``; they are put in when a process starts, are
+known to the log's redaction, and are stored nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
+from core.agentscope.tools.mcp.endpoint import McpEndpoint
+from core.agentscope.tools.mcp.names import SERVER_NAME
+from core.agentscope.tools.mcp.policy import McpPolicy
+from core.agentscope.tools.spec import Permission
+from core.redaction import secret_forms
+
+_VARIABLE = re.compile(r"\$\{([^{}]*)\}")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_RESERVED_HEADERS = frozenset(
+    {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
+)
+
+
+def _known_name(name: str) -> str:
+    if not re.fullmatch(SERVER_NAME, name):
+        raise ValueError(
+            "must be 1 to 32 of the characters A-Z a-z 0-9 - and single _ between them, because tools are named name__tool"
+        )
+    return name
+
+
+def _header_names(headers: dict[str, str]) -> dict[str, str]:
+    for name in headers:
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a header")
+        if name.lower() in _RESERVED_HEADERS or name.lower().startswith("mcp-"):
+            raise ValueError(f"the header {name} is set by the protocol")
+    return headers
+
+
+def _patterns(names: Iterable[str]) -> None:
+    if not all(names):
+        raise ValueError("a pattern must not be empty")
+
+
+class McpServer(BaseModel):
+    """One MCP server whose tools the agent has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, AfterValidator(_known_name)]
+    """Its tools are offered as ``name__tool``."""
+    url: str | None = Field(default=None, min_length=1)
+    """Of a server that is reached over HTTP."""
+    transport: Literal["http", "sse"] | None = None
+    """Of a server with a ``url``: ``http`` is streamable HTTP, and what is meant when it is absent."""
+    command: tuple[str, ...] = ()
+    """Program and arguments of a server that each worker starts and speaks to over its standard input and output."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Variables of the program. It gets none of the worker's own, except PATH, HOME and the like."""
+    cwd: str | None = Field(default=None, min_length=1)
+    """Folder of the program; the worker's when absent."""
+    headers: Annotated[dict[str, str], AfterValidator(_header_names)] = Field(default_factory=dict)
+    allow: tuple[str, ...] | None = None
+    """Patterns of the tools that are offered, by the server's own names; every tool when absent."""
+    permission: Permission = "ask"
+    permissions: dict[str, Permission] = Field(default_factory=dict)
+    """Of single tools, by name or pattern. The name of a tool goes before patterns, the first pattern before others."""
+    timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """Of one call."""
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> McpServer:
+        if (self.url is None) == (not self.command):
+            raise ValueError('set either url = "https://..." or command = ["program", "argument"]')
+        if self.command and (self.headers or self.transport):
+            raise ValueError("headers and transport belong to a server with a url")
+        if self.url is not None and (self.env or self.cwd):
+            raise ValueError("env and cwd belong to a server with a command")
+        _patterns((*(self.allow or ()), *self.permissions))
+        return self
+
+    def policy(self) -> McpPolicy:
+        """Return which tools are offered, and with which permission."""
+        return McpPolicy(self.name, self.allow, self.permission, tuple(self.permissions.items()))
+
+
+def resolve_mcp(
+    servers: Iterable[McpServer], environ: Mapping[str, str] | None = None
+) -> list[tuple[McpPolicy, McpEndpoint]]:
+    """Put the values of the environment into the servers of a profile.
+
+    Raises:
+        ProfileInvalid: A variable is not set, or what comes of it cannot be used. The message names the place and the
+            variable, never a value.
+    """
+    values = os.environ if environ is None else environ
+    return [(server.policy(), _Resolving(server, values).endpoint()) for server in servers]
+
+
+def secrets_of_mcp(endpoints: Iterable[McpEndpoint]) -> list[str]:
+    """List what must never be logged, in every form in which it can stand in a line."""
+    return [form for endpoint in endpoints for secret in endpoint.secrets for form in secret_forms(secret)]
+
+
+class _Resolving:
+    def __init__(self, server: McpServer, environ: Mapping[str, str]) -> None:
+        self._server = server
+        self._environ = environ
+        self._secrets: list[str] = []
+
+    def endpoint(self) -> McpEndpoint:
+        server = self._server
+        # The url last: a password in it is a secret, the rest of it is not.
+        headers = tuple((name, self._header(name, value)) for name, value in server.headers.items())
+        env = tuple((name, self._put_in(f"env.{name}", value)) for name, value in server.env.items())
+        command = tuple(self._put_in("command", part) for part in server.command)
+        url = self._url(server.url) if server.url is not None else ""
+        return McpEndpoint(
+            transport="stdio" if command else server.transport or "http",
+            url=url,
+            headers=headers,
+            command=command,
+            env=env,
+            cwd=server.cwd,
+            timeout_seconds=server.timeout_seconds,
+            secrets=tuple(dict.fromkeys(self._secrets)),
+        )
+
+    def _header(self, name: str, value: str) -> str:
+        text = self._put_in(f"headers.{name}", value)
+        if not all(" " <= character <= "~" or character == "\t" for character in text):
+            raise self._wrong(f"headers.{name}", "holds a character that no header can have")
+        # A header that was written out is as secret as one that was put in.
+        self._secrets.append(text)
+        return text
+
+    def _url(self, value: str) -> str:
+        url = self._put_in("url", value)
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+            _ = parts.port
+        except ValueError:
+            usable = False
+            parts = urlsplit("")
+        if not usable:
+            raise self._wrong("url", "must be like https://mcp.example.com/mcp")
+        if parts.password:
+            self._secrets.append(parts.password)
+        return url
+
+    def _put_in(self, where: str, value: str) -> str:
+        def replace(found: re.Match[str]) -> str:
+            name = found[1]
+            if not _VARIABLE_NAME.fullmatch(name):
+                raise self._wrong(where, f"${{{name}}} is not the name of a variable")
+            text = self._environ.get(name, "").strip()
+            if not text:
+                raise self._wrong(where, f"the variable {name} is not set")
+            self._secrets.append(text)
+            return text
+
+        return _VARIABLE.sub(replace, value)
+
+    def _wrong(self, where: str, what: str) -> ProfileInvalid:
+        return ProfileInvalid(f"mcp {self._server.name}: {where}: {what}")

@@ -1,0 +1,41 @@
+"""Where an MCP server is and how it is spoken to: plain data, with every secret already in place.
+
+Two servers of different profiles that are equal here share one connection of a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Transport = Literal["http", "sse", "stdio"]
+"""``http`` is MCP's streamable HTTP; ``sse`` is the transport before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class McpEndpoint:
+    """One server. Values may be secrets: never log or show the whole object."""
+
+    transport: Transport
+    url: str = ""
+    """Of ``http`` and ``sse``."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Sent with every request."""
+    command: tuple[str, ...] = ()
+    """Of ``stdio``: program and arguments."""
+    env: tuple[tuple[str, str], ...] = ()
+    """The environment of the program, beside the few variables that every program needs."""
+    cwd: str | None = None
+    timeout_seconds: float = 30.0
+    """Of one call, and of one attempt to connect."""
+    secrets: tuple[str, ...] = ()
+    """Values that were put in for variables. A result that repeats one is masked."""
+
+    def __repr__(self) -> str:
+        return f"McpEndpoint({self.transport})"
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The environment as a mapping."""
+        return dict(self.env)

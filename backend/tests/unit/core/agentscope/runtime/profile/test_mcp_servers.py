@@ -1,0 +1,130 @@
+"""MCP servers in a profile: what may be written, and what the environment puts in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.agentscope.runtime.profile.mcp_servers import McpServer, resolve_mcp, secrets_of_mcp
+from core.agentscope.runtime.profile.profile import load_profile
+from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
+
+HEAD = 'name = "A"\ndescription = "d"\n'
+URL = 'url = "https://mcp.example.com/mcp"\n'
+
+
+def server(**members: Any) -> McpServer:
+    return McpServer.model_validate({"name": "github", "url": "https://mcp.example.com/mcp"} | members)
+
+
+def loaded(folder: Path, text: str) -> tuple[McpServer, ...]:
+    path = folder / "agent.toml"
+    path.write_text(HEAD + text)
+    return load_profile(path).mcp
+
+
+def test_a_profile_names_servers_with_their_permissions(tmp_path: Path) -> None:
+    text = f'[[mcp]]\nname = "github"\n{URL}allow = ["get_*"]\n[mcp.permissions]\n"get_*" = "allow"\n'
+    text += (
+        '[[mcp]]\nname = "files"\ncommand = ["python", "files.py"]\nenv = { ROOT = "/srv" }\ncwd = "/srv"\n'
+    )
+
+    github, files = loaded(tmp_path, text)
+
+    assert (github.permission, github.timeout_seconds) == ("ask", 30)
+    assert github.policy().permission_of("get_issue") == "allow"
+    assert github.policy().permission_of("delete") == "ask"
+    assert not github.policy().offers("delete")
+    ((_, endpoint),) = resolve_mcp([files], {})
+    assert (endpoint.transport, endpoint.command, dict(endpoint.env), endpoint.cwd) == (
+        "stdio",
+        ("python", "files.py"),
+        {"ROOT": "/srv"},
+        "/srv",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('name = "a"\n', 'mcp[0]: set either url = "https://..." or command = ["program", "argument"]'),
+        (f'name = "a"\n{URL}command = ["x"]\n', "mcp[0]: set either url"),
+        (
+            'name = "a"\ncommand = ["x"]\ntransport = "sse"\n',
+            "headers and transport belong to a server with a url",
+        ),
+        (f'name = "a"\n{URL}cwd = "/"\n', "env and cwd belong to a server with a command"),
+        (f'name = "a__b"\n{URL}', "mcp[0].name: must be 1 to 32 of the characters"),
+        (f'name = "a"\n{URL}allow = [""]\n', "a pattern must not be empty"),
+        (f'name = "a"\n{URL}transport = "stdio"\n', "mcp[0].transport: input should be 'http' or 'sse'"),
+        (f'name = "a"\n{URL}permissions = {{ x = "maybe" }}\n', "mcp[0].permissions.x: input should be"),
+        (f'name = "a"\n{URL}headers = {{ "a b" = "c" }}\n', "'a b' is not the name of a header"),
+        (
+            f'name = "a"\n{URL}headers = {{ Mcp-Session-Id = "c" }}\n',
+            "the header Mcp-Session-Id is set by the protocol",
+        ),
+        (f'name = "a"\n{URL}token = "x"\n', "mcp[0].token: unknown key; allowed: name, url, transport"),
+        (f'name = "a"\n{URL}[[mcp]]\nname = "a"\n{URL}', "mcp: a is listed twice"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_where(tmp_path: Path, text: str, line: str) -> None:
+    with pytest.raises(ProfileInvalid) as refused:
+        loaded(tmp_path, f"[[mcp]]\n{text}")
+
+    assert line in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_variables_are_put_in_and_known_as_secrets_and_not_shown() -> None:
+    named = server(
+        headers={"Authorization": "Bearer ${GITHUB_TOKEN}"}, url="https://u:${PASSWORD}@example.com/mcp"
+    )
+
+    ((_, endpoint),) = resolve_mcp([named], {"GITHUB_TOKEN": " ghp-123456789\n", "PASSWORD": "p4ssw0rd-1"})
+
+    assert endpoint.headers == (("Authorization", "Bearer ghp-123456789"),)
+    assert endpoint.url == "https://u:p4ssw0rd-1@example.com/mcp"
+    assert {"ghp-123456789", "Bearer ghp-123456789", "p4ssw0rd-1"} <= set(endpoint.secrets)
+    assert {"ghp-123456789", "p4ssw0rd-1"} <= set(secrets_of_mcp([endpoint]))
+    assert "ghp" not in repr(endpoint)
+    assert "ghp" not in repr(named)
+
+
+@pytest.mark.parametrize(
+    ("members", "environ", "line"),
+    [
+        ({"headers": {"A": "x ${TOKEN}"}}, {}, "mcp github: headers.A: the variable TOKEN is not set"),
+        ({"headers": {"A": "${TOKEN}"}}, {"TOKEN": " "}, "the variable TOKEN is not set"),
+        (
+            {"headers": {"A": "${TOKEN}"}},
+            {"TOKEN": "a\nb"},
+            "headers.A: holds a character that no header can have",
+        ),
+        ({"headers": {"A": "${not a name}"}}, {}, "headers.A: ${not a name} is not the name of a variable"),
+        ({"url": "mcp.example.com"}, {}, "mcp github: url: must be like https://mcp.example.com/mcp"),
+        ({"url": "ftp://example.com"}, {}, "url: must be like"),
+        ({"url": None, "command": ["x", "${DIR}"]}, {}, "command: the variable DIR is not set"),
+        ({"url": None, "command": ["x"], "env": {"K": "${KEY}"}}, {}, "env.K: the variable KEY is not set"),
+    ],
+)
+def test_what_cannot_be_used_names_the_place_and_never_a_value(
+    members: dict[str, Any], environ: dict[str, str], line: str
+) -> None:
+    with pytest.raises(ProfileInvalid) as refused:
+        resolve_mcp([server(**members)], environ)
+
+    assert line in str(refused.value)
+    assert not any(value.strip() and value in str(refused.value) for value in environ.values())
+
+
+def test_equal_servers_of_two_profiles_are_one_endpoint() -> None:
+    first = server(headers={"A": "${TOKEN}"}, allow=["a"])
+    second = server(name="other", headers={"A": "${TOKEN}"}, permission="allow")
+
+    ((_, one),) = resolve_mcp([first], {"TOKEN": "12345678"})
+    ((_, other),) = resolve_mcp([second], {"TOKEN": "12345678"})
+
+    assert one == other
+    assert hash(one) == hash(other)
