@@ -13,14 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from agentroute.check_result import CheckResult
-from core.agentscope.runtime.agent.agent_kit import build_kit
+from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.runtime.agent.agent_kits import build_kits
 from core.agentscope.runtime.agent.factory.examination import Examination, examine
 from core.agentscope.runtime.agent.factory.lifespan import LifespanInvalid
 from core.agentscope.runtime.agent.factory.opening import FactoryOpener, open_model_client
 from core.agentscope.runtime.agent.factory.user_factory import AgentCodeInvalid
 from core.agentscope.runtime.model.prices import PricesInvalid
+from core.agentscope.runtime.profile.agents import Agents, load_agents
 from core.agentscope.runtime.profile.fallbacks import open_fallbacks
-from core.agentscope.runtime.profile.profile import AgentProfile, load_profile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.memory_store import InMemoryMemoryStore
@@ -30,53 +31,74 @@ _NAME = "Agent"
 
 
 def run_check(settings: Settings, path: Path | None, *, as_json: bool, console: Console | None = None) -> int:
-    """Print the agents of a profile; return 1 if one cannot be used, else 0."""
+    """Print the agents of a file or a folder of profiles; return 1 if one cannot be used, else 0."""
     console = console or Console()
     try:
-        found = asyncio.run(examine_agent(settings, path))
+        examined = asyncio.run(examine_agents(settings, path))
     except _REFUSALS as exc:
-        found = _unusable(str(exc))
+        examined = {"": _unusable(str(exc))}
     if as_json:
-        console.file.write(json.dumps(asdict(found) | {"ok": not found.problems}, indent=2) + "\n")
+        told = {agent_id: asdict(found) | {"ok": not found.problems} for agent_id, found in examined.items()}
+        ok = all(each["ok"] for each in told.values())
+        whole = next(iter(told.values())) if len(told) == 1 else {"agents": told, "ok": ok}
+        console.file.write(json.dumps(whole, indent=2) + "\n")
     else:
-        _print(found, console)
-    return 1 if found.problems else 0
+        for agent_id, found in examined.items():
+            if len(examined) > 1:
+                console.rule(escape(agent_id))
+            _print(found, console)
+    return 1 if any(found.problems for found in examined.values()) else 0
 
 
 async def check_agent(settings: Settings) -> CheckResult:
-    """Return for ``doctor`` whether the agent can be made."""
+    """Return for ``doctor`` whether the agents can be made."""
     fix = "Run `agentroute check` for all of it."
     try:
-        found = await examine_agent(settings, None)
+        examined = await examine_agents(settings, None)
     except _REFUSALS as exc:
         return CheckResult(_NAME, False, str(exc), fix)
-    if found.problems:
-        return CheckResult(_NAME, False, found.problems[0], fix)
-    return CheckResult(
-        _NAME, True, f"{found.name}: {len(found.tools)} tools, model {found.models.get('agent', '')}"
-    )
+    for agent_id, found in examined.items():
+        if found.problems:
+            where = f"{agent_id}.toml: " if len(examined) > 1 else ""
+            return CheckResult(_NAME, False, f"{where}{found.problems[0]}", fix)
+    told = [
+        f"{found.name}: {len(found.tools)} tools, model {found.models.get('agent', '')}"
+        for found in examined.values()
+    ]
+    return CheckResult(_NAME, True, "; ".join(told))
 
 
-async def examine_agent(settings: Settings, path: Path | None) -> Examination:
-    """Make the agent of a profile as a worker does, but without servers.
+async def examine_agents(settings: Settings, path: Path | None) -> dict[str, Examination]:
+    """Make each agent as a worker does, but without servers; returns what was found, by the agent's id.
 
     Raises:
         ProfileInvalid, PricesInvalid, ToolDefinitionError, AgentCodeInvalid, LifespanInvalid, ValueError: It cannot be
             made at all.
     """
-    profile = load_profile(path or settings.profile_path)
+    agents = load_agents(path or settings.profile_path)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
-            open_model_client(settings.model, needed=_needs_model(profile, settings))
+            open_model_client(settings.model, needed=_needs_model(agents, settings))
         )
-        fallbacks = await open_fallbacks(profile, settings.model, client, stack)
-        kit = build_kit(profile, settings, client, InMemoryMemoryStore(), fallbacks)
-        return await examine(await FactoryOpener(stack).open(kit))
+        fallbacks = await open_fallbacks(agents, settings.model, client, stack)
+        kits = build_kits(agents, settings, client, InMemoryMemoryStore(), fallbacks)
+        opener = FactoryOpener(stack)
+        return {
+            agent_id: await _examine(kit, opener, agents.where(agent_id))
+            for agent_id, kit in kits.kits.items()
+        }
 
 
-def _needs_model(profile: AgentProfile, settings: Settings) -> bool:
+async def _examine(kit: AgentKit, opener: FactoryOpener, where: str) -> Examination:
+    try:
+        return await examine(await opener.open(kit))
+    except (AgentCodeInvalid, LifespanInvalid) as exc:
+        raise type(exc)(f"{where}{exc}") from exc
+
+
+def _needs_model(agents: Agents, settings: Settings) -> bool:
     # Nothing is sent, so an address that is missing is only a question of the profile's own agent.
-    return profile.agent.factory is None and bool(settings.model.base_url)
+    return agents.need_the_model and bool(settings.model.base_url)
 
 
 _REFUSALS = (

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import version
 from typing import Any
 
+from agentroute.agent_items import read_agents
 from agentroute.readiness import StoreReadiness
 from agentroute.schema_state import schema
 from agentroute.transcription import open_transcription
@@ -22,8 +22,6 @@ from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.threads import AgentThreads
 from core.agentscope.runtime.hints import HintSender
-from core.agentscope.runtime.profile.profile import AgentProfile, load_profile
-from core.agentscope.runtime.profile.profile_tools import offered_tools
 from core.broker import create_broker
 from core.config import Settings
 from core.database import create_engine
@@ -33,7 +31,6 @@ from core.gate import PoolGates
 from core.identity import Authenticator
 from core.redis_client import create_redis
 from core.request_body import JsonBodies
-from v1.agent.capabilities import agent_capabilities
 from v1.agent.container import ApiContainer
 from v1.agent.service import AgentService
 from v1.agent.worker_watch import WorkerWatch
@@ -60,7 +57,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         ConfigurationError: The settings exclude each other.
         ProfileInvalid: The agent's profile cannot be used.
     """
-    profile = load_profile(settings.profile_path)
+    deployed = read_agents(settings)
+    agents = deployed.agents
     async with AsyncExitStack() as resources:
         engine = create_engine(settings.database, application_name="agentroute-api")
         resources.push_async_callback(engine.dispose)
@@ -76,10 +74,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         gates = PoolGates.of(settings.database)
         store = EventStore(engine, gates.streams)
         hub = ThreadHub(redis, store.heads, settings.redis, settings.stream)
-        background = [
-            asyncio.create_task(bus.run(), name="bus"),
-            asyncio.create_task(hub.run(), name="hub"),
-        ]
+        await resources.enter_async_context(_running(bus=bus.run(), hub=hub.run()))
         hints = HintSender(broker, redis, settings.redis)
         gateway = AgentRunGateway(
             engine,
@@ -88,11 +83,15 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             gates,
             limits=settings.limits,
             worker=settings.worker,
-            agent=profile.name,
+            agent=agents.name_of,
+            agents=deployed.usable,
         )
         store_of_files = open_store(settings.files)
         files = None if store_of_files is None else FileLibrary(engine, store_of_files, settings.files)
-        history = HistoryReader(engine)
+        history = HistoryReader(engine, agents.default_id)
+        threads = AgentThreads(
+            engine, hints, bus, bus, agent=agents.name_of, default_agent=agents.default_id, files=files
+        )
         openings = OpeningReader(engine, history, gates.streams)
         workers = WorkerWatch(readiness)
         resources.push_async_callback(workers.aclose)
@@ -108,40 +107,31 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         )
         bodies = JsonBodies(settings.limits)
         resources.callback(bodies.close)
-        try:
-            yield ApiContainer(
-                bodies=bodies,
-                service=service,
-                events=facade,
-                history=history,
-                runs=RunReader(engine),
-                threads=AgentThreads(engine, hints, bus, bus, agent=profile.name, files=files),
-                usage=UsageReader(engine),
-                transcription=transcription,
-                files=files,
-                authenticator=Authenticator(settings.identity, server=settings.server),
-                capabilities=_capabilities(profile, settings),
-                readiness=readiness,
-                drain=DrainSwitch(hub),
-            )
-        finally:
-            await service.aclose()
-            for task in background:
-                task.cancel()
-            await asyncio.wait(background, timeout=2)
+        resources.push_async_callback(service.aclose)
+        yield ApiContainer(
+            bodies=bodies,
+            service=service,
+            events=facade,
+            history=history,
+            runs=RunReader(engine, agents.default_id),
+            threads=threads,
+            usage=UsageReader(engine),
+            transcription=transcription,
+            files=files,
+            authenticator=Authenticator(settings.identity, server=settings.server),
+            agents=deployed.directory,
+            readiness=readiness,
+            drain=DrainSwitch(hub),
+        )
 
 
-def _capabilities(profile: AgentProfile, settings: Settings) -> dict[str, Any]:
-    return agent_capabilities(
-        name=profile.name,
-        version=version("agentroute"),
-        description=profile.description,
-        greeting=profile.greeting,
-        subagents=[{"name": child.name, "description": child.description} for child in profile.subagents],
-        tools=[
-            {"name": tool.name, "description": tool.description, "parameters": tool.json_schema()}
-            for tool in offered_tools(profile, settings.tools)
-        ],
-        max_iterations=profile.limits.max_iterations,
-        max_run_seconds=settings.limits.run_seconds,
-    )
+@asynccontextmanager
+async def _running(**loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run loops in the background while the context is open."""
+    tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=2)

@@ -16,7 +16,7 @@ from agentroute.model_probe import probe_models
 from agentroute.own_packages import shadowed_packages
 from agentroute.preflight import find_local_models
 from agentroute.start_checks import SERVE_CHECKS, WORKER_CHECKS
-from core.agentscope.runtime.profile.profile import load_profile
+from core.agentscope.runtime.profile.agents import load_agents
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.config import Settings, unknown_variables
 from core.postgres_connection import asyncpg_dsn, open_connection
@@ -56,7 +56,9 @@ async def _results(settings: Settings) -> list[CheckResult]:
 async def _agent(settings: Settings) -> list[CheckResult]:
     """Return whether the agent of a user's factory can be made. For this, AgentScope is imported."""
     try:
-        if load_profile(settings.profile_path).agent.factory is None:
+        if all(
+            profile.agent.factory is None for profile in load_agents(settings.profile_path).profiles.values()
+        ):
             return []
     except ProfileInvalid:
         # The check of the profile says what is wrong.

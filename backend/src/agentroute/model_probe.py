@@ -24,8 +24,9 @@ from core.agentscope.runtime.model.chat_stream import ChatStreamParser
 from core.agentscope.runtime.model.model_client import create_model_client
 from core.agentscope.runtime.model.quirks import Quirk, QuirkBook
 from core.agentscope.runtime.model.request_form import STRUCTURED
+from core.agentscope.runtime.profile.agents import load_agents
 from core.agentscope.runtime.profile.fallbacks import fallback_settings
-from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, load_profile
+from core.agentscope.runtime.profile.profile import STAGES, AgentProfile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.config import ModelSettings, Settings
 
@@ -50,11 +51,13 @@ _TOOL = {
 
 
 async def probe_models(settings: Settings) -> list[CheckResult]:
-    """Return how the requests to each model of the profile are adapted; nothing when there is no profile."""
+    """Return how the requests to each model of the profiles are adapted; nothing when there is no profile."""
     try:
-        profile = load_profile(settings.profile_path)
+        agents = load_agents(settings.profile_path)
         async with AsyncExitStack() as resources:
-            endpoints = await _endpoints(profile, settings.model, resources)
+            endpoints: dict[tuple[str, str], tuple[ChatEndpoint, float | None]] = {}
+            for profile in agents.profiles.values():
+                endpoints = await _endpoints(profile, settings.model, resources) | endpoints
             return list(await asyncio.gather(*(_probe(*asked) for asked in endpoints.values())))
     except (ProfileInvalid, ValueError):
         # The check of the profile says what is wrong.

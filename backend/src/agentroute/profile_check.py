@@ -1,12 +1,12 @@
-"""The preflight check of the agent: its profile and the tools the profile names."""
+"""The preflight check of the agents: their profiles and the tools that the profiles name."""
 
 from __future__ import annotations
 
 from agentroute.check_result import CheckResult
 from core.agentscope.runtime.model.prices import PricesInvalid, load_prices
+from core.agentscope.runtime.profile.agents import Agents, load_agents
 from core.agentscope.runtime.profile.fallbacks import fallback_settings
 from core.agentscope.runtime.profile.mcp_servers import resolve_mcp
-from core.agentscope.runtime.profile.profile import load_profile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.runtime.profile.profile_tools import offered_tools
 from core.agentscope.tools.errors import ToolDefinitionError
@@ -16,15 +16,28 @@ _NAME = "Agent profile"
 
 
 async def check_profile(settings: Settings) -> CheckResult:
-    """Check that the profile, its tools and the price table can be used."""
+    """Check that the profiles, their tools and the price table can be used."""
     try:
-        profile = load_profile(settings.profile_path)
-        tools = offered_tools(profile, settings.tools)
+        agents = load_agents(settings.profile_path)
         load_prices(settings.model.prices_path)
-        fallback_settings(profile, settings.model)
-        resolve_mcp(profile.mcp)
+        found = [_check(agents, agent_id, settings) for agent_id in agents.profiles]
     except (ProfileInvalid, ToolDefinitionError, PricesInvalid) as exc:
         return CheckResult(
             _NAME, False, str(exc), "Correct it, or unset AGENT_PROFILE_PATH for the bundled one."
         )
-    return CheckResult(_NAME, True, f"{profile.name}, {len(tools)} tools")
+    return CheckResult(_NAME, True, "; ".join(found))
+
+
+def _check(agents: Agents, agent_id: str, settings: Settings) -> str:
+    """Return what one agent is, in a few words; the line of an error names its file."""
+    profile = agents.profiles[agent_id]
+    try:
+        tools = offered_tools(profile, settings.tools)
+        fallback_settings(profile, settings.model)
+        resolve_mcp(profile.mcp)
+    except (ProfileInvalid, ToolDefinitionError) as exc:
+        raise type(exc)(f"{agents.where(agent_id)}{exc}") from exc
+    told = f"{profile.name}, {len(tools)} tools"
+    if not agents.keeps_ids:
+        return told
+    return f"{agent_id}{' (default)' if agent_id == agents.default_id else ''}: {told}"

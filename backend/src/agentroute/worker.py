@@ -27,14 +27,13 @@ from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.usual_end import end_usually
-from core.agentscope.runtime.agent.agent_kit import build_kit
-from core.agentscope.runtime.agent.factory.opening import FactoryOpener, open_for_runs, open_model_client
-from core.agentscope.runtime.agent.mcp_tools import open_mcp
+from core.agentscope.runtime.agent.agent_kits import build_kits, open_kits, open_toolsets
+from core.agentscope.runtime.agent.factory.opening import FactoryOpener, open_model_client
 from core.agentscope.runtime.agent.titles import TitleWriter
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.model.prices import PricesInvalid
+from core.agentscope.runtime.profile.agents import load_agents
 from core.agentscope.runtime.profile.fallbacks import open_fallbacks
-from core.agentscope.runtime.profile.profile import load_profile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.runtime.work.cancel_listener import listen_for_cancels
 from core.agentscope.runtime.work.executor import RunExecutor
@@ -182,7 +181,7 @@ async def open_worker(
     Raises:
         ProfileInvalid, PricesInvalid, ToolDefinitionError, ValueError: A setting cannot be used.
     """
-    profile = load_profile(settings.profile_path)
+    agents = load_agents(settings.profile_path)
     async with AsyncExitStack() as resources:
         engine = create_engine(settings.database, application_name="agentroute-worker")
         resources.push_async_callback(engine.dispose)
@@ -191,16 +190,16 @@ async def open_worker(
         store_of_files = open_store(settings.files)
         files = None if store_of_files is None else FileLibrary(engine, store_of_files, settings.files)
         client = await resources.enter_async_context(
-            open_model_client(settings.model, needed=profile.agent.factory is None)
+            open_model_client(settings.model, needed=agents.need_the_model)
         )
-        fallbacks = await open_fallbacks(profile, settings.model, client, resources)
+        fallbacks = await open_fallbacks(agents, settings.model, client, resources)
         memory = PostgresMemoryStore(create_session_factory(engine))
         connections = McpConnections()
         resources.push_async_callback(connections.close)
-        mcp = open_mcp(profile.mcp, connections, settings.tools)
+        toolsets = open_toolsets(agents, connections, settings.tools)
         await connections.tried()
-        kit = build_kit(profile, settings, client, memory, fallbacks, mcp)
-        kit = await open_for_runs(kit, FactoryOpener(resources))
+        kits = build_kits(agents, settings, client, memory, fallbacks, toolsets)
+        kits = await open_kits(kits, agents, FactoryOpener(resources))
         broker = create_broker(settings.redis)
         await broker.startup()
         resources.push_async_callback(broker.shutdown)
@@ -218,12 +217,12 @@ async def open_worker(
             bus,
             hint=lambda run: hints.send(run.run_pk, run.task_id),
             outage_seconds=settings.worker.outage_seconds,
-            agent=profile.name,
+            agent=agents.name_of,
             end_usually=partial(end_usually, engine),
         )
-        titles = TitleWriter(kit, engine)
-        services = RunServices(kit, engine, heartbeat, writer, ending, titles, settings)
-        executor = RunExecutor(Leases(engine, settings, worker_id or _worker_id(), kit.clock), services)
+        titles = TitleWriter(kits, engine)
+        services = RunServices(kits, engine, heartbeat, writer, ending, titles, settings)
+        executor = RunExecutor(Leases(engine, settings, worker_id or _worker_id(), kits.clock), services)
         register_run_task(broker, executor)
         reaper = Reaper(
             engine,
@@ -231,7 +230,7 @@ async def open_worker(
             bus,
             settings,
             start_run=lambda run_pk, principal: executor.start(run_pk, principal) is not None,
-            agent=profile.name,
+            agent=agents.name_of,
         )
 
         loops = BackgroundLoops(on_broken)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,8 @@ class VerifiedToken:
     """The claim ``sub``."""
     valid_until: float
     """Unix time after which the same token is refused: the claim ``exp`` and the leeway."""
+    claims: Mapping[str, Any]
+    """All claims."""
 
 
 class TokenVerifier:
@@ -77,7 +80,10 @@ class TokenVerifier:
             raise InvalidToken(f"The token's lifetime exceeds {self._settings.max_lifetime_seconds} seconds.")
         tenant = claims.get("tenant", _DEFAULT_TENANT)
         return VerifiedToken(
-            _name(tenant, "tenant"), _name(claims["sub"], "sub"), expires_at + self._settings.leeway_seconds
+            _name(tenant, "tenant"),
+            _name(claims["sub"], "sub"),
+            expires_at + self._settings.leeway_seconds,
+            claims,
         )
 
     def _decode(self, token: str) -> dict[str, Any]:

@@ -179,6 +179,10 @@ class IdentitySettings(_Section):
     jwt_audience: str = ""
     max_lifetime_seconds: int = Field(default=86_400, gt=0)
     leeway_seconds: int = Field(default=30, ge=0, le=300)
+    groups_claim: str = Field(default="groups", min_length=1)
+    """Claim with the groups of a user, for ``access = ["group:..."]`` of a profile. Dots lead into objects."""
+    roles_claim: str = Field(default="roles", min_length=1)
+    """The same for ``role:...``; of Keycloak ``realm_access.roles``."""
 
     @model_validator(mode="after")
     def _secret_is_strong(self) -> IdentitySettings:
@@ -312,7 +316,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     tools: ToolSettings = ToolSettings()
     profile_path: Path | None = None
-    """Agent profile (TOML). If absent, the bundled profile."""
+    """Agent profile (TOML), or a folder with one for each agent. If absent, the bundled profile."""
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     data_dir: Path | None = None

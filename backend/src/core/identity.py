@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.config import IdentitySettings, ServerSettings
 from core.errors import ConfigurationError, Unauthenticated
@@ -27,9 +27,13 @@ class Principal:
     user_id: str
     valid_until: float | None = field(default=None, compare=False)
     """Unix time at which the credential of the request ends; ``None``: never. Not a part of who somebody is."""
+    claims: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """What the token of the request says, after all checks; ``None`` where there is no request or no token."""
+    trusted: bool = field(default=False, compare=False)
+    """The one user of local mode, who may use every agent. No token makes a caller trusted."""
 
 
-LOCAL = Principal("local", "local")
+LOCAL = Principal("local", "local", trusted=True)
 """The principal of all requests in local mode."""
 
 
@@ -72,4 +76,4 @@ class Authenticator:
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthenticated("Send Authorization: Bearer <token>.")
         verified = self._tokens.verify(token.strip())
-        return Principal(verified.tenant, verified.user, verified.valid_until)
+        return Principal(verified.tenant, verified.user, verified.valid_until, verified.claims)

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
+from core import agent_errors, errors
 from core.errors import (
     AgentBackendError,
     BodyTooLarge,
@@ -107,6 +108,10 @@ def problem_response(error: AgentBackendError, request: Request) -> Response:
 def retry_after(error: AgentBackendError) -> str | None:
     """Return the value of the header ``Retry-After``; ``None`` if the error has none."""
     return None if error.retry_after_seconds is None else str(max(1, math.ceil(error.retry_after_seconds)))
+
+
+_KNOWN = (errors, agent_errors)
+"""The modules of the catalogue: a class is known once its module is imported."""
 
 
 def catalogue() -> dict[str, type[AgentBackendError]]:

@@ -38,6 +38,8 @@ class AgentChatSession(Base):
     user_id: Mapped[str] = mapped_column(Text)
     thread_id: Mapped[str] = mapped_column(Text)
     """The client's name for the thread; unique per owner only."""
+    agent_id: Mapped[str | None] = mapped_column(Text)
+    """The agent of the thread, one of several; null for the default agent."""
     title: Mapped[str | None] = mapped_column(Text)
     state: Mapped[Any] = mapped_column(JSONB(none_as_null=True), nullable=True)
     """AG-UI shared state."""

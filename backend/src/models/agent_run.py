@@ -83,6 +83,8 @@ class AgentRun(Base):
     """The client's name for the run; a resume under the same name is another segment."""
     segment: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     parent_run_id: Mapped[str | None] = mapped_column(Text)
+    agent_id: Mapped[str | None] = mapped_column(Text)
+    """The agent that executes the run; null for that of the thread."""
     task_id: Mapped[str] = mapped_column(Text)
     """Opaque name of the worker task."""
     idempotency_key: Mapped[str] = mapped_column(Text)

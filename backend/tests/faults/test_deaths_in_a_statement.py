@@ -44,7 +44,7 @@ class Held:
     """Finds a row once it is committed."""
 
 
-ACCEPT = Held("agent_accept_usual", "api", "INSERT ON agent_run", "SELECT 1 FROM agent_run")
+ACCEPT = Held("agent_accept_usual_run", "api", "INSERT ON agent_run", "SELECT 1 FROM agent_run")
 END = Held(
     "agent_end_usual",
     "worker",

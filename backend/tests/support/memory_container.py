@@ -8,10 +8,13 @@ from typing import Any
 from tests.support.memory_ports import MemoryRuns
 from tests.support.memory_threads import MemoryThreads
 
+from core.agentscope.schemas.agents import AgentItem, AgentTool
+from core.agentscope.schemas.links import runs_url
 from core.config import Settings
 from core.identity import Authenticator
 from core.readiness import Readiness
 from core.request_body import JsonBodies
+from v1.agent.agent_directory import AgentDirectory
 from v1.agent.capabilities import agent_capabilities
 from v1.agent.container import ApiContainer
 from v1.agent.service import AgentService
@@ -21,6 +24,26 @@ READY = Readiness(postgres=True, migrations=True, redis=True)
 
 async def ready() -> Readiness:
     return READY
+
+
+def agent_item(agent_id: str, *, default: bool = True) -> AgentItem:
+    """Return an agent as the routes list it."""
+    return AgentItem(
+        id=agent_id,
+        name="Test agent",
+        description="Answers.",
+        default=default,
+        tools=[AgentTool(name="calculate", description="Does sums.", permission="allow")],
+        capabilities=agent_capabilities(
+            name="Test agent",
+            version="1.2.3",
+            description="Answers.",
+            tools=[{"name": "calculate", "description": "Does sums.", "parameters": {"type": "object"}}],
+            max_iterations=10,
+            max_run_seconds=600,
+        ),
+        runs_url=runs_url(agent_id),
+    )
 
 
 def memory_container(settings: Settings, runs: MemoryRuns | None = None, **replaced: Any) -> ApiContainer:
@@ -45,14 +68,7 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         "transcription": None,
         "files": None,
         "authenticator": Authenticator(settings.identity, server=settings.server),
-        "capabilities": agent_capabilities(
-            name="Test agent",
-            version="1.2.3",
-            description="Answers.",
-            tools=[{"name": "calculate", "description": "Does sums.", "parameters": {"type": "object"}}],
-            max_iterations=10,
-            max_run_seconds=600,
-        ),
+        "agents": AgentDirectory([agent_item("default")]),
         "readiness": ready,
         "drain": draining,
     }

@@ -20,6 +20,7 @@ from tests.support.memory_thread import MemoryRun, MemoryThread, Ticks
 from core.agentscope.events.connect import ConnectRequest
 from core.agentscope.runtime.accept.new_messages import select_new_messages
 from core.agentscope.runtime.accept.refusals import MAX_WAITING
+from core.agentscope.runtime.profile.agents import DEFAULT_ID
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import (
     HistorySnapshotResponse,
@@ -254,6 +255,7 @@ class MemoryRuns:
         newest = thread.placed[-1] if thread.placed else None
         return HistorySnapshotResponse(
             thread_id=thread_id,
+            agent_id=DEFAULT_ID,
             title=thread.title,
             messages=[*page, *said],
             state=thread.state,
@@ -423,6 +425,7 @@ def _status(thread: MemoryThread, run: MemoryRun) -> RunStatusResponse:
             "thread_id": run.thread_id,
             "run_id": run.run_id,
             "task_id": run.task_id,
+            "agent_id": DEFAULT_ID,
             "status": run.status,
             "waits_for": waits_for,
             "attempt": 0 if run.started_at is None else 1,

@@ -7,6 +7,7 @@ import re
 from tests.support.memory_ports import MemoryRuns
 from tests.support.memory_thread import MemoryThread, said_from
 
+from core.agentscope.runtime.profile.agents import DEFAULT_ID
 from core.agentscope.schemas.agent_runtime import ThreadUsage
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse, ThreadPlace
 from core.errors import InvalidRequest
@@ -60,6 +61,7 @@ class MemoryThreads:
 def _item(thread: MemoryThread) -> ThreadItem:
     return ThreadItem(
         thread_id=thread.thread_id,
+        agent_id=DEFAULT_ID,
         title=thread.title,
         created_at=thread.created_at,
         updated_at=thread.updated_at,

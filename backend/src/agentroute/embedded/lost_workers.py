@@ -16,7 +16,7 @@ import structlog
 
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.runtime.hints import HintSender
-from core.agentscope.runtime.profile.profile import load_profile
+from core.agentscope.runtime.profile.agents import load_agents
 from core.agentscope.runtime.work.reaper import Reaper
 from core.broker import create_broker
 from core.config import Settings
@@ -98,7 +98,7 @@ async def _open_reaper(settings: Settings) -> AsyncIterator[Reaper]:
             settings,
             # This process executes nothing; the next worker picks up what is queued again.
             start_run=lambda _run_pk, _principal: False,
-            agent=load_profile(settings.profile_path).name,
+            agent=load_agents(settings.profile_path).name_of,
         )
 
 

@@ -6,15 +6,15 @@ protocols only, so importing this module loads neither a driver nor a broker.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from core.files.library import FileLibrary
 from core.identity import Authenticator
 from core.readiness import ReadinessProbe
 from core.request_body import JsonBodies
 from core.transcription.service import TranscriptionService
+from v1.agent.agent_directory import AgentDirectory
 from v1.agent.ports import EventsFacade, RunDirectory, ThreadDirectory, ThreadHistory, UsageLedger
 from v1.agent.service import AgentService
 
@@ -44,7 +44,7 @@ class ApiContainer:
     files: FileLibrary | None
     """``None`` if no file store is set."""
     authenticator: Authenticator
-    capabilities: Mapping[str, Any]
-    """The answer of ``GET /capabilities``, built once at the start."""
+    agents: AgentDirectory
+    """What the routes say about agents, built once at the start."""
     readiness: ReadinessProbe
     drain: Drain

@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from core import errors
+from core import agent_errors, errors
 from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
-from core.agentscope.schemas.links import API_PREFIX, events_url, file_url, history_url
+from core.agentscope.schemas.links import API_PREFIX, events_url, file_url, history_url, runs_url
 from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
 from core.problem import MEDIA_TYPE, problem
@@ -27,6 +27,30 @@ BODY_ERRORS: tuple[type[AgentBackendError], ...] = (
     errors.Overloaded,
 )
 """Of every route that reads a JSON body."""
+
+START_ERRORS: tuple[type[AgentBackendError], ...] = (
+    errors.Unauthenticated,
+    errors.NotFound,
+    agent_errors.AgentUnknown,
+    errors.InvalidRequest,
+    errors.StoreUnavailable,
+    *BODY_ERRORS,
+    errors.RunActive,
+    agent_errors.AgentFixed,
+    errors.InterruptOpen,
+    errors.InterruptUncovered,
+    errors.InterruptResolved,
+    errors.InterruptExpired,
+    errors.LimitExceeded,
+    errors.AttachmentUnsupported,
+    errors.IdempotencyMismatch,
+    errors.UrlNotAllowed,
+    errors.BudgetExhausted,
+    errors.QueueFull,
+    errors.CursorAhead,
+    errors.CursorExpired,
+)
+"""Of every route that starts a run."""
 
 _REFERENCE = "#/components/schemas/{model}"
 
@@ -54,6 +78,14 @@ RUN_EXAMPLES: dict[str, Any] = {
             "tools": [],
             "context": [],
             "forwardedProps": {"onBusy": "enqueue"},
+        },
+    },
+    "agent": {
+        "summary": "A thread with one of several agents",
+        "value": {
+            "threadId": "thread-2",
+            "messages": [{"id": "m-1", "role": "user", "content": "what does the blue one cost?"}],
+            "forwardedProps": {"agentId": "sales"},
         },
     },
     "edit": {
@@ -117,6 +149,7 @@ ACCEPTED_EXAMPLE: dict[str, Any] = {
 
 THREAD_EXAMPLE: dict[str, Any] = {
     "threadId": "thread-1",
+    "agentId": "default",
     "title": "what time is it in Lisbon?",
     "createdAt": "2026-11-22T18:05:12.482113Z",
     "updatedAt": "2026-11-22T18:07:45.074921Z",
@@ -142,6 +175,7 @@ RUNS_EXAMPLE: dict[str, Any] = {
             "threadId": "thread-1",
             "runId": "run-1",
             "taskId": "task-7f3c",
+            "agentId": "default",
             "status": "succeeded",
             "attempt": 1,
             "cancelRequested": False,
@@ -174,6 +208,7 @@ FILES_EXAMPLE: dict[str, Any] = {"files": [FILE_EXAMPLE], "nextBefore": None}
 
 HISTORY_EXAMPLE: dict[str, Any] = {
     "threadId": "thread-1",
+    "agentId": "default",
     "title": "what time is it in Lisbon?",
     "messages": [
         {"id": "m-1", "role": "user", "content": "what time is it in Lisbon?"},
@@ -199,6 +234,20 @@ CAPABILITIES_EXAMPLE: dict[str, Any] = {
     "identity": {"name": "Assistant", "type": "agentroute", "version": "0.1.0"},
     "transport": {"streaming": True, "websocket": False, "httpBinary": False, "pushNotifications": False},
     "custom": {"resumable": True, "cursor": "Last-Event-ID"},
+}
+
+AGENTS_EXAMPLE: dict[str, Any] = {
+    "agents": [
+        {
+            "id": "sales",
+            "name": "Sales",
+            "description": "Answers questions about prices.",
+            "default": False,
+            "tools": [{"name": "calculate", "description": "Calculates.", "permission": "allow"}],
+            "capabilities": CAPABILITIES_EXAMPLE,
+            "runsUrl": runs_url("sales"),
+        }
+    ]
 }
 
 RENAME_EXAMPLES: dict[str, Any] = {

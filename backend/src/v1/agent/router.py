@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from core import errors
-from core.agentscope.events.connect import ConnectRequest, Peer
+from core import agent_errors, errors
+from core.agentscope.events.connect import ConnectRequest
 from core.agentscope.schemas.agent_runtime import (
     AcceptedTaskResponse,
     HistorySnapshotResponse,
@@ -19,12 +17,9 @@ from core.agentscope.schemas.agent_runtime import (
     RunStatusResponse,
 )
 from core.agentscope.schemas.links import API_PREFIX
-from core.agentscope.schemas.messages import Id, WireModel
-from core.identity import Principal
+from core.agentscope.schemas.messages import Id
 from core.log import note_request
 from core.validation import parse
-from v1.agent.checked_command import CheckedCommand, has_tools, read_command
-from v1.agent.container import ApiContainer
 from v1.agent.dependencies import (
     CONNECT_LIMIT,
     ConnectLimitQuery,
@@ -41,15 +36,9 @@ from v1.agent.dependencies import (
     current_principal,
 )
 from v1.agent.event_source import survivable
-from v1.agent.event_stream import EventStreamResponse
-from v1.agent.expiring_stream import until_expiry
-from v1.agent.limits import check_counts
 from v1.agent.negotiation import (
     connect_cursor,
-    idempotency_key,
     reader_cursor,
-    repeat_cursor,
-    wants_event_stream,
 )
 from v1.agent.openapi import (
     ACCEPTED_EXAMPLE,
@@ -61,32 +50,17 @@ from v1.agent.openapi import (
     RESUME_EXAMPLES,
     RUN_EXAMPLES,
     RUNS_EXAMPLE,
+    START_ERRORS,
     STREAM_RESPONSE,
     accepted,
     answer,
     json_body,
     problems,
 )
+from v1.agent.run_answers import answer_connect, answer_run, encoded, json_answer, stream_until_expiry
 from v1.agent.wire import CancelAcceptedResponse, CancelCommand, ConnectCommand
 
 _ALWAYS = (errors.Unauthenticated, errors.NotFound, errors.InvalidRequest, errors.StoreUnavailable)
-_START = (
-    *_ALWAYS,
-    *BODY_ERRORS,
-    errors.RunActive,
-    errors.InterruptOpen,
-    errors.InterruptUncovered,
-    errors.InterruptResolved,
-    errors.InterruptExpired,
-    errors.LimitExceeded,
-    errors.AttachmentUnsupported,
-    errors.IdempotencyMismatch,
-    errors.UrlNotAllowed,
-    errors.BudgetExhausted,
-    errors.QueueFull,
-    errors.CursorAhead,
-    errors.CursorExpired,
-)
 
 router = APIRouter(prefix=API_PREFIX, tags=["agent"], dependencies=[Depends(current_principal)])
 
@@ -95,7 +69,7 @@ router = APIRouter(prefix=API_PREFIX, tags=["agent"], dependencies=[Depends(curr
     "/runs",
     status_code=202,
     response_model=AcceptedTaskResponse,
-    responses=accepted(ACCEPTED_EXAMPLE) | {200: STREAM_RESPONSE} | problems(*_START),
+    responses=accepted(ACCEPTED_EXAMPLE) | {200: STREAM_RESPONSE} | problems(*START_ERRORS),
     openapi_extra=json_body(RunCommand, RUN_EXAMPLES),
 )
 async def start_run(
@@ -115,14 +89,14 @@ async def start_run(
     same run, which is never executed twice. A repeat with `Last-Event-ID` streams what comes after this event; if there
     is nothing more, the answer is 204.
     """
-    return await _run(RunCommand, request, principal, container, key, last_event_id)
+    return await answer_run(RunCommand, request, principal, container, key, last_event_id)
 
 
 @router.post(
     "/resume",
     status_code=202,
     response_model=AcceptedTaskResponse,
-    responses=accepted(ACCEPTED_EXAMPLE) | {200: STREAM_RESPONSE} | problems(*_START),
+    responses=accepted(ACCEPTED_EXAMPLE) | {200: STREAM_RESPONSE} | problems(*START_ERRORS),
     openapi_extra=json_body(ResumeCommand, RESUME_EXAMPLES),
 )
 async def resume_run(
@@ -137,7 +111,7 @@ async def resume_run(
     `resume` must cover every open interrupt. The executed tool call is the one that the server stored, never the
     client's copy.
     """
-    return await _run(ResumeCommand, request, principal, container, key, last_event_id)
+    return await answer_run(ResumeCommand, request, principal, container, key, last_event_id)
 
 
 @router.get(
@@ -182,7 +156,7 @@ async def follow_events(
         frames = container.events.follow(
             principal, thread_id, run_id=run_id, cursor=reader_cursor(last_event_id, cursor)
         )
-    return await survivable(request, _until_expiry(frames, principal))
+    return await survivable(request, stream_until_expiry(frames, principal))
 
 
 @router.post(
@@ -205,19 +179,7 @@ async def connect_to_thread(
     only `threadId`, `runId` and `protocolVersion` count. Nothing is started and nothing is stored.
     """
 
-    def read(body: Any) -> ConnectCommand:
-        check_counts(body, container.service.limits)
-        return parse(ConnectCommand, body)
-
-    async with container.bodies.read(request, principal, read) as command:
-        asked = ConnectRequest(
-            command.thread_id,
-            run_id=command.run_id,
-            after=connect_cursor(last_event_id, None),
-            limit=limit,
-            peer=Peer(command.protocol_version),
-        )
-    return await _until_expiry(container.events.connect(principal, asked), principal)
+    return await answer_connect(request, principal, container, last_event_id, limit)
 
 
 @router.get(
@@ -235,7 +197,7 @@ async def read_history(
     `GET /events` from the returned `cursor` returns every later event once, even while a run is streaming. A client
     needs nothing else after a reload. A page of large messages (4 MiB together) has fewer messages than `limit`.
     """
-    return _json(await container.history.history(principal, thread_id, limit=limit, before=before))
+    return json_answer(await container.history.history(principal, thread_id, limit=limit, before=before))
 
 
 @router.get(
@@ -247,7 +209,7 @@ async def read_run(
     principal: CurrentPrincipal, container: Container, run_id: RunIdPath, thread_id: ThreadIdQuery
 ) -> Response:
     """Read one run: status, timings, usage, cost, and why it waits."""
-    return _json(await container.runs.get_run(principal, thread_id, run_id))
+    return json_answer(await container.runs.get_run(principal, thread_id, run_id))
 
 
 @router.post(
@@ -270,51 +232,13 @@ async def cancel_run(
         command = read
     note_request(thread_id=command.thread_id)
     status = await container.service.cancel(principal, command.thread_id, run_id)
-    return _json(CancelAcceptedResponse(thread_id=command.thread_id, run_id=run_id, status=status), 202)
+    return json_answer(CancelAcceptedResponse(thread_id=command.thread_id, run_id=run_id, status=status), 202)
 
 
-@router.get("/capabilities", responses=answer(CAPABILITIES_EXAMPLE) | problems(errors.Unauthenticated))
-async def read_capabilities(container: Container) -> Response:
-    """Say what the agent can do, as AG-UI's `AgentCapabilities`."""
-    return _encoded(container.capabilities)
-
-
-async def _until_expiry(opening: Awaitable[AsyncIterator[bytes] | None], principal: Principal) -> Response:
-    frames = await opening
-    return _stream(frames if frames is None else until_expiry(frames, principal))
-
-
-async def _run(
-    model: type[RunCommand],
-    request: Request,
-    principal: Principal,
-    container: ApiContainer,
-    key: str | None,
-    last_event_id: str | None,
-) -> Response:
-    """Make a run durable; answer with its stream, or with 202."""
-    service = container.service
-
-    def read(body: Any) -> CheckedCommand:
-        return read_command(model, body, service.limits)
-
-    # Until the run is durable: its body takes memory for as long.
-    async with container.bodies.read(request, principal, read, takes_long=has_tools) as command:
-        name = idempotency_key(key)
-        if wants_event_stream(request.headers.getlist("accept")):
-            return _stream(
-                await service.stream_run(principal, command, name, last_seen=repeat_cursor(last_event_id))
-            )
-        return _json(await service.enqueue_run(principal, command, name), 202)
-
-
-def _stream(frames: AsyncIterator[bytes] | None) -> Response:
-    return Response(status_code=204) if frames is None else EventStreamResponse(frames)
-
-
-def _json(answer: WireModel, status: int = 200) -> Response:
-    return _encoded(answer.wire(), status)
-
-
-def _encoded(value: Mapping[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(value), status_code=status, media_type="application/json")
+@router.get(
+    "/capabilities",
+    responses=answer(CAPABILITIES_EXAMPLE) | problems(errors.Unauthenticated, agent_errors.AgentUnknown),
+)
+async def read_capabilities(principal: CurrentPrincipal, container: Container) -> Response:
+    """Say what the default agent can do, as AG-UI's `AgentCapabilities`."""
+    return encoded(container.agents.capabilities(principal))

@@ -37,7 +37,7 @@ def probe() -> Probe:
 
 def build(probe: Probe, **server: Any) -> FastAPI:
     settings = Settings(identity=IdentitySettings(mode="local"), server=ServerSettings(**server))
-    container = memory_container(settings, readiness=probe, capabilities={"identity": {"name": "x"}})
+    container = memory_container(settings, readiness=probe)
     return create_app(settings, container=container)
 
 

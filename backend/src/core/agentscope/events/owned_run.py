@@ -20,6 +20,8 @@ class OwnedRun:
     ordinal: int
     attempt: int
     last_seq: int
+    agent_id: str | None = None
+    """Of a claimed run, its agent; none is the default."""
 
     @property
     def claim(self) -> Claim:

@@ -130,6 +130,7 @@ def _summary(ended: Row[Any], end: RunEnd, used: tuple[int, int, Decimal | None]
         ended.first_token_at,
         ended.ended_at,
         *used,
+        ended.agent_id,
     )
 
 
@@ -230,7 +231,7 @@ UPDATE agent_run SET
     last_seq = last_seq + :n, status = :status, error_code = :error_code, tool_ms = :tool_ms,
     lease_until = NULL, ended_at = clock_timestamp()
 WHERE id = :run_pk AND attempt = :attempt AND status = :from_status
-RETURNING last_seq - :n AS base, tenant_id, user_id, run_id, attempt, created_at, started_at, first_token_at, ended_at,
+RETURNING last_seq - :n AS base, tenant_id, user_id, run_id, agent_id, attempt, created_at, started_at, first_token_at, ended_at,
     (SELECT thread_id FROM agent_chat_session WHERE id = session_id) AS thread_id
 """)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +16,14 @@ from core.identity import Principal
 log = structlog.get_logger(__name__)
 
 _HASH_CHARACTERS = 12
+
+AgentName = Callable[[str | None], str]
+"""Returns the name of an agent for the log, by its id; none is the default agent."""
+
+
+def nameless(_agent_id: str | None) -> str:
+    """Return no name: for a process that knows no profile."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +45,16 @@ class RunSummary:
     output_tokens: int = 0
     cost: Decimal | None = None
     """US dollars of the model calls with a known price; None if none has one."""
+    agent_id: str | None = None
+    """The agent of the run; None for the default agent."""
 
 
-def log_ended_runs(runs: Iterable[RunSummary], *, agent: str) -> None:
+def log_ended_runs(runs: Iterable[RunSummary], *, agent: AgentName) -> None:
     """Write one line ``run_ended`` for each run. Call it after the commit.
 
     Args:
         runs: The runs that one transaction has ended.
-        agent: Name of the agent's profile.
+        agent: Names the agents of the runs.
     """
     for run in runs:
         log.info(
@@ -52,7 +62,7 @@ def log_ended_runs(runs: Iterable[RunSummary], *, agent: str) -> None:
             user=hash_user(run.principal),
             thread_id=run.thread_id,
             run_id=run.run_id,
-            agent=agent,
+            agent=agent(run.agent_id),
             status=run.status,
             error_code=run.error_code,
             attempt=run.attempt,

@@ -90,6 +90,7 @@ async def end_usually(engine: AsyncEngine, run: OwnedRun, end: RunEnd) -> Ended 
         row["input_tokens"],
         row["output_tokens"],
         row["cost"],
+        run.agent_id,
     )
     ended = Ended()
     ended.add(EndedRun(StreamBatch(run.session_id, run.ordinal, row["base"] + 1, payloads), summary))

@@ -108,6 +108,10 @@ class RunOptions(WireModel):
     ``anew``: the copy is emptied first, because the official client appends missing messages at the end
     (docs/adr/0013). ``auto`` and ``always`` do this where it is necessary.
     """
+    agent_id: Id | None = None
+    """The agent of the run. A thread keeps the agent of its first run; without an id, a new thread gets the default."""
+    switch_agent: bool = False
+    """If ``agentId`` is not the thread's agent: the thread goes on with the named one. False: 409 ``agent-fixed``."""
 
 
 class RunCommand(WireModel):
@@ -248,6 +252,8 @@ class HistorySnapshotResponse(WireModel):
     """
 
     thread_id: str
+    agent_id: str | None = None
+    """The thread's agent: of its next run, unless that run switches."""
     title: str | None = None
     messages: list[dict[str, Any]]
     state: Any = None
@@ -269,6 +275,8 @@ class RunStatusResponse(WireModel):
     thread_id: str
     run_id: str
     task_id: str
+    agent_id: str | None = None
+    """The agent that executes the run."""
     status: RunStatus
     waits_for: Literal["worker", "approval", "client-tool", "earlier-run"] | None = None
     attempt: int

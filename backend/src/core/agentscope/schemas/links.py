@@ -15,6 +15,11 @@ def events_url(thread_id: str, run_id: str | None = None) -> str:
     return f"{EVENTS_PATH}?{urlencode(query)}"
 
 
+def runs_url(agent_id: str) -> str:
+    """Return the path to which runs of an agent may be sent."""
+    return f"{API_PREFIX}/agents/{quote(agent_id)}/runs"
+
+
 def history_url(thread_id: str) -> str:
     """Return the path of a thread's history."""
     return f"{API_PREFIX}/history?threadId={quote(thread_id)}"

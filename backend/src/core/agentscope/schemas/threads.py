@@ -25,6 +25,8 @@ class ThreadItem(WireModel):
     """One thread of the caller."""
 
     thread_id: str
+    agent_id: str | None = None
+    """The thread's agent."""
     title: str | None = None
     created_at: datetime
     updated_at: datetime

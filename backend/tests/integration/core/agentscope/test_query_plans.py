@@ -208,7 +208,7 @@ async def _acceptance(
     return await _call_of(
         sent,
         connection,
-        "agent_accept_usual",
+        "agent_accept_usual_run",
         p_tenant="local",
         p_user=thread["user_id"],
         p_thread="new" if is_new else thread["thread_id"],
@@ -288,7 +288,7 @@ async def test_no_statement_inside_a_function_reads_a_whole_table(
 
     assert faults == []
     # And every statement was planned.
-    for function in ("agent_accept_usual", "agent_end_usual"):
+    for function in ("agent_accept_usual_run", "agent_end_usual"):
         assert await statement_lines(grown, function) - lines == set()
 
 

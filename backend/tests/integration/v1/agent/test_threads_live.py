@@ -67,6 +67,7 @@ async def test_an_item_says_what_a_list_has_to_show(stack: Stack, user: str) -> 
     history = await stack.history("said-hello", user=user)
     assert item == {
         "threadId": "said-hello",
+        "agentId": "default",
         "title": "hello there",
         "createdAt": item["createdAt"],
         "updatedAt": item["updatedAt"],

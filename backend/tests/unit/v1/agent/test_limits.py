@@ -16,7 +16,7 @@ from core.config import IdentitySettings, LimitSettings, Settings
 from core.errors import InvalidRequest, LimitExceeded
 from core.schema_patterns import MAX_PATTERN_UNITS
 from core.validation import parse
-from v1.agent import router
+from v1.agent import run_answers
 from v1.agent.limits import MAX_ANSWERS, MAX_CONTEXT, MAX_PARTS, check_counts, check_tools
 
 LIMITS = LimitSettings(max_messages=500, max_tools=3)
@@ -68,7 +68,7 @@ async def test_no_model_is_built_for_a_body_with_too_many_entries(
         built.append(model)
         return parse(model, value, **options)
 
-    monkeypatch.setattr(router, "parse", count)
+    monkeypatch.setattr(run_answers, "parse", count)
     settings = Settings(identity=IdentitySettings(mode="local"))
     transport = httpx.ASGITransport(create_app(settings, container=memory_container(settings)))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
@@ -132,12 +132,12 @@ async def test_tools_are_checked_in_a_thread_however_small_the_body_is(
 ) -> None:
     threads: list[bool] = []
 
-    def note(*_: Any) -> Any:
+    def note(*_: Any, **_options: Any) -> Any:
         threads.append(threading.get_ident() != loop)
         raise LimitExceeded("far enough")
 
     loop = threading.get_ident()
-    monkeypatch.setattr(router, "read_command", note)
+    monkeypatch.setattr(run_answers, "read_command", note)
     settings = Settings(identity=IdentitySettings(mode="local"))
     transport = httpx.ASGITransport(create_app(settings, container=memory_container(settings)))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:

@@ -34,11 +34,12 @@ _TRIES = 3
 class HistoryReader:
     """Reads threads of their owner."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, default_agent: str | None = None) -> None:
         # One snapshot for messages, live events, interrupts and cursor: they belong together.
         self._snapshot_engine = engine.execution_options(isolation_level="REPEATABLE READ")
         self._engine = engine
         self._folds = LiveFolds(engine)
+        self._default_agent = default_agent
 
     async def history(
         self, principal: Principal, thread_id: str, *, limit: int, before: str | None
@@ -52,7 +53,7 @@ class HistoryReader:
             NotFound: The caller has no such thread.
             InvalidRequest: ``before`` is not a message of the thread.
         """
-        asked = _Asked(principal, thread_id, limit, before)
+        asked = _Asked(principal, thread_id, limit, before, self._default_agent)
         if before is not None:
             return await self._read(asked, LogFold(), 0)
         for _ in range(_TRIES):
@@ -87,6 +88,7 @@ class _Asked:
     thread_id: str
     limit: int
     before: str | None
+    default_agent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ def _read_history(
             state = log.fold.state if log.fold.state_changed else state
         return HistorySnapshotResponse(
             thread_id=thread.thread_id,
+            agent_id=thread.agent_id or asked.default_agent,
             title=thread.title,
             messages=messages,
             state=state,

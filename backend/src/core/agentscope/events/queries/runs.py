@@ -24,9 +24,10 @@ from models import AgentChatSession, AgentInterrupt, AgentRun
 class RunReader:
     """The runs of their owner."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, default_agent: str | None = None) -> None:
         # One snapshot: a run and what it waits for belong together.
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._default_agent = default_agent
 
     async def get_run(self, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
         """Return the newest segment of a run.
@@ -35,7 +36,7 @@ class RunReader:
             NotFound: The caller has no such thread, or the thread no such run.
         """
         async with self._engine.connect() as connection:
-            return await connection.run_sync(_get_run, principal, thread_id, run_id)
+            return await connection.run_sync(_get_run, principal, thread_id, run_id, self._default_agent)
 
     async def list_runs(
         self, principal: Principal, thread_id: str, *, limit: int, before: str | None
@@ -54,10 +55,14 @@ class RunReader:
         """
         place = _place(before)
         async with self._engine.connect() as connection:
-            return await connection.run_sync(_list_runs, principal, thread_id, limit, place)
+            return await connection.run_sync(
+                _list_runs, principal, thread_id, limit, place, self._default_agent
+            )
 
 
-def _get_run(connection: Connection, principal: Principal, thread_id: str, run_id: str) -> RunStatusResponse:
+def _get_run(
+    connection: Connection, principal: Principal, thread_id: str, run_id: str, default_agent: str | None
+) -> RunStatusResponse:
     with Session(connection) as session:
         thread = get_thread_row(session, principal, thread_id)
         run = session.scalar(
@@ -68,11 +73,16 @@ def _get_run(connection: Connection, principal: Principal, thread_id: str, run_i
         )
         if run is None:
             raise NotFound("No such run in this thread.")
-        return _status(session, thread, run, _asking(session, thread.id))
+        return _status(session, thread, run, _asking(session, thread.id), default_agent)
 
 
 def _list_runs(
-    connection: Connection, principal: Principal, thread_id: str, limit: int, place: RunPlace | None
+    connection: Connection,
+    principal: Principal,
+    thread_id: str,
+    limit: int,
+    place: RunPlace | None,
+    default_agent: str | None,
 ) -> RunListResponse:
     with Session(connection) as session:
         thread = get_thread_row(session, principal, thread_id)
@@ -89,7 +99,7 @@ def _list_runs(
         more, rows = len(rows) > limit, rows[:limit]
         asking = _asking(session, thread.id)
         return RunListResponse(
-            runs=[_status(session, thread, run, asking) for run in rows],
+            runs=[_status(session, thread, run, asking, default_agent) for run in rows],
             next_before=str(RunPlace(rows[-1].id)) if more else None,
         )
 
@@ -113,13 +123,18 @@ def _asking(session: Session, session_id: int) -> frozenset[int]:
 
 
 def _status(
-    session: Session, thread: AgentChatSession, run: AgentRun, asking: frozenset[int]
+    session: Session,
+    thread: AgentChatSession,
+    run: AgentRun,
+    asking: frozenset[int],
+    default_agent: str | None,
 ) -> RunStatusResponse:
     return RunStatusResponse.model_validate(
         {
             "thread_id": thread.thread_id,
             "run_id": run.run_id,
             "task_id": run.task_id,
+            "agent_id": run.agent_id or default_agent,
             "status": run.status,
             "waits_for": _waits_for(session, thread, run, asking),
             "attempt": run.attempt,

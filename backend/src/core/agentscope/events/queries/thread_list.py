@@ -25,8 +25,9 @@ from core.identity import Principal
 class ThreadList:
     """The threads of their owner."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, default_agent: str | None = None) -> None:
         self._engine = engine
+        self._default_agent = default_agent
 
     async def list_threads(
         self, principal: Principal, *, limit: int, before: str | None, query: str | None
@@ -60,7 +61,7 @@ class ThreadList:
             rows = (await connection.execute(statement, values)).all()
         more, rows = len(rows) > limit, rows[:limit]
         return ThreadListResponse(
-            threads=[_item(row) for row in rows],
+            threads=[_item(row, self._default_agent) for row in rows],
             next_before=str(ThreadPlace(rows[-1].updated_at, rows[-1].id)) if more else None,
         )
 
@@ -75,7 +76,7 @@ class ThreadList:
             row = (await connection.execute(_ONE, values)).one_or_none()
         if row is None:
             raise NotFound("No such thread.")
-        return _item(row)
+        return _item(row, self._default_agent)
 
 
 def _place(before: str | None) -> ThreadPlace | None:
@@ -90,9 +91,10 @@ def _place(before: str | None) -> ThreadPlace | None:
         ) from exc
 
 
-def _item(row: Row[Any]) -> ThreadItem:
+def _item(row: Row[Any], default_agent: str | None) -> ThreadItem:
     return ThreadItem(
         thread_id=row.thread_id,
+        agent_id=row.agent_id or default_agent,
         title=row.title,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -108,7 +110,7 @@ def _item(row: Row[Any]) -> ThreadItem:
 
 
 _OWNED = """
-SELECT s.id, s.thread_id, s.title, s.created_at, s.updated_at, s.input_tokens, s.output_tokens,
+SELECT s.id, s.thread_id, s.agent_id, s.title, s.created_at, s.updated_at, s.input_tokens, s.output_tokens,
     s.cached_input_tokens, s.reasoning_tokens, s.cost, s.unknown_cost_calls, s.last_position, s.hidden_positions
 FROM agent_chat_session AS s WHERE s.tenant_id = :tenant_id AND s.user_id = :user_id
 """

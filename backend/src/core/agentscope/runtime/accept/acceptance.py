@@ -7,7 +7,8 @@ Rules:
 3. The lock of the thread's row serialises everything that is accepted in the thread. Lock order: thread, user, queue,
    then run. The limits count again under the locks of user and queue (``places.py``).
 4. In a thread without a live run, the run is queued at once: its messages get positions, and its state is stored.
-5. Behind a live run, the run waits. It gets no ordinal and no positions before its promotion
+5. The run has the agent of its thread (``agent_choice.py``).
+6. Behind a live run, the run waits. It gets no ordinal and no positions before its promotion
    (``events/promotion.py``).
 """
 
@@ -23,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.agentscope.events.run_status import LIVE
 from core.agentscope.runtime.accept.interrupts import (
     Answer,
+    asking_agent,
     cancel_open,
     check_answers,
     refuse_if_open,
@@ -53,6 +55,8 @@ class _Place:
     segment: int
     queued: int
     """How many runs the queue had when the request came."""
+    agent_id: str | None
+    """The agent of the run, as it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class Acceptance:
         """
         if repeat := await find_repeat(session, self.request):
             return repeat
+        if (named := self.request.command.options().agent_id) is not None:
+            self.request.agents.require(named)
         queued = await refuse_overload(session, self.request.principal, self.limits)
         await refuse_spent_day(session, self.request.principal, self.limits)
         thread = await _lock_thread(session, self.request)
@@ -79,13 +85,29 @@ class Acceptance:
             # The same request, accepted while this one waited for the thread.
             return repeat
         segment = await next_segment(session, self.request, thread)
-        place = _Place(thread, thread.last_ordinal == 0, segment, queued)
+        is_new = thread.last_ordinal == 0
+        agent_id = await self._agent(session, thread, is_new=is_new)
+        place = _Place(thread, is_new, segment, queued, agent_id)
         live = await session.scalar(
             select(AgentRun).where(AgentRun.session_id == thread.id, AgentRun.status.in_(LIVE))
         )
         if live is None:
             return await self._start_now(session, place)
         return await self._wait(session, place, live)
+
+    async def _agent(self, session: AsyncSession, thread: AgentChatSession, *, is_new: bool) -> str | None:
+        """Choose the agent of the run, which is the thread's from now on; an answer goes to the one that asked."""
+        command = self.request.command
+        agent_id = thread.agent_id
+        if command.resume:
+            # A run that waits behind the question may have switched the thread.
+            agent_id = await asking_agent(session, thread.id) or agent_id
+        chosen = self.request.agents.choose(
+            command.options(), agent_id, is_new=is_new, answers=bool(command.resume)
+        )
+        if not command.resume:
+            thread.agent_id = chosen
+        return chosen
 
     async def _start_now(self, session: AsyncSession, place: _Place) -> Accepted:
         """Queue the run: what it brings is in the thread at once."""
@@ -137,9 +159,11 @@ class Acceptance:
         return []
 
     def _queued(self, place: _Place, given: RunInput, now: datetime) -> AgentRun:
-        return queued_run(
+        run = queued_run(
             self.request, given, place.thread, place.segment, now, limits=self.limits, worker=self.worker
         )
+        run.agent_id = place.agent_id
+        return run
 
 
 async def _lock_thread(session: AsyncSession, request: RunRequest) -> AgentChatSession:

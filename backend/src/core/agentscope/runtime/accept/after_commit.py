@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from core.agentscope.events.ending import Ended
 from core.agentscope.events.owned_run import Publisher, StreamBatch
-from core.agentscope.events.run_summary import RunSummary, log_ended_runs
+from core.agentscope.events.run_summary import AgentName, RunSummary, log_ended_runs
 from core.agentscope.runtime.hints import HintSender
 from core.store_failure import is_lost_race
 
@@ -24,8 +24,8 @@ Result = TypeVar("Result")
 class AfterCommit:
     """Events to show, ended runs to log, runs to start and runs to stop."""
 
-    agent: str
-    """Name of the agent's profile, for the log."""
+    agent: AgentName
+    """Names agents for the log."""
     to_show: list[StreamBatch] = field(default_factory=list)
     to_log: list[RunSummary] = field(default_factory=list)
     to_start: dict[int, str] = field(default_factory=dict)

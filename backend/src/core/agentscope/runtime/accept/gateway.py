@@ -13,10 +13,12 @@ from core.agentscope.events import interrupt_status
 from core.agentscope.events.ending import Ended, end_and_promote, promote, unstarted_end
 from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.run_status import CANCELLED, ENDED, INTERRUPTED, QUEUED, RUNNING, WAITING
+from core.agentscope.events.run_summary import AgentName, nameless
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.thread_row import lock_thread
 from core.agentscope.runtime.accept.acceptance import Acceptance
 from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction
+from core.agentscope.runtime.accept.agent_choice import AgentsFor, only_agent
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.runtime.accept.run_row import Accepted
 from core.agentscope.runtime.accept.user_turns import UserTurns
@@ -53,11 +55,13 @@ class AgentRunGateway:
         *,
         limits: LimitSettings,
         worker: WorkerSettings,
-        agent: str = "",
+        agent: AgentName = nameless,
+        agents: AgentsFor = only_agent,
     ) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._hints = hints
         self._agent = agent
+        self._agents = agents
         self._publisher = publisher
         self._gates = gates
         self._limits = limits
@@ -69,7 +73,7 @@ class AgentRunGateway:
         self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
     ) -> AcceptedRun:
         """Make a run durable, then hint a worker. See ``v1.agent.ports.RunGateway.accept``."""
-        request = RunRequest(principal, command, idempotency_key, request_hash)
+        request = RunRequest(principal, command, idempotency_key, request_hash, self._agents(principal))
         acceptance = Acceptance(request, self._limits, self._worker)
         after = AfterCommit(self._agent)
 

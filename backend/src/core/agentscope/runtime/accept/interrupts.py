@@ -52,6 +52,16 @@ async def open_interrupts(session: AsyncSession, session_id: int) -> list[AgentI
     return list(rows)
 
 
+async def asking_agent(session: AsyncSession, session_id: int) -> str | None:
+    """Return the agent of the run whose interrupts are open, as its row has it; ``None`` when nothing is open."""
+    return await session.scalar(
+        select(AgentRun.agent_id)
+        .join(AgentInterrupt, AgentInterrupt.run_pk == AgentRun.id)
+        .where(AgentInterrupt.session_id == session_id, AgentInterrupt.status == interrupt_status.OPEN)
+        .limit(1)
+    )
+
+
 async def check_answers(
     session: AsyncSession, session_id: int, entries: Sequence[ResumeEntry], now: datetime
 ) -> list[Answer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.agentscope.runtime.accept.agent_choice import UsableAgents
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.identity import Principal
 
@@ -16,3 +17,4 @@ class RunRequest:
     command: RunCommand
     idempotency_key: str
     request_hash: bytes
+    agents: UsableAgents

@@ -17,9 +17,11 @@ from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.queries.thread_list import ThreadList
 from core.agentscope.events.retention import prune_events
 from core.agentscope.events.run_status import LIVE, QUEUED
+from core.agentscope.events.run_summary import AgentName, nameless
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction
 from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.profile.agents import DEFAULT_ID
 from core.agentscope.schemas.internal_events import RunFinished
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse
 from core.errors import NotFound
@@ -60,12 +62,13 @@ class AgentThreads:
         publisher: Publisher,
         tail: ThreadTail,
         *,
-        agent: str = "",
+        agent: AgentName = nameless,
+        default_agent: str = DEFAULT_ID,
         files: FileLibrary | None = None,
     ) -> None:
         self._engine = engine
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-        self._list = ThreadList(engine)
+        self._list = ThreadList(engine, default_agent)
         self._hints = hints
         self._publisher = publisher
         self._tail = tail

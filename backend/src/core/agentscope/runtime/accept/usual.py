@@ -1,7 +1,7 @@
 """The usual run, accepted in one round trip: a new message in a thread that is idle, or in a new one.
 
 The module decides nothing. It guesses which messages of the request the server has (all but the last), and the database
-function ``agent_accept_usual`` (migration 0015) accepts the run only if the guess is right and no rule of T-accept has
+function ``agent_accept_usual_run`` (migration 0018) accepts the run only if the guess is right and no rule of T-accept has
 anything to decide. In every other case nothing is written, and ``acceptance.py``, the only definition of the rules,
 accepts or refuses. See docs/adr/0026.
 """
@@ -41,9 +41,9 @@ _EXPECTED = frozenset({"AR001", "23505"})
 """The function had written a thread before it found something to decide; another request has the id or the thread."""
 
 _ACCEPT = """
-SELECT run_pk, session_pk, run_ordinal FROM agent_accept_usual(
+SELECT run_pk, session_pk, run_ordinal FROM agent_accept_usual_run(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13::text::jsonb, $14, $15, $16::text::jsonb,
-    $17, $18, $19, $20, $21, $22, $23, $24)
+    $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)
 """
 
 
@@ -60,6 +60,8 @@ class Guess:
     snapshot: MessagesSnapshotMode
     not_behind: bool
     """The guess holds only if history shows no other messages than ``known_ids``."""
+    agent_id: str | None = None
+    """The agent that the request names."""
 
 
 def guess(command: RunCommand) -> Guess | None:
@@ -92,6 +94,7 @@ def guess(command: RunCommand) -> Guess | None:
         snapshot="anew" if options.messages_snapshot == "anew" else "never",
         # As ``ClientCopy``: who sends new messages only, and names no version, keeps a view of its own.
         not_behind=automatic and (bool(known) or command.protocol_version is not None),
+        agent_id=options.agent_id,
     )
 
 
@@ -197,6 +200,10 @@ class UsualAcceptance:
             self._limits.max_queue_age_seconds,
             self._limits.max_queued_runs - NEARLY_FULL,
             self._limits.max_runs_per_user,
+            found.agent_id,
+            request.agents.default_id,
+            request.agents.ids,
+            request.agents.keeps_ids,
         )
 
 

@@ -20,6 +20,7 @@ from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.run_status import INTERRUPTED, SUCCEEDED
 from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.runtime.agent.agent_kits import AgentKits
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.agentscope.schemas.messages import UserMessage
 from core.agentscope.schemas.titles import title_of
@@ -47,17 +48,19 @@ _RENAME = text("UPDATE agent_chat_session SET title = :title WHERE id = :session
 class TitleWriter:
     """Writes the titles of the threads whose first run a worker process ended."""
 
-    def __init__(self, kit: AgentKit, engine: AsyncEngine) -> None:
-        self._kit = kit
+    def __init__(self, kits: AgentKits, engine: AsyncEngine) -> None:
+        self._kits = kits
         self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ended(self, run: OwnedRun, principal: Principal, end: RunEnd) -> None:
         """Start writing the title when a thread's first run has ended; returns at once."""
-        wanted = self._kit.profile.stages.title == "model"
-        if not wanted or run.ordinal != 1 or end.status not in (SUCCEEDED, INTERRUPTED):
+        kit = self._kits.find(run.agent_id)
+        if kit is None or kit.profile.stages.title != "model":
             return
-        task = asyncio.create_task(self._write(run, principal), name=f"title-{run.session_id}")
+        if run.ordinal != 1 or end.status not in (SUCCEEDED, INTERRUPTED):
+            return
+        task = asyncio.create_task(self._write(kit, run, principal), name=f"title-{run.session_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -68,11 +71,11 @@ class TitleWriter:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _write(self, run: OwnedRun, principal: Principal) -> None:
+    async def _write(self, kit: AgentKit, run: OwnedRun, principal: Principal) -> None:
         usages: list[ModelUsage] = []
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
-                await self._title(run, usages)
+                await self._title(kit, run, usages)
         except (AgentBackendError, TimeoutError) as exc:
             # The title of first words stays.
             log.warning("title_not_written", error=type(exc).__name__)
@@ -82,13 +85,13 @@ class TitleWriter:
             for usage in usages:
                 await self._book(run, principal, usage)
 
-    async def _title(self, run: OwnedRun, usages: list[ModelUsage]) -> None:
+    async def _title(self, kit: AgentKit, run: OwnedRun, usages: list[ModelUsage]) -> None:
         said = await self._first_messages(run)
         words = next((title_of(message) for message in said if isinstance(message, UserMessage)), None)
         if words is None:
             return
         messages = [_shortened(message) for message in said]
-        title = await self._ask([*messages, UserMsg(name="user", content=TITLE_REQUEST)], usages)
+        title = await _ask(kit, [*messages, UserMsg(name="user", content=TITLE_REQUEST)], usages)
         if title:
             async with self._engine.begin() as connection:
                 values = {"session_id": run.session_id, "title": title, "words": words}
@@ -114,24 +117,25 @@ class TitleWriter:
             if message["role"] == "user" or message.get("content")
         ]
 
-    async def _ask(self, messages: list[Msg], usages: list[ModelUsage]) -> str:
-        # The process' kit has no budget: nothing is reserved for such a small call. Its cost counts in the user's day.
-        model = self._kit.model("title", usages.append)
-        answer = await model(messages)
-        if not isinstance(answer, ChatResponse):
-            # The last response holds the complete answer.
-            answer = [response async for response in answer][-1]
-        if answer.finished_reason == FinishedReason.INTERRUPTED:
-            # AgentScope turns a cancellation into a normal end.
-            return ""
-        return fit_title("".join(block.text for block in answer.content if isinstance(block, TextBlock)))
-
     async def _book(self, run: OwnedRun, principal: Principal, usage: ModelUsage) -> None:
         try:
             # Shielded: the tokens are spent, also when the worker is stopping.
             await asyncio.shield(record_call_now(self._engine, run, principal, usage))
         except Exception as exc:  # noqa: BLE001  the title is there all the same
             report_failure("title_call_not_recorded", exc)
+
+
+async def _ask(kit: AgentKit, messages: list[Msg], usages: list[ModelUsage]) -> str:
+    # The process' kit has no budget: nothing is reserved for such a small call. Its cost counts in the user's day.
+    model = kit.model("title", usages.append)
+    answer = await model(messages)
+    if not isinstance(answer, ChatResponse):
+        # The last response holds the complete answer.
+        answer = [response async for response in answer][-1]
+    if answer.finished_reason == FinishedReason.INTERRUPTED:
+        # AgentScope turns a cancellation into a normal end.
+        return ""
+    return fit_title("".join(block.text for block in answer.content if isinstance(block, TextBlock)))
 
 
 def fit_title(answer: str) -> str:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.model.model_client import completions_url, create_model_client
 from core.agentscope.runtime.model.quirks import QuirkChoice
+from core.agentscope.runtime.profile.agents import Agents
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, FallbackModel
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.schemas.internal_events import CallStage
@@ -40,20 +41,35 @@ def fallback_settings(
 
 
 async def open_fallbacks(
-    profile: AgentProfile, settings: ModelSettings, client: httpx.AsyncClient, resources: AsyncExitStack
-) -> dict[CallStage, ChatEndpoint]:
-    """Return each stage's fallback; a client is opened for every further address and key.
+    agents: Agents, settings: ModelSettings, client: httpx.AsyncClient, resources: AsyncExitStack
+) -> dict[str, dict[CallStage, ChatEndpoint]]:
+    """Return each stage's fallback, by the agent's id; a client is opened for every further address and key.
 
     Args:
-        profile: Names them.
+        agents: Their profiles name them.
         settings: Of the deployment's endpoint.
         client: Of the deployment's endpoint.
         resources: Closes the clients.
 
     Raises:
-        ProfileInvalid: As ``fallback_settings``.
+        ProfileInvalid: As ``fallback_settings``; the line names the file.
     """
     clients = {(settings.base_url, settings.api_key.get_secret_value()): client}
+    found: dict[str, dict[CallStage, ChatEndpoint]] = {}
+    for agent_id, profile in agents.profiles.items():
+        try:
+            found[agent_id] = await _open_fallbacks(profile, settings, clients, resources)
+        except ProfileInvalid as exc:
+            raise ProfileInvalid(f"{agents.where(agent_id)}{exc}") from exc
+    return found
+
+
+async def _open_fallbacks(
+    profile: AgentProfile,
+    settings: ModelSettings,
+    clients: dict[tuple[str, str], httpx.AsyncClient],
+    resources: AsyncExitStack,
+) -> dict[CallStage, ChatEndpoint]:
     found: dict[CallStage, ChatEndpoint] = {}
     for stage, own in fallback_settings(profile, settings).items():
         # The settings do not have it, so whoever logs it would not know that it is a key.

@@ -23,6 +23,7 @@ from pydantic import (
 from core.agentscope.prompts.loader import PROMPT_VALUES, Prompt, PromptInvalid, load_prompt
 from core.agentscope.runtime.model.prices import Price
 from core.agentscope.runtime.model.quirks import QuirkChoice, parse_quirks
+from core.agentscope.runtime.profile.access import AccessRules
 from core.agentscope.runtime.profile.mcp_servers import McpServer
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid, describe
 from core.agentscope.schemas.internal_events import CallStage, StageName
@@ -180,6 +181,10 @@ class AgentProfile(_Part):
     description: str = Field(min_length=1, max_length=1000)
     greeting: str | None = None
     """What a chat page may say before the first message."""
+    default: bool = False
+    """Of several agents, the one of requests that name none."""
+    access: AccessRules | None = None
+    """Who may use the agent, such as ``group:sales``; everybody when absent."""
     agent: AgentCode = AgentCode()
     stages: Stages = Stages()
     models: StageModels = StageModels()

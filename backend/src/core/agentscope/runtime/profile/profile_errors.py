@@ -26,11 +26,11 @@ def describe(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _what(error: Any, model: type[BaseModel]) -> str:
-    section = _section(model, error["loc"][:-1])
+    # Only of these two: what is in an array of texts is in no section.
     if error["type"] == "extra_forbidden":
-        return f"unknown key; allowed: {', '.join(_keys(section))}"
+        return f"unknown key; allowed: {', '.join(_keys(_section(model, error['loc'][:-1])))}"
     if error["type"] == "missing":
-        allowed = _values(section, error["loc"][-1])
+        allowed = _values(_section(model, error["loc"][:-1]), error["loc"][-1])
         return f"is missing; allowed: {', '.join(allowed)}" if allowed else "is missing"
     return _message(error)
 

@@ -69,8 +69,8 @@ def subagent_tools(
     return chosen
 
 
-def offered_tools(profile: AgentProfile, settings: ToolSettings) -> list[Tool]:
-    """Return the tools that the agent may call, to be listed; they are not called from here.
+def offered_tools(profile: AgentProfile, settings: ToolSettings) -> list[tuple[Tool, Permission]]:
+    """Return the tools that the agent may call, each with its permission, to be listed; they are not called from here.
 
     Raises:
         ToolDefinitionError: As :func:`profile_tools` and :func:`subagent_tools`.
@@ -78,4 +78,4 @@ def offered_tools(profile: AgentProfile, settings: ToolSettings) -> list[Tool]:
     tools = profile_tools(profile, settings, InMemoryMemoryStore())
     for subagent in profile.subagents:
         subagent_tools(subagent, tools)
-    return [tool for tool, permission in tools if permission != "deny"]
+    return [entry for entry in tools if entry[1] != "deny"]

@@ -34,6 +34,8 @@ FROM agent_chat_session AS s
 WHERE r.id = $1 AND r.status = {queued} AND r.attempt - r.released < $5 AND s.id = r.session_id
 RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.input, r.parent_run_id,
           s.thread_id, s.tenant_id, s.user_id,
+          -- A process of the version before names no agent: its run has that of its thread.
+          coalesce(r.agent_id, s.agent_id) AS agent_id,
           extract(epoch FROM r.deadline_at - clock_timestamp())::float8 AS seconds_left,
           clock_timestamp() AS database_time
 """)
@@ -91,7 +93,14 @@ class Leases:
         self._clock.set(row["database_time"])
         crash_point("claim-committed")
         return ClaimedRun(
-            owned=OwnedRun(row["id"], row["session_id"], row["ordinal"], row["attempt"], row["last_seq"]),
+            owned=OwnedRun(
+                row["id"],
+                row["session_id"],
+                row["ordinal"],
+                row["attempt"],
+                row["last_seq"],
+                row["agent_id"],
+            ),
             principal=Principal(row["tenant_id"], row["user_id"]),
             thread_id=row["thread_id"],
             run_id=row["run_id"],

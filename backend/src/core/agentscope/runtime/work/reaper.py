@@ -27,7 +27,7 @@ from core.agentscope.events.ledger.budget_store import release_expired, release_
 from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.retention import PRUNE_ROWS, EventRetention, drop_budgets, forget_runs
 from core.agentscope.events.run_status import QUEUED, RUNNING
-from core.agentscope.events.run_summary import log_ended_runs
+from core.agentscope.events.run_summary import AgentName, log_ended_runs, nameless
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.thread_row import try_lock_thread
 from core.agentscope.runtime.hints import HintSender
@@ -112,7 +112,7 @@ class Reaper:
     Args:
         start_run: Executes a queued run in this process when there is room;
             False otherwise. Without Redis this is how runs start.
-        agent: Name of the agent's profile, for the log.
+        agent: Names agents for the log.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Reaper:
         settings: Settings,
         *,
         start_run: Callable[[int, Principal], bool],
-        agent: str = "",
+        agent: AgentName = nameless,
     ) -> None:
         self._engine = engine
         self._hints = hints

@@ -24,7 +24,7 @@ from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.promotion import PromotedRun
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.run_status import ENDED
-from core.agentscope.events.run_summary import log_ended_runs
+from core.agentscope.events.run_summary import AgentName, log_ended_runs, nameless
 from core.agentscope.events.thread_row import lock_thread
 from core.agentscope.events.usual_end import EndUsually, may_be_usual
 from core.agentscope.runtime.work.leases import ClaimedRun
@@ -58,7 +58,7 @@ class RunEnding:
         publisher: Shows what an end wrote.
         hint: Tells the workers of a run whose turn has come.
         outage_seconds: How long an end waits for Postgres.
-        agent: Name of the agent's profile, for the log.
+        agent: Names agents for the log.
         end_usually: Writes usual ends. Without it, every end goes the careful way.
     """
 
@@ -69,7 +69,7 @@ class RunEnding:
         *,
         hint: Callable[[PromotedRun], Awaitable[object]],
         outage_seconds: float,
-        agent: str = "",
+        agent: AgentName = nameless,
         end_usually: EndUsually | None = None,
     ) -> None:
         self._engine = engine

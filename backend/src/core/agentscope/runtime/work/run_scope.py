@@ -24,11 +24,12 @@ from core.agentscope.events.pipeline import AgentScopeEventPipeline
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.wire_state import RunWireState
-from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.runtime.agent.agent_kits import AgentKits
 from core.agentscope.runtime.agent.thread_memory import load_memory
 from core.agentscope.runtime.agent.titles import TitleWriter
 from core.agentscope.runtime.agent_route_runtime import AgentRouteRuntime, Orchestrator
 from core.agentscope.runtime.orchestrator import AgentScopeOrchestrator, RunTask
+from core.agentscope.runtime.profile.profile import Limits
 from core.agentscope.runtime.profile.run_budget import EXPIRY_GRACE_SECONDS, RunBudget, UserAccount
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.runtime.work.checkpoint_saver import CheckpointSaver
@@ -57,7 +58,7 @@ RETURNING id
 class RunServices:
     """What the runs of a worker process share."""
 
-    kit: AgentKit
+    kits: AgentKits
     engine: AsyncEngine
     heartbeat: Heartbeat
     writer: GroupCommitWriter
@@ -129,6 +130,7 @@ class RunScope:
         """Load what the run needs, and return its orchestrator.
 
         Raises:
+            AgentMissing: The run's agent was taken away since the run was accepted.
             StoreUnavailable: Postgres was unavailable for longer than a run may wait.
         """
         fresh_ids = [message.id for message in _answerable(command)]
@@ -139,10 +141,13 @@ class RunScope:
             seconds=self._outage_seconds,
             what="memory",
         )
+        kit = self._services.kits.get(self._owned.agent_id)
         context = ToolContext(self._run.principal, self._run.thread_id, self._run.run_id, tool_call_id="")
         return AgentScopeOrchestrator(
-            self._services.kit.for_run(
-                budget=self._budget(), calls_ahead=self._calls_ahead, announce=self._pipeline.emit
+            kit.for_run(
+                budget=self._budget(kit.profile.limits),
+                calls_ahead=self._calls_ahead,
+                announce=self._pipeline.emit,
             ),
             RunTask(command, context, memory),
             emit=self._pipeline.emit,
@@ -216,7 +221,7 @@ class RunScope:
         except LeaseLost:
             log.warning("run_lost", run_id=self._run.run_id)
 
-    def _budget(self) -> RunBudget:
+    def _budget(self, limits: Limits) -> RunBudget:
         day = self._day_limits()
         account = UserAccount(
             self._services.engine,
@@ -227,7 +232,7 @@ class RunScope:
             outage_seconds=self._outage_seconds,
         )
         return RunBudget(
-            self._services.kit.profile.limits,
+            limits,
             account if day.any else None,
             output_tokens=self._services.settings.limits.reserved_output_tokens,
         )

@@ -397,6 +397,7 @@ def test_a_task_has_a_known_status() -> None:
 def test_a_history_is_camel_case_and_keeps_what_is_in_its_messages_and_state() -> None:
     history = HistorySnapshotResponse(
         thread_id="t-1",
+        agent_id="sales",
         title="Time",
         messages=[{"id": "m", "role": "assistant", "metadata": {"cost": None, "snake_case": 1}}],
         state={"a_b": None},
@@ -410,6 +411,7 @@ def test_a_history_is_camel_case_and_keeps_what_is_in_its_messages_and_state() -
 
     assert history.wire() == {
         "threadId": "t-1",
+        "agentId": "sales",
         "title": "Time",
         "messages": [{"id": "m", "role": "assistant", "metadata": {"cost": None, "snake_case": 1}}],
         "state": {"a_b": None},
@@ -432,7 +434,12 @@ def test_a_history_is_camel_case_and_keeps_what_is_in_its_messages_and_state() -
 
 def test_a_history_says_null_where_there_is_none() -> None:
     history = HistorySnapshotResponse(
-        thread_id="t-1", messages=[], pending_interrupts=[], cursor="0-0", usage=ThreadUsage()
+        thread_id="t-1",
+        agent_id="default",
+        messages=[],
+        pending_interrupts=[],
+        cursor="0-0",
+        usage=ThreadUsage(),
     ).wire()
 
     assert [name for name, value in history.items() if value is None] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from tests.support.silent_hints import Unheard, Unseen
 from tests.support.stack import OpenStack
 
 from core.agentscope.events.store import EventStore
+from core.agentscope.runtime.accept.agent_choice import UsableAgents
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.usual import UsualAcceptance
 from core.agentscope.schemas.agent_runtime import RunCommand
@@ -35,11 +37,11 @@ MAX_RUNS = 3
 # Ids and times differ between the two; whether a time is set, and everything else, must not.
 ROWS = {
     "threads": """
-        SELECT s.thread_id, s.title, s.state::text, s.last_ordinal, s.last_position, s.updated_at >= s.created_at
+        SELECT s.thread_id, s.agent_id, s.title, s.state::text, s.last_ordinal, s.last_position, s.updated_at >= s.created_at
         FROM agent_chat_session AS s WHERE s.user_id = :user ORDER BY s.thread_id
     """,
     "runs": """
-        SELECT s.thread_id, r.tenant_id, r.run_id, r.segment, r.parent_run_id, r.idempotency_key, r.request_hash,
+        SELECT s.thread_id, r.agent_id, r.tenant_id, r.run_id, r.segment, r.parent_run_id, r.idempotency_key, r.request_hash,
             r.input, r.front, r.protocol_version, r.status, r.ordinal, r.replaced_by_ordinal, r.attempt, r.last_seq,
             length(r.task_id), r.cancel_requested_at IS NOT NULL,
             round(extract(epoch FROM r.next_hint_at - r.created_at)),
@@ -79,6 +81,16 @@ ASK = """
     FROM agent_chat_session AS s JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal = s.last_ordinal
     WHERE s.user_id = :user AND s.thread_id = :thread ON CONFLICT DO NOTHING
 """
+
+
+OF_ANOTHER = "UPDATE agent_chat_session SET agent_id = :agent WHERE user_id = :user AND thread_id = :thread"
+
+
+def agents_of(principal: Principal) -> UsableAgents:
+    """Return a folder of which a user may not use all, and every third time a deployment with one file."""
+    one_file = int(principal.user_id.rpartition("-")[2]) % 3 == 0
+    ids = ("support",) if one_file else ("sales", "support")
+    return UsableAgents(ids, "support", keeps_ids=not one_file)
 
 
 @dataclass
@@ -173,6 +185,7 @@ def pair(databases: ScratchDatabases, redis_server_url: str) -> Iterator[Pair]:
                 PoolGates.of(config.database),
                 limits=config.limits,
                 worker=config.worker,
+                agents=agents_of,
             )
             made._usual = (Counted if usual else Careful)(worker.engine, config.limits, config.worker)
             return made
@@ -219,6 +232,9 @@ OPTIONS = st.fixed_dictionaries(
         "other": st.just({"a": [1, None]}),
     },
 )
+NAMED = st.sampled_from(
+    [{"agentId": "support"}, {"agentId": "sales"}, {"agentId": "sales", "switchAgent": True}]
+)
 MESSAGES = st.lists(
     st.one_of(
         st.fixed_dictionaries(
@@ -249,7 +265,7 @@ BODIES = st.fixed_dictionaries(
         "threadId": THREADS,
         "runId": st.integers(1, 40).map(lambda number: f"r-{number}"),
         "messages": st.one_of(PLAIN, PLAIN, PLAIN, MESSAGES),
-        "forwardedProps": st.one_of(st.just({}), st.just({}), OPTIONS),
+        "forwardedProps": st.one_of(*[st.just({})] * 4, NAMED, *[OPTIONS] * 2),
     },
     optional={
         "state": st.sampled_from([{}, {"a": 1}, [1], None]),
@@ -265,7 +281,10 @@ SENT = st.tuples(
     st.sampled_from([*[None] * 6, "key-1", "key-2"]),
 )
 ACTS = st.sampled_from(["end", "end", "end", "end", "end", "answer", "answer", "ask", "delete"])
-STEPS = st.lists(st.one_of(SENT, st.tuples(ACTS, THREADS)), min_size=8, max_size=24)
+AGENTS = st.tuples(
+    st.just("agent"), THREADS, st.sampled_from([None, "support", "support", "sales", "secret"])
+)
+STEPS = st.lists(st.one_of(*[SENT] * 4, *[st.tuples(ACTS, THREADS)] * 4, AGENTS), min_size=8, max_size=24)
 
 
 async def act(side: Side, step: tuple[Any, ...]) -> Any:
@@ -276,6 +295,8 @@ async def act(side: Side, step: tuple[Any, ...]) -> Any:
             return await side.rows(ANSWER, thread=thread_id)
         case ("ask", thread_id):
             return await side.rows(ASK, thread=thread_id)
+        case ("agent", thread_id, agent):
+            return await side.rows(OF_ANOTHER, thread=thread_id, agent=agent)
         case ("end", thread_id):
             return await side.end(thread_id)
         case _:
@@ -305,6 +326,41 @@ def test_both_ways_leave_the_same_rows_and_refuse_the_same(pair: Pair) -> None:
     # Both kinds came often: the usual way is taken, and it gives up.
     assert pair.accepted.count(1) > 30
     assert pair.accepted.count(0) > 30
+
+
+def test_both_ways_choose_the_same_agent(pair: Pair) -> None:
+    def body(thread_id: str, number: int, named: str | None) -> dict[str, Any]:
+        said = {"id": f"{thread_id}-{number}", "role": "user", "content": "hello"}
+        props = {} if named is None else {"agentId": named}
+        return {
+            "threadId": thread_id,
+            "runId": said["id"],
+            "messages": [said],
+            "forwardedProps": props,
+        }
+
+    def told(sides: tuple[Side, Side], step: tuple[Any, ...]) -> Any:
+        usual, careful = (pair.portal.call(act, side, step) for side in sides)
+        assert usual == careful, step
+        return usual
+
+    ids = [None, "support", "sales", "secret"]
+    for number in (900, 901):
+        sides = pair.make(number)
+        pair.accepted.clear()
+        for begun in ids:
+            told(sides, ("send", body(f"{begun}", 1, begun), False, f"{begun}"))
+            told(sides, ("end", f"{begun}"))
+        for kept, named in itertools.product(ids, ids):
+            thread_id = f"{kept}-{named}"
+            told(sides, ("send", body(thread_id, 1, None), False, thread_id))
+            told(sides, ("end", thread_id))
+            told(sides, ("agent", thread_id, kept))
+            told(sides, ("send", body(thread_id, 2, named), False, f"{thread_id}-again"))
+            told(sides, ("end", thread_id))
+        usual, careful = (pair.portal.call(side.everything) for side in sides)
+        assert usual == careful
+        assert {True, False} <= set(pair.accepted)
 
 
 async def test_a_usual_run_needs_one_statement_from_the_request_to_its_last_event(

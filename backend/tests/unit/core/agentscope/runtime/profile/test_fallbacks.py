@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from tests.support.loggers import loggers_kept
 
 from core.agentscope.runtime.model.model_client import create_model_client
+from core.agentscope.runtime.profile.agents import Agents
 from core.agentscope.runtime.profile.fallbacks import fallback_settings, open_fallbacks
 from core.agentscope.runtime.profile.profile import AgentProfile, load_profile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
@@ -36,6 +37,10 @@ def profile(directory: Path, *fallbacks: tuple[str, str]) -> AgentProfile:
         "\n".join(['name = "Ada"\ndescription = "Helps."', '[stages]\nintent = "model"', *tables])
     )
     return load_profile(path)
+
+
+def only(found: AgentProfile) -> Agents:
+    return Agents({"ada": found}, "ada", keeps_ids=False, paths={})
 
 
 def test_without_fallbacks_there_are_none(directory: Path) -> None:
@@ -93,7 +98,7 @@ async def test_the_key_of_a_fallback_is_in_no_line_of_the_process(
         configure_logging(Settings(), stream=stream)
         async with AsyncExitStack() as resources:
             client = await resources.enter_async_context(create_model_client(DEPLOYED))
-            await open_fallbacks(keyed, DEPLOYED, client, resources)
+            await open_fallbacks(only(keyed), DEPLOYED, client, resources)
         log = structlog.get_logger("core.test")
         log.info("a tool says its environment", value="plain-key-of-the-fallback")
         # A library that brings its own handlers makes the process configure its logging again.
@@ -108,7 +113,7 @@ async def test_a_client_is_opened_for_each_further_address_and_key(directory: Pa
     found = profile(directory, ("intent", OTHER), ("execution", OTHER), ("report", 'name = "small"'))
     async with AsyncExitStack() as resources:
         client = await resources.enter_async_context(create_model_client(DEPLOYED))
-        endpoints = await open_fallbacks(found, DEPLOYED, client, resources)
+        endpoints = (await open_fallbacks(only(found), DEPLOYED, client, resources))["ada"]
 
         assert endpoints["report"].client is client
         assert endpoints["intent"].client is endpoints["execution"].client

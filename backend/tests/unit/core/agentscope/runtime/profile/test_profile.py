@@ -80,7 +80,7 @@ def test_a_profile_of_ones_own(profile_path: Path) -> None:
     ("content", "message"),
     [
         ("x = ", "not TOML: "),
-        ('nam = "x"', "nam: unknown key; allowed: name, description, greeting, agent, stages,"),
+        ('nam = "x"', "nam: unknown key; allowed: name, description, greeting, default, access, agent, stages,"),
         ('name = "x"', "description: is missing"),
         (HEAD + 'stages = "all"', "stages: input should be"),
         (HEAD + '[stages]\nintent = "yes"', "stages.intent: input should be 'off' or 'model'"),
@@ -97,6 +97,7 @@ def test_a_profile_of_ones_own(profile_path: Path) -> None:
         (HEAD + '[[tools]]\nname = "x"\nimport = "a:b"\npermission = "ask"', "tools[0]: set either name"),
         (HEAD + '[[tools]]\nname = "x"\npermission = "ask"\n' * 2, "tools: x is listed twice"),
         (HEAD + 'tools = "x"', "tools: input should be a valid array"),
+        (HEAD + '[[subagents]]\nname = "a"\ndescription = "d"\nprompt = "p"\ntools = [1]', "subagents[0].tools[0]: input"),
         (HEAD + '[stages]\nintent = "model"\n[prompts]\nintent = "no.md"', "prompts.intent: "),
         (HEAD + "[limits]\nmax_iterations = 0", "limits.max_iterations: input should be greater than or equal to 1"),
         (HEAD + "[limits]\nmax_iterations = 0\nmax_tool_calls = -1", "(and 1 more)"),

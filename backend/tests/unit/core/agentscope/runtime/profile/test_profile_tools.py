@@ -32,7 +32,7 @@ def test_the_worker_knows_denied_tools_and_the_api_lists_only_the_others() -> No
         (names[0], "deny"),
         (names[1], "allow"),
     ]
-    assert [tool.name for tool in offered_tools(mixed, SETTINGS)] == [names[1]]
+    assert [tool.name for tool, _ in offered_tools(mixed, SETTINGS)] == [names[1]]
 
 
 @pytest.mark.parametrize("permission", ["allow", "deny"])

@@ -1,0 +1,101 @@
+"""The answers of the routes that start runs or open streams, whatever their URL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+
+from core.agentscope.events.connect import ConnectRequest, Peer
+from core.agentscope.schemas.agent_runtime import RunCommand
+from core.agentscope.schemas.messages import WireModel
+from core.identity import Principal
+from core.validation import parse
+from v1.agent.checked_command import CheckedCommand, has_tools, read_command
+from v1.agent.container import ApiContainer
+from v1.agent.event_stream import EventStreamResponse
+from v1.agent.expiring_stream import until_expiry
+from v1.agent.limits import check_counts
+from v1.agent.negotiation import connect_cursor, idempotency_key, repeat_cursor, wants_event_stream
+from v1.agent.wire import ConnectCommand
+
+
+async def answer_run(
+    model: type[RunCommand],
+    request: Request,
+    principal: Principal,
+    container: ApiContainer,
+    key: str | None,
+    last_event_id: str | None,
+    *,
+    agent_id: str | None = None,
+) -> Response:
+    """Make a run durable; answer with its stream, or with 202.
+
+    Args:
+        model: What the body is.
+        request: Brings the body, and says what the client accepts.
+        principal: Who asks.
+        container: Of the process.
+        key: The header ``Idempotency-Key``.
+        last_event_id: The header ``Last-Event-ID``.
+        agent_id: The agent that the URL names.
+    """
+    service = container.service
+
+    def read(body: Any) -> CheckedCommand:
+        return read_command(model, body, service.limits, agent_id=agent_id)
+
+    # Until the run is durable: its body takes memory for as long.
+    async with container.bodies.read(request, principal, read, takes_long=has_tools) as command:
+        name = idempotency_key(key)
+        if wants_event_stream(request.headers.getlist("accept")):
+            return stream(
+                await service.stream_run(principal, command, name, last_seen=repeat_cursor(last_event_id))
+            )
+        return json_answer(await service.enqueue_run(principal, command, name), 202)
+
+
+async def answer_connect(
+    request: Request, principal: Principal, container: ApiContainer, last_event_id: str | None, limit: int
+) -> Response:
+    """Read AG-UI's ``RunAgentInput``, and answer with a stream for a client that holds nothing."""
+
+    def read(body: Any) -> ConnectCommand:
+        check_counts(body, container.service.limits)
+        return parse(ConnectCommand, body)
+
+    async with container.bodies.read(request, principal, read) as command:
+        asked = ConnectRequest(
+            command.thread_id,
+            run_id=command.run_id,
+            after=connect_cursor(last_event_id, None),
+            limit=limit,
+            peer=Peer(command.protocol_version),
+        )
+    return await stream_until_expiry(container.events.connect(principal, asked), principal)
+
+
+async def stream_until_expiry(
+    opening: Awaitable[AsyncIterator[bytes] | None], principal: Principal
+) -> Response:
+    """Answer with a stream that ends when the token of its request does."""
+    frames = await opening
+    return stream(frames if frames is None else until_expiry(frames, principal))
+
+
+def stream(frames: AsyncIterator[bytes] | None) -> Response:
+    """Answer with frames; 204 when there are none."""
+    return Response(status_code=204) if frames is None else EventStreamResponse(frames)
+
+
+def json_answer(answer: WireModel, status: int = 200) -> Response:
+    """Answer with a model."""
+    return encoded(answer.wire(), status)
+
+
+def encoded(value: Mapping[str, Any], status: int = 200) -> Response:
+    """Answer with JSON."""
+    return Response(orjson.dumps(value), status_code=status, media_type="application/json")
