@@ -25,6 +25,7 @@ from agentroute.background_loops import BackgroundLoops
 from agentroute.start_checks import WORKER_CHECKS, first_failure, warn_of_shadowed_packages
 from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.append_writer import GroupCommitWriter
+from core.agentscope.events.ledger.ledger import CallLines
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.usual_end import end_usually
 from core.agentscope.runtime.agent.agent_kits import build_kits, open_kits, open_toolsets
@@ -221,7 +222,7 @@ async def open_worker(
             end_usually=partial(end_usually, engine),
         )
         titles = TitleWriter(kits, engine)
-        services = RunServices(kits, engine, heartbeat, writer, ending, titles, settings)
+        services = RunServices(kits, engine, CallLines(engine), heartbeat, writer, ending, titles, settings)
         executor = RunExecutor(Leases(engine, settings, worker_id or _worker_id(), kits.clock), services)
         register_run_task(broker, executor)
         reaper = Reaper(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -43,6 +44,17 @@ def json_text(value: Any) -> str:
     except TypeError:
         # An integer beyond 64 bits, or half a surrogate pair: who reads the text decides about it.
         return json.dumps(value, ensure_ascii=False)
+
+
+def exact(value: object) -> str:
+    """Return a decimal number as text, so that it stays exact; for ``json.dumps`` as its ``default``.
+
+    Raises:
+        TypeError: The value is something else.
+    """
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def clean_json(value: Any) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -27,6 +26,7 @@ from core.crash_points import crash_point
 from core.direct_sql import fetch
 from core.identity import Principal
 from core.store_failure import is_store_failure, is_time_limit
+from core.text import exact
 
 log = structlog.get_logger(__name__)
 
@@ -127,11 +127,4 @@ def _arguments(run: OwnedRun, end: RunEnd, payloads: list[str]) -> tuple[object,
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, default=_exact)
-
-
-def _exact(value: object) -> str:
-    """Return a cost as text, so that it stays exact."""
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    raise TypeError
+    return json.dumps(value, default=exact)

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from core.agentscope.events.ledger.ledger import open_model_call
+from core.agentscope.events.ledger.ledger import CallLine, CallLines
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.status_sql import status_sql
 from core.agentscope.schemas.internal_events import ModelUsage
@@ -37,21 +35,22 @@ class CallsAhead:
     """The calls of one run that have begun and are not booked yet.
 
     Args:
-        engine: The ledger's database.
+        lines: The ledger.
         run: Whose calls; its worker is fenced.
         principal: Whose money.
         outage_seconds: How long a call waits for Postgres before it is given up.
     """
 
     def __init__(
-        self, engine: AsyncEngine, run: OwnedRun, principal: Principal, *, outage_seconds: float
+        self, lines: CallLines, run: OwnedRun, principal: Principal, *, outage_seconds: float
     ) -> None:
-        self._engine = engine
+        self._lines = lines
         self._run = run
         self._principal = principal
         self._outage_seconds = outage_seconds
         self._unneeded: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        self._opening: set[asyncio.Task[bool]] = set()
 
     async def begin(self, opening: ModelUsage) -> None:
         """Return when the call's line is committed: now it may be sent.
@@ -61,8 +60,14 @@ class CallsAhead:
             StoreUnavailable: Postgres was unavailable.
         """
 
+        line = CallLine(self._run, self._principal, opening)
+
         async def write_line() -> bool:
-            return await open_model_call(self._engine, self._run, self._principal, opening)
+            # Shielded: whoever is cancelled takes the line back, but not before it is known to be there or not.
+            task = asyncio.create_task(self._lines.open(line))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+            return await asyncio.shield(task)
 
         # The same line again, when an earlier try was committed and its answer lost.
         if not await through_outage(write_line, seconds=self._outage_seconds, what="model_call_line"):
@@ -83,9 +88,11 @@ class CallsAhead:
 
     async def _take_back(self) -> None:
         while self._unneeded:
+            if self._opening:
+                await asyncio.wait(self._opening)
             call_ids = list(self._unneeded)
             try:
-                await fetch(self._engine, _TAKE_BACK, self._run.run_pk, self._run.attempt, call_ids)
+                await fetch(self._lines.engine, _TAKE_BACK, self._run.run_pk, self._run.attempt, call_ids)
             except Exception as exc:  # noqa: BLE001  best effort: the line says that the call is lost
                 report_failure("model_call_line_not_taken_back", exc)
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -20,25 +20,40 @@ from core.identity import Principal
 from core.outage import report_failure
 from core.postgres_connection import asyncpg_dsn, open_connection
 from core.store_clock import StoreClock
+from core.turn_batch import TurnBatch
 from core.worker_count import WORKER_CONNECTION
 
 _FIND_QUEUED = status_sql("SELECT tenant_id, user_id FROM agent_run WHERE id = $1 AND status = {queued}")
 
-_CLAIM = status_sql("""
-UPDATE agent_run AS r SET
+_SET_CLAIMED = """
+{free}UPDATE agent_run AS r SET
     status = {running}, attempt = r.attempt + 1, worker_id = $2,
     lease_until = clock_timestamp() + $3::float8 * interval '1 second',
     started_at = coalesce(r.started_at, clock_timestamp()),
     deadline_at = coalesce(r.deadline_at, clock_timestamp() + $4::float8 * interval '1 second')
 FROM agent_chat_session AS s
-WHERE r.id = $1 AND r.status = {queued} AND r.attempt - r.released < $5 AND s.id = r.session_id
+WHERE {which} AND r.status = {queued} AND r.attempt - r.released < $5 AND s.id = r.session_id
 RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.input, r.parent_run_id,
           s.thread_id, s.tenant_id, s.user_id,
           -- A process of the version before names no agent: its run has that of its thread.
           coalesce(r.agent_id, s.agent_id) AS agent_id,
           extract(epoch FROM r.deadline_at - clock_timestamp())::float8 AS seconds_left,
           clock_timestamp() AS database_time
-""")
+"""
+_CLAIM = status_sql(_SET_CLAIMED.replace("{free}", "").replace("{which}", "r.id = $1"))
+# A run that somebody has locked just now holds up no other: it is claimed alone.
+_FREE = """
+WITH free AS MATERIALIZED (
+    SELECT id FROM agent_run WHERE id = ANY($1::bigint[]) AND status = {queued} ORDER BY id
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+"""
+_CLAIM_MANY = status_sql(
+    _SET_CLAIMED.replace("{free}", _FREE).replace("{which}", "r.id IN (SELECT id FROM free)")
+)
+_FIND_MANY = status_sql(
+    "SELECT id, tenant_id, user_id FROM agent_run WHERE id = ANY($1::bigint[]) AND status = {queued}"
+)
 
 _BEAT = status_sql("""
 UPDATE agent_run AS r SET lease_until = clock_timestamp() + $3::float8 * interval '1 second'
@@ -62,7 +77,7 @@ class ClaimedRun:
 
 
 class Leases:
-    """Claims queued runs for one worker."""
+    """Claims queued runs for one worker; those whose hints come together, in one statement."""
 
     def __init__(self, engine: AsyncEngine, settings: Settings, worker_id: str, clock: StoreClock) -> None:
         self._engine = engine
@@ -70,28 +85,45 @@ class Leases:
         self._worker = settings.worker
         self._clock = clock
         self.worker_id = worker_id
+        self._find = TurnBatch(self._find_one, self._find_many)
+        self._claim = TurnBatch(self._claim_one, self._claim_many)
 
     async def find_queued(self, run_pk: int) -> Principal | None:
         """Return whose run it is; ``None`` when it is not queued any more."""
-        rows = await fetch(self._engine, _FIND_QUEUED, run_pk)
-        return Principal(rows[0]["tenant_id"], rows[0]["user_id"]) if rows else None
+        return await self._find(run_pk)
 
     async def claim(self, run_pk: int) -> ClaimedRun | None:
         """Take a queued run; ``None`` when another worker has it or it has ended. Duplicate hints are free."""
-        rows = await fetch(
-            self._engine,
-            _CLAIM,
-            run_pk,
-            self.worker_id,
-            self._worker.lease_seconds,
-            self._limits.run_seconds,
-            self._worker.max_attempts,
-        )
-        if not rows:
-            return None
-        row = rows[0]
+        claimed = await self._claim(run_pk)
+        if claimed is not None:
+            crash_point("claim-committed")
+        return claimed
+
+    async def _find_one(self, run_pk: int) -> Principal | None:
+        rows = await fetch(self._engine, _FIND_QUEUED, run_pk)
+        return Principal(rows[0]["tenant_id"], rows[0]["user_id"]) if rows else None
+
+    async def _find_many(self, run_pks: Sequence[int]) -> dict[int, Principal | None]:
+        rows = await fetch(self._engine, _FIND_MANY, list(run_pks))
+        found = {row["id"]: Principal(row["tenant_id"], row["user_id"]) for row in rows}
+        return {place: found.get(run_pk) for place, run_pk in enumerate(run_pks)}
+
+    async def _claim_one(self, run_pk: int) -> ClaimedRun | None:
+        rows = await fetch(self._engine, _CLAIM, run_pk, *self._terms())
+        return self._claimed(rows[0]) if rows else None
+
+    async def _claim_many(self, run_pks: Sequence[int]) -> dict[int, ClaimedRun | None]:
+        rows = await fetch(self._engine, _CLAIM_MANY, list(run_pks), *self._terms())
+        claimed = {row["id"]: self._claimed(row) for row in rows}
+        # Each once: the second hint of a run finds it claimed, as it would alone.
+        return {run_pks.index(run_pk): run for run_pk, run in claimed.items()}
+
+    def _terms(self) -> tuple[object, ...]:
+        worker = self._worker
+        return self.worker_id, worker.lease_seconds, self._limits.run_seconds, worker.max_attempts
+
+    def _claimed(self, row: asyncpg.Record) -> ClaimedRun:
         self._clock.set(row["database_time"])
-        crash_point("claim-committed")
         return ClaimedRun(
             owned=OwnedRun(
                 row["id"],

@@ -19,7 +19,7 @@ from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.events.ledger.budget_store import DayLimits
 from core.agentscope.events.ledger.calls_ahead import CallsAhead
-from core.agentscope.events.ledger.ledger import record_call_now
+from core.agentscope.events.ledger.ledger import CallLine, CallLines, record_call_now
 from core.agentscope.events.pipeline import AgentScopeEventPipeline
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.status_sql import status_text
@@ -60,6 +60,7 @@ class RunServices:
 
     kits: AgentKits
     engine: AsyncEngine
+    lines: CallLines
     heartbeat: Heartbeat
     writer: GroupCommitWriter
     ending: RunEnding
@@ -85,7 +86,7 @@ class RunScope:
         self._appender = services.writer.open(run.owned, self._stopped_by_writer)
         self._checkpoints = CheckpointSaver(services.engine, run.owned)
         self._calls_ahead = CallsAhead(
-            services.engine, run.owned, run.principal, outage_seconds=self._outage_seconds
+            services.lines, run.owned, run.principal, outage_seconds=self._outage_seconds
         )
         self._pipeline = AgentScopeEventPipeline(
             RunWireState(run.thread_id, run.run_id, started=run.owned.last_seq > 0),
@@ -172,13 +173,9 @@ class RunScope:
     async def record(self, usages: Sequence[ModelUsage]) -> None:
         """Put model calls into the ledger as they end."""
         for usage in usages:
-            await record_call_now(
-                self._services.engine,
-                self._owned,
-                self._run.principal,
-                usage,
-                budgeted=self._day_limits().any,
-            )
+            line = CallLine(self._owned, self._run.principal, usage)
+            if self._day_limits().any or not await self._services.lines.record(line):
+                await record_call_now(self._services.engine, self._owned, self._run.principal, usage)
 
     async def release(self) -> bool:
         """Give a run that showed nothing back to the queue; False when that is not possible any more."""

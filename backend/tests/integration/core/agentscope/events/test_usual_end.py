@@ -14,7 +14,7 @@ from tests.support.stack import OpenStack, Row, Stack
 
 from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint
 from core.agentscope.events.ending import Ended, end_and_promote
-from core.agentscope.events.ledger.ledger import open_model_call
+from core.agentscope.events.ledger.ledger import CallLine, CallLines
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.usual_end import end_usually, may_be_usual
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
@@ -116,7 +116,8 @@ class Hands:
         await run.start(shown="nothing")
         # What a run leaves before its end: the placeholder of a call, and a checkpoint.
         opening = CALL.model_copy(update={"outcome": "lost", "cost": None, "message_id": None})
-        assert await open_model_call(self.worker.engine, run.owned, run.claimed.principal, opening)
+        line = CallLine(run.owned, run.claimed.principal, opening)
+        assert await CallLines(self.worker.engine).open(line)
         async with self.worker.engine.begin() as connection:
             await save_checkpoint(connection, run.owned, Checkpoint("2", "{}", message_ids=("answer",)))
         return run

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.support.manual_worker import ManualRun, ManualWorker, manual_reaper, 
 from tests.support.stack import OpenStack, Row, Stack
 
 from core.agentscope.events.ledger.calls_ahead import CallsAhead
-from core.agentscope.events.ledger.ledger import record_call_now
+from core.agentscope.events.ledger.ledger import CallLine, CallLines, record_call_now
 from core.agentscope.runtime.work.reaper import Reaper
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.errors import LeaseLost
@@ -43,7 +44,7 @@ class Hands:
         assert await self.reaper.reap() == 1
 
     def calls_ahead(self, run: ManualRun) -> CallsAhead:
-        return CallsAhead(self.worker.engine, run.owned, OWNER, outage_seconds=1.0)
+        return CallsAhead(CallLines(self.worker.engine), run.owned, OWNER, outage_seconds=1.0)
 
     async def ledger(self, run: ManualRun) -> list[Row]:
         return await self.stack.fetch(
@@ -146,3 +147,50 @@ async def test_a_worker_that_lost_its_run_begins_no_call(hands: Hands) -> None:
     await calls.settle()
     assert [line["call_id"] for line in await hands.ledger(run)] == ["c-1"]
     await hands.assert_sums(run, (10, 0), None)
+
+
+async def test_lines_of_one_turn_are_written_as_one_by_one(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [await hands.claimed() for _ in range(6)]
+    lines = CallLines(hands.worker.engine)
+    batches: list[int] = []
+    write = lines._write
+
+    async def counted(sql: str, some: Sequence[CallLine]) -> dict[int, bool]:
+        batches.append(len(some))
+        return await write(sql, some)
+
+    monkeypatch.setattr(lines, "_write", counted)
+    together, alone = runs[:3], runs[3:]
+
+    async def of(run: ManualRun, call: ModelUsage, *, attempt: int = 0) -> CallLine:
+        return CallLine(replace(run.owned, attempt=attempt or run.owned.attempt), OWNER, call)
+
+    other = OPENING.model_copy(update={"call_id": "c-2"})
+    # Two calls of one run, as subagents make them; and a run that is somebody else's by now.
+    opened = [await of(run, OPENING) for run in together[:2]]
+    opened += [await of(together[0], other), await of(together[2], OPENING, attempt=7)]
+    assert await asyncio.gather(*map(lines.open, opened)) == [True, True, True, False]
+    for run, call in ((alone[0], OPENING), (alone[1], OPENING), (alone[0], other)):
+        assert await lines.open(await of(run, call))
+    await hands.die(together[1])
+    await hands.die(alone[1])
+
+    ended = [ENDED, ENDED.model_copy(update={"call_id": "c-2", "cost": Decimal("0.000000000001")})]
+    recorded = [await of(together[0], call) for call in ended] + [await of(together[1], ENDED)]
+    # A run that has ended has summed its ledger.
+    assert await asyncio.gather(*map(lines.record, recorded)) == [True, True, False]
+    for call in ended:
+        assert await lines.record(await of(alone[0], call))
+    assert not await lines.record(await of(alone[1], ENDED))
+
+    assert batches == [4, 3]
+    for one, other_run in zip(together, alone, strict=True):
+        assert [comparable(line) for line in await hands.ledger(one)] == [
+            comparable(line) for line in await hands.ledger(other_run)
+        ]
+
+
+def comparable(line: Row) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name not in {"id", "run_pk", "created_at"}}

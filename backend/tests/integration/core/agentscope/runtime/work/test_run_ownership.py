@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -45,7 +45,7 @@ from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.agent.thread_memory import load_memory
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.work import reaper as reaper_module
-from core.agentscope.runtime.work.leases import Heartbeat
+from core.agentscope.runtime.work.leases import Heartbeat, Leases
 from core.agentscope.runtime.work.reaper import Reaper
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import (
@@ -164,6 +164,49 @@ async def test_of_many_claims_at_once_one_succeeds(hands: Hands) -> None:
     assert run.owned.attempt == 1
     await run.finish()
     assert await hands.worker.claim(run_pk) is None
+
+
+async def test_runs_that_are_claimed_together_are_claimed_as_each_alone(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    claim_many = Leases._claim_many
+
+    async def counted(leases: Leases, run_pks: Sequence[int]) -> dict[int, Any]:
+        batches.append(len(run_pks))
+        return await claim_many(leases, run_pks)
+
+    monkeypatch.setattr(Leases, "_claim_many", counted)
+    worker = ManualWorker(hands.worker.settings, hands.worker.engine, hands.worker.redis, hands.worker.store)
+    alone, first, second, locked, taken = [await hands.accept() for _ in range(5)]
+    assert await hands.worker.claim(taken) is not None
+    one = await worker.claim(alone)
+
+    async with hands.worker.engine.begin() as connection:
+        await connection.execute(text("SELECT 1 FROM agent_run WHERE id = :pk FOR UPDATE"), {"pk": locked})
+        waiting = asyncio.gather(*map(worker.claim, (first, first, locked, taken, second)))
+        # Whoever holds one run holds up no other.
+        await eventually(lambda: both_run(hands.stack, first, second))
+        assert not waiting.done()
+    claims = await waiting
+
+    assert batches == [5]
+    assert [claim is not None for claim in claims] == [True, False, True, False, True]
+    runs = [one, *(claim for claim in claims if claim is not None)]
+    for run in runs:
+        assert run is not None
+        assert run.owned.attempt == 1
+        assert await hands.stack.fetch(
+            """SELECT 1 FROM agent_run WHERE id = $1 AND status = 'running' AND worker_id = 'manual'
+            AND lease_until > clock_timestamp() AND started_at IS NOT NULL AND deadline_at IS NOT NULL""",
+            run.owned.run_pk,
+        )
+        await run.finish()
+
+
+async def both_run(stack: Stack, *run_pks: int) -> bool:
+    query = "SELECT id FROM agent_run WHERE status = 'running' AND id = ANY($1)"
+    return len(await stack.fetch(query, list(run_pks))) == len(run_pks)
 
 
 async def test_a_zombie_writes_nothing_after_its_run_went_to_another(hands: Hands) -> None:

@@ -11,6 +11,7 @@ from tests.support.failing_engine import AWAY, OURS, FailingEngine
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
 from core.agentscope.events.ledger.calls_ahead import CallsAhead
+from core.agentscope.events.ledger.ledger import CallLines
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.errors import StoreUnavailable
@@ -25,7 +26,8 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 def calls_ahead(engine: FailingEngine) -> CallsAhead:
-    return CallsAhead(engine.as_engine(), OwnedRun(1, 2, 3, 1, 0), Principal("t", "u"), outage_seconds=30.0)
+    lines = CallLines(engine.as_engine())
+    return CallsAhead(lines, OwnedRun(1, 2, 3, 1, 0), Principal("t", "u"), outage_seconds=30.0)
 
 
 @pytest.mark.parametrize("error", OURS, ids=repr)

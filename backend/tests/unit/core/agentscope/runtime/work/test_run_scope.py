@@ -70,7 +70,7 @@ class Shared:
         no_kit: Any = None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(writer.run())
-            yield RunServices(no_kit, self.engine.as_engine(), it, writer, it, it, settings)
+            yield RunServices(no_kit, self.engine.as_engine(), it, it, writer, it, it, settings)
             await writer.close()
 
     async def execute(self, stop: StopSignal | None = None, **changes: Any) -> None:
