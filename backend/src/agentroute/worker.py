@@ -138,7 +138,7 @@ async def _listen(worker: Worker, settings: Settings, finish: asyncio.Event) -> 
     """Take hints while there is room for runs, until ``finish`` is set.
 
     Taskiq executes its tasks, and the worker takes the hints from the queue by itself: Taskiq's intake takes three turns
-    of the event loop for each, one hint after the other, and a turn is long while many runs begin.
+    of the event loop for each, one hint after the other, and a turn is long while many runs begin. See docs/adr/0035.
     """
     receiver = Receiver(
         worker.broker, max_async_tasks=settings.worker.concurrency, run_startup=False, validate_params=False

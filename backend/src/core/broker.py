@@ -46,6 +46,7 @@ class HintBroker(RedisStreamBroker):
 
     _listened = False
     _sweep_at = 0.0
+    _client: Redis | None = None
 
     async def startup(self) -> None:
         """Start, even without Redis: the group is created at the first read."""
@@ -53,6 +54,19 @@ class HintBroker(RedisStreamBroker):
             await super().startup()
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("hint_queue_unreachable", error=type(exc).__name__)
+
+    async def post(self, message: bytes) -> None:
+        """Put a message into the queue, in the form of Taskiq's broker.
+
+        Raises:
+            RedisError, OSError, TimeoutError: Redis is not available.
+        """
+        if self._client is None:
+            # One for all messages: building one costs more than sending one.
+            self._client = Redis(connection_pool=self.connection_pool)
+        await self._client.xadd(
+            self.queue_name, {b"data": message}, maxlen=self.maxlen, approximate=self.approximate
+        )
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Yield hints for ever, one a read. A fault of Redis causes a pause, never the end of the worker."""

@@ -7,6 +7,8 @@ Rules:
 3. If the batch fails, each call is made alone: one call at fault does not touch the others. If Postgres is unavailable,
    all callers are told so at once.
 4. A caller that is cancelled does not stop the call.
+
+See docs/adr/0035.
 """
 
 from __future__ import annotations

@@ -11,9 +11,11 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from taskiq import BrokerMessage
+from taskiq.receiver import Receiver
 from tests.support.stack import eventually
 
 from core import broker as broker_module
+from core.agentscope.runtime.hints import RUN_TASK, HintSender
 from core.broker import HintBroker, create_broker
 from core.config import RedisSettings
 
@@ -122,3 +124,33 @@ async def test_hints_that_wait_are_read_together_as_far_as_there_is_room(
     assert [hint for batch in read for hint in batch] == sent
     # Nothing is left to be confirmed: the reaper sends what was lost, not Redis.
     assert (await redis.xpending("group:hints", "group:workers"))["pending"] == 0
+
+
+async def test_a_hint_is_what_taskiq_writes_and_reads(redis_settings: RedisSettings, redis: Redis) -> None:
+    broker = create_broker(redis_settings)
+    heard: list[tuple[Any, ...]] = []
+
+    async def agent_run(*args: Any, **kwargs: Any) -> None:
+        heard.append((args, kwargs))
+
+    task = broker.register_task(agent_run, task_name=RUN_TASK)
+    await broker.startup()
+    try:
+        await task.kicker().with_task_id("task-1").kiq(7)
+        assert await HintSender(broker, redis, redis_settings).send(7, "task-1")
+        entries: Any = await redis.xrange("group:hints")
+        (_, by_taskiq), (_, ours) = entries
+        assert ours == by_taskiq
+
+        batches = broker.batches(room_for_all)
+        receiver = Receiver(broker, run_startup=False, max_async_tasks=2)
+        for hint in await anext(batches):
+            await receiver.callback(hint)
+        await batches.aclose()
+    finally:
+        await broker.shutdown()
+    assert heard == [((7,), {})] * 2
+
+
+async def room_for_all() -> int:
+    return 1000

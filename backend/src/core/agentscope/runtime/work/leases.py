@@ -25,32 +25,28 @@ from core.worker_count import WORKER_CONNECTION
 
 _FIND_QUEUED = status_sql("SELECT tenant_id, user_id FROM agent_run WHERE id = $1 AND status = {queued}")
 
-_SET_CLAIMED = """
-{free}UPDATE agent_run AS r SET
+_CLAIM = status_sql("""
+UPDATE agent_run AS r SET
     status = {running}, attempt = r.attempt + 1, worker_id = $2,
     lease_until = clock_timestamp() + $3::float8 * interval '1 second',
     started_at = coalesce(r.started_at, clock_timestamp()),
     deadline_at = coalesce(r.deadline_at, clock_timestamp() + $4::float8 * interval '1 second')
 FROM agent_chat_session AS s
-WHERE {which} AND r.status = {queued} AND r.attempt - r.released < $5 AND s.id = r.session_id
+WHERE r.id = $1 AND r.status = {queued} AND r.attempt - r.released < $5 AND s.id = r.session_id
 RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.input, r.parent_run_id,
           s.thread_id, s.tenant_id, s.user_id,
           -- A process of the version before names no agent: its run has that of its thread.
           coalesce(r.agent_id, s.agent_id) AS agent_id,
           extract(epoch FROM r.deadline_at - clock_timestamp())::float8 AS seconds_left,
           clock_timestamp() AS database_time
-"""
-_CLAIM = status_sql(_SET_CLAIMED.replace("{free}", "").replace("{which}", "r.id = $1"))
+""")
 # A run that somebody has locked just now holds up no other: it is claimed alone.
-_FREE = """
+_FREE = status_sql("""
 WITH free AS MATERIALIZED (
     SELECT id FROM agent_run WHERE id = ANY($1::bigint[]) AND status = {queued} ORDER BY id
     FOR NO KEY UPDATE SKIP LOCKED
-)
-"""
-_CLAIM_MANY = status_sql(
-    _SET_CLAIMED.replace("{free}", _FREE).replace("{which}", "r.id IN (SELECT id FROM free)")
-)
+)""")
+_CLAIM_MANY = _FREE + _CLAIM.replace("r.id = $1", "r.id IN (SELECT id FROM free)")
 _FIND_MANY = status_sql(
     "SELECT id, tenant_id, user_id FROM agent_run WHERE id = ANY($1::bigint[]) AND status = {queued}"
 )
