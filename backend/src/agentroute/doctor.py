@@ -12,6 +12,7 @@ from rich.table import Table
 
 from agentroute import preflight
 from agentroute.check_result import CheckResult
+from agentroute.mcp_probe import probe_mcp
 from agentroute.model_probe import probe_models
 from agentroute.own_packages import shadowed_packages
 from agentroute.preflight import find_local_models
@@ -50,7 +51,8 @@ async def _results(settings: Settings) -> list[CheckResult]:
     checks = dict.fromkeys((*SERVE_CHECKS, *WORKER_CHECKS, preflight.check_model))
     results = list(await asyncio.gather(*(check(settings) for check in checks)))
     models = await probe_models(settings) if results[-1].ok else ()
-    return [*results, *await _workers(settings), *await _agent(settings), *models]
+    servers = await probe_mcp(settings)
+    return [*results, *await _workers(settings), *await _agent(settings), *models, *servers]
 
 
 async def _agent(settings: Settings) -> list[CheckResult]:

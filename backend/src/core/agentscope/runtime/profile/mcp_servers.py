@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.tools.mcp.endpoint import McpEndpoint
@@ -46,6 +47,13 @@ def _header_names(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
+def _beside_the_profile(path: Path, info: ValidationInfo) -> Path:
+    return (info.context or {}).get("directory", Path()) / path
+
+
+Folder = Annotated[Path, AfterValidator(_beside_the_profile)]
+
+
 def _patterns(names: Iterable[str]) -> None:
     if not all(names):
         raise ValueError("a pattern must not be empty")
@@ -66,8 +74,8 @@ class McpServer(BaseModel):
     """Program and arguments of a server that each worker starts and speaks to over its standard input and output."""
     env: dict[str, str] = Field(default_factory=dict)
     """Variables of the program. It gets none of the worker's own, except PATH, HOME and the like."""
-    cwd: str | None = Field(default=None, min_length=1)
-    """Folder of the program; the worker's when absent."""
+    cwd: Folder | None = None
+    """Folder of the program, relative to the profile's; the profile's when absent."""
     headers: Annotated[dict[str, str], AfterValidator(_header_names)] = Field(default_factory=dict)
     allow: tuple[str, ...] | None = None
     """Patterns of the tools that are offered, by the server's own names; every tool when absent."""
@@ -76,6 +84,12 @@ class McpServer(BaseModel):
     """Of single tools, by name or pattern. The name of a tool goes before patterns, the first pattern before others."""
     timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
     """Of one call."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _starts_beside_the_profile(cls, members: Any) -> Any:
+        """Otherwise a program would be found or not, depending on where the worker was started."""
+        return {"cwd": "."} | members if isinstance(members, dict) and members.get("command") else members
 
     @model_validator(mode="after")
     def _is_one_way(self) -> McpServer:
@@ -130,7 +144,7 @@ class _Resolving:
             headers=headers,
             command=command,
             env=env,
-            cwd=server.cwd,
+            cwd=None if server.cwd is None else str(server.cwd),
             timeout_seconds=server.timeout_seconds,
             secrets=tuple(dict.fromkeys(self._secrets)),
         )

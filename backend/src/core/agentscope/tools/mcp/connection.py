@@ -144,7 +144,7 @@ class McpConnection:
     async def _open(self) -> _Session:
         self._hurry.clear()
         self._news.clear()
-        session = _Session(self.endpoint, self._headers, self._news.set)
+        session = _Session(self.endpoint, self._name, self._headers, self._news.set)
         self._sessions.add(session)
         session.task.add_done_callback(lambda _: self._sessions.discard(session))
         tools = await session.ready
@@ -211,12 +211,15 @@ class McpConnection:
 class _Session:
     """One session in a task of its own. It closes when it is retired and its calls have ended."""
 
-    def __init__(self, endpoint: McpEndpoint, headers: HeaderSource | None, news: Callable[[], None]) -> None:
+    def __init__(
+        self, endpoint: McpEndpoint, name: str, headers: HeaderSource | None, news: Callable[[], None]
+    ) -> None:
         self.changed = False
         self.ended = False
         self.ready: asyncio.Future[list[ListedTool]] = asyncio.get_running_loop().create_future()
         """The tools, once the session is open."""
         self._endpoint = endpoint
+        self._name = name
         self._headers = headers
         self._news = news
         self._port: McpSession | None = None
@@ -282,5 +285,9 @@ class _Session:
         from core.agentscope.tools.mcp.session import open_session
 
         return open_session(
-            self._endpoint, changed=self._on_change, ended=self._on_end, headers=self._headers
+            self._endpoint,
+            name=self._name,
+            changed=self._on_change,
+            ended=self._on_end,
+            headers=self._headers,
         )

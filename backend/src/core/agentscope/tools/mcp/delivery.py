@@ -95,7 +95,7 @@ class DeliveryTransport(httpx.AsyncBaseTransport):
             return self._failed(request_id, Failure("lost", "the server did not take the request in time"))
         except httpx.TransportError as exc:
             kind = "not-delivered" if isinstance(exc, _NEVER_SENT) else "lost"
-            return self._failed(request_id, Failure(kind, type(exc).__name__))
+            return self._failed(request_id, Failure(kind, _in_words(exc)))
         if response.has_redirect_location:
             # Whether it is followed, the library decides; what it does not follow it raises.
             return await self._redirected(request_id, request, response)
@@ -221,6 +221,18 @@ class _Limited(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         inner: Any = self._inner
         await inner.aclose()
+
+
+def _in_words(error: httpx.TransportError) -> str:
+    match error:
+        case httpx.ConnectTimeout():
+            return "it did not answer in time"
+        case httpx.ConnectError():
+            return "it cannot be reached"
+        case httpx.RemoteProtocolError():
+            return "it does not speak HTTP, or closed the connection"
+        case _:
+            return type(error).__name__
 
 
 def _request_id(request: httpx.Request) -> int | None:

@@ -20,7 +20,7 @@ async def server_log(name: str) -> AsyncIterator[TextIO]:
     """Yield a file whose lines become lines of the log; the log masks what it knows as secrets.
 
     Args:
-        name: The program, for the log.
+        name: The server's name in the profile.
     """
     read_end, write_end = os.pipe()
     source = os.fdopen(read_end, "rb", buffering=0)
@@ -51,4 +51,4 @@ async def _copy(reader: asyncio.StreamReader, name: str) -> None:
         except asyncio.LimitOverrunError as exc:
             line = await reader.read(exc.consumed)
         if text := line.decode(errors="replace").strip():
-            log.info("mcp_server_says", program=name, line=text)
+            log.info("mcp_server_says", server=name, line=text)

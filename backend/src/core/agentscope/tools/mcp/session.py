@@ -18,7 +18,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from pathlib import PurePath
 from typing import Any
 
 import anyio
@@ -196,6 +195,7 @@ class _SdkSession(ClientSession):
 async def open_session(
     endpoint: McpEndpoint,
     *,
+    name: str,
     changed: Callable[[], None],
     ended: Callable[[], None],
     headers: HeaderSource | None = None,
@@ -204,6 +204,7 @@ async def open_session(
 
     Args:
         endpoint: The server.
+        name: Of the server in the log.
         changed: Called when the server says that its tools have changed.
         ended: Called when the transport has ended; every open call fails then.
         headers: Added to each HTTP request.
@@ -222,7 +223,7 @@ async def open_session(
     try:
         async with AsyncExitStack() as resources:
             async with asyncio.timeout(endpoint.timeout_seconds):
-                streams = await resources.enter_async_context(_transport(endpoint, report, headers))
+                streams = await resources.enter_async_context(_transport(endpoint, name, report, headers))
                 session = await resources.enter_async_context(
                     _SdkSession(*streams, changed=changed, ended=ended)
                 )
@@ -242,21 +243,24 @@ async def open_session(
 
 @asynccontextmanager
 async def _transport(
-    endpoint: McpEndpoint, report: Report, headers: HeaderSource | None
+    endpoint: McpEndpoint, name: str, report: Report, headers: HeaderSource | None
 ) -> AsyncIterator[tuple[Any, Any]]:
     if endpoint.transport == "stdio":
-        program = endpoint.command[0]
+        program, *arguments = endpoint.command
+        if program == "python":
+            # Of what the worker runs with: the one on PATH may be another, without the packages that are installed here.
+            program = sys.executable
         if shutil.which(program, path=endpoint.variables.get("PATH")) is None:
             raise ServerUnavailable(f"there is no program {program}")
         guard = ["-I", "-m", "core.agentscope.tools.mcp.stdio_guard", str(os.getpid())]
         parameters = StdioServerParameters(
             command=sys.executable,
-            args=[*guard, *endpoint.command],
+            args=[*guard, program, *arguments],
             env=dict(endpoint.env),
             cwd=endpoint.cwd,
             encoding_error_handler="replace",
         )
-        async with server_log(PurePath(program).name) as errors, stdio_client(parameters, errors) as streams:
+        async with server_log(name) as errors, stdio_client(parameters, errors) as streams:
             yield streams
         return
     client = new_http_client(
@@ -311,7 +315,7 @@ def reason_of(error: BaseException) -> str:
         case TimeoutError() | httpx.TimeoutException():
             return "it did not answer in time"
         case httpx.ConnectError():
-            return "ConnectError"
+            return "it cannot be reached"
         case RuntimeError():
             return "it speaks another version of the protocol"
         case _:

@@ -13,11 +13,13 @@ from typing import Any
 
 import psutil
 import pytest
+import structlog
 from tests.support.limits import HUNG_SECONDS
 from tests.support.mcp_servers import PROGRAM, Server, connected, until
 
 from core.agentscope.tools.mcp.connection import McpConnection
 from core.agentscope.tools.mcp.failures import RequestFailed, ServerRefused, ServerUnavailable
+from core.agentscope.tools.mcp.toolset import McpConnections
 
 
 async def call(connection: McpConnection, tool: str, **arguments: Any) -> Any:
@@ -142,7 +144,7 @@ async def test_a_server_that_is_down_at_the_start_is_there_when_it_comes(stopped
         taken.bind(("127.0.0.1", 0))
         stopped_server.port = taken.getsockname()[1]
     async with connected(stopped_server) as connection:
-        assert (connection.tools, connection.problem) == ((), "ConnectError")
+        assert (connection.tools, connection.problem) == ((), "it cannot be reached")
         with pytest.raises(ServerUnavailable):
             await call(connection, "act")
 
@@ -192,8 +194,8 @@ async def test_answers_as_json_are_read_as_well(tmp_path: Path) -> None:
         ),
         (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {\n\n", "stream ended"),
         (b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n", "HTTP 401"),
-        (b"no HTTP", "RemoteProtocolError"),
-        (b"", "RemoteProtocolError"),
+        (b"no HTTP", "it does not speak HTTP"),
+        (b"", "it does not speak HTTP"),
     ],
 )
 async def test_a_server_that_does_not_speak_the_protocol_is_unavailable_and_says_why(
@@ -276,3 +278,33 @@ async def test_a_stubborn_program_ends_after_its_worker_was_killed(tmp_path: Pat
     finally:
         worker.kill()
         worker.wait()
+
+
+async def test_equal_servers_of_two_profiles_share_a_connection_and_others_do_not(server: Server) -> None:
+    connections = McpConnections()
+    one, same = (connections.to(server.endpoint(), name) for name in ("one", "same"))
+    other = connections.to(server.endpoint(timeout_seconds=99.0), "other")
+    try:
+        async with asyncio.timeout(HUNG_SECONDS):
+            await connections.tried()
+
+        assert one is same
+        assert other is not one
+        assert server.effects == ["list", "list"]
+    finally:
+        await connections.close()
+
+
+async def test_a_program_gets_its_own_variables_and_its_words_are_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_MODEL__API_KEY", "of-the-worker-alone")
+    server = Server("stdio", tmp_path, env={"SHOP_TOKEN": "token-of-the-shop"})
+    with structlog.testing.capture_logs() as lines:
+        async with connected(server) as connection:
+            told = said(await call(connection, "tell"))
+            await until(lambda: [line for line in lines if line["event"] == "mcp_server_says"])
+
+    assert "of-the-worker-alone" not in told
+    (line,) = [line for line in lines if line["event"] == "mcp_server_says"]
+    assert (line["server"], line["line"]) == ("tests", "begins with token-of-the-shop")

@@ -1,0 +1,45 @@
+"""What ``doctor`` says of MCP servers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.mcp_servers import PROGRAM
+
+from agentroute.mcp_probe import probe_mcp
+from core.config import Settings
+
+HEAD = 'name = "A"\ndescription = "d"\n'
+
+
+async def test_each_server_has_a_line_with_its_tools_or_what_is_wrong(tmp_path: Path) -> None:
+    profile = tmp_path / "agent.toml"
+    profile.write_text(
+        f"""{HEAD}
+[[mcp]]
+name = "here"
+command = ["{sys.executable}", "{PROGRAM}", "stdio", "{tmp_path}"]
+allow = ["act", "bad_schema", "serach"]
+[[mcp]]
+name = "away"
+url = "http://127.0.0.1:9/mcp"
+"""
+    )
+
+    here, away = await probe_mcp(Settings(profile_path=profile))
+
+    assert (here.name, here.ok) == ("MCP here", True)
+    assert here.found.startswith("1 of 20 tools; here__bad_schema is left out: its schema /properties/a/$ref")
+    assert here.found.endswith("no tool fits 'serach'")
+    assert (away.name, away.ok, away.found) == ("MCP away", False, "cannot be used: it cannot be reached")
+    assert "correct [[mcp]]" in away.fix
+
+
+@pytest.mark.parametrize("text", [HEAD, "no profile"])
+async def test_without_servers_or_a_profile_there_is_no_line(tmp_path: Path, text: str) -> None:
+    profile = tmp_path / "agent.toml"
+    profile.write_text(text)
+
+    assert await probe_mcp(Settings(profile_path=profile)) == []
