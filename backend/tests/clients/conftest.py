@@ -77,11 +77,12 @@ def driving(program: NodeProgram, service: str) -> Iterator[Driver]:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of the API of an embedded service, shared by all tests here: each has threads of its own."""
     directory = tmp_path_factory.mktemp("service")
-    profile = directory / "profile.toml"
-    profile.write_text(
-        files("core.agentscope.runtime.profile").joinpath("default_profile.toml").read_text() + _SUBAGENT
-    )
-    with embedded_service(directory / "data", {"AGENT_PROFILE_PATH": str(profile)}) as url:
+    agents = directory / "agents"
+    agents.mkdir()
+    bundled = files("core.agentscope.runtime.profile").joinpath("default_profile.toml").read_text()
+    (agents / "assistant.toml").write_text("default = true\n" + bundled + _SUBAGENT)
+    (agents / "sales.toml").write_text(bundled)
+    with embedded_service(directory / "data", {"AGENT_PROFILE_PATH": str(agents)}) as url:
         yield url
 
 

@@ -94,7 +94,24 @@ async function held(...talks) {
   return { held: talks.map(({ agent }) => agent.messages), messages };
 }
 
+/** A talk with an agent of its own URL: a tool, an approval, and the same thread at the address of another agent. */
+const withAnotherAgent = async (client, base) => {
+  const talk = new Talk(client, base, { path: "/agents/sales/runs" });
+  await talk.say("calculate 6*7");
+  await talk.check("turn 1");
+  await talk.say("remember that I like tea");
+  await talk.check("interrupted");
+  await talk.answer(APPROVED);
+  await talk.check("answered");
+  const elsewhere = await talk.post("/agents/assistant/runs", {
+    threadId: talk.threadId,
+    messages: [{ id: randomUUID(), role: "user", content: "hello" }],
+  });
+  return { ...talk.report(), elsewhere };
+};
+
 export const scenarios = {
+  withAnotherAgent,
   text: saying("hello"),
   reasoning: saying("think about it"),
   tool: saying("calculate 6*7"),

@@ -5,14 +5,14 @@ import { Recorder } from "./wire.mjs";
 
 /** A conversation of one client on one thread; several may share a thread, as devices do. */
 export class Talk {
-  constructor(client, base, { threadId = `thread-${randomUUID()}`, Agent = client.HttpAgent } = {}) {
+  constructor(client, base, { threadId = `thread-${randomUUID()}`, Agent = client.HttpAgent, path = "/runs" } = {}) {
     this.client = client;
     this.base = base;
     this.threadId = threadId;
     this.recorder = new Recorder();
     this.events = [];
     this.checks = [];
-    this.agent = new Agent({ url: `${base}/runs`, threadId, fetch: this.recorder.fetch });
+    this.agent = new Agent({ url: base + path, threadId, fetch: this.recorder.fetch });
     this.agent.subscribe({ onEvent: ({ event }) => void this.events.push(event) });
   }
 

@@ -41,6 +41,14 @@ def test_it_resumes_under_the_interrupted_run_s_own_id(copilotkit: Drive) -> Non
     assert "Remembered." in report.held("answered")[-1]["content"]
 
 
+def test_it_talks_to_each_agent_at_the_agent_s_own_url(copilotkit: Drive) -> None:
+    report = copilotkit("withAnotherAgent")
+
+    assert report.ends == ["success", "interrupt", "success"]
+    assert {check["history"]["agentId"] for check in report["checks"]} == {"sales"}
+    assert report["elsewhere"]["body"]["code"] == "agent-fixed"
+
+
 @pytest.mark.parametrize(
     ("scenario", "ends"),
     [

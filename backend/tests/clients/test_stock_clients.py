@@ -130,6 +130,17 @@ def test_an_answer_of_parts_is_kept(drive: Drive, version: str) -> None:
     assert result["content"] == ([{"type": "text", "text": "blue"}] if version == "1.0.0" else "blue")
 
 
+# --- several agents ---------------------------------------------------------------
+
+
+def test_each_agent_has_a_url_of_its_own(drive: Drive) -> None:
+    report = drive("withAnotherAgent")
+
+    assert report.ends == ["success", "interrupt", "success"]
+    assert {check["history"]["agentId"] for check in report["checks"]} == {"sales"}
+    assert (report["elsewhere"]["status"], report["elsewhere"]["body"]["code"]) == (409, "agent-fixed")
+
+
 # --- approval --------------------------------------------------------------------
 
 _APPROVALS = {

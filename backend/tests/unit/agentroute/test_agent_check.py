@@ -196,3 +196,38 @@ async def test_doctor_tells_whether_the_agent_can_be_made(tmp_path: Path) -> Non
 
     assert not result.ok
     assert "agentroute check" in result.line
+
+
+def test_every_agent_of_a_folder_is_checked_and_a_mistake_names_its_file(tmp_path: Path) -> None:
+    agents = tmp_path / "agents"
+    agents.mkdir()
+    profile(agents, "checked_shop:script").rename(agents / "shop.toml")
+    (agents / "desk.toml").write_text('name = "Desk"\ndescription = "d"\ndefault = true\n')
+    code, told = checked(agents)
+    assert (code, told["ok"]) == (0, True)
+    assert {agent_id: found["name"] for agent_id, found in told["agents"].items()} == {
+        "desk": "Desk",
+        "shop": "Shop",
+    }
+
+    profile(agents, "checked_shop:nothing").rename(agents / "shop.toml")
+    code, told = checked(agents)
+    assert (code, told["ok"]) == (1, False)
+    assert [agent_id for agent_id, found in told["agents"].items() if not found["ok"]] == ["shop"]
+
+    profile(agents, "checked_shop:no_such").rename(agents / "shop.toml")
+    code, told = checked(agents)
+    assert (code, told["ok"]) == (1, False)
+    assert told["problems"][0].startswith(f"{agents / 'shop.toml'}: ")
+
+
+async def test_doctor_names_the_file_of_the_agent_that_cannot_be_made(tmp_path: Path) -> None:
+    agents = tmp_path / "agents"
+    agents.mkdir()
+    profile(agents, "checked_shop:nothing").rename(agents / "shop.toml")
+    (agents / "desk.toml").write_text('name = "Desk"\ndescription = "d"\ndefault = true\n')
+
+    result = await check_agent(SETTINGS.model_copy(update={"profile_path": agents}))
+
+    assert not result.ok
+    assert result.found.startswith("shop.toml: ")

@@ -73,6 +73,14 @@ async def test_each_model_of_the_profile_is_asked_once(tmp_path: Path) -> None:
     assert "stream_options" not in asked["m"]
 
 
+async def test_a_model_that_several_agents_share_is_asked_once(tmp_path: Path) -> None:
+    for agent, more in (("a", "default = true\n"), ("b", ""), ("c", '[models.execution]\nname = "large"\n')):
+        (tmp_path / f"{agent}.toml").write_text(f'name = "A"\ndescription = "d"\n{more}')
+    results = await probe(ScriptedEndpoint(otherwise=OK), profile_path=tmp_path)
+
+    assert sorted(found.partition(":")[0] for _, found, _ in results) == ["large", "m"]
+
+
 async def test_a_model_of_a_stage_that_is_off_is_not_asked(tmp_path: Path) -> None:
     profile = tmp_path / "agent.toml"
     off = '[stages]\nintent = "off"\nreport = "off"\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,33 @@ async def test_another_model_of_the_demo_is_accepted_before_its_address_is_known
     (tmp_path / "agent.toml").write_text(HEAD + '[models.execution.fallback]\nname = "spare"\n')
 
     assert (await check_profile(settings(profile_path=tmp_path / "agent.toml"))).ok
+
+
+@pytest.mark.parametrize(
+    ("mistake", "complaint"),
+    [
+        ('[[tools]]\nname = "no_such"\npermission = "ask"', "sales.toml: no_such: no built-in tool"),
+        ('[models.execution.fallback]\nname = "x"\napi_key_env = "NO_KEY"', "sales.toml: models.execution.fallback"),
+        ('[[mcp]]\nname = "m"\nurl = "https://${NO_HOST}/"', "sales.toml: mcp"),
+        ("default = true", "support.toml have default = true"),
+    ],
+)  # fmt: skip
+async def test_a_mistake_in_one_of_several_agents_names_its_file(
+    tmp_path: Path, mistake: str, complaint: str
+) -> None:
+    (tmp_path / "support.toml").write_text("default = true\n" + HEAD)
+    (tmp_path / "sales.toml").write_text(HEAD + mistake)
+
+    result = await check_profile(settings(profile_path=tmp_path))
+
+    assert not result.ok
+    assert complaint in result.found
+
+
+async def test_the_agents_of_a_folder_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "support.toml").write_text("default = true\n" + HEAD)
+    (tmp_path / "sales.toml").write_text(HEAD)
+
+    found = (await check_profile(settings(profile_path=tmp_path))).found
+
+    assert re.fullmatch(r"sales: \w+, 0 tools; support \(default\): \w+, 0 tools", found)

@@ -37,10 +37,6 @@ class Agents:
     """The file of each agent; none for the bundled one."""
 
     @property
-    def default(self) -> AgentProfile:
-        return self.profiles[self.default_id]
-
-    @property
     def need_the_model(self) -> bool:
         """Whether the model of the deployment is asked: not if all agents are of users' own code."""
         return any(profile.agent.factory is None for profile in self.profiles.values())
