@@ -25,8 +25,7 @@ from core.agentscope.runtime.hints import HintSender
 from core.broker import create_broker
 from core.config import Settings
 from core.database import create_engine
-from core.files.library import FileLibrary
-from core.files.opening import open_store
+from core.files.opening import open_files
 from core.gate import PoolGates
 from core.identity import Authenticator
 from core.redis_client import create_redis
@@ -76,6 +75,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         hub = ThreadHub(redis, store.heads, settings.redis, settings.stream)
         await resources.enter_async_context(_running(bus=bus.run(), hub=hub.run()))
         hints = HintSender(broker, redis, settings.redis)
+        files = open_files(engine, settings.files)
         gateway = AgentRunGateway(
             engine,
             hints,
@@ -85,9 +85,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             worker=settings.worker,
             agent=agents.name_of,
             agents=deployed.usable,
+            files=files,
         )
-        store_of_files = open_store(settings.files)
-        files = None if store_of_files is None else FileLibrary(engine, store_of_files, settings.files)
         history = HistoryReader(engine, agents.default_id)
         threads = AgentThreads(
             engine, hints, bus, bus, agent=agents.name_of, default_agent=agents.default_id, files=files

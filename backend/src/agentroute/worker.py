@@ -50,8 +50,7 @@ from core.agentscope.tools.memory_store import PostgresMemoryStore
 from core.broker import HintBroker, create_broker
 from core.config import Settings, unknown_variables
 from core.database import create_engine, create_session_factory
-from core.files.library import FileLibrary
-from core.files.opening import open_store
+from core.files.opening import open_files
 from core.log import configure_logging
 from core.redis_client import create_redis
 
@@ -188,8 +187,7 @@ async def open_worker(
         resources.push_async_callback(engine.dispose)
         redis = create_redis(settings.redis)
         resources.push_async_callback(redis.aclose, close_connection_pool=True)
-        store_of_files = open_store(settings.files)
-        files = None if store_of_files is None else FileLibrary(engine, store_of_files, settings.files)
+        files = open_files(engine, settings.files)
         client = await resources.enter_async_context(
             open_model_client(settings.model, needed=agents.need_the_model)
         )
@@ -222,7 +220,10 @@ async def open_worker(
             end_usually=partial(end_usually, engine),
         )
         titles = TitleWriter(kits, engine)
-        services = RunServices(kits, engine, CallLines(engine), heartbeat, writer, ending, titles, settings)
+        contents = None if files is None else files.contents()
+        services = RunServices(
+            kits, engine, CallLines(engine), heartbeat, writer, ending, titles, settings, contents
+        )
         executor = RunExecutor(Leases(engine, settings, worker_id or _worker_id(), kits.clock), services)
         register_run_task(broker, executor)
         reaper = Reaper(

@@ -16,7 +16,7 @@ See docs/adr/0031.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,9 @@ from core.identity import Principal
 
 _OWNER_LOCK = 1095193158  # "AGFF": a class of advisory locks of its own
 BATCH = 100
-_COLUMNS = "id, encode(sha256, 'hex') AS file_id, name_in_store, media_type, name, bytes, created_at"
+_COLUMNS = (
+    "id, encode(sha256, 'hex') AS file_id, name_in_store, media_type, name, bytes, created_at, unused_since"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class StoredFile:
     name: str
     bytes: int
     created_at: datetime
+    unused_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,16 @@ class FileCatalogue:
         async with self._engine.begin() as connection:
             rows = await connection.execute(_MARK, values)
             return [Pending(row.id, row.name_in_store) for row in rows]
+
+    async def take_back(self, principal: Principal, files: Iterable[StoredFile]) -> list[Pending]:
+        """Make files absent that nobody has named or uploaded again since they were returned here."""
+        taken: list[Pending] = []
+        async with self._engine.begin() as connection:
+            for file in files:
+                values = {**_key(principal), "id": file.id, "since": file.unused_since}
+                rows = await connection.execute(_TAKE_BACK, values)
+                taken += [Pending(row.id, row.name_in_store) for row in rows]
+        return taken
 
     async def give_up(self, pending: Pending) -> bool:
         """Note that an upload will not become a file; False when it is one."""
@@ -271,6 +284,10 @@ SELECT {_COLUMNS} FROM agent_file WHERE {_OWNED} AND id < :before ORDER BY id DE
 """)  # noqa: S608
 _MARK = text(f"""
 UPDATE agent_file SET state = 'deleting', unused_since = NULL WHERE {_READY} RETURNING id, name_in_store
+""")  # noqa: S608
+_TAKE_BACK = text(f"""
+UPDATE agent_file SET state = 'deleting', unused_since = NULL
+WHERE {_OWNED} AND id = :id AND unused_since = :since RETURNING id, name_in_store
 """)  # noqa: S608
 _GIVE_UP = text("UPDATE agent_file SET state = 'deleting' WHERE id = :id AND state = 'pending'")
 _STATE = text("SELECT state FROM agent_file WHERE id = :id")

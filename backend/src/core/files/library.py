@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.config import FileSettings
 from core.errors import BodyTooLarge, FileEmpty, NotFound, Overloaded, RateLimited
 from core.files.catalogue import Arrived, FileCatalogue, Pending, StoredFile
+from core.files.contents import FileContents
 from core.files.file_name import clean_name
 from core.files.media_type import HEAD_BYTES, media_type_of
 from core.files.store import CHUNK_BYTES, FileMissing, FileStore
@@ -146,6 +147,17 @@ class FileLibrary:
                 await self.catalogue.forget([pending.id])
             except Exception as exc:  # noqa: BLE001  the row stays, so the bytes are not forgotten
                 log.warning("file_not_removed", error=type(exc).__name__)
+
+    async def take_back(self, principal: Principal, files: Iterable[StoredFile]) -> None:
+        """Delete files that were just stored and that nobody has named or sent since, best effort."""
+        try:
+            await self.remove(await self.catalogue.take_back(principal, files))
+        except Exception as exc:  # noqa: BLE001  they expire
+            log.warning("files_not_taken_back", error=type(exc).__name__)
+
+    def contents(self) -> FileContents:
+        """Return the reader of whole files, for requests to models."""
+        return FileContents(self.catalogue, self._store, self.settings.max_request_bytes)
 
     async def clean_up(self) -> int:
         """Delete what expired, and the bytes of deleted files; returns how many files are gone."""

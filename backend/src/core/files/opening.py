@@ -1,13 +1,16 @@
-"""Opens the file store that the settings name."""
+"""Opens the file store that the settings name, and the files in it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from core.config import FileSettings
 from core.errors import ConfigurationError
 from core.files.folder import FolderStore
+from core.files.library import FileLibrary
 from core.files.store import FileStore
 
 
@@ -31,3 +34,13 @@ def open_store(settings: FileSettings) -> FileStore | None:
         return BucketStore(settings)
     except ValueError as exc:
         raise ConfigurationError(f"the file store cannot be opened: {exc}") from exc
+
+
+def open_files(engine: AsyncEngine, settings: FileSettings) -> FileLibrary | None:
+    """Return the files of a process' users; ``None`` if files are off.
+
+    Raises:
+        ConfigurationError: As :func:`open_store`.
+    """
+    store = open_store(settings)
+    return None if store is None else FileLibrary(engine, store, settings)

@@ -20,6 +20,7 @@ def agent_capabilities(
     subagents: Iterable[Mapping[str, str]] = (),
     max_iterations: int | None = None,
     max_run_seconds: float | None = None,
+    max_file_bytes: int | None = None,
 ) -> dict[str, Any]:
     """Build the answer of ``GET /capabilities`` once, at start.
 
@@ -32,6 +33,7 @@ def agent_capabilities(
         subagents: Child agents as data: ``name``, ``description``.
         max_iterations: Steps an agent may take in one run.
         max_run_seconds: How long a run may take.
+        max_file_bytes: Largest file that can be uploaded; ``None`` if files are off.
     """
     items = [
         {key: tool[key] for key in ("name", "description", "parameters") if key in tool} for tool in tools
@@ -69,5 +71,6 @@ def agent_capabilities(
             "threads": ["list", "search", "rename", "delete"],
             "subagents": children,
             **({} if greeting is None else {"greeting": greeting}),
+            **({} if max_file_bytes is None else {"files": {"maxBytes": max_file_bytes}}),
         },
     }

@@ -77,7 +77,11 @@ def older_message(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_words(part: Mapping[str, Any]) -> str:
-    return part["text"] if part["type"] == "text" else f"[{part['type']}]"
+    if part["type"] == "text":
+        return part["text"]
+    metadata = part.get("metadata")
+    name = metadata.get("filename") if isinstance(metadata, dict) else None
+    return f"[{part['type']}: {name}]" if isinstance(name, str) and _is_file(part) else f"[{part['type']}]"
 
 
 def _is_file(part: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ Nor does a statement inside a function or a trigger of the database.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -99,7 +100,13 @@ async def _files(stack: Stack) -> None:
     await stack.request("GET", "/files", params={"limit": "1", "before": page.json["nextBefore"]})
     assert (await stack.request("GET", f"/files/{ids[0]}")).body == b"one"
     assert (await stack.request("DELETE", f"/files/{ids[0]}")).status == 204
-    await stack.stream_run("hello", thread="with-files")
+    source = {"type": "file", "value": ids[1]}
+    data = {"type": "data", "value": base64.b64encode(bytes(100_000)).decode(), "mimeType": "image/png"}
+    for number, part in enumerate(
+        ({"type": "document", "source": source}, {"type": "image", "source": data})
+    ):
+        message = {"id": f"with-file-{number}", "role": "user", "content": [part]}
+        await stack.stream_run(thread="with-files", messages=[message])
     assert (await stack.request("DELETE", "/threads/with-files")).status == 204
 
 

@@ -24,6 +24,7 @@ from core.errors import (
     RateLimited,
 )
 from core.files.catalogue import StoredFile, drop_unnamed, leave_thread, name_files
+from core.files.contents import FileContents
 from core.files.library import FileLibrary
 from core.files.memory import MemoryStore
 from core.identity import Principal
@@ -358,3 +359,43 @@ async def test_threads_that_are_deleted_and_named_at_once_leave_no_file_and_lose
     assert set(left) <= {file.file_id for file in files[:2]}
     assert len(store.content) == len(left)
     assert len(found) == len(threads)
+
+
+# --- data of a request that was refused ---
+
+
+async def test_what_a_refused_request_stored_is_taken_back_unless_somebody_wants_it(
+    library: FileLibrary, engine: AsyncEngine, store: MemoryStore
+) -> None:
+    unwanted, named, sent_again = [await save(library, content) for content in (b"1", b"2", b"3")]
+    await name_in(engine, await a_thread(engine, "t-1"), named)
+    await save(library, b"3")
+
+    await library.take_back(ADA, [unwanted, named, sent_again])
+
+    found = await library.catalogue.find(ADA, [file.file_id for file in (unwanted, named, sent_again)])
+    assert set(found) == {named.file_id, sent_again.file_id}
+    assert len(store.content) == 2
+
+
+# --- contents for a model ---
+
+
+async def test_contents_are_read_once_while_they_exist_and_have_room(
+    library: FileLibrary, store: MemoryStore
+) -> None:
+    files = [await save(library, content) for content in (b"x" * 50, b"y" * 60, b"z" * 40)]
+    ids = [file.file_id for file in files]
+    contents = FileContents(library.catalogue, store, max_bytes=100)
+
+    assert await contents.load(ADA, ids) == {ids[0]: b"x" * 50, ids[1]: None, ids[2]: b"z" * 40}
+    assert await contents.load(EVE, ids) == {}
+    store.is_down = True
+    assert await contents.load(ADA, ids[:1]) == {ids[0]: b"x" * 50}
+    with pytest.raises(FilesUnavailable):
+        await contents.load(ADA, ids[1:2])
+    store.is_down = False
+    # Deleted: not given to a model any more, though it is in memory. Lost: as if deleted.
+    await library.delete(ADA, ids[0])
+    store.content.clear()
+    assert await contents.load(ADA, ids[:2]) == {}

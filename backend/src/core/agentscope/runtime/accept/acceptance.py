@@ -30,6 +30,8 @@ from core.agentscope.runtime.accept.interrupts import (
     refuse_if_open,
     write_answers,
 )
+from core.agentscope.runtime.accept.message_files import with_named_files
+from core.agentscope.runtime.accept.new_messages import NewMessages
 from core.agentscope.runtime.accept.places import refuse_overload, take_place
 from core.agentscope.runtime.accept.refusals import (
     refuse_spent_day,
@@ -66,12 +68,15 @@ class Acceptance:
     request: RunRequest
     limits: LimitSettings
     worker: WorkerSettings
+    inline_bytes: int | None = None
+    """Inline data of messages above this size becomes a file; ``None``: none does."""
 
     async def accept(self, session: AsyncSession) -> Accepted:
         """Accept inside the caller's transaction.
 
         Raises:
             AgentBackendError: The refusals named by ``v1.agent.ports.RunGateway.accept``.
+            InlineData: Data of a message is to be stored first; nothing was written.
             sqlalchemy.exc.IntegrityError: Another request won a race; a new transaction decides.
         """
         if repeat := await find_repeat(session, self.request):
@@ -115,6 +120,7 @@ class Acceptance:
         now = await _now(session)
         answers = await self._answers(session, thread, now)
         messages, copy = await read_messages(session, thread, command, is_new=place.is_new)
+        messages = await self._with_files(session, thread, messages)
         snapshot = await copy.snapshot(messages, waits=False)
         brings_state = await copy.brings_state()
         run = self._queued(place, RunInput(messages, snapshot, brings_state=False), now)
@@ -140,6 +146,7 @@ class Acceptance:
         if any(isinstance(message, ToolMessage) for message in messages.fresh):
             # Whether the call of the answer will still be open is unknown until the live run has ended.
             raise run_active(thread, live)
+        messages = await self._with_files(session, thread, messages)
         snapshot = await copy.snapshot(messages, waits=True)
         given = RunInput(messages, snapshot, brings_state=await copy.brings_state())
         supersedes = command.options().on_busy == "supersede"
@@ -157,6 +164,14 @@ class Acceptance:
         if command.options().on_interrupt != "cancel":
             await refuse_if_open(session, thread.id)
         return []
+
+    async def _with_files(
+        self, session: AsyncSession, thread: AgentChatSession, messages: NewMessages
+    ) -> NewMessages:
+        connection = await session.connection()
+        return await with_named_files(
+            connection, self.request, thread.id, messages, inline_bytes=self.inline_bytes
+        )
 
     def _queued(self, place: _Place, given: RunInput, now: datetime) -> AgentRun:
         run = queued_run(

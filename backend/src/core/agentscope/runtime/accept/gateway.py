@@ -6,6 +6,8 @@ sends a lost hint again.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
@@ -19,6 +21,7 @@ from core.agentscope.events.thread_row import lock_thread
 from core.agentscope.runtime.accept.acceptance import Acceptance
 from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction
 from core.agentscope.runtime.accept.agent_choice import AgentsFor, only_agent
+from core.agentscope.runtime.accept.message_files import InlineData, InlineFiles
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.runtime.accept.run_row import Accepted
 from core.agentscope.runtime.accept.user_turns import UserTurns
@@ -29,7 +32,8 @@ from core.agentscope.schemas.agent_runtime import RunCommand, RunStatus
 from core.agentscope.schemas.internal_events import RunFinished
 from core.config import LimitSettings, WorkerSettings
 from core.crash_points import crash_point
-from core.errors import LeaseLost, NotFound, RunAlreadyFinished
+from core.errors import FilesUnavailable, LeaseLost, NotFound, RunAlreadyFinished
+from core.files.library import FileLibrary
 from core.gate import PoolGates
 from core.identity import Principal
 from models import AgentChatSession, AgentInterrupt, AgentRun
@@ -57,6 +61,7 @@ class AgentRunGateway:
         worker: WorkerSettings,
         agent: AgentName = nameless,
         agents: AgentsFor = only_agent,
+        files: FileLibrary | None = None,
     ) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._hints = hints
@@ -66,7 +71,9 @@ class AgentRunGateway:
         self._gates = gates
         self._limits = limits
         self._worker = worker
-        self._usual = UsualAcceptance(engine, limits, worker)
+        self._files = files
+        self._inline_bytes = None if files is None else files.settings.inline_bytes
+        self._usual = UsualAcceptance(engine, limits, worker, self._inline_bytes)
         self._turns = UserTurns(limits.max_runs_per_user)
 
     async def accept(
@@ -74,7 +81,7 @@ class AgentRunGateway:
     ) -> AcceptedRun:
         """Make a run durable, then hint a worker. See ``v1.agent.ports.RunGateway.accept``."""
         request = RunRequest(principal, command, idempotency_key, request_hash, self._agents(principal))
-        acceptance = Acceptance(request, self._limits, self._worker)
+        acceptance = Acceptance(request, self._limits, self._worker, self._inline_bytes)
         after = AfterCommit(self._agent)
 
         async def unit(session: AsyncSession) -> Accepted:
@@ -88,14 +95,34 @@ class AgentRunGateway:
             async with self._gates.usual:
                 accepted = await self._usual.accept(request)
             if accepted is None:
-                async with self._gates.careful:
-                    accepted = await in_transaction(self._sessions, unit)
+                accepted = await self._accept_carefully(principal, unit)
         crash_point("accept-committed")
         if accepted.run.created and accepted.run.status == QUEUED:
             after.to_start[accepted.run_pk] = accepted.run.task_id
         await after.tell(self._publisher, self._hints)
         crash_point("accept-hinted")
         return accepted.run
+
+    async def _accept_carefully(
+        self, principal: Principal, unit: Callable[[AsyncSession], Awaitable[Accepted]]
+    ) -> Accepted:
+        """Accept by a transaction of many steps; after a first one that found data to be stored, by a second one."""
+        try:
+            async with self._gates.careful:
+                return await in_transaction(self._sessions, unit)
+        except InlineData as exc:
+            if self._files is None:
+                raise
+            found, inline = exc.found, InlineFiles(self._files, principal)
+        try:
+            # Between the transactions: nothing waits for the store with a connection or a lock.
+            await inline.store(found)
+            async with self._gates.careful:
+                return await in_transaction(self._sessions, unit)
+        except InlineData as exc:
+            raise FilesUnavailable("An attachment was deleted while it was stored. Send it again.") from exc
+        finally:
+            await inline.take_back()
 
     async def cancel(
         self, principal: Principal, thread_id: str, run_id: str, *, withdraw: bool = True

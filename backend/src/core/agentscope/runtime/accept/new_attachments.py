@@ -6,6 +6,7 @@ Later would be too late: the message would be in the thread, and every run of th
 from __future__ import annotations
 
 from core.agentscope.schemas.attachments import MAX_TEXT_BYTES, Carried, carried, decoded, essence
+from core.agentscope.schemas.files import PROVIDER
 from core.agentscope.schemas.messages import (
     ContentPart,
     DataSource,
@@ -28,7 +29,7 @@ def check_attachments(message: UserMessage, pointer: str) -> None:
         pointer: JSON pointer of its content.
 
     Raises:
-        InvalidRequest: The message is empty, or names a stored file.
+        InvalidRequest: The message is empty, or names a file of another provider.
         UrlNotAllowed: An attachment is a URL.
         AttachmentUnsupported: An attachment has a type for which models have no form, is empty, or is not base64.
         LimitExceeded: A text document is too long.
@@ -59,14 +60,29 @@ def without_mirrors(message: UserMessage) -> UserMessage:
     return message if len(kept) == len(message.content) else message.model_copy(update={"content": kept})
 
 
+def refuse_type(media_type: str, pointer: str) -> AttachmentUnsupported:
+    """Return the refusal of an attachment for whose type models have no form."""
+    kind = essence(media_type)[:64] or "unknown"
+    speech = _SPEECH if kind.startswith(("audio/", "video/")) else ""
+    return AttachmentUnsupported(
+        f"An attachment of type {kind} cannot be given to a model: {_CARRIED}{speech}.",
+        errors=[{"pointer": pointer, "message": f"not supported; {_CARRIED}"}],
+    )
+
+
 def _refusal(part: MediaPart, pointer: str) -> AgentBackendError | None:
     source = part.source
     inline = [{"pointer": f"{pointer}/source", "message": "use a 'data' source"}]
     match source:
+        case FileSource(provider=None | "" | "agentroute"):
+            # Whether there is such a file, the transaction finds out (``message_files``).
+            return None
         case FileSource():
             return InvalidRequest(
-                "This service does not store files. Send the media inline, as a source of type 'data'.",
-                errors=inline,
+                "A message names a file of another provider. Upload it here, or send it inline.",
+                errors=[
+                    {"pointer": f"{pointer}/source/provider", "message": f"must be '{PROVIDER}' or absent"}
+                ],
             )
         case UrlSource():
             return UrlNotAllowed(
@@ -80,12 +96,7 @@ def _refusal(part: MediaPart, pointer: str) -> AgentBackendError | None:
 def _data_refusal(source: DataSource, pointer: str) -> AgentBackendError | None:
     form: Carried | None = carried(source.mime_type)
     if form is None:
-        kind = essence(source.mime_type)[:64] or "unknown"
-        speech = _SPEECH if kind.startswith(("audio/", "video/")) else ""
-        return AttachmentUnsupported(
-            f"An attachment of type {kind} cannot be given to a model: {_CARRIED}{speech}.",
-            errors=[{"pointer": f"{pointer}/mimeType", "message": f"not supported; {_CARRIED}"}],
-        )
+        return refuse_type(source.mime_type, f"{pointer}/mimeType")
     content = decoded(source.value)
     if not content:
         message = "is not base64" if content is None else "is empty"

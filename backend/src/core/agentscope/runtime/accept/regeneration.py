@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.runtime.accept.new_attachments import without_mirrors
+from core.agentscope.runtime.accept.same_content import same_content
 from core.agentscope.schemas.messages import Message, UserMessage
 from core.errors import InvalidRequest
 from models import AgentChatMessage, AgentChatSession, AgentRun
@@ -90,7 +91,7 @@ def _unchanged(row: AgentChatMessage, sent: Sequence[Message]) -> UserMessage:
         if message.id != stored.id or not isinstance(message, UserMessage):
             continue
         # Stored without mirrors of its attachments. An older version stored them.
-        if without_mirrors(message).content != without_mirrors(stored).content:
+        if not same_content(without_mirrors(message), without_mirrors(stored)):
             raise InvalidRequest(
                 "An edited message needs a new id. With its old id a message is answered again unchanged.",
                 errors=[{"pointer": f"/messages/{place}/content", "message": "not the message with this id"}],

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.agentscope.events.ledger.budget_store import DayLimits, used_up_for
 from core.agentscope.events.message_rows import to_row
 from core.agentscope.events.run_status import QUEUED
+from core.agentscope.runtime.accept.message_files import has_files
 from core.agentscope.runtime.accept.new_messages import NewMessages, select_new_messages
 from core.agentscope.runtime.accept.places import NEARLY_FULL
 from core.agentscope.runtime.accept.run_request import RunRequest
@@ -64,10 +65,14 @@ class Guess:
     """The agent that the request names."""
 
 
-def guess(command: RunCommand) -> Guess | None:
+def guess(command: RunCommand, inline_bytes: int | None = None) -> Guess | None:
     """Return the guess for a request; ``None`` for a request that is never usual.
 
     Pure. The guess does not depend on whether the thread is new.
+
+    Args:
+        command: The request.
+        inline_bytes: Inline data above this size becomes a file; ``None``: none does.
     """
     try:
         options = command.options()
@@ -84,7 +89,7 @@ def guess(command: RunCommand) -> Guess | None:
     if selected is None or selected.imported or len(selected.fresh) != 1:
         return None
     message = selected.fresh[0]
-    if not isinstance(message, UserMessage):
+    if not isinstance(message, UserMessage) or has_files(message, inline_bytes):
         return None
     automatic = options.messages_snapshot == "auto"
     return Guess(
@@ -122,9 +127,17 @@ class UsualAcceptance:
         engine: Of the process.
         limits: Of this deployment.
         worker: When a run that no worker has begun is hinted again.
+        inline_bytes: As in :func:`guess`.
     """
 
-    def __init__(self, engine: AsyncEngine, limits: LimitSettings, worker: WorkerSettings) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        limits: LimitSettings,
+        worker: WorkerSettings,
+        inline_bytes: int | None = None,
+    ) -> None:
+        self._inline_bytes = inline_bytes
         self._engine = engine
         self._limits = limits
         self._worker = worker
@@ -136,7 +149,7 @@ class UsualAcceptance:
         Raises:
             asyncpg.PostgresError, OSError, sqlalchemy.exc.TimeoutError: Postgres is unavailable (``core.store_failure``).
         """
-        found = guess(request.command)
+        found = guess(request.command, self._inline_bytes)
         # Near the end of the queue, places are given one by one.
         if found is None or self._limits.max_queued_runs <= NEARLY_FULL or await self._is_day_spent(request):
             return None

@@ -24,6 +24,7 @@ from core.agentscope.runtime.model.call_services import Announce, CallServices
 from core.agentscope.runtime.model.chat_endpoint import ChatEndpoint
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.chat_opaque import OpaqueValue
+from core.agentscope.runtime.model.file_contents import LoadFiles
 from core.agentscope.runtime.model.prices import load_prices
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile
 from core.agentscope.runtime.profile.profile_tools import profile_tools
@@ -65,9 +66,12 @@ class AgentKit:
         budget: CallBudget | None,
         calls_ahead: CallsAhead | None,
         announce: Announce | None = None,
+        files: LoadFiles | None = None,
     ) -> AgentKit:
-        """Return the kit of one run: its model calls have its budget, are written ahead and tell of their retries."""
-        services = replace(self.services, budget=budget, calls_ahead=calls_ahead, announce=announce)
+        """Return the kit of one run: its model calls have its budget, are written ahead, tell of retries, read files."""
+        services = replace(
+            self.services, budget=budget, calls_ahead=calls_ahead, announce=announce, files=files
+        )
         return replace(self, services=services, tools=(*self.tools, *self._mcp_tools()))
 
     def is_server_tool(self, name: str) -> bool:

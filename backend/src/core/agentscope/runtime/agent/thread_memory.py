@@ -33,9 +33,19 @@ from core.agentscope.events.call_arguments import check_arguments
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.runtime.agent.shown_history import shown_history
 from core.agentscope.runtime.agent.state_reading import read_state
+from core.agentscope.runtime.model.file_contents import file_block
 from core.agentscope.schemas.attachments import carried, decoded, document_text, in_words
-from core.agentscope.schemas.messages import ContentPart, DataSource, TextPart, UserMessage
+from core.agentscope.schemas.files import PROVIDER
+from core.agentscope.schemas.messages import (
+    ContentPart,
+    DataSource,
+    FileSource,
+    MediaPart,
+    TextPart,
+    UserMessage,
+)
 from core.direct_sql import fetch
+from core.files.catalogue import is_file_id
 
 log = structlog.get_logger(__name__)
 
@@ -227,15 +237,21 @@ def _block(part: ContentPart) -> TextBlock | DataBlock:
         return TextBlock(text=part.text)
     source = part.source
     form = carried(source.mime_type or "")
+    if form and isinstance(source, FileSource) and source.provider == PROVIDER and is_file_id(source.value):
+        return file_block(source.value, form.media_type, _shown_name(part))
     content = decoded(source.value) if isinstance(source, DataSource) else None
     if form is None or not content:
         return TextBlock(text=in_words(source.mime_type or ""))
-    name = part.metadata.get("filename") if isinstance(part.metadata, dict) else None
-    shown = name[:_MAX_NAME_CHARACTERS] if isinstance(name, str) else None
+    shown = _shown_name(part)
     if form.form == "text":
         return TextBlock(text=f"[{shown or 'A document'}, {form.media_type}]\n{document_text(content)}")
     data = Base64Source(data=base64.b64encode(content).decode(), media_type=form.media_type)
     return DataBlock(source=data, name=shown)
+
+
+def _shown_name(part: MediaPart) -> str | None:
+    name = part.metadata.get("filename") if isinstance(part.metadata, dict) else None
+    return name[:_MAX_NAME_CHARACTERS] if isinstance(name, str) else None
 
 
 def text_of(content: Any) -> str:

@@ -12,6 +12,7 @@ import httpx
 
 from core.agentscope.events.ledger.calls_ahead import CallsAhead
 from core.agentscope.runtime.model.call_budget import CallBudget
+from core.agentscope.runtime.model.file_contents import LoadFiles
 from core.agentscope.runtime.model.prices import PriceTable
 from core.agentscope.runtime.model.quirks import QuirkBook
 from core.agentscope.schemas.internal_events import ModelRetrying
@@ -33,6 +34,7 @@ class CallServices:
         calls_ahead: Writes each call into the ledger before it is sent. Without it, a call is in the ledger
             only once it has ended.
         announce: Takes the news of each retry, before its wait: the run's ``emit``. Without it, nobody is told.
+        files: Reads the files that messages name, when a request leaves. Without it, notes stand for them.
         quirks: What the process has learnt of its endpoints.
         clock: Returns monotonic seconds.
         sleep: Waits between tries, in seconds.
@@ -45,6 +47,7 @@ class CallServices:
     budget: CallBudget | None = None
     calls_ahead: CallsAhead | None = None
     announce: Announce | None = None
+    files: LoadFiles | None = None
     quirks: QuirkBook = field(default_factory=QuirkBook)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

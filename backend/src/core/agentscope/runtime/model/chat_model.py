@@ -46,6 +46,7 @@ from core.agentscope.runtime.model.chat_request import (
 )
 from core.agentscope.runtime.model.chat_retry import RETRY_WINDOW_SECONDS, Tries, delay_seconds
 from core.agentscope.runtime.model.chat_stream import ChatStreamParser
+from core.agentscope.runtime.model.file_contents import with_files
 from core.agentscope.runtime.model.quirks import Quirk, QuirkChoice
 from core.agentscope.runtime.model.request_form import is_structured
 from core.agentscope.runtime.model.text_as_call import TextAsCall
@@ -151,6 +152,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
         self, messages: list[Msg], rest: dict[str, Any]
     ) -> AsyncGenerator[ChatResponse, None]:
         tries = Tries()
+        messages = await with_files(messages, self._services.files)
         for place, endpoint in enumerate(self._endpoints, start=1):
             spare = place < len(self._endpoints)
             # Formatted per endpoint: what one provider wants back must not be sent to another.

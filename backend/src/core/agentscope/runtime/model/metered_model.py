@@ -25,6 +25,7 @@ from agentscope.model import ChatModelBase, ChatResponse, FinishedReason, Struct
 from core.agentscope.events.ledger.budget_store import CallEstimate
 from core.agentscope.runtime.model.call_services import CallServices
 from core.agentscope.runtime.model.chat_meter import CallMeter, Outcome
+from core.agentscope.runtime.model.file_contents import with_files
 from core.agentscope.runtime.model.foreign_calls import ForeignAnswer, cost_nothing, provider_of
 from core.agentscope.runtime.model.token_counts import TokenCounts
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage
@@ -55,6 +56,10 @@ class ForeignMeter:
     def failed_with(self, error: BaseException) -> bool:
         """Tell whether an error came out of a model call."""
         return any(each is error for each in self._failures)
+
+    async def given(self, messages: Any) -> Any:
+        """Return the messages of a call with the bytes of their files."""
+        return await with_files(messages, self._services.files)
 
     async def ask(self, model: ChatModelBase, estimate: int, send: Callable[[], Awaitable[Any]]) -> Any:
         """Make one call; returns what ``send`` returns, a stream with the meter around it.
@@ -212,6 +217,7 @@ def _metered_kind(kind: type[ChatModelBase]) -> type[ChatModelBase]:
 
         if _inside.get():
             return await send()
+        messages = await meter_of(self).given(messages)
         return await meter_of(self).ask(self, await estimate(self, messages, tools), send)
 
     async def call(self: Any, messages: Any, tools: Any = None, tool_choice: Any = None, **more: Any) -> Any:
@@ -220,6 +226,7 @@ def _metered_kind(kind: type[ChatModelBase]) -> type[ChatModelBase]:
 
         if _inside.get():
             return await send()
+        messages = await meter_of(self).given(messages)
         return await meter_of(self).ask(self, await estimate(self, messages, tools), send)
 
     async def generate_structured_output(self: Any, messages: Any, structured_model: Any, **more: Any) -> Any:
@@ -228,6 +235,7 @@ def _metered_kind(kind: type[ChatModelBase]) -> type[ChatModelBase]:
 
         if _inside.get():
             return await send()
+        messages = await meter_of(self).given(messages)
         return await meter_of(self).ask(self, await estimate(self, messages, None), send)
 
     members: dict[str, Any] = {

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import orjson
 import structlog
@@ -28,6 +29,7 @@ from core.agentscope.runtime.agent.agent_kits import AgentKits
 from core.agentscope.runtime.agent.thread_memory import load_memory
 from core.agentscope.runtime.agent.titles import TitleWriter
 from core.agentscope.runtime.agent_route_runtime import AgentRouteRuntime, Orchestrator
+from core.agentscope.runtime.model.file_contents import LoadFiles
 from core.agentscope.runtime.orchestrator import AgentScopeOrchestrator, RunTask
 from core.agentscope.runtime.profile.profile import Limits
 from core.agentscope.runtime.profile.run_budget import EXPIRY_GRACE_SECONDS, RunBudget, UserAccount
@@ -41,6 +43,7 @@ from core.agentscope.schemas.messages import Message
 from core.agentscope.tools.spec import ToolContext
 from core.config import Settings
 from core.errors import LeaseLost, RunFailure, StoreUnavailable
+from core.files.contents import FileContents
 from core.outage import through_outage
 
 log = structlog.get_logger(__name__)
@@ -66,6 +69,7 @@ class RunServices:
     ending: RunEnding
     titles: TitleWriter
     settings: Settings
+    files: FileContents | None = None
 
 
 class RunScope:
@@ -149,6 +153,7 @@ class RunScope:
                 budget=self._budget(kit.profile.limits),
                 calls_ahead=self._calls_ahead,
                 announce=self._pipeline.emit,
+                files=self._load_files(),
             ),
             RunTask(command, context, memory),
             emit=self._pipeline.emit,
@@ -185,6 +190,10 @@ class RunScope:
             key = {"run_pk": self._owned.run_pk, "attempt": self._owned.attempt}
             row = (await connection.execute(_RELEASE, key)).one_or_none()
         return row is not None
+
+    def _load_files(self) -> LoadFiles | None:
+        files = self._services.files
+        return None if files is None else partial(files.load, self._run.principal)
 
     def _command(self) -> RunCommand:
         run = self._run

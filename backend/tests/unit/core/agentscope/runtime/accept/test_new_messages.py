@@ -21,7 +21,7 @@ IMAGE = {"type": "image", "source": {"type": "data", "value": "AA==", "mimeType"
 LINK = {"type": "image", "source": {"type": "url", "value": "https://example.org/a.png"}}
 
 
-FILE = {"type": "image", "source": {"type": "file", "value": "file-1"}}
+FILE = {"type": "image", "source": {"type": "file", "value": "file-1", "provider": "elsewhere"}}
 
 
 def user(message_id: str, content: Any = "hi") -> dict[str, Any]:
@@ -382,7 +382,7 @@ def test_sending_the_same_again_brings_nothing_new(
 
 
 @pytest.mark.parametrize(
-    ("content", "pointer"), [([FILE], "/messages/0/content/0/source"), ([], "/messages/0/content")]
+    ("content", "pointer"), [([FILE], "/messages/0/content/0/source/provider"), ([], "/messages/0/content")]
 )
 def test_what_the_model_would_never_see_is_refused(content: list[Any], pointer: str) -> None:
     with pytest.raises(InvalidRequest) as refused:

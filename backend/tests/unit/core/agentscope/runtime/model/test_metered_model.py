@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from agentscope.credential import CredentialBase
-from agentscope.message import TextBlock, ToolCallBlock, UserMsg
+from agentscope.message import Base64Source, TextBlock, ToolCallBlock, UserMsg
 from agentscope.model import ChatModelBase, ChatResponse, ChatUsage, FinishedReason, StructuredResponse
 from pydantic import BaseModel
 from tests.support.foreign_models import ShopModel, foreign_model
 from tests.support.model_in_memory import ModelInMemory
 
 from core.agentscope.events.ledger.budget_store import CallEstimate
+from core.agentscope.runtime.model.file_contents import file_block
 from core.agentscope.runtime.model.metered_model import ForeignMeter, Metered, metered
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.errors import BudgetExhausted
@@ -315,3 +317,24 @@ async def test_anthropic_s_cached_tokens_are_part_of_the_input() -> None:
         100,
         30,
     )
+
+
+async def test_a_foreign_model_gets_the_bytes_of_files_and_the_caller_keeps_the_references() -> None:
+    given: list[Any] = []
+
+    class Seeing(Theirs):
+        async def _call_api(self, model_name: str, messages: Any, *args: Any, **more: Any) -> Any:
+            given.append(messages[0].get_content_blocks()[0].source)
+            return await super()._call_api(model_name, messages, *args, **more)
+
+    async def load(file_ids: Any) -> dict[str, bytes | None]:
+        return dict.fromkeys(file_ids, b"bytes")
+
+    services: Any = replace(ModelInMemory().services(), files=load)
+    model: Any = metered(Seeing([part(last=True)]), ForeignMeter(services, lambda _usage: None))
+    message = UserMsg("user", [file_block("1" * 64, "image/png", "a.png")])
+
+    assert [each async for each in await model([message])]
+
+    assert given == [Base64Source(data="Ynl0ZXM=", media_type="image/png")]
+    assert "Ynl0ZXM=" not in message.model_dump_json()

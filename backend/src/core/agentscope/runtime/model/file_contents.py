@@ -1,0 +1,112 @@
+"""Puts the bytes of files into the messages of one request to a model.
+
+The agent's state has only the ids of files (``file_block``), so no checkpoint and no event has their bytes. What a model
+gets is a copy that lives as long as the request.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from agentscope.message import Base64Source, DataBlock, Msg, TextBlock, ToolResultBlock, URLSource
+from pydantic import AnyUrl
+
+from core.agentscope.schemas.attachments import carried, document_text
+
+LoadFiles = Callable[[Sequence[str]], Awaitable[Mapping[str, bytes | None]]]
+"""Returns the bytes of files by id, the first ones if they are too much together (``core.files.contents``)."""
+
+_PREFIX = "agentroute://file/"
+# Whoever writes such a text gets the file only if it is their own.
+_TEXT = re.compile(rf"(\[[^\n]*\]\n){re.escape(_PREFIX)}([0-9a-f]{{64}})")
+
+
+def file_block(file_id: str, media_type: str, name: str | None) -> DataBlock | TextBlock:
+    """Return the block that stands for a file in the agent's state.
+
+    A text is text in the state, too: AgentScope's agents take only media out of a message that a model's formatter names.
+    """
+    form = carried(media_type)
+    if form is not None and form.form == "text":
+        return TextBlock(text=f"[{name or 'A document'}, {form.media_type}]\n{_PREFIX}{file_id}")
+    source = URLSource(url=AnyUrl(f"{_PREFIX}{file_id}"), media_type=media_type)
+    return DataBlock(source=source, name=name)
+
+
+async def with_files(messages: list[Msg], load: LoadFiles | None) -> list[Msg]:
+    """Return the messages with the bytes of their files; the same messages if they have none.
+
+    In place of a file that was deleted, or that has no room, stands a note. The newest files have room first.
+
+    Args:
+        messages: Of the agent; not changed.
+        load: Reads the files. Without it, no file can be read here.
+
+    Raises:
+        FilesUnavailable: The file store does not answer.
+    """
+    ids = [file_id for message in reversed(messages) for file_id in _ids(message)]
+    if not ids:
+        return messages
+    contents = {} if load is None else await load(list(dict.fromkeys(ids)))
+    return [_filled(message, contents) if any(_ids(message)) else message for message in messages]
+
+
+def _ids(message: Msg) -> Iterator[str]:
+    """Yield the ids of a message's files, the last one first."""
+    for block in reversed(message.get_content_blocks()):
+        if isinstance(block, ToolResultBlock) and isinstance(block.output, list):
+            yield from (found for item in reversed(block.output) if (found := _id(item)))
+        elif found := _id(block):
+            yield found
+
+
+def _id(block: object) -> str | None:
+    if isinstance(block, TextBlock):
+        # Nearly all texts are something else, and some are long.
+        found = _TEXT.fullmatch(block.text) if block.text.startswith("[") and len(block.text) < 1024 else None
+        return None if found is None else found[2]
+    if not isinstance(block, DataBlock) or not isinstance(block.source, URLSource):
+        return None
+    url = str(block.source.url)
+    return url.removeprefix(_PREFIX) if url.startswith(_PREFIX) else None
+
+
+def _filled(message: Msg, contents: Mapping[str, bytes | None]) -> Msg:
+    content: list[Any] = []
+    for block in message.get_content_blocks():
+        if isinstance(block, ToolResultBlock) and isinstance(block.output, list):
+            output = [_replaced(item, contents) for item in block.output]
+            content.append(block.model_copy(update={"output": output}))
+        else:
+            content.append(_replaced(block, contents))
+    return message.model_copy(update={"content": content})
+
+
+def _replaced(block: Any, contents: Mapping[str, bytes | None]) -> Any:
+    file_id = _id(block)
+    if file_id is None:
+        return block
+    if isinstance(block, TextBlock):
+        head = block.text.partition("\n")[0]
+        content = contents.get(file_id)
+        return TextBlock(
+            text=_note(head[1:-1], file_id in contents)
+            if content is None
+            else f"{head}\n{document_text(content)}"
+        )
+    media_type = block.source.media_type
+    content = contents.get(file_id)
+    if content is None:
+        return TextBlock(text=_note(f"{block.name or 'without a name'}, {media_type}", file_id in contents))
+    source = Base64Source(data=base64.b64encode(content).decode(), media_type=media_type)
+    return block.model_copy(update={"source": source})
+
+
+def _note(shown: str, is_there: bool) -> str:
+    if is_there:
+        return f"[A file ({shown}) is left out here: the files of this conversation are too large together.]"
+    return f"[A file ({shown}) was deleted and cannot be read any more.]"
