@@ -1,7 +1,7 @@
 -- Fills a migrated database with what a large service has: runs of many users, with everything that belongs to them.
 --
 -- The number of runs is the setting grow.runs, 1,000,000 if it is absent. A run has 50 events, 2 messages and a model
--- call; a thread has 5 runs and a checkpoint, a user 20 threads; one run in 20 asked a question. All runs ended in the
+-- call; a thread has 5 runs and their states, a user 20 threads; one run in 20 asked a question. All runs ended in the
 -- last five days, so retention takes nothing. Rows that are there stay. The user has to be a superuser: foreign keys
 -- and triggers do not run.
 --
@@ -73,8 +73,17 @@ SELECT run_pk, 'local', user_id, 'call-1', 'a-' || name, 'execution', 'openai', 
     'USD', 'configured', 2000, 'succeeded', ended_at
 FROM grown;
 
+-- Each thread began with a version that stored states whole.
 INSERT INTO agent_checkpoint (run_pk, session_id, ordinal, agentscope_version, state, updated_at)
-SELECT run_pk, session_id, ordinal, '2', '{"context":"' || repeat(letters, 20) || '"}', ended_at FROM grown WHERE ordinal = 5;
+SELECT run_pk, session_id, ordinal, '2', '{"context":[]}', ended_at FROM grown WHERE ordinal = 1;
+
+INSERT INTO agent_state (run_pk, session_id, ordinal, agentscope_version, form, head, roots, updated_at)
+SELECT run_pk, session_id, ordinal, '2', 1, '{}', decode(md5(session_id || '-1') || md5(session_id || '-2'), 'hex'), ended_at
+FROM grown WHERE ordinal > 1;
+
+INSERT INTO agent_state_part (session_id, digest, ordinal, body, children)
+SELECT session_id, decode(md5(session_id || '-' || 2 * ordinal - answer), 'hex'), ordinal, '{"text":"' || letters || '"}', ''
+FROM grown, generate_series(0, 1) AS answer;
 
 INSERT INTO agent_interrupt (session_id, run_pk, interrupt_id, status, reason, message, response_schema, expires_at,
     resolved_by_run_pk, resolved_at, created_at)

@@ -11,6 +11,8 @@ from models.agent_memory import AgentMemory
 from models.agent_model_call import AgentModelCall
 from models.agent_run import AgentRun
 from models.agent_run_event import AgentRunEvent
+from models.agent_state import AgentState
+from models.agent_state_part import AgentStatePart
 from models.agent_transcription import AgentTranscription
 from models.user_budget import UserBudget
 from models.user_budget_reservation import UserBudgetReservation
@@ -27,6 +29,8 @@ __all__ = [
     "AgentModelCall",
     "AgentRun",
     "AgentRunEvent",
+    "AgentState",
+    "AgentStatePart",
     "AgentTranscription",
     "UserBudget",
     "UserBudgetReservation",

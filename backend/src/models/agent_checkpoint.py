@@ -1,4 +1,7 @@
-"""The agent's own state after a run's last safe point, from which the next turn continues."""
+"""The agent's own state after a run's last safe point, as versions before migration 0019 wrote it: whole.
+
+The states that this version writes are in ``agent_state``.
+"""
 
 from __future__ import annotations
 

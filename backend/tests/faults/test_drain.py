@@ -56,7 +56,7 @@ async def test_a_run_that_showed_nothing_goes_back_to_the_queue_and_on_to_anothe
         try:
             async with connection.transaction():
                 # It cannot load its memory, so it shows nothing but that it began.
-                await connection.execute("LOCK TABLE agent_checkpoint IN ACCESS EXCLUSIVE MODE")
+                await connection.execute("LOCK TABLE agent_state IN ACCESS EXCLUSIVE MODE")
                 worker = await plot.start("worker")
                 run = asyncio.create_task(recorder.run(recorder.wish(words=5, tool="effect")))
                 await eventually(lambda: waits_for_lock(plot))

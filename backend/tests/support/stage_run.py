@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agentscope.state import AgentState
 from pydantic import BaseModel, ConfigDict
 from tests.support.model_in_memory import Answer, Asks, ModelInMemory
 
 from core.agentscope.events.checkpoints import Checkpoint
+from core.agentscope.events.state_parts import whole_text
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.factory.user_factory import UserFactory
+from core.agentscope.runtime.agent.state_reading import read_state
 from core.agentscope.runtime.agent.subagents import subagent_kit
 from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
 from core.agentscope.runtime.agent.toolkit import ToolAccess
@@ -31,7 +32,7 @@ from core.identity import Principal
 CONTEXT = ToolContext(Principal("tenant", "user"), thread_id="t-1", run_id="r-1", tool_call_id="")
 PAY = Asks("pay", '{"euros": 5}')
 PICK = {"name": "pick", "description": "Picks.", "parameters": {"type": "object", "properties": {}}}
-EMPTY = ThreadMemory(checkpoint=None, later_messages=(), gated_calls=())
+EMPTY = ThreadMemory(state=None, later_messages=(), gated_calls=())
 YES = [{"interruptId": "i1", "status": "resolved", "payload": {"approved": True}}]
 
 
@@ -180,13 +181,14 @@ class Run:
 
 
 def conversation(checkpoint: Checkpoint) -> list[tuple[str, str]]:
-    state = AgentState.model_validate_json(checkpoint.state)
+    state = read_state(whole_text(checkpoint.state))
     return [(message.role, message.get_text_content() or "") for message in state.context]
 
 
 def after(run: Run, *, gated_calls: tuple[GatedCall, ...] = (), goes_on: bool = True) -> ThreadMemory:
     """Return what the thread remembers after a run."""
-    return ThreadMemory(run.orchestrator.checkpoint().state, (), gated_calls, goes_on=goes_on)
+    state = read_state(whole_text(run.orchestrator.checkpoint().state))
+    return ThreadMemory(state, (), gated_calls, goes_on=goes_on)
 
 
 def said_to_the_model(body: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,57 +1,84 @@
 """Checkpoints: the agent's state at the safe points of a run, written under the run's fence.
 
-``runtime/agent/thread_memory.py`` reads them for the next run.
+``runtime/agent/thread_memory.py`` reads them for the next run. What a state consists of: ``state_parts.py``. The
+database function ``agent_save_state`` (migration 0019) writes a state, here and at the end of a usual run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.agentscope.events.owned_run import OwnedRun
+from core.agentscope.events.state_parts import StoredState
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The agent's state at a safe point, as JSON text."""
+    """The agent's state at a safe point."""
 
     agentscope_version: str
-    state: str
+    state: StoredState
     client_calls: tuple[str, ...] = ()
     """Tool calls that wait for the client in this state."""
     message_ids: tuple[str, ...] | None = None
     """The run's messages that this state knows; ``None`` at the run's end: all of them."""
+    stored: Collection[bytes] = ()
+    """Parts of the state that the thread has already."""
+    superseded: tuple[bytes, ...] = ()
+    """Parts that an earlier checkpoint of the run brought, and that this one does not name."""
 
 
-async def save_checkpoint(connection: AsyncConnection, run: OwnedRun, checkpoint: Checkpoint) -> None:
-    """Keep the agent's state for this run; 0 rows when the run is no longer ours.
-
-    The row is written only under the run's fence, so a lost worker cannot
-    replace the state of its successor.
-    """
-    await connection.execute(
-        _SAVE_CHECKPOINT,
-        {
-            "run_pk": run.run_pk,
-            "session_id": run.session_id,
-            "ordinal": run.ordinal,
-            "attempt": run.attempt,
-            "version": checkpoint.agentscope_version,
-            "state": checkpoint.state,
-            "client_calls": list(checkpoint.client_calls),
-            "message_ids": None if checkpoint.message_ids is None else list(checkpoint.message_ids),
-        },
+def state_arguments(checkpoint: Checkpoint) -> tuple[object, ...]:
+    """Return the arguments of ``agent_save_state`` after the run, its thread and its ordinal."""
+    new = [(key, part) for key, part in checkpoint.state.parts.items() if key not in checkpoint.stored]
+    return (
+        checkpoint.agentscope_version,
+        checkpoint.state.form,
+        checkpoint.state.head,
+        checkpoint.state.roots or b"",
+        list(checkpoint.client_calls),
+        None if checkpoint.message_ids is None else list(checkpoint.message_ids),
+        [key for key, _ in new],
+        [part.body for _, part in new],
+        [part.children for _, part in new],
+        list(checkpoint.superseded),
     )
 
 
-_SAVE_CHECKPOINT = text("""
-INSERT INTO agent_checkpoint (run_pk, session_id, ordinal, agentscope_version, state, client_calls, message_ids)
-SELECT r.id, :session_id, :ordinal, :version, :state, CAST(:client_calls AS text[]),
-       CAST(:message_ids AS text[]) FROM agent_run AS r
-WHERE r.id = :run_pk AND r.attempt = :attempt
-ON CONFLICT (run_pk) DO UPDATE SET
-    state = excluded.state, client_calls = excluded.client_calls, message_ids = excluded.message_ids,
-    agentscope_version = excluded.agentscope_version, updated_at = clock_timestamp()
+async def save_checkpoint(connection: AsyncConnection, run: OwnedRun, checkpoint: Checkpoint) -> None:
+    """Keep the agent's state for this run; nothing is written when the run is no longer ours.
+
+    The state is written only under the run's fence, so a lost worker cannot
+    replace the state of its successor.
+    """
+    key = {
+        "run_pk": run.run_pk,
+        "session_id": run.session_id,
+        "ordinal": run.ordinal,
+        "attempt": run.attempt,
+    }
+    await connection.execute(_SAVE, key | dict(zip(_NAMES, state_arguments(checkpoint), strict=True)))
+
+
+_NAMES = (
+    "version",
+    "form",
+    "head",
+    "roots",
+    "client_calls",
+    "message_ids",
+    "digests",
+    "bodies",
+    "children",
+    "superseded",
+)
+_SAVE = text("""
+SELECT agent_save_state(r.id, :session_id, :ordinal, :version, CAST(:form AS smallint), :head, :roots,
+    CAST(:client_calls AS text[]), CAST(:message_ids AS text[]), CAST(:digests AS bytea[]), CAST(:bodies AS text[]),
+    CAST(:children AS bytea[]), CAST(:superseded AS bytea[]))
+FROM agent_run AS r WHERE r.id = :run_pk AND r.attempt = :attempt
 """)

@@ -10,9 +10,15 @@ from sqlalchemy import text
 
 OPEN_CLIENT_CALLS = text("""
 SELECT call.id FROM (
-    SELECT c.client_calls FROM agent_checkpoint AS c JOIN agent_run AS r ON r.id = c.run_pk
-    WHERE c.session_id = :session_id AND r.replaced_by_ordinal IS NULL
-    ORDER BY c.ordinal DESC LIMIT 1
+    SELECT either.client_calls FROM (
+        (SELECT c.ordinal, c.client_calls FROM agent_state AS c JOIN agent_run AS r ON r.id = c.run_pk
+        WHERE c.session_id = :session_id AND r.replaced_by_ordinal IS NULL
+        ORDER BY c.ordinal DESC LIMIT 1)
+        UNION ALL
+        (SELECT c.ordinal, c.client_calls FROM agent_checkpoint AS c JOIN agent_run AS r ON r.id = c.run_pk
+        WHERE c.session_id = :session_id AND r.replaced_by_ordinal IS NULL
+        ORDER BY c.ordinal DESC LIMIT 1)
+    ) AS either ORDER BY either.ordinal DESC LIMIT 1
 ) AS newest, unnest(newest.client_calls) WITH ORDINALITY AS call(id, place)
 WHERE NOT EXISTS (
     SELECT 1 FROM agent_chat_message AS m

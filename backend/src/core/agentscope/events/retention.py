@@ -6,7 +6,8 @@ Rules:
 2. ``run_retention_days`` after its end, a run forgets what it was asked (its messages are in the history), and the
    bodies of the questions that it asked. Of the agent's states in a thread, the newest of that age stays, and all that
    are younger: the next run needs the newest state, and a run that regenerates a younger message needs the state
-   before it. To regenerate an older message, the agent reads the history's texts.
+   before it. To regenerate an older message, the agent reads the history's texts. What only the deleted states were
+   made of goes with them.
 3. The daily budgets of users go after ``budget_retention_days``.
 4. Each step is bounded, however large the tables are: it looks at so many threads, and deletes so many rows. What a step
    does not reach comes in the next one, also if the worker dies in between.
@@ -17,7 +18,9 @@ Rules:
 from __future__ import annotations
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.agentscope.events.status_sql import status_text
 
 PRUNE_ROWS = 5000
 STEP_ROWS = 50_000
@@ -83,15 +86,44 @@ WITH old AS (
         -- A run that brings the answer and has not ended still reads it.
         AND NOT EXISTS (SELECT 1 FROM agent_run AS r WHERE r.id = i.resolved_by_run_pk AND r.ended_at IS NULL)
 ), kept AS (
-    SELECT reached.session_id, (
+    SELECT reached.session_id, greatest((
+        SELECT c.ordinal FROM agent_state AS c JOIN agent_run AS r ON r.id = c.run_pk
+        WHERE c.session_id = reached.session_id AND c.ordinal <= reached.ordinal AND r.replaced_by_ordinal IS NULL
+        ORDER BY c.ordinal DESC LIMIT 1), (
         SELECT c.ordinal FROM agent_checkpoint AS c JOIN agent_run AS r ON r.id = c.run_pk
         WHERE c.session_id = reached.session_id AND c.ordinal <= reached.ordinal AND r.replaced_by_ordinal IS NULL
-        ORDER BY c.ordinal DESC LIMIT 1) AS ordinal
+        ORDER BY c.ordinal DESC LIMIT 1)) AS ordinal
     FROM (SELECT session_id, max(ordinal) AS ordinal FROM old GROUP BY session_id) AS reached
-), states AS (
+), whole_states AS (
     DELETE FROM agent_checkpoint AS c USING kept WHERE c.session_id = kept.session_id AND c.ordinal < kept.ordinal
+), states AS (
+    DELETE FROM agent_state AS c USING kept WHERE c.session_id = kept.session_id AND c.ordinal < kept.ordinal
+    RETURNING c.session_id
 )
-SELECT count(*) FROM old
+SELECT (SELECT count(*) FROM old) AS forgotten, ARRAY(SELECT DISTINCT session_id FROM states) AS thinner
+""")
+
+# The lock, and no run that lives: a run names parts that it found, and does not write them again. A thread that is busy
+# is looked at when the runs that make it busy are old themselves. Who waits for a lock here could wait for ever: the
+# runs of the statement before are locked already.
+_HOLD_IDLE = text("""
+SELECT s.id FROM agent_chat_session AS s WHERE s.id = :session_id FOR NO KEY UPDATE SKIP LOCKED
+""")
+_IS_LIVE = status_text("""
+SELECT EXISTS (SELECT FROM agent_run WHERE session_id = :session_id AND status IN {live})
+""")
+
+_SWEEP_PARTS = text("""
+WITH RECURSIVE named AS (
+    SELECT substring(c.roots FROM place FOR 16) AS digest
+    FROM agent_state AS c, generate_series(1, length(c.roots), 16) AS place WHERE c.session_id = :session_id
+    UNION
+    SELECT substring(p.children FROM place FOR 16) FROM named AS n
+        JOIN agent_state_part AS p ON p.session_id = :session_id AND p.digest = n.digest,
+        generate_series(1, length(p.children), 16) AS place
+)
+DELETE FROM agent_state_part AS p
+WHERE p.session_id = :session_id AND NOT EXISTS (SELECT FROM named AS n WHERE n.digest = p.digest)
 """)
 
 _DROP_BUDGETS = text("""
@@ -195,8 +227,19 @@ async def _delete_batch(engine: AsyncEngine, session_id: int, ordinal: int) -> i
 async def forget_runs(engine: AsyncEngine, *, days: int, rows: int) -> int:
     """Apply rule 2 to the runs that ended first; returns to how many, at most ``rows``."""
     async with engine.begin() as connection:
-        count: int = (await connection.execute(_FORGET_RUNS, {"days": days, "rows": rows})).scalar_one()
-    return count
+        count, thinner = (await connection.execute(_FORGET_RUNS, {"days": days, "rows": rows})).one()
+        for session_id in thinner:
+            await _sweep_parts(connection, session_id)
+    return int(count)
+
+
+async def _sweep_parts(connection: AsyncConnection, session_id: int) -> None:
+    """Delete the parts of a thread's states that no state names any more, if the thread is idle."""
+    key = {"session_id": session_id}
+    if (await connection.execute(_HOLD_IDLE, key)).one_or_none() is None:
+        return
+    if not await connection.scalar(_IS_LIVE, key):
+        await connection.execute(_SWEEP_PARTS, key)
 
 
 async def drop_budgets(engine: AsyncEngine, *, days: int, rows: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.agentscope.events.checkpoints import state_arguments
 from core.agentscope.events.ending import Ended
 from core.agentscope.events.history_fold import leading_results
 from core.agentscope.events.message_rows import metrics, to_row
@@ -32,10 +33,15 @@ log = structlog.get_logger(__name__)
 
 EndUsually = Callable[[OwnedRun, RunEnd], Awaitable[Ended | None]]
 
+# The first function could write a checkpoint of the form of its own version. It is given none.
 _END = """
-SELECT * FROM agent_end_usual($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb, $11::text::jsonb, $12, $13, $14,
-    $15::text::jsonb)
+SELECT e.*, CASE WHEN $16::text IS NOT NULL
+    THEN agent_save_state($1, $2, $3, $16, $17::int::smallint, $18, $19, $20, $21, $22, $23, $24, $25) END AS is_saved
+FROM agent_end_usual($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb, $11::text::jsonb, $12, $13, $14,
+    $15::text::jsonb) AS e
 """
+_NO_WHOLE_CHECKPOINT = (None, None, None)
+_NO_STATE = (None,) * 10
 
 
 def may_be_usual(end: RunEnd) -> bool:
@@ -106,7 +112,6 @@ def _arguments(run: OwnedRun, end: RunEnd, payloads: list[str]) -> tuple[object,
         | {"place": place}
         for place, message in enumerate(end.messages)
     ]
-    checkpoint = end.checkpoint
     return (
         run.run_pk,
         run.session_id,
@@ -119,10 +124,9 @@ def _arguments(run: OwnedRun, end: RunEnd, payloads: list[str]) -> tuple[object,
         payloads,
         _json(messages),
         _json(calls),
-        None if checkpoint is None else checkpoint.agentscope_version,
-        None if checkpoint is None else checkpoint.state,
-        None if checkpoint is None else list(checkpoint.client_calls),
+        *_NO_WHOLE_CHECKPOINT,
         AgUiWireEvent("", end.state).to_json() if end.state_changed else None,
+        *(_NO_STATE if end.checkpoint is None else state_arguments(end.checkpoint)),
     )
 
 

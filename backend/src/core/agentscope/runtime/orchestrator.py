@@ -52,6 +52,7 @@ from core.agentscope.runtime.profile.run_budget import RunBudgetExhausted
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import (
+    CustomEvent,
     InterruptRequested,
     ModelUsage,
     RunFinished,
@@ -63,6 +64,7 @@ from core.agentscope.schemas.messages import ToolMessage, UserMessage
 from core.agentscope.tools.spec import ToolContext
 from core.errors import BudgetExhausted, MaxIterations, ModelEmpty
 
+MEMORY_REBUILT = "agentroute.memory-rebuilt"
 REPORT_REQUEST = "<system-reminder>Write the final answer to the user's last request now.</system-reminder>"
 
 
@@ -164,6 +166,8 @@ class AgentScopeOrchestrator:
         for snapshot in snapshots(memory.history, anew=anew, max_bytes=room):
             await self._emit(snapshot)
         await self._shared.show(max_bytes=room)
+        if memory.rebuilt:
+            await self._emit(CustomEvent(name=MEMORY_REBUILT, value={"messages": len(memory.later_messages)}))
         await self._tell_cut_off()
         calls, fresh = self._calls, self._unheard
         inputs: Any = calls.decisions or calls.answers or fresh
@@ -278,7 +282,7 @@ class AgentScopeOrchestrator:
             agent = self._factory.agent("execution", intent, tools(), translator, self._state, *middlewares)
             return agent, translator
         if self._hosted is None:
-            fresh = self._task.memory.checkpoint is None
+            fresh = self._task.memory.state is None
             self._hosted = await self._stop.guard(
                 self._host.make(user_factory, intent, self._state, fresh=fresh)
             )

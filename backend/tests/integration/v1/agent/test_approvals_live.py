@@ -286,7 +286,7 @@ async def test_an_approval_of_changed_arguments_is_void(
         *words,
     )
     await stack.fetch(
-        """UPDATE agent_checkpoint SET state = replace(state, $2, $3)
+        """UPDATE agent_state_part SET body = replace(body, $2, $3)
         WHERE session_id = (SELECT session_id FROM agent_interrupt WHERE interrupt_id = $1)""",
         interrupt["id"],
         *words,

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
+from agentscope.message import Base64Source, DataBlock, TextBlock, UserMsg
+from agentscope.state import AgentState
 from tests.support.attachment_cases import part
 from tests.support.stack import Stack
+from tests.support.whole_states import store_whole
 
-_SET_STATE = """
-UPDATE agent_checkpoint AS c SET state = $2 FROM agent_chat_session AS s
-WHERE s.id = c.session_id AND s.thread_id = $1 RETURNING c.ordinal
-"""
-_STATE = """
-SELECT c.state FROM agent_checkpoint AS c JOIN agent_chat_session AS s ON s.id = c.session_id
-WHERE s.thread_id = $1 ORDER BY c.ordinal DESC LIMIT 1
-"""
 RECORDINGS = ["audio/webm;codecs=opus", "audio/mp4", "audio/ogg"]
 
 
@@ -55,19 +48,13 @@ async def test_what_has_a_form_is_answered_and_so_is_the_next_text(stack: Stack)
 async def test_a_thread_that_an_older_version_left_stuck_goes_on(stack: Stack) -> None:
     thread = stack.new_id("thread")
     await stack.stream_run("hello", thread=thread)
-    (row,) = await stack.fetch(_STATE, thread)
-    state = json.loads(row["state"])
+    state = AgentState(session_id=thread, context=[UserMsg(name="user", content="hello")])
     # As such a version stored them: the type as the browser gave it.
-    recordings = [
-        {
-            "type": "data",
-            "id": f"block-{number}",
-            "source": {"type": "base64", "data": "AAAA", "media_type": media_type},
-        }
-        for number, media_type in enumerate(RECORDINGS)
+    recordings: list[TextBlock | DataBlock] = [
+        DataBlock(source=Base64Source(data="AAAA", media_type=media_type)) for media_type in RECORDINGS
     ]
-    state["context"].append({**state["context"][0], "id": "user-stuck", "content": recordings})
-    assert await stack.fetch(_SET_STATE, thread, json.dumps(state))
+    state.context.append(UserMsg(name="user", content=recordings))
+    await store_whole(stack, thread, state)
 
     replies = [await stack.stream_run(text, thread=thread) for text in ("are you there", "and now")]
 

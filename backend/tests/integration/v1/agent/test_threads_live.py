@@ -22,7 +22,8 @@ TABLES = (
     "agent_run",
     "agent_run_event",
     "agent_interrupt",
-    "agent_checkpoint",
+    "agent_state",
+    "agent_state_part",
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import agentscope
 import orjson
 import structlog
 from agentscope.message import (
@@ -25,12 +26,12 @@ from agentscope.message import (
     UserMsg,
 )
 from agentscope.state import AgentState
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events import interrupt_status
 from core.agentscope.events.call_arguments import check_arguments
 from core.agentscope.events.owned_run import OwnedRun
+from core.agentscope.events.state_parts import Part, PartMissing, StoredState, whole_text
 from core.agentscope.runtime.agent.shown_history import shown_history
 from core.agentscope.runtime.agent.state_reading import read_state
 from core.agentscope.runtime.model.file_contents import file_block
@@ -51,6 +52,7 @@ log = structlog.get_logger(__name__)
 
 _MAX_NAME_CHARACTERS = 128
 """Of a file name that a model reads."""
+_MAX_REASON_CHARACTERS = 500
 AGENT_NAME = "assistant"
 """The same in all stages and all versions: AgentScope finds unfinished tool calls by this name."""
 
@@ -70,7 +72,8 @@ class GatedCall:
 class ThreadMemory:
     """What was loaded for one run."""
 
-    checkpoint: str | None
+    state: AgentState | None
+    """The agent's state at the last checkpoint. The run changes it."""
     later_messages: tuple[tuple[str, str], ...]
     """(role, text) of user and assistant messages the checkpoint does not have, oldest first."""
     gated_calls: tuple[GatedCall, ...]
@@ -83,6 +86,10 @@ class ThreadMemory:
     """Results, by tool call, that history has and the checkpoint does not."""
     goes_on: bool = True
     """False when the user was asked whether to go on, and said no."""
+    stored_parts: frozenset[bytes] = frozenset()
+    """The parts of the state, as far as the thread stores it in parts."""
+    rebuilt: bool = False
+    """The checkpoint cannot be read. The messages are all that history has."""
 
 
 async def load_memory(
@@ -99,27 +106,59 @@ async def load_memory(
     Raises:
         ArgumentsAltered: The run brings an approval of a tool call whose stored arguments were changed.
     """
-    rows = await fetch(engine, _MEMORY, run.session_id, run.ordinal, list(fresh_ids), run.run_pk)
+    rows = await _rows(engine, run, fresh_ids)
     if not rows:
         # The thread was deleted; the run's first write finds out.
         return ThreadMemory(None, (), ())
-    row = rows[0]
-    texts = [(role, call_id, text_of(content)) for role, call_id, content in _listed(row["messages"])]
+    state, rebuilt = None, False
+    if rows[0]["ordinal"] is not None:
+        try:
+            state = read_state(whole_text(_stored(rows)))
+        except (PartMissing, ValueError) as exc:
+            log.error(
+                "checkpoint_unreadable",
+                run=run.run_pk,
+                ordinal=rows[0]["ordinal"],
+                form=rows[0]["form"],
+                written_by=f"agentscope {rows[0]['agentscope_version']}",
+                read_by=f"agentscope {agentscope.__version__}",
+                error=f"{type(exc).__name__}: {str(exc)[:_MAX_REASON_CHARACTERS]}",
+            )
+            rows, rebuilt = await _rows(engine, run, fresh_ids, without_state=True), True
+    thread = rows[0]
+    texts = [(role, call_id, text_of(content)) for role, call_id, content in _listed(thread["messages"])]
     later = tuple((role, text) for role, _, text in texts if role != "tool" and text)
     results = {call_id: text for role, call_id, text in texts if role == "tool"}
-    calls, goes_on = _decisions(_listed(row["answers"]))
+    calls, goes_on = _decisions(_listed(thread["answers"]))
     history, omitted = await shown_history(engine, run, history_bytes)
-    state = row["shared_state"]
+    shared = thread["shared_state"]
     return ThreadMemory(
-        row["checkpoint"],
+        state,
         later,
         calls,
-        None if state is None else orjson.loads(state),
+        None if shared is None else orjson.loads(shared),
         history,
         omitted,
         results,
         goes_on,
+        frozenset(row["digest"] for row in rows[1:]),
+        rebuilt,
     )
+
+
+async def _rows(
+    engine: AsyncEngine, run: OwnedRun, fresh_ids: Sequence[str], *, without_state: bool = False
+) -> list[Any]:
+    """Return the row of the thread first, and the rows of the state's parts."""
+    rows = await fetch(
+        engine, _MEMORY, run.session_id, run.ordinal, list(fresh_ids), run.run_pk, without_state
+    )
+    return sorted(rows, key=lambda row: row["digest"] is not None)
+
+
+def _stored(rows: Sequence[Mapping[str, Any]]) -> StoredState:
+    parts = {row["digest"]: Part(row["body"], row["children"]) for row in rows[1:]}
+    return StoredState(rows[0]["head"], rows[0]["roots"], parts, rows[0]["form"])
 
 
 def _listed(rows: str | None) -> list[Any]:
@@ -150,13 +189,37 @@ def _decisions(answered: Sequence[Mapping[str, Any]]) -> tuple[tuple[GatedCall, 
     return tuple(calls), goes_on
 
 
-# All of the thread as one snapshot. A message is later than the checkpoint if its run is, or if the checkpoint was made
-# in the middle of its run and does not have it. The user's messages of that run are in the checkpoint: the agent is
-# given them before the first checkpoint. A subagent has a conversation of its own.
+_NEWEST = """SELECT p.ordinal, p.agentscope_version, p.message_ids, {columns}
+        FROM {table} AS p JOIN agent_run AS r ON r.id = p.run_pk
+        WHERE p.session_id = $1 AND p.ordinal < $2 AND r.replaced_by_ordinal IS NULL AND NOT $5
+        ORDER BY p.ordinal DESC LIMIT 1"""
+
+# All of the thread as one snapshot: a row of the thread, and a row for each part of the state.
+#
+# A message is later than the checkpoint if its run is, or if the checkpoint was made in the middle of its run and does
+# not have it. The user's messages of that run are in the checkpoint: the agent is given them before the first
+# checkpoint. A subagent has a conversation of its own.
+#
 # ``before``: the runs' messages are in the order of the runs, so none of an earlier run is looked at. The order by
 # position makes Postgres walk an index backwards, past the messages of the checkpoint's run and of later ones.
-_MEMORY = """
-SELECT s.state::text AS shared_state, c.state AS checkpoint,
+_MEMORY = f"""
+WITH RECURSIVE c AS MATERIALIZED (
+    SELECT n.*, coalesce((
+        SELECT e.position FROM agent_chat_message AS e WHERE e.session_id = $1 AND e.ordinal < n.ordinal
+        ORDER BY e.position DESC LIMIT 1), 0) AS before
+    FROM (
+        ({_NEWEST.format(table="agent_state", columns="p.form, p.head, p.roots")})
+        UNION ALL
+        ({_NEWEST.format(table="agent_checkpoint", columns="0, p.state, NULL")})
+    ) AS n ORDER BY n.ordinal DESC LIMIT 1
+), reached AS (
+    SELECT p.digest, p.body, p.children FROM c CROSS JOIN generate_series(1, length(c.roots), 16) AS place
+        JOIN agent_state_part AS p ON p.session_id = $1 AND p.digest = substring(c.roots FROM place FOR 16)
+    UNION ALL
+    SELECT p.digest, p.body, p.children FROM reached AS r CROSS JOIN generate_series(1, length(r.children), 16) AS place
+        JOIN agent_state_part AS p ON p.session_id = $1 AND p.digest = substring(r.children FROM place FOR 16)
+)
+SELECT s.state::text AS shared_state, c.ordinal, c.agentscope_version, c.form, c.head, c.roots,
     (SELECT json_agg(json_build_array(m.role, m.tool_call_id, m.content) ORDER BY m.position)::text
      FROM agent_chat_message AS m
      WHERE m.session_id = s.id AND m.position > coalesce(c.before, 0) AND m.replaced_by_ordinal IS NULL
@@ -168,30 +231,20 @@ SELECT s.state::text AS shared_state, c.state AS checkpoint,
     (SELECT json_agg(json_build_object('tool_call_id', i.tool_call_id, 'tool_name', i.tool_name,
         'arguments', i.arguments, 'arguments_sha256', encode(i.arguments_sha256, 'hex'), 'status', i.status,
         'answer', i.answer) ORDER BY i.id)::text
-     FROM agent_interrupt AS i WHERE i.resolved_by_run_pk = $4) AS answers
-FROM agent_chat_session AS s LEFT JOIN LATERAL (
-    SELECT p.ordinal, p.state, p.message_ids, coalesce((
-        SELECT e.position FROM agent_chat_message AS e WHERE e.session_id = s.id AND e.ordinal < p.ordinal
-        ORDER BY e.position DESC LIMIT 1), 0) AS before
-    FROM agent_checkpoint AS p JOIN agent_run AS r ON r.id = p.run_pk
-    WHERE p.session_id = s.id AND p.ordinal < $2 AND r.replaced_by_ordinal IS NULL
-    ORDER BY p.ordinal DESC LIMIT 1
-) AS c ON true
-WHERE s.id = $1
-"""
+     FROM agent_interrupt AS i WHERE i.resolved_by_run_pk = $4) AS answers,
+    NULL::bytea AS digest, NULL AS body, NULL::bytea AS children
+FROM agent_chat_session AS s LEFT JOIN c ON true WHERE s.id = $1
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, r.digest, r.body, r.children FROM reached AS r
+"""  # noqa: S608  the parts are constants above
 
 
 def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:
-    """Return the agent's state at its last checkpoint; an empty state when the checkpoint cannot be read.
+    """Return the agent's state at its last checkpoint; an empty state if there is none that can be read.
 
     Open calls are given the results that history has. ``add_later_messages`` adds the messages.
     """
-    state = AgentState(session_id=thread_id)
-    if memory.checkpoint is not None:
-        try:
-            state = read_state(memory.checkpoint)
-        except ValidationError:
-            log.exception("checkpoint_unreadable", thread=thread_id)
+    state = memory.state or AgentState(session_id=thread_id)
     for call in state.get_unfinished_tool_calls(AGENT_NAME):
         # Added before the later messages. Without it the call would get a second result, which would be emitted.
         if (output := memory.later_results.get(call.id)) is not None:

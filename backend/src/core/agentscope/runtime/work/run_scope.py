@@ -147,6 +147,7 @@ class RunScope:
             what="memory",
         )
         kit = self._services.kits.get(self._owned.agent_id)
+        self._checkpoints.begin(memory.stored_parts)
         context = ToolContext(self._run.principal, self._run.thread_id, self._run.run_id, tool_call_id="")
         return AgentScopeOrchestrator(
             kit.for_run(
@@ -171,6 +172,8 @@ class RunScope:
         """Write T-end. See ``RunEnding.write``."""
         # T-end writes the newest state itself; an older copy must not land beside it.
         await self._checkpoints.settle()
+        if end.checkpoint is not None:
+            end = replace(end, checkpoint=self._checkpoints.difference(end.checkpoint))
         await self._calls_ahead.settle()
         await self._services.ending.write(self._owned, end)
         self._services.titles.ended(self._owned, self._run.principal, end)

@@ -16,6 +16,7 @@ from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint
 from core.agentscope.events.ending import Ended, end_and_promote
 from core.agentscope.events.ledger.ledger import CallLine, CallLines
 from core.agentscope.events.run_end import RunEnd
+from core.agentscope.events.state_parts import PartsMaker, StoredState
 from core.agentscope.events.usual_end import end_usually, may_be_usual
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.agentscope.schemas.internal_events import InterruptRequested, ModelUsage
@@ -56,7 +57,11 @@ UNPRICED = CALL.model_copy(
     update={"call_id": "call-2", "cost": None, "cost_source": "unknown", "ttft_ms": None}
 )
 SMALL = CALL.model_copy(update={"call_id": "call-3", "cost": Decimal("1E-7"), "message_id": None})
-KEPT = Checkpoint("2.0.10", '{"é": "\\ud83d\\ude00"}', ("client-call",))
+KEPT = Checkpoint(
+    "2.0.10",
+    PartsMaker().state('{"é": "\\ud83d\\ude00"}', ['{"a": 1}', f'{{"b": "{"x" * 2000}"}}']),
+    ("client-call",),
+)
 
 QUESTION = InterruptRequested(
     interrupt_id="i", reason="r", message="m", response_schema={}, expires_at=datetime.now(UTC)
@@ -83,6 +88,8 @@ _TABLES = {
     "agent_run_event": "session_id = $1 AND seq > 1",
     "agent_chat_message": "session_id = $1",
     "agent_checkpoint": "session_id = $1",
+    "agent_state": "session_id = $1",
+    "agent_state_part": "session_id = $1",
     "agent_model_call": "run_pk IN (SELECT id FROM agent_run WHERE session_id = $1)",
 }
 _OTHERS = {
@@ -119,7 +126,9 @@ class Hands:
         line = CallLine(run.owned, run.claimed.principal, opening)
         assert await CallLines(self.worker.engine).open(line)
         async with self.worker.engine.begin() as connection:
-            await save_checkpoint(connection, run.owned, Checkpoint("2", "{}", message_ids=("answer",)))
+            await save_checkpoint(
+                connection, run.owned, Checkpoint("2", StoredState("{}", b""), message_ids=("answer",))
+            )
         return run
 
     async def carefully(self, run: ManualRun, end: RunEnd) -> Ended:

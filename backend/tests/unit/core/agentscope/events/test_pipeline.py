@@ -19,6 +19,7 @@ from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.events.history_fold import fold
 from core.agentscope.events.pipeline import AgentScopeEventPipeline
 from core.agentscope.events.run_end import RunEnd
+from core.agentscope.events.state_parts import StoredState
 from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
@@ -230,7 +231,7 @@ async def test_the_end_has_the_waiting_events_the_closing_ones_and_the_terminal_
         await pipeline.durable()
         await pipeline.emit(internal.TextDelta(message_id="m", delta="Hel"))
         await pipeline.emit(internal.TextDelta(message_id="m", delta="lo"))
-        checkpoint = Checkpoint("2.0.10", "{}")
+        checkpoint = Checkpoint("2.0.10", StoredState("{}", b""))
         await pipeline.finish(internal.RunFinished(), checkpoint)
 
     (end,) = run.ends

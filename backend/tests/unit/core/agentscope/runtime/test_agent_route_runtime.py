@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
 from core.agentscope.events.checkpoints import Checkpoint
+from core.agentscope.events.state_parts import StoredState
 from core.agentscope.runtime.agent_route_runtime import AgentRouteRuntime
 from core.agentscope.runtime.stop_signal import StopReason, StopSignal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
@@ -18,7 +19,7 @@ from core.agentscope.schemas.internal_events import RunFailed, RunFinished, RunS
 from core.errors import LeaseLost, MaxIterations, ModelTimeout, StoreUnavailable
 
 COMMAND = RunCommand(thread_id="t-1", run_id="r-1", parent_run_id="r-0")
-STATE = Checkpoint("2.0.10", "{}")
+STATE = Checkpoint("2.0.10", StoredState("{}", b""))
 SECRET = "postgres://user:hunter2@host"
 Work = Callable[[], Awaitable[RunFinished]]
 

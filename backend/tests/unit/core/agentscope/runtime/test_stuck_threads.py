@@ -38,8 +38,10 @@ from tests.support.scripted_endpoint import (
 from tests.support.stuck_conversations import LEFT, WANTS, illegal, lacks_reasoning
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
+from core.agentscope.events.state_parts import whole_text
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.compaction import EVENT_NAME
+from core.agentscope.runtime.agent.state_reading import read_state
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME, ThreadMemory
 from core.agentscope.runtime.agent.toolkit import NO_OBJECT, ToolAccess
 from core.agentscope.runtime.model.quirks import QuirkBook
@@ -80,9 +82,9 @@ class Thread:
         self.events: list[InternalRuntimeEvent] = []
         """Of the newest run."""
         self.book = QuirkBook()
-        self.checkpoint: str | None = None
+        self.state: AgentState | None = None
         if context is not None:
-            self.checkpoint = AgentState(session_id="t-1", context=context).model_dump_json()
+            self.state = AgentState(session_id="t-1", context=context)
 
     async def say(self, text: str, *, restarted: bool = False, stages: dict[str, str] | None = None) -> str:
         """Run once; returns what the agent said."""
@@ -106,7 +108,7 @@ class Thread:
         )
         orchestrator = AgentScopeOrchestrator(
             kit,
-            RunTask(command, CONTEXT, ThreadMemory(self.checkpoint, (), ())),
+            RunTask(command, CONTEXT, ThreadMemory(self.state, (), ())),
             emit=self._emit,
             durable=self._durable,
             save=lambda _checkpoint: None,
@@ -115,7 +117,7 @@ class Thread:
         try:
             await orchestrator.run()
         finally:
-            self.checkpoint = orchestrator.checkpoint().state
+            self.state = read_state(whole_text(orchestrator.checkpoint().state))
         return "".join(event.delta for event in self.of(TextDelta))
 
     def of(self, kind: Any) -> list[Any]:

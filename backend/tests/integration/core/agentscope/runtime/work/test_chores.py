@@ -85,7 +85,7 @@ async def age(stack: Stack, thread: str, ordinal: int, days: int) -> None:
 
 async def states(stack: Stack, thread: str) -> list[int]:
     rows = await stack.fetch(
-        """SELECT c.ordinal FROM agent_checkpoint AS c JOIN agent_chat_session AS s ON s.id = c.session_id
+        """SELECT c.ordinal FROM agent_state AS c JOIN agent_chat_session AS s ON s.id = c.session_id
         WHERE s.thread_id = $1 ORDER BY c.ordinal""",
         thread,
     )

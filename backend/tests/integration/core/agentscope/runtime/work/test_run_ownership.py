@@ -41,6 +41,7 @@ from tests.support.stack import (
 from agentroute.worker import open_worker
 from core.agentscope.events.append_writer import AppendBatch, GroupCommitWriter
 from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint
+from core.agentscope.events.state_parts import StoredState
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.agent.thread_memory import load_memory
 from core.agentscope.runtime.hints import HintSender
@@ -228,10 +229,10 @@ async def test_a_zombie_writes_nothing_after_its_run_went_to_another(hands: Hand
     with pytest.raises(LeaseLost):
         await zombie.finish()
     async with hands.worker.engine.begin() as connection:
-        await save_checkpoint(connection, zombie.owned, Checkpoint("0", '{"false": true}'))
+        await save_checkpoint(connection, zombie.owned, Checkpoint("0", StoredState('{"false": true}', b"")))
 
     assert await hands.stack.log(thread) == before
-    assert await hands.stack.fetch("SELECT 1 FROM agent_checkpoint WHERE state LIKE '%false%'") == []
+    assert await hands.stack.fetch("SELECT 1 FROM agent_state WHERE head LIKE '%false%'") == []
     await owner.finish()
     await assert_whole(hands.stack, thread)
     with pytest.raises(LeaseLost):
@@ -834,7 +835,7 @@ async def test_a_run_whose_memory_is_asked_for_while_postgres_restarts_ends_as_e
         connection = await asyncpg.connect(stack.settings.database.url.get_secret_value())
         try:
             async with connection.transaction():
-                await connection.execute("LOCK TABLE agent_checkpoint IN ACCESS EXCLUSIVE MODE")
+                await connection.execute("LOCK TABLE agent_state IN ACCESS EXCLUSIVE MODE")
                 await stack.start_worker()
                 await eventually(lambda: waits_for_lock(stack))
                 # What a restart does to a worker: its connections break in the middle of what they do.
@@ -1391,7 +1392,9 @@ async def test_what_a_lost_run_showed_after_its_checkpoint_is_remembered(
         await run.say("before the checkpoint", message_id="m-1")
         await run.end_message("m-1")
         async with worker.engine.begin() as connection:
-            await save_checkpoint(connection, run.owned, Checkpoint("0", "{}", message_ids=known))
+            await save_checkpoint(
+                connection, run.owned, Checkpoint("0", StoredState("{}", b""), message_ids=known)
+            )
         await run.say("after it", message_id="m-2")
         await stack.fetch("UPDATE agent_run SET lease_until = clock_timestamp() - interval '1 second'")
         await reaper.reap()
@@ -1401,6 +1404,6 @@ async def test_what_a_lost_run_showed_after_its_checkpoint_is_remembered(
 
         memory = await load_memory(worker.engine, after.owned, ["user-lost-2"])
 
-        assert memory.checkpoint == "{}"
+        assert memory.state is not None
         # An end that wrote the checkpoint, and one that knew it all, leave nothing to add.
         assert memory.later_messages == ((("assistant", "after it"),) if known == ("m-1",) else ())

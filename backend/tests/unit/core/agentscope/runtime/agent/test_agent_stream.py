@@ -24,6 +24,7 @@ from core.agentscope.runtime.agent.agent_stream import (
     Item,
     agent_stream,
 )
+from core.agentscope.runtime.agent.stored_state import in_parts
 from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
 from core.agentscope.schemas.internal_events import ModelUsage, TextEnded
 from core.errors import ModelStreamError
@@ -159,7 +160,7 @@ async def test_a_checkpoint_follows_each_result_and_each_suspension() -> None:
     await follower.follow()
 
     assert follower.kinds == ["tool_result", "checkpoint", "tool_result", "checkpoint", "checkpoint"]
-    assert follower.items[-1] == Checkpoint("2.0.10", agent.state.model_dump_json())
+    assert follower.items[-1] == Checkpoint("2.0.10", in_parts(agent.state))
 
 
 async def test_the_agent_does_not_wait_for_whoever_takes_its_events_out() -> None:

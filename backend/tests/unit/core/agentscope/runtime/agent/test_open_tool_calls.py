@@ -38,7 +38,7 @@ def parked(**calls: str) -> str:
 
 
 def memory(checkpoint: str, *later: tuple[str, str], **results: str) -> ThreadMemory:
-    return ThreadMemory(checkpoint, later, (), later_results=results)
+    return ThreadMemory(AgentState.model_validate_json(checkpoint), later, (), later_results=results)
 
 
 def settle(

@@ -16,7 +16,9 @@ from agentscope.message import (
 from agentscope.state import AgentState
 from structlog.testing import capture_logs
 
-from core.agentscope.runtime.agent.stored_state import ATTACHMENT_LEFT_OUT, stored_state
+from core.agentscope.events.state_parts import whole_text
+from core.agentscope.runtime.agent.state_reading import read_state
+from core.agentscope.runtime.agent.stored_state import ATTACHMENT_LEFT_OUT, in_parts, stored_state
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME
 
 
@@ -37,17 +39,17 @@ def conversation(*, turns: int, image: int = 0, words: int = 1) -> AgentState:
 def stored(state: AgentState, max_bytes: int) -> AgentState:
     before = state.model_dump_json()
     with capture_logs():
-        text = stored_state(state, max_bytes=max_bytes)
+        kept = stored_state(state, max_bytes=max_bytes)
     assert state.model_dump_json() == before, "the state at work is not touched"
-    assert len(text.encode()) <= max_bytes
-    return AgentState.model_validate_json(text)
+    assert kept.size <= max_bytes
+    return read_state(whole_text(kept))
 
 
 def test_a_state_that_fits_is_stored_whole() -> None:
     state = conversation(turns=3, image=100)
-    text = state.model_dump_json()
+    kept = stored_state(state, max_bytes=in_parts(state).size)
 
-    assert stored_state(state, max_bytes=len(text)) == text
+    assert read_state(whole_text(kept)).model_dump_json() == state.model_dump_json()
 
 
 def test_the_oldest_attachments_are_left_out_and_no_more_than_needed() -> None:

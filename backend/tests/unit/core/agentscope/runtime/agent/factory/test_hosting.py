@@ -20,6 +20,7 @@ from tests.support.foreign_models import foreign_model
 from tests.support.model_in_memory import HANG, Asks
 from tests.support.stage_run import PAY, PICK, YES, Run, after, conversation, user
 
+from core.agentscope.events.state_parts import whole_text
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
 from core.agentscope.runtime.profile.profile import Limits
@@ -311,7 +312,7 @@ async def test_the_time_of_day_is_written_only_by_who_asks_for_it() -> None:
     await silent.run()
     await asked.run()
 
-    hints = ["hint" in made.orchestrator.checkpoint().state for made in (silent, asked)]
+    hints = ["hint" in whole_text(made.orchestrator.checkpoint().state) for made in (silent, asked)]
     assert hints == [False, True]
 
 
@@ -399,7 +400,7 @@ async def test_a_result_is_cut_to_what_a_tool_may_return() -> None:
 
     (result,) = made.of(ToolResult)
     assert "truncated" in result.content
-    assert len(made.orchestrator.checkpoint().state) < 1 << 20
+    assert made.orchestrator.checkpoint().state.size < 1 << 20
 
 
 async def test_a_run_without_calls_left_calls_no_tool_of_the_user() -> None:
