@@ -26,6 +26,7 @@ from agentscope.tool import ToolBase, ToolChunk, ToolGroup, Toolkit, ToolRespons
 from core.agentscope.runtime.agent.tool_progress import CallProgress, Emit
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition
+from core.agentscope.tools.mcp.names import server_of
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
 from core.crash_points import crash_point
 from core.schema_flattening import SchemaTooLarge, flattened
@@ -202,8 +203,14 @@ class RunToolkit(Toolkit):
         except ToolNotFoundError as exc:
             offered = [tool["function"]["name"] for tool in await self.get_tool_schemas(activated_groups)]
             names = f"The tools are: {', '.join(offered)}." if offered else "There are no tools now."
+            # A call may have been approved while its server was there.
+            away = (
+                " If it is a tool of a server, the server is away at the moment."
+                if server_of(tool_name)
+                else ""
+            )
             raise ToolNotFoundError(
-                f"There is no tool {tool_name[:_MAX_SHOWN_NAME]!r}. {names} A tool is called by exactly its name."
+                f"There is no tool {tool_name[:_MAX_SHOWN_NAME]!r}.{away} {names} A tool is called by exactly its name."
             ) from exc
 
 

@@ -25,6 +25,7 @@ from core.redaction import secret_forms
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SECRET_HEADER = re.compile(r"auth|cookie|key|token|secret|password", re.IGNORECASE)
 _RESERVED_HEADERS = frozenset(
     {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 )
@@ -153,8 +154,9 @@ class _Resolving:
         text = self._put_in(f"headers.{name}", value)
         if not all(" " <= character <= "~" or character == "\t" for character in text):
             raise self._wrong(f"headers.{name}", "holds a character that no header can have")
-        # A header that was written out is as secret as one that was put in.
-        self._secrets.append(text)
+        if text != value or _SECRET_HEADER.search(name):
+            # The scheme and the token together, too. A key that was written out is as secret as one that was put in.
+            self._secrets.append(text)
         return text
 
     def _url(self, value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -202,7 +203,10 @@ async def test_a_server_that_does_not_speak_the_protocol_is_unavailable_and_says
     tmp_path: Path, answer: bytes, problem: str
 ) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        # To its end: what is left unread when a connection closes makes a reset of it.
+        (length,) = re.findall(rb"content-length: (\d+)", head.lower())
+        await reader.readexactly(int(length))
         writer.write(answer)
         await writer.drain()
         writer.close()

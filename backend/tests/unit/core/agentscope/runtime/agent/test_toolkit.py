@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from agentscope.event import ConfirmResult, UserConfirmResultEvent
+from agentscope.exception import ToolNotFoundError
 from agentscope.message import ToolCallBlock, UserMsg
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
@@ -25,6 +26,7 @@ from core.agentscope.runtime.agent.toolkit import (
     NO_CALLS_LEFT,
     ClientTool,
     GateMiddleware,
+    RunToolkit,
     ServerTool,
     ToolAccess,
     ToolCallCount,
@@ -453,3 +455,11 @@ def test_approval_schemas_are_found_by_tool(till: Till) -> None:
     schemas = approval_schemas([plain, editable])
 
     assert (schemas("pay"), schemas("order")) == (plain.approval_schema(), editable.approval_schema())
+
+
+@pytest.mark.parametrize(("name", "away"), [("shop__refund", True), ("refund", False)])
+async def test_a_model_that_calls_a_tool_of_a_server_that_is_away_is_told_so(name: str, away: bool) -> None:
+    with pytest.raises(ToolNotFoundError) as refused:
+        await RunToolkit().check_tool_available(name, [])
+
+    assert ("the server is away at the moment" in str(refused.value)) == away

@@ -92,6 +92,22 @@ def test_variables_are_put_in_and_known_as_secrets_and_not_shown() -> None:
     assert "ghp" not in repr(named)
 
 
+def test_a_key_that_was_written_out_is_a_secret_and_an_ordinary_header_is_none() -> None:
+    written = server(headers={"X-Api-Key": "written-out-1", "X-Client": "support-desk"})
+
+    ((_, endpoint),) = resolve_mcp([written], {})
+
+    assert endpoint.secrets == ("written-out-1",)
+
+
+def test_a_program_starts_in_its_profiles_folder(tmp_path: Path) -> None:
+    text = '[[mcp]]\nname = "a"\ncommand = ["x"]\n[[mcp]]\nname = "b"\ncommand = ["x"]\ncwd = "tools"\n'
+
+    servers = resolve_mcp(loaded(tmp_path, text), {})
+
+    assert [endpoint.cwd for _, endpoint in servers] == [str(tmp_path), str(tmp_path / "tools")]
+
+
 @pytest.mark.parametrize(
     ("members", "environ", "line"),
     [
