@@ -1,4 +1,4 @@
-"""Probes the MCP servers of the profile: whether they answer, and which of their tools the agent has."""
+"""Probes the MCP servers of the profiles: whether they answer, and which of their tools the agents have."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 
 from agentroute.check_result import CheckResult
+from core.agentscope.runtime.profile.agents import load_agents
 from core.agentscope.runtime.profile.mcp_servers import resolve_mcp
-from core.agentscope.runtime.profile.profile import load_profile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.tools.mcp.connection import McpConnection
 from core.agentscope.tools.mcp.endpoint import McpEndpoint
@@ -20,17 +20,21 @@ _FIX = "Start the server, or correct [[mcp]] in the profile. Until it answers, i
 
 
 async def probe_mcp(settings: Settings) -> list[CheckResult]:
-    """Return a line for each server that the profile names; nothing if it names none or cannot be read."""
+    """Return a line for each server that a profile names; nothing if none names one or one cannot be read."""
     try:
-        servers = resolve_mcp(load_profile(settings.profile_path).mcp)
+        agents = load_agents(settings.profile_path)
+        servers = [
+            (f"MCP {policy.server}{f' of {agent_id}' if agents.keeps_ids else ''}", policy, endpoint)
+            for agent_id, profile in agents.profiles.items()
+            for policy, endpoint in resolve_mcp(profile.mcp)
+        ]
     except ProfileInvalid:
-        # The check of the profile says what is wrong.
+        # The check of the profiles says what is wrong.
         return []
     return list(await asyncio.gather(*(_probe(*server) for server in servers)))
 
 
-async def _probe(policy: McpPolicy, endpoint: McpEndpoint) -> CheckResult:
-    name = f"MCP {policy.server}"
+async def _probe(name: str, policy: McpPolicy, endpoint: McpEndpoint) -> CheckResult:
     patience = min(endpoint.timeout_seconds, _PATIENCE_SECONDS)
     connection = McpConnection(replace(endpoint, timeout_seconds=patience), policy.server)
     connection.start()

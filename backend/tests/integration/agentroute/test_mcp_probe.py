@@ -43,3 +43,15 @@ async def test_without_servers_or_a_profile_there_is_no_line(tmp_path: Path, tex
     profile.write_text(text)
 
     assert await probe_mcp(Settings(profile_path=profile)) == []
+
+
+async def test_of_several_agents_each_server_has_the_agent_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "support.toml").write_text(f"{HEAD}default = true\n")
+    for agent in ("sales", "stock"):
+        (tmp_path / f"{agent}.toml").write_text(
+            f'{HEAD}[[mcp]]\nname = "away"\nurl = "http://127.0.0.1:9/mcp"\n'
+        )
+
+    found = await probe_mcp(Settings(profile_path=tmp_path))
+
+    assert [each.name for each in found] == ["MCP away of sales", "MCP away of stock"]
