@@ -225,3 +225,29 @@ async def test_an_agent_that_is_taken_away_ends_its_runs_clearly_and_its_threads
             SUM, thread=late, forwardedProps={"agentId": "support", "switchAgent": True}
         )
         assert not calculates(await stack.stream_run(body=switched, api=api))
+
+
+_FACTORY = """
+from agentscope.agent import Agent
+
+def make(run):
+    return Agent("own", run.system_prompt, run.model, toolkit=run.toolkit(), state=run.state)
+"""
+
+
+async def test_a_thread_switches_between_a_profile_s_agent_and_one_of_own_code(
+    open_stack: OpenStack, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "agents_live_own.py").write_text(_FACTORY)
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "own.toml").write_text(
+        'name = "Own"\ndescription = "d"\n[agent]\nfactory = "agents_live_own:make"\n'
+    )
+    async with open_stack(profile_path=folder) as stack:
+        thread = stack.new_id("thread")
+        await run(stack, thread, "my name is Ada", agentId="own")
+        assert calculates(await run(stack, thread, agentId="sales", switchAgent=True))
+        asked = await run(stack, thread, "what is my name", agentId="own", switchAgent=True)
+
+        assert "Your name is Ada" in asked.text
+        assert await agents_of(stack, thread) == ("own", "own", ["own", "sales", "own"])
