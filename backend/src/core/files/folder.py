@@ -39,7 +39,11 @@ class FolderStore:
     async def put(self, name: str, chunks: AsyncIterator[bytes]) -> None:
         """See ``FileStore.put``."""
         part, place = self._parts / name.rpartition("/")[2], self._root / name
-        file = await _in_thread(self._open_part, part)
+        try:
+            file = await _in_thread(self._open_part, part)
+        except FileMissing as exc:
+            # What is missing is a place for the folder itself.
+            raise FilesUnavailable("The file store cannot be used now. Try again later.") from exc.__cause__
         try:
             try:
                 async for chunk in chunks:

@@ -120,9 +120,10 @@ async def test_a_folder_holds_whole_files_alone_and_tidies_what_dead_processes_l
     assert (tmp_path / "files").stat().st_mode & 0o077 == 0
 
 
-async def test_a_folder_that_cannot_be_used_is_told_in_our_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["file", "/proc/none/files"])
+async def test_a_folder_that_cannot_be_used_is_told_in_our_words(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
-    settings = Settings.model_validate({"files": {"url": (tmp_path / "file").as_uri()}})
+    settings = Settings.model_validate({"files": {"url": (tmp_path / place).as_uri()}})
     store = open_store(settings.files)
     assert store is not None
 
