@@ -20,7 +20,7 @@ def effect(note: str, context: ToolContext) -> str:
     Args:
         note: What it is about.
     """
-    return _record(note, context)
+    return record(note, context.run_id, context.tool_call_id)
 
 
 @tool(permission="ask", name="approved_effect", timeout_seconds=10)
@@ -30,14 +30,15 @@ def approved_effect(note: str, context: ToolContext) -> str:
     Args:
         note: What it is about.
     """
-    return _record(note, context)
+    return record(note, context.run_id, context.tool_call_id)
 
 
-def _record(note: str, context: ToolContext) -> str:
+def record(note: str, run_id: str, tool_call_id: str) -> str:
+    """Have the effect: add a line to the file, durably."""
     line = {
-        "run_id": context.run_id,
-        "tool_call_id": context.tool_call_id,
-        "key": context.idempotency_key,
+        "run_id": run_id,
+        "tool_call_id": tool_call_id,
+        "key": f"{run_id}:{tool_call_id}",
         "note": note,
         "t": time.time(),
         "pid": os.getpid(),

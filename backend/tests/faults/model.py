@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
+from tests.support.model_in_memory import STRUCTURED
 
 from agentroute.demo.script import Call, Script, decide
 from agentroute.demo.wire import DONE, Completion, deltas, error_body, usage_of
@@ -182,10 +183,7 @@ class _Cuttable(StreamingResponse):
 def _asks_for_intent(body: dict[str, Any]) -> bool:
     """Tell a request for structured output: one tool that has to be called, or a response format."""
     names = [tool["function"]["name"] for tool in body.get("tools") or ()]
-    return body.get("response_format") is not None or any(name not in _TOOLS for name in names)
-
-
-_TOOLS = frozenset({"effect", "approved_effect"})
+    return body.get("response_format") is not None or STRUCTURED in names
 
 
 def _intent(body: dict[str, Any], wish: Wish) -> Script:

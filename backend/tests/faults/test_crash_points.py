@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from tests.faults.checker import check
@@ -15,6 +16,8 @@ from tests.support.limits import HUNG_SECONDS, NEVER_SECONDS
 
 from core.crash_points import EXIT_CODE, POINTS
 
+BUILT_IN = Path(__file__).with_name("profile.toml")
+OWN_AGENT = Path(__file__).with_name("own_profile.toml")
 SUCCEEDED = frozenset({"succeeded"})
 LOST = frozenset({"worker-lost"})
 EITHER = SUCCEEDED | LOST
@@ -128,9 +131,13 @@ def test_every_point_has_its_case() -> None:
     assert {case.point for case in CASES} == POINTS
 
 
-async def play(ground: Ground, case: Case, *, second: bool, with_redis: bool) -> None:
+async def play(
+    ground: Ground, case: Case, *, second: bool, with_redis: bool, profile: Path | None = None
+) -> None:
+    named = {} if profile is None else {"AGENT_PROFILE_PATH": str(profile)}
     async with (
         ground.plot(
+            **named,
             AGENT_WORKER__LEASE_SECONDS=str(NEVER_SECONDS),
             AGENT_WORKER__REAP_SECONDS="0.2",
             AGENT_WORKER__HINT_AFTER_SECONDS="0.2",
@@ -159,11 +166,30 @@ async def test_a_death_at_these_points_breaks_no_promise(ground: Ground, cases: 
             trials.create_task(play(ground, case, second=second, with_redis=with_redis))
 
 
+OWN_AGENT_POINTS = frozenset(
+    {"run-started", "append-committed", "tool-before", "tool-after", "checkpoint-saved", "end-before-commit"}
+)
+"""The points at which the agent's own code has a part: everything else knows nothing of it."""
+
+
 @pytest.mark.slow
+async def test_a_death_breaks_no_promise_of_an_agent_of_a_user_s_own(ground: Ground) -> None:
+    async with asyncio.TaskGroup() as trials:
+        for case in CASES:
+            if case.point in OWN_AGENT_POINTS:
+                trials.create_task(play(ground, case, second=False, with_redis=True, profile=OWN_AGENT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", [BUILT_IN, OWN_AGENT], ids=["built-in", "own agent"])
 async def test_an_approved_call_acts_once_although_its_worker_dies_before_anything_was_shown(
-    ground: Ground,
+    ground: Ground, profile: Path
 ) -> None:
-    pace = {"AGENT_WORKER__LEASE_SECONDS": str(NEVER_SECONDS), "FAULTS_REAPER_SECONDS": "0.2"}
+    pace = {
+        "AGENT_WORKER__LEASE_SECONDS": str(NEVER_SECONDS),
+        "FAULTS_REAPER_SECONDS": "0.2",
+        "AGENT_PROFILE_PATH": str(profile),
+    }
     async with ground.plot(**pace) as plot, http_client() as client:
         recorder = Recorder(plot, client)
         await plot.start("api")

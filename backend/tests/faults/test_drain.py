@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -21,8 +22,10 @@ async def waits_for_lock(plot: Plot) -> bool:
     return bool(await plot.fetch(_WAITING))
 
 
-async def test_a_worker_whose_grace_is_over_ends_its_runs_with_a_word(ground: Ground) -> None:
-    async with ground.plot(AGENT_WORKER__DRAIN_SECONDS="0.2") as plot, http_client() as client:
+@pytest.mark.parametrize("profile", ["profile.toml", "own_profile.toml"])
+async def test_a_worker_whose_grace_is_over_ends_its_runs_with_a_word(ground: Ground, profile: str) -> None:
+    env = {"AGENT_PROFILE_PATH": str(Path(__file__).with_name(profile))}
+    async with ground.plot(AGENT_WORKER__DRAIN_SECONDS="0.2", **env) as plot, http_client() as client:
         recorder = Recorder(plot, client)
         await plot.start("api")
         worker = await plot.start("worker")

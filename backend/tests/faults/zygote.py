@@ -26,6 +26,7 @@ _MODULES = (
     "agentroute.server",
     "agentroute.container",
     "tests.faults.effects",
+    "tests.faults.own_agent",
     "tests.faults.mutants",
     "tests.faults.pace",
     # What these import only when they are used for the first time.

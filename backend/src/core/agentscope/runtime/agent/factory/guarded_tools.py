@@ -27,6 +27,7 @@ from core.agentscope.runtime.agent.toolkit import current_tool_call, tool_chunk
 from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolError
 from core.agentscope.tools.result_text import fit_text, result_text
+from core.crash_points import crash_point
 from core.errors import AgentBackendError, LeaseLost, StoreUnavailable
 from core.text import clean_json
 
@@ -49,9 +50,11 @@ class ToolGuard:
     async def stream(self, name: str, call: Callable[[], Any]) -> AsyncGenerator[ToolChunk, None]:
         """Yield the chunks of a call; its failure is the last of them."""
         left = self._max_result_bytes
+        crash_point("tool-before")
         try:
             async with aclosing(_chunks(call)) as chunks:
                 async for chunk in chunks:
+                    crash_point("tool-after")
                     fitted, left = _fitted(chunk, left)
                     yield fitted
                     if left <= 0:
