@@ -184,6 +184,9 @@ class IdentitySettings(_Section):
     roles_claim: str = Field(default="roles", min_length=1)
     """The same for ``role:...``; of Keycloak ``realm_access.roles``."""
 
+    claims: tuple[str, ...] = ()
+    """Claims of the caller's token that are stored with each run, for the factory of its agent (``run.claims``)."""
+
     @model_validator(mode="after")
     def _secret_is_strong(self) -> IdentitySettings:
         secret = self.jwt_secret.get_secret_value()

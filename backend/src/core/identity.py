@@ -29,6 +29,8 @@ class Principal:
     """Unix time at which the credential of the request ends; ``None``: never. Not a part of who somebody is."""
     claims: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     """What the token of the request says, after all checks; ``None`` where there is no request or no token."""
+    kept_claims: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """Those of the claims that ``AGENT_IDENTITY__CLAIMS`` names: they are stored with a run, for the factory of its agent."""
     trusted: bool = field(default=False, compare=False)
     """The one user of local mode, who may use every agent. No token makes a caller trusted."""
 
@@ -48,6 +50,7 @@ class Authenticator:
                 or ``jwt`` without a secret.
         """
         self._tokens: TokenVerifier | None = None
+        self._kept = identity.claims
         self._guard = LoopbackGuard(server.cors_origins)
         if identity.mode == "jwt":
             # Here: a worker authenticates nobody, and local mode has no tokens.
@@ -76,4 +79,6 @@ class Authenticator:
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthenticated("Send Authorization: Bearer <token>.")
         verified = self._tokens.verify(token.strip())
-        return Principal(verified.tenant, verified.user, verified.valid_until, verified.claims)
+        # Claims are personal data, and stay as long as the run's input: only what the operator has named is kept.
+        kept = {name: verified.claims[name] for name in self._kept if name in verified.claims}
+        return Principal(verified.tenant, verified.user, verified.valid_until, verified.claims, kept or None)

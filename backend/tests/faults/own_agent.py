@@ -70,7 +70,8 @@ async def create_agent(run: AgentRun) -> Agent:
         """Do something that cannot be undone, with the user's approval."""
         return record(note, run.run_id, current_tool_call())
 
-    tools: Any = [FunctionTool(effect, permission=_ALLOW), FunctionTool(approved_effect)]
+    make: Any = FunctionTool
+    tools = [make(effect, permission=_ALLOW), make(approved_effect)]
     return Agent(
         name="counter",
         system_prompt="You answer as you are told.",

@@ -56,6 +56,20 @@ async def test_a_good_token_names_its_owner() -> None:
     assert tenant == Principal("acme", "ada")
 
 
+@pytest.mark.parametrize(
+    ("named", "kept"),
+    [((), None), (("groups", "absent"), {"groups": ["staff"]})],
+    ids=["none by default", "what the operator names"],
+)
+async def test_of_the_claims_only_what_is_named_is_kept(named: tuple[str, ...], kept: Any) -> None:
+    payload = claims(groups=["staff"], email="ada@example.org")
+
+    principal = await authenticator(claims=named).authenticate(bearer(token(payload)))
+
+    assert principal.kept_claims == kept
+    assert "ada@example.org" not in repr(principal)
+
+
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Token abc"])
 async def test_no_bearer_token_is_unauthenticated(header: str | None) -> None:
     headers = {} if header is None else {"authorization": header}

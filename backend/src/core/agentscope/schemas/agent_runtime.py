@@ -114,6 +114,10 @@ class RunOptions(WireModel):
     """If ``agentId`` is not the thread's agent: the thread goes on with the named one. False: 409 ``agent-fixed``."""
 
 
+CLAIMS = "claims"
+"""Member of a stored run's input: the kept claims of its caller's token. A ``RunCommand`` has no such member."""
+
+
 class RunCommand(WireModel):
     """Body of ``POST /runs``: a superset of AG-UI's ``RunAgentInput``.
 

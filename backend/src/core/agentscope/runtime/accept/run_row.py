@@ -11,7 +11,7 @@ from core.agentscope.events.run_status import QUEUED, WAITING
 from core.agentscope.runtime.accept.new_messages import NewMessages
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.schemas.accepted import AcceptedRun
-from core.agentscope.schemas.agent_runtime import MessagesSnapshotMode, RunCommand
+from core.agentscope.schemas.agent_runtime import CLAIMS, MessagesSnapshotMode
 from core.config import LimitSettings, WorkerSettings
 from core.text import json_text
 from models import AgentChatSession, AgentRun
@@ -36,8 +36,9 @@ class RunInput:
     """For the promotion of a waiting run: its state is the thread's from its turn on."""
 
 
-def input_of(command: RunCommand, given: RunInput) -> str:
+def input_of(request: RunRequest, given: RunInput) -> str:
     """Return the request as its run reads it, without the conversation it repeated."""
+    command = request.command
     messages = (*given.messages.imported, *given.messages.again, *given.messages.fresh)
     kept = command.wire() | {
         "messages": [message.wire() for message in messages],
@@ -45,6 +46,9 @@ def input_of(command: RunCommand, given: RunInput) -> str:
         # A client's own member of this name counts for nothing.
         BRINGS_STATE: given.brings_state,
     }
+    if request.principal.kept_claims:
+        # Beside the command: nothing that a client sends is taken for a claim.
+        kept[CLAIMS] = request.principal.kept_claims
     return json_text(kept)
 
 
@@ -70,7 +74,7 @@ def queued_run(
         task_id=uuid.uuid4().hex,
         idempotency_key=request.idempotency_key,
         request_hash=request.request_hash,
-        input=input_of(command, given),
+        input=input_of(request, given),
         protocol_version=command.protocol_version,
         status=QUEUED,
         ordinal=thread.last_ordinal + 1,

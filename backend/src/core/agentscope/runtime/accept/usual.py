@@ -197,7 +197,7 @@ class UsualAcceptance:
             task_id,
             request.idempotency_key,
             request.request_hash,
-            input_of(command, given),
+            input_of(request, given),
             command.protocol_version,
             row["message_id"],
             _json(row["content"]),

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import orjson
 import structlog
@@ -37,7 +38,7 @@ from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.runtime.work.checkpoint_saver import CheckpointSaver
 from core.agentscope.runtime.work.leases import ClaimedRun, Heartbeat
 from core.agentscope.runtime.work.run_ending import RunEnding
-from core.agentscope.schemas.agent_runtime import RunCommand
+from core.agentscope.schemas.agent_runtime import CLAIMS, RunCommand
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.agentscope.schemas.messages import Message
 from core.agentscope.tools.spec import ToolContext
@@ -86,6 +87,7 @@ class RunScope:
         self._owned = run.owned
         self._stop = stop
         self._services = services
+        self._claims: dict[str, Any] = {}
         self._outage_seconds = services.settings.worker.outage_seconds
         self._appender = services.writer.open(run.owned, self._stopped_by_writer)
         self._checkpoints = CheckpointSaver(services.engine, run.owned)
@@ -156,7 +158,7 @@ class RunScope:
                 announce=self._pipeline.emit,
                 files=self._load_files(),
             ),
-            RunTask(command, context, memory),
+            RunTask(command, context, memory, self._claims),
             emit=self._pipeline.emit,
             durable=self._pipeline.durable,
             save=self.save,
@@ -201,7 +203,9 @@ class RunScope:
     def _command(self) -> RunCommand:
         run = self._run
         names = {"thread_id": run.thread_id, "run_id": run.run_id, "parent_run_id": run.parent_run_id}
-        return RunCommand.model_validate(orjson.loads(run.input)).model_copy(update=names)
+        given = orjson.loads(run.input)
+        self._claims = given.pop(CLAIMS, None) or {}
+        return RunCommand.model_validate(given).model_copy(update=names)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -54,7 +54,7 @@ class AgentRun:
         self.thread_id = thread_id
         self.run_id = run_id
         self.claims: Mapping[str, Any] = claims or {}
-        """What is kept of the claims of the caller's token; empty without a token."""
+        """The claims of the caller's token that ``AGENT_IDENTITY__CLAIMS`` names; empty without a token."""
         self.state = state
         """The conversation of the thread so far. Pass it on as the agent's state."""
         self.state_shared = state_shared

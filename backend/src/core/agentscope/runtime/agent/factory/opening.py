@@ -61,8 +61,7 @@ async def open_for_runs(kit: AgentKit, opener: FactoryOpener) -> AgentKit:
     found = await examine(opened)
     if found.problems:
         raise AgentCodeInvalid(refusal(opened, found))
-    for change in found.changes:
-        log.info("agent_changed", agent=kit.profile.name, change=change.what, advice=change.advice)
+    log.info("agent_made", agent=kit.profile.name, factory=found.factory, installed=len(found.changes))
     for warning in found.warnings:
         log.warning("agent_check", agent=kit.profile.name, warning=warning)
     return opened
