@@ -1,14 +1,20 @@
-"""What readers cost an API process that have nothing to read, or do not read: its private memory before and at most."""
+"""What readers cost that have nothing to read, or do not read.
+
+Private memory of their API process before and at most, and CPU of the API process, Postgres and Valkey meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
+import cpu
 import psutil
 from tests.faults.launcher import Ground, Node, Plot, http_client
 from tests.faults.recorder import BASE, Owner, Recorder
@@ -16,7 +22,8 @@ from tests.faults.recorder import BASE, Owner, Recorder
 from v1.agent.event_stream import WRITE_TIMEOUT_SECONDS
 
 _MIB = 1 << 20
-_IDLE_SECONDS = 20.0
+_IDLE_SECONDS = 30.0
+"""Two heartbeats of every stream."""
 _SLOW_SECONDS = WRITE_TIMEOUT_SECONDS + 10.0
 """Long enough to see that readers that take next to nothing are let go."""
 _SLOW_WORDS = 100_000
@@ -31,8 +38,8 @@ class Growth:
     most: int
     bound: int
     """What the process may have at most."""
-    cores: float = 0.0
-    """CPU of the process while its readers were open and nothing happened."""
+    cores: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """CPU of the process, Postgres and Valkey while the readers were open and nothing happened."""
 
     @property
     def bounded(self) -> bool:
@@ -41,25 +48,56 @@ class Growth:
     def row(self, readers: int) -> str:
         """Return the figures as cells."""
         each = (self.most - self.before) / readers / 1024
-        return f"{self.before / _MIB:.0f} | {self.most / _MIB:.0f} | {each:.0f} KiB | {self.cores:.3f}"
+        cores = " | ".join(f"{cores:.4f}" for cores in (*self.cores, sum(self.cores)))
+        return f"{self.before / _MIB:.0f} | {self.most / _MIB:.0f} | {each:.1f} KiB | {cores}"
 
 
-async def idle_readers(ground: Ground, readers: int) -> Growth:
-    """Follow threads in which nothing happens."""
+_COPY = """
+WITH thread AS (
+    INSERT INTO agent_chat_session OVERRIDING SYSTEM VALUE
+    SELECT (jsonb_populate_record(s, jsonb_build_object('id', s.id + 1000 * n, 'thread_id', 'copy-' || n))).*
+    FROM agent_chat_session AS s, generate_series(1, $1::int) AS n WHERE s.thread_id = $2
+), run AS (
+    INSERT INTO agent_run OVERRIDING SYSTEM VALUE
+    SELECT (jsonb_populate_record(r, jsonb_build_object(
+        'id', r.id + 1000 * n, 'session_id', r.session_id + 1000 * n, 'run_id', 'copy-' || n,
+        'idempotency_key', 'copy-' || n, 'task_id', 'copy-' || n, 'status', 'running', 'ended_at', NULL,
+        'last_seq', r.last_seq - 1, 'worker_id', 'nobody', 'lease_until', now() + interval '1 hour',
+        'deadline_at', now() + interval '1 hour'))).*
+    FROM agent_run AS r JOIN agent_chat_session AS s ON s.id = r.session_id, generate_series(1, $1::int) AS n
+    WHERE s.thread_id = $2
+)
+INSERT INTO agent_run_event
+SELECT (jsonb_populate_record(e, jsonb_build_object('session_id', e.session_id + 1000 * n))).*
+FROM agent_run_event AS e JOIN agent_chat_session AS s ON s.id = e.session_id
+JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal = e.ordinal AND e.seq < r.last_seq,
+    generate_series(1, $1::int) AS n WHERE s.thread_id = $2
+"""
+"""Copies an ended thread; in the copies the run is live, and says nothing more."""
+
+
+async def idle_readers(ground: Ground, readers: int, *, threads: int) -> Growth:
+    """Follow live runs in which nothing happens."""
     async with ground.plot(AGENT_STREAM__HEARTBEAT_SECONDS="15") as plot, http_client() as client:
         api = await plot.start("api")
-        await plot.start("worker")
+        worker = await plot.start("worker")
         recorder = Recorder(plot, client)
-        threads = [await _ended_thread(recorder) for _ in range(10)]
+        await plot.fetch(_COPY, threads, await _ended_thread(recorder))
+        await worker.terminate()
         before = _private_bytes(api)
         with ExitStack() as sockets:
             for number in range(readers):
-                sockets.enter_context(await _open_stream(plot, api, threads[number % len(threads)]))
-            process = psutil.Process(api.pid)
-            busy = sum(process.cpu_times()[:2])
+                name = f"copy-{1 + number % threads}"
+                sockets.enter_context(await _open_stream(plot, api, name, run_id=name))
+            # The first two seconds: whatever the last streams still have to open.
+            await asyncio.sleep(2.0)
+            # The first root counts a process: what is left of this one are Postgres and Valkey.
+            roots: dict[int, str | None] = {api.pid: cpu.API, os.getpid(): None}
+            busy = cpu.read(roots)
             most = await _most(api, _IDLE_SECONDS)
-            cores = (sum(process.cpu_times()[:2]) - busy) / _IDLE_SECONDS
-        return Growth(before, most, before + 200 * _MIB, cores)
+            used = cpu.used(busy, cpu.read(roots))
+        cores = tuple(used.get(group, 0.0) / _IDLE_SECONDS for group in (cpu.API, cpu.POSTGRES, cpu.REDIS))
+        return Growth(before, most, before + 200 * _MIB, (cores[0], cores[1], cores[2]))
 
 
 async def slow_readers(ground: Ground, readers: int) -> Growth:
@@ -97,8 +135,10 @@ async def slow_readers(ground: Ground, readers: int) -> Growth:
 
 
 MEASURES: tuple[tuple[str, int, Callable[[Ground, int], Awaitable[Growth]]], ...] = (
-    ("500 that have nothing to read", 500, idle_readers),
-    ("2,000 that have nothing to read", 2000, idle_readers),
+    ("500 of 10 live runs that say nothing", 500, partial(idle_readers, threads=10)),
+    ("2,000 of 10 live runs that say nothing", 2000, partial(idle_readers, threads=10)),
+    ("2,000 of 200 live runs that say nothing", 2000, partial(idle_readers, threads=200)),
+    ("2,000 of 2,000 live runs that say nothing", 2000, partial(idle_readers, threads=2000)),
     ("20 of a run of 100,000 words, at one byte a second", 20, slow_readers),
 )
 
@@ -109,7 +149,7 @@ async def _ended_thread(recorder: Recorder) -> str:
     return f"thread-{wish.run_id}"
 
 
-async def _open_stream(plot: Plot, api: Node, thread_id: str) -> socket.socket:
+async def _open_stream(plot: Plot, api: Node, thread_id: str, *, run_id: str = "") -> socket.socket:
     """Follow a thread over a socket with the smallest buffer; returns once the answer has begun."""
     host, _, port = urlsplit(api.url).netloc.partition(":")
     reader = socket.socket()
@@ -119,7 +159,7 @@ async def _open_stream(plot: Plot, api: Node, thread_id: str) -> socket.socket:
     await loop.sock_connect(reader, (host, int(port)))
     owner = Owner()
     request = (
-        f"GET {BASE}/events?threadId={thread_id} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n"
+        f"GET {BASE}/events?threadId={thread_id}{f'&runId={run_id}' * bool(run_id)} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n"
         f"Authorization: Bearer {plot.token(owner.tenant, owner.user)}\r\n\r\n"
     )
     await loop.sock_sendall(reader, request.encode())

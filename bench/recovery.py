@@ -59,10 +59,11 @@ async def _main(rounds: int, only: str, directory: Path) -> int:
                 flush=True,
             )
         print(
-            "\n| readers of one API process | MiB before | MiB, most | a reader | cores |\n| --- | --- | --- | --- | --- |"
+            "\n| readers of one API process | MiB before | MiB, most | a reader "
+            "| cores: API | Postgres | Valkey | all |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
         )
         for title, readers, memory in MEMORY_MEASURES:
-            if only not in memory.__name__:
+            if only not in getattr(memory, "func", memory).__name__:
                 continue
             growth = await memory(ground, readers)
             missed += not growth.bounded

@@ -72,7 +72,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         bus = RedisBus(redis, settings.redis)
         gates = PoolGates.of(settings.database)
         store = EventStore(engine, gates.streams)
-        hub = ThreadHub(redis, store.heads, settings.redis, settings.stream)
+        hub = ThreadHub(redis, store.moved, settings.redis, settings.stream)
         await resources.enter_async_context(_running(bus=bus.run(), hub=hub.run()))
         hints = HintSender(broker, redis, settings.redis)
         files = open_files(engine, settings.files)

@@ -7,12 +7,15 @@ and its client.
 from __future__ import annotations
 
 import time
+from contextvars import copy_context
+from functools import partial
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.log import request_id
+from v1.agent.parking import parking_of
 
 log = structlog.get_logger(__name__)
 _PROBES = frozenset({"/healthz", "/readyz"})
@@ -43,15 +46,23 @@ class HttpContext:
             try:
                 await self._app(scope, receive, with_headers)
             finally:
-                # The path without its query: the log contains only what is necessary.
-                log.log(
-                    10 if scope["path"] in _PROBES else 20,
-                    "request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=status,
-                    duration_ms=round((time.perf_counter() - started_at) * 1000, 1),
-                )
+                note = partial(_log, scope["method"], scope["path"], status, started_at)
+                parking = parking_of(scope)
+                # The line of a parked answer has the fields of its request, and its real duration.
+                if parking is None or not parking.at_end(partial(copy_context().run, note)):
+                    note()
+
+
+def _log(method: str, path: str, status: int, started_at: float) -> None:
+    # The path without its query: the log contains only what is necessary.
+    log.log(
+        10 if path in _PROBES else 20,
+        "request",
+        method=method,
+        path=path,
+        status=status,
+        duration_ms=round((time.perf_counter() - started_at) * 1000, 1),
+    )
 
 
 SECURITY_HEADERS = {

@@ -20,15 +20,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import NoReturn
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any, NoReturn, cast
 
 import httptools
 import orjson
 import structlog
 from starlette.datastructures import Headers
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from agentroute.http_context import SECURITY_HEADERS
+from agentroute.parked_response import ParkedResponse, ParkingOffer, SmallFlowControl
 from core.agentscope.events.sse import HEADERS
 from core.agentscope.schemas.links import EVENTS_PATH
 from core.errors import (
@@ -42,6 +45,7 @@ from core.errors import (
 from core.log import request_id
 from core.problem import MEDIA_TYPE, problem, retry_after
 from v1.agent.event_source import is_event_source, put_off
+from v1.agent.parking import PARKING, ParkedStream
 
 MAX_TARGET_BYTES = 8 << 10
 MAX_HEAD_BYTES = 32 << 10
@@ -101,11 +105,50 @@ class _EnoughPipelined(Exception):
     """The client sent too many requests ahead: the connection closes after the answers to those before."""
 
 
+class _Pipeline(list[Any]):
+    """The few requests that were sent ahead; an empty ``deque`` takes ten times as much."""
+
+    __slots__ = ()
+
+    def appendleft(self, item: object) -> None:
+        self.insert(0, item)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
+    # With uvicorn's attributes: there are more than Python shares between instances, and a dictionary for each
+    # connection would take most of what a stream takes that rests.
+    __slots__ = (
+        *(
+            "access_log",
+            "access_logger",
+            "app",
+            "app_state",
+            "asgi_version",
+            "client",
+            "config",
+            "connections",
+        ),
+        *("cycle", "expect_100_continue", "flow", "headers", "limit_concurrency", "logger", "loop", "parser"),
+        *(
+            "pipeline",
+            "root_path",
+            "scheme",
+            "scope",
+            "server",
+            "server_state",
+            "tasks",
+            "timeout_keep_alive",
+        ),
+        *("timeout_keep_alive_task", "transport", "url", "ws_protocol_class"),
+        *("_content", "_deadline", "_deaf", "_framing", "_head_bytes", "_in_head", "_in_message", "_limits"),
+        *("_messages", "_parked", "_upgrading"),
+    )
+
     def __init__(self, *args: object, connections: Connections, **options: object) -> None:
         super().__init__(*args, **options)  # pyright: ignore[reportArgumentType]  passed through
+        self.pipeline = cast("Any", _Pipeline())
         self._limits = connections
         self._deadline: float | None = None
         self._deaf = False
@@ -117,11 +160,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._framing = 0
         self._content = 0
+        self._parked: ParkedResponse | None = None
+        """The answer that is given, if its request was left."""
 
     # --- the connection ------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
+        self.flow = SmallFlowControl(transport)
         limits = self._limits
         over = len(self.connections) - limits.most
         if over > 0 and limits.idle:
@@ -140,6 +186,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
         super().connection_lost(exc)
+        if self._parked is not None:
+            self._parked.lost()
 
     def expire(self, now: float) -> None:
         """Close the connection if its deadline has passed."""
@@ -202,6 +250,34 @@ class BoundedProtocol(HttpToolsProtocol):
         self._limits.idle.pop(self, None)
         self._limits.surplus.pop(self, None)
 
+    # --- parked answers ------------------------------------------------------
+
+    def park(self, cycle: RequestResponseCycle, stream: ParkedStream) -> ParkedResponse:
+        """Leave a request whose answer goes on, and free what only the request needs."""
+        self._parked = parked = ParkedResponse(self, stream, keep_alive=cycle.keep_alive)
+        # The task of the request returns, and uvicorn finds nothing to complain of.
+        cycle.response_complete = True
+        if self.cycle is cycle:
+            self.cycle = cast("Any", parked)
+        if not self._in_message:
+            self.scope, self.headers, self.url = cast("Any", None), [], b""
+            self.parser = cast("Any", None)
+        if cycle.disconnected:
+            parked.lost()
+        return parked
+
+    def unpark(self, parked: ParkedResponse) -> None:
+        """Forget a parked answer: it is over."""
+        if self._parked is parked:
+            self._parked = None
+
+    def start_task(self, work: Coroutine[Any, Any, None], context: Context) -> asyncio.Task[None]:
+        """Run a task that the server waits for when it stops."""
+        task = self.loop.create_task(work, context=context)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
     # --- what arrives --------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
@@ -209,8 +285,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         message, content = self._messages, self._content
+        parser = self.parser or self._renew_parser()
         try:
-            self.parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._read_on_without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as exc:
@@ -237,10 +314,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def _read_on_without_upgrade(self, rest: bytes) -> None:
         """Read the request again from a head without the offer. The parser ends a request at such an offer."""
         self._upgrading = False
-        self.parser = httptools.HttpRequestParser(self)
+        self._renew_parser()
         fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] not in _NOT_FORWARDED]
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self.scope["method"].encode(), self.url, b"".join(fields))
         self.data_received(head + rest)
+
+    def _renew_parser(self) -> httptools.HttpRequestParser:
+        self.parser = parser = httptools.HttpRequestParser(self)
+        # As uvicorn does.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     # --- callbacks of the parser ---------------------------------------------
 
@@ -281,6 +364,9 @@ class BoundedProtocol(HttpToolsProtocol):
             raise _EnoughPipelined
         self._in_head = False
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD" and any(map(_asks_for_stream, self.headers)):
+            offer = ParkingOffer(self, self.cycle)
+            self.scope["extensions"] = cast("Any", {PARKING: offer})
         self._limits.idle.pop(self, None)
         self._deadline = None
 
@@ -300,6 +386,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._await_head()
             if self._in_message:
                 self._deadline = self.loop.time() + LINGER_SECONDS
+
+
+def _asks_for_stream(field: tuple[bytes, bytes]) -> bool:
+    return field[0] == b"accept" and b"text/event-stream" in field[1].lower()
 
 
 def _headers_too_large() -> HeadersTooLarge:

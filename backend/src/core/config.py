@@ -215,7 +215,7 @@ class StreamSettings(_Section):
     """Server-sent events."""
 
     heartbeat_seconds: float = Field(default=15.0, gt=0)
-    """A comment is sent after this time without an event: a quarter of nginx's default proxy_read_timeout."""
+    """A comment is sent after this time without an event, or up to a sixteenth of it earlier. A quarter of nginx's default proxy_read_timeout."""
     retry_milliseconds: int = Field(default=2000, ge=100)
     max_age_seconds: float = Field(default=900.0, gt=0)
     """Maximum age of a stream, varied by up to 20 %. The client reconnects with its cursor."""

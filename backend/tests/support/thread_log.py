@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -56,7 +56,7 @@ class QuietHub(ThreadHub):
     def __init__(self, settings: StreamSettings) -> None:
         super().__init__(Redis(), self._no_heads, RedisSettings(), settings)
 
-    async def _no_heads(self, _session_ids: Sequence[int]) -> dict[int, Cursor]:
+    async def _no_heads(self, _known: Mapping[int, Cursor]) -> dict[int, Cursor | None]:
         return {}
 
     async def _subscribe(self, session_id: int) -> None:

@@ -6,10 +6,13 @@ Without it, a token that was stolen or withdrawn would be good for as long as it
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Self
 
 from core.identity import Principal
+from v1.agent.parking import Outlet, attach
 
 EXPIRED = b": the token has expired; reconnect with a new one\n\n"
 """The last line of such a stream: a comment, which parsers skip. A client that reconnects with the old token gets 401."""
@@ -24,26 +27,41 @@ def until_expiry(
     """
     if reader.valid_until is None:
         return frames
-    return _until(frames, asyncio.get_running_loop().time() + reader.valid_until - clock())
+    return _ExpiringStream(frames, asyncio.get_running_loop().time() + reader.valid_until - clock())
 
 
-async def _until(frames: AsyncIterator[bytes], ends_at: float) -> AsyncIterator[bytes]:
-    loop = asyncio.get_running_loop()
-    try:
-        while loop.time() < ends_at:
-            # Around each step, never around a yield: the limit would interrupt whoever sends the frame.
-            limit = asyncio.timeout_at(ends_at)
+class _ExpiringStream:
+    __slots__ = ("_ended", "_ends_at", "_frames")
+
+    def __init__(self, frames: AsyncIterator[bytes], ends_at: float) -> None:
+        self._frames = frames
+        self._ends_at = ends_at
+        self._ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def attach(self, outlet: Outlet, wake_at: float = math.inf) -> bool:
+        """Let the frames rest, but not longer than the credential is good."""
+        return attach(self._frames, outlet, min(wake_at, self._ends_at))
+
+    async def __anext__(self) -> bytes:
+        if self._ended:
+            raise StopAsyncIteration
+        if asyncio.get_running_loop().time() < self._ends_at:
+            # Around each step, never around the whole: the limit would interrupt whoever sends the frame.
+            limit = asyncio.timeout_at(self._ends_at)
             try:
                 async with limit:
-                    frame = await anext(frames, None)
+                    return await anext(self._frames)
             except TimeoutError:
-                if limit.expired():
-                    break
-                raise
-            if frame is None:
-                return
-            yield frame
-        yield EXPIRED
-    finally:
-        if (close := getattr(frames, "aclose", None)) is not None:
+                if not limit.expired():
+                    raise
+        await self.aclose()
+        return EXPIRED
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        self._ended = True
+        if (close := getattr(self._frames, "aclose", None)) is not None:
             await close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Self
 
 from core.agentscope.events.event_types import TERMINAL_TYPES, prefixes
+from v1.agent.parking import Outlet, attach
 
 # A frame has one line per event.
 _TERMINAL = re.compile(
@@ -38,6 +40,10 @@ class StoppingStream:
         # Passing the frame on is enough: a client may disconnect as soon as it reads the terminal event.
         self._settled = self._settled or _TERMINAL.search(frame) is not None
         return frame
+
+    def attach(self, outlet: Outlet, wake_at: float = math.inf) -> bool:
+        """Let the frames rest. The end of the run does not pass there: a stream goes on before it ends."""
+        return attach(self._frames, outlet, wake_at)
 
     async def aclose(self) -> None:
         """Close the frames. A stream that never began also counts as abandoned."""

@@ -29,6 +29,7 @@ from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.work.leases import Leases
 from core.agentscope.runtime.work.reaper import Reaper
+from core.agentscope.schemas.cursor import Cursor
 from core.config import DatabaseSettings, Settings
 from core.database import create_engine
 from core.direct_sql import fetch
@@ -113,7 +114,7 @@ async def append(ground: Ground) -> None:
 
 
 async def patrol(ground: Ground) -> None:
-    assert await EventStore(ground.engine, Gate(1, 1.0)).heads([1]) == {}
+    assert await EventStore(ground.engine, Gate(1, 1.0)).moved({1: Cursor.START}) == {1: None}
 
 
 def _reaper(ground: Ground) -> Reaper:

@@ -11,8 +11,9 @@ from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.queries.opening import OpeningReader
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import RedisBus
-from core.agentscope.events.sse import frames_of, no_worker_unknown, sse_opening, sse_stream
+from core.agentscope.events.sse import frames_of, no_worker_unknown, sse_opening
 from core.agentscope.events.store import EventStore, RunSegment, ThreadHead
+from core.agentscope.events.thread_stream import ThreadStream
 from core.agentscope.events.waiting import sse_after_waiting
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.cursor import Cursor
@@ -146,7 +147,7 @@ class AgentScopeEventsFacade:
     def _stream(
         self, reader: ThreadReader, versions: PeerVersions, opening: bytes = b""
     ) -> AsyncIterator[bytes]:
-        return sse_stream(reader, versions, self._settings, opening=opening, no_worker=self._no_worker)
+        return ThreadStream(reader, versions, self._settings, opening=opening, no_worker=self._no_worker)
 
     def _reader(
         self, session_id: int, start: Cursor, ordinals: frozenset[int] | None, *, is_new: bool = False

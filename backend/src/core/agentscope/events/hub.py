@@ -2,7 +2,9 @@
 
 Each followed thread has a short window of its newest events. A reader behind the window, or after a gap, reads from
 Redis and then from Postgres. Readers pull at their own pace; there is no queue per reader. Pub/sub may lose messages,
-so a patrol compares the heads of all followed threads with Postgres, in one query. See docs/adr/0010.
+so a patrol asks Postgres which followed threads have moved on, in one query. See docs/adr/0010.
+
+A stream that has nothing to send rests: it has no task, and the hub's rounds serve it (docs/adr/0037).
 
 The subscription is never repaired. After any fault, the hub drops the subscription and makes a new one for all
 threads that are followed at that moment. Otherwise redis-py would reconnect inside any call that detects the fault.
@@ -15,7 +17,7 @@ import asyncio
 import contextlib
 import random
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,8 +27,10 @@ from redis.asyncio.client import PubSub
 
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.redis_bus import channel_name, parse_bell
+from core.agentscope.events.rounds import Rounds, Served
 from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings, StreamSettings
+from core.flag import Flag
 from core.outage import report_failure
 from core.redis_client import subscription_rounds
 
@@ -47,15 +51,33 @@ MAX_RETURN_SECONDS = 30.0
 _CROWD_SECONDS = 0.1
 """Streams that can all be opened within this time may come back together."""
 
-Heads = Callable[[Sequence[int]], Awaitable[dict[int, Cursor]]]
+Heads = Callable[[Mapping[int, Cursor]], Awaitable[dict[int, Cursor | None]]]
+"""From the places that are known, returns the threads that have moved on, and ``None`` for deleted ones."""
 
 
 class Tail:
     """The newest events of one followed thread, without gaps inside."""
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_rounds",
+        "_waiters",
+        "_window",
+        "gone",
+        "head",
+        "readers",
+        "resting",
+        "session_id",
+        "size",
+        "subscribed",
+    )
+
+    def __init__(self, session_id: int = 0, rounds: Rounds | None = None) -> None:
+        self.session_id = session_id
+        self._rounds = rounds
         self.readers = 0
-        self.subscribed = asyncio.Event()
+        self.resting: dict[Served, None] = {}
+        """Streams without a task, which are served as soon as something happens here."""
+        self.subscribed = Flag()
         self.gone = False
         """True if the thread was deleted: no more events arrive."""
         self.head: Cursor = Cursor.START
@@ -114,6 +136,7 @@ class Tail:
         """Note that an event at ``head`` exists and wake the readers that wait for it."""
         if head > self.head:
             self.head = head
+            self._serve()
             for waiter in [waiter for waiter, position in self._waiters.items() if head > position]:
                 self._wake(waiter)
 
@@ -124,6 +147,7 @@ class Tail:
 
     def wake(self) -> None:
         """Wake every reader."""
+        self._serve()
         for waiter in list(self._waiters):
             self._wake(waiter)
 
@@ -141,6 +165,10 @@ class Tail:
         finally:
             timer.cancel()
             self._waiters.pop(waiter, None)
+
+    def _serve(self) -> None:
+        if self._rounds is not None and self.resting:
+            self._rounds.serve(self.resting)
 
     def _wake(self, waiter: asyncio.Future[bool]) -> None:
         del self._waiters[waiter]
@@ -192,36 +220,63 @@ class ThreadHub:
         self._readers = 0
         self._leaving = 0
         """How many readers the drain has sent away."""
+        self.rounds = Rounds(stream.heartbeat_seconds)
+        self._left: dict[int, None] = {}
+        """Threads whose last reader left while it rested."""
+        self._unsubscribing: asyncio.Task[None] | None = None
         self.draining = asyncio.Event()
         """Set when the process drains: every stream ends by itself."""
 
     @asynccontextmanager
-    async def follow(self, session_id: int) -> AsyncIterator[Tail]:
-        """Keep a thread followed while the context is open."""
+    async def follow(self, session_id: int, *, kept: bool = False) -> AsyncIterator[Tail]:
+        """Keep a thread followed while the context is open.
+
+        Args:
+            session_id: The thread.
+            kept: The reader has rested, with its place kept by :meth:`keep`: it goes on without waiting.
+        """
         tail = self._tails.get(session_id)
         if tail is None:
-            tail = self._tails[session_id] = Tail()
+            tail = self._tails[session_id] = Tail(session_id, self.rounds)
             self._by_channel[self._channel(session_id)] = tail
-        tail.readers += 1
-        self._readers += 1
+        self.keep(tail)
         try:
             if tail.readers == 1:
                 await self._subscribe(session_id)
-            # Not `wait_for`: in Python 3.11 it swallows a cancellation that arrives together with the result. The
-            # stream of a client that disconnected at once then stayed open for ever.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SUBSCRIBE_WAIT_SECONDS):
-                    await tail.subscribed.wait()
+            if not kept and not tail.subscribed.is_set():
+                # Not `wait_for`: in Python 3.11 it swallows a cancellation that arrives together with the result. The
+                # stream of a client that disconnected at once then stayed open for ever.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SUBSCRIBE_WAIT_SECONDS):
+                        await tail.subscribed.wait()
             yield tail
         finally:
-            tail.readers -= 1
-            self._readers -= 1
-            if tail.readers == 0:
-                self._tails.pop(session_id, None)
-                self._rung.pop(tail, None)
-                self._window_bytes -= tail.size
-                self._by_channel.pop(self._channel(session_id), None)
+            if self._forget(tail):
                 await self._unsubscribe(session_id)
+
+    def keep(self, tail: Tail) -> None:
+        """Count a reader more: its thread stays followed until :meth:`release`."""
+        tail.readers += 1
+        self._readers += 1
+
+    def release(self, tail: Tail) -> None:
+        """Count a reader less. The subscription of a thread without readers ends soon after."""
+        if self._forget(tail):
+            self._left[tail.session_id] = None
+            if self._unsubscribing is None:
+                self._unsubscribing = asyncio.create_task(self._unsubscribe_left())
+
+    def _forget(self, tail: Tail) -> bool:
+        """Count a reader less; True if it was the thread's last."""
+        tail.readers -= 1
+        self._readers -= 1
+        if tail.readers:
+            return False
+        self._tails.pop(tail.session_id, None)
+        self._rung.pop(tail, None)
+        self._window_bytes -= tail.size
+        self._by_channel.pop(self._channel(tail.session_id), None)
+        return True
 
     def drain(self) -> None:
         """End every stream; the clients reconnect with their cursors."""
@@ -311,32 +366,42 @@ class ThreadHub:
     async def _patrol(self) -> None:
         while True:
             await asyncio.sleep(self._stream.patrol_seconds)
-            session_ids = list(self._tails)
-            if not session_ids:
+            known = {session_id: tail.head for session_id, tail in self._tails.items()}
+            if not known:
                 continue
             try:
-                heads = await self._heads(session_ids)
+                heads = await self._heads(known)
             except Exception as exc:  # noqa: BLE001  top of a background loop: Postgres may be away
                 report_failure("patrol_failed", exc)
                 continue
-            for session_id in session_ids:
-                tail, head = self._tails.get(session_id), heads.get(session_id)
-                if tail is not None and head is not None:
-                    # A queued run has a place and no event yet: there is nothing to read.
-                    if head.seq:
-                        tail.see(head)
-                elif tail is not None:
+            for session_id, head in heads.items():
+                if (tail := self._tails.get(session_id)) is None:
+                    continue
+                if head is None:
                     tail.end()
+                else:
+                    tail.see(head)
 
     async def _subscribe(self, session_id: int) -> None:
         if (pubsub := self._connected()) is not None:
             with self._giving_up(pubsub):
                 await pubsub.subscribe(self._channel(session_id))
 
-    async def _unsubscribe(self, session_id: int) -> None:
+    async def _unsubscribe(self, *session_ids: int) -> None:
         if (pubsub := self._connected()) is not None:
             with self._giving_up(pubsub):
-                await pubsub.unsubscribe(self._channel(session_id))
+                await pubsub.unsubscribe(*map(self._channel, session_ids))
+
+    async def _unsubscribe_left(self) -> None:
+        try:
+            while self._left:
+                # Of a thread that is followed again meanwhile, the subscription stays.
+                left = [session_id for session_id in self._left if session_id not in self._tails]
+                self._left.clear()
+                if left:
+                    await self._unsubscribe(*left)
+        finally:
+            self._unsubscribing = None
 
     def _connected(self) -> PubSub | None:
         """Return the subscription; ``None`` when the listener is about to begin a new one."""

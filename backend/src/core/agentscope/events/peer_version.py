@@ -24,18 +24,36 @@ _AFFECTED = prefixes(AFFECTED_BEFORE_1_0)
 class PeerVersions:
     """Fits events to what the client that started each run understands."""
 
+    __slots__ = ("_known", "_version_of")
+
     def __init__(self, version_of: ProtocolVersionOf, known: dict[int, str | None] | None = None) -> None:
         self._version_of = version_of
         self._known: dict[int, str | None] = dict(known or {})
 
     async def fit(self, envelope: Envelope) -> Envelope:
         """Return the event as the run's client can read it; most are returned as they are."""
-        if not envelope.payload.startswith(_AFFECTED):
+        if not self.depends_on_client(envelope):
             return envelope
         ordinal = envelope.ordinal
         if ordinal not in self._known:
             self._known[ordinal] = await self._version_of(ordinal)
         if self._known[ordinal] is not None:
+            return envelope
+        return self.fitted(envelope)
+
+    def is_older(self, ordinal: int) -> bool | None:
+        """Say whether the run's client names no protocol version; ``None`` if that is not known yet."""
+        return self._known[ordinal] is None if ordinal in self._known else None
+
+    @staticmethod
+    def depends_on_client(envelope: Envelope) -> bool:
+        """Say whether older clients may need another form of this event."""
+        return envelope.payload.startswith(_AFFECTED)
+
+    @staticmethod
+    def fitted(envelope: Envelope) -> Envelope:
+        """Return the event as an older client can read it."""
+        if not envelope.payload.startswith(_AFFECTED):
             return envelope
         return envelope._replace(payload=downgrade(envelope.payload))
 

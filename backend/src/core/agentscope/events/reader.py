@@ -1,13 +1,14 @@
 """One reader of a thread: reads Postgres to the end of the log, then live events, and Postgres again after any doubt.
 
 From any cursor the reader yields exactly the later events: in order, without gap or repeat, the same bytes for every
-reader. While it waits, the reader holds no database connection. It has no queue of its own.
+reader. While it waits, the reader holds no database connection. It has no queue of its own. Where nothing is left to
+read, it can rest: its iterator ends, its place in the hub is kept, and the next iterator goes on there.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 
@@ -43,6 +44,23 @@ class ThreadReader:
             Postgres is asked only after a doubt.
     """
 
+    __slots__ = (
+        "_at_end_of_run",
+        "_bus",
+        "_done",
+        "_is_new",
+        "_kept",
+        "_last_ordinal",
+        "_ordinals",
+        "_position",
+        "_session_id",
+        "_settings",
+        "_store",
+        "_within_run",
+        "hub",
+        "quiet_since",
+    )
+
     def __init__(
         self,
         session_id: int,
@@ -68,6 +86,39 @@ class ThreadReader:
         self._last_ordinal = max(ordinals) if ordinals else None
         self._done = False
         self._is_new = is_new
+        self._kept: Tail | None = None
+        """Where the reader rests."""
+        self.quiet_since = 0.0
+        """Event loop time since which the reader has had no event and no heartbeat's turn."""
+
+    @property
+    def position(self) -> Cursor:
+        """The place of the newest event read."""
+        return self._position
+
+    @property
+    def at_end_of_run(self) -> bool:
+        """Whether the newest event read was its run's last."""
+        return self._at_end_of_run
+
+    @property
+    def rests(self) -> bool:
+        """Whether the iterator has ended only because nothing is left to read."""
+        return self._kept is not None
+
+    def passes_on(self, ordinal: int, *, ends_run: bool) -> bool:
+        """Say whether the reader wants events of a run, and does not end after them."""
+        return self._ordinals is None or (ordinal in self._ordinals and not ends_run)
+
+    def move(self, position: Cursor, *, at_end_of_run: bool) -> None:
+        """Move on over events that were read for several readers at once."""
+        self._position, self._at_end_of_run, self._within_run = position, at_end_of_run, not at_end_of_run
+
+    def release(self) -> None:
+        """Give up the place that is kept while the reader rests."""
+        if (kept := self._kept) is not None:
+            self._kept = None
+            self.hub.release(kept)
 
     @property
     def awaits_start(self) -> bool:
@@ -79,22 +130,32 @@ class ThreadReader:
         """Whether the reader has ended because the process drains."""
         return not self._done and self.hub.draining.is_set()
 
-    async def read(self, ends_at: float) -> AsyncIterator[list[Envelope]]:
+    async def read(
+        self, ends_at: float, *, rest: Callable[[Tail], bool] | None = None
+    ) -> AsyncIterator[list[Envelope]]:
         """Yield batches of events; an empty batch is a heartbeat's turn.
 
         Args:
             ends_at: Event loop time after which a quiet moment ends the stream.
+            rest: Asked when nothing is left to read. True ends the iterator and keeps the reader's place: whoever said
+                so is told by the hub when to read on, or moves the reader itself.
         """
         loop = asyncio.get_running_loop()
-        async with self.hub.follow(self._session_id) as tail:
+        has_rested = self.rests
+        async with self.hub.follow(self._session_id, kept=has_rested) as tail:
+            self.release()
             store_lost_at: float | None = None
+            if has_rested:
+                async for batch in self._from_tail(tail, ends_at, rest):
+                    yield batch
             # After the subscription: whatever was published before it is in Redis.
-            if self._is_new and tail.subscribed.is_set():
+            elif self._is_new and tail.subscribed.is_set():
                 if batch := self._accept(await self._from_redis()):
                     yield batch
-                async for batch in self._from_tail(tail, ends_at):
+                self._begin_to_wait()
+                async for batch in self._from_tail(tail, ends_at, rest):
                     yield batch
-            while not self._done and not self.hub.draining.is_set():
+            while not self._done and not self.rests and not self.hub.draining.is_set():
                 # What is heard of during the read may be missing in it, and comes from the tail.
                 before, known = self._position, tail.head
                 try:
@@ -117,8 +178,14 @@ class ThreadReader:
                         return
                     yield []
                     await self.hub.rest(1.0)
-                async for batch in self._from_tail(tail, ends_at):
+                self._begin_to_wait()
+                async for batch in self._from_tail(tail, ends_at, rest):
                     yield batch
+
+    def _begin_to_wait(self) -> None:
+        self.quiet_since = asyncio.get_running_loop().time()
+        if self.awaits_start:
+            self.quiet_since -= max(self._settings.heartbeat_seconds - _FIRST_BEAT_SECONDS, 0.0)
 
     async def _from_store(self) -> AsyncIterator[list[Envelope]]:
         while not self._done:
@@ -133,12 +200,11 @@ class ThreadReader:
             if len(page) < limit and sum(len(item.payload) for item in page) < max_bytes:
                 return
 
-    async def _from_tail(self, tail: Tail, ends_at: float) -> AsyncIterator[list[Envelope]]:
-        """Yield live events and heartbeats; returns when Postgres has to be asked."""
+    async def _from_tail(
+        self, tail: Tail, ends_at: float, rest: Callable[[Tail], bool] | None
+    ) -> AsyncIterator[list[Envelope]]:
+        """Yield live events and heartbeats; returns when the reader rests, or Postgres has to be asked."""
         loop = asyncio.get_running_loop()
-        quiet_since = loop.time()
-        if self.awaits_start:
-            quiet_since -= max(self._settings.heartbeat_seconds - _FIRST_BEAT_SECONDS, 0.0)
         while not self._done and not self.hub.draining.is_set():
             live = first_bytes(
                 tail.after(self._position, at_end_of_run=self._at_end_of_run), self._settings.page_bytes
@@ -151,17 +217,21 @@ class ThreadReader:
                 if not live:
                     return
             if live:
-                quiet_since = loop.time()
+                self.quiet_since = loop.time()
                 if batch := self._accept(live):
                     yield batch
                 continue
             if loop.time() >= ends_at:
                 self._done = True
                 return
-            silence = quiet_since + self._settings.heartbeat_seconds - loop.time()
+            silence = self.quiet_since + self._settings.heartbeat_seconds - loop.time()
             if silence <= 0:
-                quiet_since = loop.time()
+                self.quiet_since = loop.time()
                 yield []
+            elif rest is not None and not self.awaits_start and rest(tail):
+                self.hub.keep(tail)
+                self._kept = tail
+                return
             else:
                 await tail.wait(self._position, min(silence, max(ends_at - loop.time(), 0.01)))
 

@@ -1,4 +1,4 @@
-"""Server-sent event frames from stored bytes, and the end of a stream.
+"""Server-sent event frames from stored bytes, and what surrounds them in a stream.
 
 LF only (CRLF breaks the official AG-UI parser), one ``data:`` line, no
 ``event:`` line, an ``id:`` on every event.
@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 
 from core.agentscope.events.connect import Start
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.peer_version import PeerVersions
-from core.agentscope.events.reader import ThreadReader
 from core.config import StreamSettings
 
 HEARTBEAT = b": hb\n\n"
@@ -46,38 +45,6 @@ async def no_worker_unknown() -> bool:
     return False
 
 
-async def sse_stream(
-    reader: ThreadReader,
-    versions: PeerVersions,
-    settings: StreamSettings,
-    *,
-    opening: bytes = b"",
-    no_worker: Callable[[], Awaitable[bool]] = no_worker_unknown,
-) -> AsyncIterator[bytes]:
-    """Yield a reader's events as frames, several at a time, with heartbeats in the silences.
-
-    Ends when the reader does: after a run's terminal event, at the stream's
-    greatest age, or when the process drains. Then the last line of one of many
-    streams says anew when to come back. Never ends a run.
-
-    Args:
-        reader: Reads the events.
-        versions: Fits the events to the client.
-        settings: Times of the stream.
-        opening: Frames that come before the reader's.
-        no_worker: Says whether no worker is running. Asked while the run has shown nothing.
-    """
-    async for piece in sse_opening(opening, reader.hub.return_milliseconds()):
-        yield piece
-    async for envelopes in reader.read(stream_ends_at(settings)):
-        if envelopes:
-            yield await _frames(envelopes, versions)
-        else:
-            yield NO_WORKER if reader.awaits_start and await no_worker() else HEARTBEAT
-    if reader.drained and reader.hub.crowded:
-        yield retry_line(reader.hub.return_milliseconds())
-
-
 def stream_ends_at(settings: StreamSettings) -> float:
     """Return the event loop's time at which a stream that begins now has its greatest age."""
     # Varied by 20 %: otherwise all streams of a restarted process would end at the same time again.
@@ -99,7 +66,3 @@ async def frames_of(start: Start, versions: PeerVersions) -> bytes:
         fitted = await versions.fit(Envelope(start.ordinal, start.cursor.seq, payload))
         frames.append(b"id: %b\ndata: %b\n\n" % (str(place).encode(), fitted.payload))
     return b"".join(frames)
-
-
-async def _frames(envelopes: Sequence[Envelope], versions: PeerVersions) -> bytes:
-    return b"".join([frame(await versions.fit(envelope)) for envelope in envelopes])

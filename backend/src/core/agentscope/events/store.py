@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import asyncpg
@@ -44,15 +44,16 @@ SELECT ordinal, seq, payload FROM (
 ) AS page WHERE bytes_before < $5 ORDER BY ordinal, seq
 """
 
-_HEADS = """
-SELECT s.id, coalesce(r.ordinal, 0) AS ordinal, coalesce(r.last_seq, 0) AS last_seq
-FROM agent_chat_session AS s
+_MOVED = """
+SELECT known.id, s.id IS NULL AS gone, r.ordinal, r.last_seq
+FROM unnest($1::bigint[], $2::int[], $3::bigint[]) AS known (id, ordinal, seq)
+LEFT JOIN agent_chat_session AS s ON s.id = known.id
 LEFT JOIN LATERAL (
     SELECT shown.ordinal, shown.last_seq FROM agent_run AS shown
     WHERE shown.session_id = s.id AND shown.ordinal <= s.last_ordinal AND shown.last_seq > 0
     ORDER BY shown.ordinal DESC LIMIT 1
 ) AS r ON true
-WHERE s.id = ANY($1)
+WHERE s.id IS NULL OR (r.ordinal, r.last_seq) > (known.ordinal, known.seq)
 """
 
 
@@ -116,10 +117,22 @@ class EventStore:
         rows = await self._fetch(_PAGE, session_id, after.ordinal, after.seq, limit, max_bytes)
         return [Envelope(row["ordinal"], row["seq"], row["payload"].encode()) for row in rows]
 
-    async def heads(self, session_ids: Sequence[int]) -> dict[int, Cursor]:
-        """Return the place of the newest event of each thread, in one query."""
-        rows = await fetch(self._engine, _HEADS, list(session_ids))
-        return {row["id"]: Cursor(row["ordinal"], row["last_seq"]) for row in rows}
+    async def moved(self, known: Mapping[int, Cursor]) -> dict[int, Cursor | None]:
+        """Return the threads that have events after the place that is known of them, in one query.
+
+        Threads where nothing happened are left out, so the answer for idle threads is empty.
+
+        Returns:
+            The place of the newest event of each such thread; ``None`` if the thread was deleted.
+        """
+        rows = await fetch(
+            self._engine,
+            _MOVED,
+            list(known),
+            [head.ordinal for head in known.values()],
+            [head.seq for head in known.values()],
+        )
+        return {row["id"]: None if row["gone"] else Cursor(row["ordinal"], row["last_seq"]) for row in rows}
 
     async def _fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         async with self._gate:

@@ -466,7 +466,7 @@ async def parts(open_stack: OpenStack) -> AsyncIterator[ReaderParts]:
         manual_worker(stack.settings) as worker,
     ):
         store = EventStore(worker.engine, GATE)
-        hub = ThreadHub(worker.redis, store.heads, stack.settings.redis, stack.settings.stream)
+        hub = ThreadHub(worker.redis, store.moved, stack.settings.redis, stack.settings.stream)
         running = asyncio.create_task(hub.run())
 
         def make(session_id: int, cursor: Cursor, ordinals: frozenset[int] | None) -> ThreadReader:
@@ -498,7 +498,7 @@ async def test_a_replay_whose_run_is_pruned_meanwhile_ends_without_a_gap(
         await run.finish()
         session_id = run.owned.session_id
     store = EventStore(worker.engine, GATE)
-    hub = ThreadHub(worker.redis, store.heads, stack.settings.redis, stack.settings.stream)
+    hub = ThreadHub(worker.redis, store.moved, stack.settings.redis, stack.settings.stream)
     reader = ThreadReader(
         session_id,
         Cursor(1, 0),
@@ -531,8 +531,14 @@ async def test_a_follower_of_a_thread_whose_run_is_queued_hears_heartbeats_and_i
         last = (await stack.log("queued"))[-1]
         await stack.post_run("hello again", thread="queued")
         # The patrol tells of the last event there is: a reader may have missed it.
-        heads = await EventStore(worker.engine, GATE).heads([run.owned.session_id])
-        assert heads == {run.owned.session_id: Cursor(last["ordinal"], last["seq"])}
+        store, session_id, head = (
+            EventStore(worker.engine, GATE),
+            run.owned.session_id,
+            Cursor(last["ordinal"], last["seq"]),
+        )
+        before = Cursor(head.ordinal, head.seq - 1)
+        assert await store.moved({session_id: before, -1: before}) == {session_id: head, -1: None}
+        assert await store.moved({session_id: head}) == {}
         async with stack.open_events("queued", cursor=f"{last['ordinal']}-{last['seq']}") as follower:
             assert await follower.to_end() == []
 

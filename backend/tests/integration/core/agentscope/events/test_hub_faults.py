@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ PROBED = 1000
 LOSSES = 60
 
 
-async def no_heads(_session_ids: Sequence[int]) -> dict[int, Cursor]:
+async def no_heads(_known: Mapping[int, Cursor]) -> dict[int, Cursor | None]:
     raise OSError("the patrol must not help here")
 
 

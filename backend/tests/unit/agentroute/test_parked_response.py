@@ -1,0 +1,282 @@
+"""An event stream that rests leaves its request, and the connection behaves as if it had not. Bytes in, bytes out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Self
+
+import pytest
+from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
+from tests.support.http_wire import Wire
+from tests.support.limits import HUNG_SECONDS
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from agentroute.head_requests import HeadRequests
+from agentroute.http_context import HttpContext
+from agentroute.http_protocol import BoundedProtocol, Connections
+from core.log import note_request
+from v1.agent import event_stream
+from v1.agent.event_stream import EventStreamResponse
+from v1.agent.parking import Outlet, attach
+
+FIRST = b"id: 1-1\ndata: {}\n\n"
+
+
+class Source:
+    """Frames, each as soon as it is given, with a rest wherever there is none."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes | None] = [FIRST]
+        """``None`` is the end."""
+        self.outlet: Outlet | None = None
+        self.given = asyncio.Event()
+        self.rests = self.closed = False
+        self.swallows = 0
+        """How many cancellations are still swallowed."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def attach(self, outlet: Outlet, _wake_at: float) -> bool:
+        self.outlet = outlet
+        return True
+
+    async def __anext__(self) -> bytes:
+        self.rests = False
+        while not self.frames:
+            if self.outlet is not None and not self.swallows:
+                self.rests = True
+                return b""
+            self.given.clear()
+            try:
+                await self.given.wait()
+            except asyncio.CancelledError:
+                if not self.swallows:
+                    raise
+                self.swallows -= 1
+        if (frame := self.frames.pop(0)) is None:
+            raise StopAsyncIteration
+        return frame
+
+    def give(self, *frames: bytes | None) -> None:
+        """Let a task send these frames."""
+        self.frames += frames
+        self.given.set()
+        if self.rests and self.outlet is not None:
+            self.outlet.go_on()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Server:
+    """Our connections, with an application that answers by a stream."""
+
+    def __init__(self, *, write_timeout_seconds: float = HUNG_SECONDS) -> None:
+        self.sources: list[Source] = []
+        self.write_timeout = write_timeout_seconds
+        self.state = ServerState()
+        self.config = Config(
+            HttpContext(HeadRequests(self._app)),
+            interface="asgi3",
+            log_config=None,
+            ws="none",
+            lifespan="off",
+        )
+        self.config.load()
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.sources.append(source := Source())
+        note_request(thread_id=scope["path"])
+        await EventStreamResponse(source, write_timeout_seconds=self.write_timeout)(scope, receive, send)
+
+    async def open(
+        self, path: str = "/", *fields: str, method: str = "GET", until: str = "rests"
+    ) -> tuple[BoundedProtocol, Wire, Source]:
+        """Open a stream, and wait until it rests."""
+        connection = BoundedProtocol(
+            config=self.config, server_state=self.state, app_state={}, connections=Connections(100)
+        )
+        wire = Wire()
+        connection.connection_made(wire)
+        connection.data_received(request(path, *fields, method=method))
+        if until == "rests":
+            await settled(lambda: self.sources and self.sources[-1].rests and not self.state.tasks)
+        else:
+            await settled(lambda: FIRST in wire.sent)
+        return connection, wire, self.sources[-1]
+
+
+def request(
+    path: str = "/", *fields: str, method: str = "GET", accept: str | None = "text/event-stream"
+) -> bytes:
+    accepts = [f"Accept: {accept}"] if accept else []
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *accepts, *fields, "", ""]).encode()
+
+
+async def settled(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(HUNG_SECONDS):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0)
+
+
+def bodies(wire: Wire) -> list[bytes]:
+    """Return the bodies of the answers, as chunks joined."""
+    found: list[bytes] = []
+    for answer in wire.sent.split(b"HTTP/1.1 200 OK\r\n")[1:]:
+        rest, body = answer.partition(b"\r\n\r\n")[2], b""
+        while rest:
+            size, _, rest = rest.partition(b"\r\n")
+            length = int(size, 16)
+            body, rest = body + rest[:length], rest[length + 2 :]
+        found.append(body)
+    return found
+
+
+async def test_a_stream_that_rests_has_no_task_and_keeps_nothing_of_its_request() -> None:
+    server = Server()
+    before = len(asyncio.all_tasks())
+
+    opened = [await server.open() for _ in range(20)]
+
+    assert len(asyncio.all_tasks()) == before
+    for connection, _, _ in opened:
+        kept: Sequence[object] = (connection.scope, connection.headers, connection.url, connection.parser)
+        assert kept == (None, [], b"", None)
+        assert vars(connection) == {}, "an attribute without a slot costs each connection a dictionary"
+
+
+async def test_what_is_written_at_rest_and_by_tasks_is_one_body_and_the_connection_serves_on() -> None:
+    server = Server()
+    connection, wire, source = await server.open()
+    assert source.outlet is not None
+
+    assert source.outlet.write(b": hb\n\n")
+    source.give(b"second")
+    await settled(lambda: source.rests and not server.state.tasks)
+    assert source.outlet.write(b"third")
+    source.give(b"last", None)
+    await settled(lambda: source.closed and not server.state.tasks)
+
+    assert bodies(wire) == [FIRST + b": hb\n\n" + b"second" + b"third" + b"last"]
+    assert wire.sent.endswith(b"0\r\n\r\n")
+    connection.data_received(request())
+    await settled(lambda: len(server.sources) == 2 and server.sources[1].rests)
+    assert bodies(wire)[1] == FIRST
+    assert wire.state == "open"
+
+
+@pytest.mark.parametrize("told", ["by the client", "by the server"])
+async def test_a_connection_that_shall_not_be_kept_closes_after_the_stream(told: str) -> None:
+    server = Server()
+    connection, wire, source = await server.open(
+        "/", *(["Connection: close"] if told == "by the client" else [])
+    )
+    if told == "by the server":
+        connection.shutdown()
+    assert wire.state == "open"
+
+    source.give(None)
+    await settled(lambda: wire.state == "closed")
+
+    assert bodies(wire) == [FIRST]
+
+
+async def test_a_request_sent_ahead_waits_for_the_end_of_a_stream_that_rests() -> None:
+    server = Server()
+    connection, wire, source = await server.open()
+
+    connection.data_received(request("/next"))
+    await asyncio.sleep(0)
+    assert len(server.sources) == 1
+    source.give(None)
+    await settled(lambda: len(server.sources) == 2 and server.sources[1].rests)
+
+    assert bodies(wire) == [FIRST, FIRST]
+
+
+async def test_a_client_that_leaves_closes_a_stream_that_rests_and_its_request_is_logged_then() -> None:
+    server = Server()
+    with capture_logs() as lines:
+        connection, _, source = await server.open("/thread")
+        assert not lines, "the request goes on"
+        connection.connection_lost(None)
+        await settled(lambda: source.closed and not server.state.tasks)
+
+    assert [(line["event"], line["path"], line["status"]) for line in lines] == [("request", "/thread", 200)]
+
+
+async def test_a_client_that_leaves_while_a_task_waits_for_it_closes_the_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_stream, "_CANCEL_AGAIN_SECONDS", 0.01)
+    server = Server()
+    connection, _, source = await server.open()
+    source.swallows = 2
+    source.give(b"more")
+    await settled(lambda: not source.frames)
+
+    connection.connection_lost(None)
+    await settled(lambda: source.closed and not server.state.tasks)
+
+    assert source.swallows == 0
+
+
+async def test_a_client_that_leaves_before_the_task_has_begun_closes_the_stream() -> None:
+    server = Server()
+    connection, _, source = await server.open()
+
+    source.give(b"more")
+    connection.connection_lost(None)
+    await settled(lambda: source.closed and not server.state.tasks)
+
+
+async def test_a_client_that_stops_reading_a_stream_that_rests_is_let_go() -> None:
+    server = Server(write_timeout_seconds=0.05)
+    connection, wire, source = await server.open()
+    assert source.outlet is not None
+    connection.pause_writing()
+
+    assert not source.outlet.write(b"more than it takes"), "a task has to wait for this client"
+    with capture_logs() as lines:
+        source.give(b"and more")
+        await settled(lambda: source.closed and not server.state.tasks)
+
+    assert wire.state == "closed"
+    assert [line["event"] for line in lines] == ["stream_stalled", "request"]
+    assert bodies(wire) == [FIRST + b"more than it takes"]
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+async def test_only_streams_that_were_asked_for_are_parked(method: str) -> None:
+    server = Server()
+    connection = BoundedProtocol(
+        config=server.config, server_state=server.state, app_state={}, connections=Connections(100)
+    )
+    wire = Wire()
+    connection.connection_made(wire)
+    connection.data_received(request(method=method, accept=None if method == "GET" else "text/event-stream"))
+    await settled(lambda: wire.statuses() == [200])
+
+    assert server.sources[0].outlet is None
+    connection.connection_lost(None)
+    await settled(lambda: server.sources[0].closed and not server.state.tasks)
+
+
+def test_frames_that_never_rest_cannot_be_attached() -> None:
+    async def frames() -> AsyncIterator[bytes]:
+        yield FIRST
+
+    class Nowhere:
+        def write(self, data: bytes) -> bool:
+            raise AssertionError(data)
+
+        def go_on(self) -> None:
+            raise AssertionError
+
+    assert not attach(frames(), Nowhere())
