@@ -47,6 +47,7 @@ from core.agentscope.schemas.messages import (
 )
 from core.direct_sql import fetch
 from core.files.catalogue import is_file_id
+from core.garbage import no_collections
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +114,8 @@ async def load_memory(
     state, rebuilt = None, False
     if rows[0]["ordinal"] is not None:
         try:
-            state = read_state(whole_text(_stored(rows)))
+            with no_collections():
+                state = read_state(whole_text(_stored(rows)))
         except (PartMissing, ValueError) as exc:
             log.error(
                 "checkpoint_unreadable",

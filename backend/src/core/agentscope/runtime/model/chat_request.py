@@ -113,7 +113,7 @@ def _parts(msg: Msg) -> Iterator[tuple[Msg, list[dict[str, Any]], str]]:
     A part is one assistant message of the request, or what is between two of them.
     """
     blocks = msg.get_content_blocks()
-    if not any(isinstance(block, ThinkingBlock) for block in blocks):
+    if not any(map(_is_thought, blocks)):
         yield msg, [], ""
         return
     for _, group in itertools.groupby(blocks, lambda block: isinstance(block, ToolResultBlock | HintBlock)):
@@ -121,6 +121,10 @@ def _parts(msg: Msg) -> Iterator[tuple[Msg, list[dict[str, Any]], str]]:
         values = [value for block in part if (value := _opaque(block))]
         thoughts = [block.thinking for block in part if isinstance(block, ThinkingBlock) and block.thinking]
         yield msg.model_copy(update={"content": part}), values, "\n".join(thoughts)
+
+
+def _is_thought(block: object) -> bool:
+    return isinstance(block, ThinkingBlock)
 
 
 def _opaque(block: object) -> dict[str, Any] | None:
