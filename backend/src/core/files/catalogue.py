@@ -9,6 +9,8 @@ Rules:
    what one of them may not.
 3. A message that names a file takes ``unused_since`` away, in the transaction that accepts its run. The chore looks at
    that column in the statement that deletes: whoever is second sees what the first one did.
+4. An upload is a promise: a message may name the file for ``unused_seconds``. So a file that was uploaded again since a
+   message named it outlives its last thread (``uploaded_again_at``).
 
 See docs/adr/0031.
 """
@@ -224,12 +226,15 @@ async def leave_thread(connection: AsyncConnection, session_id: int) -> list[int
 
 
 async def drop_unnamed(connection: AsyncConnection, rows: Sequence[int]) -> list[Pending]:
-    """Mark those files as deleted that no thread names any more; returns what is to be removed from the store."""
+    """Mark those files as deleted that no thread names any more; returns what is to be removed from the store.
+
+    A file that was uploaded again since a message named it stays, and expires like one that no message has named.
+    """
     if not rows:
         return []
     # A statement of its own: it sees what other transactions committed before the locks were given.
     marked = await connection.execute(_MARK_UNNAMED, {"rows": list(rows)})
-    return [Pending(row.id, row.name_in_store) for row in marked]
+    return [Pending(row.id, row.name_in_store) for row in marked if row.state == "deleting"]
 
 
 async def _used(connection: AsyncConnection, principal: Principal) -> tuple[int, int]:
@@ -270,7 +275,8 @@ RETURNING id
 """)
 _TOUCH = text(f"""
 UPDATE agent_file SET name = :name,
-    unused_since = CASE WHEN unused_since IS NOT NULL THEN clock_timestamp() END
+    unused_since = CASE WHEN unused_since IS NOT NULL THEN clock_timestamp() END,
+    uploaded_again_at = clock_timestamp()
 WHERE {_OWNED} AND sha256 = :sha256 RETURNING {_COLUMNS}
 """)  # noqa: S608
 _FINISH = text(f"""
@@ -309,7 +315,8 @@ ORDER BY id LIMIT :batch
 """)
 _HOLD = text(f"SELECT {_COLUMNS} FROM agent_file WHERE {_READY} ORDER BY id FOR NO KEY UPDATE")  # noqa: S608
 _IN_USE = text("""
-UPDATE agent_file SET unused_since = NULL WHERE id = ANY(CAST(:rows AS bigint[])) AND unused_since IS NOT NULL
+UPDATE agent_file SET unused_since = NULL, uploaded_again_at = NULL
+WHERE id = ANY(CAST(:rows AS bigint[])) AND (unused_since IS NOT NULL OR uploaded_again_at IS NOT NULL)
 """)
 _USE = text("""
 INSERT INTO agent_file_use (session_id, file_id) SELECT :session_id, unnest(CAST(:rows AS bigint[]))
@@ -320,8 +327,9 @@ SELECT f.id FROM agent_file AS f JOIN agent_file_use AS u ON u.file_id = f.id WH
 ORDER BY f.id FOR NO KEY UPDATE OF f
 """)
 _MARK_UNNAMED = text("""
-UPDATE agent_file AS f SET state = 'deleting', unused_since = NULL
+UPDATE agent_file AS f SET unused_since = f.uploaded_again_at,
+    state = CASE WHEN f.uploaded_again_at IS NULL THEN 'deleting' ELSE 'ready' END
 WHERE f.id = ANY(CAST(:rows AS bigint[])) AND f.state = 'ready'
     AND NOT EXISTS (SELECT FROM agent_file_use AS u WHERE u.file_id = f.id)
-RETURNING f.id, f.name_in_store
+RETURNING f.id, f.name_in_store, f.state
 """)

@@ -338,6 +338,38 @@ async def test_a_file_goes_with_the_last_thread_that_names_it(
     assert (store.content, await states(engine)) == ({}, [])
 
 
+async def test_a_file_that_was_uploaded_again_outlives_its_last_thread_until_a_message_names_it(
+    library: FileLibrary, engine: AsyncEngine
+) -> None:
+    # The second upload is for a message that is still to come.
+    file = await save(library, b"1")
+    first, second = await a_thread(engine, "t-1"), await a_thread(engine, "t-2")
+    await name_in(engine, first, file)
+    await save(library, b"1")
+
+    await delete_thread(library, engine, first)
+
+    assert set(await name_in(engine, second, file)) == {file.file_id}
+    # That message has come: the next deletion takes the file along.
+    await delete_thread(library, engine, second)
+    assert await states(engine) == []
+
+
+async def test_a_file_that_was_uploaded_again_in_vain_expires(
+    library: FileLibrary, engine: AsyncEngine
+) -> None:
+    file = await save(library, b"1")
+    thread = await a_thread(engine, "t-1")
+    await name_in(engine, thread, file)
+    await save(library, b"1")
+    await delete_thread(library, engine, thread)
+    assert await library.clean_up() == 0
+
+    await age(engine)
+
+    assert await library.clean_up() == 1
+
+
 async def test_threads_that_are_deleted_and_named_at_once_leave_no_file_and_lose_none(
     library: FileLibrary, engine: AsyncEngine, store: MemoryStore
 ) -> None:
