@@ -110,16 +110,20 @@ async def test_pdfs_and_texts_have_the_form_of_the_model(stack: Stack) -> None:
             await upload(stack, b"name,age\n", "ages.csv", type_="text/csv"),
             "document",
             provider="agentroute",
-        ),
+        )
+        | {"metadata": {"filename": "x/ages\n2026.csv"}},
     ]
+    thread = stack.new_id("thread")
 
-    reply = await stack.stream_run(messages=[said(stack.new_id("m"), *parts)])
+    reply = await stack.stream_run(thread=thread, messages=[said(stack.new_id("m"), *parts)])
 
     assert reply.end["type"] == "RUN_FINISHED"
     (_, pdf, csv) = stack.demo.requests[-1]["messages"][-1]["content"]
     data = f"data:application/pdf;base64,{base64.b64encode(PDF).decode()}"
     assert pdf == {"type": "file", "file": {"filename": "bill.pdf", "file_data": data}}
-    assert csv == {"type": "text", "text": "[ages.csv, text/csv]\nname,age\n"}
+    assert csv == {"type": "text", "text": "[ages 2026.csv, text/csv]\nname,age\n"}
+    (_, _, kept) = (await stack.history(thread))["messages"][0]["content"]
+    assert kept["metadata"]["filename"] == "ages 2026.csv"
 
 
 async def test_a_file_that_nobody_has_refuses_the_run_and_so_does_anothers(stack: Stack) -> None:

@@ -32,6 +32,7 @@ from core.agentscope.schemas.messages import (
 )
 from core.errors import FileUnknown, LimitExceeded
 from core.files.catalogue import StoredFile, name_files
+from core.files.file_name import clean_name
 from core.files.library import FileLibrary
 from core.identity import Principal
 
@@ -222,7 +223,7 @@ def _reference(part: MediaPart, file: StoredFile) -> MediaPart:
     if metadata is None or isinstance(metadata, dict):
         # Inline data without a name stays without one: that of the file was made up, or is another message's.
         name = _file_name(part) or (file.name if isinstance(part.source, FileSource) else None)
-        shown = {} if name is None else {"filename": name}
+        shown = {"filename": clean_name(name)} if name else {}
         metadata = {**(metadata or {}), **shown, "url": file_url(file.file_id)}
     source = FileSource(type="file", value=file.file_id, provider=PROVIDER, mime_type=media_type)
     return part.model_copy(update={"source": source, "metadata": metadata})

@@ -47,12 +47,11 @@ from core.agentscope.schemas.messages import (
 )
 from core.direct_sql import fetch
 from core.files.catalogue import is_file_id
+from core.files.file_name import clean_name
 from core.garbage import no_collections
 
 log = structlog.get_logger(__name__)
 
-_MAX_NAME_CHARACTERS = 128
-"""Of a file name that a model reads."""
 _MAX_REASON_CHARACTERS = 500
 AGENT_NAME = "assistant"
 """The same in all stages and all versions: AgentScope finds unfinished tool calls by this name."""
@@ -305,8 +304,10 @@ def _block(part: ContentPart) -> TextBlock | DataBlock:
 
 
 def _shown_name(part: MediaPart) -> str | None:
+    # A line break in a name would end the line that names a text, and begin the text: messages of older versions, and
+    # small inline data, have the client's own name.
     name = part.metadata.get("filename") if isinstance(part.metadata, dict) else None
-    return name[:_MAX_NAME_CHARACTERS] if isinstance(name, str) else None
+    return clean_name(name) if isinstance(name, str) and name else None
 
 
 def text_of(content: Any) -> str:

@@ -21,7 +21,9 @@ LoadFiles = Callable[[Sequence[str]], Awaitable[Mapping[str, bytes | None]]]
 
 _PREFIX = "agentroute://file/"
 # Whoever writes such a text gets the file only if it is their own.
-_TEXT = re.compile(rf"(\[[^\n]*\]\n){re.escape(_PREFIX)}([0-9a-f]{{64}})")
+# States of before have names with line breaks.
+_TEXT = re.compile(rf"\[(.*)\]\n{re.escape(_PREFIX)}([0-9a-f]{{64}})", re.DOTALL)
+_REFERENCE_CHARACTERS = len(_PREFIX) + 64
 
 
 def file_block(file_id: str, media_type: str, name: str | None) -> DataBlock | TextBlock:
@@ -66,13 +68,18 @@ def _ids(message: Msg) -> Iterator[str]:
 
 def _id(block: object) -> str | None:
     if isinstance(block, TextBlock):
-        # Nearly all texts are something else, and some are long.
-        found = _TEXT.fullmatch(block.text) if block.text.startswith("[") and len(block.text) < 1024 else None
+        found = _named_text(block.text)
         return None if found is None else found[2]
     if not isinstance(block, DataBlock) or not isinstance(block.source, URLSource):
         return None
     url = str(block.source.url)
     return url.removeprefix(_PREFIX) if url.startswith(_PREFIX) else None
+
+
+def _named_text(text: str) -> re.Match[str] | None:
+    # Nearly all texts are something else, and some are long.
+    is_likely = text.startswith("[") and text.startswith(_PREFIX, max(0, len(text) - _REFERENCE_CHARACTERS))
+    return _TEXT.fullmatch(text) if is_likely else None
 
 
 def _filled(message: Msg, contents: Mapping[str, bytes | None]) -> Msg:
@@ -91,12 +98,12 @@ def _replaced(block: Any, contents: Mapping[str, bytes | None]) -> Any:
     if file_id is None:
         return block
     if isinstance(block, TextBlock):
-        head = block.text.partition("\n")[0]
+        head = " ".join(block.text.rpartition("\n")[0][1:-1].split())
         content = contents.get(file_id)
         return TextBlock(
-            text=_note(head[1:-1], file_id in contents)
+            text=_note(head, file_id in contents)
             if content is None
-            else f"{head}\n{document_text(content)}"
+            else f"[{head}]\n{document_text(content)}"
         )
     media_type = block.source.media_type
     content = contents.get(file_id)

@@ -60,6 +60,27 @@ async def test_forms_of_a_chat_completion() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nb.csv", "a b.csv"),
+        ("../x/a.csv", "a.csv"),
+        ("", "A document"),
+        ("x" * 200 + ".csv", "x" * 124 + ".csv"),
+    ],
+    ids=["line break", "path", "empty", "long"],
+)
+def test_the_name_of_a_text_is_one_line_that_can_be_shown(name: str, shown: str) -> None:
+    named = {"metadata": {"filename": name}}
+    inline = part("document", "text/csv", "YSxi") | named
+    source = {"type": "file", "value": "1" * 64, "provider": "agentroute", "mimeType": "text/csv"}
+    content = message(inline, {"type": "document", "source": source} | named).content
+
+    heads = [block.text.split("\n")[0] for block in content_blocks(content) if isinstance(block, TextBlock)]  # pyright: ignore[reportArgumentType]
+
+    assert heads == [f"[{shown}, text/csv]"] * 2
+
+
 def test_text_is_text() -> None:
     (block,) = content_blocks(message({"type": "text", "text": "hi"}).content)  # pyright: ignore[reportArgumentType]
 

@@ -83,6 +83,18 @@ async def test_files_in_results_of_tools_are_read_too() -> None:
     )
 
 
+async def test_a_text_whose_name_has_line_breaks_or_is_long_is_read() -> None:
+    # In states of before: names are cleaned now when a message is stored and when it is read.
+    blocks = [file_block(TEXT, "text/csv", name) for name in ("a\nb].csv", "a" * 2000)]
+
+    (filled,) = await with_files([user(*blocks)], Loader())
+
+    assert [item.text for item in filled.get_content_blocks() if isinstance(item, TextBlock)] == [
+        "[a b].csv, text/csv]\na,b",
+        f"[{'a' * 2000}, text/csv]\na,b",
+    ]
+
+
 async def test_a_text_is_text_in_the_state_for_any_formatter() -> None:
     block = file_block(TEXT, "application/ld+json", None)
     assert isinstance(block, TextBlock)
