@@ -375,12 +375,12 @@ async def test_a_usual_run_needs_one_statement_from_the_request_to_its_last_even
         event.listen(engine.sync_engine, "before_cursor_execute", lambda *of: composed.append(of[2]))
         return engine
 
-    async def no_patrol(_self: EventStore, _session_ids: object) -> dict[int, Any]:
+    async def no_patrol(_self: EventStore, _known: object) -> dict[int, Any]:
         raise TimeoutError
 
     monkeypatch.setattr("agentroute.container.create_engine", counted)
     # A busy machine may be slow, but nothing is in doubt: no look at the store for that.
-    monkeypatch.setattr(EventStore, "heads", no_patrol)
+    monkeypatch.setattr(EventStore, "moved", no_patrol)
     monkeypatch.setattr("core.agentscope.events.hub.SUBSCRIBE_WAIT_SECONDS", HUNG_SECONDS)
     async with open_stack() as stack:
         body = stack.run_body("hello")
