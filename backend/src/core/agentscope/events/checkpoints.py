@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.state_parts import StoredState
+from core.agentscope.events.status_sql import status_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +51,29 @@ def state_arguments(checkpoint: Checkpoint) -> tuple[object, ...]:
 
 
 async def save_checkpoint(connection: AsyncConnection, run: OwnedRun, checkpoint: Checkpoint) -> None:
-    """Keep the agent's state for this run; nothing is written when the run is no longer ours.
+    """Keep the agent's state for a run that is executed; nothing is written when the run is no longer ours.
 
-    The state is written only under the run's fence, so a lost worker cannot
-    replace the state of its successor.
+    The run's row is locked until the commit: a run that has ended, or that ends now, keeps the state that its end
+    left. The next run builds on the parts of that state, and a late checkpoint would delete some of them.
     """
+    await _execute(connection, _SAVE, run, checkpoint)
+
+
+async def save_last_checkpoint(connection: AsyncConnection, run: OwnedRun, checkpoint: Checkpoint) -> None:
+    """Keep the state that a run ends with, in the transaction that ends the run and holds its row."""
+    await _execute(connection, _SAVE_LAST, run, checkpoint)
+
+
+async def _execute(
+    connection: AsyncConnection, statement: TextClause, run: OwnedRun, checkpoint: Checkpoint
+) -> None:
     key = {
         "run_pk": run.run_pk,
         "session_id": run.session_id,
         "ordinal": run.ordinal,
         "attempt": run.attempt,
     }
-    await connection.execute(_SAVE, key | dict(zip(_NAMES, state_arguments(checkpoint), strict=True)))
+    await connection.execute(statement, key | dict(zip(_NAMES, state_arguments(checkpoint), strict=True)))
 
 
 _NAMES = (
@@ -76,9 +88,18 @@ _NAMES = (
     "children",
     "superseded",
 )
-_SAVE = text("""
-SELECT agent_save_state(r.id, :session_id, :ordinal, :version, CAST(:form AS smallint), :head, :roots,
+
+
+def _save(owned: str) -> TextClause:
+    # The lock comes before the function: in one SELECT the function would be called first.
+    return status_text(f"""
+WITH owned AS MATERIALIZED (SELECT id FROM agent_run WHERE id = :run_pk AND attempt = :attempt {owned})
+SELECT agent_save_state(owned.id, :session_id, :ordinal, :version, CAST(:form AS smallint), :head, :roots,
     CAST(:client_calls AS text[]), CAST(:message_ids AS text[]), CAST(:digests AS bytea[]), CAST(:bodies AS text[]),
     CAST(:children AS bytea[]), CAST(:superseded AS bytea[]))
-FROM agent_run AS r WHERE r.id = :run_pk AND r.attempt = :attempt
-""")
+FROM owned
+""")  # noqa: S608  the condition is one of the constants below
+
+
+_SAVE = _save("AND status = {running} FOR SHARE")
+_SAVE_LAST = _save("")

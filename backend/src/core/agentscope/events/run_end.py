@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.agentscope.events.call_arguments import hash_arguments
-from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint
+from core.agentscope.events.checkpoints import Checkpoint, save_last_checkpoint
 from core.agentscope.events.history_fold import leading_results
 from core.agentscope.events.ledger import budget_store
 from core.agentscope.events.ledger.ledger import add_usage, list_model_calls, record_model_calls
@@ -105,7 +105,7 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> En
             insert(AgentInterrupt), [_interrupt_row(run, interrupt) for interrupt in end.interrupts]
         )
     if end.checkpoint is not None:
-        await save_checkpoint(connection, run, end.checkpoint)
+        await save_last_checkpoint(connection, run, end.checkpoint)
     if end.state_changed:
         await set_state(connection, run.session_id, _json(end.state))
     # Last: the budget's row is shared by all runs of the user.

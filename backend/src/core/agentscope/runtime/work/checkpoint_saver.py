@@ -54,10 +54,11 @@ class CheckpointSaver:
         made = self.difference(checkpoint)
         # Noted before: if the answer is lost, they may be there.
         self._brought.update(made.state.parts.keys() - self._stored)
+        # And these may be gone.
+        self._stored.difference_update(made.superseded)
         async with self._engine.begin() as connection:
             await save_checkpoint(connection, self._run, made)
         self._stored.update(made.state.parts)
-        self._stored.difference_update(made.superseded)
         self._brought.difference_update(made.superseded)
 
     async def _write(self) -> None:

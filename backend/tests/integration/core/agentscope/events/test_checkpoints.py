@@ -25,7 +25,7 @@ from structlog.testing import capture_logs
 from tests.support.scratch_databases import ScratchDatabases
 from tests.support.stack import Stack
 
-from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint
+from core.agentscope.events.checkpoints import Checkpoint, save_last_checkpoint
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.retention import forget_runs
 from core.agentscope.events.state_parts import FORM, PartsMaker
@@ -39,8 +39,8 @@ from core.database import create_engine
 _STATE_TABLES = ("agent_state", "agent_state_part")
 _BEGIN = """
 INSERT INTO agent_run (session_id, tenant_id, user_id, run_id, task_id, idempotency_key, request_hash, input, status,
-    ordinal, next_hint_at, queue_deadline_at, ended_at)
-VALUES (:session, 't', 'u', :name, '', :name, '', '{"a": 1}', 'succeeded', :ordinal, now(), now(), now()) RETURNING id
+    ordinal, next_hint_at, queue_deadline_at, lease_until)
+VALUES (:session, 't', 'u', :name, '', :name, '', '{"a": 1}', 'running', :ordinal, now(), now(), now()) RETURNING id
 """
 _WHOLE = """
 INSERT INTO agent_checkpoint (run_pk, session_id, ordinal, agentscope_version, state)
@@ -69,9 +69,15 @@ class Thread:
         run = OwnedRun(0, self.session_id, self.ordinal + 1, 0, 0)
         return await load_memory(self.engine, run, [])
 
-    async def save(self, run: OwnedRun, checkpoint: Checkpoint) -> None:
+    async def end(self, run: OwnedRun, checkpoint: Checkpoint | None = None) -> None:
+        """End a run as its worker does, with its last state, or as the reaper does."""
+        ended = text(
+            "UPDATE agent_run SET status = 'succeeded', ended_at = now(), lease_until = NULL WHERE id = :run"
+        )
         async with self.engine.begin() as connection:
-            await save_checkpoint(connection, run, checkpoint)
+            await connection.execute(ended, {"run": run.run_pk})
+            if checkpoint is not None:
+                await save_last_checkpoint(connection, run, checkpoint)
 
     async def one(self, statement: str, **values: Any) -> Any:
         async with self.engine.begin() as connection:
@@ -141,7 +147,7 @@ async def turn(
         # What a middleware may do: a message in the middle is another now.
         state.context[1].metadata["seen"] = run.ordinal
     state.append_context(AGENT_NAME, [TextBlock(text=f"answer {run.ordinal}")])
-    await thread.save(run, saver.difference(checkpoint_of(state, "2")))
+    await thread.end(run, saver.difference(checkpoint_of(state, "2")))
     thread.saved[run.ordinal] = state.model_dump_json()
 
 
@@ -167,6 +173,7 @@ async def test_what_is_loaded_is_what_was_saved(thread: Thread, seed: int) -> No
                 state.context.append(user("lost"))
                 await saver._save(checkpoint_of(state, "2"))
                 thread.saved[run.ordinal] = state.model_dump_json()
+                await thread.end(run)
             case "again" if newest is not None:
                 # This run and the ones from there on are replaced: the next begins with a state before.
                 first = dice.choice([*thread.saved])
@@ -176,13 +183,16 @@ async def test_what_is_loaded_is_what_was_saved(thread: Thread, seed: int) -> No
                     by=run.ordinal,
                 )
                 thread.saved = {ordinal: text for ordinal, text in thread.saved.items() if ordinal < first}
+                await thread.end(run)
             case "older worker":
                 state.context.append(user("told an older worker"))
                 whole = thread.saved[run.ordinal] = state.model_dump_json()
                 await thread.one(
                     _WHOLE, run=run.run_pk, session=run.session_id, ordinal=run.ordinal, state=whole
                 )
+                await thread.end(run)
             case "retention":
+                await thread.end(run)
                 old = run.ordinal - dice.randrange(1, 6)
                 await thread.one(
                     "UPDATE agent_run SET ended_at = now() - interval '31 days' WHERE ordinal <= :old",
@@ -235,7 +245,7 @@ async def test_a_thread_of_a_thousand_turns_stores_its_messages_once_and_little_
         texts += [stored_message(asked), stored_message(said)]
         state.reply_id = said.id
         made = PartsMaker().state(in_parts(state).head, texts)
-        await thread.save(run, Checkpoint("2", made, stored=stored))
+        await thread.end(run, Checkpoint("2", made, stored=stored))
         stored = frozenset(made.parts)
 
     told = await thread.loaded()
@@ -293,7 +303,7 @@ async def test_a_state_that_cannot_be_read_is_made_anew_from_history(
 
 async def test_a_state_of_another_version_that_can_be_read_is_read(thread: Thread) -> None:
     state, run = AgentState(session_id="c", summary="s"), await thread.run()
-    await thread.save(run, Checkpoint("1.0 of another", checkpoint_of(state, "").state))
+    await thread.end(run, Checkpoint("1.0 of another", checkpoint_of(state, "").state))
 
     memory = await thread.loaded()
 
@@ -305,7 +315,7 @@ async def test_a_lost_worker_writes_no_part(thread: Thread) -> None:
     await thread.one("UPDATE agent_run SET attempt = 1")
     made = PartsMaker().state("{}", ['{"a": 1}'])
 
-    await thread.save(run, Checkpoint("2", made))
+    await thread.end(run, Checkpoint("2", made))
 
     assert (
         await thread.one(
@@ -313,3 +323,35 @@ async def test_a_lost_worker_writes_no_part(thread: Thread) -> None:
         )
         == 0
     )
+
+
+async def test_a_checkpoint_that_comes_after_its_run_was_ended_takes_nothing_from_the_next_run(
+    thread: Thread,
+) -> None:
+    state, stalled = AgentState(session_id="c"), await thread.run()
+    saver = CheckpointSaver(thread.engine, stalled)
+    await tool_call(state, saver, "c-1")
+    kept = state.model_dump_json()
+    # The reaper ends the run of a worker that is stalled, and the next run begins with what was saved.
+    await thread.end(stalled)
+    following = await thread.run()
+    memory = await thread.loaded()
+    assert memory.state is not None
+    assert memory.state.model_dump_json() == kept
+    next_saver = CheckpointSaver(thread.engine, following)
+    next_saver.begin(memory.stored_parts)
+
+    await tool_call(state, saver, "c-2")
+    await thread.end(following, next_saver.difference(checkpoint_of(memory.state, "2")))
+
+    loaded = await thread.loaded()
+    assert not loaded.rebuilt
+    assert loaded.state is not None
+    assert loaded.state.model_dump_json() == kept
+
+
+async def tool_call(state: AgentState, saver: CheckpointSaver, call_id: str) -> None:
+    """Let the last message grow by a call and its result, and save it."""
+    result = ToolResultBlock(id=call_id, name="see", output="seen", state=ToolResultState.SUCCESS)
+    state.append_context(AGENT_NAME, [ToolCallBlock(id=call_id, name="see", input="{}"), result])
+    await saver._save(checkpoint_of(state, "2"))
