@@ -23,6 +23,8 @@ WRITE_TIMEOUT_SECONDS = 30.0
 _CANCEL_AGAIN_SECONDS = 1.0
 """Libraries may swallow a cancellation. The cancellation is repeated until the iterator of frames ends."""
 _TURN_FRAMES = 16
+_CAUGHT_UP: Message = {"type": "http.response.body", "body": b"", "more_body": True}
+"""Writes nothing, and waits for a client that is behind."""
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +84,8 @@ class _Pump:
 
     def go_on(self) -> None:
         if (parked := self._parked) is not None:
-            self._task = parked.start(lambda: self._send_all(parked.send))
+            # The client first: a stream that has nothing to send rests again at once, and would never wait for it.
+            self._task = parked.start(lambda: self._send_all(parked.send, _CAUGHT_UP))
 
     async def leave(self) -> None:
         """Close the frames: the client has disconnected."""
@@ -95,11 +98,10 @@ class _Pump:
 
     # --- a task --------------------------------------------------------------
 
-    async def _send_all(self, send: Send, start: Message | None = None) -> None:
+    async def _send_all(self, send: Send, start: Message) -> None:
         rests = False
         try:
-            if start is not None:
-                await self._send(send, start)
+            await self._send(send, start)
             if rests := await self._send_frames(send):
                 # Without a pause since the stream came to rest: from now on it may be served.
                 self._park()

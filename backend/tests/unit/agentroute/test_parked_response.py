@@ -11,12 +11,19 @@ from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 from tests.support.http_wire import Wire
 from tests.support.limits import HUNG_SECONDS
+from tests.support.thread_log import SESSION, MemoryLog, MemoryTail, QuietHub, run
 from uvicorn import Config
 from uvicorn.server import ServerState
 
 from agentroute.head_requests import HeadRequests
 from agentroute.http_context import HttpContext
 from agentroute.http_protocol import BoundedProtocol, Connections
+from core.agentscope.events.peer_version import PeerVersions
+from core.agentscope.events.reader import ThreadReader
+from core.agentscope.events.sse import frame
+from core.agentscope.events.thread_stream import ThreadStream
+from core.agentscope.schemas.cursor import Cursor
+from core.config import StreamSettings
 from core.log import note_request
 from v1.agent import event_stream
 from v1.agent.event_stream import EventStreamResponse
@@ -75,7 +82,11 @@ class Source:
 class Server:
     """Our connections, with an application that answers by a stream."""
 
-    def __init__(self, *, write_timeout_seconds: float = HUNG_SECONDS) -> None:
+    def __init__(
+        self, *, write_timeout_seconds: float = HUNG_SECONDS, frames: AsyncIterator[bytes] | None = None
+    ) -> None:
+        self.frames = frames
+        """What is sent; by default a source for each request."""
         self.sources: list[Source] = []
         self.write_timeout = write_timeout_seconds
         self.state = ServerState()
@@ -89,20 +100,26 @@ class Server:
         self.config.load()
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.sources.append(source := Source())
+        if (frames := self.frames) is None:
+            self.sources.append(frames := Source())
         note_request(thread_id=scope["path"])
-        await EventStreamResponse(source, write_timeout_seconds=self.write_timeout)(scope, receive, send)
+        await EventStreamResponse(frames, write_timeout_seconds=self.write_timeout)(scope, receive, send)
 
-    async def open(
-        self, path: str = "/", *fields: str, method: str = "GET", until: str = "rests"
-    ) -> tuple[BoundedProtocol, Wire, Source]:
-        """Open a stream, and wait until it rests."""
+    def connect(self, sent: bytes) -> tuple[BoundedProtocol, Wire]:
+        """Open a connection, and send a request."""
         connection = BoundedProtocol(
             config=self.config, server_state=self.state, app_state={}, connections=Connections(100)
         )
         wire = Wire()
         connection.connection_made(wire)
-        connection.data_received(request(path, *fields, method=method))
+        connection.data_received(sent)
+        return connection, wire
+
+    async def open(
+        self, path: str = "/", *fields: str, method: str = "GET", until: str = "rests"
+    ) -> tuple[BoundedProtocol, Wire, Source]:
+        """Open a stream, and wait until it rests."""
+        connection, wire = self.connect(request(path, *fields, method=method))
         if until == "rests":
             await settled(lambda: self.sources and self.sources[-1].rests and not self.state.tasks)
         else:
@@ -123,6 +140,12 @@ async def settled(condition: Callable[[], object]) -> None:
             if condition():
                 return
             await asyncio.sleep(0)
+
+
+async def some_turns() -> None:
+    """Let the others do what they can do without waiting."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 def bodies(wire: Wire) -> list[bytes]:
@@ -252,15 +275,58 @@ async def test_a_client_that_stops_reading_a_stream_that_rests_is_let_go() -> No
     assert bodies(wire) == [FIRST + b"more than it takes"]
 
 
+async def speaks_1_0(_ordinal: int) -> str | None:
+    return "1.0"
+
+
+@pytest.mark.parametrize("reads_on", [False, True])
+async def test_a_stream_that_would_rest_again_at_once_waits_for_its_client_first(*, reads_on: bool) -> None:
+    events, stream_settings = run(1, 4), StreamSettings()
+    hub, log = QuietHub(stream_settings), MemoryLog(events[:1])
+    reader = ThreadReader(
+        SESSION, Cursor.START, store=log, bus=MemoryTail(), hub=hub, settings=stream_settings, ordinals=None
+    )
+    server = Server(
+        write_timeout_seconds=HUNG_SECONDS if reads_on else 0.05,
+        frames=ThreadStream(reader, PeerVersions(speaks_1_0), stream_settings),
+    )
+    connection, wire = server.connect(request())
+    await settled(lambda: frame(events[0]) in wire.sent and not server.state.tasks)
+    connection.pause_writing()
+
+    def commit(event: int) -> None:
+        log.events.append(events[event])
+        if SESSION in hub._tails:
+            hub._tails[SESSION].add([events[event]])
+
+    commit(1)
+    await settled(lambda: frame(events[1]) in wire.sent)
+    await some_turns()
+    commit(2)
+    with capture_logs() as lines:
+        if reads_on:
+            await some_turns()
+            assert server.state.tasks, "a task waits for the client"
+            assert frame(events[2]) not in wire.sent, "a client that is behind gets nothing more"
+            connection.resume_writing()
+            await settled(lambda: frame(events[2]) in wire.sent and not server.state.tasks)
+            commit(3)
+            await settled(lambda: frame(events[3]) in wire.sent)
+            connection.connection_lost(None)
+        await settled(lambda: SESSION not in hub._tails and not server.state.tasks)
+
+    (body,) = bodies(wire)
+    sent = events if reads_on else events[:2]
+    assert body.partition(b"\n\n")[2] == b"".join(map(frame, sent))
+    assert [line["event"] for line in lines] == ([] if reads_on else ["stream_stalled"]) + ["request"]
+
+
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 async def test_only_streams_that_were_asked_for_are_parked(method: str) -> None:
     server = Server()
-    connection = BoundedProtocol(
-        config=server.config, server_state=server.state, app_state={}, connections=Connections(100)
+    connection, wire = server.connect(
+        request(method=method, accept=None if method == "GET" else "text/event-stream")
     )
-    wire = Wire()
-    connection.connection_made(wire)
-    connection.data_received(request(method=method, accept=None if method == "GET" else "text/event-stream"))
     await settled(lambda: wire.statuses() == [200])
 
     assert server.sources[0].outlet is None
