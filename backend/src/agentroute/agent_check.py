@@ -1,4 +1,4 @@
-"""``agentroute check``: makes the agent once without a model call, and prints what it is and what is missing."""
+"""``agentroute check``: makes the agent without a model call, and prints what it is and what is missing."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -66,6 +67,7 @@ class Run:
         factory: Callable[[AgentRun], Any] | None = None,
         claims: dict[str, Any] | None = None,
         progress: str = "",
+        caller: str = "user",
         **profile: Any,
     ) -> None:
         """Prepare a run.
@@ -83,6 +85,7 @@ class Run:
             services: Of another endpoint than the model in memory.
             factory: Makes the agent of the run, as a user's code does.
             claims: Of the caller's token.
+            caller: Id of the user.
             progress: What the tool ``pay`` reports before it pays.
             profile: Members of the profile.
         """
@@ -95,6 +98,8 @@ class Run:
         self.stop = StopSignal()
         self.events: list[InternalRuntimeEvent] = []
         self.saved: list[Checkpoint] = []
+        self.payers: list[str] = []
+        """The users on whose behalf the tool ``pay`` was called."""
         self.log: list[str] = []
         """What became durable, and what was paid."""
         self.before: Callable[[InternalRuntimeEvent], Awaitable[None]] | None = None
@@ -109,11 +114,13 @@ class Run:
                 "forwardedProps": options or {},
             }
         )
+        self.kit = self._kit(
+            AgentProfile.model_validate({"name": "A", "description": "d"} | profile), permission, budget
+        )
+        context = replace(CONTEXT, principal=Principal("tenant", caller))
         self.orchestrator = AgentScopeOrchestrator(
-            self._kit(
-                AgentProfile.model_validate({"name": "A", "description": "d"} | profile), permission, budget
-            ),
-            RunTask(command, CONTEXT, memory, claims or {}),
+            self.kit,
+            RunTask(command, context, memory, claims or {}),
             emit=self._emit,
             durable=self._durable,
             save=self.saved.append,
@@ -142,6 +149,7 @@ class Run:
     async def _pay(self, arguments: Payment, context: ToolContext) -> str:
         if self._progress:
             await context.progress(self._progress)
+        self.payers.append(context.principal.user_id)
         self.log.append(f"paid {arguments.euros} for {context.idempotency_key}")
         return f"paid {arguments.euros}"
 

@@ -1,9 +1,9 @@
-"""Makes an agent once, without a model call, and tells what it is: for ``agentroute check``, ``doctor`` and each start."""
+"""Makes an agent without a model call, and tells what it is: for ``agentroute check``, ``doctor`` and each start."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from core.agentscope.runtime.agent.factory.installed_agent import (
     Change,
     middlewares_of,
 )
+from core.agentscope.runtime.agent.factory.user_factory import UserFactory
 from core.agentscope.runtime.agent.intent import UNKNOWN
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.subagents import SubagentTool
@@ -78,7 +79,7 @@ class Examination:
 
 
 async def examine(kit: AgentKit) -> Examination:
-    """Make the agent of a kit and describe it. Nothing is raised for what is wrong with the agent."""
+    """Make the agent of a kit and describe it. A factory is called twice. Nothing is raised for what is wrong with the agent."""
     profile = kit.profile
     found = Examination(profile.name, profile.description, profile.agent.factory)
     found.stages = {
@@ -90,35 +91,51 @@ async def examine(kit: AgentKit) -> Examination:
     kit = kit.for_run(budget=_NoCalls(), calls_ahead=None)
     stop = StopSignal()
     gate = ToolGate(stop, ToolCallCount(0))
-    context = ToolContext(Principal("check", "check"), thread_id="check", run_id="check", tool_call_id="")
-    builder = AgentFactory(
-        kit, RunCommand(), context, RunState(None, _ignore), gate=gate, emit=_ignore, stop=stop
-    )
-    state = AgentState(session_id="check")
+
+    def builder(context: ToolContext) -> AgentFactory:
+        return AgentFactory(
+            kit, RunCommand(), context, RunState(None, _ignore), gate=gate, emit=_ignore, stop=stop
+        )
+
+    context = _context("check")
     try:
-        agent = await _made(kit, builder, context, gate, state, found)
+        if kit.user_factory is None:
+            made = builder(context)
+            agent = made.agent("execution", UNKNOWN, made.toolkit(), made.translator(), _state(context))
+        else:
+            # The second is of another user: it must have nothing of the first.
+            agent = await _made(
+                kit.user_factory,
+                [
+                    (AgentHost(kit, builder(each), RunCommand(), each, gate), _state(each))
+                    for each in (context, _context("check-of-another-user"))
+                ],
+                found,
+            )
     except (AgentRefused, _CheckFailed) as exc:
         found.problems.append(str(exc))
         return found
-    await _describe(agent, builder.tools(), found)
+    await _describe(agent, builder(context).tools(), found)
     return found
 
 
+def _context(user: str) -> ToolContext:
+    return ToolContext(Principal("check", user), thread_id=user, run_id=user, tool_call_id="")
+
+
+def _state(context: ToolContext) -> AgentState:
+    return AgentState(session_id=context.thread_id)
+
+
 async def _made(
-    kit: AgentKit,
-    builder: AgentFactory,
-    context: ToolContext,
-    gate: ToolGate,
-    state: AgentState,
-    found: Examination,
+    factory: UserFactory, hosts: Sequence[tuple[AgentHost, AgentState]], found: Examination
 ) -> Agent:
-    factory = kit.user_factory
-    if factory is None:
-        return builder.agent("execution", UNKNOWN, builder.toolkit(), builder.translator(), state)
-    host = AgentHost(kit, builder, RunCommand(), context, gate)
+    """Return the agent of the first host."""
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            hosted = await host.make(factory, UNKNOWN, state, fresh=True, is_check=True)
+            hosted, second = [
+                await host.make(factory, UNKNOWN, state, fresh=True, is_check=True) for host, state in hosts
+            ]
     except AgentRefused:
         raise
     except TimeoutError as exc:
@@ -129,6 +146,7 @@ async def _made(
         reason = failure_line("the factory failed", exc)
         raise _CheckFailed(f"{reason}; run.is_check tells it that the agent is only looked at") from exc
     found.changes = [each for each in hosted.installed.changes if not each.what.startswith(BYPASS_MODE)]
+    found.warnings += [f"{each.what}. {each.advice}" for each in second.installed.changes if each.was_kept]
     if len(found.changes) < len(hosted.installed.changes):
         found.problems.append(f"{BYPASS_MODE}. {BYPASS_ADVICE}")
     return hosted.installed.agent

@@ -31,6 +31,7 @@ from core.agentscope.runtime.agent.factory.installed_agent import (
     with_meter,
 )
 from core.agentscope.runtime.agent.factory.merged_toolkit import merged_toolkit, settle_tools
+from core.agentscope.runtime.agent.factory.run_marks import is_of_another, marked, new_mark
 from core.agentscope.runtime.agent.factory.user_factory import UserFactory
 from core.agentscope.runtime.agent.intent import Intent
 from core.agentscope.runtime.agent.toolkit import GateMiddleware, ToolGate
@@ -100,6 +101,8 @@ class AgentHost:
         self._gate = GateMiddleware(gate)
         self._claims = claims
         self._shared = shared
+        self._mark = new_mark()
+        """Of this run's parts: the factory may give back those of another."""
 
     async def make(
         self, factory: UserFactory, intent: Intent, state: AgentState, *, fresh: bool, is_check: bool = False
@@ -118,6 +121,7 @@ class AgentHost:
         """
         translator = self._builder.translator()
         meter = ForeignMeter(self._kit.services, translator.record)
+        marked(state, self._mark)
         run = self._run(factory, translator, meter, intent, state, is_check=is_check)
         try:
             made = await factory(run)
@@ -148,13 +152,13 @@ class AgentHost:
         is_check: bool,
     ) -> AgentRun:
         def model() -> ChatModelBase:
-            return self._kit.model("execution", translator.record, translator.keep)
+            return marked(self._kit.model("execution", translator.record, translator.keep), self._mark)
 
         def toolkit(theirs: Toolkit | None) -> Toolkit:
-            return merged_toolkit(theirs, self._builder.tools())
+            return merged_toolkit(theirs, self._builder.tools(), self._mark)
 
         principal = self._context.principal
-        return AgentRun(
+        run = AgentRun(
             user=principal.user_id,
             tenant=principal.tenant_id,
             thread_id=self._context.thread_id,
@@ -162,7 +166,7 @@ class AgentHost:
             state=state,
             parts=RunParts(
                 model=model,
-                meter=lambda theirs: with_meter(theirs, meter),
+                meter=lambda theirs: self._own_model(theirs, run, meter),
                 toolkit=toolkit,
                 system_prompt=lambda: self._builder.prompt("execution", intent),
             ),
@@ -176,6 +180,13 @@ class AgentHost:
             intent=intent,
             is_check=is_check,
         )
+        return run
+
+    def _own_model(self, model: ChatModelBase, run: AgentRun, meter: ForeignMeter) -> ChatModelBase:
+        """Return a model that books its calls with this run."""
+        if isinstance(model, OpenAICompatibleChatModel) and is_of_another(model, self._mark):
+            return run.model
+        return with_meter(model, meter)
 
     async def _installed(
         self,
@@ -188,16 +199,16 @@ class AgentHost:
         fresh: bool,
     ) -> Installed:
         profile = self._kit.profile
-        agent, changes = own_agent(made)
-        changes += install_models(agent, meter)
-        changes += install_state(agent, state, fresh=fresh)
+        agent, changes = own_agent(made, self._mark)
+        changes += install_models(agent, run.meter, self._mark)
+        changes += install_state(agent, state, self._mark, fresh=fresh)
         changes += install_settings(
             agent,
             max_iterations=profile.limits.max_iterations,
             limited="max_iterations" in profile.limits.model_fields_set,
             context=context_config(profile.context),
         )
-        changes += install_toolkit(agent, run.toolkit)
+        changes += install_toolkit(agent, run.toolkit, self._mark)
         ours = {id(tool) for group in agent.toolkit.tool_groups for tool in group.tools if _is_ours(tool)}
         guard = ToolGuard(self._kit.settings.tools.max_result_bytes)
         await settle_tools(agent.toolkit, lambda tool: tool if id(tool) in ours else guarded(tool, guard))
@@ -211,7 +222,7 @@ class AgentHost:
         changes += install_middlewares(
             agent,
             first=[self._gate, compaction],
-            last=[ModelOfTheRun(lambda model: with_meter(model, meter))],
+            last=[ModelOfTheRun(run.meter)],
         )
         return Installed(agent, changes)
 

@@ -8,8 +8,9 @@ What is installed, whatever the factory returned:
 4. The tools of the profile and the client; a guard around the user's tools (``guarded_tools``).
 5. Cancellation, the step limit and the compaction of the profile, where the user has set none.
 
-An agent that a factory returns again is copied: an agent belongs to one run. Each change has a line in ``changes``, for
-``agentroute check``. What cannot be installed raises ``AgentRefused``. See docs/adr/0032.
+An agent that a factory returns again is copied: an agent belongs to one run. Parts of another run that it holds are
+replaced by those of this run. Each change has a line in ``changes``, for ``agentroute check``. What cannot be installed
+raises ``AgentRefused``. See docs/adr/0032.
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ from typing import Any
 from agentscope.agent import Agent, ContextConfig
 from agentscope.middleware import MiddlewareBase
 from agentscope.model import ChatModelBase
-from agentscope.permission import PermissionEngine, PermissionMode
+from agentscope.permission import PermissionContext, PermissionEngine, PermissionMode
 from agentscope.state import AgentState
 from agentscope.tool import Toolkit
 
-from core.agentscope.runtime.agent.factory.merged_toolkit import is_merged
+from core.agentscope.runtime.agent.factory.merged_toolkit import copied_toolkit
+from core.agentscope.runtime.agent.factory.run_marks import is_of, is_of_another, marked
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.metered_model import ForeignMeter, Metered, meter_of, metered
 
 _PRISTINE = "_agentroute_pristine"
-_METER = "_agentroute_meter"
+_OWN_MODEL = "_agentroute_own_model"
 _HOOKS = {
     "on_reply": "_reply_middlewares",
     "on_reasoning": "_reasoning_middlewares",
@@ -64,6 +66,8 @@ class Change:
     what: str
     advice: str = ""
     """How to make it unnecessary; empty for what every agent is given."""
+    was_kept: bool = False
+    """The factory kept something of another run."""
 
 
 @dataclass(slots=True)
@@ -104,11 +108,16 @@ def with_meter(model: ChatModelBase, meter: ForeignMeter) -> ChatModelBase:
     return metered(model, meter)
 
 
-def own_agent(made: Any) -> tuple[Agent, list[Change]]:
+def own_agent(made: Any, run: str) -> tuple[Agent, list[Change]]:
     """Return the agent that this run may change: what the factory returned, or a copy if it was returned before.
 
+    Args:
+        made: What the factory returned.
+        run: The mark of the run.
+
     Raises:
-        AgentRefused: It is no agent of AgentScope, or overrides what the gate stands on.
+        AgentRefused: It is no agent of AgentScope, overrides what the gate stands on, or is an agent of another run that
+            the factory has changed.
     """
     if not isinstance(made, Agent):
         raise AgentRefused(
@@ -122,22 +131,41 @@ def own_agent(made: Any) -> tuple[Agent, list[Change]]:
             )
     pristine = vars(made).get(_PRISTINE)
     if pristine is None:
-        vars(made)[_PRISTINE] = {
-            name: list(value) if isinstance(value, list) else value for name, value in vars(made).items()
-        }
+        pristine = _with_lists_copied(vars(made))
+        if is_of(made.state, run):
+            # The conversation of a user. Of it, the copies need to know nothing but the rules.
+            rules = made.state.permission_context.model_copy(deep=True)
+            pristine["state"] = marked(AgentState(permission_context=rules), run)
+        vars(made)[_PRISTINE] = pristine
         return made, []
+    if any(is_of(value, run) for value in vars(made).values()):
+        raise AgentRefused(
+            "the factory puts parts of a run into an agent that another run may be using; make an agent in each call"
+        )
     same = copy.copy(made)
-    vars(same).update(
-        {name: list(value) if isinstance(value, list) else value for name, value in pristine.items()}
-    )
+    # Nothing else: what the first run did to the agent is the business of its user.
+    vars(same).clear()
+    vars(same).update(_with_lists_copied(pristine) | {_PRISTINE: pristine})
     if same.context_config.compression_tool_enabled:
         # The tool is bound to the agent that it compacts.
         tool: Any = copy.copy(same._compression_tool)
         tool._func = same._compress_context_tool
         same._compression_tool = tool
     return same, [
-        Change("The factory returned the same agent again: it was copied", "Make an agent in each call.")
+        Change(
+            "The factory returned the same agent again: it was copied",
+            "Make an agent in each call.",
+            was_kept=True,
+        )
     ]
+
+
+def _with_lists_copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, list) else value for name, value in attributes.items()}
+
+
+def _is_booked(model: ChatModelBase) -> bool:
+    return isinstance(model, OpenAICompatibleChatModel | Metered)
 
 
 def check_model(model: Any, where: str) -> None:
@@ -152,11 +180,14 @@ def check_model(model: Any, where: str) -> None:
         )
 
 
-def install_state(agent: Agent, state: AgentState, *, fresh: bool) -> list[Change]:
+def install_state(agent: Agent, state: AgentState, run: str, *, fresh: bool) -> list[Change]:
     """Give the agent the thread's state. In a new thread it begins with what the agent's own state holds.
 
+    Nothing is taken from the state of another run: it is the conversation of another user.
+
     Raises:
-        AgentRefused: The agent's state is of a class of its own, which no checkpoint can hold.
+        AgentRefused: The agent's state is of a class of its own, which no checkpoint can hold, or permission rules are in
+            the state of another run.
     """
     changes: list[Change] = []
     own = agent.state
@@ -165,11 +196,10 @@ def install_state(agent: Agent, state: AgentState, *, fresh: bool) -> list[Chang
             raise AgentRefused(
                 f"the agent's state is a {type(own).__name__}; use AgentState, and state.middle_context for more"
             )
-        _take_over(own, state, fresh=fresh)
+        changes.append(_taken_over(own, state, run, fresh=fresh))
         agent.state = state
         # The engine holds the permissions of the state that it was made with.
         agent._engine = PermissionEngine(state.permission_context)
-        changes.append(Change("The thread's conversation is the agent's state", "Pass state=run.state."))
     if state.permission_context.mode == PermissionMode.BYPASS:
         state.permission_context.mode = PermissionMode.DEFAULT
         changes.append(Change(f"{BYPASS_MODE}: it was set to default", BYPASS_ADVICE))
@@ -186,15 +216,26 @@ BYPASS_ADVICE = (
 )
 
 
-def _take_over(own: AgentState, state: AgentState, *, fresh: bool) -> None:
-    # Rules are code of today; those of a checkpoint may be of last year.
+def _taken_over(own: AgentState, state: AgentState, run: str, *, fresh: bool) -> Change:
+    if is_of_another(own, run):
+        if own.permission_context != PermissionContext():
+            # To copy them may give a user the rights of another, to leave them out may allow what was denied.
+            raise AgentRefused(
+                "the agent holds permission rules in the state of another run; make the agent and its rules in each call"
+            )
+        return Change(
+            "The agent held the state of another run: it was given this run's",
+            "Use run.state in each call, and do not keep it.",
+            was_kept=True,
+        )
     state.permission_context = own.permission_context.model_copy(deep=True)
-    state.middle_context = own.middle_context | state.middle_context
-    if fresh:
+    state.middle_context = copy.deepcopy(own.middle_context) | state.middle_context
+    if fresh and not is_of(own, run):
         state.context[:0] = [message.model_copy(deep=True) for message in own.context]
         state.summary = own.summary or state.summary
         state.tool_context = own.tool_context.model_copy(deep=True)
         state.tasks_context = own.tasks_context.model_copy(deep=True)
+    return Change("The thread's conversation is the agent's state", "Pass state=run.state.")
 
 
 def install_settings(
@@ -232,23 +273,43 @@ def install_settings(
     return changes
 
 
-def install_models(agent: Agent, meter: ForeignMeter) -> list[Change]:
-    """Put the meter around the models of the agent.
+def install_models(
+    agent: Agent, own_model: Callable[[ChatModelBase], ChatModelBase], run: str
+) -> list[Change]:
+    """Let all models of the agent book their calls with this run.
+
+    Args:
+        agent: The agent.
+        own_model: Returns a model as this run uses it.
+        run: The mark of the run.
 
     Raises:
-        AgentRefused: The model is not one of AgentScope's.
+        AgentRefused: A model is not one of AgentScope's, or a middleware holds a model of another run.
     """
-    check_model(agent.model, "agent.model")
+    model = vars(agent)["model"]
+    check_model(model, "agent.model")
     changes: list[Change] = []
-    if not isinstance(agent.model, OpenAICompatibleChatModel):
-        changes.append(Change(f"The calls of {type(agent.model).__name__} are metered"))
+    if not isinstance(model, OpenAICompatibleChatModel):
+        changes.append(Change(f"The calls of {type(own_model(model)).__name__} are metered"))
     fallback = agent.model_config.fallback_model
+    if is_of_another(model, run) or is_of_another(fallback, run):
+        changes.append(
+            Change(
+                "The agent held the model of another run: it was given this run's",
+                "Use run.model in each call, and do not keep it.",
+                was_kept=True,
+            )
+        )
     if fallback is not None:
         check_model(fallback, "model_config.fallback_model")
-        agent.model_config = agent.model_config.model_copy(
-            update={"fallback_model": with_meter(fallback, meter)}
-        )
-    vars(agent)[_METER] = meter
+        agent.model_config = agent.model_config.model_copy(update={"fallback_model": own_model(fallback)})
+    for middleware in middlewares_of(agent):
+        for name, value in getattr(middleware, "__dict__", {}).items():
+            if isinstance(value, ChatModelBase) and own_model(value) is not value and _is_booked(value):
+                raise AgentRefused(
+                    f"{type(middleware).__name__}.{name} is a model of another run; make the middleware in each call"
+                )
+    vars(agent)[_OWN_MODEL] = own_model
     agent.__class__ = _hosted_kind(type(agent))
     return changes
 
@@ -259,7 +320,7 @@ def _hosted_kind(kind: type[Agent]) -> type[Agent]:
 
     def model(self: Any) -> ChatModelBase:
         own = vars(self)
-        return with_meter(own["model"], own[_METER])
+        return own[_OWN_MODEL](own["model"])
 
     def set_model(self: Any, value: ChatModelBase) -> None:
         vars(self)["model"] = value
@@ -275,11 +336,22 @@ def _hosted_kind(kind: type[Agent]) -> type[Agent]:
     return make(kind.__name__, (kind,), members)
 
 
-def install_toolkit(agent: Agent, merge: Callable[[Toolkit | None], Toolkit]) -> list[Change]:
+def install_toolkit(agent: Agent, merge: Callable[[Toolkit | None], Toolkit], run: str) -> list[Change]:
     """Give the agent a toolkit of this run."""
-    if is_merged(agent.toolkit):
+    theirs = agent.toolkit
+    if is_of(theirs, run):
+        # A run changes its toolkit, and the factory may keep this one.
+        agent.toolkit = copied_toolkit(theirs)
         return []
-    agent.toolkit = merge(agent.toolkit)
+    agent.toolkit = merge(theirs)
+    if is_of_another(theirs, run):
+        return [
+            Change(
+                "The agent held the toolkit of another run: it was given this run's tools",
+                "Use run.toolkit(...) in each call, and do not keep what it returns.",
+                was_kept=True,
+            )
+        ]
     return [
         Change(
             "The tools of the profile and the client were added", "Pass toolkit=run.toolkit(Toolkit(...))."

@@ -12,25 +12,24 @@ from collections.abc import Callable, Sequence
 import structlog
 from agentscope.tool import ToolBase, ToolGroup, Toolkit
 
+from core.agentscope.runtime.agent.factory.run_marks import is_of, is_of_another, marked
 from core.agentscope.runtime.agent.toolkit import RunToolkit
 
 log = structlog.get_logger(__name__)
 
-_MERGED = "_agentroute_merged"
 _BASIC = "basic"
 
 
-def is_merged(toolkit: Toolkit) -> bool:
-    """Tell whether a toolkit was made by ``merged_toolkit``."""
-    return _MERGED in vars(toolkit)
+def merged_toolkit(theirs: Toolkit | None, ours: Sequence[ToolBase], run: str) -> Toolkit:
+    """Return a copy of the user's toolkit with our tools added; one that is merged for this run already as it is.
 
-
-def merged_toolkit(theirs: Toolkit | None, ours: Sequence[ToolBase]) -> Toolkit:
-    """Return a copy of the user's toolkit with our tools added; one that is merged already as it is."""
-    if theirs is not None and is_merged(theirs):
+    Our tools of another run act on behalf of its user, so they are left out wherever they are.
+    """
+    if theirs is not None and is_of(theirs, run):
         return theirs
-    same = RunToolkit() if theirs is None else copy.copy(theirs)
-    same.tool_groups = [_copied(group) for group in same.tool_groups]
+    same = RunToolkit() if theirs is None else copied_toolkit(theirs)
+    for group in same.tool_groups:
+        group.tools = [tool for tool in group.tools if not is_of_another(tool, run)]
     if type(same) is Toolkit:
         # The same, with a better answer to a model that calls a tool which is not there.
         same.__class__ = RunToolkit
@@ -38,8 +37,14 @@ def merged_toolkit(theirs: Toolkit | None, ours: Sequence[ToolBase]) -> Toolkit:
         same.tool_groups.insert(0, ToolGroup(name=_BASIC))
     taken = {tool.name for group in same.tool_groups for tool in group.tools}
     basic = next(group for group in same.tool_groups if group.name == _BASIC)
-    basic.tools += [tool for tool in ours if tool.name not in taken]
-    vars(same)[_MERGED] = True
+    basic.tools += [marked(tool, run) for tool in ours if tool.name not in taken]
+    return marked(same, run)
+
+
+def copied_toolkit(toolkit: Toolkit) -> Toolkit:
+    """Return a toolkit with groups of its own, and the same tools and skills in them."""
+    same = copy.copy(toolkit)
+    same.tool_groups = [_copied(group) for group in same.tool_groups]
     return same
 
 

@@ -1,4 +1,4 @@
-"""Opens the agents of users' factories when a worker starts: code, resources, and one agent to look at."""
+"""Opens the agents of users' factories when a worker starts: code, resources, and an agent to look at."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FactoryOpener:
 
 
 async def open_for_runs(kit: AgentKit, opener: FactoryOpener) -> AgentKit:
-    """Open the kit's factory, and make its agent once without a model call.
+    """Open the kit's factory, and make its agent without a model call.
 
     Raises:
         AgentCodeInvalid: The agent cannot be used; in one line what is wrong.

@@ -328,9 +328,7 @@ async def test_a_toolkit_and_an_agent_may_be_shared_by_runs() -> None:
     first = Run([SHIP], [HANG], factory=create)
     running = asyncio.create_task(first.run())
     await first.model.hangs.wait()
-    # Its model is the first run's: a factory that keeps an agent keeps its model.
-    first.model.script.append(["other"])
-    second = Run(factory=create, tools=[PICK])
+    second = Run(["other"], factory=create, tools=[PICK])
     await second.run()
     first.stop.set("user")
     with pytest.raises(RunStopped):
@@ -338,7 +336,7 @@ async def test_a_toolkit_and_an_agent_may_be_shared_by_runs() -> None:
 
     assert second.remembered == [("user", "hello"), ("assistant", "other")]
     assert [tool.name for tool in shared.tool_groups[0].tools] == ["ship"]
-    assert "pick" in first.model.offered[-1]
+    assert "pick" in second.model.offered[0]
     assert "pick" not in first.model.offered[0]
 
 
