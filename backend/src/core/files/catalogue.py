@@ -33,6 +33,8 @@ from core.identity import Principal
 
 _OWNER_LOCK = 1095193158  # "AGFF": a class of advisory locks of its own
 BATCH = 100
+STEP = 5000
+"""Rows that :meth:`FileCatalogue.find_unnamed` looks at."""
 _COLUMNS = (
     "id, encode(sha256, 'hex') AS file_id, name_in_store, media_type, name, bytes, created_at, unused_since"
 )
@@ -182,6 +184,21 @@ class FileCatalogue:
             unused = (await connection.execute(_EXPIRE_UNUSED, values)).rowcount
             return unused + (await connection.execute(_EXPIRE_PENDING, values)).rowcount
 
+    async def find_unnamed(self, after: int = 0) -> int:
+        """Note which of the next :data:`STEP` files no thread names any more; returns where to go on, 0 at the end.
+
+        A thread that is deleted takes its files along by itself, except where a process of a version without files
+        deletes it. Such files then expire like those that no message has named.
+        """
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(_UNNAMED, {"step": STEP, "after": after})).one()
+            if row.found:
+                # The second statement sees who named one of them before its lock was given.
+                values = {"rows": row.found}
+                held = (await connection.execute(_HOLD_UNNAMED, values)).scalars().all()
+                await connection.execute(_NOTE_UNNAMED, {"rows": list(held)})
+            return row.last if row.looked_at == STEP else 0
+
     async def leaving(self, after: int = 0) -> list[Pending]:
         """Return files whose bytes are to be removed, oldest rows first: those behind a row id."""
         async with self._engine.connect() as connection:
@@ -308,6 +325,20 @@ UPDATE agent_file SET state = 'deleting' WHERE id IN (
     SELECT id FROM agent_file WHERE state <> 'ready' AND state = 'pending'
         AND created_at < statement_timestamp() - :pending_seconds * interval '1 second'
     ORDER BY created_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+""")
+_UNNAMED = text("""
+SELECT count(*) AS looked_at, max(s.id) AS last, array_agg(s.id) FILTER (
+    WHERE s.state = 'ready' AND s.unused_since IS NULL
+        AND NOT EXISTS (SELECT FROM agent_file_use AS u WHERE u.file_id = s.id)) AS found
+FROM (SELECT id, state, unused_since FROM agent_file WHERE id > :after ORDER BY id LIMIT :step) AS s
+""")
+_HOLD_UNNAMED = text("""
+SELECT id FROM agent_file WHERE id = ANY(CAST(:rows AS bigint[])) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+""")
+_NOTE_UNNAMED = text("""
+UPDATE agent_file AS f SET unused_since = clock_timestamp()
+WHERE f.id = ANY(CAST(:rows AS bigint[])) AND f.state = 'ready' AND f.unused_since IS NULL
+    AND NOT EXISTS (SELECT FROM agent_file_use AS u WHERE u.file_id = f.id)
 """)
 _LEAVING = text("""
 SELECT id, name_in_store FROM agent_file WHERE state <> 'ready' AND state = 'deleting' AND id > :after

@@ -40,6 +40,7 @@ class FileLibrary:
         self.catalogue: FileCatalogue = FileCatalogue(engine, settings)
         self._store = store
         self._uploads: Counter[Principal] = Counter()
+        self._looked_at = 0
 
     @asynccontextmanager
     async def admit(self, principal: Principal) -> AsyncIterator[None]:
@@ -162,6 +163,7 @@ class FileLibrary:
     async def clean_up(self) -> int:
         """Delete what expired, and the bytes of deleted files; returns how many files are gone."""
         await self.catalogue.expire()
+        self._looked_at = await self.catalogue.find_unnamed(self._looked_at)
         gone, after = 0, 0
         while leaving := await self.catalogue.leaving(after):
             await self.remove(leaving)

@@ -370,6 +370,48 @@ async def test_a_file_that_was_uploaded_again_in_vain_expires(
     assert await library.clean_up() == 1
 
 
+async def delete_thread_as_before_files(engine: AsyncEngine, thread: int) -> None:
+    """Delete a thread as a version does that knows no files."""
+    await sql(engine, "DELETE FROM agent_chat_session WHERE id = :id", id=thread)
+
+
+async def test_files_of_a_thread_that_a_version_without_files_deleted_expire(
+    library: FileLibrary, engine: AsyncEngine, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.files.catalogue.STEP", 2)
+    files = [await save(library, bytes([number + 65])) for number in range(5)]
+    gone, kept = await a_thread(engine, "t-1"), await a_thread(engine, "t-2")
+    await name_in(engine, gone, *files)
+    await name_in(engine, kept, files[1])
+    await delete_thread_as_before_files(engine, gone)
+
+    # Three steps of two rows: none of the files is gone yet, each has a day from now on.
+    assert [await library.clean_up() for _ in range(3)] == [0, 0, 0]
+    await age(engine)
+
+    assert await library.clean_up() == 4
+    assert list(store.content.values()) == [b"B"]
+    assert set(await library.catalogue.find(ADA, [file.file_id for file in files])) == {files[1].file_id}
+
+
+async def test_a_file_that_is_named_while_the_chore_looks_stays_in_use(
+    library: FileLibrary, engine: AsyncEngine
+) -> None:
+    file = await save(library, b"1")
+    gone, other = await a_thread(engine, "t-1"), await a_thread(engine, "t-2")
+    await name_in(engine, gone, file)
+    await delete_thread_as_before_files(engine, gone)
+
+    # The run is being accepted: the chore passes the file over, and finds it named afterwards.
+    async with engine.begin() as accepting:
+        assert await name_files(accepting, ADA, other, [file.file_id])
+        assert await library.catalogue.find_unnamed() == 0
+    assert await library.catalogue.find_unnamed() == 0
+
+    (row,) = await sql(engine, "SELECT unused_since FROM agent_file")
+    assert row.unused_since is None
+
+
 async def test_threads_that_are_deleted_and_named_at_once_leave_no_file_and_lose_none(
     library: FileLibrary, engine: AsyncEngine, store: MemoryStore
 ) -> None:
