@@ -47,6 +47,7 @@ from core.agentscope.runtime.model.chat_request import (
 from core.agentscope.runtime.model.chat_retry import RETRY_WINDOW_SECONDS, Tries, delay_seconds
 from core.agentscope.runtime.model.chat_stream import ChatStreamParser
 from core.agentscope.runtime.model.file_contents import with_files
+from core.agentscope.runtime.model.outer_call import inner_call
 from core.agentscope.runtime.model.quirks import Quirk, QuirkChoice
 from core.agentscope.runtime.model.request_form import is_structured
 from core.agentscope.runtime.model.text_as_call import TextAsCall
@@ -246,29 +247,30 @@ class OpenAICompatibleChatModel(ChatModelBase):
         blocks = CallBlocks(call.meter.call_id)
         outcome: Outcome = "failed"
         usage: ModelUsage | None = None
-        await self._reserve(call, body)
-        try:
-            if self._services.calls_ahead is not None:
-                opening = call.meter.opening(call.answer, body=body, prices=self._services.prices)
-                await self._services.calls_ahead.begin(opening)
-            async with aclosing(call.deltas()) as reads:
-                async for deltas in reads:
-                    for delta in deltas:
-                        for shown in reader.feed(delta):
-                            yield blocks.response(shown)
-            for shown in reader.finish():
-                yield blocks.response(shown)
-            outcome = "completed"
-        except (asyncio.CancelledError, GeneratorExit):
-            outcome = "completed" if call.answer.finished else "cancelled"
-            raise
-        finally:
-            if call.sent and not call.refused:
-                usage = self._book(call, outcome, body)
-            elif self._services.calls_ahead is not None:
-                self._services.calls_ahead.take_back(call.meter.call_id)
-            if usage is None and outcome == "failed" and self._budget is not None:
-                await self._budget.release(call.meter.call_id)
+        async with inner_call() as inner:
+            await self._reserve(call, body)
+            try:
+                if self._services.calls_ahead is not None:
+                    opening = call.meter.opening(call.answer, body=body, prices=self._services.prices)
+                    await self._services.calls_ahead.begin(opening)
+                async with aclosing(call.deltas()) as reads:
+                    async for deltas in reads:
+                        for delta in deltas:
+                            for shown in reader.feed(delta):
+                                yield blocks.response(shown)
+                for shown in reader.finish():
+                    yield blocks.response(shown)
+                outcome = "completed"
+            except (asyncio.CancelledError, GeneratorExit):
+                outcome = "completed" if call.answer.finished else "cancelled"
+                raise
+            finally:
+                if call.sent and not call.refused:
+                    usage = inner.paid = self._book(call, outcome, body)
+                elif self._services.calls_ahead is not None:
+                    self._services.calls_ahead.take_back(call.meter.call_id)
+                if usage is None and outcome == "failed" and self._budget is not None:
+                    await self._budget.release(call.meter.call_id)
         # Only of a complete answer: a provider refuses a part of a signature.
         if (value := call.answer.opaque.value(endpoint.origin)) is not None:
             self._keep(value)

@@ -6,7 +6,8 @@ it leaves, and is booked once, however it ends. Formatter, token counts, structu
 are the user's own.
 
 A class that overrides ``__call__`` or ``generate_structured_output`` may talk to its provider there. Then that method is
-one call, whatever it does inside.
+one call, whatever it does inside. Only calls of our own model inside it are calls of their own (``outer_call``): a router
+over ``run.model`` costs what ``run.model`` costs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import cache
 from inspect import isasyncgen
 from typing import Any
@@ -27,11 +28,12 @@ from core.agentscope.runtime.model.call_services import CallServices
 from core.agentscope.runtime.model.chat_meter import CallMeter, Outcome
 from core.agentscope.runtime.model.file_contents import with_files
 from core.agentscope.runtime.model.foreign_calls import ForeignAnswer, cost_nothing, provider_of
+from core.agentscope.runtime.model.outer_call import inside, is_inside
 from core.agentscope.runtime.model.token_counts import TokenCounts
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage
+from core.errors import AgentBackendError
 
 _KEPT_FAILURES = 8
-_inside: ContextVar[bool] = ContextVar("inside_a_metered_call", default=False)
 
 
 class ForeignMeter:
@@ -70,14 +72,12 @@ class ForeignMeter:
         """
         call = _Call(self, model, estimate)
         await call.begin()
-        token = _inside.set(True)
         try:
-            answer = await send()
+            with inside(call):
+                answer = await send()
         except BaseException as exc:
             await call.end(exc)
             raise
-        finally:
-            _inside.reset(token)
         if isasyncgen(answer):
             responses: Any = answer
             return _stream(call, responses)
@@ -99,6 +99,8 @@ class _Call:
         self._ended = False
         self._max_tokens: int | None = getattr(getattr(model, "parameters", None), "max_tokens", None)
         self._model = model.model
+        self._reserved = False
+        self._inner = _InnerCalls()
 
     async def begin(self) -> None:
         budget = self._owner._budget
@@ -108,6 +110,7 @@ class _Call:
             most = TokenCounts(input=tokens.input, output=budget.longest_output(self._max_tokens))
             cost = self._services.prices.cost(self._model, most)
             await budget.reserve(call_id, CallEstimate(most.input + most.output, cost))
+            self._reserved = True
         if self._services.calls_ahead is not None:
             try:
                 await self._services.calls_ahead.begin(
@@ -116,9 +119,20 @@ class _Call:
             except BaseException:
                 # The line may be there, and nothing was sent.
                 self._services.calls_ahead.take_back(call_id)
-                if budget is not None:
-                    await budget.release(call_id)
+                await self._release()
                 raise
+
+    async def enter(self) -> None:
+        """Make room in the budget for a call of ours inside: both reservations together may not fit."""
+        self._inner.begun = True
+        await self._release()
+        self._inner.open += 1
+
+    def leave(self, paid: ModelUsage | None) -> None:
+        """Take note of the end of a call of ours inside."""
+        self._inner.open -= 1
+        if paid is not None:
+            self._inner.paid.append((paid.input_tokens, paid.output_tokens))
 
     def take(self, response: Any) -> None:
         if not isinstance(response, ChatResponse | StructuredResponse):
@@ -126,6 +140,8 @@ class _Call:
         self._meter.first_delta()
         self._interrupted = response.finished_reason == FinishedReason.INTERRUPTED
         self._answer.take(response)
+        if (usage := response.usage) is not None:
+            self._inner.told = (usage.input_tokens or 0, usage.output_tokens or 0)
 
     async def end(self, error: BaseException | None = None) -> None:
         """Book the call; calling it again changes nothing."""
@@ -142,6 +158,10 @@ class _Call:
             if not self._meter.answering and cost_nothing(error):
                 await self._nothing_to_pay()
                 return
+        of_ours = outcome == "cancelled" or isinstance(error, AgentBackendError)
+        if self._inner.cover_all(silent=of_ours and not self._answer.output_bytes):
+            await self._nothing_to_pay()
+            return
         usage = self._meter.usage(self._answer, outcome, body={}, prices=self._services.prices)
         if self._owner._budget is not None:
             self._owner._budget.settle(usage)
@@ -150,31 +170,62 @@ class _Call:
     async def _nothing_to_pay(self) -> None:
         if self._services.calls_ahead is not None:
             self._services.calls_ahead.take_back(self._meter.call_id)
-        if self._owner._budget is not None:
+        await self._release()
+
+    async def _release(self) -> None:
+        if self._reserved and self._owner._budget is not None:
+            self._reserved = False
             await self._owner._budget.release(self._meter.call_id)
 
 
+@dataclass(slots=True)
+class _InnerCalls:
+    """The calls of our own model inside a call."""
+
+    begun: bool = False
+    open: int = 0
+    paid: list[tuple[int, int]] = field(default_factory=list)
+    """Input and output tokens of those that are in the ledger."""
+    told: tuple[int, int] | None = None
+    """What the outer call itself says that it used."""
+
+    def cover_all(self, *, silent: bool) -> bool:
+        """Tell whether nothing is left to pay for the outer call.
+
+        A model that says it used something else than the calls inside it has asked its own provider as well, such as a
+        router that lets ``run.model`` choose.
+
+        Args:
+            silent: The outer call gave no answer, and its end is that of a call inside it.
+        """
+        if self.open:
+            # Whoever left before the end: the call inside books itself when it is closed.
+            return True
+        if not self.paid:
+            return self.begun and silent
+        total = (sum(paid[0] for paid in self.paid), sum(paid[1] for paid in self.paid))
+        return self.told in (None, total, *self.paid)
+
+
 async def _stream(call: _Call, responses: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    async with aclosing(responses):
-        try:
-            while (response := await _next(responses)) is not None:
+    try:
+        # Closed before the call ends: calls inside it are booked then.
+        async with aclosing(responses):
+            while (response := await _next(call, responses)) is not None:
                 call.take(response)
                 if getattr(response, "is_last", False):
                     # Now: whoever has the last response may not ask for another one.
                     await call.end()
                 yield response
-        except BaseException as exc:
-            await call.end(exc)
-            raise
+    except BaseException as exc:
+        await call.end(exc)
+        raise
     await call.end()
 
 
-async def _next(responses: AsyncGenerator[Any, None]) -> Any:
-    token = _inside.set(True)
-    try:
+async def _next(call: _Call, responses: AsyncGenerator[Any, None]) -> Any:
+    with inside(call):
         return await anext(responses, None)
-    finally:
-        _inside.reset(token)
 
 
 class Metered:
@@ -215,7 +266,7 @@ def _metered_kind(kind: type[ChatModelBase]) -> type[ChatModelBase]:
         def send() -> Awaitable[Any]:
             return kind._call_api(self, model_name, messages, tools, tool_choice, **more)
 
-        if _inside.get():
+        if is_inside():
             return await send()
         messages = await meter_of(self).given(messages)
         return await meter_of(self).ask(self, await estimate(self, messages, tools), send)
@@ -224,7 +275,7 @@ def _metered_kind(kind: type[ChatModelBase]) -> type[ChatModelBase]:
         def send() -> Awaitable[Any]:
             return kind.__call__(self, messages, tools, tool_choice, **more)
 
-        if _inside.get():
+        if is_inside():
             return await send()
         messages = await meter_of(self).given(messages)
         return await meter_of(self).ask(self, await estimate(self, messages, tools), send)
@@ -233,7 +284,7 @@ def _metered_kind(kind: type[ChatModelBase]) -> type[ChatModelBase]:
         def send() -> Awaitable[Any]:
             return kind.generate_structured_output(self, messages, structured_model, **more)
 
-        if _inside.get():
+        if is_inside():
             return await send()
         messages = await meter_of(self).given(messages)
         return await meter_of(self).ask(self, await estimate(self, messages, None), send)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +15,14 @@ from agentscope.message import Base64Source, TextBlock, ToolCallBlock, UserMsg
 from agentscope.model import ChatModelBase, ChatResponse, ChatUsage, FinishedReason, StructuredResponse
 from pydantic import BaseModel
 from tests.support.foreign_models import ShopModel, foreign_model
-from tests.support.model_in_memory import ModelInMemory
+from tests.support.model_in_memory import HANG, STRUCTURED, Answer, Asks, ModelInMemory
 
 from core.agentscope.events.ledger.budget_store import CallEstimate
+from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.file_contents import file_block
 from core.agentscope.runtime.model.metered_model import ForeignMeter, Metered, metered
 from core.agentscope.schemas.internal_events import ModelUsage
-from core.errors import BudgetExhausted
+from core.errors import AgentBackendError, BudgetExhausted
 
 HELLO = [UserMsg("user", "hello")]
 
@@ -338,3 +340,153 @@ async def test_a_foreign_model_gets_the_bytes_of_files_and_the_caller_keeps_the_
 
     assert given == [Base64Source(data="Ynl0ZXM=", media_type="image/png")]
     assert "Ynl0ZXM=" not in message.model_dump_json()
+
+
+# --- a user's model around ours ------------------------------------------------------------
+
+
+class Router(Theirs):
+    """Forwards to our model; or asks it first, or only if its own provider fails."""
+
+    inner: Any = None
+    first: bool = False
+
+    async def _call_api(self, model_name: str, messages: Any, *args: Any, **more: Any) -> Any:
+        if self.first:
+            try:
+                async for _ in await self.inner(messages):
+                    pass
+            except AgentBackendError:
+                pass
+        elif not self.answers:
+            return await self.inner(messages)
+        return await super()._call_api(model_name, messages, *args, **more)
+
+
+class Wrapper(Router):
+    """Goes through the stream of our model by itself."""
+
+    async def _call_api(self, model_name: str, messages: Any, *_args: Any, **_more: Any) -> Any:
+        return self._changed(messages)
+
+    async def _changed(self, messages: Any) -> AsyncGenerator[Any, None]:
+        async for response in await self.inner(messages):
+            yield response
+
+
+class ByCallRouter(Router):
+    async def __call__(self, messages: Any, *_args: Any, **_more: Any) -> Any:
+        return await self.inner(messages)
+
+
+class Whole(Router):
+    """Gathers the stream, and answers in one piece."""
+
+    async def _call_api(self, model_name: str, messages: Any, *_args: Any, **_more: Any) -> Any:
+        return [response async for response in await self.inner(messages)][-1]
+
+
+def routed(
+    books: Books, *script: Answer, kind: type[Router] = Router, answers: Any = (), **more: Any
+) -> tuple[Any, ModelInMemory]:
+    endpoint = ModelInMemory(*script)
+    services: Any = endpoint.services(budget=books, calls_ahead=books)
+    ours = OpenAICompatibleChatModel(services, model="m", stage="execution", record=books.record)
+    return books.around(kind(*answers, inner=ours, **more)), endpoint
+
+
+OUTER_GIVES_WAY = ["reserved", "written ahead", "released"]
+
+
+@pytest.mark.parametrize("kind", [Router, Wrapper, ByCallRouter, Whole])
+async def test_a_router_over_our_model_costs_what_our_model_costs(kind: type[Router]) -> None:
+    books = Books()
+    model, endpoint = routed(books, ["hel", "lo"], kind=kind)
+
+    responses = await said(model)
+
+    assert [block.text for block in responses[-1].content if isinstance(block, TextBlock)] == ["hello"]
+    assert len(endpoint.asked) == 1
+    assert [(each.model, each.input_tokens, each.output_tokens) for each in books.usages] == [("m", 10, 5)]
+    assert books.log == [*OUTER_GIVES_WAY, *WHOLE, "taken back"]
+
+
+async def test_structured_output_over_our_model_is_paid_once() -> None:
+    class Gate(Router):
+        async def generate_structured_output(self, messages: Any, structured_model: Any, **more: Any) -> Any:
+            return await self.inner.generate_structured_output(messages, structured_model, **more)
+
+    class Number(BaseModel):
+        number: int
+
+    books = Books()
+    model, endpoint = routed(books, kind=Gate)
+    said_so: Answer = [Asks(STRUCTURED, '{"number": 4}')]
+    endpoint.structured = said_so
+
+    answer = await model.generate_structured_output(HELLO, Number)
+
+    assert answer.content == {"number": 4}
+    assert [each.model for each in books.usages] == ["m"] * len(endpoint.asked_structured) == ["m"]
+
+
+async def test_a_router_that_also_asks_its_own_provider_pays_for_both() -> None:
+    books = Books()
+    model, _ = routed(books, ["theirs"], first=True, answers=[[part("a", used(7, 3))]])
+
+    await said(model)
+
+    assert [(each.model, each.output_tokens) for each in books.usages] == [("m", 5), ("theirs", 3)]
+
+
+async def test_a_router_whose_own_provider_answers_after_ours_refused_pays_its_own() -> None:
+    books = Books()
+    model, _ = routed(books, 400, first=True, answers=[[part("a")]])
+
+    await said(model)
+
+    assert [(each.model, each.estimated) for each in books.usages] == [("theirs", True)]
+
+
+async def test_a_refusal_of_our_model_costs_its_router_nothing() -> None:
+    books = Books()
+    model, _ = routed(books, 400)
+
+    with pytest.raises(AgentBackendError):
+        await said(model)
+
+    assert books.usages == []
+    assert books.log == [
+        *OUTER_GIVES_WAY,
+        "reserved",
+        "written ahead",
+        "taken back",
+        "released",
+        "taken back",
+    ]
+
+
+@pytest.mark.parametrize("kind", [Router, Wrapper])
+async def test_a_router_that_is_left_in_the_middle_is_booked_once(kind: type[Router]) -> None:
+    books = Books()
+    model, _ = routed(books, ["hel", HANG], kind=kind)
+
+    async with aclosing(await model(HELLO)) as responses:
+        await anext(responses)
+    while "booked" not in books.log:  # noqa: ASYNC110  the interpreter closes what nobody holds any more
+        await asyncio.sleep(0)
+
+    assert [(each.model, each.outcome) for each in books.usages] == [("m", "cancelled")]
+    assert books.log.count("taken back") == 1
+
+
+async def test_a_cancelled_router_is_booked_once() -> None:
+    books = Books()
+    model, endpoint = routed(books, ["hel", HANG], kind=Wrapper)
+    listening = asyncio.create_task(said(model))
+    await endpoint.hangs.wait()
+
+    listening.cancel()
+    await asyncio.wait({listening})
+
+    assert [(each.model, each.outcome) for each in books.usages] == [("m", "cancelled")]
