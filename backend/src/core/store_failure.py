@@ -59,6 +59,11 @@ def is_time_limit(error: BaseException) -> bool:
     return any(getattr(link, "sqlstate", None) == "57014" for link in _chain(error))
 
 
+def is_locked(error: BaseException) -> bool:
+    """Say whether a lock was not available in time: whoever needs no such lock may succeed."""
+    return any(getattr(link, "sqlstate", None) == "55P03" for link in _chain(error))
+
+
 def is_refused_data(error: BaseException) -> bool:
     """Say whether a value was refused: it is not valid for its column, or beyond a limit of Postgres."""
     for link in _chain(error):

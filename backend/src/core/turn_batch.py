@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from core.store_failure import is_lost_race, is_store_failure, is_time_limit
+from core.store_failure import is_locked, is_lost_race, is_store_failure, is_time_limit
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ class TurnBatch(Generic[Item, Answer]):
         try:
             results = await self._together([item for item, _ in part])
         except Exception as exc:  # noqa: BLE001  the callers'
-            if is_store_failure(exc) and not is_time_limit(exc) and not is_lost_race(exc):
+            if is_store_failure(exc) and not (is_time_limit(exc) or is_locked(exc) or is_lost_race(exc)):
                 for _, answer in part:
                     _fail(answer, exc)
                 return

@@ -77,8 +77,9 @@ async def test_what_a_batch_leaves_out_is_asked_alone() -> None:
         ValueError("a fault of ours"),
         asyncpg.DeadlockDetectedError("a race"),
         asyncpg.QueryCanceledError("too slow"),
+        asyncpg.LockNotAvailableError("canceling statement due to lock timeout"),
     ],
-    ids=["fault", "race", "time limit"],
+    ids=["fault", "race", "time limit", "lock"],
 )
 async def test_one_call_at_fault_does_not_touch_the_others(error: Exception) -> None:
     calls = Calls(together=error)

@@ -121,9 +121,11 @@ class CallLines:
 
     async def _write(self, sql: str, lines: Sequence[CallLine]) -> dict[int, bool]:
         """Write the lines; those of the runs that were not found have to be tried alone."""
-        rows = [line.columns() | {"attempt": line.run.attempt} for line in lines]
-        found = {row["id"] for row in await fetch(self.engine, sql, json.dumps(rows, default=exact))}
-        return {place: True for place, line in enumerate(lines) if line.run.run_pk in found}
+        rows = [
+            line.columns() | {"attempt": line.run.attempt, "place": place} for place, line in enumerate(lines)
+        ]
+        written = await fetch(self.engine, sql, json.dumps(rows, default=exact))
+        return {row["place"]: True for row in written}
 
 
 def _line(run_pk: int | None, principal: Principal, usage: ModelUsage) -> dict[str, Any]:
@@ -242,18 +244,23 @@ SELECT id FROM owned
 """  # noqa: S608  names of our own columns
 
 
-def _write_lines(owned: str) -> str:
-    """Return the statement that writes the lines ``$1`` of the runs that are found; ``owned`` finds and locks them."""
+def _write_lines(owned: str, fence: str) -> str:
+    """Return the statement that writes the lines ``$1`` of the runs that are found, and returns their places.
+
+    Args:
+        owned: Finds and locks the runs.
+        fence: Says which lines ``l`` belong to the runs ``owned``.
+    """
     kinds = ", ".join(f"{name} {kind}" for name, kind in _kinds().items())
     return f"""
 WITH line AS (
-    SELECT * FROM jsonb_to_recordset($1::text::jsonb) AS l({kinds}, attempt smallint)
+    SELECT * FROM jsonb_to_recordset($1::text::jsonb) AS l({kinds}, attempt smallint, place integer)
 ), owned AS ({owned}), written AS (
     INSERT INTO agent_model_call ({_COLUMNS})
-    SELECT {", ".join(f"l.{name}" for name in _LINE)} FROM line AS l JOIN owned ON owned.id = l.run_pk
+    SELECT {", ".join(f"l.{name}" for name in _LINE)} FROM line AS l JOIN owned ON {fence}
     {_OVER_PLACEHOLDER}
 )
-SELECT id FROM owned
+SELECT l.place FROM line AS l JOIN owned ON {fence}
 """  # noqa: S608  names of our own columns
 
 
@@ -264,16 +271,20 @@ _OWNED = status_sql("SELECT id FROM agent_run WHERE id = $1 AND status = {runnin
 _OPEN = _write_line(f"{_OWNED} ${len(_LINE) + 1} FOR SHARE")
 # Waits for an end that is being written, and then finds no run: the end has summed the ledger without this line.
 _RECORD_NOW = _write_line("SELECT id FROM agent_run WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE")
-# Locked in the order of the rows, as appends and heartbeats lock them.
+# Locked in the order of the rows, as appends and heartbeats lock them. A run that somebody has locked just now holds up
+# no other: its lines are written alone.
 _OPEN_MANY = _write_lines(
     status_sql(
-        """SELECT id FROM agent_run WHERE (id, attempt) IN (SELECT run_pk, attempt FROM line) AND status = {running}
-        ORDER BY id FOR SHARE"""
-    )
+        """SELECT id, attempt FROM agent_run
+        WHERE (id, attempt) IN (SELECT run_pk, attempt FROM line) AND status = {running}
+        ORDER BY id FOR SHARE SKIP LOCKED"""
+    ),
+    fence="(owned.id, owned.attempt) = (l.run_pk, l.attempt)",
 )
 _RECORD_MANY = _write_lines(
     """SELECT id FROM agent_run WHERE id IN (SELECT run_pk FROM line) AND ended_at IS NULL
-    ORDER BY id FOR NO KEY UPDATE"""
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED""",
+    fence="owned.id = l.run_pk",
 )
 
 _ADD_USAGE = text("""

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from tests.support.manual_worker import ManualRun, ManualWorker, manual_reaper, manual_worker
 from tests.support.stack import OpenStack, Row, Stack
 
@@ -168,10 +169,12 @@ async def test_lines_of_one_turn_are_written_as_one_by_one(
         return CallLine(replace(run.owned, attempt=attempt or run.owned.attempt), OWNER, call)
 
     other = OPENING.model_copy(update={"call_id": "c-2"})
-    # Two calls of one run, as subagents make them; and a run that is somebody else's by now.
+    stale = OPENING.model_copy(update={"call_id": "c-3"})
+    # Two calls of one run, as subagents make them; a run that is somebody else's by now, and one that was claimed again.
     opened = [await of(run, OPENING) for run in together[:2]]
     opened += [await of(together[0], other), await of(together[2], OPENING, attempt=7)]
-    assert await asyncio.gather(*map(lines.open, opened)) == [True, True, True, False]
+    opened += [await of(together[0], stale, attempt=7)]
+    assert await asyncio.gather(*map(lines.open, opened)) == [True, True, True, False, False]
     for run, call in ((alone[0], OPENING), (alone[1], OPENING), (alone[0], other)):
         assert await lines.open(await of(run, call))
     await hands.die(together[1])
@@ -185,11 +188,30 @@ async def test_lines_of_one_turn_are_written_as_one_by_one(
         assert await lines.record(await of(alone[0], call))
     assert not await lines.record(await of(alone[1], ENDED))
 
-    assert batches == [4, 3]
+    assert batches == [5, 3]
     for one, other_run in zip(together, alone, strict=True):
         assert [comparable(line) for line in await hands.ledger(one)] == [
             comparable(line) for line in await hands.ledger(other_run)
         ]
+
+
+@pytest.mark.parametrize("write", ["open", "record"])
+async def test_a_run_that_somebody_has_locked_holds_up_the_lines_of_no_other(
+    hands: Hands, write: str
+) -> None:
+    locked, free = await hands.claimed(), await hands.claimed()
+    lines = CallLines(hands.worker.engine)
+    call = lines.open if write == "open" else lines.record
+    async with hands.worker.engine.begin() as connection:
+        lock = text("SELECT 1 FROM agent_run WHERE id = :pk FOR UPDATE")
+        await connection.execute(lock, {"pk": locked.owned.run_pk})
+        waiting, at_once = (
+            asyncio.ensure_future(call(CallLine(run.owned, OWNER, OPENING))) for run in (locked, free)
+        )
+        assert await at_once
+        assert not waiting.done()
+    assert await waiting
+    assert [len(await hands.ledger(run)) for run in (locked, free)] == [1, 1]
 
 
 def comparable(line: Row) -> dict[str, Any]:
