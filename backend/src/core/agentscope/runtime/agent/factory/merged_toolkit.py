@@ -6,10 +6,12 @@ always works with a copy.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Callable, Sequence
 
 import structlog
+from agentscope.mcp import MCPClient
 from agentscope.tool import ToolBase, ToolGroup, Toolkit
 
 from core.agentscope.runtime.agent.factory.run_marks import is_of, is_of_another, marked
@@ -18,6 +20,8 @@ from core.agentscope.runtime.agent.toolkit import RunToolkit
 log = structlog.get_logger(__name__)
 
 _BASIC = "basic"
+LIST_SECONDS = 10.0
+"""Of an MCP client's list of tools. The user waits for it at the beginning of a run."""
 
 
 def merged_toolkit(theirs: Toolkit | None, ours: Sequence[ToolBase], run: str) -> Toolkit:
@@ -52,16 +56,24 @@ async def settle_tools(toolkit: Toolkit, guard: Callable[[ToolBase], ToolBase]) 
     """List the tools of the toolkit's MCP clients once, and put the guard around all tools.
 
     AgentScope asks an MCP server for its list at every look-up: seven times for one call. A server that does not answer
-    has no tools in this run.
+    in time has no tools in this run. All servers are asked at once.
     """
-    for group in toolkit.tool_groups:
-        for client in group.mcps:
-            try:
-                group.tools += await client.list_tools()
-            except Exception:  # one server that is down must not end the run
-                log.exception("mcp_tools_not_listed", server=client.name)
+    groups = toolkit.tool_groups
+    found = iter(await asyncio.gather(*(_listed(client) for group in groups for client in group.mcps)))
+    for group in groups:
+        for _client in group.mcps:
+            group.tools += next(found)
         group.mcps = []
         group.tools = [guard(tool) for tool in group.tools]
+
+
+async def _listed(client: MCPClient) -> Sequence[ToolBase]:
+    try:
+        async with asyncio.timeout(LIST_SECONDS):
+            return await client.list_tools()
+    except Exception:  # one server that is down must not end the run
+        log.exception("mcp_tools_not_listed", server=client.name)
+        return []
 
 
 def _copied(group: ToolGroup) -> ToolGroup:
