@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 MAX_STATE_BYTES = 16 << 20
 _NOTHING = object()
+_NOT_IN_THE_HEAD = {"context", "permission_context"}
+"""Permission rules are code of today. A thread that goes on with another agent must not take them along."""
 ATTACHMENT_LEFT_OUT = (
     "[An attachment was here. It was left out because the conversation has become too large.]"
 )
@@ -51,8 +53,8 @@ def stored_state(state: AgentState, *, max_bytes: int = MAX_STATE_BYTES) -> Stor
 
 
 def in_parts(state: AgentState) -> StoredState:
-    """Return a state in its parts; what is as in every new state is left out."""
-    members = json.loads(state.model_dump_json(exclude={"context"}))
+    """Return a state in its parts; what is as in every new state is left out, and so are permission rules."""
+    members = json.loads(state.model_dump_json(exclude=_NOT_IN_THE_HEAD))
     head = {name: value for name, value in members.items() if _blank().get(name, _NOTHING) != value}
     with no_collections():
         short = json.dumps(head, ensure_ascii=False, separators=(",", ":"))
@@ -69,7 +71,7 @@ def stored_message(message: Msg) -> str:
 
 @cache
 def _blank() -> dict[str, Any]:
-    return json.loads(AgentState(session_id="").model_dump_json(exclude={"context"}))
+    return json.loads(AgentState(session_id="").model_dump_json(exclude=_NOT_IN_THE_HEAD))
 
 
 def _without_attachments(message: Msg) -> int:

@@ -25,6 +25,7 @@ from agentscope.message import (
     ToolResultState,
     UserMsg,
 )
+from agentscope.permission import PermissionContext
 from agentscope.state import AgentState
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -243,9 +244,12 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, r.digest, r.body, r.child
 def restore_state(memory: ThreadMemory, thread_id: str) -> AgentState:
     """Return the agent's state at its last checkpoint; an empty state if there is none that can be read.
 
-    Open calls are given the results that history has. ``add_later_messages`` adds the messages.
+    Open calls are given the results that history has. ``add_later_messages`` adds the messages. Permission rules are
+    code of an agent, and not part of a conversation: they are empty.
     """
     state = memory.state or AgentState(session_id=thread_id)
+    # A checkpoint of an older version may hold rules, of another agent or of code that has changed since.
+    state.permission_context = PermissionContext()
     for call in state.get_unfinished_tool_calls(AGENT_NAME):
         # Added before the later messages. Without it the call would get a second result, which would be emitted.
         if (output := memory.later_results.get(call.id)) is not None:

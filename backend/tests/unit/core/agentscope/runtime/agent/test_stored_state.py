@@ -13,6 +13,7 @@ from agentscope.message import (
     ToolResultState,
     UserMsg,
 )
+from agentscope.permission import PermissionContext, PermissionMode
 from agentscope.state import AgentState
 from structlog.testing import capture_logs
 
@@ -82,3 +83,10 @@ def test_then_the_oldest_turns_are_left_out_with_their_calls_and_results() -> No
     assert [message.role for message in kept.context][:1] == ["user"]
     assert 0 < len(kept.context) < 8
     assert not kept.get_unfinished_tool_calls(AGENT_NAME)
+
+
+def test_permission_rules_are_not_stored() -> None:
+    state = conversation(turns=1)
+    state.permission_context.mode = PermissionMode.DONT_ASK
+
+    assert read_state(whole_text(stored_state(state))).permission_context == PermissionContext()

@@ -12,7 +12,13 @@ from agentscope.agent import Agent, InjectionConfig, ReActConfig
 from agentscope.event import CustomEvent as AgentScopeCustomEvent
 from agentscope.message import AssistantMsg, TextBlock, UserMsg
 from agentscope.middleware import MiddlewareBase
-from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision, PermissionMode
+from agentscope.permission import (
+    PermissionBehavior,
+    PermissionContext,
+    PermissionDecision,
+    PermissionMode,
+    PermissionRule,
+)
 from agentscope.state import AgentState
 from agentscope.tool import FunctionTool, ToolBase, ToolChunk, Toolkit
 from structlog.testing import capture_logs
@@ -273,6 +279,30 @@ async def test_the_permission_mode_bypass_does_not_let_a_tool_act_without_asking
     made = Run([SHIP], factory=with_tools(tool_of(ship), state=state))
 
     assert (await made.run()).outcome == "interrupt"
+
+
+async def test_permission_rules_do_not_follow_a_thread_to_another_agent() -> None:
+    def allows(run: AgentRun) -> Agent:
+        rule = PermissionRule(
+            tool_name="ship", rule_content=None, behavior=PermissionBehavior.ALLOW, source="code"
+        )
+        run.state.permission_context.allow_rules["ship"] = [rule]
+        return with_tools(tool_of(ship), state=run.state)(run)
+
+    first = Run([SHIP], ["done"], factory=allows)
+    await first.run()
+    # An older version has stored them.
+    state = AgentState(permission_context=first.orchestrator._state.permission_context)
+    for memory in (after(first), ThreadMemory(state, (), ())):
+        second = Run(
+            [Asks("ship", '{"order": "8"}', id="s2")],
+            factory=lambda run: with_tools(tool_of(ship), state=run.state)(run),
+            memory=memory,
+            messages=[user("more", "m2")],
+        )
+        assert (await second.run()).outcome == "interrupt"
+
+    assert [result.content for result in first.of(ToolResult)] == ["shipped 7"]
 
 
 async def test_a_state_of_its_own_is_how_a_thread_begins() -> None:
