@@ -152,6 +152,10 @@ class FileSettings(_Section):
     """Concurrent uploads of one user, in one API process."""
     max_uploads: int = Field(default=32, ge=1)
     """Concurrent uploads of all users, in one API process."""
+    max_downloads_per_user: int = Field(default=16, ge=1)
+    """Concurrent downloads of one user, in one API process."""
+    max_downloads: int = Field(default=128, ge=1)
+    """Concurrent downloads of all users, in one API process."""
     unused_seconds: float = Field(default=86_400.0, ge=60)
     """A file that no message names is deleted after this time."""
 

@@ -19,7 +19,7 @@ from obstore.store import S3Store
 
 from core.config import FileSettings
 from core.errors import FilesUnavailable
-from core.files.store import CHUNK_BYTES, FileMissing, try_out
+from core.files.store import READ_BYTES, FileMissing, try_out
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ class BucketStore:
         wanted: Any = {"offset": start} if end is None else (start, end)
         try:
             found = await obstore.get_async(self._store, name, options={"range": wanted})
-            async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
+            async for chunk in found.stream(min_chunk_size=READ_BYTES):
                 yield bytes(chunk)
         except FileNotFoundError as exc:
             raise FileMissing from exc

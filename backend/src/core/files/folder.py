@@ -16,7 +16,7 @@ from typing import BinaryIO, TypeVar
 import structlog
 
 from core.errors import FilesUnavailable
-from core.files.store import CHUNK_BYTES, FileMissing, try_out
+from core.files.store import READ_BYTES, FileMissing, try_out
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ class FolderStore:
         try:
             left = None if end is None else end - start
             while left is None or left > 0:
-                chunk = await _in_thread(file.read, CHUNK_BYTES if left is None else min(CHUNK_BYTES, left))
+                chunk = await _in_thread(file.read, READ_BYTES if left is None else min(READ_BYTES, left))
                 if not chunk:
                     return
                 left = None if left is None else left - len(chunk)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Literal
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -39,7 +40,8 @@ class FileLibrary:
         self.settings: FileSettings = settings
         self.catalogue: FileCatalogue = FileCatalogue(engine, settings)
         self._store = store
-        self._uploads: Counter[Principal] = Counter()
+        self._uploads = _Places(settings.max_uploads_per_user, settings.max_uploads)
+        self._downloads = _Places(settings.max_downloads_per_user, settings.max_downloads)
         self._looked_at = 0
 
     @asynccontextmanager
@@ -50,20 +52,19 @@ class FileLibrary:
             RateLimited: The user has too many uploads under way.
             Overloaded: All users together have.
         """
-        if self._uploads[principal] >= self.settings.max_uploads_per_user:
-            raise RateLimited(
-                f"A user may send {self.settings.max_uploads_per_user} files at once. Send this one when one has ended.",
-                retry_after_seconds=2,
-            )
-        if self._uploads.total() >= self.settings.max_uploads:
-            raise Overloaded("Too many files are being sent. Try again soon.")
-        self._uploads[principal] += 1
-        try:
+        with self._uploads.hold(principal, "send"):
             yield
-        finally:
-            self._uploads[principal] -= 1
-            if not self._uploads[principal]:
-                del self._uploads[principal]
+
+    @asynccontextmanager
+    async def admit_reader(self, principal: Principal) -> AsyncIterator[None]:
+        """Hold a place for a download: the memory and the connections to the store that downloads take are bounded.
+
+        Raises:
+            RateLimited: The user has too many downloads under way.
+            Overloaded: All users together have.
+        """
+        with self._downloads.hold(principal, "read"):
+            yield
 
     async def save(
         self,
@@ -177,6 +178,33 @@ class FileLibrary:
                 await self.remove([pending])
         except Exception as exc:  # noqa: BLE001  the chore does it
             log.warning("upload_not_discarded", error=type(exc).__name__)
+
+
+class _Places:
+    """Who does something now: only so many of one user, and of all."""
+
+    def __init__(self, per_user: int, total: int) -> None:
+        self._per_user = per_user
+        self._total = total
+        self._taken: Counter[Principal] = Counter()
+
+    @contextmanager
+    def hold(self, principal: Principal, verb: Literal["send", "read"]) -> Iterator[None]:
+        if self._taken[principal] >= self._per_user:
+            raise RateLimited(
+                f"A user may {verb} {self._per_user} files at once. {verb.title()} this one when one has ended.",
+                retry_after_seconds=2,
+            )
+        if self._taken.total() >= self._total:
+            doing = {"send": "sent", "read": "read"}[verb]
+            raise Overloaded(f"Too many files are being {doing}. Try again soon.")
+        self._taken[principal] += 1
+        try:
+            yield
+        finally:
+            self._taken[principal] -= 1
+            if not self._taken[principal]:
+                del self._taken[principal]
 
 
 class _Measured:

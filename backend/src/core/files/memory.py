@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from core.errors import FilesUnavailable
-from core.files.store import CHUNK_BYTES, FileMissing, try_out
+from core.files.store import READ_BYTES, FileMissing, try_out
 
 
 class MemoryStore:
@@ -30,8 +30,8 @@ class MemoryStore:
         if name not in self.content:
             raise FileMissing
         content = self.content[name][start:end]
-        for place in range(0, len(content), CHUNK_BYTES):
-            yield content[place : place + CHUNK_BYTES]
+        for place in range(0, len(content), READ_BYTES):
+            yield content[place : place + READ_BYTES]
 
     async def delete(self, name: str) -> None:
         """See ``FileStore.delete``."""

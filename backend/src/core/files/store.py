@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 CHUNK_BYTES = 1 << 20
-"""Of one write and of one read: what an upload or a download holds in memory, about twice."""
+"""Of one write: what an upload holds in memory, about twice."""
+READ_BYTES = 256 << 10
+"""Of one read: what a download holds in memory, about twice."""
 
 
 class FileMissing(Exception):
@@ -69,8 +71,10 @@ async def try_out(store: FileStore) -> None:
 
     name = new_name("check")
     await store.put(name, few())
-    found = b"".join([chunk async for chunk in store.read(name, 5)])
-    await store.delete(name)
+    try:
+        found = b"".join([chunk async for chunk in store.read(name, 5)])
+    finally:
+        await store.delete(name)
     if found != b"route":
         raise FileMissing
 

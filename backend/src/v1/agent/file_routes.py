@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from core import errors
 from core.agentscope.schemas.files import FileItem, FileListResponse
@@ -126,7 +129,9 @@ async def list_files(
         206: {"description": "The bytes of the range that was asked for."},
         304: {"description": "The client has the bytes (`If-None-Match`)."},
     }
-    | problems(*_ONE, errors.RangeNotSatisfiable, errors.FilesUnavailable),
+    | problems(
+        *_ONE, errors.RangeNotSatisfiable, errors.RateLimited, errors.Overloaded, errors.FilesUnavailable
+    ),
 )
 async def read_file(
     request: Request, principal: CurrentPrincipal, container: Container, file_id: FileIdPath
@@ -134,7 +139,7 @@ async def read_file(
     """Read the bytes of a file, or one range of them. Another user's file looks absent.
 
     Whatever the file is, a browser runs nothing in it: the answer has a `Content-Security-Policy` with `sandbox`, and
-    `nosniff`. `ETag` is the id.
+    `nosniff`. `ETag` is the id. By default, a user may have 16 downloads at once.
     """
     library = _library(container)
     file = await library.get(principal, file_id)
@@ -153,8 +158,11 @@ async def read_file(
     }
     if part is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.bytes}"
-    chunks = await library.open(file, start, end)
-    return StreamingResponse(chunks, status_code=200 if part is None else 206, headers=headers)
+    status = 200 if part is None else 206
+    async with AsyncExitStack() as place:
+        await place.enter_async_context(library.admit_reader(principal))
+        chunks = await library.open(file, start, end)
+        return _Download(chunks, status, headers, place.pop_all())
 
 
 @router.delete("/{fileId}", status_code=204, response_class=Response, responses=problems(*_ONE))
@@ -162,6 +170,20 @@ async def delete_file(principal: CurrentPrincipal, container: Container, file_id
     """Delete a file. Messages that name it stay, and say that it is gone; a model reads a note in its place."""
     await _library(container).delete(principal, file_id)
     return Response(status_code=204)
+
+
+class _Download(StreamingResponse):
+    """The bytes of a file; its place is given back when the last byte has left, or the client has."""
+
+    def __init__(
+        self, chunks: AsyncIterator[bytes], status: int, headers: dict[str, str], place: AsyncExitStack
+    ) -> None:
+        super().__init__(chunks, status_code=status, headers=headers)
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._place:
+            await super().__call__(scope, receive, send)
 
 
 def _library(container: ApiContainer) -> FileLibrary:

@@ -90,6 +90,21 @@ async def test_a_store_that_works_says_so(store: FileStore) -> None:
     await store.check()
 
 
+async def test_a_check_that_fails_in_the_middle_leaves_nothing() -> None:
+    class Unreadable(MemoryStore):
+        async def read(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+            if name in self.content:
+                raise FilesUnavailable("down")
+            yield b""
+
+    store = Unreadable()
+
+    with pytest.raises(FilesUnavailable):
+        await store.check()
+
+    assert store.content == {}
+
+
 async def test_many_at_once(store: FileStore) -> None:
     contents = {new_name("owner"): os.urandom(1000 + number) for number in range(16)}
 

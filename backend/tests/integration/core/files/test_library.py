@@ -36,6 +36,8 @@ LIMITS = FileSettings(
     max_user_files=8,
     max_uploads_per_user=2,
     max_uploads=3,
+    max_downloads_per_user=2,
+    max_downloads=3,
     unused_seconds=60,
 )
 
@@ -219,16 +221,20 @@ async def test_the_number_of_files_is_limited_and_known_bytes_need_no_room(libra
     await save(library, b"one more")
 
 
-async def test_uploads_of_a_user_and_of_all_are_limited(library: FileLibrary) -> None:
-    async with library.admit(ADA), library.admit(ADA):
+@pytest.mark.parametrize("kind", ["admit", "admit_reader"])
+async def test_uploads_and_downloads_of_a_user_and_of_all_are_limited(
+    library: FileLibrary, kind: str
+) -> None:
+    admit = getattr(library, kind)
+    async with admit(ADA), admit(ADA):
         with pytest.raises(RateLimited):
-            async with library.admit(ADA):
+            async with admit(ADA):
                 pass
-        async with library.admit(EVE):
+        async with admit(EVE):
             with pytest.raises(Overloaded):
-                async with library.admit(Principal("t", "bob")):
+                async with admit(Principal("t", "bob")):
                     pass
-    async with library.admit(ADA):
+    async with admit(ADA):
         pass
 
 

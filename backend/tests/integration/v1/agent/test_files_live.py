@@ -10,6 +10,8 @@ import httpx
 import pytest
 from tests.support.stack import OpenStack, Reply, Stack, eventually
 
+from core.identity import Principal
+
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR" + bytes(range(200))
 MAX_BYTES = 200_000
 
@@ -21,7 +23,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 async def stack(open_stack: OpenStack, folder: Path) -> AsyncIterator[Stack]:
-    async with open_stack(files={"url": folder.as_uri(), "max_file_bytes": MAX_BYTES}) as stack:
+    files = {"url": folder.as_uri(), "max_file_bytes": MAX_BYTES, "max_downloads_per_user": 1}
+    async with open_stack(files=files) as stack:
         yield stack
 
 
@@ -54,6 +57,23 @@ async def test_a_file_comes_back_as_it_was_sent(stack: Stack) -> None:
     assert got.headers["etag"] == f'"{first.json["fileId"]}"'
     assert got.headers["content-disposition"].startswith('inline; filename="b.png"')
     assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(PNG)))
+
+
+async def test_a_user_has_only_so_many_downloads_at_once(stack: Stack) -> None:
+    path = f"/files/{(await upload(stack, PNG)).json['fileId']}"
+    (api,) = stack.apis
+    principal = Principal("default", "ada")
+
+    # One download is under way; the others of this file, one after the other, gave their places back.
+    async with api.app.state.container.files.admit_reader(principal):
+        refused = await stack.request("GET", path)
+        known = await stack.request("GET", path, headers={"If-None-Match": f'"{path[7:]}"'})
+
+    assert refused.problem(429, "rate-limited")
+    assert refused.headers["retry-after"] == "2"
+    assert known.status == 304
+    assert (await stack.request("GET", path)).status == (await stack.request("HEAD", path)).status == 200
+    assert (await stack.request("GET", path)).body == PNG
 
 
 async def test_a_part_of_a_file(stack: Stack) -> None:
