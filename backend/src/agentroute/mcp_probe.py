@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from agentroute.check_result import CheckResult
 from core.agentscope.runtime.profile.agents import load_agents
-from core.agentscope.runtime.profile.mcp_servers import resolve_mcp
+from core.agentscope.runtime.profile.mcp_servers import resolve_mcp, secrets_of_mcp
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.tools.mcp.connection import McpConnection
 from core.agentscope.tools.mcp.endpoint import McpEndpoint
 from core.agentscope.tools.mcp.listing import offer
 from core.agentscope.tools.mcp.policy import McpPolicy
 from core.config import Settings
+from core.log import never_log
 
 _PATIENCE_SECONDS = 10.0
 _FIX = "Start the server, or correct [[mcp]] in the profile. Until it answers, its tools are absent."
@@ -31,6 +32,8 @@ async def probe_mcp(settings: Settings) -> list[CheckResult]:
     except ProfileInvalid:
         # The check of the profiles says what is wrong.
         return []
+    # Before the first connection: a server's own words are logged, and they may repeat what it was sent.
+    never_log(secrets_of_mcp(endpoint for _, _, endpoint in servers))
     return list(await asyncio.gather(*(_probe(*server) for server in servers)))
 
 

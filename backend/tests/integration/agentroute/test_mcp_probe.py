@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from tests.support.mcp_servers import PROGRAM
 
+from agentroute import mcp_probe
 from agentroute.mcp_probe import probe_mcp
 from core.config import Settings
 
@@ -55,3 +59,45 @@ async def test_of_several_agents_each_server_has_the_agent_beside_it(tmp_path: P
     found = await probe_mcp(Settings(profile_path=tmp_path))
 
     assert [each.name for each in found] == ["MCP away of sales", "MCP away of stock"]
+
+
+async def test_a_server_that_repeats_a_secret_shows_it_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "opaque-value-of-the-shop"
+    monkeypatch.setenv("SHOP_TOKEN", secret)
+    known: list[str] = []
+    monkeypatch.setattr(mcp_probe, "never_log", known.extend)
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        (length,) = [
+            int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+        ]
+        request = json.loads(await reader.readexactly(length))
+        # The place where a long text is cut is in the middle of the secret.
+        error = {"code": -32000, "message": f"{'wrong ':.<190}{secret} is wrong"}
+        body = json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n")
+        writer.write(b"content-length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    profile = tmp_path / "agent.toml"
+    profile.write_text(
+        f"""{HEAD}
+[[mcp]]
+name = "shop"
+url = "http://127.0.0.1:{port}/mcp"
+headers = {{ X-Shop = "${{SHOP_TOKEN}}" }}
+"""
+    )
+    with capture_logs() as logged:
+        async with listening:
+            (shop,) = await probe_mcp(Settings(profile_path=profile))
+
+    assert shop.found.startswith("cannot be used: it answered: wrong ...")
+    assert secret[:4] not in shop.found + str(logged)
+    assert secret in known

@@ -278,7 +278,9 @@ class _Session:
     async def _unavailable(self, error: Exception) -> ServerUnavailable:
         from core.agentscope.tools.mcp.session import reason_of
 
-        return error if isinstance(error, ServerUnavailable) else ServerUnavailable(reason_of(error))
+        if isinstance(error, ServerUnavailable):
+            return error
+        return ServerUnavailable(reason_of(error, self._endpoint.secrets))
 
     def _opened(self) -> AbstractAsyncContextManager[McpSession]:
         # Imported here: it costs a second, and most profiles name no server.

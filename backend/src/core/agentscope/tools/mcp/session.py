@@ -15,9 +15,10 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -40,11 +41,15 @@ from core.agentscope.tools.mcp.failures import (
     ServerUnavailable,
 )
 from core.agentscope.tools.mcp.listing import ListedTool
+from core.agentscope.tools.mcp.results import without_secrets
 from core.agentscope.tools.mcp.server_log import server_log
+from core.redaction import secret_forms
 
 log = structlog.get_logger(__name__)
 
 _MAX_PAGES = 100
+_SHOWN_CHARACTERS = 200
+"""Of the server's own text, where it says why it refuses."""
 _FAILED = "agentroute: "
 """Begins the message of an error that came from here and not from the server."""
 NO_QUESTIONS = (
@@ -238,7 +243,7 @@ async def open_session(
     except Exception as exc:
         if began:
             raise
-        raise ServerUnavailable(reason_of(exc)) from exc
+        raise ServerUnavailable(reason_of(exc, endpoint.secrets)) from exc
 
 
 @asynccontextmanager
@@ -250,7 +255,7 @@ async def _transport(
         if program == "python":
             # Of what the worker runs with: the one on PATH may be another, without the packages that are installed here.
             program = sys.executable
-        if shutil.which(program, path=endpoint.variables.get("PATH")) is None:
+        if not _is_there(program, endpoint):
             raise ServerUnavailable(f"there is no program {program}")
         guard = ["-I", "-m", "core.agentscope.tools.mcp.stdio_guard", str(os.getpid())]
         parameters = StdioServerParameters(
@@ -277,6 +282,13 @@ async def _transport(
         yield read, write
 
 
+def _is_there(program: str, endpoint: McpEndpoint) -> bool:
+    if "/" in program:
+        # It starts in the endpoint's folder; `which` looks from the worker's.
+        program = str((Path(endpoint.cwd or ".") / program).absolute())
+    return shutil.which(program, path=endpoint.variables.get("PATH")) is not None
+
+
 class _Always:
     """A maker of clients that returns one that is there. The SDK closes it."""
 
@@ -301,15 +313,22 @@ def _joined(endpoint: McpEndpoint, headers: HeaderSource | None) -> HeaderSource
     return source
 
 
-def reason_of(error: BaseException) -> str:
-    """Return why a connection failed, in a few words that hold no secret."""
+def reason_of(error: BaseException, secrets: Iterable[str]) -> str:
+    """Return why a connection failed, in a few words that hold no secret.
+
+    Args:
+        error: What was raised.
+        secrets: Of the endpoint; the server may have repeated one.
+    """
     match error:
         case BaseExceptionGroup():
-            return reason_of(error.exceptions[0])
+            return reason_of(error.exceptions[0], secrets)
         case RequestFailed() | ServerUnavailable():
             return str(error)
         case ServerRefused():
-            return f"it answered: {error.message[:200]}"
+            # Masked before the cut: nobody recognises a part of a secret afterwards.
+            forms = [form for secret in secrets for form in secret_forms(secret)]
+            return f"it answered: {without_secrets(error.message, forms)[:_SHOWN_CHARACTERS]}"
         case httpx.HTTPStatusError():
             return f"HTTP {error.response.status_code}"
         case TimeoutError() | httpx.TimeoutException():

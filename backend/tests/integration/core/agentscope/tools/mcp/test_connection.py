@@ -249,6 +249,21 @@ async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
         assert connection.problem == "there is no program no-such-program"
 
 
+async def test_a_program_is_looked_for_where_it_starts(tmp_path: Path) -> None:
+    # Not in the folder of the worker.
+    program = tmp_path / "server"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {PROGRAM} stdio "$1"\n')
+    program.chmod(0o755)
+
+    async with connected(
+        Server("stdio", tmp_path), command=("./server", str(tmp_path)), cwd=str(tmp_path)
+    ) as connection:
+        assert connection.problem == ""
+        assert said(await call(connection, "echo", text="found")) == "found"
+    async with connected(Server("stdio", tmp_path), command=("./other",), cwd=str(tmp_path)) as connection:
+        assert connection.problem == "there is no program ./other"
+
+
 async def test_lines_that_are_no_messages_do_no_harm(tmp_path: Path) -> None:
     async with connected(Server("stdio", tmp_path, env={"NOISE": "1"})) as connection:
         assert said(await call(connection, "echo", text="fine")) == "fine"
