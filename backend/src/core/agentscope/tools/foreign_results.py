@@ -55,13 +55,19 @@ def is_failure(value: object) -> bool:
 
 
 class Pieces:
-    """Puts together what a generator yields: chunks add up, and a complete response replaces what came before."""
+    """Puts together what a generator yields: chunks add up, and a complete response replaces what came before.
 
-    def __init__(self) -> None:
+    Args:
+        most_characters: Pieces after so much text are dropped; the result would be cut there anyway.
+    """
+
+    def __init__(self, most_characters: int) -> None:
         self.failed = False
         """Whether a piece said that the call failed."""
-        self.size = 0
-        """Characters of text so far."""
+        self.left = False
+        """Set when nobody waits for the pieces any more."""
+        self._most_characters = most_characters
+        self._size = 0
         self._found: list[object] = []
 
     def add(self, piece: object) -> None:
@@ -70,8 +76,10 @@ class Pieces:
         value = unwrapped(piece)
         if type(piece).__name__ == "ToolResponse" and _is_foreign(piece):
             self._found = []
-        self._found.append(value)
-        self.size += len(value) if isinstance(value, str) else 1
+            self._size = 0
+        if self._size <= self._most_characters:
+            self._found.append(value)
+            self._size += len(value) if isinstance(value, str) else 1
 
     def value(self) -> object:
         """Return the result: the joined text, or the only piece, or the list of pieces."""

@@ -17,8 +17,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Generator, Mapping
+from contextlib import aclosing, closing
 from dataclasses import dataclass, replace
 from types import AsyncGeneratorType
 from typing import Any, Literal, Protocol, cast
@@ -213,41 +213,46 @@ class Tool:
             except ValidationError as exc:
                 return self._error(describe_argument_errors(self.name, exc))
 
+        found = Pieces(self.max_result_bytes or _DEFAULTS.max_result_bytes)
+
         def run() -> object:
             value = self.handler(validated, context)
             if inspect.isgenerator(value):
-                return self._collected(value)
+                return self._collected(value, found)
             return value if inspect.isawaitable(value) or inspect.isasyncgen(value) else self._outcome(value)
 
-        made = await run_in_thread(run) if self.blocking else run()
+        try:
+            made = await run_in_thread(run) if self.blocking else run()
+        finally:
+            # A thread cannot be killed; a generator in it ends with its next piece.
+            found.left = True
         if inspect.isawaitable(made):
             value = await made
-            return await self._collected_later(value) if inspect.isasyncgen(value) else self._outcome(value)
+            return (
+                await self._collected_later(value, found)
+                if inspect.isasyncgen(value)
+                else self._outcome(value)
+            )
         if inspect.isasyncgen(made):
-            return await self._collected_later(made)
+            return await self._collected_later(made, found)
         return cast("ToolOutcome", made)
 
-    def _collected(self, pieces: Iterable[object]) -> ToolOutcome:
-        found = Pieces()
-        for piece in pieces:
-            found.add(piece)
-            if found.size > self._most_characters:
-                break
+    def _collected(self, pieces: Generator[object, Any, Any], found: Pieces) -> ToolOutcome:
+        # To its end, however much it says: what it does may come after what it says. The call's timeout bounds it.
+        with closing(pieces):
+            for piece in pieces:
+                if found.left:
+                    break
+                found.add(piece)
         return self._outcome(found.value(), failed=found.failed)
 
-    async def _collected_later(self, pieces: AsyncGeneratorType[object, Any]) -> ToolOutcome:
-        found = Pieces()
+    async def _collected_later(self, pieces: AsyncGeneratorType[object, Any], found: Pieces) -> ToolOutcome:
         async with aclosing(pieces):
             async for piece in pieces:
                 found.add(piece)
-                if found.size > self._most_characters:
-                    break
+                # A generator that never waits would keep the loop, and no timeout would come.
+                await asyncio.sleep(0)
         return self._outcome(found.value(), failed=found.failed)
-
-    @property
-    def _most_characters(self) -> int:
-        """What a generator may yield: more would be cut off anyway."""
-        return self.max_result_bytes or _DEFAULTS.max_result_bytes
 
     def _outcome(self, value: object, *, failed: bool = False) -> ToolOutcome:
         text = self._fit(result_text(value))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from agentscope.message import (
 )
 from agentscope.tool import ToolChunk, ToolResponse
 from mcp.types import CallToolResult, EmbeddedResource, ImageContent, TextContent, TextResourceContents
+from tests.support.limits import HUNG_SECONDS
 
 from core.agentscope.tools.function_tool import tool
 from core.agentscope.tools.spec import ToolContext, ToolOutcome
@@ -211,19 +215,63 @@ async def test_a_generator_that_fails_at_its_end_has_failed() -> None:
     assert await tool(permission="allow")(half).call({}, CONTEXT) == ToolOutcome("error", "Sun lost.")
 
 
-async def test_a_generator_without_an_end_is_stopped_at_the_size_of_a_result() -> None:
-    closed: list[bool] = []
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_generator_that_says_too_much_still_acts(is_async: bool) -> None:
+    acted: list[int] = []
 
-    async def endless() -> AsyncIterator[str]:
+    def pieces() -> Iterator[str]:
+        """Stream."""
+        for _ in range(100):
+            yield "x" * 100
+        acted.append(1)
+
+    async def pieces_async() -> AsyncIterator[str]:
+        """Stream."""
+        for piece in pieces():
+            yield piece
+
+    function: Callable[[], object] = pieces_async if is_async else pieces
+    outcome = await tool(permission="allow", max_result_bytes=1000)(function).call({}, CONTEXT)
+
+    assert outcome.state == "success"
+    assert "[truncated" in outcome.content
+    assert acted == [1]
+
+
+async def test_a_failure_after_too_much_text_is_a_failure() -> None:
+    async def loud() -> AsyncIterator[object]:
+        """Stream."""
+        yield "x" * 3000
+        yield "x"
+        yield ToolChunk(content=[text("lost")], state=ToolResultState.ERROR)
+
+    outcome = await tool(permission="allow", max_result_bytes=1000)(loud).call({}, CONTEXT)
+
+    assert outcome.state == "error"
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_generator_without_an_end_is_closed_at_its_timeout(is_async: bool) -> None:
+    closed = threading.Event()
+
+    def endless() -> Generator[str, None, None]:
         """Stream."""
         try:
             while True:
                 yield "x" * 100
         finally:
-            closed.append(True)
+            closed.set()
 
-    outcome = await tool(permission="allow", max_result_bytes=1000)(endless).call({}, CONTEXT)
+    async def endless_async() -> AsyncIterator[str]:
+        """Stream."""
+        with closing(endless()) as pieces:
+            for piece in pieces:
+                yield piece
 
-    assert outcome.state == "success"
-    assert "[truncated" in outcome.content
-    assert closed == [True]
+    function: Callable[[], object] = endless_async if is_async else endless
+    limits: dict[str, Any] = {"max_result_bytes": 1000, "timeout_seconds": 0.05}
+    outcome = await tool(permission="allow", **limits)(function).call({}, CONTEXT)
+
+    assert outcome.state == "error"
+    assert "It may have taken effect." in outcome.content
+    assert await asyncio.to_thread(closed.wait, HUNG_SECONDS)

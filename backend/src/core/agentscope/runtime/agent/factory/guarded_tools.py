@@ -5,14 +5,16 @@ the user's own. Only the call has a guard around it:
 
 1. A plain function runs in a thread.
 2. The model reads the text of a ``ToolError``, of an ``AgentOrientedException`` of AgentScope, and of no other exception.
-3. A result is valid text, and cut to the most that a tool may return.
+3. A result is valid text, and cut to the most that a tool may return. A generator runs to its end all the same: what it
+   does may come after what it says. The run's deadline bounds it.
+4. A generator that a tool returns is closed at once when it is left, in the task that ran it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import aclosing
 from functools import cache, partial, wraps
 from typing import Any
@@ -35,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 FAILED = "The tool failed."
 _END = object()
+_BAD_ENDS = (ToolResultState.ERROR, ToolResultState.INTERRUPTED)
 
 
 class ToolGuard:
@@ -50,15 +53,23 @@ class ToolGuard:
     async def stream(self, name: str, call: Callable[[], Any]) -> AsyncGenerator[ToolChunk, None]:
         """Yield the chunks of a call; its failure is the last of them."""
         left = self._max_result_bytes
+        dropped = 0
         crash_point("tool-before")
         try:
             async with aclosing(_chunks(call)) as chunks:
                 async for chunk in chunks:
                     crash_point("tool-after")
+                    if left <= 0 and chunk.state not in _BAD_ENDS:
+                        dropped += 1
+                        # A generator that never waits would keep the loop, and no deadline would come.
+                        await asyncio.sleep(0)
+                        continue
                     fitted, left = _fitted(chunk, left)
                     yield fitted
-                    if left <= 0:
-                        return
+            if dropped:
+                log.warning(
+                    "tool_result_cut", tool=name, tool_call_id=current_tool_call(), dropped_chunks=dropped
+                )
         except ToolError as exc:
             yield self._failed(exc.message)
         except AgentOrientedException as exc:
@@ -132,20 +143,28 @@ def off_the_loop(function: Callable[..., Any]) -> Callable[..., Any]:
     return in_thread
 
 
-async def _stepped(pieces: Iterator[Any]) -> AsyncGenerator[Any, None]:
-    while (piece := await run_in_thread(partial(next, pieces, _END))) is not _END:
-        yield piece
+async def _stepped(pieces: Generator[Any, Any, Any]) -> AsyncGenerator[Any, None]:
+    try:
+        while (piece := await run_in_thread(partial(next, pieces, _END))) is not _END:
+            yield piece
+    finally:
+        # While a step still runs in its thread, the generator cannot be closed.
+        if inspect.getgeneratorstate(pieces) == inspect.GEN_SUSPENDED:
+            await run_in_thread(pieces.close)
 
 
 async def _chunks(call: Callable[[], Any]) -> AsyncGenerator[ToolChunk, None]:
     made = call()
     if inspect.isawaitable(made):
         made = await made
-    if isinstance(made, AsyncIterator):
+    if inspect.isgenerator(made):
+        made = _stepped(made)
+    if isinstance(made, AsyncGenerator):
+        async with aclosing(made):
+            async for piece in made:
+                yield _chunk(piece)
+    elif isinstance(made, AsyncIterator):
         async for piece in made:
-            yield _chunk(piece)
-    elif inspect.isgenerator(made):
-        async for piece in _stepped(made):
             yield _chunk(piece)
     else:
         yield _chunk(made)
@@ -168,7 +187,7 @@ def _fitted(chunk: ToolChunk, left: int) -> tuple[ToolChunk, int]:
         if left <= 0:
             break
     state = chunk.state
-    if left <= 0 and state not in (ToolResultState.ERROR, ToolResultState.INTERRUPTED):
+    if left <= 0 and state not in _BAD_ENDS:
         state = ToolResultState.SUCCESS
     return chunk.model_copy(
         update={"content": content, "state": state, "metadata": _storable(chunk.metadata)}

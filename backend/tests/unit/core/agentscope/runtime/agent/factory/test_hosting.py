@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from typing import Any, cast
 
 import pytest
@@ -28,6 +29,7 @@ from tests.support.stage_run import PAY, PICK, YES, Run, after, conversation, us
 
 from core.agentscope.events.state_parts import whole_text
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
+from core.agentscope.runtime.agent.factory.guarded_tools import ToolGuard
 from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
 from core.agentscope.runtime.profile.profile import Limits
 from core.agentscope.runtime.stop_signal import RunStopped
@@ -429,6 +431,61 @@ async def test_a_result_is_cut_to_what_a_tool_may_return() -> None:
     (result,) = made.of(ToolResult)
     assert "truncated" in result.content
     assert made.orchestrator.checkpoint().state.size < 1 << 20
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_tool_that_says_too_much_still_acts(is_async: bool) -> None:
+    acted: list[str] = []
+
+    def pieces() -> Iterator[str]:
+        """Act."""
+        for _ in range(100):
+            yield "x" * (64 << 10)
+        acted.append("acted")
+
+    async def pieces_async() -> AsyncGenerator[str, None]:
+        """Act."""
+        for piece in pieces():
+            yield piece
+
+    tool = tool_of(pieces_async if is_async else pieces, name="pieces", permission=ALLOW)
+    made = Run([Asks("pieces")], ["done"], factory=with_tools(tool))
+    await made.run()
+
+    (result,) = made.of(ToolResult)
+    assert (result.state, acted) == ("success", ["acted"])
+    assert "truncated" in result.content
+
+
+async def test_a_tool_that_fails_after_too_much_text_has_failed() -> None:
+    async def loud() -> AsyncGenerator[str, None]:
+        yield "x" * (1 << 20)
+        yield "x"
+        raise ToolError("The disk is full.")
+
+    made = Run([Asks("loud")], ["done"], factory=with_tools(tool_of(loud, permission=ALLOW)))
+    await made.run()
+
+    (result,) = made.of(ToolResult)
+    assert result.state == "error"
+
+
+async def test_a_generator_of_a_tool_is_closed_at_once_in_its_own_task() -> None:
+    closed: list[bool] = []
+
+    async def pieces() -> AsyncGenerator[str, None]:
+        task = asyncio.current_task()
+        try:
+            yield "a"
+        finally:
+            closed.append(asyncio.current_task() is task)
+
+    async def call() -> None:
+        async with aclosing(ToolGuard(1000).stream("pieces", pieces)) as chunks:
+            await anext(chunks)
+        assert closed == [True]
+
+    await asyncio.create_task(call())
 
 
 async def test_a_run_without_calls_left_calls_no_tool_of_the_user() -> None:
