@@ -283,8 +283,8 @@ class AgentScopeOrchestrator:
             return agent, translator
         if self._hosted is None:
             fresh = self._task.memory.state is None
-            self._hosted = await self._stop.guard(
-                self._host.make(user_factory, intent, self._state, fresh=fresh)
+            self._hosted = await self._host.make_in_time(
+                self._stop, user_factory, intent, self._state, fresh=fresh
             )
         hosted = self._hosted
         if tools is RunToolkit:

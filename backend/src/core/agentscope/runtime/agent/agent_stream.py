@@ -18,17 +18,12 @@ from agentscope.message import Msg
 from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.open_tool_calls import checkpoint_of
-from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
+from core.agentscope.runtime.stop_signal import RunStopped, StopSignal, cancel_until_done
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 
 log = structlog.get_logger(__name__)
 
 Item = InternalRuntimeEvent | Checkpoint
-
-CANCEL_AGAIN_SECONDS = 1.0
-"""AgentScope 2.0.10 can swallow a cancellation, so it is repeated until the agent has ended."""
-ABANDON_SECONDS = 10.0
-"""A producer that still runs this long after a stop is abandoned: the run's end must not wait for it."""
 
 
 async def agent_stream(
@@ -85,13 +80,9 @@ async def agent_stream(
 
 
 async def _cancel_until_done(producer: asyncio.Task[None], queue: asyncio.Queue[Item | None]) -> None:
-    for _ in range(int(ABANDON_SECONDS / CANCEL_AGAIN_SECONDS)):
-        producer.cancel()
-        await asyncio.wait({producer}, timeout=CANCEL_AGAIN_SECONDS)
-        if producer.done():
-            return
-    log.error("agent_ignored_cancel")
-    queue.put_nowait(None)
+    if not await cancel_until_done(producer):
+        log.error("agent_ignored_cancel")
+        queue.put_nowait(None)
 
 
 def _single(error: BaseException) -> BaseException:

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
-from core.agentscope.runtime.stop_signal import RunStopped, StopReason, StopSignal
+from core.agentscope.runtime.stop_signal import (
+    ABANDON_SECONDS,
+    CANCEL_AGAIN_SECONDS,
+    RunStopped,
+    StopReason,
+    StopSignal,
+    WorkTooSlow,
+)
 
 REASONS: list[StopReason] = ["user", "deadline", "shutdown", "lost"]
 
@@ -187,3 +194,50 @@ async def test_a_stop_after_the_work_reaches_no_one() -> None:
     stop.set("user")
 
     assert stop._callbacks == set()
+
+
+class Stubborn:
+    """Work that swallows a number of cancellations."""
+
+    def __init__(self, swallows: float) -> None:
+        self.swallows = swallows
+        self.cancels = 0
+        self.started = asyncio.Event()
+        self.over = asyncio.Event()
+
+    async def run(self) -> None:
+        self.started.set()
+        while not self.over.is_set():
+            try:
+                await self.over.wait()
+            except asyncio.CancelledError:
+                self.cancels += 1
+                if self.cancels > self.swallows:
+                    raise
+
+
+@pytest.mark.parametrize(
+    ("swallows", "cancels", "seconds"),
+    [
+        (0, 1, 0),
+        (2, 3, 2 * CANCEL_AGAIN_SECONDS),
+        (float("inf"), ABANDON_SECONDS / CANCEL_AGAIN_SECONDS, ABANDON_SECONDS),
+    ],
+)
+@pytest.mark.parametrize(("limit", "error"), [(None, RunStopped), (60.0, WorkTooSlow)])
+async def test_a_cancel_that_is_swallowed_is_repeated_and_then_nobody_waits_for_the_work(
+    swallows: float, cancels: float, seconds: float, limit: float | None, error: type[Exception]
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop, work = StopSignal(), Stubborn(swallows)
+    began = loop.time()
+    guarded = asyncio.create_task(stop.guard(work.run(), limit_seconds=limit))
+    await work.started.wait()
+    if limit is None:
+        stop.set("user")
+    with pytest.raises(error):
+        await guarded
+
+    assert work.cancels == cancels
+    assert loop.time() - began == pytest.approx((limit or 0) + seconds)
+    work.over.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ from agentscope.tool._adapters import MCPTool
 from core.agentscope.events.ledger.budget_store import CallEstimate
 from core.agentscope.runtime.agent.agent_factory import AgentFactory
 from core.agentscope.runtime.agent.agent_kit import AgentKit
-from core.agentscope.runtime.agent.factory.hosting import AgentHost
+from core.agentscope.runtime.agent.factory.hosting import FACTORY_SECONDS, AgentHost
 from core.agentscope.runtime.agent.factory.installed_agent import (
     BYPASS_ADVICE,
     BYPASS_MODE,
@@ -34,7 +33,7 @@ from core.agentscope.runtime.agent.toolkit import ServerTool, ToolCallCount, Too
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.foreign_calls import provider_of
 from core.agentscope.runtime.model.metered_model import Metered
-from core.agentscope.runtime.stop_signal import StopSignal
+from core.agentscope.runtime.stop_signal import StopSignal, WorkTooSlow
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.agentscope.tools.spec import ToolContext
@@ -42,7 +41,6 @@ from core.agentscope.tools.user_module import failure_line
 from core.errors import BudgetExhausted
 from core.identity import Principal
 
-_PATIENCE_SECONDS = 60.0
 _NAME_CHARACTERS = 64
 _CHECKED_BY_ITSELF = "its own check"
 
@@ -110,6 +108,7 @@ async def examine(kit: AgentKit) -> Examination:
                     (AgentHost(kit, builder(each), RunCommand(), each, gate), _state(each))
                     for each in (context, _context("check-of-another-user"))
                 ],
+                stop,
                 found,
             )
     except (AgentRefused, _CheckFailed) as exc:
@@ -128,19 +127,21 @@ def _state(context: ToolContext) -> AgentState:
 
 
 async def _made(
-    factory: UserFactory, hosts: Sequence[tuple[AgentHost, AgentState]], found: Examination
+    factory: UserFactory, hosts: Sequence[tuple[AgentHost, AgentState]], stop: StopSignal, found: Examination
 ) -> Agent:
     """Return the agent of the first host."""
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            hosted, second = [
-                await host.make(factory, UNKNOWN, state, fresh=True, is_check=True) for host, state in hosts
-            ]
+        hosted, second = [
+            await stop.guard(
+                host.make(factory, UNKNOWN, state, fresh=True, is_check=True), limit_seconds=FACTORY_SECONDS
+            )
+            for host, state in hosts
+        ]
     except AgentRefused:
         raise
-    except TimeoutError as exc:
+    except WorkTooSlow as exc:
         raise _CheckFailed(
-            f"the factory did not return within {_PATIENCE_SECONDS:g} seconds; do slow work in @lifespan or in tools"
+            f"the factory did not return within {FACTORY_SECONDS:g} seconds; do slow work in @lifespan or in tools"
         ) from exc
     except Exception as exc:
         reason = failure_line("the factory failed", exc)

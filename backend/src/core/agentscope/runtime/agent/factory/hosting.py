@@ -37,6 +37,7 @@ from core.agentscope.runtime.agent.intent import Intent
 from core.agentscope.runtime.agent.toolkit import GateMiddleware, ToolGate
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.metered_model import ForeignMeter
+from core.agentscope.runtime.stop_signal import StopSignal, WorkTooSlow
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.tools.spec import ToolContext
 from core.errors import AgentBackendError, AgentFailed, LeaseLost
@@ -45,6 +46,9 @@ log = structlog.get_logger(__name__)
 
 _NOT_MADE = "The agent could not be made. The operator finds the reason in the log of the worker."
 _REFUSED = "The agent cannot be used. The operator finds the reason with: agentroute check"
+_NOT_IN_TIME = "The agent was not made in time. The operator should look at what its factory waits for."
+FACTORY_SECONDS = 60.0
+"""For making the agent of a run. Slow work belongs in ``@lifespan`` or in tools."""
 _MAX_REASON = 300
 _SURELY_OURS = (AgentBackendError, LeaseLost)
 
@@ -103,6 +107,23 @@ class AgentHost:
         self._shared = shared
         self._mark = new_mark()
         """Of this run's parts: the factory may give back those of another."""
+
+    async def make_in_time(
+        self, stop: StopSignal, factory: UserFactory, intent: Intent, state: AgentState, *, fresh: bool
+    ) -> HostedAgent:
+        """Make the agent as ``make`` does, within ``FACTORY_SECONDS`` and until the run is stopped.
+
+        Raises:
+            RunStopped: The run was told to stop.
+            AgentFailed: As of ``make``, or the time is over.
+        """
+        try:
+            return await stop.guard(
+                self.make(factory, intent, state, fresh=fresh), limit_seconds=FACTORY_SECONDS
+            )
+        except WorkTooSlow as exc:
+            log.error("agent_factory_too_slow", factory=factory.reference, run_id=self._context.run_id)
+            raise AgentFailed(_NOT_IN_TIME) from exc
 
     async def make(
         self, factory: UserFactory, intent: Intent, state: AgentState, *, fresh: bool, is_check: bool = False

@@ -19,13 +19,11 @@ from tests.support.virtual_clock import VIRTUAL_CLOCK
 from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.agent_stream import (
-    ABANDON_SECONDS,
-    CANCEL_AGAIN_SECONDS,
     Item,
     agent_stream,
 )
 from core.agentscope.runtime.agent.stored_state import in_parts
-from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
+from core.agentscope.runtime.stop_signal import ABANDON_SECONDS, CANCEL_AGAIN_SECONDS, RunStopped, StopSignal
 from core.agentscope.schemas.internal_events import ModelUsage, TextEnded
 from core.errors import ModelStreamError
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
@@ -28,6 +29,7 @@ from tests.support.model_in_memory import HANG, Asks
 from tests.support.stage_run import PAY, PICK, YES, Run, after, conversation, user
 
 from core.agentscope.events.state_parts import whole_text
+from core.agentscope.runtime.agent.factory import examination, hosting
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.factory.guarded_tools import ToolGuard
 from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
@@ -669,3 +671,38 @@ async def test_a_bug_of_the_agent_s_own_code_ends_the_run_with_a_code() -> None:
     with pytest.raises(AgentFailed) as failed:
         await made.run()
     assert "secret" not in failed.value.detail
+
+
+async def test_a_factory_that_does_not_return_ends_the_run_and_refuses_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def create(run: AgentRun) -> Agent:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    for module in (hosting, examination):
+        monkeypatch.setattr(module, "FACTORY_SECONDS", 0.01)
+    made = Run(factory=create)
+
+    with pytest.raises(AgentFailed, match="not made in time"):
+        await made.run()
+    assert "did not return within" in (await examination.examine(made.kit)).problems[0]
+
+
+async def test_a_factory_that_swallows_a_cancel_does_not_keep_a_stopped_run() -> None:
+    begun = asyncio.Event()
+
+    async def create(run: AgentRun) -> Agent:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    made = Run(factory=create)
+    running = asyncio.create_task(made.run())
+    await begun.wait()
+    made.stop.set("user")
+
+    with pytest.raises(RunStopped):
+        await running
