@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -102,11 +102,13 @@ async def _main(
         return _refuse(failed.line, failed.exit_code)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    start = _Start()
 
     def stop() -> None:
         if stopped.is_set():
             os._exit(130)
         stopped.set()
+        start.give_up()
 
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop)
@@ -117,7 +119,12 @@ async def _main(
         broken = True
         stopped.set()
 
-    async with open_worker(settings, worker_id=worker_id, on_broken=give_up) as worker:
+    async with AsyncExitStack() as stack:
+        opening = open_worker(settings, worker_id=worker_id, on_broken=give_up)
+        worker = await start.unless_given_up(stack.enter_async_context(opening))
+        if worker is None:
+            log.info("worker_stopped_before_it_was_ready")
+            return 0
         finish = asyncio.Event()
         log.info("worker_ready", concurrency=settings.worker.concurrency)
         # No await between the start of the loops and this call: no loop has had a turn yet.
@@ -131,6 +138,31 @@ async def _main(
         listening.cancel()
         await asyncio.wait({listening}, timeout=3)
     return 1 if broken else 0
+
+
+class _Start:
+    """The start of a worker. It may take long: the code of agents is run. A stop signal does not wait for it."""
+
+    def __init__(self) -> None:
+        self._limit: asyncio.Timeout | None = None
+
+    def give_up(self) -> None:
+        """Cancel the start, if it is under way."""
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    async def unless_given_up(self, opening: Awaitable[Worker]) -> Worker | None:
+        """Return the open worker; ``None`` if it was given up."""
+        limit = self._limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                return await opening
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return None
+        finally:
+            self._limit = None
 
 
 async def _listen(worker: Worker, settings: Settings, finish: asyncio.Event) -> None:
