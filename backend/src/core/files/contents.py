@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -30,6 +31,7 @@ class FileContents:
         self._max_bytes = max_bytes
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._cached_bytes = 0
+        self._reading: dict[str, asyncio.Task[bytes | None]] = {}
 
     async def load(self, principal: Principal, file_ids: Sequence[str]) -> dict[str, bytes | None]:
         """Return the bytes of those files that the user has, by id; the first ones count if they are too much together.
@@ -59,12 +61,26 @@ class FileContents:
         if name in self._cache:
             self._cache.move_to_end(name)
             return self._cache[name]
+        # Runs that begin together ask for the same file: it is read once, and whoever goes away stops nobody else.
+        reading = self._reading.get(name)
+        if reading is None:
+            reading = self._reading[name] = asyncio.create_task(self._fetch(name))
+            reading.add_done_callback(lambda done: self._end(name, done))
+        return await asyncio.shield(reading)
+
+    def _end(self, name: str, done: asyncio.Task[bytes | None]) -> None:
+        del self._reading[name]
+        if not done.cancelled():
+            # Nobody may be waiting any more.
+            done.exception()
+
+    async def _fetch(self, name: str) -> bytes | None:
         try:
             content = b"".join([chunk async for chunk in self._store.read(name)])
         except FileMissing:
             # Deleted since, or a store that lost it.
             return None
-        if name not in self._cache and len(content) <= _CACHE_BYTES // 4:
+        if len(content) <= _CACHE_BYTES // 4:
             self._cache[name] = content
             self._cached_bytes += len(content)
         while self._cached_bytes > _CACHE_BYTES:

@@ -461,6 +461,35 @@ async def test_what_a_refused_request_stored_is_taken_back_unless_somebody_wants
 # --- contents for a model ---
 
 
+async def test_contents_that_are_asked_for_at_once_are_read_once(
+    library: FileLibrary, store: MemoryStore
+) -> None:
+    file = await save(library, b"x" * 50)
+    go, reads = asyncio.Event(), 0
+
+    class Slow(MemoryStore):
+        async def read(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+            nonlocal reads
+            reads += 1
+            await go.wait()
+            async for chunk in store.read(name, start, end):
+                yield chunk
+
+    contents = FileContents(library.catalogue, Slow(), max_bytes=100)
+    asking = [asyncio.create_task(contents.load(ADA, [file.file_id]))]
+    while not reads:  # noqa: ASYNC110  the store is asked after a statement
+        await asyncio.sleep(0)
+    asking += [asyncio.create_task(contents.load(ADA, [file.file_id])) for _ in range(3)]
+    # The run that was first is stopped.
+    asking[0].cancel()
+    go.set()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert found[1:] == [{file.file_id: b"x" * 50}] * 3
+    assert reads == 1
+
+
 async def test_contents_are_read_once_while_they_exist_and_have_room(
     library: FileLibrary, store: MemoryStore
 ) -> None:

@@ -6,15 +6,15 @@ gets is a copy that lives as long as the request.
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agentscope.message import Base64Source, DataBlock, Msg, TextBlock, ToolResultBlock, URLSource
 from pydantic import AnyUrl
 
-from core.agentscope.schemas.attachments import carried, document_text
+from core.agentscope.schemas.attachments import PlainBase64, carried, document_text, encoded
 
 LoadFiles = Callable[[Sequence[str]], Awaitable[Mapping[str, bytes | None]]]
 """Returns the bytes of files by id, the first ones if they are too much together (``core.files.contents``)."""
@@ -54,7 +54,22 @@ async def with_files(messages: list[Msg], load: LoadFiles | None) -> list[Msg]:
     if not ids:
         return messages
     contents = {} if load is None else await load(list(dict.fromkeys(ids)))
-    return [_filled(message, contents) if any(_ids(message)) else message for message in messages]
+    media = {found for message in messages for found in _media_ids(message) if contents.get(found)}
+    # Megabytes, perhaps: the event loop serves other runs meanwhile.
+    inline = await asyncio.to_thread(_all_encoded, contents, media) if media else {}
+    return [_filled(message, contents, inline) if any(_ids(message)) else message for message in messages]
+
+
+def _all_encoded(contents: Mapping[str, bytes | None], ids: Iterable[str]) -> dict[str, PlainBase64]:
+    return {file_id: encoded(content) for file_id in ids if (content := contents[file_id])}
+
+
+def _media_ids(message: Msg) -> Iterator[str]:
+    """Yield the ids of the files that are no texts."""
+    for block in message.get_content_blocks():
+        items = block.output if isinstance(block, ToolResultBlock) else [block]
+        if isinstance(items, list):
+            yield from (found for item in items if isinstance(item, DataBlock) and (found := _id(item)))
 
 
 def _ids(message: Msg) -> Iterator[str]:
@@ -82,18 +97,18 @@ def _named_text(text: str) -> re.Match[str] | None:
     return _TEXT.fullmatch(text) if is_likely else None
 
 
-def _filled(message: Msg, contents: Mapping[str, bytes | None]) -> Msg:
+def _filled(message: Msg, contents: Mapping[str, bytes | None], inline: Mapping[str, PlainBase64]) -> Msg:
     content: list[Any] = []
     for block in message.get_content_blocks():
         if isinstance(block, ToolResultBlock) and isinstance(block.output, list):
-            output = [_replaced(item, contents) for item in block.output]
+            output = [_replaced(item, contents, inline) for item in block.output]
             content.append(block.model_copy(update={"output": output}))
         else:
-            content.append(_replaced(block, contents))
+            content.append(_replaced(block, contents, inline))
     return message.model_copy(update={"content": content})
 
 
-def _replaced(block: Any, contents: Mapping[str, bytes | None]) -> Any:
+def _replaced(block: Any, contents: Mapping[str, bytes | None], inline: Mapping[str, PlainBase64]) -> Any:
     file_id = _id(block)
     if file_id is None:
         return block
@@ -106,10 +121,10 @@ def _replaced(block: Any, contents: Mapping[str, bytes | None]) -> Any:
             else f"[{head}]\n{document_text(content)}"
         )
     media_type = block.source.media_type
-    content = contents.get(file_id)
-    if content is None:
+    if file_id not in inline:
         return TextBlock(text=_note(f"{block.name or 'without a name'}, {media_type}", file_id in contents))
-    source = Base64Source(data=base64.b64encode(content).decode(), media_type=media_type)
+    # Without validation, which would make a plain text of it.
+    source = Base64Source.model_construct(type="base64", data=inline[file_id], media_type=media_type)
     return block.model_copy(update={"source": source})
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Mapping, Sequence
 
+import pytest
 from agentscope.message import Base64Source, DataBlock, Msg, TextBlock, ToolResultBlock, UserMsg
 
+from core.agentscope.runtime.model.chat_request import ChatFormatter
 from core.agentscope.runtime.model.file_contents import file_block, with_files
+from core.agentscope.schemas.attachments import PlainBase64, encoded
 
 PNG, TEXT, GONE, LARGE = "1" * 64, "2" * 64, "3" * 64, "4" * 64
 CONTENTS: dict[str, bytes | None] = {PNG: b"\x89PNG", TEXT: b"a,b", LARGE: None}
@@ -45,6 +49,27 @@ async def test_bytes_stand_in_the_copy_alone() -> None:
     assert text.text == "[a.csv, text/csv]\na,b"
     # Each once, the newest first: these have room first.
     assert load.asked == [[PNG, TEXT]]
+
+
+async def test_bytes_are_encoded_once_off_the_event_loop_and_never_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[int] = []
+
+    def noted(content: bytes) -> PlainBase64:
+        threads.append(threading.get_ident())
+        return encoded(content)
+
+    monkeypatch.setattr("core.agentscope.runtime.model.file_contents.encoded", noted)
+    monkeypatch.setattr("core.agentscope.schemas.attachments.decoded", lambda _: pytest.fail("decoded"))
+    types = ("image/png", "image/png", "audio/wav", "application/pdf")
+    blocks = [file_block(PNG, media_type, None) for media_type in types]
+
+    (said,) = await ChatFormatter().format(await with_files([user(*blocks)], Loader()))
+
+    assert str(said).count(base64.b64encode(b"\x89PNG").decode()) == len(types)
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
 
 
 async def test_a_file_that_is_gone_or_too_large_is_a_note() -> None:
