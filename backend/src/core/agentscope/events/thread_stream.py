@@ -19,6 +19,8 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, Protocol, Self
 
+import structlog
+
 from core.agentscope.events.envelope import Envelope, first_bytes
 from core.agentscope.events.hub import Tail
 from core.agentscope.events.peer_version import PeerVersions
@@ -34,6 +36,8 @@ from core.agentscope.events.sse import (
 )
 from core.agentscope.schemas.cursor import Cursor
 from core.config import StreamSettings
+
+log = structlog.get_logger(__name__)
 
 RESTS = b""
 """What an iterator of frames yields that has come to rest."""
@@ -173,7 +177,8 @@ class ThreadStream:
             return False
         self._tail = tail
         tail.resting[self] = None
-        if self._alarm <= now:
+        # As in `serve`: an alarm that came a moment early does not come again.
+        if self._alarm <= now + rounds.slot_seconds / 2:
             self._set_alarm()
         return True
 
@@ -197,7 +202,12 @@ class ThreadStream:
         if goes_on or min(self._wake_at, self._ends_at) - now < rounds.slot_seconds:
             data = None
         elif tail.head > reader.position:
-            data = self._live(tail)
+            try:
+                data = self._live(tail)
+            except Exception:
+                # The stream has moved nowhere. A task meets the same fault, or does without.
+                log.exception("stream_not_served")
+                data = None
         else:
             silent_until = reader.quiet_since + self._settings.heartbeat_seconds - rounds.slot_seconds
             data = HEARTBEAT if now >= silent_until else b""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError, ProgrammingError
+from structlog.testing import capture_logs
 from tests.support import thread_log
 from tests.support.thread_log import SESSION, MemoryLog, MemoryTail, QuietHub, event, run
 
@@ -562,6 +563,45 @@ async def test_a_client_that_is_behind_is_waited_for_by_a_task(may_rest: bool) -
     assert stream.rests == (2 if may_rest else 0)
     thread.commit(events[2:])
     assert await stream.end() == RETRY + frames(events)
+
+
+async def test_a_fault_in_serving_a_stream_that_rests_leaves_the_event_to_a_task(
+    may_rest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_events: list[Envelope], _most: int) -> list[Envelope]:
+        raise ValueError
+
+    events = run(1, 3)
+    thread = Thread(events[:1])
+    stream = thread.open(ordinals=frozenset({1}))
+    await pause()
+    monkeypatch.setattr(thread_stream, "first_bytes", broken)
+    with capture_logs() as lines:
+        thread.commit(events[1:2])
+        await pause()
+
+    assert stream.bytes == RETRY + frames(events[:2])
+    assert [line["event"] for line in lines] == (["stream_not_served"] if may_rest else [])
+    thread.commit(events[2:])
+    assert await stream.end() == RETRY + frames(events)
+
+
+async def test_a_stream_that_rests_again_after_an_alarm_that_came_early_has_a_new_one(may_rest: bool) -> None:
+    events = run(1, 3)
+    thread = Thread(events[:1])
+    stream = thread.open(ordinals=frozenset({1}))
+    await pause()
+    if may_rest:
+        rounds = thread.hub.rounds
+        rounds._slots.clear()
+        stream.source._alarm = asyncio.get_running_loop().time() + rounds.slot_seconds / 4
+    stream.reads = False
+    thread.commit(events[1:2])
+    await pause(1.5 * SETTINGS.heartbeat_seconds)
+
+    assert stream.bytes == RETRY + frames(events[:2]) + HEARTBEAT
+    thread.commit(events[2:])
+    await stream.end()
 
 
 async def test_streams_that_rest_share_one_timer(may_rest: bool) -> None:
