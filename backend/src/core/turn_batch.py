@@ -54,6 +54,7 @@ class TurnBatch(Generic[Item, Answer]):
 
         Raises:
             Exception: As ``alone``; as ``together`` when Postgres is unavailable.
+            asyncio.CancelledError: The call was cancelled, as at the end of the process.
         """
         loop = asyncio.get_running_loop()
         if not self._waiting:
@@ -78,6 +79,9 @@ class TurnBatch(Generic[Item, Answer]):
             result = await self._alone(item)
         except Exception as exc:  # noqa: BLE001  the caller's
             _fail(answer, exc)
+        except BaseException:
+            answer.cancel()
+            raise
         else:
             _settle(answer, result)
 
@@ -91,6 +95,10 @@ class TurnBatch(Generic[Item, Answer]):
                 return
             log.warning("batch_failed", calls=len(part), error=type(exc).__name__)
             results = {}
+        except BaseException:
+            for _, answer in part:
+                answer.cancel()
+            raise
         for place, (item, answer) in enumerate(part):
             if place in results:
                 _settle(answer, results[place])

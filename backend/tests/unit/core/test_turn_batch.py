@@ -7,14 +7,17 @@ from collections.abc import Collection, Sequence
 
 import asyncpg
 import pytest
+from tests.support.limits import HUNG_SECONDS
 
 from core.turn_batch import MOST_TOGETHER, TurnBatch
+
+CANCELLED = 1_000
 
 
 class Calls:
     """Doubles numbers, and notes how."""
 
-    def __init__(self, *, together: Exception | None = None, declined: Collection[int] = ()) -> None:
+    def __init__(self, *, together: BaseException | None = None, declined: Collection[int] = ()) -> None:
         self.alone: list[int] = []
         self.batches: list[list[int]] = []
         self.held = asyncio.Event()
@@ -26,6 +29,8 @@ class Calls:
 
     async def _one(self, item: int) -> int:
         self.alone.append(item)
+        if item == CANCELLED:
+            raise asyncio.CancelledError
         if item < 0:
             raise ValueError(item)
         return 2 * item
@@ -94,6 +99,17 @@ async def test_an_outage_is_told_to_all_at_once() -> None:
     results = await asyncio.gather(*map(calls.double, (1, 2)), return_exceptions=True)
     assert results == [away, away]
     assert calls.alone == []
+
+
+@pytest.mark.parametrize("items", [(CANCELLED,), (1, 2), (CANCELLED, 2)])
+async def test_a_call_that_is_cancelled_leaves_no_caller_waiting(items: tuple[int, ...]) -> None:
+    calls = Calls(together=ValueError() if items[0] == CANCELLED else asyncio.CancelledError())
+    callers = [asyncio.ensure_future(calls.double(item)) for item in items]
+    done, _ = await asyncio.wait(callers, timeout=HUNG_SECONDS)
+
+    assert len(done) == len(items)
+    cancelled = [caller.cancelled() for caller in callers]
+    assert cancelled == ([True, False] if items == (CANCELLED, 2) else [True] * len(items))
 
 
 async def test_a_caller_that_is_cancelled_does_not_stop_the_call_of_another() -> None:
