@@ -131,6 +131,7 @@ async def _main(
         if on_ready is not None:
             on_ready()
         listening = asyncio.create_task(_listen(worker, settings, finish))
+        listening.add_done_callback(partial(_hints_ended, finish, give_up))
         await stopped.wait()
         log.info("worker_drains", grace_seconds=settings.worker.drain_seconds)
         finish.set()
@@ -163,6 +164,13 @@ class _Start:
             return None
         finally:
             self._limit = None
+
+
+def _hints_ended(finish: asyncio.Event, give_up: Callable[[], None], listening: asyncio.Task[None]) -> None:
+    """Give up if no more hints are taken before the process drains: it would live on and begin no run."""
+    if not finish.is_set() and not listening.cancelled():
+        log.critical("background_loop_ended", loop="hints", exc_info=listening.exception())
+        give_up()
 
 
 async def _listen(worker: Worker, settings: Settings, finish: asyncio.Event) -> None:
