@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from core.agentscope.events.ledger.ledger import CallLine, CallLines
 from core.agentscope.events.owned_run import OwnedRun
@@ -39,15 +40,23 @@ class CallsAhead:
         run: Whose calls; its worker is fenced.
         principal: Whose money.
         outage_seconds: How long a call waits for Postgres before it is given up.
+        begun: Called each time a call may be sent.
     """
 
     def __init__(
-        self, lines: CallLines, run: OwnedRun, principal: Principal, *, outage_seconds: float
+        self,
+        lines: CallLines,
+        run: OwnedRun,
+        principal: Principal,
+        *,
+        outage_seconds: float,
+        begun: Callable[[], None],
     ) -> None:
         self._lines = lines
         self._run = run
         self._principal = principal
         self._outage_seconds = outage_seconds
+        self._begun = begun
         self._unneeded: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[bool]] = set()
@@ -72,6 +81,7 @@ class CallsAhead:
         # The same line again, when an earlier try was committed and its answer lost.
         if not await through_outage(write_line, seconds=self._outage_seconds, what="model_call_line"):
             raise LeaseLost
+        self._begun()
 
     def take_back(self, call_id: str) -> None:
         """The call cost nothing; its line goes away in the background."""

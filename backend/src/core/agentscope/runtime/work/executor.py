@@ -2,13 +2,13 @@
 
 Every run executes in a task of this process' own; a Taskiq task is only the
 hint that starts it. What one run does is in ``run_scope.py``, how users share the
-slots in ``slots.py``.
+slots in ``slots.py``, how many runs begin at once in ``starts.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -18,6 +18,7 @@ from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.runtime.work.leases import Leases
 from core.agentscope.runtime.work.run_scope import RunScope, RunServices
 from core.agentscope.runtime.work.slots import Slots
+from core.agentscope.runtime.work.starts import Starts
 from core.errors import StoreUnavailable
 from core.identity import LOCAL, Principal
 from core.outage import report_failure
@@ -38,6 +39,7 @@ class RunExecutor:
         self._only_user = LOCAL if identity.mode == "local" else None
         share = 1.0 if self._only_user else worker.user_share
         self._slots = Slots(worker.concurrency, share)
+        self._starts = Starts()
         self._draining = False
         self._stopping = False
         self._left = asyncio.Event()
@@ -126,6 +128,10 @@ class RunExecutor:
                 self._spawn(self._execute(next_pk, next_principal), next_pk)
 
     async def _claim_and_run(self, run_pk: int) -> None:
+        async with self._starts.place() as begun:
+            await self._run(run_pk, begun)
+
+    async def _run(self, run_pk: int, begun: Callable[[], None]) -> None:
         try:
             claimed = await self._leases.claim(run_pk)
         except Exception as exc:  # noqa: BLE001  still queued: the reaper hints it again
@@ -139,7 +145,7 @@ class RunExecutor:
             # Its claim was under way when the others were told to stop.
             stop.set("shutdown")
         try:
-            await RunScope(claimed, stop, self._services).execute()
+            await RunScope(claimed, stop, self._services, begun).execute()
         except StoreUnavailable:
             log.error("run_abandoned", reason="Postgres stayed away; the reaper ends the run")
         except Exception:

@@ -7,7 +7,7 @@ its checkpoints and ends it. Everything here lives as long as the run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -80,9 +80,12 @@ class RunScope:
         run: Claimed by this process.
         stop: Set when the run should stop.
         services: Of the process.
+        begun: Called when a first model call may be sent.
     """
 
-    def __init__(self, run: ClaimedRun, stop: StopSignal, services: RunServices) -> None:
+    def __init__(
+        self, run: ClaimedRun, stop: StopSignal, services: RunServices, begun: Callable[[], None]
+    ) -> None:
         self._run = run
         self._owned = run.owned
         self._stop = stop
@@ -92,7 +95,7 @@ class RunScope:
         self._appender = services.writer.open(run.owned, self._stopped_by_writer)
         self._checkpoints = CheckpointSaver(services.engine, run.owned)
         self._calls_ahead = CallsAhead(
-            services.lines, run.owned, run.principal, outage_seconds=self._outage_seconds
+            services.lines, run.owned, run.principal, outage_seconds=self._outage_seconds, begun=begun
         )
         self._pipeline = AgentScopeEventPipeline(
             RunWireState(run.thread_id, run.run_id, started=run.owned.last_seq > 0),

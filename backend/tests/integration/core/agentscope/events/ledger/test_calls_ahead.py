@@ -45,7 +45,8 @@ class Hands:
         assert await self.reaper.reap() == 1
 
     def calls_ahead(self, run: ManualRun) -> CallsAhead:
-        return CallsAhead(CallLines(self.worker.engine), run.owned, OWNER, outage_seconds=1.0)
+        lines = CallLines(self.worker.engine)
+        return CallsAhead(lines, run.owned, OWNER, outage_seconds=1.0, begun=lambda: None)
 
     async def ledger(self, run: ManualRun) -> list[Row]:
         return await self.stack.fetch(

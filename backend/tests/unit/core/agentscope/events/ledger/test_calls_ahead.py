@@ -27,7 +27,8 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 def calls_ahead(engine: FailingEngine) -> CallsAhead:
     lines = CallLines(engine.as_engine())
-    return CallsAhead(lines, OwnedRun(1, 2, 3, 1, 0), Principal("t", "u"), outage_seconds=30.0)
+    owned, owner = OwnedRun(1, 2, 3, 1, 0), Principal("t", "u")
+    return CallsAhead(lines, owned, owner, outage_seconds=30.0, begun=lambda: None)
 
 
 @pytest.mark.parametrize("error", OURS, ids=repr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from core.agentscope.runtime.stop_signal import StopReason, StopSignal
 from core.agentscope.runtime.work import executor as executor_module
 from core.agentscope.runtime.work.executor import RunExecutor
 from core.agentscope.runtime.work.leases import ClaimedRun
+from core.agentscope.runtime.work.starts import AT_ONCE
 from core.config import Settings
 from core.identity import Principal
 
@@ -29,6 +31,8 @@ class Queue:
         self.attempts: dict[int, int] = {}
         self.running: dict[tuple[int, int], asyncio.Future[None]] = {}
         self.reasons: dict[tuple[int, int], StopReason | None] = {}
+        self.begun: dict[int, Callable[[], None]] = {}
+        """What a run calls when its first model call may be sent."""
         sections = Settings.model_validate({"worker": {"concurrency": 4, "user_share": 0.75}} | settings)
         services: Any = SimpleNamespace(settings=sections, titles=self)
         leases: Any = self
@@ -46,7 +50,8 @@ class Queue:
     async def stop(self) -> None:
         pass
 
-    def scope(self, run: ClaimedRun, stop: StopSignal, _services: Any) -> Any:
+    def scope(self, run: ClaimedRun, stop: StopSignal, _services: Any, begun: Callable[[], None]) -> Any:
+        self.begun[run.owned.run_pk] = begun
         return SimpleNamespace(execute=lambda: self.execute(run.owned.claim, stop))
 
     async def execute(self, claim: tuple[int, int], stop: StopSignal) -> None:
@@ -145,3 +150,22 @@ async def test_a_full_worker_takes_hints_again_when_a_run_leaves_it(monkeypatch:
     await drained
     assert not left.done(), "a worker that drains has no room"
     left.cancel()
+
+
+async def test_few_runs_begin_at_once_and_each_that_has_begun_lets_the_next_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pks = range(1, AT_ONCE + 4)
+    queue = Queue(monkeypatch, dict.fromkeys(pks, HOG), worker={"concurrency": 20})
+    await queue.start(*pks)
+    assert list(queue.attempts) == [*range(1, AT_ONCE + 1)]
+
+    queue.begun[2]()
+    queue.begun[2]()
+    await queue.settle()
+    assert list(queue.attempts) == [*range(1, AT_ONCE + 2)]
+
+    # The end of a run that never asked a model, too.
+    queue.end(1)
+    await queue.settle()
+    assert list(queue.attempts) == [*range(1, AT_ONCE + 3)]

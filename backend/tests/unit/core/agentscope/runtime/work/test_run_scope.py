@@ -76,7 +76,7 @@ class Shared:
     async def execute(self, stop: StopSignal | None = None, **changes: Any) -> None:
         run = ClaimedRun(self.store.owned(), Principal("t", "u"), "thread", "run", INPUT, None, 60.0)
         async with self.at_work() as services:
-            await RunScope(replace(run, **changes), stop or StopSignal(), services).execute()
+            await RunScope(replace(run, **changes), stop or StopSignal(), services, lambda: None).execute()
 
 
 def stopped() -> StopSignal:
