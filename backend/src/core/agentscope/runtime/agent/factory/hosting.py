@@ -245,7 +245,7 @@ class AgentHost:
             first=[self._gate, compaction],
             last=[ModelOfTheRun(run.meter)],
         )
-        return Installed(agent, changes)
+        return Installed(agent, changes, tuple(vars(agent)["_reasoning_middlewares"]))
 
 
 def _is_ours(tool: ToolBase) -> bool:

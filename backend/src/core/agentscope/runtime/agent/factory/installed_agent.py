@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -75,13 +75,13 @@ class Installed:
     """A user's agent, ready for one run."""
 
     agent: Agent
-    changes: list[Change] = field(default_factory=list)
-    _reasoning: list[MiddlewareBase] = field(default_factory=list)
+    changes: list[Change]
+    _reasoning: tuple[MiddlewareBase, ...]
+    """The middlewares around the agent's model calls, as they were when everything was installed."""
 
     def use(self, *, first: Sequence[MiddlewareBase] = (), last: Sequence[MiddlewareBase] = ()) -> None:
         """Put middlewares around the model calls of the next reply: before the user's, and behind them."""
         agent: Any = self.agent
-        self._reasoning = self._reasoning or list(agent._reasoning_middlewares)
         agent._reasoning_middlewares = [*first, *self._reasoning, *last]
 
 

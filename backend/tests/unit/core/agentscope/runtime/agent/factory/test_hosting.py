@@ -208,14 +208,18 @@ async def test_a_tool_that_asks_becomes_an_interrupt_and_its_approval_runs_it(to
     assert second.text == "done"
 
 
-async def test_a_decision_and_a_new_message_need_one_agent() -> None:
+@pytest.mark.parametrize("is_foreign", [False, True], ids=["our model", "foreign model"])
+async def test_a_decision_and_a_new_message_need_one_agent(is_foreign: bool) -> None:
     made_agents: list[Agent] = []
+    runs: list[Run] = []
 
     def create(run: AgentRun) -> Agent:
-        made_agents.append(with_tools(tool_of(ship))(run))
+        model = foreign_model(runs[-1].model) if is_foreign else run.model
+        made_agents.append(Agent("shop", "Sell.", model, toolkit=Toolkit(tools=[tool_of(ship)])))
         return made_agents[-1]
 
     first = Run([SHIP], factory=create)
+    runs.append(first)
     await first.run()
     decided = (GatedCall("s1", "ship", '{"order": "7"}', approved=True, edited=None),)
     second = Run(
@@ -225,11 +229,13 @@ async def test_a_decision_and_a_new_message_need_one_agent() -> None:
         messages=[user("and?", "m2")],
         resume=YES,
     )
+    runs.append(second)
 
     await second.run()
 
     assert [result.content for result in second.of(ToolResult)] == ["shipped 7"]
     assert second.text == "done"
+    assert second.steps == ["+execution", "-execution"] * 2
     assert len(made_agents) == 2
 
 
