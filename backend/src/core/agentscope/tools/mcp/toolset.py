@@ -116,8 +116,7 @@ async def call_tool(
         ToolError: The server says that the call failed, or there is no answer. The text is for the model.
     """
     secrets = connection.endpoint.secrets
-    steps = _Steps(context)
-    reporting = asyncio.create_task(steps.report())
+    steps = _Steps(context, secrets)
     began = time.monotonic()
     try:
         result = await connection.call(
@@ -138,7 +137,7 @@ async def call_tool(
         )
         raise ToolError(_failed(server, exc.failure)) from exc
     finally:
-        reporting.cancel()
+        steps.end()
     text = answer_text(result, secrets)
     if result.isError:
         raise ToolError(text)
@@ -171,23 +170,44 @@ def _failed(server: str, failure: Failure) -> str:
 
 
 class _Steps:
-    """Passes on a call's progress. The newest step counts: the server may be faster than the steps can be shown."""
+    """Passes on a call's progress. The newest step counts: the server may be faster than the steps can be shown.
 
-    def __init__(self, context: ToolContext) -> None:
+    Args:
+        context: Of the call.
+        secrets: Masked, should the server repeat them.
+    """
+
+    def __init__(self, context: ToolContext, secrets: Sequence[str]) -> None:
         self._context = context
+        self._secrets = secrets
         self._newest: tuple[float, float | None, str | None] | None = None
         self._news = asyncio.Event()
+        self._reporting: asyncio.Task[None] | None = None
+        if context.progress_report is not None:
+            self._reporting = asyncio.create_task(self._report())
+            self._reporting.add_done_callback(_log_failure)
 
     def take(self, done: float, total: float | None, message: str | None) -> None:
         """Take in a step; returns at once."""
         self._newest = (done, total, message)
         self._news.set()
 
-    async def report(self) -> None:
-        """Report steps until cancelled."""
+    def end(self) -> None:
+        """Report nothing more."""
+        if self._reporting is not None:
+            self._reporting.cancel()
+
+    async def _report(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()
             if self._newest is not None:
                 done, total, message = self._newest
-                await self._context.progress(message or "", progress=done, total=total)
+                line = without_secrets(message or "", self._secrets)
+                await self._context.progress(line, progress=done, total=total)
+
+
+def _log_failure(reporting: asyncio.Task[None]) -> None:
+    """Progress is a courtesy: when it cannot be shown, the call goes on."""
+    if not reporting.cancelled() and (error := reporting.exception()) is not None:
+        log.warning("mcp_progress_not_shown", error=type(error).__name__)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.agentscope.tools.mcp.connection import McpConnection
 from core.agentscope.tools.mcp.endpoint import McpEndpoint
@@ -36,6 +41,36 @@ class Failing(McpConnection):
 
     async def call(self, tool: str, arguments: dict[str, Any], **_: Any) -> Any:
         raise self._error
+
+
+class Telling(Failing):
+    """A connection whose server tells about its progress before it answers."""
+
+    def __init__(self, answered: asyncio.Event) -> None:
+        super().__init__(ValueError())
+        self._answered = answered
+
+    async def call(
+        self, tool: str, arguments: dict[str, Any], *, progress: Callable[..., None], **_: Any
+    ) -> Any:
+        progress(1, 2, "logged in with secret-of-the-shop")
+        await self._answered.wait()
+        return SimpleNamespace(content=[], structuredContent={"paid": 5}, isError=False)
+
+
+class Shown:
+    """Takes progress."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.lines: list[str] = []
+        self.asked = asyncio.Event()
+        self._error = error
+
+    async def report(self, message: str, progress: float | None, total: float | None) -> None:
+        self.lines.append(message)
+        self.asked.set()
+        if self._error is not None:
+            raise self._error
 
 
 def toolset(error: Exception) -> McpToolset:
@@ -97,3 +132,44 @@ def test_tools_are_made_once_for_a_list_and_again_for_the_next() -> None:
 
     assert [tool is other for (tool, _), (other, _) in zip(first, again, strict=True)] == [True]
     assert [tool.name for tool, _ in tools.tools()] == ["shop__pay", "shop__refund"]
+
+
+async def told(shown: Shown) -> ToolOutcome:
+    ((tool, _),) = McpToolset(
+        [(McpPolicy("shop", None, "allow"), Telling(shown.asked))], ToolSettings()
+    ).tools()
+    return await tool.call({}, replace(CONTEXT, progress_report=shown))
+
+
+async def test_progress_is_passed_on_without_secrets() -> None:
+    shown = Shown()
+
+    assert (await told(shown)).state == "success"
+    assert shown.lines == ["logged in with [redacted]"]
+
+
+async def test_a_call_succeeds_when_its_progress_cannot_be_shown_and_the_log_says_so() -> None:
+    with capture_logs() as lines:
+        assert (await told(Shown(ConnectionError("store")))).state == "success"
+        await asyncio.sleep(0)
+
+    assert [(line["event"], line["error"]) for line in lines] == [
+        ("mcp_progress_not_shown", "ConnectionError")
+    ]
+
+
+async def test_no_task_waits_for_progress_that_nobody_listens_to() -> None:
+    tasks: list[int] = []
+
+    class Counts(Failing):
+        async def call(self, tool: str, arguments: dict[str, Any], **_: Any) -> Any:
+            tasks.append(len(asyncio.all_tasks()))
+            raise ServerRefused("no")
+
+    before = len(asyncio.all_tasks())
+    ((tool, _),) = McpToolset(
+        [(McpPolicy("shop", None, "allow"), Counts(ValueError()))], ToolSettings()
+    ).tools()
+    await tool.call({}, CONTEXT)
+
+    assert tasks == [before]
