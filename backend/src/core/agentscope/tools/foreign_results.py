@@ -161,9 +161,11 @@ def _text_of(value: object, holders: _Holders) -> object:
         case "hint":
             return _inside(_member(value, "hint"), inner)
         case "data" | "image" | "audio" | "video":
-            return _named(value)
+            return attachment_line(value)
         case "resource":
-            return str(_member(_member(value, "resource"), "text") or _named(_member(value, "resource")))
+            return str(
+                _member(_member(value, "resource"), "text") or attachment_line(_member(value, "resource"))
+            )
         case "resource_link":
             return str(_member(value, "uri"))
         case _:
@@ -194,8 +196,8 @@ def _joined(blocks: Iterable[object], holders: _Holders) -> str:
     return "\n".join(text for text in texts if text)
 
 
-def _named(block: object) -> str:
-    """Return the line that stands for an attachment."""
+def attachment_line(block: object) -> str:
+    """Return the line that stands for an attachment: a block, its source, or an event with the members of a source."""
     source = _member(block, "source") or block
     media_type = str(_member(source, "media_type", "mimeType") or _kind(block) or "resource")
     name = _member(block, "name")

@@ -1,4 +1,4 @@
-"""What an agent shows beside text: media of its model, attachments of tool results, events of its own middlewares."""
+"""What an agent shows beside text: media of its model, and events of its own middlewares."""
 
 from __future__ import annotations
 
@@ -60,13 +60,6 @@ class OpenMedia:
         elif size:
             value["data"] = [piece for piece in pieces if piece]
         return [CustomEvent(name=DATA_EVENT, value=value)]
-
-
-def attachment_line(event: agentscope.ToolResultDataDeltaEvent) -> str:
-    """Return the line that stands for an attachment of a tool result, which clients read as text."""
-    if event.url is not None:
-        return f"[{event.media_type}: {event.url}]"
-    return f"[{event.media_type}, {len(event.data or '') * 3 // 4} bytes, not shown]"
 
 
 def own_event(event: agentscope.CustomEvent, max_bytes: int) -> CustomEvent:

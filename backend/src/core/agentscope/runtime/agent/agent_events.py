@@ -15,10 +15,11 @@ from typing import Any
 from agentscope import event as agentscope
 from agentscope.message import ToolCallBlock
 
-from core.agentscope.runtime.agent.agent_attachments import OpenMedia, attachment_line, own_event
+from core.agentscope.runtime.agent.agent_attachments import OpenMedia, own_event
 from core.agentscope.runtime.model.chat_opaque import OpaqueValue, json_text
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
+from core.agentscope.tools.foreign_results import attachment_line
 from core.agentscope.tools.result_text import fit_text
 
 ApprovalSchema = Callable[[str], dict[str, Any]]

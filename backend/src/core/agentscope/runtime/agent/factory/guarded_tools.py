@@ -5,8 +5,9 @@ the user's own. Only the call has a guard around it:
 
 1. A plain function runs in a thread.
 2. The model reads the text of a ``ToolError``, of an ``AgentOrientedException`` of AgentScope, and of no other exception.
-3. A result is valid text, and cut to the most that a tool may return. A generator runs to its end all the same: what it
-   does may come after what it says. The run's deadline bounds it.
+3. A result is valid text, and cut to the most that a tool may return. Attachments count in base64; one that has no room
+   is replaced by a line that names it. A generator runs to its end all the same: what it does may come after what it
+   says. The run's deadline bounds it.
 4. A generator that a tool returns is closed at once when it is left, in the task that ran it.
 """
 
@@ -21,13 +22,14 @@ from typing import Any
 
 import structlog
 from agentscope.exception import AgentOrientedException
-from agentscope.message import TextBlock, ToolResultState
+from agentscope.message import Base64Source, DataBlock, TextBlock, ToolResultState
 from agentscope.tool import FunctionTool, ToolBase, ToolChunk
 from pydantic_core import to_jsonable_python
 
 from core.agentscope.runtime.agent.toolkit import current_tool_call, tool_chunk
 from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolError
+from core.agentscope.tools.foreign_results import attachment_line
 from core.agentscope.tools.result_text import fit_text, result_text
 from core.crash_points import crash_point
 from core.errors import AgentBackendError, LeaseLost, StoreUnavailable
@@ -44,7 +46,7 @@ class ToolGuard:
     """What the guarded tools of a run share.
 
     Args:
-        max_result_bytes: Of the text of a result.
+        max_result_bytes: Of the text and the attachments of a result.
     """
 
     def __init__(self, max_result_bytes: int) -> None:
@@ -59,13 +61,15 @@ class ToolGuard:
             async with aclosing(_chunks(call)) as chunks:
                 async for chunk in chunks:
                     crash_point("tool-after")
+                    room = left
                     if left <= 0 and chunk.state not in _BAD_ENDS:
                         dropped += 1
+                    else:
+                        fitted, left = _fitted(chunk, room)
+                        yield fitted
+                    if left == room:
                         # A generator that never waits would keep the loop, and no deadline would come.
                         await asyncio.sleep(0)
-                        continue
-                    fitted, left = _fitted(chunk, left)
-                    yield fitted
             if dropped:
                 log.warning(
                     "tool_result_cut", tool=name, tool_call_id=current_tool_call(), dropped_chunks=dropped
@@ -175,14 +179,16 @@ def _chunk(value: Any) -> ToolChunk:
 
 
 def _fitted(chunk: ToolChunk, left: int) -> tuple[ToolChunk, int]:
-    """Return the chunk with as much text as there is room for, and the room that is left then."""
+    """Return the chunk with as much as there is room for, and the room that is left then."""
     content: list[Any] = []
-    for block in chunk.content:
-        if not isinstance(block, TextBlock):
-            content.append(block)
-            continue
-        size = len(block.text) if block.text.isascii() else len(block.text.encode("utf-8", "surrogatepass"))
-        content.append(block.model_copy(update={"text": fit_text(block.text, max(left, 0))}))
+    for given in chunk.content:
+        block = given
+        if isinstance(block, DataBlock) and _size(block) > left:
+            block = TextBlock(text=attachment_line(block))
+        size = _size(block)
+        if isinstance(block, TextBlock):
+            block = block.model_copy(update={"text": fit_text(block.text, max(left, 0))})
+        content.append(block)
         left -= size
         if left <= 0:
             break
@@ -192,6 +198,14 @@ def _fitted(chunk: ToolChunk, left: int) -> tuple[ToolChunk, int]:
     return chunk.model_copy(
         update={"content": content, "state": state, "metadata": _storable(chunk.metadata)}
     ), left
+
+
+def _size(block: TextBlock | DataBlock) -> int:
+    """Return the bytes that a block takes in the conversation."""
+    if isinstance(block, DataBlock):
+        source = block.source
+        return len(source.data) if isinstance(source, Base64Source) else len(str(source.url))
+    return len(block.text) if block.text.isascii() else len(block.text.encode("utf-8", "surrogatepass"))
 
 
 def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
