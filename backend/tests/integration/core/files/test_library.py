@@ -285,6 +285,17 @@ async def test_a_file_that_no_message_names_expires_and_a_new_upload_of_it_begin
     assert set(found) == {named.file_id, again.file_id}
 
 
+async def test_all_that_expired_goes_in_one_turn(
+    library: FileLibrary, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.files.catalogue.BATCH", 1)
+    for content in (b"1", b"2", b"3"):
+        await save(library, content)
+    await age(engine)
+
+    assert await library.clean_up() == 3
+
+
 async def test_a_run_that_is_accepted_in_the_moment_of_expiry_keeps_its_file_or_is_told(
     library: FileLibrary, engine: AsyncEngine
 ) -> None:
