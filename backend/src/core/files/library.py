@@ -43,6 +43,7 @@ class FileLibrary:
         self._uploads = _Places(settings.max_uploads_per_user, settings.max_uploads)
         self._downloads = _Places(settings.max_downloads_per_user, settings.max_downloads)
         self._looked_at = 0
+        self._removed_to = 0
 
     @asynccontextmanager
     async def admit(self, principal: Principal) -> AsyncIterator[None]:
@@ -141,14 +142,26 @@ class FileLibrary:
             raise NotFound("No such file.")
         await self.remove(marked)
 
-    async def remove(self, marked: Iterable[Pending]) -> None:
-        """Remove the bytes of deleted files, best effort: the chore does what fails here."""
-        for pending in marked:
-            try:
-                await self._store.delete(pending.name_in_store)
-                await self.catalogue.forget([pending.id])
-            except Exception as exc:  # noqa: BLE001  the row stays, so the bytes are not forgotten
-                log.warning("file_not_removed", error=type(exc).__name__)
+    async def remove(self, marked: Iterable[Pending]) -> int:
+        """Remove the bytes of deleted files, up to the first one that fails; returns how many are gone. Raises nothing.
+
+        The chore does what stays: a store that failed once is not asked for the others now.
+        """
+        gone: list[int] = []
+        try:
+            for leaving in marked:
+                await self._store.delete(leaving.name_in_store)
+                gone.append(leaving.id)
+        except Exception as exc:  # noqa: BLE001  the row stays, so the bytes are not forgotten
+            log.warning("file_not_removed", error=type(exc).__name__)
+        if not gone:
+            return 0
+        try:
+            await self.catalogue.forget(gone)
+        except Exception as exc:  # noqa: BLE001  rows without bytes: removed again, which is no error
+            log.warning("files_not_forgotten", error=type(exc).__name__, files=len(gone))
+            return 0
+        return len(gone)
 
     async def take_back(self, principal: Principal, files: Iterable[StoredFile]) -> None:
         """Delete files that were just stored and that nobody has named or sent since, best effort."""
@@ -167,10 +180,17 @@ class FileLibrary:
             # A marked row expires no second time, so this ends. One batch a turn would fall behind many uploads.
             pass
         self._looked_at = await self.catalogue.find_unnamed(self._looked_at)
-        gone, after = 0, 0
-        while leaving := await self.catalogue.leaving(after):
-            await self.remove(leaving)
-            gone, after = gone + len(leaving), leaving[-1].id
+        gone = 0
+        while leaving := await self.catalogue.leaving(self._removed_to):
+            removed = await self.remove(leaving)
+            gone += removed
+            if removed < len(leaving):
+                # The next turn goes on behind what failed, so that one file cannot keep the bytes of all others.
+                self._removed_to = leaving[removed].id
+                break
+            self._removed_to = leaving[-1].id
+        else:
+            self._removed_to = 0
         await self._store.tidy(2 * self.settings.upload_seconds + 3600)
         return gone
 

@@ -296,6 +296,48 @@ async def test_all_that_expired_goes_in_one_turn(
     assert await library.clean_up() == 3
 
 
+async def test_a_store_that_is_down_is_asked_once_a_turn_and_nothing_counts_as_gone(
+    library: FileLibrary, engine: AsyncEngine, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.files.catalogue.BATCH", 2)
+    for content in (b"1", b"2", b"3", b"4", b"5"):
+        await save(library, content)
+    await age(engine)
+    delete, asked = store.delete, list[str]()
+
+    async def noted(name: str) -> None:
+        asked.append(name)
+        await delete(name)
+
+    monkeypatch.setattr(store, "delete", noted)
+    store.is_down = True
+    assert await library.clean_up() == 0
+    assert (len(asked), await states(engine)) == (1, ["deleting"] * 5)
+
+    store.is_down = False
+    # What failed comes after the others.
+    assert [await library.clean_up() for _ in range(2)] == [4, 1]
+    assert (store.content, await states(engine)) == ({}, [])
+
+
+async def test_a_file_that_cannot_be_removed_does_not_keep_the_others(
+    library: FileLibrary, engine: AsyncEngine, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, *_ = [await save(library, content) for content in (b"1", b"2", b"3")]
+    await age(engine)
+    delete = store.delete
+
+    async def refusing(name: str) -> None:
+        if name == stuck.name_in_store:
+            raise FilesUnavailable("not this one")
+        await delete(name)
+
+    monkeypatch.setattr(store, "delete", refusing)
+
+    assert [await library.clean_up() for _ in range(3)] == [0, 2, 0]
+    assert list(store.content.values()) == [b"1"]
+
+
 async def test_a_run_that_is_accepted_in_the_moment_of_expiry_keeps_its_file_or_is_told(
     library: FileLibrary, engine: AsyncEngine
 ) -> None:
