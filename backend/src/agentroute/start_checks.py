@@ -16,7 +16,6 @@ from agentroute.profile_check import check_profile
 from core.config import Settings
 from core.errors import ConfigurationError, FilesUnavailable
 from core.files.opening import open_store
-from core.files.store import FileMissing
 from core.identity import Authenticator
 from core.transcription.endpoint import find_endpoint
 
@@ -71,7 +70,7 @@ async def check_files(settings: Settings) -> CheckResult:
     try:
         async with asyncio.timeout(_FILES_SECONDS):
             await store.check()
-    except (FilesUnavailable, FileMissing, TimeoutError) as exc:
+    except (FilesUnavailable, TimeoutError) as exc:
         cause = exc.__cause__ or exc
         # Of a library's text the first line only: the rest are its own structures.
         why = str(cause).partition("\n")[0][:200] or "no answer in time"

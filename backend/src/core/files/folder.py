@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -39,11 +40,7 @@ class FolderStore:
     async def put(self, name: str, chunks: AsyncIterator[bytes]) -> None:
         """See ``FileStore.put``."""
         part, place = self._parts / name.rpartition("/")[2], self._root / name
-        try:
-            file = await _in_thread(self._open_part, part)
-        except FileMissing as exc:
-            # What is missing is a place for the folder itself.
-            raise FilesUnavailable("The file store cannot be used now. Try again later.") from exc.__cause__
+        file = await _in_thread(self._open_part, part)
         try:
             try:
                 async for chunk in chunks:
@@ -97,8 +94,6 @@ async def _in_thread(call: Callable[..., T], *arguments: object) -> T:
         # A thread cannot be stopped: the file must not be closed or removed under its hands.
         await asyncio.wait([work])
         raise
-    except FileNotFoundError as exc:
-        raise FileMissing from exc
     except OSError as exc:
         log.warning("file_store_failed", error=type(exc).__name__, text=exc.strerror)
         raise FilesUnavailable("The file store cannot be used now. Try again later.") from exc
@@ -129,7 +124,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _open_at(path: Path, start: int) -> BinaryIO:
-    file = path.open("rb", buffering=0)
+    try:
+        file = path.open("rb", buffering=0)
+    except FileNotFoundError as exc:
+        raise FileMissing from exc
     file.seek(start)
     return file
 
@@ -138,5 +136,7 @@ def _remove_older(folder: Path, before: float) -> None:
     if not folder.is_dir():
         return
     for path in folder.iterdir():
-        if path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
+        # An upload that ends meanwhile takes its part away.
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < before:
+                path.unlink()

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from core.errors import FilesUnavailable
+
 CHUNK_BYTES = 1 << 20
 """Of one write: what an upload holds in memory, about twice."""
 READ_BYTES = 256 << 10
@@ -73,10 +75,12 @@ async def try_out(store: FileStore) -> None:
     await store.put(name, few())
     try:
         found = b"".join([chunk async for chunk in store.read(name, 5)])
+    except FileMissing:
+        raise FilesUnavailable("The store does not have what was just written.") from None
     finally:
         await store.delete(name)
     if found != b"route":
-        raise FileMissing
+        raise FilesUnavailable("The store gives back other bytes than were written.")
 
 
 def new_name(owner: str) -> str:

@@ -105,6 +105,17 @@ async def test_a_check_that_fails_in_the_middle_leaves_nothing() -> None:
     assert store.content == {}
 
 
+@pytest.mark.parametrize("kept", [None, b"agent other"], ids=["nothing", "other bytes"])
+async def test_a_store_that_does_not_give_back_what_it_took_is_unavailable(kept: bytes | None) -> None:
+    class Losing(MemoryStore):
+        async def put(self, name: str, chunks: AsyncIterator[bytes]) -> None:
+            if kept is not None:
+                self.content[name] = kept
+
+    with pytest.raises(FilesUnavailable, match="The store"):
+        await Losing().check()
+
+
 async def test_many_at_once(store: FileStore) -> None:
     contents = {new_name("owner"): os.urandom(1000 + number) for number in range(16)}
 
@@ -148,6 +159,39 @@ async def test_a_folder_that_cannot_be_used_is_told_in_our_words(tmp_path: Path,
     result = await check_files(settings)
     assert not result.ok
     assert "AGENT_FILES__URL" in result.fix
+
+
+async def test_an_upload_that_ends_while_the_folder_is_tidied_harms_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, parts = FolderStore(tmp_path), tmp_path / "uploads"
+    parts.mkdir()
+    for name in ("1", "2", "3"):
+        (parts / name).write_bytes(b"half")
+    listed = Path.iterdir
+
+    def ending(folder: Path) -> Iterator[Path]:
+        for number, path in enumerate(sorted(listed(folder))):
+            if number == 0:
+                path.unlink()
+            yield path
+
+    monkeypatch.setattr(Path, "iterdir", ending)
+
+    await store.tidy(-100)
+
+    assert list(listed(parts)) == []
+
+
+async def test_a_folder_that_goes_during_an_upload_is_unavailable(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "files")
+
+    async def moved() -> AsyncIterator[bytes]:
+        yield b"x"
+        (tmp_path / "files").rename(tmp_path / "elsewhere")
+
+    with pytest.raises(FilesUnavailable):
+        await store.put(new_name("owner"), moved())
 
 
 # --- the bucket ---
