@@ -14,6 +14,7 @@ from referencing.jsonschema import DRAFT202012
 
 from agentroute.app import create_app
 from core.config import Settings
+from core.errors import AgentBackendError, FileQuotaExceeded, FilesUnavailable, FileUnknown
 
 RECORDED = Path(__file__).parents[3] / "recorded"
 BASE = "/api/v1/agent"
@@ -85,6 +86,16 @@ def test_every_answer_of_the_api_has_an_example_that_fits(document: dict[str, An
         if media_type != "text/event-stream":
             for example in examples:
                 assert not [*validator(content["schema"]).iter_errors(example)], (route, status)
+
+
+@pytest.mark.parametrize("error", [FileUnknown, FileQuotaExceeded, FilesUnavailable])
+@pytest.mark.parametrize("path", ["/runs", "/resume", "/agents/{agentId}/runs", "/agents/{agentId}/resume"])
+def test_every_route_that_starts_a_run_tells_what_can_be_wrong_with_its_files(
+    document: dict[str, Any], path: str, error: type[AgentBackendError]
+) -> None:
+    answer = document["paths"][f"{BASE}{path}"]["post"]["responses"][str(error.status)]
+
+    assert error.code in answer["content"]["application/problem+json"]["examples"]
 
 
 def test_streams_and_history_are_typed(document: dict[str, Any]) -> None:
