@@ -54,7 +54,7 @@ class FolderStore:
 
     async def read(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """See ``FileStore.read``."""
-        file = await _in_thread(_open_at, self._root / name, start)
+        file = await _in_thread(self._open_at, self._root / name, start)
         try:
             left = None if end is None else end - start
             while left is None or left > 0:
@@ -68,7 +68,7 @@ class FolderStore:
 
     async def delete(self, name: str) -> None:
         """See ``FileStore.delete``."""
-        await _in_thread((self._root / name).unlink, True)
+        await _in_thread(self._unlink, self._root / name)
 
     async def check(self) -> None:
         """See ``FileStore.check``."""
@@ -83,6 +83,25 @@ class FolderStore:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._parts.mkdir(exist_ok=True, mode=0o700)
         return part.open("xb", buffering=0)
+
+    def _open_at(self, path: Path, start: int) -> BinaryIO:
+        try:
+            file = path.open("rb", buffering=0)
+        except FileNotFoundError as exc:
+            self._look_for_folder()
+            raise FileMissing from exc
+        file.seek(start)
+        return file
+
+    def _unlink(self, path: Path) -> None:
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            self._look_for_folder()
+
+    def _look_for_folder(self) -> None:
+        """Fail if the whole folder is not there: moved, or not mounted. Then no file in it counts as missing."""
+        self._parts.stat()
 
 
 async def _in_thread(call: Callable[..., T], *arguments: object) -> T:
@@ -121,15 +140,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _open_at(path: Path, start: int) -> BinaryIO:
-    try:
-        file = path.open("rb", buffering=0)
-    except FileNotFoundError as exc:
-        raise FileMissing from exc
-    file.seek(start)
-    return file
 
 
 def _remove_older(folder: Path, before: float) -> None:

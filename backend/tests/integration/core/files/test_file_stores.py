@@ -194,6 +194,23 @@ async def test_a_folder_that_goes_during_an_upload_is_unavailable(tmp_path: Path
         await store.put(new_name("owner"), moved())
 
 
+@pytest.mark.parametrize("is_empty", [True, False])
+async def test_no_file_of_a_folder_that_is_not_there_counts_as_missing_or_removed(
+    tmp_path: Path, is_empty: bool
+) -> None:
+    store, name = FolderStore(tmp_path / "files"), new_name("owner")
+    await store.put(name, pieces(b"x"))
+    (tmp_path / "files").rename(tmp_path / "elsewhere")
+    if is_empty:
+        # The place of the mount, without what belongs there.
+        (tmp_path / "files").mkdir()
+
+    with pytest.raises(FilesUnavailable):
+        await read(store, name)
+    with pytest.raises(FilesUnavailable):
+        await store.delete(name)
+
+
 # --- the bucket ---
 
 

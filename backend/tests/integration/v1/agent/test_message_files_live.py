@@ -6,7 +6,8 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,15 @@ def asked(stack: Stack) -> str:
 
 def stored(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
+@contextmanager
+def moved_away(folder: Path) -> Iterator[None]:
+    away = folder.rename(folder.with_name("away"))
+    try:
+        yield
+    finally:
+        away.rename(folder)
 
 
 async def files_of(stack: Stack, user: str = "ada") -> set[str]:
@@ -175,6 +185,14 @@ async def test_a_deleted_file_leaves_a_note_and_the_thread_goes_on(stack: Stack)
     assert [reply.end["type"], again.end["type"]] == ["RUN_FINISHED"] * 2
     assert "A file (gone.png, image/png) was deleted" in asked(stack)
     assert (await stack.history(thread))["messages"][0]["content"][1]["source"]["value"] == value
+
+
+async def test_a_run_whose_files_cannot_be_read_says_so(stack: Stack, folder: Path) -> None:
+    value = await upload(stack, PNG + b"unreadable", "far.png")
+    with moved_away(folder):
+        reply = await stack.stream_run(thread=stack.new_id("thread"), messages=[said("m-1", named(value))])
+
+    assert (reply.end["type"], reply.end.get("code")) == ("RUN_ERROR", "files-unavailable")
 
 
 async def test_a_run_that_waits_brings_its_files_with_its_turn(stack: Stack) -> None:
