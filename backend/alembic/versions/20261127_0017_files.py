@@ -33,12 +33,7 @@ def upgrade() -> None:
             server_default=sa.text("clock_timestamp()"),
             nullable=False,
         ),
-        sa.Column(
-            "unused_since",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("clock_timestamp()"),
-            nullable=True,
-        ),
+        sa.Column("unused_since", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("state IN ('pending', 'ready', 'deleting')", name=op.f("ck_agent_file_state")),
         sa.CheckConstraint(
             "state <> 'ready' OR (sha256 IS NOT NULL AND media_type IS NOT NULL AND bytes IS NOT NULL)",

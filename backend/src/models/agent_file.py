@@ -52,9 +52,7 @@ class AgentFile(Base):
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )
-    unused_since: Mapped[datetime | None] = mapped_column(
-        DateTime(timezone=True), server_default=func.clock_timestamp()
-    )
+    unused_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """Since when no message names the file: its (newest) upload. Null once a message has named it."""
     uploaded_again_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """The newest upload of a file that messages name. Null once another message has named the file since."""

@@ -287,8 +287,7 @@ _USED = text(f"""
 SELECT count(*) AS files, coalesce(sum(bytes), 0)::bigint AS size FROM agent_file WHERE {_OWNED}
 """)  # noqa: S608  constants
 _BEGIN = text("""
-INSERT INTO agent_file (tenant_id, user_id, name_in_store, unused_since) VALUES (:tenant_id, :user_id, :name, NULL)
-RETURNING id
+INSERT INTO agent_file (tenant_id, user_id, name_in_store) VALUES (:tenant_id, :user_id, :name) RETURNING id
 """)
 _TOUCH = text(f"""
 UPDATE agent_file SET name = :name,
@@ -317,7 +316,8 @@ _STATE = text("SELECT state FROM agent_file WHERE id = :id")
 _FORGET = text("DELETE FROM agent_file WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'deleting'")
 _EXPIRE_UNUSED = text("""
 UPDATE agent_file SET state = 'deleting', unused_since = NULL WHERE id IN (
-    SELECT id FROM agent_file WHERE unused_since < statement_timestamp() - :unused_seconds * interval '1 second'
+    SELECT id FROM agent_file
+    WHERE unused_since < statement_timestamp() - :unused_seconds * interval '1 second' AND state = 'ready'
     ORDER BY unused_since LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 _EXPIRE_PENDING = text("""

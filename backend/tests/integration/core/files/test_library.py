@@ -285,6 +285,18 @@ async def test_a_file_that_no_message_names_expires_and_a_new_upload_of_it_begin
     assert set(found) == {named.file_id, again.file_id}
 
 
+@pytest.mark.parametrize("state", ["pending", "deleting"])
+async def test_only_ready_files_are_unused(library: FileLibrary, engine: AsyncEngine, state: str) -> None:
+    values = {"id": (await library.catalogue.begin(ADA, 0)).id, "state": state}
+    assert [row.unused_since for row in await sql(engine, "SELECT unused_since FROM agent_file")] == [None]
+    long_ago = "SET state = :state, unused_since = now() - interval '2 days'"
+    await sql(engine, f"UPDATE agent_file {long_ago} WHERE id = :id", **values)
+
+    assert await library.catalogue.expire() == 0
+
+    assert await states(engine) == [state]
+
+
 async def test_all_that_expired_goes_in_one_turn(
     library: FileLibrary, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
