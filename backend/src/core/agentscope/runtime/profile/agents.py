@@ -74,8 +74,9 @@ def load_agents(path: Path | None = None) -> Agents:
 
 def _files(folder: Path) -> list[Path]:
     try:
-        # Hidden files are what editors and archives leave behind.
-        files = sorted(file for file in folder.glob("*.toml") if not file.name.startswith("."))
+        # Hidden files are what editors and archives leave behind. A link that leads nowhere is an agent that is missing.
+        found = [file for file in folder.glob("*.toml") if not file.name.startswith(".")]
+        files = sorted(file for file in found if not file.is_dir())
     except OSError as exc:
         raise ProfileInvalid(f"{folder}: cannot be read ({exc.strerror}); see AGENT_PROFILE_PATH") from exc
     if not files:

@@ -39,12 +39,21 @@ def test_a_folder_has_an_agent_in_each_file(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("not an agent")
     (tmp_path / ".sales.toml").write_text("an editor's copy")
     (tmp_path / "more").mkdir()
+    (tmp_path / "old.toml").mkdir()
     agents = load_agents(tmp_path)
 
     assert sorted(agents.profiles) == ["sales", "support"]
     assert (agents.default_id, agents.keeps_ids) == ("support", True)
     assert agents.profiles["sales"].access == ("group:sales",)
     assert [agents.name_of(each) for each in (None, "sales", "gone")] == ["support", "sales", "gone"]
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    write(tmp_path, support=DEFAULT)
+    (tmp_path / "sales.toml").symlink_to(tmp_path / "gone")
+
+    with pytest.raises(ProfileInvalid, match=r"sales\.toml"):
+        load_agents(tmp_path)
 
 
 def test_the_only_file_of_a_folder_is_the_default(tmp_path: Path) -> None:
