@@ -80,7 +80,9 @@ def guess(command: RunCommand, inline_bytes: int | None = None) -> Guess | None:
         return None
     if command.resume or options.regenerate_from or options.messages_snapshot == "always":
         return None
-    if not command.messages or not isinstance(command.messages[-1], UserMessage):
+    last = command.messages[-1] if command.messages else None
+    # Before the messages are selected, which decodes their data: what becomes a file is never usual.
+    if not isinstance(last, UserMessage) or has_files(last, inline_bytes):
         return None
     # Stock clients may send instructions first, which are never in history.
     history = [message for message in command.messages[:-1] if not _is_instruction(message)]
@@ -89,7 +91,7 @@ def guess(command: RunCommand, inline_bytes: int | None = None) -> Guess | None:
     if selected is None or selected.imported or len(selected.fresh) != 1:
         return None
     message = selected.fresh[0]
-    if not isinstance(message, UserMessage) or has_files(message, inline_bytes):
+    if not isinstance(message, UserMessage):
         return None
     automatic = options.messages_snapshot == "auto"
     return Guess(

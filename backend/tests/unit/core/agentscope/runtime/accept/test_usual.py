@@ -78,6 +78,19 @@ def test_everything_else_is_decided_the_careful_way(
     assert guess(command(*messages, **members)) is None
 
 
+def test_data_that_becomes_a_file_is_not_decoded_to_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.agentscope.runtime.accept.usual.select_new_messages", _never)
+    data = {"type": "data", "value": "QUJD" * 100, "mimeType": "image/png"}
+
+    for source in (data, {"type": "file", "value": "0" * 64}):
+        sent = USER | {"content": [{"type": "image", "source": source}]}
+        assert guess(command(*EARLIER, sent), inline_bytes=100) is None
+
+
+def _never(*_: object, **__: object) -> None:
+    raise AssertionError
+
+
 def test_a_message_without_an_id_that_is_said_again_gets_another_id() -> None:
     said = {"role": "user", "content": "Again"}
 
