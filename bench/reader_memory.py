@@ -24,6 +24,8 @@ from v1.agent.event_stream import WRITE_TIMEOUT_SECONDS
 _MIB = 1 << 20
 _IDLE_SECONDS = 30.0
 """Two heartbeats of every stream."""
+_IDLE_READER_BYTES = 12 << 10
+"""Of each idle reader at most: twice what is measured; one that keeps its request takes 42 KiB (docs/adr/0037)."""
 _SLOW_SECONDS = WRITE_TIMEOUT_SECONDS + 10.0
 """Long enough to see that readers that take next to nothing are let go."""
 _SLOW_WORDS = 100_000
@@ -97,7 +99,8 @@ async def idle_readers(ground: Ground, readers: int, *, threads: int) -> Growth:
             most = await _most(api, _IDLE_SECONDS)
             used = cpu.used(busy, cpu.read(roots))
         cores = tuple(used.get(group, 0.0) / _IDLE_SECONDS for group in (cpu.API, cpu.POSTGRES, cpu.REDIS))
-        return Growth(before, most, before + 200 * _MIB, (cores[0], cores[1], cores[2]))
+        bound = before + readers * _IDLE_READER_BYTES + 4 * _MIB
+        return Growth(before, most, bound, (cores[0], cores[1], cores[2]))
 
 
 async def slow_readers(ground: Ground, readers: int) -> Growth:
