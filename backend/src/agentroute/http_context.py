@@ -7,7 +7,6 @@ and its client.
 from __future__ import annotations
 
 import time
-from contextvars import copy_context
 from functools import partial
 
 import structlog
@@ -48,8 +47,8 @@ class HttpContext:
             finally:
                 note = partial(_log, scope["method"], scope["path"], status, started_at)
                 parking = parking_of(scope)
-                # The line of a parked answer has the fields of its request, and its real duration.
-                if parking is None or not parking.at_end(partial(copy_context().run, note)):
+                # A parked answer calls back in the context of its request: the line has the fields, and the real duration.
+                if parking is None or not parking.at_end(note):
                     note()
 
 

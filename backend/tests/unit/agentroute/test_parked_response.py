@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
+from types import SimpleNamespace
 from typing import Self
 
 import pytest
@@ -11,10 +14,12 @@ from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 from tests.support.http_wire import Wire
 from tests.support.limits import HUNG_SECONDS
+from tests.support.loggers import loggers_kept
 from tests.support.thread_log import SESSION, MemoryLog, MemoryTail, QuietHub, run
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from agentroute import http_context
 from agentroute.head_requests import HeadRequests
 from agentroute.http_context import HttpContext
 from agentroute.http_protocol import BoundedProtocol, Connections
@@ -23,8 +28,8 @@ from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.sse import frame
 from core.agentscope.events.thread_stream import ThreadStream
 from core.agentscope.schemas.cursor import Cursor
-from core.config import StreamSettings
-from core.log import note_request
+from core.config import Settings, StreamSettings
+from core.log import configure_logging, note_request
 from v1.agent import event_stream
 from v1.agent.event_stream import EventStreamResponse
 from v1.agent.parking import Outlet, attach
@@ -94,6 +99,7 @@ class Server:
             HttpContext(HeadRequests(self._app)),
             interface="asgi3",
             log_config=None,
+            access_log=False,
             ws="none",
             lifespan="off",
         )
@@ -223,15 +229,36 @@ async def test_a_request_sent_ahead_waits_for_the_end_of_a_stream_that_rests() -
     assert bodies(wire) == [FIRST, FIRST]
 
 
-async def test_a_client_that_leaves_closes_a_stream_that_rests_and_its_request_is_logged_then() -> None:
-    server = Server()
-    with capture_logs() as lines:
-        connection, _, source = await server.open("/thread")
-        assert not lines, "the request goes on"
-        connection.connection_lost(None)
+@pytest.mark.parametrize("ended_by", ["its client", "its stream"])
+async def test_the_request_of_a_stream_that_rests_is_logged_at_its_end_with_all_its_fields(
+    ended_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, lines = SimpleNamespace(now=100.0), io.StringIO()
+    monkeypatch.setattr(http_context, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    with loggers_kept():
+        configure_logging(Settings(), stream=lines)
+        server = Server()
+        connection, wire, source = await server.open("/thread", "X-Request-Id: request-1")
+        assert not lines.getvalue(), "the request goes on"
+        # Another request on the same event loop leaves nothing of its own in the line.
+        await server.open("/other", "X-Request-Id: request-2")
+        clock.now += 3.5
+        if ended_by == "its client":
+            connection.connection_lost(None)
+        else:
+            source.give(None)
         await settled(lambda: source.closed and not server.state.tasks)
 
-    assert [(line["event"], line["path"], line["status"]) for line in lines] == [("request", "/thread", 200)]
+    (line,) = map(json.loads, lines.getvalue().splitlines())
+    assert {name: line[name] for name in ("message", "path", "status", "thread_id", "request_id")} == {
+        "message": "request",
+        "path": "/thread",
+        "status": 200,
+        "thread_id": "/thread",
+        "request_id": "request-1",
+    }
+    assert line["duration_ms"] == 3500.0, "the rest is a part of it"
+    assert b"x-request-id: request-1" in wire.sent.lower()
 
 
 async def test_a_client_that_leaves_while_a_task_waits_for_it_closes_the_stream(
