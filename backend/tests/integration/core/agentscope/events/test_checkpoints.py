@@ -25,7 +25,7 @@ from structlog.testing import capture_logs
 from tests.support.scratch_databases import ScratchDatabases
 from tests.support.stack import Stack
 
-from core.agentscope.events.checkpoints import Checkpoint, save_last_checkpoint
+from core.agentscope.events.checkpoints import Checkpoint, save_checkpoint, save_last_checkpoint
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.retention import forget_runs
 from core.agentscope.events.state_parts import FORM, PartsMaker
@@ -348,6 +348,36 @@ async def test_a_checkpoint_that_comes_after_its_run_was_ended_takes_nothing_fro
     assert not loaded.rebuilt
     assert loaded.state is not None
     assert loaded.state.model_dump_json() == kept
+
+
+async def test_parts_are_not_swept_while_a_run_may_name_them_again(thread: Thread) -> None:
+    image = random.Random(1).randbytes(2000)
+    for context in ([user("look", image)], [user("what was it?")]):
+        run = await thread.run()
+        state = AgentState(session_id="c", context=context)
+        await thread.end(run, checkpoint_of(state, "2"))
+    await thread.one("UPDATE agent_run SET ended_at = now() - interval '31 days'")
+    live, memory = await thread.run(), await thread.loaded()
+    assert memory.state is not None
+    memory.state.context.append(user("look again", image))
+    saver = CheckpointSaver(thread.engine, live)
+    saver.begin(memory.stored_parts)
+
+    async with thread.engine.begin() as connection:
+        # It finds the image of the first run in place. Nobody else sees that it names the image, until the commit.
+        await save_checkpoint(connection, live, saver.difference(checkpoint_of(memory.state, "2")))
+        assert await forget_runs(thread.engine, days=30, rows=1000) == 2
+
+    assert await thread.one("SELECT array_agg(ordinal ORDER BY ordinal) FROM agent_state") == [2, 3]
+    assert await thread.unnamed(), "the first message of the thread waits for the next sweep"
+    loaded = await thread.loaded()
+    assert (loaded.state, loaded.rebuilt) == (memory.state, False)
+    await thread.end(live, saver.difference(checkpoint_of(memory.state, "2")))
+    await thread.one("UPDATE agent_run SET ended_at = now() - interval '31 days'")
+    await thread.end(await thread.run())
+    await forget_runs(thread.engine, days=30, rows=1000)
+    assert await thread.unnamed() == set()
+    assert (await thread.loaded()).state == memory.state
 
 
 async def tool_call(state: AgentState, saver: CheckpointSaver, call_id: str) -> None:
