@@ -11,8 +11,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Self
 
+from core.agentscope.events.thread_stream import Outlet
 from core.identity import Principal
-from v1.agent.parking import Outlet, attach
+from v1.agent.parking import attach
 
 EXPIRED = b": the token has expired; reconnect with a new one\n\n"
 """The last line of such a stream: a comment, which parsers skip. A client that reconnects with the old token gets 401."""

@@ -14,19 +14,9 @@ from typing import Any, Protocol
 
 from starlette.types import Message, Scope
 
+from core.agentscope.events.thread_stream import Outlet
+
 PARKING = "agentroute.parking"
-
-
-class Outlet(Protocol):
-    """Where a stream that rests is written."""
-
-    def write(self, data: bytes) -> bool:
-        """Send complete frames without waiting; False if the client is behind."""
-        ...
-
-    def go_on(self) -> None:
-        """Ask the iterator again, in a task."""
-        ...
 
 
 def attach(frames: AsyncIterator[bytes], outlet: Outlet, wake_at: float = math.inf) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Self
 
 from core.agentscope.events.event_types import TERMINAL_TYPES, prefixes
-from v1.agent.parking import Outlet, attach
+from core.agentscope.events.thread_stream import Outlet
+from v1.agent.parking import attach
 
 # A frame has one line per event.
 _TERMINAL = re.compile(

@@ -26,13 +26,13 @@ from agentroute.http_protocol import BoundedProtocol, Connections
 from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.sse import frame
-from core.agentscope.events.thread_stream import ThreadStream
+from core.agentscope.events.thread_stream import Outlet, ThreadStream
 from core.agentscope.schemas.cursor import Cursor
 from core.config import Settings, StreamSettings
 from core.log import configure_logging, note_request
 from v1.agent import event_stream
 from v1.agent.event_stream import EventStreamResponse
-from v1.agent.parking import Outlet, attach
+from v1.agent.parking import attach
 
 FIRST = b"id: 1-1\ndata: {}\n\n"
 
