@@ -68,16 +68,9 @@ class HintBroker(RedisStreamBroker):
             self.queue_name, {b"data": message}, maxlen=self.maxlen, approximate=self.approximate
         )
 
-    async def listen(self) -> AsyncGenerator[AckableMessage, None]:
-        """Yield hints for ever, one a read. A fault of Redis causes a pause, never the end of the worker."""
-
-        async def one() -> int:
-            return 1
-
-        async for hints in self.batches(one):
-            for hint in hints:
-                # In Taskiq's form, with nothing to confirm.
-                yield AckableMessage(data=hint, ack=lambda: None)
+    def listen(self) -> AsyncGenerator[AckableMessage, None]:
+        """Refuse: the base class reads hints that Redis delivers again until they are confirmed."""
+        raise NotImplementedError("a worker takes hints by batches()")
 
     async def batches(self, room: Callable[[], Awaitable[int]]) -> AsyncGenerator[list[bytes], None]:
         """Yield hints for ever, those of one read together. A fault of Redis causes a pause, never an end.

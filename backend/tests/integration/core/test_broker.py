@@ -38,8 +38,8 @@ async def listening(settings: RedisSettings) -> AsyncIterator[tuple[HintBroker, 
     heard: list[bytes] = []
 
     async def listen() -> None:
-        async for message in broker.listen():
-            heard.append(message.data)
+        async for hints in broker.batches(room_for_all):
+            heard.extend(hints)
 
     await broker.startup()
     task = asyncio.create_task(listen())
@@ -154,3 +154,8 @@ async def test_a_hint_is_what_taskiq_writes_and_reads(redis_settings: RedisSetti
 
 async def room_for_all() -> int:
     return 1000
+
+
+def test_taskiqs_own_intake_is_refused(redis_settings: RedisSettings) -> None:
+    with pytest.raises(NotImplementedError, match="batches"):
+        create_broker(redis_settings).listen()

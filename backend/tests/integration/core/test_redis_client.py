@@ -52,8 +52,11 @@ async def test_a_reader_of_hints_ends_at_its_first_cancel(redis_url: str) -> Non
     broker = create_broker(RedisSettings(url=SecretStr(redis_url), key_prefix="cancels"))
     await broker.startup()
 
+    async def room_for_one() -> int:
+        return 1
+
     async def read() -> None:
-        async for _ in broker.listen():
+        async for _ in broker.batches(room_for_one):
             pytest.fail("nobody sent a hint")
 
     try:
