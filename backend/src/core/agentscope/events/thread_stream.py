@@ -194,34 +194,46 @@ class ThreadStream:
 
     def serve(self, now: float) -> None:
         """Write what there is to write, or end the rest."""
-        tail, outlet, reader = self._tail, self._outlet, self._reader
+        tail, outlet = self._tail, self._outlet
         if tail is None or outlet is None:
             return
-        rounds = reader.hub.rounds
-        goes_on = tail.gone or reader.hub.draining.is_set()
-        if goes_on or min(self._wake_at, self._ends_at) - now < rounds.slot_seconds:
-            data = None
-        elif tail.head > reader.position:
-            try:
-                data = self._live(tail)
-            except Exception:
-                # The stream has moved nowhere. A task meets the same fault, or does without.
-                log.exception("stream_not_served")
-                data = None
-        else:
-            silent_until = reader.quiet_since + self._settings.heartbeat_seconds - rounds.slot_seconds
-            data = HEARTBEAT if now >= silent_until else b""
-        if data:
-            reader.quiet_since = now
-        if data is None or (data and not outlet.write(data)):
+        try:
+            stays = self._write(tail, outlet, now)
+        except Exception:
+            # What was not written is still to be read. A task meets the same fault, or does without.
+            log.exception("stream_not_served")
+            stays = False
+        if not stays:
             self._leave_rest()
             outlet.go_on()
-        elif self._alarm <= now + rounds.slot_seconds / 2:
+        elif self._alarm <= now + self._reader.hub.rounds.slot_seconds / 2:
             # Half a slot: a timer may fire a moment before its time.
             self._set_alarm()
 
-    def _live(self, tail: Tail) -> bytes | None:
-        """Move on over the events that follow and return their frames; ``None`` if a task has to read them."""
+    def _write(self, tail: Tail, outlet: Outlet, now: float) -> bool:
+        """Write the events that follow, or a heartbeat that is due; False if a task has to go on."""
+        reader, slot_seconds = self._reader, self._reader.hub.rounds.slot_seconds
+        if (
+            tail.gone
+            or reader.hub.draining.is_set()
+            or min(self._wake_at, self._ends_at) - now < slot_seconds
+        ):
+            return False
+        if tail.head > reader.position:
+            if (batch := self._live(tail)) is None:
+                return False
+            keeps_up = outlet.write(batch.frames)
+            # Not before it is written: after a fault, a task reads from here.
+            reader.move(batch.last, at_end_of_run=batch.ends_run)
+        elif now >= reader.quiet_since + self._settings.heartbeat_seconds - slot_seconds:
+            keeps_up = outlet.write(HEARTBEAT)
+        else:
+            return True
+        reader.quiet_since = now
+        return keeps_up
+
+    def _live(self, tail: Tail) -> _Batch | None:
+        """Return the events that follow; ``None`` if a task has to read them."""
         reader, shared = self._reader, self._reader.hub.rounds.shared
         older = self._versions.is_older(tail.head.ordinal)
         key = (tail, reader.position, reader.at_end_of_run, older is True)
@@ -236,8 +248,7 @@ class ThreadStream:
             or not reader.passes_on(batch.ordinal, ends_run=batch.ends_run)
         ):
             return None
-        reader.move(batch.last, at_end_of_run=batch.ends_run)
-        return batch.frames
+        return batch
 
 
 def _batch(events: list[Envelope], *, older: bool) -> _Batch | None:

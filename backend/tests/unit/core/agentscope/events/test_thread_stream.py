@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import NoReturn
 
 import pytest
 from hypothesis import given, settings
@@ -565,17 +566,26 @@ async def test_a_client_that_is_behind_is_waited_for_by_a_task(may_rest: bool) -
     assert await stream.end() == RETRY + frames(events)
 
 
+@pytest.mark.parametrize("fault", ["reading", "writing"])
 async def test_a_fault_in_serving_a_stream_that_rests_leaves_the_event_to_a_task(
-    may_rest: bool, monkeypatch: pytest.MonkeyPatch
+    fault: str, may_rest: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_events: list[Envelope], _most: int) -> list[Envelope]:
+    def broken(*_arguments: object) -> NoReturn:
         raise ValueError
+
+    def broken_once(data: bytes) -> bool:
+        stream.write = write
+        raise ValueError(data)
 
     events = run(1, 3)
     thread = Thread(events[:1])
     stream = thread.open(ordinals=frozenset({1}))
+    write = stream.write
     await pause()
-    monkeypatch.setattr(thread_stream, "first_bytes", broken)
+    if fault == "reading":
+        monkeypatch.setattr(thread_stream, "first_bytes", broken)
+    elif may_rest:
+        stream.write = broken_once
     with capture_logs() as lines:
         thread.commit(events[1:2])
         await pause()
@@ -584,6 +594,25 @@ async def test_a_fault_in_serving_a_stream_that_rests_leaves_the_event_to_a_task
     assert [line["event"] for line in lines] == (["stream_not_served"] if may_rest else [])
     thread.commit(events[2:])
     assert await stream.end() == RETRY + frames(events)
+
+
+@pytest.mark.parametrize("may_rest", [True], indirect=True)
+async def test_a_heartbeat_that_could_not_be_written_comes_from_a_task() -> None:
+    def broken_once(data: bytes) -> bool:
+        stream.write = write
+        raise ValueError(data)
+
+    thread = Thread(run(1, 1, ended=False))
+    stream = thread.open()
+    write = stream.write
+    await pause()
+    stream.write = broken_once
+    with capture_logs() as lines:
+        await pause(1.5 * SETTINGS.heartbeat_seconds)
+
+    assert [line["event"] for line in lines] == ["stream_not_served"]
+    assert stream.bytes.endswith(HEARTBEAT)
+    stream.task.cancel()
 
 
 async def test_a_stream_that_rests_again_after_an_alarm_that_came_early_has_a_new_one(may_rest: bool) -> None:
