@@ -227,7 +227,7 @@ class StreamSettings(_Section):
     page_bytes: int = Field(default=256 << 10, ge=1 << 12, le=64 << 20)
     """A page that a stream reads and sends at once ends with the event that reaches this size."""
     patrol_seconds: float = Field(default=1.0, gt=0, le=10)
-    """Interval of the patrol, which compares the heads of all followed threads with Postgres."""
+    """Interval of the patrol, which asks Postgres in one query which followed threads have moved on."""
 
 
 class WorkerSettings(_Section):

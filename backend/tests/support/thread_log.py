@@ -54,9 +54,9 @@ class QuietHub(ThreadHub):
     """A hub without Redis: its readers are subscribed at once, and a test rings the bells itself."""
 
     def __init__(self, settings: StreamSettings) -> None:
-        super().__init__(Redis(), self._no_heads, RedisSettings(), settings)
+        super().__init__(Redis(), self._none_moved, RedisSettings(), settings)
 
-    async def _no_heads(self, _known: Mapping[int, Cursor]) -> dict[int, Cursor | None]:
+    async def _none_moved(self, _known: Mapping[int, Cursor]) -> dict[int, Cursor | None]:
         return {}
 
     async def _subscribe(self, session_id: int) -> None:

@@ -51,7 +51,7 @@ MAX_RETURN_SECONDS = 30.0
 _CROWD_SECONDS = 0.1
 """Streams that can all be opened within this time may come back together."""
 
-Heads = Callable[[Mapping[int, Cursor]], Awaitable[dict[int, Cursor | None]]]
+Moved = Callable[[Mapping[int, Cursor]], Awaitable[dict[int, Cursor | None]]]
 """From the places that are known, returns the threads that have moved on, and ``None`` for deleted ones."""
 
 
@@ -205,10 +205,10 @@ class ThreadHub:
     """Follows threads for all readers of a process."""
 
     def __init__(
-        self, redis: Redis, heads: Heads, redis_settings: RedisSettings, stream: StreamSettings
+        self, redis: Redis, moved: Moved, redis_settings: RedisSettings, stream: StreamSettings
     ) -> None:
         self._redis = redis
-        self._heads = heads
+        self._moved = moved
         self._prefix = redis_settings.key_prefix
         self._stream = stream
         self._tails: dict[int, Tail] = {}
@@ -370,11 +370,11 @@ class ThreadHub:
             if not known:
                 continue
             try:
-                heads = await self._heads(known)
+                moved = await self._moved(known)
             except Exception as exc:  # noqa: BLE001  top of a background loop: Postgres may be away
                 report_failure("patrol_failed", exc)
                 continue
-            for session_id, head in heads.items():
+            for session_id, head in moved.items():
                 if (tail := self._tails.get(session_id)) is None:
                     continue
                 if head is None:

@@ -88,7 +88,7 @@ class EventStore:
         engine: Of the process.
         gate: What every read of a stream passes.
 
-    Every read except :meth:`heads` raises ``Overloaded`` if it gets no place at the gate.
+    Every read except :meth:`moved` raises ``Overloaded`` if it gets no place at the gate.
     """
 
     def __init__(self, engine: AsyncEngine, gate: Gate) -> None:

@@ -30,7 +30,7 @@ PROBED = 1000
 LOSSES = 60
 
 
-async def no_heads(_known: Mapping[int, Cursor]) -> dict[int, Cursor | None]:
+async def none_moved(_known: Mapping[int, Cursor]) -> dict[int, Cursor | None]:
     raise OSError("the patrol must not help here")
 
 
@@ -65,7 +65,7 @@ async def test_the_doorbell_rings_after_every_loss_of_its_connection(
 ) -> None:
     monkeypatch.setattr(hub_module, "RECONNECT_SECONDS", 0.001)
     settings = RedisSettings()
-    hub = ThreadHub(redis, no_heads, settings, StreamSettings())
+    hub = ThreadHub(redis, none_moved, settings, StreamSettings())
     bus = RedisBus(redis, settings)
     running = asyncio.create_task(hub.run())
     seq = 0
@@ -116,7 +116,7 @@ async def test_subscriptions_whose_server_is_gone_without_a_word_are_made_anew(
     cancels: list[int] = []
     seq = 0
     async with redis_behind_proxy(redis_url) as (client, proxy):
-        hub = ThreadHub(client, no_heads, settings, StreamSettings())
+        hub = ThreadHub(client, none_moved, settings, StreamSettings())
         running = [
             asyncio.create_task(hub.run()),
             asyncio.create_task(listen_for_cancels(client, settings, cancels.append)),
