@@ -179,6 +179,7 @@ async def _listen(worker: Worker, settings: Settings, finish: asyncio.Event) -> 
     Taskiq executes its tasks, and the worker takes the hints from the queue by itself: Taskiq's intake takes three turns
     of the event loop for each, one hint after the other, and a turn is long while many runs begin. See docs/adr/0035.
     """
+    # The executor limits the runs. The number here has no effect without Taskiq's intake: its absence costs a warning.
     receiver = Receiver(
         worker.broker, max_async_tasks=settings.worker.concurrency, run_startup=False, validate_params=False
     )
