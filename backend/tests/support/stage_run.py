@@ -63,6 +63,7 @@ class Run:
         resume: list[dict[str, Any]] | None = None,
         tools: list[dict[str, Any]] | None = None,
         options: dict[str, Any] | None = None,
+        situation: list[dict[str, Any]] | None = None,
         services: CallServices | None = None,
         factory: Callable[[AgentRun], Any] | None = None,
         claims: dict[str, Any] | None = None,
@@ -82,6 +83,7 @@ class Run:
             resume: The request's.
             tools: The client's.
             options: The request's ``forwardedProps``.
+            situation: The request's ``context``.
             services: Of another endpoint than the model in memory.
             factory: Makes the agent of the run, as a user's code does.
             claims: Of the caller's token.
@@ -112,6 +114,7 @@ class Run:
                 "resume": resume or [],
                 "tools": tools or [],
                 "forwardedProps": options or {},
+                "context": situation or [],
             }
         )
         self.kit = self._kit(

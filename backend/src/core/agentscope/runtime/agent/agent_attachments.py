@@ -11,7 +11,12 @@ from core.agentscope.schemas.internal_events import CustomEvent
 from core.text import clean_json
 
 DATA_EVENT = "agentroute.data"
-"""Media that the model wrote: ``mediaType``, ``name``, and ``url`` or ``data`` (base64) if it is not too large."""
+"""Media that the model wrote. The value has ``messageId``, ``blockId``, ``mediaType``, ``name`` if there is one, and one of:
+
+* ``url``;
+* ``data``: a list of pieces in the order in which the model wrote them. Each is base64 of its own: decode, then join;
+* ``omittedBytes``: the size of media that are larger than an event may be.
+"""
 
 
 class OpenMedia:

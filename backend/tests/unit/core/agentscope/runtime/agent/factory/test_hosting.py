@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from agentscope.agent import Agent, InjectionConfig, ReActConfig
 from agentscope.event import CustomEvent as AgentScopeCustomEvent
+from agentscope.exception import AgentOrientedException
 from agentscope.message import AssistantMsg, TextBlock, UserMsg
 from agentscope.middleware import MiddlewareBase
 from agentscope.permission import (
@@ -25,7 +26,7 @@ from agentscope.state import AgentState
 from agentscope.tool import FunctionTool, ToolBase, ToolChunk, Toolkit
 from structlog.testing import capture_logs
 from tests.support.foreign_models import foreign_model
-from tests.support.model_in_memory import HANG, Asks
+from tests.support.model_in_memory import HANG, Asks, intent
 from tests.support.stage_run import PAY, PICK, YES, Run, after, conversation, user
 
 from core.agentscope.events.state_parts import whole_text
@@ -108,6 +109,8 @@ async def test_a_factory_is_called_once_a_run_and_told_about_it() -> None:
         factory=create,
         claims={"groups": ["staff"]},
         options={"page": "cart"},
+        situation=[{"description": "page", "value": "cart"}],
+        structured=intent(plan=["look"]),
         memory=ThreadMemory(None, (), (), shared_state={"cart": 1}),
     )
     await made.run()
@@ -116,6 +119,9 @@ async def test_a_factory_is_called_once_a_run_and_told_about_it() -> None:
     assert (run.user, run.tenant, run.thread_id, run.run_id) == ("user", "tenant", "t-1", "r-1")
     assert (run.claims, run.resources, run.state_shared) == ({"groups": ["staff"]}, "a pool", {"cart": 1})
     assert run.forwarded_props["page"] == "cart"
+    assert [(item.description, item.value) for item in run.context] == [("page", "cart")]
+    assert (run.intent.kind, run.intent.plan) == ("task", ["look"])
+    assert run.http is made.kit.services.client
     assert not run.is_check
 
 
@@ -415,7 +421,11 @@ async def test_the_model_reads_no_exception_but_those_made_for_it() -> None:
         """Leave."""
         raise SystemExit(3)
 
-    tools = [tool_of(each, permission=ALLOW) for each in (leaks, says, leaves)]
+    def tells() -> str:
+        """Tell."""
+        raise AgentOrientedException("Orders have seven digits.")
+
+    tools = [tool_of(each, permission=ALLOW) for each in (leaks, says, leaves, tells)]
     calls = [Asks(tool.name, "{}", id=tool.name) for tool in tools]
     made = Run([*calls], ["done"], factory=with_tools(*tools))
     await made.run()
@@ -424,6 +434,7 @@ async def test_the_model_reads_no_exception_but_those_made_for_it() -> None:
         "leaks": ("error", "The tool failed."),
         "says": ("error", "No such order. Ask for its number."),
         "leaves": ("error", "The tool failed."),
+        "tells": ("error", "AgentOrientedException: Orders have seven digits."),
     }
     assert "hunter2" not in str(made.model.asked)
 

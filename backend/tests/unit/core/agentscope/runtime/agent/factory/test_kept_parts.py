@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from agentscope.agent import Agent, ModelConfig
+from agentscope.agent import Agent, ContextConfig, ModelConfig
 from agentscope.middleware import MiddlewareBase
 from agentscope.model import ChatModelBase
 from agentscope.permission import PermissionMode
@@ -19,6 +19,8 @@ from tests.support.stage_run import PAY, PICK, Run, user
 
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.factory.examination import examine
+from core.agentscope.runtime.agent.factory.installed_agent import own_agent
+from core.agentscope.runtime.agent.factory.run_marks import new_mark
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.errors import AgentFailed
 
@@ -144,6 +146,20 @@ def changing(kept: list[Agent]) -> Create:
         return kept[0]
 
     return create
+
+
+def test_the_tool_by_which_an_agent_compacts_itself_belongs_to_the_copy() -> None:
+    made = Agent(
+        "shop",
+        "Sell.",
+        foreign_model(ModelInMemory()),
+        context_config=ContextConfig(compression_tool_enabled=True),
+    )
+
+    agents: list[Any] = [own_agent(made, new_mark())[0] for _ in range(2)]
+
+    assert [each._compression_tool._func.__self__ for each in agents] == agents
+    assert agents[0] is not agents[1]
 
 
 REFUSED: dict[str, tuple[Callable[[], Create], str]] = {
