@@ -10,6 +10,8 @@ from typing import Any
 
 import structlog
 
+from core.agentscope.tools.user_module import failure_line
+
 log = structlog.get_logger(__name__)
 
 OPEN_SECONDS = 60.0
@@ -89,8 +91,8 @@ class Lifespans:
                 raise LifespanInvalid(
                     f"{module}: its @lifespan did not come to its yield within {OPEN_SECONDS:g} seconds"
                 ) from exc
-            reason = (f"{type(exc).__name__}: {exc}".splitlines() or [""])[0]
-            raise LifespanInvalid(f"{module}: its @lifespan failed before the first run: {reason}") from exc
+            line = failure_line(f"{module}: its @lifespan failed before the first run", exc)
+            raise LifespanInvalid(line) from exc
         self._stack.push_async_callback(_close, module, resources)
         return opened
 
