@@ -31,7 +31,8 @@ from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent.agent_factory import AgentFactory
 from core.agentscope.runtime.agent.agent_kit import AgentKit
-from core.agentscope.runtime.agent.drive import Emit, Save, drive_agent, step_limit_detail
+from core.agentscope.runtime.agent.drive import Save, drive_agent, step_limit_detail
+from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.factory.hosting import AgentHost, HostedAgent
 from core.agentscope.runtime.agent.hold import HoldMiddleware
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent, find_intent

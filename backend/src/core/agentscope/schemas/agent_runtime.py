@@ -21,6 +21,7 @@ from core.agentscope.schemas.internal_events import (
 )
 from core.agentscope.schemas.message_ids import with_ids
 from core.agentscope.schemas.messages import Id, Message, UserMessage, WireModel
+from core.agentscope.schemas.tool_name import TOOL_NAME
 
 __all__ = [
     "PROTOCOL_VERSION_PATTERN",
@@ -65,7 +66,7 @@ class ClientToolDefinition(WireModel):
 
     _null_is_absent = model_validator(mode="before")(without_nulls)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    name: str = Field(pattern=f"^{TOOL_NAME}$")
     description: str = ""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """JSON Schema of the arguments. Absent: the tool has no arguments."""

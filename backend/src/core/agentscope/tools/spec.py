@@ -26,6 +26,7 @@ from typing import Any, Literal, Protocol, cast
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from core.agentscope.schemas.tool_name import TOOL_NAME
 from core.agentscope.tools.argument_errors import describe_argument_errors
 from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolDefinitionError, ToolError
@@ -38,7 +39,7 @@ from core.identity import Principal
 Permission = Literal["allow", "ask", "deny"]
 """``ask`` stops the run until the user has approved the call."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # what OpenAI-compatible providers accept
+_NAME = re.compile(TOOL_NAME, re.ASCII)
 _DEFAULTS = ToolSettings()  # the limits of a tool without settings
 _FAILED = "The tool failed."
 

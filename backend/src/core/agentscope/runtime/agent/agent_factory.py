@@ -13,7 +13,7 @@ from agentscope.tool import ToolBase, Toolkit
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.compaction import CompactionMiddleware, context_config
-from core.agentscope.runtime.agent.drive import Emit
+from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.subagents import SubagentKit, SubagentTool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from contextlib import aclosing
 from typing import Any
 
@@ -12,12 +12,11 @@ from agentscope.agent import Agent
 from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.agent_stream import agent_stream
+from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.toolkit import ToolGate
 from core.agentscope.runtime.stop_signal import StopSignal
-from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import ToolCallEnded, ToolCallStarted, ToolResult
 
-Emit = Callable[[InternalRuntimeEvent], Awaitable[None]]
 Save = Callable[[Checkpoint], None]
 
 

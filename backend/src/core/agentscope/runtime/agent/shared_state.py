@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import jsonpatch
@@ -16,8 +15,8 @@ import orjson
 from jsonpatch import JsonPatchException
 from jsonpointer import JsonPointerException
 
+from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.snapshots import STATE_OMITTED, omitted
-from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import StateDelta, StateSnapshot
 from core.agentscope.tools.errors import ToolError
 from core.text import clean_json, depth_of
@@ -33,7 +32,7 @@ _TOO_LARGE = f"The state would be larger than {MAX_STATE_BYTES >> 10} KiB."
 class RunState:
     """One run's view of the shared state; implements ``core.agentscope.tools.spec.SharedState``."""
 
-    def __init__(self, value: Any, emit: Callable[[InternalRuntimeEvent], Awaitable[None]]) -> None:
+    def __init__(self, value: Any, emit: Emit) -> None:
         self.value: Any = value
         self._emit = emit
 

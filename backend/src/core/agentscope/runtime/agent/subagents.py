@@ -21,15 +21,17 @@ from agentscope.tool import ToolBase, ToolChunk
 
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.compaction import CompactionMiddleware, CompactionModel
-from core.agentscope.runtime.agent.drive import Emit, drive_agent, step_limit_detail
+from core.agentscope.runtime.agent.drive import drive_agent, step_limit_detail
+from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.silence import SilenceMiddleware
 from core.agentscope.runtime.agent.toolkit import (
     GateMiddleware,
+    RunToolkit,
     ToolAccess,
     ToolCallCount,
     ToolGate,
-    build_toolkit,
     current_tool_call,
+    run_tools,
     tool_chunk,
 )
 from core.agentscope.runtime.model.call_services import Announce
@@ -155,7 +157,7 @@ class SubagentTool(ToolBase):
             name=CHILD_NAME,
             system_prompt=self._kit.profile.prompt,
             model=self._model(translator, emit),
-            toolkit=build_toolkit(self._kit.tools, (), self._context, emit=emit),
+            toolkit=RunToolkit(run_tools(self._kit.tools, (), self._context, emit=emit)),
             middlewares=[
                 GateMiddleware(gate),
                 CompactionMiddleware(self._compaction_model(translator, emit), translator.announce),

@@ -6,10 +6,10 @@ The events are durable like all others, because one log has the order of everyth
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from time import monotonic
 
-from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
+from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.schemas.internal_events import ToolProgress
 
 MIN_SECONDS = 0.5
@@ -17,8 +17,6 @@ MIN_SECONDS = 0.5
 MAX_REPORTS = 100
 """Of one call."""
 MAX_CHARACTERS = 500
-
-Emit = Callable[[InternalRuntimeEvent], Awaitable[None]]
 
 
 class CallProgress:

@@ -23,7 +23,8 @@ from agentscope.middleware import MiddlewareBase
 from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
 from agentscope.tool import ToolBase, ToolChunk, ToolGroup, Toolkit, ToolResponse
 
-from core.agentscope.runtime.agent.tool_progress import CallProgress, Emit
+from core.agentscope.runtime.agent.emit import Emit
+from core.agentscope.runtime.agent.tool_progress import CallProgress
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition
 from core.agentscope.tools.mcp.names import server_of
@@ -275,17 +276,6 @@ class ClientTool(ToolBase):
         self, tool_input: dict[str, Any], context: PermissionContext
     ) -> PermissionDecision:
         return PermissionDecision(PermissionBehavior.ALLOW, "the client executes it")
-
-
-def build_toolkit(
-    access: Iterable[ToolAccess],
-    client_tools: Iterable[ClientToolDefinition],
-    context: ToolContext,
-    subagents: Iterable[ToolBase] = (),
-    emit: Emit | None = None,
-) -> Toolkit:
-    """Return the tools of one run in a toolkit, which cannot be shared between runs. ``emit`` takes their progress."""
-    return RunToolkit(run_tools(access, client_tools, context, subagents, emit))
 
 
 def run_tools(

@@ -6,19 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 from agentscope.message import DataBlock, TextBlock, ThinkingBlock, ToolCallBlock
 from agentscope.model import ChatModelBase, ChatResponse, StructuredResponse
 
 from core.agentscope.runtime.model.token_counts import TokenCounts
+from core.never_sent import NEVER_SENT
 
-_NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.UnsupportedProtocol,
-    ConnectionRefusedError,
-)
 _MAX_CHAIN = 10
 
 
@@ -75,7 +68,7 @@ def provider_of(model: ChatModelBase) -> str:
 
 def cost_nothing(error: BaseException) -> bool:
     """Tell whether a failed call cannot have cost anything: the provider refused it, or it was never sent."""
-    return any(status_of(each) is not None or isinstance(each, _NEVER_SENT) for each in chain(error))
+    return any(status_of(each) is not None or isinstance(each, NEVER_SENT) for each in chain(error))
 
 
 def status_of(error: BaseException) -> int | None:

@@ -27,6 +27,7 @@ from core.agentscope.runtime.profile.access import AccessRules
 from core.agentscope.runtime.profile.mcp_servers import McpServer
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid, describe
 from core.agentscope.schemas.internal_events import CallStage, StageName
+from core.agentscope.schemas.tool_name import TOOL_NAME
 from core.agentscope.tools.spec import Permission
 
 STAGES: tuple[StageName, ...] = ("intent", "execution", "report")
@@ -134,7 +135,7 @@ class ProfileTool(_Part):
 class Subagent(_Part):
     """A child agent that the agent hands a task to, as a tool of its name."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    name: str = Field(pattern=f"^{TOOL_NAME}$")
     description: str = Field(min_length=1, max_length=1000)
     """For the model: which tasks it is good at."""
     prompt: str = Field(min_length=1, max_length=20_000)

@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from core.agentscope.tools.mcp.failures import Failure, Report
+from core.never_sent import NEVER_SENT
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +30,6 @@ _MAX_REFUSAL_BYTES = 4096
 
 HeaderSource = Callable[[], Awaitable[Mapping[str, str]]]
 """Returns the headers of the next request beside the profile's: the place for a user's own identity."""
-
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 _KEEPALIVE: list[tuple[int, int, int]] = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 for _name, _value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3)):
@@ -94,7 +93,7 @@ class DeliveryTransport(httpx.AsyncBaseTransport):
         except TimeoutError:
             return self._failed(request_id, Failure("lost", "the server did not take the request in time"))
         except httpx.TransportError as exc:
-            kind = "not-delivered" if isinstance(exc, _NEVER_SENT) else "lost"
+            kind = "not-delivered" if isinstance(exc, NEVER_SENT) else "lost"
             return self._failed(request_id, Failure(kind, _in_words(exc)))
         if response.has_redirect_location:
             # Whether it is followed, the library decides; what it does not follow it raises.

@@ -13,8 +13,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-MAX_CHARACTERS = 64
-"""What providers accept."""
+from core.agentscope.schemas.tool_name import MAX_CHARACTERS
+
 MAX_SERVER_CHARACTERS = 32
 SERVER_NAME = rf"(?=.{{1,{MAX_SERVER_CHARACTERS}}}\Z)[A-Za-z0-9-]+(_[A-Za-z0-9-]+)*\Z"
 SEPARATOR = "__"

@@ -23,6 +23,7 @@ from core.agentscope.runtime.agent.factory.installed_agent import (
     BYPASS_MODE,
     AgentRefused,
     Change,
+    is_booked,
     middlewares_of,
 )
 from core.agentscope.runtime.agent.factory.user_factory import UserFactory
@@ -36,12 +37,12 @@ from core.agentscope.runtime.model.metered_model import Metered
 from core.agentscope.runtime.stop_signal import StopSignal, WorkTooSlow
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
 from core.agentscope.schemas.internal_events import ModelUsage
+from core.agentscope.schemas.tool_name import MAX_CHARACTERS
 from core.agentscope.tools.spec import ToolContext
 from core.agentscope.tools.user_module import failure_line
 from core.errors import BudgetExhausted
 from core.identity import Principal
 
-_NAME_CHARACTERS = 64
 _CHECKED_BY_ITSELF = "its own check"
 
 
@@ -167,7 +168,7 @@ async def _describe(agent: Any, ours: Iterable[ToolBase], found: Examination) ->
                 found.problems.append(
                     f"the tool {tool.name} is in the toolkit and in the profile; rename or remove one of them"
                 )
-            if len(tool.name) > _NAME_CHARACTERS:
+            if len(tool.name) > MAX_CHARACTERS:
                 found.warnings.append(f"providers refuse the name of the tool {tool.name}: too long")
         found.skills += [skill.name for skill in await group.list_skills()]
     for middleware in middlewares_of(agent):
@@ -208,11 +209,7 @@ def _unmetered(middleware: MiddlewareBase) -> list[str]:
         kept = {"classifier_model": getattr(middleware, "classifier_model", None)}
     else:
         kept = vars(middleware)
-    return [
-        name
-        for name, value in kept.items()
-        if isinstance(value, ChatModelBase) and not isinstance(value, OpenAICompatibleChatModel | Metered)
-    ]
+    return [name for name, value in kept.items() if isinstance(value, ChatModelBase) and not is_booked(value)]
 
 
 def _model_words(model: ChatModelBase) -> str:

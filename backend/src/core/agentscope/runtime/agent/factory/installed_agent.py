@@ -164,7 +164,8 @@ def _with_lists_copied(attributes: dict[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, list) else value for name, value in attributes.items()}
 
 
-def _is_booked(model: ChatModelBase) -> bool:
+def is_booked(model: ChatModelBase) -> bool:
+    """Whether the calls of a model are in the ledger of some run."""
     return isinstance(model, OpenAICompatibleChatModel | Metered)
 
 
@@ -305,7 +306,7 @@ def install_models(
         agent.model_config = agent.model_config.model_copy(update={"fallback_model": own_model(fallback)})
     for middleware in middlewares_of(agent):
         for name, value in getattr(middleware, "__dict__", {}).items():
-            if isinstance(value, ChatModelBase) and own_model(value) is not value and _is_booked(value):
+            if isinstance(value, ChatModelBase) and own_model(value) is not value and is_booked(value):
                 raise AgentRefused(
                     f"{type(middleware).__name__}.{name} is a model of another run; make the middleware in each call"
                 )

@@ -18,10 +18,11 @@ from core.agentscope.runtime.agent.drive import drive_agent
 from core.agentscope.runtime.agent.open_tool_calls import client_calls
 from core.agentscope.runtime.agent.toolkit import (
     GateMiddleware,
+    RunToolkit,
     ToolAccess,
     ToolCallCount,
     ToolGate,
-    build_toolkit,
+    run_tools,
 )
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition, InternalRuntimeEvent
@@ -55,7 +56,9 @@ class Drive:
     def __init__(self, *turns: Turn) -> None:
         self.stop = StopSignal()
         self.gate = ToolGate(self.stop, ToolCallCount(9))
-        toolkit = build_toolkit([ToolAccess(LOOK, "allow")], [ClientToolDefinition(name="pick")], CONTEXT)
+        toolkit = RunToolkit(
+            run_tools([ToolAccess(LOOK, "allow")], [ClientToolDefinition(name="pick")], CONTEXT)
+        )
         self.agent = agent_on(ScriptedModel(*turns), toolkit, [GateMiddleware(self.gate)])
         self.log: list[str] = []
         self.events: list[InternalRuntimeEvent] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +19,7 @@ from tests.support.virtual_clock import VIRTUAL_CLOCK
 
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.drive import drive_agent
+from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME
 from core.agentscope.runtime.agent.toolkit import (
     BROKEN_ARGUMENTS,
@@ -32,7 +32,7 @@ from core.agentscope.runtime.agent.toolkit import (
     ToolCallCount,
     ToolGate,
     approval_schemas,
-    build_toolkit,
+    run_tools,
 )
 from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition, InternalRuntimeEvent
@@ -89,9 +89,6 @@ class Till:
         return ToolAccess(tool, permission)
 
 
-Emit = Callable[[InternalRuntimeEvent], Awaitable[None]]
-
-
 class Run:
     """A real agent on a scripted model, with our tools behind the gate."""
 
@@ -106,7 +103,7 @@ class Run:
         self.gate = ToolGate(self.stop, ToolCallCount(max_calls))
         self.model = ScriptedModel(*turns)
         self.agent = agent_on(
-            self.model, build_toolkit(tools, client_tools or [], CONTEXT), [GateMiddleware(self.gate)]
+            self.model, RunToolkit(run_tools(tools, client_tools or [], CONTEXT)), [GateMiddleware(self.gate)]
         )
         self.schemas = approval_schemas(tools)
         self.events: list[InternalRuntimeEvent] = []
@@ -394,14 +391,14 @@ async def test_a_client_s_call_that_never_goes_out_to_it_says_so(till: Till) -> 
 
 
 async def test_a_server_tool_wins_over_a_client_s_of_the_same_name(till: Till) -> None:
-    toolkit = build_toolkit([till.access()], [ClientToolDefinition(name="pay"), PICK], CONTEXT)
+    toolkit = RunToolkit(run_tools([till.access()], [ClientToolDefinition(name="pay"), PICK], CONTEXT))
 
     assert type(await toolkit.get_tool("pay")) is ServerTool
     assert type(await toolkit.get_tool("pick")) is ClientTool
 
 
 async def test_a_client_s_tool_takes_the_place_of_a_denied_one(till: Till) -> None:
-    toolkit = build_toolkit([till.access("deny")], [ClientToolDefinition(name="pay")], CONTEXT)
+    toolkit = RunToolkit(run_tools([till.access("deny")], [ClientToolDefinition(name="pay")], CONTEXT))
 
     assert type(await toolkit.get_tool("pay")) is ClientTool
 
