@@ -19,8 +19,6 @@ from core.agentscope.runtime.agent.agent_factory import AgentFactory
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.factory.hosting import FACTORY_SECONDS, AgentHost
 from core.agentscope.runtime.agent.factory.installed_agent import (
-    BYPASS_ADVICE,
-    BYPASS_MODE,
     AgentRefused,
     Change,
     is_booked,
@@ -147,10 +145,9 @@ async def _made(
     except Exception as exc:
         reason = failure_line("the factory failed", exc)
         raise _CheckFailed(f"{reason}; run.is_check tells it that the agent is only looked at") from exc
-    found.changes = [each for each in hosted.installed.changes if not each.what.startswith(BYPASS_MODE)]
+    found.changes = [each for each in hosted.installed.changes if not each.forbidden]
+    found.problems += [f"{each.what}. {each.advice}" for each in hosted.installed.changes if each.forbidden]
     found.warnings += [f"{each.what}. {each.advice}" for each in second.installed.changes if each.was_kept]
-    if len(found.changes) < len(hosted.installed.changes):
-        found.problems.append(f"{BYPASS_MODE}. {BYPASS_ADVICE}")
     return hosted.installed.agent
 
 

@@ -68,6 +68,8 @@ class Change:
     """How to make it unnecessary; empty for what every agent is given."""
     was_kept: bool = False
     """The factory kept something of another run."""
+    forbidden: bool = False
+    """Runs correct it, and the check refuses it."""
 
 
 @dataclass(slots=True)
@@ -203,15 +205,20 @@ def install_state(agent: Agent, state: AgentState, run: str, *, fresh: bool) -> 
         agent._engine = PermissionEngine(state.permission_context)
     if state.permission_context.mode == PermissionMode.BYPASS:
         state.permission_context.mode = PermissionMode.DEFAULT
-        changes.append(Change(f"{BYPASS_MODE}: it was set to default", BYPASS_ADVICE))
+        changes.append(
+            Change(
+                "The permission mode bypass lets every tool act without asking",
+                _BYPASS_ADVICE,
+                forbidden=True,
+            )
+        )
     if agent.name != AGENT_NAME:
         agent.name = AGENT_NAME
         changes.append(Change(f"The agent is called {AGENT_NAME} inside; checkpoints find its calls by it"))
     return changes
 
 
-BYPASS_MODE = "The permission mode bypass lets every tool act without asking"
-BYPASS_ADVICE = (
+_BYPASS_ADVICE = (
     "Leave the mode out. A tool that needs no approval says so itself: "
     "FunctionTool(..., permission=PermissionDecision(PermissionBehavior.ALLOW, ...))."
 )
