@@ -34,6 +34,7 @@ from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.drive import Save, drive_agent, step_limit_detail
 from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.factory.hosting import AgentHost, HostedAgent
+from core.agentscope.runtime.agent.factory.user_factory import UserFactory
 from core.agentscope.runtime.agent.hold import HoldMiddleware
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent, find_intent
 from core.agentscope.runtime.agent.open_tool_calls import (
@@ -113,15 +114,6 @@ class AgentScopeOrchestrator:
         self._gate = ToolGate(stop, ToolCallCount(kit.profile.limits.max_tool_calls))
         self._factory = AgentFactory(
             kit, task.command, task.context, self._shared, gate=self._gate, emit=emit, stop=stop
-        )
-        self._host = AgentHost(
-            kit,
-            self._factory,
-            task.command,
-            task.context,
-            self._gate,
-            claims=task.claims,
-            shared=task.memory.shared_state,
         )
         self._hosted: HostedAgent | None = None
         """The agent that the user's factory made for this run."""
@@ -283,15 +275,28 @@ class AgentScopeOrchestrator:
             agent = self._factory.agent("execution", intent, tools(), translator, self._state, *middlewares)
             return agent, translator
         if self._hosted is None:
-            fresh = self._task.memory.state is None
-            self._hosted = await self._host.make_in_time(
-                self._stop, user_factory, intent, self._state, fresh=fresh
-            )
+            self._hosted = await self._made(user_factory, intent)
         hosted = self._hosted
         if tools is RunToolkit:
             hosted.installed.agent.toolkit = RunToolkit()
         hosted.installed.use(first=[first] if first else [], last=[last] if last else [])
         return hosted.installed.agent, hosted.translator
+
+    async def _made(self, user_factory: UserFactory, intent: Intent) -> HostedAgent:
+        """Return the agent of the user's factory, with what a run needs installed."""
+        task = self._task
+        host = AgentHost(
+            self._kit,
+            self._factory,
+            task.command,
+            task.context,
+            self._gate,
+            claims=task.claims,
+            shared=task.memory.shared_state,
+        )
+        return await host.make_in_time(
+            self._stop, user_factory, intent, self._state, fresh=task.memory.state is None
+        )
 
     async def _open_gate(self, approved: Sequence[str]) -> None:
         """Let approved calls through the gate: their ``TOOL_CALL_END`` was committed by an earlier run."""

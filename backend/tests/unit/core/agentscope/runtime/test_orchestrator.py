@@ -20,6 +20,7 @@ from tests.support.stage_run import (
 )
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
+from core.agentscope.runtime import orchestrator
 from core.agentscope.runtime.agent.open_tool_calls import INTERRUPTED
 from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
 from core.agentscope.runtime.orchestrator import REPORT_REQUEST
@@ -43,6 +44,12 @@ from core.errors import BudgetExhausted, MaxIterations, ModelEmpty, ModelUnavail
 @pytest.fixture(scope="module")
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return VIRTUAL_CLOCK
+
+
+async def test_a_run_without_a_factory_makes_no_host_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orchestrator, "AgentHost", lambda *_args, **_more: pytest.fail("made"))
+
+    assert await Run(["Hi"], **NO_INTENT).run() == RunFinished()
 
 
 # --- intent ---------------------------------------------------------------------------------------------
