@@ -101,7 +101,8 @@ class AgentRun:
     def toolkit(self, toolkit: Toolkit | None = None) -> Toolkit:
         """Return a copy of your toolkit with the tools of the profile and the client added.
 
-        A tool of yours takes precedence over one of the same name. The given toolkit is not changed, so it may be shared
+        A tool of yours takes precedence over one of the client of the same name, and over one of an MCP server that came
+        later; a name of the profile is refused at the start. The given toolkit is not changed, so it may be shared
         between runs.
         """
         return self._parts.toolkit(toolkit)
