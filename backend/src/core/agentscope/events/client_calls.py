@@ -8,23 +8,17 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-OPEN_CLIENT_CALLS = text("""
+from core.agentscope.events.newest_state import newest_state
+
+OPEN_CLIENT_CALLS = text(f"""
 SELECT call.id FROM (
-    SELECT either.client_calls FROM (
-        (SELECT c.ordinal, c.client_calls FROM agent_state AS c JOIN agent_run AS r ON r.id = c.run_pk
-        WHERE c.session_id = :session_id AND r.replaced_by_ordinal IS NULL
-        ORDER BY c.ordinal DESC LIMIT 1)
-        UNION ALL
-        (SELECT c.ordinal, c.client_calls FROM agent_checkpoint AS c JOIN agent_run AS r ON r.id = c.run_pk
-        WHERE c.session_id = :session_id AND r.replaced_by_ordinal IS NULL
-        ORDER BY c.ordinal DESC LIMIT 1)
-    ) AS either ORDER BY either.ordinal DESC LIMIT 1
+    {newest_state(":session_id", ["c.client_calls"])}
 ) AS newest, unnest(newest.client_calls) WITH ORDINALITY AS call(id, place)
 WHERE NOT EXISTS (
     SELECT 1 FROM agent_chat_message AS m
     WHERE m.session_id = :session_id AND m.tool_call_id = call.id AND m.replaced_by_ordinal IS NULL)
 ORDER BY call.place
-""")
+""")  # noqa: S608  the part is a constant
 """Ids of the calls of client tools that have no answer yet, in the order of the calls."""
 
 KNOWN_CALLS = text("""

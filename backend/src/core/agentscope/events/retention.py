@@ -20,6 +20,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.agentscope.events.newest_state import newest_state
 from core.agentscope.events.status_sql import status_text
 
 PRUNE_ROWS = 5000
@@ -72,28 +73,23 @@ DELETE FROM agent_run_event WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM agent_run_event WHERE session_id = :session_id AND ordinal <= :ordinal LIMIT :rows))
 """)
 
-_FORGET_RUNS = text("""
+_FORGET_RUNS = text(f"""
 WITH old AS (
     SELECT id, session_id, ordinal FROM agent_run
-    WHERE input <> '{}' AND ended_at < statement_timestamp() - :days * interval '1 day'
+    WHERE input <> '{{}}' AND ended_at < statement_timestamp() - :days * interval '1 day'
     ORDER BY ended_at LIMIT :rows FOR NO KEY UPDATE SKIP LOCKED
 ), forgotten AS (
-    UPDATE agent_run AS r SET input = '{}' FROM old WHERE r.id = old.id
+    UPDATE agent_run AS r SET input = '{{}}' FROM old WHERE r.id = old.id
 ), questions AS (
     UPDATE agent_interrupt AS i SET
-        message = '', arguments = CASE WHEN i.arguments IS NOT NULL THEN '' END, response_schema = '{}', answer = NULL
+        message = '', arguments = CASE WHEN i.arguments IS NOT NULL THEN '' END, response_schema = '{{}}', answer = NULL
     FROM old WHERE i.run_pk = old.id AND i.resolved_at IS NOT NULL
         -- A run that brings the answer and has not ended still reads it.
         AND NOT EXISTS (SELECT 1 FROM agent_run AS r WHERE r.id = i.resolved_by_run_pk AND r.ended_at IS NULL)
 ), kept AS (
-    SELECT reached.session_id, greatest((
-        SELECT c.ordinal FROM agent_state AS c JOIN agent_run AS r ON r.id = c.run_pk
-        WHERE c.session_id = reached.session_id AND c.ordinal <= reached.ordinal AND r.replaced_by_ordinal IS NULL
-        ORDER BY c.ordinal DESC LIMIT 1), (
-        SELECT c.ordinal FROM agent_checkpoint AS c JOIN agent_run AS r ON r.id = c.run_pk
-        WHERE c.session_id = reached.session_id AND c.ordinal <= reached.ordinal AND r.replaced_by_ordinal IS NULL
-        ORDER BY c.ordinal DESC LIMIT 1)) AS ordinal
+    SELECT reached.session_id, newest.ordinal
     FROM (SELECT session_id, max(ordinal) AS ordinal FROM old GROUP BY session_id) AS reached
+        CROSS JOIN LATERAL ({newest_state("reached.session_id", only="c.ordinal <= reached.ordinal")}) AS newest
 ), whole_states AS (
     DELETE FROM agent_checkpoint AS c USING kept WHERE c.session_id = kept.session_id AND c.ordinal < kept.ordinal
 ), states AS (
@@ -101,7 +97,7 @@ WITH old AS (
     RETURNING c.session_id
 )
 SELECT (SELECT count(*) FROM old) AS forgotten, ARRAY(SELECT DISTINCT session_id FROM states) AS thinner
-""")
+""")  # noqa: S608  the part is a constant
 
 # The lock, and no run that lives: a run names parts that it found, and does not write them again. A thread that is busy
 # is looked at when the runs that make it busy are old themselves. Who waits for a lock here could wait for ever: the

@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events import interrupt_status
 from core.agentscope.events.call_arguments import check_arguments
+from core.agentscope.events.newest_state import newest_state
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.state_parts import Part, PartMissing, StoredState, whole_text
 from core.agentscope.runtime.agent.shown_history import shown_history
@@ -191,10 +192,8 @@ def _decisions(answered: Sequence[Mapping[str, Any]]) -> tuple[tuple[GatedCall, 
     return tuple(calls), goes_on
 
 
-_NEWEST = """SELECT p.ordinal, p.agentscope_version, p.message_ids, {columns}
-        FROM {table} AS p JOIN agent_run AS r ON r.id = p.run_pk
-        WHERE p.session_id = $1 AND p.ordinal < $2 AND r.replaced_by_ordinal IS NULL AND NOT $5
-        ORDER BY p.ordinal DESC LIMIT 1"""
+_STATE = ("c.agentscope_version", "c.message_ids", "c.form", "c.head", "c.roots")
+_WHOLE_STATE = (*_STATE[:2], "0", "c.state", "NULL")
 
 # All of the thread as one snapshot: a row of the thread, and a row for each part of the state.
 #
@@ -209,11 +208,7 @@ WITH RECURSIVE c AS MATERIALIZED (
     SELECT n.*, coalesce((
         SELECT e.position FROM agent_chat_message AS e WHERE e.session_id = $1 AND e.ordinal < n.ordinal
         ORDER BY e.position DESC LIMIT 1), 0) AS before
-    FROM (
-        ({_NEWEST.format(table="agent_state", columns="p.form, p.head, p.roots")})
-        UNION ALL
-        ({_NEWEST.format(table="agent_checkpoint", columns="0, p.state, NULL")})
-    ) AS n ORDER BY n.ordinal DESC LIMIT 1
+    FROM ({newest_state("$1", _STATE, _WHOLE_STATE, only="c.ordinal < $2 AND NOT $5")}) AS n
 ), reached AS (
     SELECT p.digest, p.body, p.children FROM c CROSS JOIN generate_series(1, length(c.roots), 16) AS place
         JOIN agent_state_part AS p ON p.session_id = $1 AND p.digest = substring(c.roots FROM place FOR 16)
