@@ -39,7 +39,7 @@ class PeerVersions:
             self._known[ordinal] = await self._version_of(ordinal)
         if self._known[ordinal] is not None:
             return envelope
-        return self.fitted(envelope)
+        return _older(envelope)
 
     def is_older(self, ordinal: int) -> bool | None:
         """Say whether the run's client names no protocol version; ``None`` if that is not known yet."""
@@ -53,9 +53,11 @@ class PeerVersions:
     @staticmethod
     def fitted(envelope: Envelope) -> Envelope:
         """Return the event as an older client can read it."""
-        if not envelope.payload.startswith(_AFFECTED):
-            return envelope
-        return envelope._replace(payload=downgrade(envelope.payload))
+        return _older(envelope) if PeerVersions.depends_on_client(envelope) else envelope
+
+
+def _older(envelope: Envelope) -> Envelope:
+    return envelope._replace(payload=downgrade(envelope.payload))
 
 
 def downgrade(payload: bytes) -> bytes:
