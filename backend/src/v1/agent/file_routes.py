@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -24,6 +23,7 @@ from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.file_form import FileForm
 from v1.agent.file_range import is_unchanged, wanted_range
 from v1.agent.openapi import FILE_EXAMPLE, FILES_EXAMPLE, answer, problems
+from v1.agent.run_answers import json_answer
 
 _ALWAYS = (errors.Unauthenticated, errors.StoreUnavailable, errors.FilesOff)
 _ONE = (*_ALWAYS, errors.NotFound, errors.InvalidRequest)
@@ -94,7 +94,7 @@ async def upload_file(request: Request, principal: CurrentPrincipal, container: 
         file, is_new = await library.save(
             principal, form.chunks(), form.described, least_bytes=form.least_bytes
         )
-    return _json(_item(file).wire(), 201 if is_new else 200)
+    return json_answer(_item(file), 201 if is_new else 200)
 
 
 @router.get(
@@ -115,7 +115,7 @@ async def list_files(
     files = await _library(container).catalogue.list_page(principal, limit=limit + 1, before=place)
     page = files[:limit]
     following = _format_place(page[-1].id) if len(files) > limit else None
-    return _json(FileListResponse(files=[_item(file) for file in page], next_before=following).wire())
+    return json_answer(FileListResponse(files=[_item(file) for file in page], next_before=following))
 
 
 @router.get(
@@ -218,7 +218,3 @@ def _parse_place(text: str) -> int:
             errors=[{"pointer": "/query/before", "message": "not the 'nextBefore' of a page"}],
         )
     return int(row)
-
-
-def _json(value: dict[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(value), status_code=status, media_type="application/json")

@@ -1,4 +1,4 @@
-"""The answers of the routes that start runs or open streams, whatever their URL."""
+"""The answers of routes: JSON, and what starts runs or opens streams, whatever the URL."""
 
 from __future__ import annotations
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from core import errors
 from core.agentscope.schemas.links import API_PREFIX
-from core.agentscope.schemas.messages import Id, WireModel
+from core.agentscope.schemas.messages import Id
 from core.agentscope.schemas.runs import RunListResponse
 from core.agentscope.schemas.threads import RenameThreadCommand, ThreadItem, ThreadListResponse
 from core.validation import parse
@@ -25,6 +24,7 @@ from v1.agent.openapi import (
     json_body,
     problems,
 )
+from v1.agent.run_answers import json_answer
 
 _ALWAYS = (errors.Unauthenticated, errors.InvalidRequest, errors.StoreUnavailable)
 _ONE = (*_ALWAYS, errors.NotFound)
@@ -65,7 +65,7 @@ async def list_threads(
     start of the next page. A thread that becomes active while a client pages moves to the front: read the first page
     again to see it.
     """
-    return _json(
+    return json_answer(
         await container.threads.list_threads(principal, limit=limit, before=before, query=query or None)
     )
 
@@ -73,7 +73,7 @@ async def list_threads(
 @router.get("/{threadId}", response_model=ThreadItem, responses=answer(THREAD_EXAMPLE) | problems(*_ONE))
 async def read_thread(principal: CurrentPrincipal, container: Container, thread_id: ThreadIdPath) -> Response:
     """Read one thread as the list shows it. Its messages are in `GET /history`."""
-    return _json(await container.threads.get_thread(principal, thread_id))
+    return json_answer(await container.threads.get_thread(principal, thread_id))
 
 
 @router.get(
@@ -92,7 +92,7 @@ async def list_runs(
     resumed under its own id is one run, as its newest segment. `nextBefore` says where the next
     page begins; a run that starts meanwhile is on a new first page.
     """
-    return _json(await container.runs.list_runs(principal, thread_id, limit=limit, before=before))
+    return json_answer(await container.runs.list_runs(principal, thread_id, limit=limit, before=before))
 
 
 @router.patch(
@@ -110,7 +110,7 @@ async def rename_thread(
     """Change the title of a thread. The thread keeps its place in the list: a new title is not an activity."""
     async with container.bodies.read(request, principal, partial(parse, RenameThreadCommand)) as read:
         command = read
-    return _json(await container.threads.rename_thread(principal, thread_id, command.title))
+    return json_answer(await container.threads.rename_thread(principal, thread_id, command.title))
 
 
 @router.delete("/{threadId}", status_code=204, response_class=Response, responses=problems(*_ONE))
@@ -125,7 +125,3 @@ async def delete_thread(
     """
     await container.threads.delete_thread(principal, thread_id)
     return Response(status_code=204)
-
-
-def _json(answer: WireModel) -> Response:
-    return Response(orjson.dumps(answer.wire()), media_type="application/json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from core import errors
@@ -18,6 +17,7 @@ from v1.agent.dependencies import (
 )
 from v1.agent.negotiation import idempotency_key
 from v1.agent.openapi import problems
+from v1.agent.run_answers import json_answer
 from v1.agent.wire import TranscriptionResponse
 
 _REFUSALS = (
@@ -97,4 +97,4 @@ async def transcribe(
         found = await service.transcribe(principal, speech, wanted)
     cost = None if found.cost is None else format(found.cost, "f")
     answer = TranscriptionResponse.model_validate(found.model_dump() | {"cost": cost})
-    return Response(orjson.dumps(answer.wire()), media_type="application/json")
+    return json_answer(answer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Response
 
 from core import errors
@@ -13,6 +12,7 @@ from core.agentscope.schemas.links import API_PREFIX
 from core.agentscope.schemas.usage import Grouping, PeriodInvalid, UsagePeriod, UsageResponse
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.openapi import USAGE_EXAMPLE, answer, problems
+from v1.agent.run_answers import json_answer
 
 _PROBLEMS = (errors.Unauthenticated, errors.InvalidRequest, errors.StoreUnavailable)
 
@@ -62,4 +62,4 @@ async def read_usage(
             errors=[{"pointer": f"/query/{exc.name}", "message": str(exc)}],
         ) from exc
     found = await container.usage.usage(principal, period, group_by)
-    return Response(orjson.dumps(found.wire()), media_type="application/json")
+    return json_answer(found)
