@@ -16,7 +16,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from core.agentscope.events.sse import HEADERS
-from v1.agent.parking import ParkedResponse, Parking, attach, parking_of
+from v1.agent.parking import ParkedResponse, Parking, attach, close, parking_of
 
 # 30 s: longer than a phone needs to change networks, shorter than the usual timeout of a proxy.
 WRITE_TIMEOUT_SECONDS = 30.0
@@ -94,7 +94,7 @@ class _Pump:
             while not (await asyncio.wait({task}, timeout=_CANCEL_AGAIN_SECONDS))[0]:
                 task.cancel()
         # Also after a task that was cancelled before it began.
-        await _close(self._frames)
+        await close(self._frames)
 
     # --- a task --------------------------------------------------------------
 
@@ -115,7 +115,7 @@ class _Pump:
             log.debug("stream_abandoned")
         finally:
             if not rests:
-                await _close(self._frames)
+                await close(self._frames)
 
     def _park(self) -> None:
         self._task = None
@@ -154,8 +154,3 @@ class _Pump:
 async def _client_left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _close(frames: AsyncIterator[bytes]) -> None:
-    if (close := getattr(frames, "aclose", None)) is not None:
-        await close()

@@ -13,7 +13,7 @@ from typing import Self
 
 from core.agentscope.events.thread_stream import Outlet
 from core.identity import Principal
-from v1.agent.parking import attach
+from v1.agent.parking import attach, close
 
 EXPIRED = b": the token has expired; reconnect with a new one\n\n"
 """The last line of such a stream: a comment, which parsers skip. A client that reconnects with the old token gets 401."""
@@ -64,5 +64,4 @@ class _ExpiringStream:
     async def aclose(self) -> None:
         """Stop reading."""
         self._ended = True
-        if (close := getattr(self._frames, "aclose", None)) is not None:
-            await close()
+        await close(self._frames)

@@ -33,6 +33,12 @@ def attach(frames: AsyncIterator[bytes], outlet: Outlet, wake_at: float = math.i
     return may_rest is not None and may_rest(outlet, wake_at)
 
 
+async def close(frames: AsyncIterator[bytes]) -> None:
+    """Stop an iterator of frames. One that cannot be stopped is left alone."""
+    if (aclose := getattr(frames, "aclose", None)) is not None:
+        await aclose()
+
+
 class ParkedStream(Protocol):
     """What is told of the end of a connection."""
 

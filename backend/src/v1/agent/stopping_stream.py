@@ -9,7 +9,7 @@ from typing import Self
 
 from core.agentscope.events.event_types import TERMINAL_TYPES, prefixes
 from core.agentscope.events.thread_stream import Outlet
-from v1.agent.parking import attach
+from v1.agent.parking import attach, close
 
 # A frame has one line per event.
 _TERMINAL = re.compile(
@@ -51,5 +51,4 @@ class StoppingStream:
         if not self._settled:
             self._settled = True
             self._on_leave()
-        if (close := getattr(self._frames, "aclose", None)) is not None:
-            await close()
+        await close(self._frames)
