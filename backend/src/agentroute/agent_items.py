@@ -81,7 +81,7 @@ def _item(agents: Agents, agent_id: str, settings: Settings) -> AgentItem:
             ],
             max_iterations=profile.limits.max_iterations,
             max_run_seconds=settings.limits.run_seconds,
-            max_file_bytes=settings.files.max_file_bytes if settings.files.url.get_secret_value() else None,
+            max_file_bytes=settings.files.max_file_bytes if settings.files.is_on else None,
         ),
         runs_url=runs_url(agent_id),
     )

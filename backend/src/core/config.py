@@ -159,6 +159,11 @@ class FileSettings(_Section):
     unused_seconds: float = Field(default=86_400.0, ge=60)
     """A file that no message names is deleted after this time."""
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a store."""
+        return bool(self.url.get_secret_value())
+
     @model_validator(mode="after")
     def _is_complete(self) -> FileSettings:
         url = self.url.get_secret_value()

@@ -156,7 +156,7 @@ class Embedded:
             valkey = LocalValkey(self._data_dir / "valkey", log_path=self._log("valkey"))
             self._env["AGENT_REDIS__URL"] = valkey.url
             servers.append(valkey)
-        if not self._settings.files.url.get_secret_value():
+        if not self._settings.files.is_on:
             self._env["AGENT_FILES__URL"] = (self._data_dir / "files").absolute().as_uri()
         names = [server.title for server in servers]
         _say(f"Starting {', '.join([*names, 'the API'])} and a worker ...")

@@ -22,10 +22,9 @@ def open_store(settings: FileSettings) -> FileStore | None:
     Raises:
         ConfigurationError: The store cannot be used with these settings.
     """
-    url = settings.url.get_secret_value()
-    if not url:
+    if not settings.is_on:
         return None
-    if (parts := urlsplit(url)).scheme == "file":
+    if (parts := urlsplit(settings.url.get_secret_value())).scheme == "file":
         return FolderStore(Path(unquote(parts.path)))
     # Here: only a service with a bucket needs the library.
     from core.files.bucket import BucketStore
