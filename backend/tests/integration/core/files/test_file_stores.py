@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.support.memory_file_store import MemoryStore
 from tests.support.object_server import ACCESS_KEY, SECRET_KEY, object_server
 
 from agentroute.start_checks import check_files
 from core.config import FileSettings, Settings
 from core.errors import ConfigurationError, FilesUnavailable
 from core.files.folder import FolderStore
-from core.files.memory import MemoryStore
 from core.files.opening import open_store
 from core.files.store import CHUNK_BYTES, FileMissing, FileStore, new_name
 

@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.support.memory_file_store import MemoryStore
 
 from core.config import DatabaseSettings, FileSettings
 from core.database import create_engine
@@ -26,7 +27,6 @@ from core.errors import (
 from core.files.catalogue import StoredFile, drop_unnamed, leave_thread, name_files
 from core.files.contents import FileContents
 from core.files.library import FileLibrary
-from core.files.memory import MemoryStore
 from core.identity import Principal
 
 ADA, EVE = Principal("t", "ada"), Principal("t", "eve")

@@ -1,4 +1,4 @@
-"""A file store in memory: for tests of what uses a store."""
+"""A file store in memory, for tests of what uses a store. One contract with the real ones: ``test_file_stores.py``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MemoryStore:
         self._refuse_if_down()
         content = b"".join([chunk async for chunk in chunks])
         self._refuse_if_down()
-        assert name not in self.content, "a name is used once"  # noqa: S101  the promise of the callers
+        assert name not in self.content, "a name is used once"
         self.content[name] = content
 
     async def read(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
