@@ -56,8 +56,8 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """An upload that has begun."""
+class StoredBytes:
+    """A row, and where its bytes are: of an upload that has begun, or of a file that is being deleted."""
 
     id: int
     name_in_store: str
@@ -85,7 +85,7 @@ class FileCatalogue:
         self._engine = engine
         self._settings = settings
 
-    async def begin(self, principal: Principal, least_bytes: int) -> Pending:
+    async def begin(self, principal: Principal, least_bytes: int) -> StoredBytes:
         """Write the row of an upload.
 
         Args:
@@ -99,10 +99,10 @@ class FileCatalogue:
         async with self._engine.begin() as connection:
             self._check(await _used(connection, principal), least_bytes)
             key = {**_key(principal), "name": name}
-            return Pending((await connection.execute(_BEGIN, key)).scalar_one(), name)
+            return StoredBytes((await connection.execute(_BEGIN, key)).scalar_one(), name)
 
     async def finish(
-        self, principal: Principal, pending: Pending, arrived: Arrived
+        self, principal: Principal, pending: StoredBytes, arrived: Arrived
     ) -> tuple[StoredFile, bool]:
         """Make an upload a file; returns it, and whether it is new.
 
@@ -143,24 +143,24 @@ class FileCatalogue:
         async with self._engine.connect() as connection:
             return [StoredFile(**row) for row in (await connection.execute(_LIST, values)).mappings()]
 
-    async def mark_deleted(self, principal: Principal, file_id: str) -> list[Pending]:
+    async def mark_deleted(self, principal: Principal, file_id: str) -> list[StoredBytes]:
         """Make a file of the user absent; returns what is to be removed from the store: nothing if there is none."""
         values = {**_key(principal), "ids": _digests([file_id])}
         async with self._engine.begin() as connection:
             rows = await connection.execute(_MARK, values)
-            return [Pending(row.id, row.name_in_store) for row in rows]
+            return [StoredBytes(row.id, row.name_in_store) for row in rows]
 
-    async def take_back(self, principal: Principal, files: Iterable[StoredFile]) -> list[Pending]:
+    async def take_back(self, principal: Principal, files: Iterable[StoredFile]) -> list[StoredBytes]:
         """Make files absent that nobody has named or uploaded again since they were returned here."""
-        taken: list[Pending] = []
+        taken: list[StoredBytes] = []
         async with self._engine.begin() as connection:
             for file in files:
                 values = {**_key(principal), "id": file.id, "since": file.unused_since}
                 rows = await connection.execute(_TAKE_BACK, values)
-                taken += [Pending(row.id, row.name_in_store) for row in rows]
+                taken += [StoredBytes(row.id, row.name_in_store) for row in rows]
         return taken
 
-    async def give_up(self, pending: Pending) -> bool:
+    async def give_up(self, pending: StoredBytes) -> bool:
         """Note that an upload will not become a file; False when it is one."""
         async with self._engine.begin() as connection:
             await connection.execute(_GIVE_UP, {"id": pending.id})
@@ -199,11 +199,11 @@ class FileCatalogue:
                 await connection.execute(_NOTE_UNNAMED, {"rows": list(held)})
             return row.last if row.looked_at == STEP else 0
 
-    async def leaving(self, after: int = 0) -> list[Pending]:
+    async def leaving(self, after: int = 0) -> list[StoredBytes]:
         """Return files whose bytes are to be removed, oldest rows first: those behind a row id."""
         async with self._engine.connect() as connection:
             rows = await connection.execute(_LEAVING, {"batch": BATCH, "after": after})
-            return [Pending(row.id, row.name_in_store) for row in rows]
+            return [StoredBytes(row.id, row.name_in_store) for row in rows]
 
     def _check(self, used: tuple[int, int], more: int) -> None:
         files, size = used
@@ -242,7 +242,7 @@ async def leave_thread(connection: AsyncConnection, session_id: int) -> list[int
     return [row.id for row in await connection.execute(_HOLD_OF_THREAD, {"session_id": session_id})]
 
 
-async def drop_unnamed(connection: AsyncConnection, rows: Sequence[int]) -> list[Pending]:
+async def drop_unnamed(connection: AsyncConnection, rows: Sequence[int]) -> list[StoredBytes]:
     """Mark those files as deleted that no thread names any more; returns what is to be removed from the store.
 
     A file that was uploaded again since a message named it stays, and expires like one that no message has named.
@@ -251,7 +251,7 @@ async def drop_unnamed(connection: AsyncConnection, rows: Sequence[int]) -> list
         return []
     # A statement of its own: it sees what other transactions committed before the locks were given.
     marked = await connection.execute(_MARK_UNNAMED, {"rows": list(rows)})
-    return [Pending(row.id, row.name_in_store) for row in marked if row.state == "deleting"]
+    return [StoredBytes(row.id, row.name_in_store) for row in marked if row.state == "deleting"]
 
 
 async def _used(connection: AsyncConnection, principal: Principal) -> tuple[int, int]:

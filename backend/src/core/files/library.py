@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.config import FileSettings
 from core.errors import BodyTooLarge, FileEmpty, NotFound, Overloaded, RateLimited
-from core.files.catalogue import Arrived, FileCatalogue, Pending, StoredFile
+from core.files.catalogue import Arrived, FileCatalogue, StoredBytes, StoredFile
 from core.files.contents import FileContents
 from core.files.file_name import clean_name
 from core.files.media_type import HEAD_BYTES, media_type_of
@@ -142,7 +142,7 @@ class FileLibrary:
             raise NotFound("No such file.")
         await self.remove(marked)
 
-    async def remove(self, marked: Iterable[Pending]) -> int:
+    async def remove(self, marked: Iterable[StoredBytes]) -> int:
         """Remove the bytes of deleted files, up to the first one that fails; returns how many are gone. Raises nothing.
 
         The chore does what stays: a store that failed once is not asked for the others now.
@@ -194,7 +194,7 @@ class FileLibrary:
         await self._store.tidy(2 * self.settings.upload_seconds + 3600)
         return gone
 
-    async def _discard(self, pending: Pending) -> None:
+    async def _discard(self, pending: StoredBytes) -> None:
         try:
             if await self.catalogue.give_up(pending):
                 await self.remove([pending])

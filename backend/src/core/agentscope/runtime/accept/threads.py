@@ -25,7 +25,7 @@ from core.agentscope.runtime.profile.agents import DEFAULT_ID
 from core.agentscope.schemas.internal_events import RunFinished
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse
 from core.errors import NotFound
-from core.files.catalogue import Pending, drop_unnamed, leave_thread
+from core.files.catalogue import StoredBytes, drop_unnamed, leave_thread
 from core.files.library import FileLibrary
 from core.identity import Principal
 from models import AgentChatSession, AgentRun
@@ -116,7 +116,7 @@ class AgentThreads:
             await _end_runs(session, thread, after)
             return thread
 
-        unnamed: list[Pending] = []
+        unnamed: list[StoredBytes] = []
 
         async def drop(session: AsyncSession) -> None:
             after.clear()
