@@ -25,6 +25,7 @@ from core.config import LimitSettings
 from core.errors import BodyTooLarge, EncodedBody, UnsupportedMediaType, UploadTimeout
 from core.fair_thread import FairThread
 from core.json_body import parse_json
+from core.media_types import essence
 
 BIG_BYTES = 32 << 10
 """A body of this size is parsed in a few milliseconds, and usually validated in a few more."""
@@ -149,7 +150,7 @@ def refuse_encoded_body(request: Request) -> None:
 def _check_media_type(content_type: str) -> None:
     header = Message()
     header["content-type"] = content_type
-    declared = content_type.partition(";")[0].strip().lower()
+    declared = essence(content_type)
     charset = str(header.get_param("charset", "utf-8")).lower()
     if declared != "application/json" or charset not in {"utf-8", "utf8"}:
         raise UnsupportedMediaType("Send the body as JSON in UTF-8, with Content-Type: application/json.")

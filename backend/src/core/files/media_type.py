@@ -9,15 +9,14 @@ import re
 
 import filetype
 
+from core.media_types import essence, is_text
+
 HEAD_BYTES = 8 << 10
 """As many of the first bytes as are looked at."""
 
 UNKNOWN = "application/octet-stream"
 _TEXT = "text/plain"
 _CLAIM = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,63}")
-_TEXTS = re.compile(
-    r"text/.+|application/(?:json|xml|yaml|x-yaml|toml|csv|x-ndjson|jsonl|javascript|sql)|.+/.+\+(?:json|xml)"
-)
 _USUAL = {
     "audio/x-wav": "audio/wav",
     "image/vnd.microsoft.icon": "image/x-icon",
@@ -48,17 +47,17 @@ def media_type_of(head: bytes, claimed: str = "") -> str:
     if found is not None:
         known = str(found.mime)
         return _USUAL.get(known, known)
-    if not _is_text(head):
+    if not _looks_like_text(head):
         return UNKNOWN
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     for form, media_type in _MARKUP:
         if form.match(start):
             return media_type
-    plain = claimed.partition(";")[0].strip().lower()
-    return plain if _CLAIM.fullmatch(plain) and _TEXTS.fullmatch(plain) else _TEXT
+    plain = essence(claimed)
+    return plain if _CLAIM.fullmatch(plain) and is_text(plain) else _TEXT
 
 
-def _is_text(head: bytes) -> bool:
+def _looks_like_text(head: bytes) -> bool:
     if _CONTROL.search(head):
         return False
     try:

@@ -13,6 +13,8 @@ import re
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from core.media_types import essence, is_text
+
 Form = Literal["image", "audio", "pdf", "text"]
 
 MAX_TEXT_BYTES = 128 << 10
@@ -30,9 +32,6 @@ _AUDIO = {
 }
 _IMAGE_NAMES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 _PDF = frozenset({"application/pdf", "application/x-pdf"})
-_TEXT = re.compile(
-    r"text/.+|application/(?:json|xml|yaml|x-yaml|toml|csv|x-ndjson|jsonl|javascript|sql)|application/.+\+(?:json|xml)"
-)
 
 
 class Carried(NamedTuple):
@@ -52,12 +51,7 @@ def carried(media_type: str) -> Carried | None:
         return Carried("image", _IMAGE_NAMES.get(plain, plain))
     if plain in _PDF:
         return Carried("pdf", "application/pdf")
-    return Carried("text", plain) if _TEXT.fullmatch(plain) else None
-
-
-def essence(media_type: str) -> str:
-    """Return a media type without its parameters, in lower case: ``audio/webm`` of ``Audio/WebM;codecs=opus``."""
-    return media_type.partition(";")[0].strip().lower()
+    return Carried("text", plain) if is_text(plain) else None
 
 
 def in_words(media_type: str) -> str:

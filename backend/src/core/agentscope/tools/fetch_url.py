@@ -22,6 +22,7 @@ from core.agentscope.tools.spec import Tool
 from core.agentscope.tools.url_guard import UrlGuard
 from core.config import ToolSettings
 from core.errors import UrlNotAllowed
+from core.media_types import essence
 
 Url = Annotated[str, Field(max_length=4096)]
 
@@ -108,7 +109,7 @@ def _media_type(response: httpx.Response) -> str:
     """
     # Servers leave the type out for plain text; a binary body is still found out by its NUL bytes.
     declared = response.headers.get("content-type", "text/plain")
-    media_type = declared.partition(";")[0].strip().lower()
+    media_type = essence(declared)
     # The name stands outside the fence, so it must be nothing but a name.
     if not _MEDIA_TYPE.fullmatch(media_type):
         raise ToolError("The URL's content type is not valid.")

@@ -31,6 +31,8 @@ CASES = {
     "text": (b"hello", "", "text/plain"),
     "text, claimed as csv": (b"a,b\n1,2\n", "text/CSV; charset=utf-8", "text/csv"),
     "text, claimed as json": (b"{}", "application/json", "application/json"),
+    "text, claimed as linked data": (b"{}", "application/ld+json", "application/ld+json"),
+    "text, claimed as a drawing": (b"hello", "image/svg+xml", "text/plain"),
     "text, claimed as an image": (b"hello", "image/png", "text/plain"),
     "text, with a claim that is no type": (b"hello", "text/x\r\nSet-Cookie: a", "text/plain"),
     "svg": (b'\xef\xbb\xbf <?xml version="1.0"?>\n<svg xmlns="x">', "image/png", "image/svg+xml"),

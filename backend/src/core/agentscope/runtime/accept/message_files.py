@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.agentscope.runtime.accept.new_attachments import refuse_type
 from core.agentscope.runtime.accept.new_messages import NewMessages
 from core.agentscope.runtime.accept.run_request import RunRequest
-from core.agentscope.schemas.attachments import MAX_TEXT_BYTES, carried, decoded, essence
+from core.agentscope.schemas.attachments import MAX_TEXT_BYTES, carried, decoded
 from core.agentscope.schemas.files import PROVIDER
 from core.agentscope.schemas.links import file_url
 from core.agentscope.schemas.messages import (
@@ -35,6 +35,7 @@ from core.files.catalogue import StoredFile, name_files
 from core.files.file_name import clean_name
 from core.files.library import FileLibrary
 from core.identity import Principal
+from core.media_types import essence
 
 _Message = TypeVar(
     "_Message", UserMessage, ToolMessage, UserMessage | AssistantMessage, UserMessage | ToolMessage

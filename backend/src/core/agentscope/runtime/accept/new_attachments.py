@@ -5,7 +5,7 @@ Later would be too late: the message would be in the thread, and every run of th
 
 from __future__ import annotations
 
-from core.agentscope.schemas.attachments import MAX_TEXT_BYTES, Carried, carried, decoded, essence
+from core.agentscope.schemas.attachments import MAX_TEXT_BYTES, Carried, carried, decoded
 from core.agentscope.schemas.files import PROVIDER
 from core.agentscope.schemas.messages import (
     ContentPart,
@@ -16,6 +16,7 @@ from core.agentscope.schemas.messages import (
     UserMessage,
 )
 from core.errors import AgentBackendError, AttachmentUnsupported, InvalidRequest, LimitExceeded, UrlNotAllowed
+from core.media_types import essence
 
 _CARRIED = "a model can be given images, audio as wav or mp3, PDF and texts"
 _SPEECH = "; for speech in other formats, send POST /transcribe and then its text"

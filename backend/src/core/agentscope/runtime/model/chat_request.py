@@ -24,10 +24,10 @@ from core.agentscope.schemas.attachments import (
     carried,
     decoded,
     document_text,
-    essence,
     in_words,
     plain_base64,
 )
+from core.media_types import essence
 
 _AUDIO_FORMATS = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 _MODES = frozenset({"auto", "none", "required"})

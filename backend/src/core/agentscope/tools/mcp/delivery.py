@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from core.agentscope.tools.mcp.failures import Failure, Report
+from core.media_types import essence
 from core.never_sent import NEVER_SENT
 
 log = structlog.get_logger(__name__)
@@ -153,7 +154,7 @@ class DeliveryTransport(httpx.AsyncBaseTransport):
         return self._failed(request_id, Failure("failed", f"HTTP {status}"))
 
     async def _answered(self, request_id: int, response: httpx.Response) -> httpx.Response:
-        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = essence(response.headers.get("content-type", ""))
         if media_type == "text/event-stream":
             response.stream = _Limited(
                 response, lambda: self._report(request_id, Failure("lost", "the answer's stream ended"))
