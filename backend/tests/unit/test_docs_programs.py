@@ -1,0 +1,80 @@
+"""The first programs of the pages for authors of agents work as they are printed."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from agentroute.agent_check import run_check
+from core.config import ModelSettings, Settings
+
+DOCS = Path(__file__).parents[3] / "docs"
+MODULES = ("shop_agent", "orders")
+SETTINGS = Settings(model=ModelSettings(base_url="http://model/v1", name="m"))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("SHOP_KEY", "k")
+    yield
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+def programs(page: str, language: str) -> list[str]:
+    """Return the fenced programs of a page, also those in lists."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(program) for _, program in found]
+
+
+def checked(folder: Path, profile: str) -> tuple[int, dict[str, Any]]:
+    """Return what ``agentroute check`` says."""
+    path = folder / "agent.toml"
+    path.write_text(profile, encoding="utf-8")
+    written = io.StringIO()
+    code = run_check(SETTINGS, path, as_json=True, console=Console(file=written, width=200))
+    return code, json.loads(written.getvalue())
+
+
+def test_the_script_of_the_page_on_agents_becomes_a_service_as_the_page_says(tmp_path: Path) -> None:
+    script, change = programs("agents.md", "python")[:2]
+    imported, _, signature = change.partition("\n\n")
+    changed = script.replace("def create_agent() -> Agent:", signature.splitlines()[0])
+    assert changed != script
+    (tmp_path / "shop_agent.py").write_text(f"{imported}\n{changed}", encoding="utf-8")
+
+    code, found = checked(tmp_path, programs("agents.md", "toml")[0])
+
+    assert (code, found["problems"]) == (0, [])
+    assert {tool["name"]: tool["permission"] for tool in found["tools"]} == {
+        "find_order": "allow",
+        "cancel_order": "ask",
+    }
+
+
+async def test_the_server_of_the_page_on_mcp_has_the_tool_that_its_profile_names(tmp_path: Path) -> None:
+    (tmp_path / "orders.py").write_text(programs("mcp.md", "python")[0], encoding="utf-8")
+
+    names = [tool.name for tool in await importlib.import_module("orders").server.list_tools()]
+
+    profile = programs("mcp.md", "toml")[0]
+    assert all(f'{name} = "allow"' in profile for name in names)
+    assert names
+
+
+def test_the_profile_of_the_page_on_mcp_can_be_used(tmp_path: Path) -> None:
+    code, found = checked(tmp_path, programs("mcp.md", "toml")[0])
+
+    assert (code, found["problems"]) == (0, [])
