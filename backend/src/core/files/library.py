@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Literal
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractContextManager
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.config import FileSettings
-from core.errors import BodyTooLarge, FileEmpty, NotFound, Overloaded, RateLimited
+from core.errors import BodyTooLarge, FileEmpty, NotFound
 from core.files.catalogue import Arrived, FileCatalogue, StoredBytes, StoredFile
 from core.files.contents import FileContents
 from core.files.file_name import clean_name
 from core.files.media_type import HEAD_BYTES, media_type_of
 from core.files.store import CHUNK_BYTES, FileMissing, FileStore
 from core.identity import Principal
+from core.places import Places
 
 log = structlog.get_logger(__name__)
 
@@ -40,32 +39,36 @@ class FileLibrary:
         self.settings: FileSettings = settings
         self.catalogue: FileCatalogue = FileCatalogue(engine, settings)
         self._store = store
-        self._uploads = _Places(settings.max_uploads_per_user, settings.max_uploads)
-        self._downloads = _Places(settings.max_downloads_per_user, settings.max_downloads)
+        self._uploads = Places(settings.max_uploads_per_user, settings.max_uploads)
+        self._downloads = Places(settings.max_downloads_per_user, settings.max_downloads)
         self._looked_at = 0
         self._removed_to = 0
 
-    @asynccontextmanager
-    async def admit(self, principal: Principal) -> AsyncIterator[None]:
+    def admit(self, principal: Principal) -> AbstractContextManager[None]:
         """Hold a place for an upload: the room that unfinished uploads take is bounded.
 
         Raises:
             RateLimited: The user has too many uploads under way.
             Overloaded: All users together have.
         """
-        with self._uploads.hold(principal, "send"):
-            yield
+        return self._uploads.hold(
+            principal,
+            too_many=f"A user may send {self._uploads.per_user} files at once. Send this one when one has ended.",
+            full="Too many files are being sent. Try again soon.",
+        )
 
-    @asynccontextmanager
-    async def admit_reader(self, principal: Principal) -> AsyncIterator[None]:
+    def admit_reader(self, principal: Principal) -> AbstractContextManager[None]:
         """Hold a place for a download: the memory and the connections to the store that downloads take are bounded.
 
         Raises:
             RateLimited: The user has too many downloads under way.
             Overloaded: All users together have.
         """
-        with self._downloads.hold(principal, "read"):
-            yield
+        return self._downloads.hold(
+            principal,
+            too_many=f"A user may read {self._downloads.per_user} files at once. Read this one when one has ended.",
+            full="Too many files are being read. Try again soon.",
+        )
 
     async def save(
         self,
@@ -200,33 +203,6 @@ class FileLibrary:
                 await self.remove([pending])
         except Exception as exc:  # noqa: BLE001  the chore does it
             log.warning("upload_not_discarded", error=type(exc).__name__)
-
-
-class _Places:
-    """Who does something now: only so many of one user, and of all."""
-
-    def __init__(self, per_user: int, total: int) -> None:
-        self._per_user = per_user
-        self._total = total
-        self._taken: Counter[Principal] = Counter()
-
-    @contextmanager
-    def hold(self, principal: Principal, verb: Literal["send", "read"]) -> Iterator[None]:
-        if self._taken[principal] >= self._per_user:
-            raise RateLimited(
-                f"A user may {verb} {self._per_user} files at once. {verb.title()} this one when one has ended.",
-                retry_after_seconds=2,
-            )
-        if self._taken.total() >= self._total:
-            doing = {"send": "sent", "read": "read"}[verb]
-            raise Overloaded(f"Too many files are being {doing}. Try again soon.")
-        self._taken[principal] += 1
-        try:
-            yield
-        finally:
-            self._taken[principal] -= 1
-            if not self._taken[principal]:
-                del self._taken[principal]
 
 
 class _Measured:

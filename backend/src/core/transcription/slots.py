@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
@@ -19,8 +18,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.config import RedisSettings
-from core.errors import Overloaded, RateLimited
+from core.errors import RateLimited
 from core.identity import Principal
+from core.places import RETRY_AFTER_SECONDS, Places
 
 log = structlog.get_logger(__name__)
 
@@ -53,22 +53,13 @@ class LocalSlots:
 
     def __init__(self, *, max_per_user: int, max_total: int) -> None:
         self.max_per_user: int = max_per_user
-        self._max_total = max_total
-        self._taken: Counter[Principal] = Counter()
+        self._places = Places(max_per_user, max_total)
 
     @asynccontextmanager
     async def take(self, principal: Principal) -> AsyncIterator[None]:
-        if self._taken[principal] >= self.max_per_user:
-            raise too_many(self.max_per_user)
-        if self._taken.total() >= self._max_total:
-            raise Overloaded("Too many transcriptions are in progress. Try again soon.")
-        self._taken[principal] += 1
-        try:
+        full = "Too many transcriptions are in progress. Try again soon."
+        with self._places.hold(principal, too_many=_too_many(self.max_per_user), full=full):
             yield
-        finally:
-            self._taken[principal] -= 1
-            if not self._taken[principal]:
-                del self._taken[principal]
 
 
 class SharedSlots:
@@ -111,7 +102,7 @@ class SharedSlots:
             log.warning("transcription_slots_not_shared", error=type(exc).__name__)
             return
         if not taken:
-            raise too_many(self._local.max_per_user)
+            raise RateLimited(_too_many(self._local.max_per_user), retry_after_seconds=RETRY_AFTER_SECONDS)
 
     async def _release(self, name: str, slot: str) -> None:
         try:
@@ -120,8 +111,5 @@ class SharedSlots:
             log.warning("transcription_slot_not_released", error=type(exc).__name__)
 
 
-def too_many(limit: int) -> RateLimited:
-    return RateLimited(
-        f"A user may run {limit} transcriptions at once. Try again when one has ended.",
-        retry_after_seconds=2,
-    )
+def _too_many(limit: int) -> str:
+    return f"A user may run {limit} transcriptions at once. Try again when one has ended."

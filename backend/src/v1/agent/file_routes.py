@@ -89,7 +89,7 @@ async def upload_file(request: Request, principal: CurrentPrincipal, container: 
     1 GiB of a user, and four uploads at once.
     """
     library = _library(container)
-    async with library.admit(principal):
+    with library.admit(principal):
         form = FileForm(request, library.settings)
         file, is_new = await library.save(
             principal, form.chunks(), form.described, least_bytes=form.least_bytes
@@ -160,7 +160,7 @@ async def read_file(
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.bytes}"
     status = 200 if part is None else 206
     async with AsyncExitStack() as place:
-        await place.enter_async_context(library.admit_reader(principal))
+        place.enter_context(library.admit_reader(principal))
         chunks = await library.open(file, start, end)
         return _Download(chunks, status, headers, place.pop_all())
 

@@ -226,15 +226,12 @@ async def test_uploads_and_downloads_of_a_user_and_of_all_are_limited(
     library: FileLibrary, kind: str
 ) -> None:
     admit = getattr(library, kind)
-    async with admit(ADA), admit(ADA):
-        with pytest.raises(RateLimited):
-            async with admit(ADA):
-                pass
-        async with admit(EVE):
-            with pytest.raises(Overloaded):
-                async with admit(Principal("t", "bob")):
-                    pass
-    async with admit(ADA):
+    with admit(ADA), admit(ADA):
+        with pytest.raises(RateLimited), admit(ADA):
+            pass
+        with admit(EVE), pytest.raises(Overloaded), admit(Principal("t", "bob")):
+            pass
+    with admit(ADA):
         pass
 
 

@@ -65,7 +65,7 @@ async def test_a_user_has_only_so_many_downloads_at_once(stack: Stack) -> None:
     principal = Principal("default", "ada")
 
     # One download is under way; the others of this file, one after the other, gave their places back.
-    async with api.app.state.container.files.admit_reader(principal):
+    with api.app.state.container.files.admit_reader(principal):
         refused = await stack.request("GET", path)
         known = await stack.request("GET", path, headers={"If-None-Match": f'"{path[7:]}"'})
 
