@@ -19,12 +19,14 @@ from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.tools.mcp.endpoint import McpEndpoint
 from core.agentscope.tools.mcp.names import SERVER_NAME
 from core.agentscope.tools.mcp.policy import McpPolicy
+from core.agentscope.tools.mcp.user_access import UserAuth
 from core.agentscope.tools.spec import Permission
 from core.redaction import secret_forms
 
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
 _SECRET_HEADER = re.compile(r"auth|cookie|key|token|secret|password", re.IGNORECASE)
 _RESERVED_HEADERS = frozenset(
     {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
@@ -37,6 +39,17 @@ def _known_name(name: str) -> str:
             "must be 1 to 32 of the characters A-Z a-z 0-9 - and single _ between them, because tools are named name__tool"
         )
     return name
+
+
+def _header_name(name: str) -> str:
+    _header_names({name: ""})
+    return name
+
+
+def _scheme(text: str) -> str:
+    if not _SCHEME.fullmatch(text):
+        raise ValueError('must be one word, such as "Bearer", or empty for the bare token')
+    return text
 
 
 def _header_names(headers: dict[str, str]) -> dict[str, str]:
@@ -78,6 +91,13 @@ class McpServer(BaseModel):
     cwd: Folder | None = None
     """Folder of the program, relative to the profile's; the profile's when absent."""
     headers: Annotated[dict[str, str], AfterValidator(_header_names)] = Field(default_factory=dict)
+    """Sent with every request to the ``url``."""
+    auth: UserAuth | None = None
+    """Of a server that sees the user's own identity, not the application's: how a user connects."""
+    token_header: Annotated[str, AfterValidator(_header_name)] | None = None
+    """What carries a ``user-token``; ``Authorization`` when absent."""
+    token_scheme: Annotated[str, AfterValidator(_scheme)] | None = None
+    """Before the token; when absent, ``Bearer`` in ``Authorization``, and nothing in another header."""
     allow: tuple[str, ...] | None = None
     """Patterns of the tools that are offered, by the server's own names; every tool when absent."""
     permission: Permission = "ask"
@@ -100,8 +120,26 @@ class McpServer(BaseModel):
             raise ValueError("headers and transport belong to a server with a url")
         if self.url is not None and (self.env or self.cwd):
             raise ValueError("env and cwd belong to a server with a command")
+        self._has_one_identity()
         _patterns((*(self.allow or ()), *self.permissions))
         return self
+
+    def _has_one_identity(self) -> None:
+        if self.auth is not None and self.url is None:
+            raise ValueError("auth belongs to a server with a url: a program has no users")
+        if self.auth != "user-token" and (self.token_header, self.token_scheme) != (None, None):
+            raise ValueError('token_header and token_scheme belong to auth = "user-token"')
+        carrier = self.carrier()[0]
+        if self.auth is not None and carrier.lower() in map(str.lower, self.headers):
+            raise ValueError(
+                f"auth and headers.{carrier} exclude each other: the header carries the user's token, never the application's"
+            )
+
+    def carrier(self) -> tuple[str, str]:
+        """Return the header that carries a user's token, and the scheme before the token."""
+        header = self.token_header or "Authorization"
+        usual = "Bearer" if header.lower() == "authorization" else ""
+        return header, usual if self.token_scheme is None else self.token_scheme
 
     def policy(self) -> McpPolicy:
         """Return which tools are offered, and with which permission."""
@@ -148,6 +186,8 @@ class _Resolving:
             cwd=None if server.cwd is None else str(server.cwd),
             timeout_seconds=server.timeout_seconds,
             secrets=tuple(dict.fromkeys(self._secrets)),
+            auth=server.auth,
+            carrier=server.carrier(),
         )
 
     def _header(self, name: str, value: str) -> str:

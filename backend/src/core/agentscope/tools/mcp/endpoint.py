@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from core.agentscope.tools.mcp.user_access import UserAuth
+
 Transport = Literal["http", "sse", "stdio"]
 """``http`` is MCP's streamable HTTP; ``sse`` is the transport before it."""
 
@@ -31,6 +33,10 @@ class McpEndpoint:
     """Of one call, and of one attempt to connect."""
     secrets: tuple[str, ...] = ()
     """Values that were put in for variables. A result that repeats one is masked."""
+    auth: UserAuth | None = None
+    """Whose identity the server sees: the user's own, or, without it, the application's."""
+    carrier: tuple[str, str] = ("Authorization", "Bearer")
+    """The header that carries the user's own token, and the scheme before the token; empty for the bare token."""
 
     def __repr__(self) -> str:
         return f"McpEndpoint({self.transport})"

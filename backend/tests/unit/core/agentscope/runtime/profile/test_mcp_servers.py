@@ -10,6 +10,7 @@ import pytest
 from core.agentscope.runtime.profile.mcp_servers import McpServer, resolve_mcp, secrets_of_mcp
 from core.agentscope.runtime.profile.profile import load_profile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
+from core.agentscope.tools.mcp.user_access import secrets_in, token_headers
 
 HEAD = 'name = "A"\ndescription = "d"\n'
 URL = 'url = "https://mcp.example.com/mcp"\n'
@@ -66,6 +67,32 @@ def test_a_profile_names_servers_with_their_permissions(tmp_path: Path) -> None:
             "the header Mcp-Session-Id is set by the protocol",
         ),
         (f'name = "a"\n{URL}token = "x"\n', "mcp[0].token: unknown key; allowed: name, url, transport"),
+        ('name = "a"\ncommand = ["x"]\nauth = "oauth"\n', "auth belongs to a server with a url"),
+        (f'name = "a"\n{URL}auth = "basic"\n', "mcp[0].auth: input should be 'user-token' or 'oauth'"),
+        (
+            f'name = "a"\n{URL}auth = "oauth"\nheaders = {{ authorization = "x" }}\n',
+            "auth and headers.Authorization exclude each other",
+        ),
+        (
+            f'name = "a"\n{URL}auth = "user-token"\ntoken_header = "X-Key"\nheaders = {{ x-key = "x" }}\n',
+            "auth and headers.X-Key exclude each other",
+        ),
+        (
+            f'name = "a"\n{URL}token_header = "X"\n',
+            'token_header and token_scheme belong to auth = "user-token"',
+        ),
+        (
+            f'name = "a"\n{URL}auth = "oauth"\ntoken_scheme = "Token"\n',
+            'token_header and token_scheme belong to auth = "user-token"',
+        ),
+        (
+            f'name = "a"\n{URL}auth = "user-token"\ntoken_header = "Host"\n',
+            "mcp[0].token_header: the header Host is set",
+        ),
+        (
+            f'name = "a"\n{URL}auth = "user-token"\ntoken_scheme = "a b"\n',
+            "mcp[0].token_scheme: must be one word",
+        ),
         (f'name = "a"\n{URL}[[mcp]]\nname = "a"\n{URL}', "mcp: a is listed twice"),
     ],
 )
@@ -144,3 +171,30 @@ def test_equal_servers_of_two_profiles_are_one_endpoint() -> None:
 
     assert one == other
     assert hash(one) == hash(other)
+
+
+@pytest.mark.parametrize(
+    ("members", "sent"),
+    [
+        ({}, {"Authorization": "Bearer t-1"}),
+        ({"token_scheme": "Token"}, {"Authorization": "Token t-1"}),
+        ({"token_scheme": ""}, {"Authorization": "t-1"}),
+        ({"token_header": "X-Api-Key"}, {"X-Api-Key": "t-1"}),
+        ({"token_header": "X-Api-Key", "token_scheme": "Key"}, {"X-Api-Key": "Key t-1"}),
+    ],
+)
+def test_the_profile_says_how_a_users_token_is_sent(members: dict[str, str], sent: dict[str, str]) -> None:
+    named = server(auth="user-token", headers={"X-Client": "shop"}, **members)
+
+    ((_, endpoint),) = resolve_mcp([named], {})
+
+    assert endpoint.auth == "user-token"
+    assert token_headers(*endpoint.carrier, "t-1") == sent
+    assert set(secrets_in(sent)) >= {"t-1", *sent.values()}
+
+
+def test_a_server_of_users_and_one_of_the_application_are_not_the_same() -> None:
+    ((_, shared),) = resolve_mcp([server()], {})
+    ((_, own),) = resolve_mcp([server(auth="oauth")], {})
+
+    assert shared != own
