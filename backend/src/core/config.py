@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from core.secret_values import ApiKey, SecretUrl, SharedSecret
+from core.secret_values import ApiKey, EncryptionKeys, SecretUrl, SharedSecret
 
 
 class _Section(BaseModel):
@@ -178,6 +178,13 @@ class FileSettings(_Section):
         return self
 
 
+class SecretSettings(_Section):
+    """Encryption of what is stored for users: their own tokens for MCP servers."""
+
+    key: EncryptionKeys = SecretStr("")
+    """32 bytes in Base64, or several such keys with commas between them. The first one encrypts, all of them decrypt."""
+
+
 class IdentitySettings(_Section):
     """Who is calling."""
 
@@ -321,6 +328,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     transcription: TranscriptionSettings = TranscriptionSettings()
     files: FileSettings = FileSettings()
+    secrets: SecretSettings = SecretSettings()
     identity: IdentitySettings = IdentitySettings()
     server: ServerSettings = ServerSettings()
     stream: StreamSettings = StreamSettings()

@@ -19,6 +19,8 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
+from core.secret_values import SeveralSecrets
+
 MASK = "[redacted]"
 
 # 8: shorter values ("demo", "postgres") would mask ordinary words.
@@ -165,6 +167,8 @@ def secrets_of(settings: BaseModel) -> list[str]:
             found += secrets_of(value)
         elif isinstance(value, SecretStr):
             found += secret_forms(value.get_secret_value())
+            if isinstance(value, SeveralSecrets):
+                found += [form for secret in value.each for form in secret_forms(secret)]
     return found
 
 

@@ -5,6 +5,9 @@ A message of this file says which character is wrong and where, and never what t
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 import unicodedata
 from typing import Annotated
 
@@ -63,6 +66,50 @@ def check_shared_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+KEY_COMMAND = "openssl rand -base64 32"
+"""Makes an encryption key."""
+_KEY_BYTES = 32
+
+
+class SeveralSecrets(SecretStr):
+    """One or several secrets in one setting, separated by commas or white space."""
+
+    @property
+    def each(self) -> tuple[str, ...]:
+        """The secrets, in their order."""
+        return tuple(re.findall(r"[^\s,]+", self.get_secret_value()))
+
+
+def check_encryption_keys(value: SecretStr) -> SeveralSecrets:
+    """Return encryption keys: each is 32 random bytes in Base64.
+
+    Raises:
+        ValueError: A key is something else.
+    """
+    keys = SeveralSecrets(value.get_secret_value())
+    for place, key in enumerate(keys.each, start=1):
+        which = "" if len(keys.each) == 1 else f"key {place} "
+        if (data := _decoded(key)) is None or len(data) != _KEY_BYTES:
+            raise ValueError(f"{which}is not 32 bytes in Base64; `{KEY_COMMAND}` makes a key")
+        if len(set(data)) < _KEY_BYTES // 4:
+            raise ValueError(f"{which}repeats few bytes and is no random key; `{KEY_COMMAND}` makes one")
+    return keys
+
+
+def encryption_keys(value: SecretStr) -> list[bytes]:
+    """Return the keys of a setting of :func:`check_encryption_keys` as bytes; the first one writes."""
+    return [data for key in check_encryption_keys(value).each if (data := _decoded(key)) is not None]
+
+
+def _decoded(key: str) -> bytes | None:
+    """Decode Base64 of both alphabets, with or without padding."""
+    plain = key.rstrip("=").translate(str.maketrans("-_", "+/"))
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
 def _named(character: str) -> str:
     name = unicodedata.name(character, "a control character").lower()
     return f"U+{ord(character):04X} ({name})"
@@ -71,3 +118,4 @@ def _named(character: str) -> str:
 ApiKey = Annotated[SecretStr, AfterValidator(check_api_key)]
 SecretUrl = Annotated[SecretStr, AfterValidator(check_secret_url)]
 SharedSecret = Annotated[SecretStr, AfterValidator(check_shared_secret)]
+EncryptionKeys = Annotated[SecretStr, AfterValidator(check_encryption_keys)]

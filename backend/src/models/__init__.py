@@ -4,6 +4,7 @@ from models.agent_chat_message import AgentChatMessage
 from models.agent_chat_session import AgentChatSession
 from models.agent_checkpoint import AgentCheckpoint
 from models.agent_chore import AgentChore
+from models.agent_connection import AgentConnection
 from models.agent_file import AgentFile
 from models.agent_file_use import AgentFileUse
 from models.agent_interrupt import AgentInterrupt
@@ -22,6 +23,7 @@ __all__ = [
     "AgentChatSession",
     "AgentCheckpoint",
     "AgentChore",
+    "AgentConnection",
     "AgentFile",
     "AgentFileUse",
     "AgentInterrupt",

@@ -23,6 +23,7 @@ from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_server import LocalServerError, free_port
 from agentroute.embedded.local_valkey import LocalValkey
 from agentroute.embedded.model_notice import tell_of_model
+from agentroute.embedded.own_key import own_key
 from agentroute.embedded.python_service import Probe, PythonService, answers
 from agentroute.embedded.supervisor import StopRequestedError, Supervisor
 from agentroute.embedded.worker_service import WorkerService
@@ -158,6 +159,8 @@ class Embedded:
             servers.append(valkey)
         if not self._settings.files.is_on:
             self._env["AGENT_FILES__URL"] = (self._data_dir / "files").absolute().as_uri()
+        if not self._settings.secrets.key.get_secret_value():
+            self._env["AGENT_SECRETS__KEY"] = own_key(self._data_dir / "secrets.key")
         names = [server.title for server in servers]
         _say(f"Starting {', '.join([*names, 'the API'])} and a worker ...")
         for server in servers:
