@@ -19,10 +19,10 @@ from core.agentscope.tools.http_body import decode_body, read_body
 from core.agentscope.tools.pinned_http import open_url
 from core.agentscope.tools.result_text import fit_text
 from core.agentscope.tools.spec import Tool
-from core.agentscope.tools.url_guard import UrlGuard
 from core.config import ToolSettings
 from core.errors import UrlNotAllowed
 from core.media_types import essence
+from core.url_guard import UrlGuard
 
 Url = Annotated[str, Field(max_length=4096)]
 

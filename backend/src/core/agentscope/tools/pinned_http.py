@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,8 +10,9 @@ import httpx
 
 from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolError
-from core.agentscope.tools.url_guard import AllowedUrl, UrlGuard
 from core.errors import UrlNotAllowed
+from core.pinned_request import NotConnected, send_pinned, system_trust
+from core.url_guard import AllowedUrl, UrlGuard
 
 MAX_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -22,12 +22,6 @@ _HEADERS = {
     "Accept": "text/html, text/plain, application/json, text/*;q=0.8, */*;q=0.1",
     "Accept-Encoding": "identity",
 }
-
-
-@functools.cache
-def _system_trust() -> ssl.SSLContext:
-    """Made once: it parses the whole bundle. Honours SSL_CERT_FILE, the operator's own authorities."""
-    return httpx.create_ssl_context()
 
 
 @asynccontextmanager
@@ -45,7 +39,7 @@ async def open_url(
         httpx.HTTPError: The exchange broke off.
     """
     target = await guard.check(url)
-    authorities = trust or await run_in_thread(_system_trust)
+    authorities = trust or await run_in_thread(system_trust)
     for _ in range(MAX_REDIRECTS + 1):
         # A client per hop: kept connections would be shared between names on one address, and cookies too.
         async with httpx.AsyncClient(
@@ -67,26 +61,10 @@ async def open_url(
 
 
 async def _send(client: httpx.AsyncClient, target: AllowedUrl) -> httpx.Response:
-    """Try the target's addresses in order. A GET is safe to try again: nothing was sent."""
-    for address in target.addresses:
-        request = client.build_request(
-            "GET",
-            # The address replaces the name, so that no resolver is asked again.
-            target.url.copy_with(host=address),
-            headers={**_HEADERS, "Host": _host_header(target)},
-            # The name for TLS: it is sent as SNI and the certificate is checked against it.
-            extensions={"sni_hostname": target.host},
-        )
-        try:
-            return await client.send(request, stream=True)
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            continue
-    raise ToolError("The server could not be connected to, or its certificate is not valid.")
-
-
-def _host_header(target: AllowedUrl) -> str:
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    return host if target.url.port is None else f"{host}:{target.port}"
+    try:
+        return await send_pinned(client, "GET", target, headers=_HEADERS)
+    except NotConnected as exc:
+        raise ToolError("The server could not be connected to, or its certificate is not valid.") from exc
 
 
 def _join(base: httpx.URL, location: str) -> httpx.URL:

@@ -19,8 +19,8 @@ from tests.support.limits import HUNG_SECONDS
 
 from core.agentscope.tools.fetch_url import fetch_url_tool
 from core.agentscope.tools.spec import Tool, ToolContext, ToolOutcome
-from core.agentscope.tools.url_guard import UrlGuard
 from core.config import ToolSettings
+from core.url_guard import UrlGuard
 
 
 def reply(body: bytes, content_type: str = "text/plain", status: str = "200 OK", **headers: str) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agentscope.tools.public_address import public_address
+from core.public_address import public_address
 
 PRIVATE_V4 = [
     str(IPv4Address(0)),

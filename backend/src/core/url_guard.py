@@ -25,8 +25,8 @@ from ipaddress import ip_address
 
 import httpx
 
-from core.agentscope.tools.public_address import public_address
 from core.errors import UrlNotAllowed
+from core.public_address import public_address
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host name and port to IP addresses; raises ``OSError`` when there are none."""
@@ -65,11 +65,15 @@ class UrlGuard:
     Args:
         allow_hosts: ``host`` or ``host:port``; an IPv6 address with a port is in brackets.
         resolve: The resolver; tests bring their own.
+        any_port: Lifts the rule on ports, not the one on addresses.
     """
 
-    def __init__(self, allow_hosts: Iterable[str] = (), resolve: Resolve = system_resolve) -> None:
+    def __init__(
+        self, allow_hosts: Iterable[str] = (), resolve: Resolve = system_resolve, *, any_port: bool = False
+    ) -> None:
         self._allowed: frozenset[tuple[str, int | None]] = frozenset(map(_parse_entry, allow_hosts))
         self._resolve: Resolve = resolve
+        self._any_port = any_port
 
     async def check(self, url: str | httpx.URL) -> AllowedUrl:
         """Judge one URL.
@@ -79,7 +83,7 @@ class UrlGuard:
                 absent one, or fetches would map the network.
         """
         parsed, host, port = _parse(url)
-        if port not in (80, 443) and (host, port) not in self._allowed:
+        if not self._any_port and port not in (80, 443) and (host, port) not in self._allowed:
             raise UrlNotAllowed("Only the ports 80 and 443 can be fetched.")
         addresses = await self._addresses(host, port)
         return AllowedUrl(parsed, host, port, tuple(addresses[:_MAX_ADDRESSES]))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.agentscope.tools.public_address import public_address
-from core.agentscope.tools.url_guard import UrlGuard, system_resolve
 from core.errors import UrlNotAllowed
+from core.public_address import public_address
+from core.url_guard import UrlGuard, system_resolve
 
 
 class FakeResolver:
