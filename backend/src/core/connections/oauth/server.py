@@ -1,0 +1,43 @@
+"""An MCP server whose users log in: what its operator and the profile say about it. Plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from core.connections.resource import resource_of
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthServer:
+    """One server of a profile with ``auth = "oauth"``."""
+
+    name: str
+    """In the profile."""
+    url: str = field(repr=False)
+    """Where the server is."""
+    client_id: str | None = None
+    """Of a client that somebody has registered by hand; ``None``: this service registers itself."""
+    client_secret: str | None = field(default=None, repr=False)
+    scopes: tuple[str, ...] | None = None
+    """What to ask for; ``None``: what the server says that it needs."""
+    authorization_server: str | None = None
+    """Its issuer, if the profile names it; ``None``: what the server's metadata says."""
+
+    @property
+    def resource(self) -> str:
+        """What tokens are bound to: the origin and the path of the url."""
+        return resource_of(self.url)
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts that the operator has named: they may be private."""
+        return frozenset(host for host, _ in self._named())
+
+    def allows_plain(self, url: str) -> bool:
+        """Return whether ``url`` may be http: only at a host for which the operator wrote http."""
+        return (urlsplit(url).hostname, "http") in self._named()
+
+    def _named(self) -> list[tuple[str, str]]:
+        named = [urlsplit(url) for url in (self.url, self.authorization_server) if url]
+        return [(parts.hostname or "", parts.scheme) for parts in named]
