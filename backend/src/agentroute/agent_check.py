@@ -15,12 +15,12 @@ from rich.table import Table
 from agentroute.check_result import CheckResult
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.agent_kits import build_kits
-from core.agentscope.runtime.agent.factory.examination import Examination, examine
+from core.agentscope.runtime.agent.factory.examination import OF_PROFILE, Examination, examine
 from core.agentscope.runtime.agent.factory.lifespan import LifespanInvalid
 from core.agentscope.runtime.agent.factory.opening import FactoryOpener, open_model_client
 from core.agentscope.runtime.agent.factory.user_factory import AgentCodeInvalid
 from core.agentscope.runtime.model.prices import PricesInvalid
-from core.agentscope.runtime.profile.agents import Agents, load_agents
+from core.agentscope.runtime.profile.agents import load_agents
 from core.agentscope.runtime.profile.fallbacks import open_fallbacks
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.tools.errors import ToolDefinitionError
@@ -28,6 +28,11 @@ from core.agentscope.tools.memory_store import InMemoryMemoryStore
 from core.config import Settings
 
 _NAME = "Agent"
+_NO_ADDRESS = "http://localhost/v1"
+_NO_MODEL = (
+    "AGENT_MODEL__BASE_URL is not set: `agentroute dev` and `agentroute embedded` answer with a scripted demo model, "
+    "and no other worker starts"
+)
 
 
 def run_check(settings: Settings, path: Path | None, *, as_json: bool, console: Console | None = None) -> int:
@@ -76,17 +81,25 @@ async def examine_agents(settings: Settings, path: Path | None) -> dict[str, Exa
             made at all.
     """
     agents = load_agents(path or settings.profile_path)
-    async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(
-            open_model_client(settings.model, needed=_needs_model(agents, settings))
+    has_model = bool(settings.model.base_url)
+    if not has_model:
+        # Nothing is sent, so the agent can be looked at all the same.
+        settings = settings.model_copy(
+            update={"model": settings.model.model_copy(update={"base_url": _NO_ADDRESS})}
         )
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(open_model_client(settings.model, needed=True))
         fallbacks = await open_fallbacks(agents, settings.model, client, stack)
         kits = build_kits(agents, settings, client, InMemoryMemoryStore(), fallbacks)
         opener = FactoryOpener(stack)
-        return {
+        examined = {
             agent_id: await _examine(kit, opener, agents.where(agent_id))
             for agent_id, kit in kits.kits.items()
         }
+    for found in examined.values() if not has_model else ():
+        if any(model.endswith(OF_PROFILE) for model in found.models.values()):
+            found.warnings.append(_NO_MODEL)
+    return examined
 
 
 async def _examine(kit: AgentKit, opener: FactoryOpener, where: str) -> Examination:
@@ -94,11 +107,6 @@ async def _examine(kit: AgentKit, opener: FactoryOpener, where: str) -> Examinat
         return await examine(await opener.open(kit))
     except (AgentCodeInvalid, LifespanInvalid) as exc:
         raise type(exc)(f"{where}{exc}") from exc
-
-
-def _needs_model(agents: Agents, settings: Settings) -> bool:
-    # Nothing is sent, so an address that is missing is only a question of the profile's own agent.
-    return agents.need_the_model and bool(settings.model.base_url)
 
 
 _REFUSALS = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,9 @@ _Port = Annotated[
 ]
 
 
+_DataDir = Annotated[
+    Path | None, typer.Option(help="Folder for all data  [AGENT_DATA_DIR, else ./.agentroute]")
+]
 _Wait = Annotated[
     float,
     typer.Option(
@@ -57,6 +61,44 @@ _Wait = Annotated[
         help="How long to wait for Postgres, its migrations and Redis, if they start later.",
     ),
 ]
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the new agent, such as shop; . for this one.")],
+    name: Annotated[str | None, typer.Option(help="Name of the agent.", show_default="the folder's")] = None,
+) -> None:
+    """Write a new agent: profile, factory, tools. Nothing that exists is overwritten."""
+    with _errors_as_lines():
+        from agentroute.starter.init_command import run_init
+
+        raise typer.Exit(run_init(folder, name, typer.echo))
+
+
+@app.command()
+def dev(
+    project: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder with agent.toml or agents/, or a profile  [AGENT_PROFILE_PATH, else this folder]"
+        ),
+    ] = None,
+    host: _Host = None,
+    port: _Port = None,
+    data_dir: _DataDir = None,
+) -> None:
+    """Run the agent of a folder on this machine, with its modules and its .env."""
+    with _errors_as_lines():
+        from agentroute.project import find_project
+
+        found = find_project(project, needed=True)
+        data_dir = None if data_dir is None else data_dir.absolute()
+        found.enter()
+        os.chdir(found.folder)
+        settings = _settings()
+        from agentroute.embedded.service import run_embedded
+
+        raise typer.Exit(run_embedded(settings, host=host, port=port, data_dir=data_dir))
 
 
 @app.command()
@@ -105,9 +147,7 @@ def worker(
 def embedded(
     host: _Host = None,
     port: _Port = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder for all data  [AGENT_DATA_DIR, else ./.agentroute]")
-    ] = None,
+    data_dir: _DataDir = None,
 ) -> None:
     """Run everything on this machine: Postgres, Valkey, a demo model, the API and a worker."""
     with _errors_as_lines():
@@ -152,16 +192,24 @@ def doctor() -> None:
 @app.command()
 def check(
     profile: Annotated[
-        Path | None, typer.Argument(help="The agent's profile  [AGENT_PROFILE_PATH, else the bundled one]")
+        Path | None,
+        typer.Argument(
+            help="The agent's profile, or its folder  [AGENT_PROFILE_PATH, else ./agent.toml or ./agents, "
+            + "else the bundled one]"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make the agent once without a model call; print its tools, models and stages, and what is missing."""
     with _errors_as_lines():
+        from agentroute.project import find_project
+
+        project = find_project(profile)
+        project.enter()
         settings = _settings()
         from agentroute.agent_check import run_check
 
-        raise typer.Exit(run_check(settings, profile, as_json=as_json))
+        raise typer.Exit(run_check(settings, project.profile, as_json=as_json))
 
 
 def _listening_on(settings: Settings, host: str | None, port: int | None) -> Settings:

@@ -29,8 +29,18 @@ def test_help_lists_the_commands() -> None:
     result = _run("--help")
 
     assert result.exit_code == 0
-    for command in ("serve", "worker", "embedded", "migrate", "doctor"):
+    for command in ("init", "dev", "serve", "worker", "embedded", "migrate", "doctor", "check"):
         assert command in result.stdout
+
+
+def test_dev_in_a_folder_without_an_agent_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    result = _run("dev")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {tmp_path}: there is neither an agent.toml nor a folder agents")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])

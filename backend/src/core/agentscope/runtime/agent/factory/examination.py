@@ -41,6 +41,9 @@ from core.agentscope.tools.user_module import failure_line
 from core.errors import BudgetExhausted
 from core.identity import Principal
 
+OF_PROFILE = "(of the profile)"
+"""How the words about a model end if it is the profile's."""
+
 _CHECKED_BY_ITSELF = "its own check"
 
 
@@ -211,7 +214,7 @@ def _unmetered(middleware: MiddlewareBase) -> list[str]:
 
 def _model_words(model: ChatModelBase) -> str:
     if isinstance(model, OpenAICompatibleChatModel):
-        return f"{model.model} (of the profile)"
+        return f"{model.model} {OF_PROFILE}"
     kind = type(model).__mro__[1] if isinstance(model, Metered) else type(model)
     return f"{model.model} ({kind.__name__}, {provider_of(model)}, metered)"
 
