@@ -25,7 +25,7 @@ from statistics import median, quantiles
 
 from tests.faults.checker import Violation, check
 from tests.faults.evidence import Evidence, at_rest, collect
-from tests.faults.launcher import Ground, Node, Plot, Role, eventually, http_client, open_ground
+from tests.faults.launcher import AGENTS, Ground, Node, Plot, Role, eventually, http_client, open_ground
 from tests.faults.proxy import Direction
 from tests.faults.recorder import Following, GaveUpError, Owner, Recorder
 from tests.support.limits import HUNG_SECONDS
@@ -102,12 +102,12 @@ class Chaos:
             thread_id = f"thread-{number}-{self._wishes.getrandbits(48):x}"
             for _ in range(self._wishes.choice((1, 1, 2))):
                 try:
-                    await self._one(thread_id, owner)
+                    await self._one(thread_id, owner, AGENTS[number // len(OWNERS) % len(AGENTS)])
                 except GaveUpError as exc:
                     self.complaints.append(Violation("I2", thread_id, str(exc)))
                     break
 
-    async def _one(self, thread_id: str, owner: Owner) -> None:
+    async def _one(self, thread_id: str, owner: Owner, agent: str) -> None:
         choose = self._wishes
         kind = choose.choices(
             ("plain", "tool", "approval", "cancel", "twice", "second", "429", "cut"),
@@ -120,10 +120,12 @@ class Chaos:
             fail=kind if kind in ("429", "cut") else "",
         )
         seen = self._recorder.following(wish.run_id, thread_id, owner)
-        run = asyncio.create_task(self._recorder.run(wish, thread_id=thread_id, owner=owner, following=seen))
+        run = asyncio.create_task(
+            self._recorder.run(wish, thread_id=thread_id, owner=owner, following=seen, agent=agent)
+        )
         try:
             await asyncio.wait({run}, timeout=choose.random() * 0.5)
-            body = self._recorder.body(wish, thread_id)
+            body = self._recorder.body(wish, thread_id, agent)
             if kind == "cancel" and seen.events:
                 await self._recorder.cancel(seen)
             elif kind == "twice":

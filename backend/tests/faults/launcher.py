@@ -41,6 +41,9 @@ from agentroute.embedded.local_valkey import LocalValkey
 from core.crash_points import VARIABLE as CRASH_POINT
 
 BACKEND = Path(__file__).parents[2]
+PROFILES = Path(__file__).with_name("agents")
+AGENTS = ("built-in", "own")
+"""The agents of every service: one of a profile, and the same as a user's own code. The first is the default."""
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 _EXPIRE = """
 UPDATE agent_run AS r SET lease_until = clock_timestamp()
@@ -385,7 +388,7 @@ class Plot:
             "AGENT_WORKER__REAP_SECONDS": "0.5",
             "AGENT_WORKER__DRAIN_SECONDS": "2",
             "AGENT_LIMITS__MAX_RUNS_PER_USER": "1000",
-            "AGENT_PROFILE_PATH": str(Path(__file__).with_name("profile.toml")),
+            "AGENT_PROFILE_PATH": str(PROFILES),
             LOG_VARIABLE: str(self.tool_log),
         }
 

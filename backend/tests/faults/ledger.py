@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import logging
 import random
+import shutil
 import sys
 import tempfile
 from collections import Counter, defaultdict
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.evidence import at_rest
-from tests.faults.launcher import Ground, Plot, http_client, open_ground
+from tests.faults.launcher import AGENTS, PROFILES, Ground, Plot, http_client, open_ground
 from tests.faults.recorder import Following, GaveUpError, Owner, Recorder
 from tests.support.limits import HUNG_SECONDS
 
@@ -82,10 +83,11 @@ async def play(ground: Ground, runs: int, *, seed: int = 1) -> Balance:
     """Play runs on a service of their own, wait until all is quiet, and compare."""
     balance = Balance()
     async with ground.plot(AGENT_WORKER__LEASE_SECONDS="3") as plot, http_client() as client:
-        profile = plot.directory / "profile.toml"
-        text = Path(__file__).with_name("profile.toml").read_text()
-        profile.write_text(f'{text}\n[models.intent]\nname = "faults-small"\n')
-        env = {"AGENT_PROFILE_PATH": str(profile)}
+        profiles = plot.directory / "agents"
+        shutil.copytree(PROFILES, profiles)
+        with (profiles / f"{AGENTS[0]}.toml").open("a") as profile:
+            profile.write('\n[models.intent]\nname = "faults-small"\n')
+        env = {"AGENT_PROFILE_PATH": str(profiles)}
         await plot.start("api", env=env)
         for _ in range(2):
             await plot.start("worker", env=env)
@@ -100,9 +102,36 @@ async def play(ground: Ground, runs: int, *, seed: int = 1) -> Balance:
         balance.ends.update(row["word"] for row in ends)
         owners = {line["run_id"]: (line["tenant"], line["user"]) for line in recorder.evidence.accepted}
         model = [line for line in ground.model_lines[first_line:] if line["run_id"] in owners]
+        name_calls(ledger, model)
         compare(ledger, model, owners, balance)
         balance.differences += wrong
     return balance
+
+
+def name_calls(ledger: list[Line], model: list[Line]) -> None:
+    """Give the model's lines of a user's own agent the call ids that its requests do not carry.
+
+    Within a run, a line with the counts that the model reported comes first. Of the rest, the order decides.
+    """
+    nameless: dict[str, list[Line]] = defaultdict(list)
+    for line in model:
+        if not line["call_id"]:
+            nameless[line["run_id"]].append(line)
+    for run_id, lines in nameless.items():
+        booked = [row for row in ledger if row["run_id"] == run_id]
+        for line in sorted(lines, key=lambda line: not line["completed"]):
+            counts = (line["tokens_in"], line["tokens_out"])
+            row = next(
+                (
+                    row
+                    for row in booked
+                    if not row["estimated"] and (row["input_tokens"], row["output_tokens"]) == counts
+                ),
+                None,
+            ) or next((row for row in booked if row["estimated"]), None)
+            if row is not None:
+                booked.remove(row)
+            line["call_id"] = row["call_id"] if row else f"an unknown call of {run_id}"
 
 
 def compare(
@@ -184,11 +213,14 @@ async def _play(
             [fate] = choose.choices(list(FATES), list(FATES.values()))
             balance.fates[fate] += 1
             await room.acquire()
-            task = group.create_task(_one(recorder, OWNERS[place % len(OWNERS)], fate, choose, balance))
+            owner, agent = OWNERS[place % len(OWNERS)], AGENTS[place // len(OWNERS) % len(AGENTS)]
+            task = group.create_task(_one(recorder, owner, agent, fate, choose, balance))
             task.add_done_callback(lambda _: room.release())
 
 
-async def _one(recorder: Recorder, owner: Owner, fate: str, choose: random.Random, balance: Balance) -> None:
+async def _one(
+    recorder: Recorder, owner: Owner, agent: str, fate: str, choose: random.Random, balance: Balance
+) -> None:
     wish = recorder.wish(
         words=choose.randint(5, 40),
         pace=choose.choice((0.002, 0.01)),
@@ -197,7 +229,9 @@ async def _one(recorder: Recorder, owner: Owner, fate: str, choose: random.Rando
     )
     seen = recorder.following(wish.run_id, f"thread-{wish.run_id}", owner)
     run = asyncio.create_task(
-        recorder.run(wish, thread_id=seen.thread_id, owner=owner, following=seen, stream=True, seconds=90)
+        recorder.run(
+            wish, thread_id=seen.thread_id, owner=owner, following=seen, stream=True, seconds=90, agent=agent
+        )
     )
     if fate in ("cancel", "hurry"):
         await _cancel(recorder, seen, run, "TEXT_MESSAGE_CONTENT" if fate == "cancel" else "RUN_STARTED")

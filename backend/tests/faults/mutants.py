@@ -19,6 +19,7 @@ from core.agentscope.events.ending import Ended
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.owned_run import Claim, StreamBatch
 from core.agentscope.events.redis_bus import RedisBus
+from core.agentscope.runtime.agent import toolkit
 from core.agentscope.runtime.stop_signal import StopReason
 from core.agentscope.runtime.work import leases, reaper, run_ending
 
@@ -176,6 +177,16 @@ def requeue_any() -> None:
     reaper.Reaper._end_lost = end_pristine
 
 
+def no_gate() -> None:
+    """A tool acts at once, whether its call is durable or not."""
+
+    async def enter_at_once(self: toolkit.ToolGate, tool_call_id: str) -> bool:
+        await asyncio.sleep(0)
+        return self.calls.take()
+
+    toolkit.ToolGate.enter = enter_at_once
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     "no-fence": no_fence,
     "split-end": split_end,
@@ -185,4 +196,5 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "any-tenant": any_tenant,
     "blind-retry": blind_retry,
     "requeue-any": requeue_any,
+    "no-gate": no_gate,
 }

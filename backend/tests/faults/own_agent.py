@@ -6,8 +6,8 @@ Nothing in it knows of the gate, of checkpoints or of the ledger.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import AsyncGenerator, Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,7 +24,8 @@ from tests.faults.effects import record
 from agentroute.agents import AgentRun, lifespan
 from core.agentscope.runtime.agent.toolkit import current_tool_call
 
-PROFILE = Path(__file__).with_name("own_profile.toml")
+_TLS = ssl.create_default_context()
+"""Made once, before the workers are forked: it takes longer than the rest of a worker's start."""
 _ALLOW = PermissionDecision(PermissionBehavior.ALLOW, "it is counted")
 _SKILL = Skill(name="counting", description="How to count.", dir="/", markdown="One, two.", updated_at=0)
 
@@ -46,7 +47,7 @@ class Passes(MiddlewareBase):
 @lifespan
 async def model() -> AsyncGenerator[OwnModel, None]:
     """Open the connections of a worker's model: it is shared by all runs."""
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=60, verify=_TLS) as client:
         yield OwnModel(
             OpenAICredential(
                 api_key=SecretStr(os.environ["AGENT_MODEL__API_KEY"]),

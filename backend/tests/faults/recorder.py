@@ -105,6 +105,7 @@ class Recorder:
         body: dict[str, Any] | None = None,
         path: str = "/runs",
         kind: str = "post",
+        agent: str = "",
     ) -> Following:
         """Start a run and follow it to its end, whatever happens on the way.
 
@@ -118,6 +119,7 @@ class Recorder:
             body: Another body than the wish's own.
             path: ``/runs`` or ``/resume``.
             kind: How the requests are recorded.
+            agent: Of the run; the thread's, or the default one, when empty.
 
         Raises:
             GaveUpError: The run was refused, or the patience is over.
@@ -126,7 +128,7 @@ class Recorder:
         thread_id = thread_id or f"thread-{wish.run_id}"
         stream = self._random.random() < 0.5 if stream is None else stream
         seen = following or self.following(wish.run_id, thread_id, owner)
-        body = body or self.body(wish, thread_id)
+        body = body or self.body(wish, thread_id, agent)
         started = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
@@ -142,10 +144,17 @@ class Recorder:
             seen.seconds = time.monotonic() - started
         return seen
 
-    def body(self, wish: Wish, thread_id: str) -> dict[str, Any]:
+    def body(self, wish: Wish, thread_id: str, agent: str = "") -> dict[str, Any]:
         """Return the body of a run that says a wish."""
         message = {"id": f"user-{wish.run_id}", "role": "user", "content": wish.message()}
-        return {"threadId": thread_id, "runId": wish.run_id, "protocolVersion": "1.0", "messages": [message]}
+        named = {"forwardedProps": {"agentId": agent}} if agent else {}
+        return {
+            "threadId": thread_id,
+            "runId": wish.run_id,
+            "protocolVersion": "1.0",
+            "messages": [message],
+            **named,
+        }
 
     async def post(
         self, owner: Owner, body: dict[str, Any], *, kind: str, path: str = "/runs", api: Node | None = None

@@ -34,13 +34,14 @@ class Stage:
     words: int
     pace: float
     """Seconds before each word."""
+    agent: str = ""
 
     async def streaming(self, **members: Any) -> tuple[Following, asyncio.Task[Following]]:
         """Start a run and return once its text comes; ``members`` of the wish are added."""
         wish = self.recorder.wish(words=self.words, pace=self.pace, **members)
         seen = self.recorder.following(wish.run_id, f"thread-{wish.run_id}", Owner())
         task = asyncio.create_task(
-            self.recorder.run(wish, following=seen, stream=False, seconds=2 * HUNG_SECONDS)
+            self.recorder.run(wish, following=seen, stream=False, seconds=2 * HUNG_SECONDS, agent=self.agent)
         )
         await seen.until(lambda seen: f"w{_FIRST_WORDS}-" in seen.text)
         return seen, task
@@ -79,7 +80,7 @@ async def hint_lost(at: Stage) -> float:
     wish = at.recorder.wish(words=3)
     seen = at.recorder.following(wish.run_id, f"thread-{wish.run_id}", Owner())
     posted = asyncio.get_running_loop().time()
-    await at.recorder.run(wish, following=seen, stream=False)
+    await at.recorder.run(wish, following=seen, stream=False, agent=at.agent)
     require((seen.end or {}).get("type") == "RUN_FINISHED", seen.end)
     return seen.times[0] - posted
 
@@ -248,12 +249,14 @@ RECOVERIES: tuple[Recovery, ...] = (
 )
 
 
-async def measure(ground: Ground, recovery: Recovery, *, words: int, pace: float, **env: str) -> float:
-    """Play one fault on a service of its own and return the seconds it cost.
+async def measure(
+    ground: Ground, recovery: Recovery, *, words: int, pace: float, agent: str = "", **env: str
+) -> float:
+    """Play one fault on a service of its own and return the seconds it cost; the default agent's without another.
 
     Raises:
         BrokenPromiseError: It cost more than time.
     """
     async with ground.plot(**env, **recovery.env) as plot, http_client() as client:
         await plot.start("api")
-        return await recovery.measure(Stage(plot, Recorder(plot, client), words, pace))
+        return await recovery.measure(Stage(plot, Recorder(plot, client), words, pace, agent))

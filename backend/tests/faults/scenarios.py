@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from tests.faults.checker import Violation, check
 from tests.faults.evidence import collect, unended
-from tests.faults.launcher import Ground, Node, Plot, eventually, http_client
+from tests.faults.launcher import AGENTS, Ground, Node, Plot, eventually, http_client
 from tests.faults.model import Wish
 from tests.faults.recorder import Following, GaveUpError, Owner, Recorder
 from tests.support.limits import NEVER_SECONDS
@@ -179,12 +179,24 @@ async def killed_worker(scene: Scene) -> None:
     await scene.plot.start("worker", mutant=scene.mutant)
 
 
+async def slow_commits(scene: Scene) -> None:
+    """A tool would be faster than the commit of its call, with each agent."""
+    await scene.plot.start("api")
+    worker = await scene.plot.start("worker", mutant=scene.mutant)
+    worker.postgres.delay_seconds = 0.1
+    async with asyncio.TaskGroup() as runs:
+        for agent in AGENTS:
+            runs.create_task(scene.recorder.run(scene.recorder.wish(words=3, tool="effect"), agent=agent))
+
+
 @dataclass(frozen=True)
 class Proof:
     """What a mutant is shown with, and the promises of which it must break one."""
 
     scenario: Callable[[Scene], Awaitable[None]]
     breaks: frozenset[str]
+    runs: int = 1
+    """In how many runs at least."""
 
 
 PROOFS: dict[str, Proof] = {
@@ -196,6 +208,7 @@ PROOFS: dict[str, Proof] = {
     "any-tenant": Proof(intruder, frozenset({"I14"})),
     "blind-retry": Proof(lost_answer, frozenset({"I10"})),
     "requeue-any": Proof(killed_worker, frozenset({"I6"})),
+    "no-gate": Proof(slow_commits, frozenset({"I12"}), runs=len(AGENTS)),
 }
 
 

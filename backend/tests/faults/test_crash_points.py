@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from tests.faults.checker import check
 from tests.faults.evidence import Evidence, Line, at_rest, collect
-from tests.faults.launcher import Ground, Node, Plot, Role, eventually, http_client
+from tests.faults.launcher import AGENTS, Ground, Node, Plot, Role, eventually, http_client
 from tests.faults.recorder import Recorder
 from tests.support.limits import HUNG_SECONDS, NEVER_SECONDS
 
 from core.crash_points import EXIT_CODE, POINTS
 
-BUILT_IN = Path(__file__).with_name("profile.toml")
-OWN_AGENT = Path(__file__).with_name("own_profile.toml")
 SUCCEEDED = frozenset({"succeeded"})
 LOST = frozenset({"worker-lost"})
 EITHER = SUCCEEDED | LOST
@@ -59,13 +57,12 @@ CASES = (
 
 
 class Trial:
-    """One case on a service of its own."""
+    """One case on a service of its own: each agent has a run, and each run its deaths."""
 
     def __init__(self, plot: Plot, recorder: Recorder, *, with_redis: bool) -> None:
         self._plot = plot
         self._recorder = recorder
         self._with_redis = with_redis
-        self.crashed: list[Node] = []
 
     async def start(self, role: Role, crash_point: str = "") -> Node:
         node = await self._plot.start(role, crash_point=crash_point)
@@ -73,71 +70,75 @@ class Trial:
             await node.redis.refuse()
         return node
 
-    async def dies(self, node: Node, *, surely: bool) -> None:
+    async def dies(self, node: Node, run_id: str, *, surely: bool) -> None:
         """Wait until a process dies at its point or, where it may not come to it, until the run has ended."""
 
         async def dead_or_done() -> bool:
             if not node.running:
                 return True
-            return not surely and bool(
-                await self._plot.fetch("SELECT 1 FROM agent_run WHERE ended_at IS NOT NULL")
-            )
+            ended = "SELECT 1 FROM agent_run WHERE run_id = $1 AND ended_at IS NOT NULL"
+            return not surely and bool(await self._plot.fetch(ended, run_id))
 
         await eventually(dead_or_done)
         if not node.running:
             assert node.exit_code == EXIT_CODE, node.log()[-3:]
-            self.crashed.append(node)
             if node.role == "worker":
                 await self._plot.expire_leases()
 
-    async def play(self, case: Case, *, second: bool) -> Line:
-        """Run the case and return the run's row."""
+    async def play(self, case: Case, *, second: bool) -> list[Line]:
+        """Run the case with each agent and return the rows of the runs, in the order of the agents."""
         point = f"{case.point}:{case.passing}"
+        deaths: list[tuple[Role, list[str]]]
         if case.point.startswith("accept"):
-            apis, workers = [point, point] if second else [point], []
+            deaths = [("api", [point, point] if second else [point]), ("worker", [])]
         elif case.point.startswith("reaper"):
-            apis, workers = [], ["claim-committed" if second else "append-committed:3", point]
+            deaths = [("worker", ["claim-committed" if second else "append-committed:3", point])]
         else:
-            apis, workers = [], ["claim-committed", point] if second else [point]
-        wish = self._recorder.wish(words=8, pace=0.01, tool="effect")
-        run = asyncio.create_task(self._recorder.run(wish, stream=False, seconds=2 * HUNG_SECONDS))
-        try:
-            if not apis:
-                await self.start("api")
-            roles: list[tuple[Role, list[str]]] = [("api", apis), ("worker", workers)]
-            for role, points in roles:
-                for wished in points:
-                    surely = case.point != "checkpoint-saved" and (
-                        self._with_redis or case.point != "published"
-                    )
-                    await self.dies(await self.start(role, wished), surely=surely)
-                if points or role == "worker":
-                    await self.start(role)
-            seen = await run
-        finally:
-            run.cancel()
-        assert seen.end is not None
-        assert await at_rest(self._plot, HUNG_SECONDS) == []
+            deaths = [("worker", ["claim-committed", point] if second else [point])]
+        if deaths[0][0] == "worker":
+            await self.start("api")
+        run_ids = [await self._run(case, deaths, agent) for agent in AGENTS]
         self._recorder.evidence.faults.append(
             {"kind": "crash", "node": "", "pid": 0, "since": 0.0, "until": float("inf")}
         )
         evidence: Evidence = await collect(self._plot, self._recorder.evidence)
         assert [str(violation) for violation in check(evidence)] == []
-        [row] = evidence.runs
-        return row | {"effects": len(evidence.tool)}
+        rows = {row["run_id"]: row for row in evidence.runs}
+        assert sorted(rows) == sorted(run_ids)
+        effects = Counter(line["run_id"] for line in evidence.tool)
+        return [rows[run_id] | {"effects": effects[run_id]} for run_id in run_ids]
+
+    async def _run(self, case: Case, deaths: list[tuple[Role, list[str]]], agent: str) -> str:
+        """Run one agent to its end while processes die, and return the id of the run."""
+        surely = case.point != "checkpoint-saved" and (self._with_redis or case.point != "published")
+        wish = self._recorder.wish(words=8, pace=0.01, tool="effect")
+        # Whoever dies is to be the only one, so that it surely has the run.
+        for node in self._plot.nodes:
+            if node.role in dict(deaths):
+                await node.kill()
+        run = asyncio.create_task(
+            self._recorder.run(wish, stream=False, seconds=2 * HUNG_SECONDS, agent=agent)
+        )
+        try:
+            for role, points in deaths:
+                for wished in points:
+                    await self.dies(await self.start(role, wished), wish.run_id, surely=surely)
+                await self.start(role)
+            seen = await run
+        finally:
+            run.cancel()
+        assert seen.end is not None
+        assert await at_rest(self._plot, HUNG_SECONDS) == []
+        return wish.run_id
 
 
 def test_every_point_has_its_case() -> None:
     assert {case.point for case in CASES} == POINTS
 
 
-async def play(
-    ground: Ground, case: Case, *, second: bool, with_redis: bool, profile: Path | None = None
-) -> None:
-    named = {} if profile is None else {"AGENT_PROFILE_PATH": str(profile)}
+async def play(ground: Ground, case: Case, *, second: bool, with_redis: bool) -> None:
     async with (
         ground.plot(
-            **named,
             AGENT_WORKER__LEASE_SECONDS=str(NEVER_SECONDS),
             AGENT_WORKER__REAP_SECONDS="0.2",
             AGENT_WORKER__HINT_AFTER_SECONDS="0.2",
@@ -146,11 +147,13 @@ async def play(
         http_client() as client,
     ):
         trial = Trial(plot, Recorder(plot, client), with_redis=with_redis)
-        row = await trial.play(case, second=second)
-    about = f"{case.point} second={second} redis={with_redis} {row['status']} {row['error_code']} {row['attempt']}"
-    assert (row["error_code"] or row["status"]) in (case.second if second else case.first), about
-    if not second:
-        assert row["effects"] in case.effects, about
+        rows = await trial.play(case, second=second)
+    for agent, row in zip(AGENTS, rows, strict=True):
+        ended = row["error_code"] or row["status"]
+        about = f"{case.point} {agent} second={second} redis={with_redis} {ended} {row['attempt']}"
+        assert ended in (case.second if second else case.first), about
+        if not second:
+            assert row["effects"] in case.effects, about
 
 
 # Trials wait most of the time: those of two points are played side by side.
@@ -166,35 +169,13 @@ async def test_a_death_at_these_points_breaks_no_promise(ground: Ground, cases: 
             trials.create_task(play(ground, case, second=second, with_redis=with_redis))
 
 
-OWN_AGENT_POINTS = frozenset(
-    {"run-started", "append-committed", "tool-before", "tool-after", "checkpoint-saved", "end-before-commit"}
-)
-"""The points at which the agent's own code has a part: everything else knows nothing of it."""
-
-
-@pytest.mark.slow
-async def test_a_death_breaks_no_promise_of_an_agent_of_a_user_s_own(ground: Ground) -> None:
-    async with asyncio.TaskGroup() as trials:
-        for case in CASES:
-            if case.point in OWN_AGENT_POINTS:
-                trials.create_task(play(ground, case, second=False, with_redis=True, profile=OWN_AGENT))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("profile", [BUILT_IN, OWN_AGENT], ids=["built-in", "own agent"])
-async def test_an_approved_call_acts_once_although_its_worker_dies_before_anything_was_shown(
-    ground: Ground, profile: Path
-) -> None:
-    pace = {
-        "AGENT_WORKER__LEASE_SECONDS": str(NEVER_SECONDS),
-        "FAULTS_REAPER_SECONDS": "0.2",
-        "AGENT_PROFILE_PATH": str(profile),
-    }
+async def approve(ground: Ground, agent: str) -> None:
+    pace = {"AGENT_WORKER__LEASE_SECONDS": str(NEVER_SECONDS), "FAULTS_REAPER_SECONDS": "0.2"}
     async with ground.plot(**pace) as plot, http_client() as client:
         recorder = Recorder(plot, client)
         await plot.start("api")
         worker = await plot.start("worker", crash_point="tool-after")
-        asked = await recorder.run(recorder.wish(tool="approved_effect"))
+        asked = await recorder.run(recorder.wish(tool="approved_effect"), agent=agent)
         [interrupt] = (asked.end or {})["outcome"]["interrupts"]
         # The tool is faster than the commit before it, which then never comes.
         worker.postgres.delay_seconds = 0.3
@@ -221,3 +202,12 @@ async def test_an_approved_call_acts_once_although_its_worker_dies_before_anythi
         evidence = await collect(plot, recorder.evidence)
         assert [str(violation) for violation in check(evidence)] == []
         assert len(evidence.tool) == 1
+
+
+@pytest.mark.slow
+async def test_an_approved_call_acts_once_although_its_worker_dies_before_anything_was_shown(
+    ground: Ground,
+) -> None:
+    async with asyncio.TaskGroup() as trials:
+        for agent in AGENTS:
+            trials.create_task(approve(ground, agent))

@@ -7,6 +7,7 @@ writes and their commit. Here Postgres itself stops there: a trigger that runs a
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import asyncpg
 import pytest
 from tests.faults.checker import check
 from tests.faults.evidence import at_rest, collect
-from tests.faults.launcher import Ground, Node, Plot, Role, eventually, http_client
+from tests.faults.launcher import AGENTS, Ground, Node, Plot, Role, eventually, http_client
 from tests.faults.recorder import Recorder
 from tests.support.limits import HUNG_SECONDS, NEVER_SECONDS
 
@@ -143,7 +144,7 @@ class Trial:
         self._released.set()
 
 
-async def play(ground: Ground, held: Held, fate: Fate) -> None:
+async def play(ground: Ground, held: Held, fate: Fate, agent: str) -> None:
     async with (
         ground.plot(
             AGENT_WORKER__LEASE_SECONDS=str(NEVER_SECONDS),
@@ -162,7 +163,7 @@ async def play(ground: Ground, held: Held, fate: Fate) -> None:
         if held.role == "worker":
             nodes["worker"] = await plot.start("worker")
         wish = recorder.wish(words=8, pace=0.01, tool="effect")
-        run = asyncio.create_task(recorder.run(wish, stream=False))
+        run = asyncio.create_task(recorder.run(wish, stream=False, agent=agent))
         try:
             await Trial(plot, held, fate, released).befall(nodes[held.role])
             if "worker" not in nodes:
@@ -179,7 +180,7 @@ async def play(ground: Ground, held: Held, fate: Fate) -> None:
         [row] = evidence.runs
         # What was shown is not said again: without its end, the run of a dead worker is lost.
         is_lost = held is END and fate is Fate.DIES_UNDONE
-        about = f"{held.function}: {fate.value}"
+        about = f"{held.function}, {agent}: {fate.value}"
         assert (row["error_code"] or row["status"]) == ("worker-lost" if is_lost else "succeeded"), about
         assert row["attempt"] == 1, about
         assert len(evidence.tool) == 1, about
@@ -192,5 +193,5 @@ async def test_a_statement_and_its_process_part_at_the_commit_and_no_promise_bre
     ground: Ground, held: Held
 ) -> None:
     async with asyncio.TaskGroup() as trials:
-        for fate in Fate:
-            trials.create_task(play(ground, held, fate))
+        for fate, agent in itertools.product(Fate, AGENTS):
+            trials.create_task(play(ground, held, fate, agent))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import itertools
 
 import asyncpg
 import pytest
 from tests.faults.checker import check
 from tests.faults.evidence import at_rest, collect
-from tests.faults.launcher import Ground, Plot, eventually, http_client
+from tests.faults.launcher import AGENTS, Ground, Plot, eventually, http_client
 from tests.faults.recorder import Owner, Recorder
 from tests.support.limits import HUNG_SECONDS
 
@@ -18,14 +18,12 @@ SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event
 """
 
 
-async def waits_for_lock(plot: Plot) -> bool:
-    return bool(await plot.fetch(_WAITING))
+async def all_wait_for_locks(plot: Plot) -> bool:
+    return len(await plot.fetch(_WAITING)) == len(AGENTS)
 
 
-@pytest.mark.parametrize("profile", ["profile.toml", "own_profile.toml"])
-async def test_a_worker_whose_grace_is_over_ends_its_runs_with_a_word(ground: Ground, profile: str) -> None:
-    env = {"AGENT_PROFILE_PATH": str(Path(__file__).with_name(profile))}
-    async with ground.plot(AGENT_WORKER__DRAIN_SECONDS="0.2", **env) as plot, http_client() as client:
+async def test_a_worker_whose_grace_is_over_ends_its_runs_with_a_word(ground: Ground) -> None:
+    async with ground.plot(AGENT_WORKER__DRAIN_SECONDS="0.2") as plot, http_client() as client:
         recorder = Recorder(plot, client)
         await plot.start("api")
         worker = await plot.start("worker")
@@ -34,7 +32,10 @@ async def test_a_worker_whose_grace_is_over_ends_its_runs_with_a_word(ground: Gr
             recorder.wish(words=20, hold=5, gate=f"{plot.name}-{number}", tool="effect")
             for number in range(8)
         ]
-        runs = [asyncio.create_task(recorder.run(wish, stream=True)) for wish in wishes]
+        runs = [
+            asyncio.create_task(recorder.run(wish, stream=True, agent=agent))
+            for wish, agent in zip(wishes, itertools.cycle(AGENTS), strict=False)
+        ]
         for wish in wishes:
             await ground.gates.reached(wish.gate)
         await worker.terminate()
@@ -49,7 +50,7 @@ async def test_a_worker_whose_grace_is_over_ends_its_runs_with_a_word(ground: Gr
             ground.gates.open(wish.gate)
 
 
-async def test_a_run_that_showed_nothing_goes_back_to_the_queue_and_on_to_another_worker(
+async def test_runs_that_showed_nothing_go_back_to_the_queue_and_on_to_another_worker(
     ground: Ground,
 ) -> None:
     async with ground.plot(AGENT_WORKER__DRAIN_SECONDS="0.2") as plot, http_client() as client:
@@ -58,24 +59,28 @@ async def test_a_run_that_showed_nothing_goes_back_to_the_queue_and_on_to_anothe
         connection = await asyncpg.connect(plot.database_url)
         try:
             async with connection.transaction():
-                # It cannot load its memory, so it shows nothing but that it began.
+                # They cannot load their memory, so they show nothing but that they began.
                 await connection.execute("LOCK TABLE agent_state IN ACCESS EXCLUSIVE MODE")
                 worker = await plot.start("worker")
-                run = asyncio.create_task(recorder.run(recorder.wish(words=5, tool="effect")))
-                await eventually(lambda: waits_for_lock(plot))
+                runs = [
+                    asyncio.create_task(recorder.run(recorder.wish(words=5, tool="effect"), agent=agent))
+                    for agent in AGENTS
+                ]
+                await eventually(lambda: all_wait_for_locks(plot))
                 await worker.terminate()
                 assert worker.exit_code == 0
-                [row] = await plot.fetch("SELECT status, attempt, worker_id, last_seq FROM agent_run")
-                assert dict(row) == {"status": "queued", "attempt": 1, "worker_id": None, "last_seq": 1}
+                rows = await plot.fetch("SELECT status, attempt, worker_id, last_seq FROM agent_run")
+                given_back = {"status": "queued", "attempt": 1, "worker_id": None, "last_seq": 1}
+                assert [dict(row) for row in rows] == [given_back] * len(AGENTS)
         finally:
             await connection.close()
         await plot.start("worker")
-        seen = await run
+        seen = await asyncio.gather(*runs)
 
-        assert (seen.end or {}).get("outcome") == {"type": "success"}
+        assert [(each.end or {}).get("outcome") for each in seen] == [{"type": "success"}] * len(AGENTS)
         evidence = await collect(plot, recorder.evidence)
         assert [str(violation) for violation in check(evidence)] == []
-        assert [(row["attempt"], row["released"]) for row in evidence.runs] == [(2, 1)]
+        assert [(row["attempt"], row["released"]) for row in evidence.runs] == [(2, 1)] * len(AGENTS)
 
 
 async def test_idle_processes_are_gone_at_once(ground: Ground) -> None:
@@ -107,7 +112,9 @@ async def test_a_deploy_under_load_is_not_noticed(ground: Ground) -> None:
             thread = f"thread-{number}"
             while not deployed.is_set():
                 wish = recorder.wish(words=25, pace=0.02, tool="effect" if number % 2 else "")
-                await recorder.run(wish, thread_id=thread, owner=owner)
+                await recorder.run(
+                    wish, thread_id=thread, owner=owner, agent=AGENTS[number // 2 % len(AGENTS)]
+                )
 
         clients = [asyncio.create_task(talk(number)) for number in range(8)]
         try:

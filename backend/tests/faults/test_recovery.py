@@ -6,9 +6,10 @@ How long it takes is no matter of a test: ``bench/recovery.py`` holds the times 
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
-from tests.faults.launcher import Ground
+from tests.faults.launcher import AGENTS, Ground
 from tests.faults.recoveries import RECOVERIES, Recovery, measure
 
 LEASE_SECONDS = 9.0
@@ -16,22 +17,26 @@ LEASE_SECONDS = 9.0
 TOGETHER = [recovery for recovery in RECOVERIES if not recovery.alone]
 
 
-async def play(ground: Ground, recovery: Recovery) -> None:
-    await measure(ground, recovery, words=60, pace=0.03, AGENT_WORKER__LEASE_SECONDS=str(LEASE_SECONDS))
+async def play(ground: Ground, recovery: Recovery, agent: str) -> None:
+    lease = {"AGENT_WORKER__LEASE_SECONDS": str(LEASE_SECONDS)}
+    await measure(ground, recovery, words=60, pace=0.03, agent=agent, **lease)
 
 
 @pytest.mark.slow
 async def test_a_fault_in_a_service_costs_time_and_nothing_else(ground: Ground) -> None:
     async with asyncio.TaskGroup() as services:
-        for recovery in TOGETHER:
-            services.create_task(play(ground, recovery))
+        for recovery, agent in itertools.product(TOGETHER, AGENTS):
+            services.create_task(play(ground, recovery, agent))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize(
     "recovery",
     [recovery for recovery in RECOVERIES if recovery.alone],
     ids=lambda recovery: recovery.measure.__name__,
 )
-async def test_a_fault_of_a_server_costs_time_and_nothing_else(ground: Ground, recovery: Recovery) -> None:
-    await play(ground, recovery)
+async def test_a_fault_of_a_server_costs_time_and_nothing_else(
+    ground: Ground, recovery: Recovery, agent: str
+) -> None:
+    await play(ground, recovery, agent)
