@@ -8,7 +8,7 @@ from importlib.metadata import version
 from core.agentscope.runtime.accept.agent_choice import AgentsFor, agents_for
 from core.agentscope.runtime.profile.access import ClaimNames
 from core.agentscope.runtime.profile.agents import Agents, load_agents
-from core.agentscope.runtime.profile.profile_tools import offered_tools
+from core.agentscope.runtime.profile.profile_tools import Load, listed_by_child, offered_tools
 from core.agentscope.schemas.agents import AgentItem, AgentTool
 from core.agentscope.schemas.links import runs_url
 from core.agentscope.tools.errors import ToolDefinitionError
@@ -46,13 +46,14 @@ def list_agents(agents: Agents, settings: Settings) -> list[AgentItem]:
     Raises:
         ToolDefinitionError: A tool cannot be imported, or there is none of that name; the line names the profile's file.
     """
-    return [_item(agents, agent_id, settings) for agent_id in agents.profiles]
+    load = listed_by_child(agents.profiles.values())
+    return [_item(agents, agent_id, settings, load) for agent_id in agents.profiles]
 
 
-def _item(agents: Agents, agent_id: str, settings: Settings) -> AgentItem:
+def _item(agents: Agents, agent_id: str, settings: Settings, load: Load) -> AgentItem:
     profile = agents.profiles[agent_id]
     try:
-        offered = offered_tools(profile, settings.tools)
+        offered = offered_tools(profile, settings.tools, load)
     except ToolDefinitionError as exc:
         raise ToolDefinitionError(f"{agents.where(agent_id)}{exc}") from exc
     return AgentItem(

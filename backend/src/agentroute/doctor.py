@@ -16,6 +16,7 @@ from agentroute.mcp_probe import probe_mcp
 from agentroute.model_probe import probe_models
 from agentroute.own_packages import shadowed_packages
 from agentroute.preflight import find_local_models
+from agentroute.profile_check import check_profile_of_worker
 from agentroute.start_checks import SERVE_CHECKS, WORKER_CHECKS
 from core.agentscope.runtime.profile.agents import load_agents
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
@@ -49,6 +50,8 @@ async def _look(settings: Settings) -> tuple[list[CheckResult], list[str]]:
 async def _results(settings: Settings) -> list[CheckResult]:
     # Each check of a start once, then the model: its answer changes from day to day, so no start depends on it.
     checks = dict.fromkeys((*SERVE_CHECKS, *WORKER_CHECKS, preflight.check_model))
+    # The same for one that imports the modules of tools.
+    del checks[check_profile_of_worker]
     results = list(await asyncio.gather(*(check(settings) for check in checks)))
     models = await probe_models(settings) if results[-1].ok else ()
     servers = await probe_mcp(settings)

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agentroute.check_result import CheckResult
 from core.agentscope.runtime.model.prices import PricesInvalid, load_prices
 from core.agentscope.runtime.profile.agents import Agents, load_agents
 from core.agentscope.runtime.profile.fallbacks import fallback_settings
 from core.agentscope.runtime.profile.mcp_servers import resolve_mcp
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
-from core.agentscope.runtime.profile.profile_tools import offered_tools
+from core.agentscope.runtime.profile.profile_tools import Load, listed_by_child, offered_tools
 from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.imported_tools import load_tools
 from core.config import Settings
 
 _NAME = "Agent profile"
 
 
 async def check_profile(settings: Settings) -> CheckResult:
-    """Check that the profiles, their tools and the price table can be used."""
+    """Check that the profiles, their tools and the price table can be used. Modules of tools are not imported here."""
+    return _checked(settings, lambda agents: listed_by_child(agents.profiles.values()))
+
+
+async def check_profile_of_worker(settings: Settings) -> CheckResult:
+    """Check the same where the tools are called, so their modules are imported anyway."""
+    return _checked(settings, lambda _agents: load_tools)
+
+
+def _checked(settings: Settings, loading: Callable[[Agents], Load]) -> CheckResult:
     try:
         agents = load_agents(settings.profile_path)
         load_prices(settings.model.prices_path)
-        found = [_check(agents, agent_id, settings) for agent_id in agents.profiles]
+        load = loading(agents)
+        found = [_check(agents, agent_id, settings, load) for agent_id in agents.profiles]
     except (ProfileInvalid, ToolDefinitionError, PricesInvalid) as exc:
         return CheckResult(
             _NAME, False, str(exc), "Correct it, or unset AGENT_PROFILE_PATH for the bundled one."
@@ -28,11 +41,11 @@ async def check_profile(settings: Settings) -> CheckResult:
     return CheckResult(_NAME, True, "; ".join(found))
 
 
-def _check(agents: Agents, agent_id: str, settings: Settings) -> str:
+def _check(agents: Agents, agent_id: str, settings: Settings, load: Load) -> str:
     """Return what one agent is, in a few words; the line of an error names its file."""
     profile = agents.profiles[agent_id]
     try:
-        tools = offered_tools(profile, settings.tools)
+        tools = offered_tools(profile, settings.tools, load)
         fallback_settings(profile, settings.model)
         resolve_mcp(profile.mcp)
     except (ProfileInvalid, ToolDefinitionError) as exc:

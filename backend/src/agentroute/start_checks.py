@@ -12,7 +12,7 @@ import structlog
 from agentroute.check_result import CheckResult
 from agentroute.own_packages import shadowed_packages
 from agentroute.preflight import check_migrations, check_postgres, check_redis
-from agentroute.profile_check import check_profile
+from agentroute.profile_check import check_profile, check_profile_of_worker
 from core.config import Settings
 from core.errors import ConfigurationError, FilesUnavailable
 from core.files.opening import open_store
@@ -98,7 +98,7 @@ SERVE_CHECKS: tuple[Check, ...] = (
 """Of ``agentroute serve``, in the order in which a user fixes problems."""
 
 WORKER_CHECKS: tuple[Check, ...] = (
-    check_profile,
+    check_profile_of_worker,
     check_files,
     check_postgres,
     check_migrations,

@@ -15,7 +15,9 @@
             raise ToolError("The address is not one. Ask the user for it.")
         return f"Sent to {to}."
 
-A profile names the tool as ``import = "shop_tools:send_mail"``. A test of your own calls it without a server:
+A profile names the tool as ``import = "shop_tools:send_mail"``. It may also name a plain function, a generator, a
+``FunctionTool`` or another ``ToolBase`` of AgentScope, or a list of such; ``@tool`` adds what only the author knows:
+whether arguments may be edited, a timeout, that a call changes nothing. A test of your own calls it without a server:
 
     context = ToolContext(Principal("shop", "user-1"), thread_id="t-1", run_id="r-1", tool_call_id="c-1")
     outcome = await send_mail.call({"to": "a@example.org", "subject": "Hello"}, context)

@@ -19,7 +19,7 @@ from agentroute.agent_check import run_check
 from core.config import ModelSettings, Settings
 
 DOCS = Path(__file__).parents[3] / "docs"
-MODULES = ("shop_agent", "orders")
+MODULES = ("shop_agent", "orders", "warehouse")
 SETTINGS = Settings(model=ModelSettings(base_url="http://model/v1", name="m"))
 
 
@@ -32,9 +32,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
-def programs(page: str, language: str) -> list[str]:
-    """Return the fenced programs of a page, also those in lists."""
-    text = (DOCS / page).read_text(encoding="utf-8")
+def programs(page: str, language: str, heading: str = "") -> list[str]:
+    """Return the fenced programs of a page, also those in lists; with a heading, those behind it."""
+    _, found_heading, text = (DOCS / page).read_text(encoding="utf-8").partition(heading or "# ")
+    assert found_heading
     found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     return [textwrap.dedent(program) for _, program in found]
 
@@ -78,3 +79,19 @@ def test_the_profile_of_the_page_on_mcp_can_be_used(tmp_path: Path) -> None:
     code, found = checked(tmp_path, programs("mcp.md", "toml")[0])
 
     assert (code, found["problems"]) == (0, [])
+
+
+def test_the_tools_of_the_page_on_configuration_need_nothing_of_agentroute(tmp_path: Path) -> None:
+    heading = "### Tools that you have already"
+    (tmp_path / "warehouse.py").write_text(
+        programs("configuration.md", "python", heading)[0], encoding="utf-8"
+    )
+
+    code, found = checked(tmp_path, programs("configuration.md", "toml", heading)[0])
+
+    assert (code, found["problems"]) == (0, [])
+    assert {tool["name"]: tool["permission"] for tool in found["tools"]} == {
+        "find_order": "allow",
+        "pack_order": "allow",
+        "send_order": "ask",
+    }

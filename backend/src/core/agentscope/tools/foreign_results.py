@@ -70,8 +70,8 @@ class Pieces:
         self._size = 0
         self._found: list[object] = []
 
-    def add(self, piece: object) -> None:
-        """Take in the next piece."""
+    def add(self, piece: object) -> object:
+        """Take in the next piece; returns it without foreign objects."""
         self.failed = self.failed or is_failure(piece)
         value = unwrapped(piece)
         if type(piece).__name__ == "ToolResponse" and _is_foreign(piece):
@@ -80,6 +80,7 @@ class Pieces:
         if self._size <= self._most_characters:
             self._found.append(value)
             self._size += len(value) if isinstance(value, str) else 1
+        return value
 
     def value(self) -> object:
         """Return the result: the joined text, or the only piece, or the list of pieces."""

@@ -16,7 +16,8 @@ The signature becomes the arguments' schema, the docstring their descriptions. A
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
@@ -46,7 +47,8 @@ def tool(
     Raise `ToolError` in the function for what the model should read; any other
     exception is logged and shown as a plain failure. Strings are returned as
     they are, everything else as JSON; what AgentScope's or MCP's results hold
-    is unwrapped. What a generator yields is put together.
+    is unwrapped. What a generator yields is put together, and shown as progress
+    while it comes.
 
     Args:
         permission: Stated for each tool, because a forgotten one would be a hole or a nuisance.
@@ -65,13 +67,16 @@ def tool(
     """
 
     def build(function: Callable[..., object]) -> Tool:
-        label = name or getattr(function, "__name__", "")
-        docstring = parse_docstring(function.__doc__)
+        plain, bound = _unbound(function)
+        label = name or getattr(plain, "__name__", "")
+        docstring = parse_docstring(plain.__doc__)
         text = description or docstring.description
         if not text:
-            raise ToolDefinitionError(f"{label}: a tool needs a docstring or a description")
-        fields, context_names = _signature(label, function, docstring.arguments)
-        is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+            raise ToolDefinitionError(
+                f"{label}: a tool needs a docstring or a description: write when to use it and what comes back"
+            )
+        fields, context_names = _signature(label, function, plain, docstring.arguments, bound)
+        is_async = inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
 
         def handler(arguments: BaseModel, context: ToolContext) -> object:
             values = {field[len(_PREFIX) :]: getattr(arguments, field) for field in fields}
@@ -93,21 +98,49 @@ def tool(
     return build
 
 
+def _unbound(function: Callable[..., Any]) -> tuple[Callable[..., Any], Mapping[str, Any]]:
+    """Return what is called in the end, and the arguments that a ``partial`` has decided."""
+    bound: dict[str, Any] = {}
+    while isinstance(function, partial):
+        bound = {**function.keywords, **bound}
+        function = function.func
+    if not inspect.isroutine(function):
+        # An object that can be called has its signature at the class.
+        function = getattr(function, "__call__", function)  # noqa: B004  the method itself is wanted
+    return function, bound
+
+
 def _signature(
-    label: str, function: Callable[..., object], descriptions: dict[str, str]
+    label: str,
+    function: Callable[..., Any],
+    plain: Callable[..., Any],
+    descriptions: dict[str, str],
+    bound: Mapping[str, Any],
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the fields of the arguments' model, and the parameters that take the context."""
     try:
-        hints = get_type_hints(function, include_extras=True)
+        hints = get_type_hints(plain, include_extras=True)
+        parameters = inspect.signature(function).parameters.values()
     except NameError as exc:
         raise ToolDefinitionError(f"{label}: a type hint names something unknown: {exc}") from exc
+    except (TypeError, ValueError, SyntaxError, AttributeError) as exc:
+        raise ToolDefinitionError(
+            f"{label}: its type hints cannot be read: {_first_line(exc)}; write a function around it"
+        ) from exc
     fields: dict[str, Any] = {}
     context_names: list[str] = []
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in parameters:
+        if parameter.name in bound:
+            # Decided by the author, and so not the model's to choose.
+            continue
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise ToolDefinitionError(f"{label}: parameter {parameter.name} cannot be passed by name")
+            raise ToolDefinitionError(
+                f"{label}: parameter {parameter.name} cannot be passed by name; name every argument"
+            )
         if parameter.name not in hints:
-            raise ToolDefinitionError(f"{label}: parameter {parameter.name} has no type hint")
+            raise ToolDefinitionError(
+                f"{label}: parameter {parameter.name} has no type hint; write one, such as {parameter.name}: str"
+            )
         if hints[parameter.name] is ToolContext:
             context_names.append(parameter.name)
             continue
@@ -123,5 +156,23 @@ def _model(label: str, fields: dict[str, Any]) -> type[BaseModel]:
         # Schemas are built late; a type without one must stop the start, not a run.
         model.model_json_schema()
     except PydanticUserError as exc:
-        raise ToolDefinitionError(f"{label}: an argument's type has no JSON Schema: {exc}") from exc
+        raise ToolDefinitionError(
+            f"{label}: {_culprit(fields)}'s type has no JSON Schema: {_first_line(exc)}; "
+            + "use str, int, float, bool, lists, dictionaries or pydantic models"
+        ) from exc
     return model
+
+
+def _culprit(fields: dict[str, Any]) -> str:
+    """Return the parameter whose type is at fault."""
+    for name, field in fields.items():
+        only: dict[str, Any] = {name: field}
+        try:
+            create_model("Only", __config__=_CONFIG, **only).model_json_schema()
+        except PydanticUserError:
+            return f"parameter {name[len(_PREFIX) :]}"
+    return "an argument"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].partition(". Set `")[0]

@@ -20,20 +20,21 @@ def arguments_schema(model: type[BaseModel]) -> dict[str, Any]:
     They repeat the names, and every model call pays for them. A property that
     is itself called ``title`` stays. The schema is built once and shared: do not change it.
     """
-    return _without_titles(model.model_json_schema())
+    return without_titles(model.model_json_schema())
 
 
-def _without_titles(schema: Any) -> Any:
+def without_titles(schema: Any) -> Any:
+    """Return a schema without its titles, also inside of it."""
     if not isinstance(schema, dict):
         return schema  # `true` and `false` are schemas
     result = {key: value for key, value in schema.items() if key != "title"}
     for key in _SCHEMA_MAPS:
         if key in result:
-            result[key] = {name: _without_titles(value) for name, value in result[key].items()}
+            result[key] = {name: without_titles(value) for name, value in result[key].items()}
     for key in _SCHEMA_LISTS:
         if key in result:
-            result[key] = [_without_titles(value) for value in result[key]]
+            result[key] = [without_titles(value) for value in result[key]]
     for key in _SCHEMAS:
         if key in result:
-            result[key] = _without_titles(result[key])
+            result[key] = without_titles(result[key])
     return result

@@ -33,6 +33,7 @@ from core.agentscope.tools.errors import ToolDefinitionError, ToolError
 from core.agentscope.tools.foreign_results import Pieces, ResultUnreadable, is_failure
 from core.agentscope.tools.json_schema import arguments_schema
 from core.agentscope.tools.result_text import fit_text, result_text
+from core.agentscope.tools.shown_pieces import ShownPieces
 from core.config import ToolSettings
 from core.identity import Principal
 
@@ -133,7 +134,7 @@ class Tool:
     arguments as they are, and the schema is checked by whoever calls."""
     handler: Handler
     permission: Permission
-    """The default; an agent profile may override it."""
+    """The default; an agent profile overrides it."""
     editable: bool = False
     """Whether who approves the call may change its arguments."""
     read_only: bool = False
@@ -215,11 +216,12 @@ class Tool:
                 return self._error(describe_argument_errors(self.name, exc))
 
         found = Pieces(self.max_result_bytes or _DEFAULTS.max_result_bytes)
+        shown = ShownPieces(context.progress)
 
         def run() -> object:
             value = self.handler(validated, context)
             if inspect.isgenerator(value):
-                return self._collected(value, found)
+                return self._collected(value, found, shown)
             return value if inspect.isawaitable(value) or inspect.isasyncgen(value) else self._outcome(value)
 
         try:
@@ -230,27 +232,31 @@ class Tool:
         if inspect.isawaitable(made):
             value = await made
             return (
-                await self._collected_later(value, found)
+                await self._collected_later(value, found, shown)
                 if inspect.isasyncgen(value)
                 else self._outcome(value)
             )
         if inspect.isasyncgen(made):
-            return await self._collected_later(made, found)
+            return await self._collected_later(made, found, shown)
         return cast("ToolOutcome", made)
 
-    def _collected(self, pieces: Generator[object, Any, Any], found: Pieces) -> ToolOutcome:
+    def _collected(
+        self, pieces: Generator[object, Any, Any], found: Pieces, shown: ShownPieces
+    ) -> ToolOutcome:
         # To its end, however much it says: what it does may come after what it says. The call's timeout bounds it.
         with closing(pieces):
             for piece in pieces:
                 if found.left:
                     break
-                found.add(piece)
+                shown.take_from_thread(found.add(piece))
         return self._outcome(found.value(), failed=found.failed)
 
-    async def _collected_later(self, pieces: AsyncGeneratorType[object, Any], found: Pieces) -> ToolOutcome:
+    async def _collected_later(
+        self, pieces: AsyncGeneratorType[object, Any], found: Pieces, shown: ShownPieces
+    ) -> ToolOutcome:
         async with aclosing(pieces):
             async for piece in pieces:
-                found.add(piece)
+                await shown.take(found.add(piece))
                 # A generator that never waits would keep the loop, and no timeout would come.
                 await asyncio.sleep(0)
         return self._outcome(found.value(), failed=found.failed)

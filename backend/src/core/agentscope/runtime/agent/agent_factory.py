@@ -62,7 +62,8 @@ class AgentFactory:
         self._context = replace(context, shared_state=shared)
         self._shared = shared
         self._gate = gate
-        self._emit = emit
+        self.emit = emit
+        """Takes the events of the run."""
         self._stop = stop
         self._now = datetime.now(UTC)
         """All prompts of a run name the same date."""
@@ -121,7 +122,7 @@ class AgentFactory:
             self._command.tools,
             self._context,
             [self._subagent(profile) for profile in self._kit.subagents],
-            emit=self._emit,
+            emit=self.emit,
         )
 
     def translator(self) -> AgentEventTranslator:
@@ -164,7 +165,7 @@ class AgentFactory:
             ),
             calls=self._gate.calls,
             config=context_config(self._kit.profile.context),
-            emit=self._emit,
+            emit=self.emit,
             stop=self._stop,
             max_event_bytes=self._kit.max_result_bytes,
         )

@@ -157,7 +157,7 @@ class SubagentTool(ToolBase):
             name=CHILD_NAME,
             system_prompt=self._kit.profile.prompt,
             model=self._model(translator, emit),
-            toolkit=RunToolkit(run_tools(self._kit.tools, (), self._context, emit=emit)),
+            toolkit=RunToolkit(run_tools(self._kit.tools, (), self._context, emit=emit, asks_nobody=True)),
             middlewares=[
                 GateMiddleware(gate),
                 CompactionMiddleware(self._compaction_model(translator, emit), translator.announce),

@@ -27,6 +27,7 @@ from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.tool_progress import CallProgress
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition
+from core.agentscope.tools.foreign_tools import ForeignTool, agent_state
 from core.agentscope.tools.mcp.names import server_of
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
 from core.crash_points import crash_point
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 BROKEN_ARGUMENTS = "The call was not made: its arguments are not valid JSON; they were probably cut off."
 NO_OBJECT = 'The call was not made: its arguments must be one JSON object, such as {} or {"name": "value"}.'
 INTERRUPTED = "The call was not made: the run was stopped before."
+NOBODY_TO_ASK = "The call was not made: it needs the user's approval, and a subagent cannot ask the user."
 NO_CALLS_LEFT = "The run has used all its tool calls. Answer with what you have."
 _TO_ASK = frozenset({PermissionBehavior.ASK, PermissionBehavior.PASSTHROUGH})
 _MAX_SHOWN_NAME = 100
@@ -225,9 +227,17 @@ class ServerTool(ToolBase):
 
     is_concurrency_safe = True
 
-    def __init__(self, access: ToolAccess, context: ToolContext, emit: Emit | None = None) -> None:
+    def __init__(
+        self,
+        access: ToolAccess,
+        context: ToolContext,
+        emit: Emit | None = None,
+        *,
+        asks_nobody: bool = False,
+    ) -> None:
         super().__init__()
         self._emit = emit
+        self._asks_nobody = asks_nobody
         self.name = access.tool.name
         self.description = access.tool.description
         self.input_schema = bounded(access.tool.json_schema())
@@ -237,18 +247,47 @@ class ServerTool(ToolBase):
         """Whether the user decides over each call."""
         self._access = access
         self._context = context
+        self._foreign = access.tool if isinstance(access.tool, ForeignTool) else None
+        if self._foreign is not None:
+            self.is_state_injected = self._foreign.takes_state
+            self.is_concurrency_safe = bool(self._foreign.original.is_concurrency_safe)
+
+    @property
+    def decides(self) -> bool:
+        """Whether the tool looks at each call by itself."""
+        return self._foreign is not None and self._foreign.decides
 
     async def check_permissions(
         self, tool_input: dict[str, Any], context: PermissionContext
     ) -> PermissionDecision:
-        if not self.asks:
+        asks = self.asks
+        if self.decides:
+            own = await self._own_decision(tool_input, context)
+            if own.behavior == PermissionBehavior.DENY:
+                return own
+            asks = asks or own.behavior == PermissionBehavior.ASK
+        if not asks:
             return PermissionDecision(PermissionBehavior.ALLOW, "allowed by the agent's profile")
+        if self._asks_nobody:
+            return PermissionDecision(PermissionBehavior.DENY, NOBODY_TO_ASK)
         return PermissionDecision(PermissionBehavior.ASK, "the user decides", bypass_immune=True)
+
+    async def _own_decision(
+        self, tool_input: dict[str, Any], context: PermissionContext
+    ) -> PermissionDecision:
+        assert self._foreign is not None  # noqa: S101  decides() is true
+        try:
+            return await self._foreign.original.check_permissions(tool_input, context)
+        except Exception:  # the code is the user's; who cannot decide asks
+            log.exception("tool_permission_check_failed", tool=self.name)
+            return PermissionDecision(PermissionBehavior.ASK, "the tool could not decide")
 
     async def call(self, *_args: Any, **arguments: Any) -> ToolChunk:
         tool_call_id = current_tool_call()
         progress = None if self._emit is None else CallProgress(tool_call_id, self._emit)
         context = replace(self._context, tool_call_id=tool_call_id, progress_report=progress)
+        if self.is_state_injected:
+            agent_state.set(arguments.pop("_agent_state"))
         crash_point("tool-before")
         try:
             outcome = await self._access.tool.call(arguments, context)
@@ -284,13 +323,18 @@ def run_tools(
     context: ToolContext,
     subagents: Iterable[ToolBase] = (),
     emit: Emit | None = None,
+    *,
+    asks_nobody: bool = False,
 ) -> list[ToolBase]:
     """Return the tools of one run. ``emit`` takes the progress of their calls.
 
-    A denied tool is not offered at all. A server tool takes precedence over a client tool of the same name.
+    A denied tool is not offered at all. A server tool takes precedence over a client tool of the same name. With
+    ``asks_nobody``, a call that needs approval is denied.
     """
     tools: dict[str, ToolBase] = {
-        item.tool.name: ServerTool(item, context, emit) for item in access if item.permission != "deny"
+        item.tool.name: ServerTool(item, context, emit, asks_nobody=asks_nobody)
+        for item in access
+        if item.permission != "deny"
     }
     for subagent in subagents:
         tools.setdefault(subagent.name, subagent)

@@ -191,6 +191,8 @@ async def _tool_found(agent: Any, tool: ToolBase) -> ToolFound:
     if tool.is_external_tool:
         return ToolFound(tool.name, "client", of)
     known = isinstance(tool, ServerTool | SubagentTool) or _is_decided_beforehand(tool)
+    if isinstance(tool, ServerTool) and tool.decides and not tool.asks:
+        known = False
     if not known:
         return ToolFound(tool.name, _CHECKED_BY_ITSELF, of)
     decision = await agent._engine.check_permission(tool, {})

@@ -8,16 +8,17 @@ the user's own. Only the call has a guard around it:
 3. A result is valid text, and cut to the most that a tool may return. Attachments count in base64; one that has no room
    is replaced by a line that names it. A generator runs to its end all the same: what it does may come after what it
    says. The run's deadline bounds it.
-4. A generator that a tool returns is closed at once when it is left, in the task that ran it.
+4. A generator that a tool returns is closed at once when it is left, in the task that ran it. What it yields is shown as
+   progress while it comes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from functools import cache, partial, wraps
+from functools import cache, partial
 from typing import Any
 
 import structlog
@@ -26,11 +27,14 @@ from agentscope.message import Base64Source, DataBlock, TextBlock, ToolResultSta
 from agentscope.tool import FunctionTool, ToolBase, ToolChunk
 from pydantic_core import to_jsonable_python
 
+from core.agentscope.runtime.agent.emit import Emit
+from core.agentscope.runtime.agent.tool_progress import CallProgress
 from core.agentscope.runtime.agent.toolkit import current_tool_call, tool_chunk
-from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolError
-from core.agentscope.tools.foreign_results import attachment_line
+from core.agentscope.tools.foreign_results import attachment_line, unwrapped
+from core.agentscope.tools.off_the_loop import off_the_loop, stepped
 from core.agentscope.tools.result_text import fit_text, result_text
+from core.agentscope.tools.shown_pieces import ShownPieces
 from core.crash_points import crash_point
 from core.errors import AgentBackendError, LeaseLost, StoreUnavailable
 from core.text import clean_json
@@ -38,7 +42,6 @@ from core.text import clean_json
 log = structlog.get_logger(__name__)
 
 FAILED = "The tool failed."
-_END = object()
 _BAD_ENDS = (ToolResultState.ERROR, ToolResultState.INTERRUPTED)
 
 
@@ -47,18 +50,21 @@ class ToolGuard:
 
     Args:
         max_result_bytes: Of the text and the attachments of a result.
+        emit: Takes what generators yield while they run, as progress of their calls.
     """
 
-    def __init__(self, max_result_bytes: int) -> None:
+    def __init__(self, max_result_bytes: int, emit: Emit | None = None) -> None:
         self._max_result_bytes = max_result_bytes
+        self._emit = emit
 
     async def stream(self, name: str, call: Callable[[], Any]) -> AsyncGenerator[ToolChunk, None]:
         """Yield the chunks of a call; its failure is the last of them."""
         left = self._max_result_bytes
         dropped = 0
+        progress = None if self._emit is None else CallProgress(current_tool_call(), self._emit)
         crash_point("tool-before")
         try:
-            async with aclosing(_chunks(call)) as chunks:
+            async with aclosing(_chunks(call, progress)) as chunks:
                 async for chunk in chunks:
                     crash_point("tool-after")
                     room = left
@@ -93,6 +99,9 @@ class ToolGuard:
         except (Exception, SystemExit):
             log.exception("tool_failed", tool=name, tool_call_id=current_tool_call())
             yield self._failed(FAILED)
+        finally:
+            if progress is not None:
+                progress.close()
 
     def _failed(self, text: str) -> ToolChunk:
         return tool_chunk("error", fit_text(text, self._max_result_bytes))
@@ -129,49 +138,29 @@ def _guarded_kind(kind: type[ToolBase]) -> type[ToolBase]:
     return make(kind.__name__, (kind, Guarded), members)
 
 
-def off_the_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a plain function as an async one that runs it in a thread; an async function as it is."""
-    plain = function
-    while isinstance(plain, partial):
-        plain = plain.func
-    if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
-        return function
-
-    @wraps(plain)
-    async def in_thread(*args: Any, **arguments: Any) -> Any:
-        made = await run_in_thread(partial(function, *args, **arguments))
-        if inspect.isawaitable(made):
-            made = await made
-        return _stepped(made) if inspect.isgenerator(made) else made
-
-    return in_thread
-
-
-async def _stepped(pieces: Generator[Any, Any, Any]) -> AsyncGenerator[Any, None]:
-    try:
-        while (piece := await run_in_thread(partial(next, pieces, _END))) is not _END:
-            yield piece
-    finally:
-        # While a step still runs in its thread, the generator cannot be closed.
-        if inspect.getgeneratorstate(pieces) == inspect.GEN_SUSPENDED:
-            await run_in_thread(pieces.close)
-
-
-async def _chunks(call: Callable[[], Any]) -> AsyncGenerator[ToolChunk, None]:
+async def _chunks(call: Callable[[], Any], progress: CallProgress | None) -> AsyncGenerator[ToolChunk, None]:
     made = call()
     if inspect.isawaitable(made):
         made = await made
     if inspect.isgenerator(made):
-        made = _stepped(made)
+        made = stepped(made)
+    shown = None if progress is None else ShownPieces(lambda text: progress.report(text, None, None))
     if isinstance(made, AsyncGenerator):
         async with aclosing(made):
             async for piece in made:
-                yield _chunk(piece)
+                yield await _shown(piece, shown)
     elif isinstance(made, AsyncIterator):
         async for piece in made:
-            yield _chunk(piece)
+            yield await _shown(piece, shown)
     else:
         yield _chunk(made)
+
+
+async def _shown(piece: Any, shown: ShownPieces | None) -> ToolChunk:
+    chunk = _chunk(piece)
+    if shown is not None:
+        await shown.take(unwrapped(chunk))
+    return chunk
 
 
 def _chunk(value: Any) -> ToolChunk:

@@ -231,7 +231,7 @@ class AgentHost:
         )
         changes += install_toolkit(agent, run.toolkit, self._mark)
         ours = {id(tool) for group in agent.toolkit.tool_groups for tool in group.tools if _is_ours(tool)}
-        guard = ToolGuard(self._kit.settings.tools.max_result_bytes)
+        guard = ToolGuard(self._kit.settings.tools.max_result_bytes, self._builder.emit)
         await settle_tools(agent.toolkit, lambda tool: tool if id(tool) in ours else guarded(tool, guard))
         compaction = (
             CompactionMiddleware(

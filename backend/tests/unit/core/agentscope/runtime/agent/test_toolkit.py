@@ -11,9 +11,12 @@ import pytest
 from agentscope.event import ConfirmResult, UserConfirmResultEvent
 from agentscope.exception import ToolNotFoundError
 from agentscope.message import ToolCallBlock, UserMsg
+from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
+from agentscope.tool import ToolBase, ToolChunk
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 from pydantic import BaseModel, ConfigDict
+from structlog.testing import capture_logs
 from tests.support.scripted_model import ScriptedModel, Turn, agent_on
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
@@ -33,11 +36,13 @@ from core.agentscope.runtime.agent.toolkit import (
     ToolGate,
     approval_schemas,
     run_tools,
+    tool_chunk,
 )
 from core.agentscope.runtime.stop_signal import RunStopped, StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition, InternalRuntimeEvent
 from core.agentscope.schemas.internal_events import InterruptRequested, ToolCallEnded, ToolResult
 from core.agentscope.tools.errors import ToolError
+from core.agentscope.tools.foreign_tools import of_agentscope
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
 from core.identity import Principal
 from core.schema_validator import BoundedValidator, bounded
@@ -98,12 +103,15 @@ class Run:
         tools: list[ToolAccess],
         client_tools: list[ClientToolDefinition] | None = None,
         max_calls: int = 10,
+        asks_nobody: bool = False,
     ) -> None:
         self.stop = StopSignal()
         self.gate = ToolGate(self.stop, ToolCallCount(max_calls))
         self.model = ScriptedModel(*turns)
         self.agent = agent_on(
-            self.model, RunToolkit(run_tools(tools, client_tools or [], CONTEXT)), [GateMiddleware(self.gate)]
+            self.model,
+            RunToolkit(run_tools(tools, client_tools or [], CONTEXT, asks_nobody=asks_nobody)),
+            [GateMiddleware(self.gate)],
         )
         self.schemas = approval_schemas(tools)
         self.events: list[InternalRuntimeEvent] = []
@@ -460,3 +468,57 @@ async def test_a_model_that_calls_a_tool_of_a_server_that_is_away_is_told_so(nam
         await RunToolkit().check_tool_available(name, [])
 
     assert ("the server is away at the moment" in str(refused.value)) == away
+
+
+class Careful(ToolBase):
+    """Looks at each call."""
+
+    name = "pay"
+    description = "Pays."
+    is_concurrency_safe = True
+    is_read_only = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input_schema = {"type": "object", "properties": {"euros": {"type": "integer"}}}
+
+    async def check_permissions(
+        self, tool_input: dict[str, Any], context: PermissionContext
+    ) -> PermissionDecision:
+        euros = tool_input["euros"]
+        kinds = (PermissionBehavior.PASSTHROUGH, PermissionBehavior.ALLOW, PermissionBehavior.ASK)
+        return PermissionDecision(PermissionBehavior.DENY if euros > 9 else kinds[euros], "mine")
+
+    async def call(self, euros: int) -> ToolChunk:
+        return tool_chunk("success", f"paid {euros}")
+
+
+@pytest.mark.parametrize(
+    ("permission", "euros", "what_happens"),
+    [
+        ("allow", 0, "success"),
+        ("allow", 1, "success"),
+        ("allow", 2, "asked"),
+        ("allow", 3, "asked"),  # its check fails: who cannot decide asks
+        ("allow", 10, "denied"),
+        ("ask", 1, "asked"),
+        ("ask", 10, "denied"),
+    ],
+)
+@pytest.mark.parametrize("asks_nobody", [False, True])
+async def test_the_stricter_of_the_profile_and_the_tool_holds(
+    permission: Permission, euros: int, what_happens: str, asks_nobody: bool
+) -> None:
+    access = ToolAccess(of_agentscope(Careful()), permission)
+    run = Run([call("c-1", f'{{"euros": {euros}}}')], ["ok"], tools=[access], asks_nobody=asks_nobody)
+
+    with capture_logs():
+        await run.drive()
+
+    if what_happens == "asked" and not asks_nobody:
+        assert [interrupt.tool_call_id for interrupt in run.interrupts] == ["c-1"]
+    else:
+        assert not run.interrupts
+        assert [state for _, state, _ in run.results] == [
+            "denied" if what_happens == "asked" else what_happens
+        ]

@@ -9,8 +9,11 @@ import pytest
 from core.agentscope.runtime.profile.profile import AgentProfile, load_profile
 from core.agentscope.runtime.profile.profile_tools import offered_tools, profile_tools
 from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.foreign_tools import ForeignTool
+from core.agentscope.tools.imported_tools import load_tools
 from core.agentscope.tools.memory_store import InMemoryMemoryStore
-from core.config import Settings
+from core.agentscope.tools.spec import Permission, Tool
+from core.config import Settings, ToolSettings
 
 SETTINGS = Settings().tools
 
@@ -32,10 +35,63 @@ def test_the_worker_knows_denied_tools_and_the_api_lists_only_the_others() -> No
         (names[0], "deny"),
         (names[1], "allow"),
     ]
-    assert [tool.name for tool, _ in offered_tools(mixed, SETTINGS)] == [names[1]]
+    assert [tool.name for tool, _ in offered_tools(mixed, SETTINGS, load_tools)] == [names[1]]
 
 
 @pytest.mark.parametrize("permission", ["allow", "deny"])
 def test_a_tool_that_is_not_there_is_refused_whatever_its_permission(permission: str) -> None:
     with pytest.raises(ToolDefinitionError, match="no built-in tool has this name"):
-        offered_tools(profile({"name": "no_such_tool", "permission": permission}), SETTINGS)
+        offered_tools(profile({"name": "no_such_tool", "permission": permission}), SETTINGS, load_tools)
+
+
+def foreign(stated: Permission | None) -> Tool:
+    return ForeignTool(
+        name="pay",
+        description="Pays.",
+        handler=lambda *_: "",
+        permission="ask",
+        original=None,
+        stated=stated,
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_profile", "stated", "holds"),
+    [
+        ("allow", None, "allow"),
+        ("allow", "ask", "ask"),
+        ("allow", "deny", "deny"),
+        ("ask", "deny", "deny"),
+        ("ask", None, "ask"),
+        ("deny", "ask", "deny"),
+    ],
+)
+def test_the_stricter_of_the_profile_and_a_tool_of_agentscope_holds(
+    of_profile: Permission, stated: Permission | None, holds: str
+) -> None:
+    chosen = profile({"import": "shop:pay", "permission": of_profile})
+
+    found = profile_tools(chosen, SETTINGS, InMemoryMemoryStore(), lambda _name, _settings: [foreign(stated)])
+
+    assert [permission for _, permission in found] == [holds]
+
+
+@pytest.mark.parametrize(
+    ("more", "taken_by"),
+    [
+        ({"tools": [{"import": "shop:pay", "permission": "ask"}, {"import": "shop:also", "permission": "ask"}]},
+         "shop:also: the name pay is taken by shop:pay"),
+        ({"tools": [{"import": "shop:pay", "permission": "ask"}],
+          "subagents": [{"name": "pay", "description": "d", "prompt": "p"}]},
+         "shop:pay: the name pay is taken by a subagent"),
+    ],
+    ids=["two tools", "a tool and a subagent"],
+)  # fmt: skip
+def test_two_of_one_name_are_refused(more: dict[str, Any], taken_by: str) -> None:
+    chosen = AgentProfile.model_validate({"name": "A", "description": "d"} | more)
+
+    def load(_reference: str, _settings: ToolSettings) -> list[Tool]:
+        return [foreign(None)]
+
+    with pytest.raises(ToolDefinitionError, match=taken_by):
+        profile_tools(chosen, SETTINGS, InMemoryMemoryStore(), load)

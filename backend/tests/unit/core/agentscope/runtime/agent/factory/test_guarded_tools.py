@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -12,6 +12,8 @@ from agentscope.tool import ToolChunk
 from pydantic import AnyUrl
 
 from core.agentscope.runtime.agent.factory.guarded_tools import ToolGuard
+from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
+from core.agentscope.schemas.internal_events import ToolProgress
 
 
 def image(size: int) -> DataBlock:
@@ -73,3 +75,23 @@ async def test_a_generator_that_says_nothing_for_ever_does_not_keep_the_loop() -
             pass
 
     assert chunks_before < 1000
+
+
+async def test_what_a_generator_yields_is_shown_while_it_comes() -> None:
+    shown: list[InternalRuntimeEvent] = []
+
+    async def emit(event: InternalRuntimeEvent) -> None:
+        shown.append(event)
+
+    def pieces() -> Iterator[Any]:
+        yield "one "
+        yield ToolChunk(content=[TextBlock(text="two")])
+
+    def whole() -> str:
+        return "all"
+
+    for call in (pieces, whole):
+        async with aclosing(ToolGuard(1000, emit).stream("tool", call)) as chunks:
+            assert [chunk async for chunk in chunks]
+
+    assert shown == [ToolProgress(tool_call_id="", message="one ")]
