@@ -16,7 +16,7 @@ from agentroute.head_requests import HeadRequests
 from agentroute.http_context import HttpContext
 from core.config import Settings
 from core.problem import ErrorBoundary, install_problem_handlers
-from v1.agent import agent_routes, file_routes, thread_routes, transcribe, usage_routes
+from v1.agent import agent_routes, connection_routes, file_routes, thread_routes, transcribe, usage_routes
 from v1.agent import router as agent
 from v1.agent.container import ApiContainer
 from v1.agent.openapi import add_schemas
@@ -67,6 +67,7 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
         thread_routes.router,
         usage_routes.router,
         file_routes.router,
+        connection_routes.router,
         transcribe.router,
         health.router,
         problem_pages.router,

@@ -22,14 +22,18 @@ from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.threads import AgentThreads
 from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.profile.user_servers import named_servers
 from core.broker import create_broker
 from core.config import Settings
+from core.connections.store import ConnectionStore
+from core.connections.vault import Vault
 from core.database import create_engine
 from core.files.opening import open_files
 from core.gate import PoolGates
 from core.identity import Authenticator
 from core.redis_client import create_redis
 from core.request_body import JsonBodies
+from v1.agent.connection_directory import ConnectionDirectory
 from v1.agent.container import ApiContainer
 from v1.agent.service import AgentService
 from v1.agent.worker_watch import WorkerWatch
@@ -117,6 +121,11 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             usage=UsageReader(engine),
             transcription=transcription,
             files=files,
+            connections=ConnectionDirectory(
+                ConnectionStore(engine, Vault.of(settings.secrets)),
+                named_servers(agents),
+                lambda principal: deployed.usable(principal).ids,
+            ),
             authenticator=Authenticator(settings.identity, server=settings.server),
             agents=deployed.directory,
             readiness=readiness,

@@ -18,7 +18,7 @@ from core.errors import AgentBackendError, Forbidden, MethodNotAllowed
 from core.loopback import is_loopback_origin
 from core.problem import problem_response
 
-_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _MAX_SHOWN = 100
 """Characters of an origin that are repeated in an answer and in the log."""
 

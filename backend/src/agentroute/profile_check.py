@@ -11,9 +11,11 @@ from core.agentscope.runtime.profile.fallbacks import fallback_settings
 from core.agentscope.runtime.profile.mcp_servers import resolve_mcp
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.runtime.profile.profile_tools import Load, listed_by_child, offered_tools
+from core.agentscope.runtime.profile.user_servers import named_servers
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.imported_tools import load_tools
 from core.config import Settings
+from core.connections.vault import NO_KEY, Vault
 
 _NAME = "Agent profile"
 
@@ -34,11 +36,29 @@ def _checked(settings: Settings, loading: Callable[[Agents], Load]) -> CheckResu
         load_prices(settings.model.prices_path)
         load = loading(agents)
         found = [_check(agents, agent_id, settings, load) for agent_id in agents.profiles]
+        named_servers(agents)
     except (ProfileInvalid, ToolDefinitionError, PricesInvalid) as exc:
         return CheckResult(
             _NAME, False, str(exc), "Correct it, or unset AGENT_PROFILE_PATH for the bundled one."
         )
     return CheckResult(_NAME, True, "; ".join(found))
+
+
+async def check_secrets(settings: Settings) -> CheckResult:
+    """Check that there is a key if tokens of users are to be stored."""
+    name = "Secrets"
+    try:
+        servers = named_servers(load_agents(settings.profile_path))
+    except ProfileInvalid:
+        return CheckResult(name, True, "not known: see the agent profile")
+    needed = sorted({server.name for server in servers if server.auth is not None})
+    keys = len(Vault.of(settings.secrets).heads)
+    if needed and not keys:
+        found, fix = NO_KEY.split(": ")
+        told = f"{found}, and users connect themselves to {', '.join(needed)}"
+        return CheckResult(name, False, told, f"{fix[:1].upper()}{fix[1:]}.", exit_code=2)
+    shown = {0: "no key; no server of the agents needs one", 1: "one key"}
+    return CheckResult(name, True, shown.get(keys, f"{keys} keys; the first one encrypts"))
 
 
 def _check(agents: Agents, agent_id: str, settings: Settings, load: Load) -> str:

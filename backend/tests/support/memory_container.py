@@ -53,7 +53,7 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         settings: The limits and the identity that count.
         runs: What all ports share; new ones when absent.
         replaced: Members of ``ApiContainer`` to use instead. ``usage``,
-            ``transcription`` and ``files`` have no memory form: a test that needs one brings it.
+            ``transcription``, ``files`` and ``connections`` have no memory form: a test that needs one brings it.
     """
     runs = runs or MemoryRuns()
     draining: asyncio.Event = runs.draining
@@ -67,6 +67,7 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         "usage": None,
         "transcription": None,
         "files": None,
+        "connections": None,
         "authenticator": Authenticator(settings.identity, server=settings.server),
         "agents": AgentDirectory([agent_item("default")]),
         "readiness": ready,

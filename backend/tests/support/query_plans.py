@@ -41,6 +41,8 @@ SELECT s.id, f.id FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM age
     JOIN (SELECT id, row_number() OVER (ORDER BY id) AS n FROM agent_file) AS f ON f.n = s.n;
 INSERT INTO agent_memory (tenant_id, user_id, text, idempotency_key)
 SELECT 'local', 'more-' || n / 100, '', n FROM generate_series(0, 9999) AS n;
+INSERT INTO agent_connection (tenant_id, user_id, server, resource, kind, sealed)
+SELECT 'local', 'more-' || n / 100, 'server-' || n % 100, '', 'oauth', '' FROM generate_series(0, 9999) AS n;
 VACUUM ANALYZE;
 """
 _FIRST_COLUMNS = """

@@ -15,6 +15,7 @@ from core.readiness import ReadinessProbe
 from core.request_body import JsonBodies
 from core.transcription.service import TranscriptionService
 from v1.agent.agent_directory import AgentDirectory
+from v1.agent.connection_directory import ConnectionDirectory
 from v1.agent.ports import EventsFacade, RunDirectory, ThreadDirectory, ThreadHistory, UsageLedger
 from v1.agent.service import AgentService
 
@@ -43,6 +44,8 @@ class ApiContainer:
     transcription: TranscriptionService
     files: FileLibrary | None
     """``None`` if no file store is set."""
+    connections: ConnectionDirectory
+    """Users' own identities at MCP servers."""
     authenticator: Authenticator
     agents: AgentDirectory
     """What the routes say about agents, built once at the start."""

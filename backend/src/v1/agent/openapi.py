@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from core import agent_errors, errors
 from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
+from core.agentscope.schemas.connections import TokenCommand
 from core.agentscope.schemas.links import API_PREFIX, events_url, file_url, history_url, runs_url
 from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
@@ -257,6 +258,26 @@ RENAME_EXAMPLES: dict[str, Any] = {
     "rename": {"summary": "Another title", "value": {"title": "Time zones"}},
 }
 
+CONNECTION_EXAMPLE: dict[str, Any] = {
+    "server": "github",
+    "auth": "user-token",
+    "state": "connected",
+    "connectedAt": "2026-11-27T12:05:12.482113Z",
+    "updatedAt": "2026-11-27T12:05:12.482113Z",
+    "agents": ["default"],
+}
+
+CONNECTIONS_EXAMPLE: dict[str, Any] = {
+    "connections": [
+        CONNECTION_EXAMPLE,
+        {"server": "tickets", "auth": "oauth", "state": "absent", "agents": ["default"]},
+    ]
+}
+
+TOKEN_EXAMPLES: dict[str, Any] = {
+    "token": {"summary": "A token that you made at the server", "value": {"token": "example-token"}},
+}
+
 _CALLS_EXAMPLE: dict[str, Any] = {
     "calls": 3,
     "estimatedCalls": 0,
@@ -346,7 +367,15 @@ def problems(*kinds: type[AgentBackendError]) -> dict[int | str, dict[str, Any]]
 
 def add_schemas(document: dict[str, Any]) -> None:
     """Define the models that routes refer to by name."""
-    models = (RunCommand, ResumeCommand, ConnectCommand, CancelCommand, RenameThreadCommand, Problem)
+    models = (
+        RunCommand,
+        ResumeCommand,
+        ConnectCommand,
+        CancelCommand,
+        RenameThreadCommand,
+        TokenCommand,
+        Problem,
+    )
     _, definitions = models_json_schema(
         [(model, "validation") for model in models], by_alias=True, ref_template=_REFERENCE
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,15 @@ from tests.support.limits import HUNG_SECONDS
 
 from agentroute import start_checks
 from agentroute.check_result import CheckResult
-from agentroute.profile_check import check_profile
-from agentroute.start_checks import check_identity, check_transcription, first_failure
+from agentroute.profile_check import check_profile, check_secrets
+from agentroute.start_checks import (
+    SERVE_CHECKS,
+    WORKER_CHECKS,
+    Check,
+    check_identity,
+    check_transcription,
+    first_failure,
+)
 from core.config import Settings
 
 HEAD = 'name = "Ada"\ndescription = "Helps."\n'
@@ -175,3 +183,44 @@ async def test_the_agents_of_a_folder_are_listed(tmp_path: Path) -> None:
     found = (await check_profile(settings(profile_path=tmp_path))).found
 
     assert re.fullmatch(r"sales: \w+, 0 tools; support \(default\): \w+, 0 tools", found)
+
+
+MCP = '[[mcp]]\nname = "github"\nurl = "https://{}.example.com/mcp"\nauth = "{}"\n'
+
+
+@pytest.mark.parametrize("check", [SERVE_CHECKS, WORKER_CHECKS], ids=["serve", "worker"])
+async def test_a_server_of_users_needs_a_key(tmp_path: Path, check: tuple[Check, ...]) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(HEAD + MCP.format("a", "user-token"))
+    without = await check_secrets(settings(profile_path=path))
+    key = base64.b64encode(bytes(range(32))).decode()
+
+    assert check_secrets in check
+    assert (without.ok, without.exit_code) == (False, 2)
+    assert "AGENT_SECRETS__KEY is not set, and users connect themselves to github" in without.line
+    assert "Set it to the output of `openssl rand -base64 32`" in without.line
+    assert (await check_secrets(settings(profile_path=path, secrets={"key": key}))).ok
+    assert (await check_secrets(settings())).found == "no key; no server of the agents needs one"
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (MCP.format("a", "user-token"), None),
+        (MCP.format("a", "user-token").replace(".com", ".com:443").replace("https", "HTTPS"), None),
+        (MCP.format("a", "user-token").partition("auth")[0], None),
+        (MCP.format("a", "oauth"), "has another url or auth"),
+        (MCP.format("b", "user-token"), "has another url or auth"),
+    ],
+)
+async def test_a_name_that_users_connect_to_means_one_server(
+    tmp_path: Path, other: str, told: str | None
+) -> None:
+    (tmp_path / "a.toml").write_text(HEAD + "default = true\n" + MCP.format("a", "user-token"))
+    (tmp_path / "b.toml").write_text(HEAD + other)
+    result = await check_profile(settings(profile_path=tmp_path))
+
+    assert result.ok == (told is None)
+    if told is not None:
+        assert result.found.startswith(f"{tmp_path / 'b.toml'}: mcp github: {told}")
+        assert str(tmp_path / "a.toml") in result.found

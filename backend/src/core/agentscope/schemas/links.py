@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 API_PREFIX = "/api/v1/agent"
 EVENTS_PATH = f"{API_PREFIX}/events"
 FILES_PATH = f"{API_PREFIX}/files"
+CONNECTIONS_PATH = f"{API_PREFIX}/connections"
 
 
 def events_url(thread_id: str, run_id: str | None = None) -> str:

@@ -19,8 +19,11 @@ from tests.support.release_dump import LIMITS, WORKER, answers, filled, question
 from tests.support.scratch_databases import ScratchDatabases
 from tests.support.stack import OpenStack, Stack
 
+from core.identity import Principal
 from models import AgentRun
+from v1.agent.connection_directory import ConnectionDirectory
 
+ADA = Principal("default", "ada")
 RUNS = 4000
 """Of other users, so that a plan which reads a whole table costs more than one by an index."""
 LARGE = set(AgentRun.metadata.tables) - {"agent_chore"}
@@ -56,12 +59,17 @@ async def sent(
     folder = tmp_path_factory.mktemp("files")
     with statements_noted() as noted, databases.migrated() as url:
         async with open_stack(
-            database_url=url, limits=LIMITS, worker=WORKER, files={"url": folder.as_uri()}
+            database_url=url,
+            limits=LIMITS,
+            worker=WORKER,
+            files={"url": folder.as_uri()},
+            secrets={"key": base64.b64encode(bytes(range(32))).decode()},
         ) as stack:
             async with filled(stack):
                 await answers(stack, await questions(stack))
                 await _pages(stack)
                 await _files(stack)
+                await _connections(stack)
             await _chores(stack)
     return noted
 
@@ -108,6 +116,23 @@ async def _files(stack: Stack) -> None:
         message = {"id": f"with-file-{number}", "role": "user", "content": [part]}
         await stack.stream_run(thread="with-files", messages=[message])
     assert (await stack.request("DELETE", "/threads/with-files")).status == 204
+
+
+async def _connections(stack: Stack) -> None:
+    """What becomes of a user's connection: made, listed, found, refreshed, refused, forgotten."""
+    (api,) = stack.apis
+    directory: ConnectionDirectory = api.app.state.container.connections
+    store = directory.store
+    await store.save(ADA, "github", "", "oauth", "old", renewable=True)
+    await store.list_all(ADA)
+    async with store.locked(ADA, "github", "") as held:
+        assert await held.replace("new") is not None
+    async with store.locked(ADA, "no-such", "") as held:
+        assert held.connection is None
+    found = await store.find(ADA, "github", "")
+    assert found is not None
+    await store.refuse(ADA, found)
+    assert await store.forget(ADA, "github")
 
 
 async def _chores(stack: Stack) -> None:

@@ -1,0 +1,15 @@
+"""The errors about users' connections to MCP servers. As in ``core/errors.py``: a docstring is the page of its code."""
+
+from __future__ import annotations
+
+from core.errors import Conflict
+
+
+class TokenNotWanted(Conflict):
+    """The server takes no token of yours: it takes a login (``auth`` is ``oauth``), or the application's own identity.
+
+    For a login, send a message that needs the server: the run asks for the login, and names the address to open. If the
+    server takes the application's identity, there is nothing to connect.
+    """
+
+    code, title = "token-not-wanted", "The server takes no token of users"
