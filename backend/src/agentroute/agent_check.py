@@ -138,6 +138,7 @@ def _print(found: Examination, console: Console) -> None:
         ("stages", [f"{stage}: {mode}" for stage, mode in found.stages.items()] if found.models else []),
         ("skills", found.skills),
         ("middlewares", found.middlewares),
+        ("knowledge", [found.knowledge] if found.knowledge else []),
     ):
         if rows:
             console.print(f"{title}: {escape(', '.join(rows))}")

@@ -22,6 +22,13 @@
         )
 
 A profile names the function: ``[agent] factory = "shop.agent:create_agent"``. ``agentroute check`` says what is missing.
+
+A search function is named as ``[knowledge] retrieve = "shop.kb:search"``, for any agent:
+
+    async def search(query: str, run: AgentRun) -> list[Passage]:
+        rows = await run.resources.fetch(SEARCH, query, run.tenant, run.user)
+        return [Passage(text=row["text"], title=row["title"], url=row["url"]) for row in rows]
+
 These names are stable. Everything below ``core`` may change with any release. Only workers import the module of a
 factory, so it may import AgentScope and whatever else it needs.
 """
@@ -30,5 +37,7 @@ from __future__ import annotations
 
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.factory.lifespan import lifespan
+from core.agentscope.runtime.agent.knowledge.found_passages import passages_text
+from core.agentscope.schemas.passages import Passage
 
-__all__ = ["AgentRun", "lifespan"]
+__all__ = ["AgentRun", "Passage", "lifespan", "passages_text"]

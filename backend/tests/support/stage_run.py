@@ -15,6 +15,7 @@ from core.agentscope.events.state_parts import whole_text
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.factory.user_factory import UserFactory
+from core.agentscope.runtime.agent.knowledge.retrieval import Retrieval
 from core.agentscope.runtime.agent.state_reading import read_state
 from core.agentscope.runtime.agent.subagents import subagent_kit
 from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
@@ -22,12 +23,14 @@ from core.agentscope.runtime.agent.toolkit import ToolAccess
 from core.agentscope.runtime.model.call_services import CallServices
 from core.agentscope.runtime.orchestrator import AgentScopeOrchestrator, RunTask
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile, Limits
+from core.agentscope.runtime.profile.profile_tools import profile_tools
 from core.agentscope.runtime.profile.run_budget import RunBudget
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
 from core.agentscope.schemas.internal_events import RunFinished, StepFinished, StepStarted, TextDelta
+from core.agentscope.tools.memory_store import InMemoryMemoryStore
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
-from core.config import Settings
+from core.config import Settings, ToolSettings
 from core.identity import Principal
 
 CONTEXT = ToolContext(Principal("tenant", "user"), thread_id="t-1", run_id="r-1", tool_call_id="")
@@ -69,6 +72,7 @@ class Run:
         claims: dict[str, Any] | None = None,
         progress: str = "",
         caller: str = "user",
+        search: Callable[[str, AgentRun], Any] | None = None,
         **profile: Any,
     ) -> None:
         """Prepare a run.
@@ -88,6 +92,7 @@ class Run:
             factory: Makes the agent of the run, as a user's code does.
             claims: Of the caller's token.
             caller: Id of the user.
+            search: The search function of the profile, whose ``[knowledge]`` says the rest.
             progress: What the tool ``pay`` reports before it pays.
             profile: Members of the profile.
         """
@@ -97,6 +102,9 @@ class Run:
         self._progress = progress
         self._services = services or self.model.services()
         self._factory = factory
+        self._search = search
+        if search is not None:
+            profile["knowledge"] = {"retrieve": "shop.kb:search"} | profile.get("knowledge", {})
         self.stop = StopSignal()
         self.events: list[InternalRuntimeEvent] = []
         self.saved: list[Checkpoint] = []
@@ -133,7 +141,9 @@ class Run:
     def _kit(self, profile: AgentProfile, permission: Permission, budget: Limits | None) -> AgentKit:
         services = self._services
         pay = Tool(name="pay", description="Pays.", parameters=Payment, handler=self._pay, permission="allow")
-        tools = (ToolAccess(pay, permission),)
+        named = profile_tools(profile, ToolSettings(), InMemoryMemoryStore())
+        tools = (ToolAccess(pay, permission), *(ToolAccess(*each) for each in named))
+        client = self._services.client
         return AgentKit(
             profile=profile,
             settings=Settings(model=services.settings),
@@ -142,7 +152,9 @@ class Run:
             tools=tools,
             subagents=tuple(subagent_kit(item, tools) for item in profile.subagents),
             user_factory=self._factory
-            and UserFactory("shop:create_agent", self._factory, self._services.client, resources="a pool"),
+            and UserFactory("shop:create_agent", self._factory, client, resources="a pool"),
+            retrieval=self._search
+            and Retrieval("shop.kb:search", self._search, client, resources="an index"),
         ).for_run(
             budget=RunBudget(budget or Limits(), None, output_tokens=10),
             calls_ahead=None,

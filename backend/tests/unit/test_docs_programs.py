@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import io
 import json
@@ -14,12 +15,15 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.support.model_in_memory import Asks
+from tests.support.stage_run import Run
 
 from agentroute.agent_check import run_check
+from core.agentscope.schemas.internal_events import ToolResult
 from core.config import ModelSettings, Settings
 
 DOCS = Path(__file__).parents[3] / "docs"
-MODULES = ("shop_agent", "orders", "warehouse")
+MODULES = ("shop_agent", "orders", "warehouse", "shop_kb")
 SETTINGS = Settings(model=ModelSettings(base_url="http://model/v1", name="m"))
 
 
@@ -63,6 +67,29 @@ def test_the_script_of_the_page_on_agents_becomes_a_service_as_the_page_says(tmp
         "find_order": "allow",
         "cancel_order": "ask",
     }
+
+
+def test_the_search_of_the_page_on_knowledge_finds_what_its_user_may_read(tmp_path: Path) -> None:
+    (tmp_path / "shop_kb.py").write_text(programs("knowledge.md", "python")[0], encoding="utf-8")
+
+    code, found = checked(tmp_path, programs("knowledge.md", "toml")[0])
+    module = importlib.import_module("shop_kb")
+    read: dict[str, list[str]] = {}
+    for user in ("ada", "bob"):
+        run = Run(
+            [Asks("search_knowledge", '{"query": "discount and returns within 30 days"}')],
+            ["[1]"],
+            search=module.search,
+            caller=user,
+        )
+        asyncio.run(run.run())
+        read[user] = [result.content for result in run.of(ToolResult)]
+
+    assert (code, found["problems"]) == (0, [])
+    assert found["knowledge"] == "shop_kb:search (the model calls it as a tool)"
+    assert [(tool["name"], tool["permission"]) for tool in found["tools"]] == [("search_knowledge", "allow")]
+    assert ["10 percent" in read[user][0] for user in ("ada", "bob")] == [True, False]
+    assert "[1] Returns (/help/returns)" in read["bob"][0]
 
 
 async def test_the_server_of_the_page_on_mcp_has_the_tool_that_its_profile_names(tmp_path: Path) -> None:

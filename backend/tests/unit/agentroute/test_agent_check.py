@@ -177,6 +177,22 @@ def test_the_agent_of_a_profile_is_described_too(tmp_path: Path) -> None:
     assert (code, found["factory"], found["models"]) == (0, None, {"agent": "m (of the profile)"})
 
 
+def test_a_search_function_that_cannot_be_called_is_refused_as_the_worker_does(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(
+        'name = "Ada"\ndescription = "Helps."\n[knowledge]\nretrieve = "checked_shop:nothing"\n',
+        encoding="utf-8",
+    )
+
+    code, found = checked(path)
+
+    assert code == 1
+    assert (
+        f"{path}: knowledge.retrieve: checked_shop:nothing: cannot be called with a query"
+        in found["problems"][0]
+    )
+
+
 def test_the_text_names_the_tools_and_ends_with_a_verdict(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     written: Any = console.file

@@ -37,6 +37,7 @@ from core.agentscope.runtime.agent.factory.hosting import AgentHost, HostedAgent
 from core.agentscope.runtime.agent.factory.user_factory import UserFactory
 from core.agentscope.runtime.agent.hold import HoldMiddleware
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent, find_intent
+from core.agentscope.runtime.agent.knowledge.run_knowledge import KEPT
 from core.agentscope.runtime.agent.open_tool_calls import (
     INTERRUPTED,
     OpenToolCalls,
@@ -115,6 +116,11 @@ class AgentScopeOrchestrator:
         self._factory = AgentFactory(
             kit, task.command, task.context, self._shared, gate=self._gate, emit=emit, stop=stop
         )
+        kept = self._state.middle_context.pop(KEPT, None)
+        if (knowledge := self._factory.knowledge) is not None:
+            knowledge.go_on(kept)
+        self._waits = False
+        """Whether the run has ended with something that the user or the client is to do before it goes on."""
         self._hosted: HostedAgent | None = None
         """The agent that the user's factory made for this run."""
         self._unheard: list[Msg] = _new_to_answer(task.command)
@@ -130,6 +136,8 @@ class AgentScopeOrchestrator:
             # The run ended before the agent was given the new messages. The user sees them in history, so the
             # next run must find them in the conversation.
             state = state.model_copy(update={"context": [*state.context, *self._unheard]})
+        if self._waits and self._factory.knowledge is not None:
+            state = self._factory.knowledge.kept_in(state)
         return checkpoint_of(state, agentscope.__version__)
 
     async def run(self) -> RunFinished:
@@ -141,12 +149,14 @@ class AgentScopeOrchestrator:
             BudgetExhausted: A model call does not fit into what is left, and nobody is to be asked, or said no.
         """
         try:
-            return await self._run()
+            end = await self._run()
         except RunBudgetExhausted as exc:
             if self._kit.profile.limits.when_exhausted == "end":
                 raise
             await self._emit(_question(exc, self._factory.expires_at()))
-            return RunFinished(outcome="interrupt")
+            end = RunFinished(outcome="interrupt")
+        self._waits = end.outcome == "interrupt" or bool(end.pending_tool_call_ids)
+        return end
 
     async def _run(self) -> RunFinished:
         if not self._task.memory.goes_on and not self._unheard:
@@ -243,6 +253,7 @@ class AgentScopeOrchestrator:
         agent, translator = await self._executing(intent, tools, last=silence)
         await self._emit(StepStarted(name="execution"))
         await self._open_gate(approved)
+        await self._search()
         self._unheard = []
         await self._drive(agent, inputs, translator, save=self._save)
         await self._emit(StepFinished(name="execution"))
@@ -251,6 +262,11 @@ class AgentScopeOrchestrator:
                 step_limit_detail("agent", agent.react_config.max_iters, summed_up=translator.wrote_text)
             )
         return translator.wrote_text
+
+    async def _search(self) -> None:
+        """Search for what the user has just written. A run that only answers a question goes on with what it has."""
+        if self._unheard and (knowledge := self._factory.knowledge) is not None:
+            await self._stop.guard(knowledge.search_for_messages(_unanswered(self._task.command)))
 
     async def _executing(
         self,
@@ -272,6 +288,8 @@ class AgentScopeOrchestrator:
         user_factory = self._kit.user_factory
         if user_factory is None:
             translator = self._factory.translator()
+            if (knowledge := self._factory.knowledge) is not None:
+                self._host().search_for(knowledge, translator, intent, self._state)
             agent = self._factory.agent("execution", intent, tools(), translator, self._state, *middlewares)
             return agent, translator
         if self._hosted is None:
@@ -284,8 +302,13 @@ class AgentScopeOrchestrator:
 
     async def _made(self, user_factory: UserFactory, intent: Intent) -> HostedAgent:
         """Return the agent of the user's factory, with what a run needs installed."""
+        return await self._host().make_in_time(
+            self._stop, user_factory, intent, self._state, fresh=self._task.memory.state is None
+        )
+
+    def _host(self) -> AgentHost:
         task = self._task
-        host = AgentHost(
+        return AgentHost(
             self._kit,
             self._factory,
             task.command,
@@ -293,9 +316,6 @@ class AgentScopeOrchestrator:
             self._gate,
             claims=task.claims,
             shared=task.memory.shared_state,
-        )
-        return await host.make_in_time(
-            self._stop, user_factory, intent, self._state, fresh=task.memory.state is None
         )
 
     async def _open_gate(self, approved: Sequence[str]) -> None:
@@ -352,12 +372,16 @@ class AgentScopeOrchestrator:
 
 
 def _new_to_answer(command: RunCommand) -> list[Msg]:
+    return [user_msg(item) for item in _unanswered(command)]
+
+
+def _unanswered(command: RunCommand) -> list[UserMessage]:
     """Return the user messages after the last answer; those before it are imported and answered already."""
     last_answer = max(
         (position for position, message in enumerate(command.messages) if message.role == "assistant"),
         default=-1,
     )
-    return [user_msg(item) for item in command.messages[last_answer + 1 :] if isinstance(item, UserMessage)]
+    return [item for item in command.messages[last_answer + 1 :] if isinstance(item, UserMessage)]
 
 
 def _question(exhausted: RunBudgetExhausted, expires_at: datetime) -> InterruptRequested:

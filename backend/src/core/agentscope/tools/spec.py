@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass, replace
 from types import AsyncGeneratorType
@@ -65,6 +65,22 @@ class ProgressReport(Protocol):
     async def report(self, message: str, progress: float | None, total: float | None) -> None: ...
 
 
+class KnowledgeSearch(Protocol):
+    """What a call of the search tool asks for passages."""
+
+    async def search(self, query: str) -> str:
+        """Search on behalf of the run's user, and show the sources; returns what the model reads.
+
+        Raises:
+            ToolError: The search failed.
+        """
+        ...
+
+    def of_call(self, tool_call_id: str, emit: Callable[[Any], Awaitable[None]] | None) -> KnowledgeSearch:
+        """Return the search of one call, which shows its sources where the call's agent shows its events."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """The principal, the thread, the run and the call for which a tool is called."""
@@ -76,6 +92,8 @@ class ToolContext:
     shared_state: SharedState | None = None
     progress_report: ProgressReport | None = None
     """Of the call; without one, progress goes nowhere."""
+    knowledge: KnowledgeSearch | None = None
+    """Of the call; absent if the profile has no ``[knowledge]``."""
 
     async def progress(
         self, message: str = "", *, progress: float | None = None, total: float | None = None

@@ -15,6 +15,8 @@ from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.compaction import CompactionMiddleware, context_config
 from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent
+from core.agentscope.runtime.agent.knowledge.passages_middleware import PassagesMiddleware
+from core.agentscope.runtime.agent.knowledge.run_knowledge import RunKnowledge, ToolSearch
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.subagents import SubagentKit, SubagentTool
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME
@@ -59,7 +61,11 @@ class AgentFactory:
     ) -> None:
         self._kit = kit
         self._command = command
-        self._context = replace(context, shared_state=shared)
+        self.knowledge = _knowledge(kit, emit)
+        """What the agent may search; ``None`` if its profile has no ``[knowledge]``."""
+        self._context = replace(
+            context, shared_state=shared, knowledge=self.knowledge and ToolSearch(self.knowledge)
+        )
         self._shared = shared
         self._gate = gate
         self.emit = emit
@@ -98,6 +104,7 @@ class AgentFactory:
                 CompactionMiddleware(
                     self._kit.compaction_model(stage, translator.record), translator.announce
                 ),
+                *self.passages(),
                 *middlewares,
             ],
             state=state,
@@ -110,6 +117,11 @@ class AgentFactory:
             # On by default. It would write the time of day into the conversation.
             injection_config=InjectionConfig(inject_runtime_state=False),
         )
+
+    def passages(self) -> list[MiddlewareBase]:
+        """Return what gives an agent's model the passages that were found for the user's message."""
+        knowledge = self.knowledge
+        return [PassagesMiddleware(knowledge)] if knowledge and knowledge.settings.when == "always" else []
 
     def toolkit(self) -> Toolkit:
         """Return all the tools of the run: the server's, the client's and the subagents."""
@@ -169,3 +181,15 @@ class AgentFactory:
             stop=self._stop,
             max_event_bytes=self._kit.max_result_bytes,
         )
+
+
+def _knowledge(kit: AgentKit, emit: Emit) -> RunKnowledge | None:
+    if kit.retrieval is None or kit.profile.knowledge is None:
+        return None
+    return RunKnowledge(
+        kit.retrieval,
+        kit.profile.knowledge,
+        emit,
+        max_bytes=kit.settings.tools.max_result_bytes,
+        max_event_bytes=kit.max_result_bytes,
+    )

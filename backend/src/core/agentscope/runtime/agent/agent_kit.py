@@ -17,6 +17,7 @@ from core.agentscope.prompts.loader import Prompt
 from core.agentscope.runtime.agent.agentscope_schemas import build_schemas_once
 from core.agentscope.runtime.agent.compaction import CompactionModel
 from core.agentscope.runtime.agent.factory.user_factory import UserFactory
+from core.agentscope.runtime.agent.knowledge.retrieval import Retrieval
 from core.agentscope.runtime.agent.subagents import SubagentKit, subagent_kit
 from core.agentscope.runtime.agent.toolkit import ToolAccess
 from core.agentscope.runtime.model.call_budget import CallBudget
@@ -54,6 +55,8 @@ class AgentKit:
     clock: StoreClock = field(default_factory=StoreClock)
     user_factory: UserFactory | None = None
     """Makes the agent of each run; ``None`` for the agent that the profile describes."""
+    retrieval: Retrieval | None = None
+    """The search function that the profile names."""
 
     @property
     def max_result_bytes(self) -> int:

@@ -285,7 +285,13 @@ class ServerTool(ToolBase):
     async def call(self, *_args: Any, **arguments: Any) -> ToolChunk:
         tool_call_id = current_tool_call()
         progress = None if self._emit is None else CallProgress(tool_call_id, self._emit)
-        context = replace(self._context, tool_call_id=tool_call_id, progress_report=progress)
+        search = self._context.knowledge
+        context = replace(
+            self._context,
+            tool_call_id=tool_call_id,
+            progress_report=progress,
+            knowledge=None if search is None else search.of_call(tool_call_id, self._emit),
+        )
         if self.is_state_injected:
             agent_state.set(arguments.pop("_agent_state"))
         crash_point("tool-before")

@@ -24,6 +24,7 @@ from core.agentscope.prompts.loader import PROMPT_VALUES, Prompt, PromptInvalid,
 from core.agentscope.runtime.model.prices import Price
 from core.agentscope.runtime.model.quirks import QuirkChoice, parse_quirks
 from core.agentscope.runtime.profile.access import AccessRules
+from core.agentscope.runtime.profile.knowledge import Knowledge
 from core.agentscope.runtime.profile.mcp_servers import McpServer
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid, describe
 from core.agentscope.schemas.internal_events import CallStage, StageName
@@ -193,6 +194,8 @@ class AgentProfile(_Part):
     tools: tuple[ProfileTool, ...] = ()
     mcp: tuple[McpServer, ...] = ()
     """Servers whose tools the agent has as well."""
+    knowledge: Knowledge | None = None
+    """A search function of the user's; the agent has none when absent."""
     subagents: tuple[Subagent, ...] = ()
     limits: Limits = Limits()
     context: Context = Context()

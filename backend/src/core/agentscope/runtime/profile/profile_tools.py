@@ -10,6 +10,7 @@ from core.agentscope.tools.foreign_tools import ForeignTool
 from core.agentscope.tools.imported_tools import load_tools
 from core.agentscope.tools.memory_store import InMemoryMemoryStore, MemoryStore
 from core.agentscope.tools.registry import builtin_tools
+from core.agentscope.tools.search_knowledge import search_knowledge_tool
 from core.agentscope.tools.spec import Permission, Tool
 from core.agentscope.tools.tool_listing import lister
 from core.config import ToolSettings
@@ -56,6 +57,15 @@ def profile_tools(
                 )
             places[tool.name] = place
             tools.append((tool, _stricter(entry.permission, tool)))
+    if (knowledge := profile.knowledge) is not None and knowledge.when == "tool":
+        if knowledge.name in places:
+            raise ToolDefinitionError(
+                f"knowledge.name: the name {knowledge.name} is taken by {places[knowledge.name]}; choose another"
+            )
+        search = search_knowledge_tool(
+            knowledge.name, knowledge.description, timeout_seconds=knowledge.timeout_seconds
+        )
+        tools.append((search.within(settings), "allow"))
     return tools
 
 

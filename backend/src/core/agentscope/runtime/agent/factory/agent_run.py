@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from agentscope.tool import Toolkit
 
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent
 from core.agentscope.schemas.agent_runtime import ContextItem
+from core.agentscope.schemas.passages import Passage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class RunParts:
     meter: Callable[[ChatModelBase], ChatModelBase]
     toolkit: Callable[[Toolkit | None], Toolkit]
     system_prompt: Callable[[], str]
+    retrieve: Callable[[str], Awaitable[list[Passage]]]
 
 
 class AgentRun:
@@ -106,3 +108,15 @@ class AgentRun:
         between runs.
         """
         return self._parts.toolkit(toolkit)
+
+    async def retrieve(self, query: str) -> list[Passage]:
+        """Search as ``[knowledge]`` of the profile says, and show the user the sources.
+
+        Returns numbered passages, cut to the limits of the profile; none while the agent is only looked at. Give them to a
+        model as ``passages_text(passages)``, which marks them as data.
+
+        Raises:
+            ToolError: The search failed; the message is for the model.
+            ValueError: The profile has no ``[knowledge]``.
+        """
+        return await self._parts.retrieve(query)

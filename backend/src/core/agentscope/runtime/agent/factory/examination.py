@@ -45,6 +45,11 @@ OF_PROFILE = "(of the profile)"
 """How the words about a model end if it is the profile's."""
 
 _CHECKED_BY_ITSELF = "its own check"
+_WHEN = {
+    "tool": "the model calls it as a tool",
+    "always": "for each new message of the user",
+    "code": "run.retrieve calls it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,8 @@ class Examination:
     stages: dict[str, str] = field(default_factory=dict)
     skills: list[str] = field(default_factory=list)
     middlewares: list[str] = field(default_factory=list)
+    knowledge: str = ""
+    """The search function and when it is called; empty without one."""
     changes: list[Change] = field(default_factory=list)
     """What was installed or corrected."""
     warnings: list[str] = field(default_factory=list)
@@ -88,6 +95,8 @@ async def examine(kit: AgentKit) -> Examination:
         "report": profile.report_mode,
         "title": profile.stages.title,
     }
+    if (knowledge := profile.knowledge) is not None:
+        found.knowledge = f"{knowledge.retrieve} ({_WHEN[knowledge.when]})"
     kit = kit.for_run(budget=_NoCalls(), calls_ahead=None)
     stop = StopSignal()
     gate = ToolGate(stop, ToolCallCount(0))

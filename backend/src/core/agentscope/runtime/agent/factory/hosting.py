@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import httpx
 import structlog
 from agentscope.model import ChatModelBase
 from agentscope.state import AgentState
@@ -34,11 +35,13 @@ from core.agentscope.runtime.agent.factory.merged_toolkit import merged_toolkit,
 from core.agentscope.runtime.agent.factory.run_marks import is_of_another, marked, new_mark
 from core.agentscope.runtime.agent.factory.user_factory import UserFactory
 from core.agentscope.runtime.agent.intent import Intent
+from core.agentscope.runtime.agent.knowledge.run_knowledge import NoKnowledge, RunKnowledge
 from core.agentscope.runtime.agent.toolkit import GateMiddleware, ToolGate
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.metered_model import ForeignMeter
 from core.agentscope.runtime.stop_signal import StopSignal, WorkTooSlow
 from core.agentscope.schemas.agent_runtime import RunCommand
+from core.agentscope.schemas.passages import Passage
 from core.agentscope.tools.spec import ToolContext
 from core.errors import AgentBackendError, AgentFailed, LeaseLost
 
@@ -72,6 +75,16 @@ class HostedAgent:
             reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
             log.warning("agent_model_failed", code=failure.code, reason=reason)
         return failure
+
+
+class Shared(Protocol):
+    """What the runs of a module share."""
+
+    @property
+    def http(self) -> httpx.AsyncClient: ...
+
+    @property
+    def resources(self) -> Any: ...
 
 
 class AgentHost:
@@ -144,6 +157,8 @@ class AgentHost:
         meter = ForeignMeter(self._kit.services, translator.record)
         marked(state, self._mark)
         run = self._run(factory, translator, meter, intent, state, is_check=is_check)
+        if self._builder.knowledge is not None:
+            self._builder.knowledge.bind(run)
         try:
             made = await factory(run)
         except _SURELY_OURS:
@@ -162,9 +177,23 @@ class AgentHost:
             raise AgentFailed(_REFUSED) from exc
         return HostedAgent(installed, translator, meter)
 
+    def search_for(
+        self, knowledge: RunKnowledge, translator: AgentEventTranslator, intent: Intent, state: AgentState
+    ) -> None:
+        """Let the search function of the profile know the run of an agent that no factory made.
+
+        Args:
+            knowledge: Of the run.
+            translator: Takes the usage of model calls that the function makes.
+            intent: What the intent stage found.
+            state: The thread's conversation.
+        """
+        meter = ForeignMeter(self._kit.services, translator.record)
+        knowledge.bind(self._run(knowledge.shared, translator, meter, intent, state, is_check=False))
+
     def _run(
         self,
-        factory: UserFactory,
+        shared: Shared,
         translator: AgentEventTranslator,
         meter: ForeignMeter,
         intent: Intent,
@@ -190,13 +219,14 @@ class AgentHost:
                 meter=lambda theirs: self._own_model(theirs, run, meter),
                 toolkit=toolkit,
                 system_prompt=lambda: self._builder.prompt("execution", intent),
+                retrieve=self._retrieve,
             ),
-            http=factory.http,
+            http=shared.http,
             claims=self._claims,
             state_shared=self._shared,
             context=self._command.context,
             forwarded_props=self._command.forwarded_props,
-            resources=factory.resources,
+            resources=shared.resources,
             middlewares=[self._gate],
             intent=intent,
             is_check=is_check,
@@ -208,6 +238,11 @@ class AgentHost:
         if isinstance(model, OpenAICompatibleChatModel) and is_of_another(model, self._mark):
             return run.model
         return with_meter(model, meter)
+
+    async def _retrieve(self, query: str) -> list[Passage]:
+        if self._builder.knowledge is None:
+            raise NoKnowledge
+        return await self._builder.knowledge.retrieve(query)
 
     async def _installed(
         self,
@@ -242,7 +277,7 @@ class AgentHost:
         )
         changes += install_middlewares(
             agent,
-            first=[self._gate, compaction],
+            first=[self._gate, compaction, *self._builder.passages()],
             last=[ModelOfTheRun(run.meter)],
         )
         return Installed(agent, changes, tuple(vars(agent)["_reasoning_middlewares"]))

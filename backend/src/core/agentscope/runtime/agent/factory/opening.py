@@ -12,6 +12,7 @@ from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.factory.examination import Examination, examine
 from core.agentscope.runtime.agent.factory.lifespan import Lifespans
 from core.agentscope.runtime.agent.factory.user_factory import AgentCodeInvalid, load_factory
+from core.agentscope.runtime.agent.knowledge.retrieval import load_retrieval
 from core.agentscope.runtime.model.model_client import create_model_client
 from core.config import ModelSettings
 
@@ -34,22 +35,29 @@ class FactoryOpener:
         self._http: httpx.AsyncClient | None = None
 
     async def open(self, kit: AgentKit) -> AgentKit:
-        """Return the kit with the factory that its profile names; the kit itself if it names none.
+        """Return the kit with the code that its profile names: a factory, a search function; the kit itself without any.
 
         Raises:
-            AgentCodeInvalid: The factory cannot be imported.
+            AgentCodeInvalid: The code cannot be imported.
             LifespanInvalid: The resources of its module cannot be opened.
         """
-        reference = kit.profile.agent.factory
-        if reference is None:
-            return kit
+        reference, knowledge = kit.profile.agent.factory, kit.profile.knowledge
+        if reference is not None:
+            factory = await load_factory(reference, await self._client(), self._lifespans)
+            kit = replace(kit, user_factory=factory)
+        if knowledge is not None:
+            retrieval = await load_retrieval(knowledge.retrieve, await self._client(), self._lifespans)
+            kit = replace(kit, retrieval=retrieval)
+        return kit
+
+    async def _client(self) -> httpx.AsyncClient:
         if self._http is None:
             self._http = await self._stack.enter_async_context(httpx.AsyncClient(timeout=_TIMEOUT_SECONDS))
-        return replace(kit, user_factory=await load_factory(reference, self._http, self._lifespans))
+        return self._http
 
 
 async def open_for_runs(kit: AgentKit, opener: FactoryOpener) -> AgentKit:
-    """Open the kit's factory, and make its agent without a model call.
+    """Open the code that the kit's profile names, and make the agent of a factory without a model call.
 
     Raises:
         AgentCodeInvalid: The agent cannot be used; in one line what is wrong.
@@ -57,7 +65,7 @@ async def open_for_runs(kit: AgentKit, opener: FactoryOpener) -> AgentKit:
     """
     opened = await opener.open(kit)
     if opened.user_factory is None:
-        return kit
+        return opened
     found = await examine(opened)
     if found.problems:
         raise AgentCodeInvalid(refusal(opened, found))

@@ -101,6 +101,10 @@ def test_a_profile_of_ones_own(profile_path: Path) -> None:
         (HEAD + '[stages]\nintent = "model"\n[prompts]\nintent = "no.md"', "prompts.intent: "),
         (HEAD + "[limits]\nmax_iterations = 0", "limits.max_iterations: input should be greater than or equal to 1"),
         (HEAD + "[limits]\nmax_iterations = 0\nmax_tool_calls = -1", "(and 1 more)"),
+        (HEAD + '[knowledge]\nwhen = "tool"', "knowledge.retrieve: is missing"),
+        (HEAD + '[knowledge]\nretrieve = "a:b"\nwhen = "often"', "knowledge.when: input should be 'tool', 'always' or 'code'"),
+        (HEAD + '[knowledge]\nretrieve = "a:b"\nwhen = "always"\nname = "look"', "knowledge: name is that of the tool, and "),
+        (HEAD + '[knowledge]\nretrieve = "a:b"\nmax_bytes = 10', "knowledge.max_bytes: input should be greater than or equal to "),
         (HEAD + "[context]\ntrigger_ratio = 1", "context.trigger_ratio: input should be less than or equal to 0.9"),
     ],
 )  # fmt: skip

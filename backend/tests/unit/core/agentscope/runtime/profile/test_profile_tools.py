@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.agentscope.runtime.profile.knowledge import Knowledge
 from core.agentscope.runtime.profile.profile import AgentProfile, load_profile
 from core.agentscope.runtime.profile.profile_tools import offered_tools, profile_tools
 from core.agentscope.tools.errors import ToolDefinitionError
@@ -95,3 +96,35 @@ def test_two_of_one_name_are_refused(more: dict[str, Any], taken_by: str) -> Non
 
     with pytest.raises(ToolDefinitionError, match=taken_by):
         profile_tools(chosen, SETTINGS, InMemoryMemoryStore(), load)
+
+
+@pytest.mark.parametrize(
+    ("settings", "offered"),
+    [
+        ({}, ["search_knowledge"]),
+        ({"name": "look"}, ["look"]),
+        ({"when": "always"}, []),
+        ({"when": "code"}, []),
+    ],
+)
+def test_the_search_is_a_tool_if_the_profile_says_so(settings: dict[str, Any], offered: list[str]) -> None:
+    # The module of the function is not there: the API process does not look for it.
+    knowing = profile().model_copy(
+        update={"knowledge": Knowledge.model_validate({"retrieve": "nowhere:search"} | settings)}
+    )
+
+    assert [(tool.name, permission) for tool, permission in offered_tools(knowing, SETTINGS, load_tools)] == [
+        (name, "allow") for name in offered
+    ]
+
+
+def test_the_search_tool_does_not_take_the_name_of_another() -> None:
+    knowledge = Knowledge(retrieve="a:b", name="calculate")
+    knowing = profile({"name": "calculate", "permission": "allow"}).model_copy(
+        update={"knowledge": knowledge}
+    )
+
+    with pytest.raises(
+        ToolDefinitionError, match=r"knowledge\.name: the name calculate is taken by a built-in tool"
+    ):
+        offered_tools(knowing, SETTINGS, load_tools)
