@@ -180,6 +180,22 @@ def migrate(
 
 
 @app.command()
+def rotate_secrets() -> None:
+    """Encrypt what is stored for users with the first key of AGENT_SECRETS__KEY, so that older keys can go."""
+    with _errors_as_lines():
+        settings = _settings("database")
+        from agentroute.preflight import check_migrations, check_postgres
+        from agentroute.secret_rotation import rotate_secrets
+
+        for check in (check_postgres, check_migrations):
+            if not (result := asyncio.run(check(settings))).ok:
+                _fail(result.line)
+        told, complete = asyncio.run(rotate_secrets(settings))
+        typer.echo(told)
+        raise typer.Exit(0 if complete else 1)
+
+
+@app.command()
 def doctor() -> None:
     """Check what the service needs, and say how to fix what is missing."""
     with _errors_as_lines():

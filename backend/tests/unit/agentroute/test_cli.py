@@ -29,7 +29,17 @@ def test_help_lists_the_commands() -> None:
     result = _run("--help")
 
     assert result.exit_code == 0
-    for command in ("init", "dev", "serve", "worker", "embedded", "migrate", "doctor", "check"):
+    for command in (
+        "init",
+        "dev",
+        "serve",
+        "worker",
+        "embedded",
+        "migrate",
+        "rotate-secrets",
+        "doctor",
+        "check",
+    ):
         assert command in result.stdout
 
 

@@ -16,6 +16,8 @@ from structlog.testing import capture_logs
 from tests.support.limits import HUNG_SECONDS
 
 from core.config import DatabaseSettings
+from core.connections import rotation
+from core.connections.rotation import rotate
 from core.connections.store import ConnectionStore
 from core.connections.vault import Vault
 from core.database import create_engine
@@ -217,3 +219,54 @@ async def test_a_result_that_was_committed_without_an_answer_is_written_once_mor
         held.connection = seen
         assert await held.replace("new") is not None
     assert await secret(store) == "new"
+
+
+async def test_a_rotation_makes_an_old_key_superfluous(engine: AsyncEngine, store: ConnectionStore) -> None:
+    lost = ConnectionStore(engine, Vault([os.urandom(32)]))
+    both = ConnectionStore(engine, Vault([NEW, OLD]))
+    for number in range(120):
+        await store.save(ADA, f"old-{number}", HERE, "oauth", f"token {number}")
+    await both.save(EVE, "new", HERE, "user-token", "token")
+    await lost.save(EVE, "lost", HERE, "user-token", "token")
+    before = await sql(engine, "SELECT version, updated_at FROM agent_connection ORDER BY id")
+
+    done = await rotate(engine, Vault([NEW, OLD]))
+
+    assert (done.values, done.written, done.unreadable) == (122, 120, 1)
+    only_new = ConnectionStore(engine, Vault([NEW]))
+    for number in range(120):
+        found = await only_new.find(ADA, f"old-{number}", HERE)
+        assert found is not None
+        assert found.secret == f"token {number}"
+    assert [known.server for known in await only_new.list_all(EVE)] == ["new"]
+    # For a user, nothing has happened; and a second time there is nothing to do.
+    assert await sql(engine, "SELECT version, updated_at FROM agent_connection ORDER BY id") == before
+    assert (await rotate(engine, Vault([NEW, OLD]))).written == 0
+    with pytest.raises(ConfigurationError):
+        await rotate(engine, Vault([]))
+
+
+async def test_a_rotation_does_not_undo_a_refresh(
+    engine: AsyncEngine, store: ConnectionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.save(ADA, "github", HERE, "oauth", "old", renewable=True)
+    vault = Vault([NEW, OLD])
+    page = rotation._page
+
+    async def refreshed_after(*arguments: Any) -> Any:
+        rows = await page(*arguments)
+        async with store.locked(ADA, "github", HERE) as held:
+            await held.replace("refreshed")
+        return rows
+
+    monkeypatch.setattr(rotation, "_page", refreshed_after)
+    assert (await rotate(engine, vault)).written == 0
+    assert await secret(ConnectionStore(engine, vault)) == "refreshed"
+
+
+async def test_every_column_that_is_sealed_is_rotated(engine: AsyncEngine) -> None:
+    sealed = await sql(
+        engine, "SELECT table_name FROM information_schema.columns WHERE column_name = 'sealed' ORDER BY 1"
+    )
+
+    assert [table.name for table in rotation.SEALED_TABLES] == [row.table_name for row in sealed]

@@ -1,0 +1,29 @@
+"""``agentroute rotate-secrets``: encrypts with the first key of ``AGENT_SECRETS__KEY`` what an older key has encrypted."""
+
+from __future__ import annotations
+
+from core.config import Settings
+from core.connections.rotation import rotate
+from core.connections.vault import Vault
+from core.database import create_engine
+
+
+async def rotate_secrets(settings: Settings) -> tuple[str, bool]:
+    """Encrypt everything anew; returns what was done, in a line or two, and whether everything could be read.
+
+    Raises:
+        ConfigurationError: There is no key.
+    """
+    vault = Vault.of(settings.secrets)
+    engine = create_engine(settings.database, application_name="agentroute-rotate")
+    try:
+        done = await rotate(engine, vault)
+    finally:
+        await engine.dispose()
+    told = f"{done.written} of {done.values} values were encrypted anew, with the first key."
+    if done.unreadable:
+        lost = "cannot be read with these keys. If their key is lost, their users connect anew."
+        return f"{told}\n{done.unreadable} {lost}", False
+    if len(vault.heads) > 1:
+        return f"{told} The other keys can be taken out of AGENT_SECRETS__KEY.", True
+    return told, True
