@@ -59,10 +59,11 @@ async def _results(settings: Settings) -> list[CheckResult]:
 
 
 async def _agent(settings: Settings) -> list[CheckResult]:
-    """Return whether the agent of a user's factory can be made. For this, AgentScope is imported."""
+    """Return whether an agent with code or skills of users can be made. For this, AgentScope is imported."""
     try:
-        if all(
-            profile.agent.factory is None for profile in load_agents(settings.profile_path).profiles.values()
+        profiles = load_agents(settings.profile_path).profiles.values()
+        if not any(
+            each.agent.factory or each.middlewares or each.knowledge or each.skills.paths for each in profiles
         ):
             return []
     except ProfileInvalid:

@@ -11,6 +11,7 @@ from core.agentscope.runtime.profile.fallbacks import fallback_settings
 from core.agentscope.runtime.profile.mcp_servers import resolve_mcp
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.runtime.profile.profile_tools import Load, listed_by_child, offered_tools
+from core.agentscope.runtime.profile.skills import check_skill_folders
 from core.agentscope.runtime.profile.user_servers import named_servers
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.imported_tools import load_tools
@@ -68,6 +69,7 @@ def _check(agents: Agents, agent_id: str, settings: Settings, load: Load) -> str
         tools = offered_tools(profile, settings.tools, load)
         fallback_settings(profile, settings.model)
         resolve_mcp(profile.mcp)
+        check_skill_folders(profile.skills.paths)
     except (ProfileInvalid, ToolDefinitionError) as exc:
         raise type(exc)(f"{agents.where(agent_id)}{exc}") from exc
     told = f"{profile.name}, {len(tools)} tools"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,10 @@ from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.events.state_parts import whole_text
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
-from core.agentscope.runtime.agent.factory.user_factory import UserFactory
+from core.agentscope.runtime.agent.factory.user_factory import UserFactory, profile_s_agent
+from core.agentscope.runtime.agent.factory.user_middleware import UserMiddleware
 from core.agentscope.runtime.agent.knowledge.retrieval import Retrieval
+from core.agentscope.runtime.agent.skills import load_skills
 from core.agentscope.runtime.agent.state_reading import read_state
 from core.agentscope.runtime.agent.subagents import subagent_kit
 from core.agentscope.runtime.agent.thread_memory import GatedCall, ThreadMemory
@@ -70,6 +72,7 @@ class Run:
         services: CallServices | None = None,
         factory: Callable[[AgentRun], Any] | None = None,
         claims: dict[str, Any] | None = None,
+        middlewares: Sequence[Any] = (),
         progress: str = "",
         caller: str = "user",
         search: Callable[[str, AgentRun], Any] | None = None,
@@ -91,6 +94,7 @@ class Run:
             services: Of another endpoint than the model in memory.
             factory: Makes the agent of the run, as a user's code does.
             claims: Of the caller's token.
+            middlewares: Of the profile: what makes each, given the run.
             caller: Id of the user.
             search: The search function of the profile, whose ``[knowledge]`` says the rest.
             progress: What the tool ``pay`` reports before it pays.
@@ -105,6 +109,7 @@ class Run:
         self._search = search
         if search is not None:
             profile["knowledge"] = {"retrieve": "shop.kb:search"} | profile.get("knowledge", {})
+        self._middlewares = middlewares
         self.stop = StopSignal()
         self.events: list[InternalRuntimeEvent] = []
         self.saved: list[Checkpoint] = []
@@ -155,6 +160,14 @@ class Run:
             and UserFactory("shop:create_agent", self._factory, client, resources="a pool"),
             retrieval=self._search
             and Retrieval("shop.kb:search", self._search, client, resources="an index"),
+            own_factory=UserFactory("the profile's agent", profile_s_agent, self._services.client)
+            if self._middlewares and self._factory is None
+            else None,
+            middlewares=tuple(
+                UserMiddleware("middlewares[0]: shop:create", each, self._services.client, {}, run_name="run")
+                for each in self._middlewares
+            ),
+            skills=load_skills(profile.skills.paths),
         ).for_run(
             budget=RunBudget(budget or Limits(), None, output_tokens=10),
             calls_ahead=None,

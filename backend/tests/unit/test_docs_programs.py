@@ -23,7 +23,7 @@ from core.agentscope.schemas.internal_events import ToolResult
 from core.config import ModelSettings, Settings
 
 DOCS = Path(__file__).parents[3] / "docs"
-MODULES = ("shop_agent", "orders", "warehouse", "shop_kb")
+MODULES = ("shop_agent", "orders", "warehouse", "shop_kb", "shop_parts")
 SETTINGS = Settings(model=ModelSettings(base_url="http://model/v1", name="m"))
 
 
@@ -122,3 +122,16 @@ def test_the_tools_of_the_page_on_configuration_need_nothing_of_agentroute(tmp_p
         "pack_order": "allow",
         "send_order": "ask",
     }
+
+
+def test_the_middleware_and_the_skill_of_the_page_on_agents_can_be_used(tmp_path: Path) -> None:
+    heading = "## Middlewares and skills without a factory"
+    (tmp_path / "shop_parts.py").write_text(programs("agents.md", "python", heading)[0], encoding="utf-8")
+    skill = tmp_path / "skills" / "refunds"
+    skill.mkdir(parents=True)
+    (skill / "SKILL.md").write_text(programs("agents.md", "markdown", heading)[0], encoding="utf-8")
+
+    code, found = checked(tmp_path, programs("agents.md", "toml", heading)[0])
+
+    assert (code, found["problems"]) == (0, [])
+    assert (found["middlewares"], found["skills"]) == (["Manners"], ["refunds"])

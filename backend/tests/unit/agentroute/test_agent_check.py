@@ -70,6 +70,33 @@ def modelless(run): return Agent("shop", "Sell.", "gpt-4")
 def no_fallback(run):
     return Agent("shop", "Sell.", THEIRS, model_config=ModelConfig.model_construct(max_retries=0, fallback_model="x"))
 NOT_A_FUNCTION = 3
+
+class Tagged(MiddlewareBase):
+    def __init__(self, tag, colour="red"):
+        self.tag = tag
+    async def on_system_prompt(self, agent, current_prompt):
+        return current_prompt + self.tag
+
+class Searching(MiddlewareBase):
+    async def on_system_prompt(self, agent, current_prompt):
+        return current_prompt
+    async def list_tools(self):
+        return [FunctionTool(look, permission=ALLOW)]
+
+class Clashing(MiddlewareBase):
+    async def list_tools(self):
+        return [FunctionTool(calculate)]
+
+class Failing(MiddlewareBase):
+    async def list_tools(self):
+        return 1 / 0
+
+async def tagged(of: AgentRun, tag: str):
+    assert of.resources == {"orders": 3}
+    return Tagged(tag)
+
+rag = Rag()
+def no_middleware(): return 3
 '''
 SKILL = "---\nname: refunds\ndescription: How to refund.\n---\nAsk first.\n"
 
@@ -247,3 +274,65 @@ async def test_doctor_names_the_file_of_the_agent_that_cannot_be_made(tmp_path: 
 
     assert not result.ok
     assert result.found.startswith("shop.toml: ")
+
+
+def with_parts(folder: Path, parts: str) -> Path:
+    path = folder / "agent.toml"
+    tool = '[[tools]]\nname = "calculate"\npermission = "ask"\n'
+    path.write_text(f'name = "Shop"\ndescription = "Sells."\n{tool}{parts}', encoding="utf-8")
+    return path
+
+
+def middleware(attribute: str, more: str = "") -> str:
+    return f'[[middlewares]]\nimport = "checked_shop:{attribute}"\n{more}\n'
+
+
+def test_middlewares_and_skills_of_a_profile_without_a_factory_are_described(tmp_path: Path) -> None:
+    parts = (
+        middleware("tagged", 'arguments = { tag = "a" }')
+        + middleware("Searching")
+        + middleware("rag")
+        + '[skills]\npaths = ["skills"]\n'
+    )
+
+    code, found = checked(with_parts(tmp_path, parts))
+
+    assert (code, found["problems"], found["factory"], found["changes"]) == (0, [], None, [])
+    assert (found["middlewares"], found["skills"]) == (["Tagged", "Searching", "Rag"], ["refunds"])
+    assert {tool["name"]: tool["permission"] for tool in found["tools"]} == {
+        "calculate": "ask",
+        "look": "allow",
+    }
+    assert found["models"] == {"agent": "m (of the profile)"}
+    assert found["warnings"] == ["Rag.rewriter is a model that is not metered; give it run.meter(model)"]
+
+
+PARTS_REFUSED = {
+    middleware(
+        "Tagged"
+    ): "middlewares[0]: checked_shop:Tagged: missing a required argument: 'tag'; set arguments",
+    middleware("Tagged", 'arguments = { tag = "a", size = 3 }'): "unexpected keyword argument 'size'",
+    middleware("tagged", 'arguments = { tag = "a", of = 3 }'): "arguments.of is the run itself",
+    middleware("rag", "arguments = { a = 1 }"): "is made already, so arguments have no effect",
+    middleware("no_middleware"): "returned int; return a middleware of AgentScope (MiddlewareBase)",
+    middleware("broken"): "middlewares[0]: checked_shop:broken: ",
+    middleware("NOT_A_FUNCTION"): "an object of type int is no middleware",
+    middleware("NoGate"): "the class NoGate is no middleware",
+    middleware("missing"): "middlewares[0]: checked_shop:missing: checked_shop has no missing",
+    middleware("Failing"): "Failing.list_tools: ",
+    middleware("Clashing"): "the tool calculate of a middleware has the name of another tool",
+    '[skills]\npaths = ["nowhere"]\n': "nowhere: there is no such folder; name a folder with a SKILL.md",
+}
+
+
+@pytest.mark.parametrize("place", range(len(PARTS_REFUSED)))
+def test_a_middleware_or_a_skill_that_cannot_be_used_is_refused_in_one_line(
+    place: int, tmp_path: Path
+) -> None:
+    parts, complaint = list(PARTS_REFUSED.items())[place]
+
+    code, found = checked(with_parts(tmp_path, parts))
+
+    assert code == 1
+    assert complaint in found["problems"][0]
+    assert "\n" not in found["problems"][0]

@@ -276,7 +276,7 @@ class AgentScopeOrchestrator:
         first: MiddlewareBase | None = None,
         last: MiddlewareBase | None = None,
     ) -> tuple[Agent, AgentEventTranslator]:
-        """Return the agent of the execution stage: the profile's, or the one of the user's factory.
+        """Return the agent of the execution stage: the profile's, or the one with code of users in it.
 
         Args:
             intent: Part of the prompt.
@@ -285,25 +285,28 @@ class AgentScopeOrchestrator:
             last: Placed behind all others.
         """
         middlewares = [each for each in (first, last) if each is not None]
-        user_factory = self._kit.user_factory
-        if user_factory is None:
+        maker = self._kit.maker
+        if maker is None:
             translator = self._factory.translator()
             if (knowledge := self._factory.knowledge) is not None:
                 self._host().search_for(knowledge, translator, intent, self._state)
             agent = self._factory.agent("execution", intent, tools(), translator, self._state, *middlewares)
             return agent, translator
         if self._hosted is None:
-            self._hosted = await self._made(user_factory, intent)
+            self._hosted = await self._made(maker, intent)
         hosted = self._hosted
+        if self._kit.user_factory is None:
+            # The agent may have been made before the plan was known, which is part of the profile's prompt.
+            vars(hosted.installed.agent)["_system_prompt"] = self._factory.prompt("execution", intent)
         if tools is RunToolkit:
             hosted.installed.agent.toolkit = RunToolkit()
         hosted.installed.use(first=[first] if first else [], last=[last] if last else [])
         return hosted.installed.agent, hosted.translator
 
-    async def _made(self, user_factory: UserFactory, intent: Intent) -> HostedAgent:
-        """Return the agent of the user's factory, with what a run needs installed."""
+    async def _made(self, maker: UserFactory, intent: Intent) -> HostedAgent:
+        """Return the agent that the code of users makes or surrounds, with what a run needs installed."""
         return await self._host().make_in_time(
-            self._stop, user_factory, intent, self._state, fresh=self._task.memory.state is None
+            self._stop, maker, intent, self._state, fresh=self._task.memory.state is None
         )
 
     def _host(self) -> AgentHost:

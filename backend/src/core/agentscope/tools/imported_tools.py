@@ -97,4 +97,4 @@ def _place(function: Any) -> str:
 
 
 def _kind(value: object) -> str:
-    return f"a {type(value).__name__}"
+    return f"an object of type {type(value).__name__}"

@@ -1,7 +1,7 @@
 """Lists the tools of a user's module from a child process.
 
 The API process shows tools and never calls one. What their modules import (AgentScope: seconds and 110 MiB), open and
-break stays out of it.
+break stays out of it. See docs/adr/0040.
 """
 
 from __future__ import annotations

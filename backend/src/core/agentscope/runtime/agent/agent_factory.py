@@ -18,6 +18,7 @@ from core.agentscope.runtime.agent.intent import UNKNOWN, Intent
 from core.agentscope.runtime.agent.knowledge.passages_middleware import PassagesMiddleware
 from core.agentscope.runtime.agent.knowledge.run_knowledge import RunKnowledge, ToolSearch
 from core.agentscope.runtime.agent.shared_state import RunState
+from core.agentscope.runtime.agent.skills import VIEWER, add_skills
 from core.agentscope.runtime.agent.subagents import SubagentKit, SubagentTool
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME
 from core.agentscope.runtime.agent.toolkit import (
@@ -125,13 +126,23 @@ class AgentFactory:
 
     def toolkit(self) -> Toolkit:
         """Return all the tools of the run: the server's, the client's and the subagents."""
-        return RunToolkit(self.tools())
+        toolkit = RunToolkit(self.tools())
+        self.add_skills(toolkit)
+        return toolkit
+
+    def add_skills(self, toolkit: Toolkit) -> None:
+        """Add the skills of the profile to a toolkit of this run."""
+        add_skills(toolkit, self._kit.skills, self._kit.settings.tools.max_result_bytes)
 
     def tools(self) -> list[ToolBase]:
         """Return all the tools of ``toolkit``, for a toolkit of the user."""
+        # A tool of the client would take the place of the one that reads skills.
+        client_tools = [
+            item for item in self._command.tools if not (self._kit.skills and item.name == VIEWER)
+        ]
         return run_tools(
             [item for item in self._kit.tools if item.tool.name != STATE_TOOL or self._shared.exists],
-            self._command.tools,
+            client_tools,
             self._context,
             [self._subagent(profile) for profile in self._kit.subagents],
             emit=self.emit,

@@ -17,7 +17,9 @@ from core.agentscope.prompts.loader import Prompt
 from core.agentscope.runtime.agent.agentscope_schemas import build_schemas_once
 from core.agentscope.runtime.agent.compaction import CompactionModel
 from core.agentscope.runtime.agent.factory.user_factory import UserFactory
+from core.agentscope.runtime.agent.factory.user_middleware import UserMiddleware
 from core.agentscope.runtime.agent.knowledge.retrieval import Retrieval
+from core.agentscope.runtime.agent.skills import VIEWER, FolderSkill, load_skills
 from core.agentscope.runtime.agent.subagents import SubagentKit, subagent_kit
 from core.agentscope.runtime.agent.toolkit import ToolAccess
 from core.agentscope.runtime.model.call_budget import CallBudget
@@ -30,6 +32,7 @@ from core.agentscope.runtime.model.prices import load_prices
 from core.agentscope.runtime.profile.profile import STAGES, AgentProfile
 from core.agentscope.runtime.profile.profile_tools import profile_tools
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage, StageName
+from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.mcp.toolset import McpToolset
 from core.agentscope.tools.memory_store import MemoryStore
 from core.config import Settings
@@ -57,6 +60,16 @@ class AgentKit:
     """Makes the agent of each run; ``None`` for the agent that the profile describes."""
     retrieval: Retrieval | None = None
     """The search function that the profile names."""
+    own_factory: UserFactory | None = None
+    """Makes the agent that the profile describes; ``None`` if no code of users is around it."""
+    middlewares: tuple[UserMiddleware, ...] = ()
+    """Of the profile, around whatever agent there is; the first is the outermost."""
+    skills: tuple[FolderSkill, ...] = ()
+
+    @property
+    def maker(self) -> UserFactory | None:
+        """What makes an agent with code of users in it; ``None`` if there is no such code."""
+        return self.user_factory or self.own_factory
 
     @property
     def max_result_bytes(self) -> int:
@@ -82,6 +95,7 @@ class AgentKit:
         return (
             any(item.tool.name == name for item in self.tools)
             or any(item.profile.name == name for item in self.subagents)
+            or bool(self.skills and name == VIEWER)
             # Also if its server is away at the moment.
             or (self.mcp is not None and self.mcp.owns(name))
         )
@@ -143,6 +157,7 @@ def build_kit(
 
     Raises:
         ToolDefinitionError: The profile names a tool that is not there.
+        ProfileInvalid: A skill cannot be used.
         PricesInvalid: The price table cannot be read.
     """
     build_schemas_once()
@@ -156,4 +171,14 @@ def build_kit(
         subagents=tuple(subagent_kit(subagent, tools) for subagent in profile.subagents),
         fallbacks=fallbacks,
         mcp=mcp,
+        skills=_skills(profile, tools),
     )
+
+
+def _skills(profile: AgentProfile, tools: tuple[ToolAccess, ...]) -> tuple[FolderSkill, ...]:
+    skills = load_skills(profile.skills.paths)
+    if skills and any(item.tool.name == VIEWER for item in tools):
+        raise ToolDefinitionError(
+            f"tools: the name {VIEWER} is taken by the tool that reads skills; rename the other one"
+        )
+    return skills

@@ -71,7 +71,7 @@ def open_toolsets(
 
 
 async def open_kits(kits: AgentKits, agents: Agents, opener: FactoryOpener) -> AgentKits:
-    """Open the factories that profiles name, and make the agent of each once without a model call.
+    """Open the code that profiles name, and make the agent around it once without a model call.
 
     Raises:
         AgentCodeInvalid: An agent cannot be used; the line names the profile's file.
@@ -105,7 +105,8 @@ def build_kits(
         toolsets: The tools of MCP servers, of each agent, by its id.
 
     Raises:
-        ToolDefinitionError: A profile names a tool that is not there; the line names the file.
+        ToolDefinitionError, ProfileInvalid: A profile names a tool that is not there, or a skill that cannot be used; the
+            line names the file.
         PricesInvalid: The price table cannot be read.
     """
     kits: dict[str, AgentKit] = {}
@@ -115,8 +116,8 @@ def build_kits(
             kit = build_kit(
                 profile, settings, client, memory, fallbacks[agent_id], (toolsets or {}).get(agent_id)
             )
-        except ToolDefinitionError as exc:
-            raise ToolDefinitionError(f"{agents.where(agent_id)}{exc}") from exc
+        except (ToolDefinitionError, ProfileInvalid) as exc:
+            raise type(exc)(f"{agents.where(agent_id)}{exc}") from exc
         shared = shared or kit
         kits[agent_id] = replace(kit, services=shared.services, clock=shared.clock)
     return AgentKits(kits, agents.default_id)

@@ -24,6 +24,7 @@ from agentscope.permission import PermissionBehavior, PermissionContext, Permiss
 from agentscope.tool import ToolBase, ToolChunk, ToolGroup, Toolkit, ToolResponse
 
 from core.agentscope.runtime.agent.emit import Emit
+from core.agentscope.runtime.agent.skills import INSTRUCTION
 from core.agentscope.runtime.agent.tool_progress import CallProgress
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition
@@ -219,7 +220,7 @@ class RunToolkit(Toolkit):
 
 @cache
 def _empty_toolkit() -> Toolkit:
-    return Toolkit()
+    return Toolkit(skill_instruction_template=INSTRUCTION)
 
 
 class ServerTool(ToolBase):

@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
 
@@ -26,7 +25,10 @@ from core.agentscope.runtime.model.quirks import QuirkChoice, parse_quirks
 from core.agentscope.runtime.profile.access import AccessRules
 from core.agentscope.runtime.profile.knowledge import Knowledge
 from core.agentscope.runtime.profile.mcp_servers import McpServer
+from core.agentscope.runtime.profile.middlewares import ProfileMiddleware
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid, describe
+from core.agentscope.runtime.profile.profile_paths import PathBeside
+from core.agentscope.runtime.profile.skills import Skills
 from core.agentscope.schemas.internal_events import CallStage, StageName
 from core.agentscope.schemas.tool_name import TOOL_NAME
 from core.agentscope.tools.spec import Permission
@@ -34,14 +36,6 @@ from core.agentscope.tools.spec import Permission
 STAGES: tuple[StageName, ...] = ("intent", "execution", "report")
 
 _BUNDLED = Path(__file__).with_name("default_profile.toml")
-
-
-def _beside_the_profile(path: Path, info: ValidationInfo) -> Path:
-    base: Path = (info.context or {}).get("directory", Path())
-    return base / path
-
-
-PromptPath = Annotated[Path, AfterValidator(_beside_the_profile)]
 
 
 class _Part(BaseModel):
@@ -113,9 +107,9 @@ class StageModels(_Part):
 class PromptPaths(_Part):
     """Prompt files that replace the bundled ones; relative to the profile's directory."""
 
-    intent: PromptPath | None = None
-    execution: PromptPath | None = None
-    report: PromptPath | None = None
+    intent: PathBeside | None = None
+    execution: PathBeside | None = None
+    report: PathBeside | None = None
 
 
 class ProfileTool(_Part):
@@ -196,6 +190,9 @@ class AgentProfile(_Part):
     """Servers whose tools the agent has as well."""
     knowledge: Knowledge | None = None
     """A search function of the user's; the agent has none when absent."""
+    middlewares: tuple[ProfileMiddleware, ...] = ()
+    """Around the agent, the first is the outermost."""
+    skills: Skills = Skills()
     subagents: tuple[Subagent, ...] = ()
     limits: Limits = Limits()
     context: Context = Context()

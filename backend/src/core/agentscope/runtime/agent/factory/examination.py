@@ -108,13 +108,13 @@ async def examine(kit: AgentKit) -> Examination:
 
     context = _context("check")
     try:
-        if kit.user_factory is None:
+        if kit.maker is None:
             made = builder(context)
             agent = made.agent("execution", UNKNOWN, made.toolkit(), made.translator(), _state(context))
         else:
             # The second is of another user: it must have nothing of the first.
             agent = await _made(
-                kit.user_factory,
+                kit.maker,
                 [
                     (AgentHost(kit, builder(each), RunCommand(), each, gate), _state(each))
                     for each in (context, _context("check-of-another-user"))
@@ -157,7 +157,8 @@ async def _made(
     except Exception as exc:
         reason = failure_line("the factory failed", exc)
         raise _CheckFailed(f"{reason}; run.is_check tells it that the agent is only looked at") from exc
-    found.changes = [each for each in hosted.installed.changes if not each.forbidden]
+    if found.factory is not None:
+        found.changes = [each for each in hosted.installed.changes if not each.forbidden]
     found.problems += [f"{each.what}. {each.advice}" for each in hosted.installed.changes if each.forbidden]
     found.warnings += [f"{each.what}. {each.advice}" for each in second.installed.changes if each.was_kept]
     return hosted.installed.agent

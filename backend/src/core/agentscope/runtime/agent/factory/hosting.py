@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import httpx
 import structlog
+from agentscope.middleware import MiddlewareBase
 from agentscope.model import ChatModelBase
 from agentscope.state import AgentState
 from agentscope.tool import ToolBase, Toolkit
@@ -23,6 +25,8 @@ from core.agentscope.runtime.agent.factory.installed_agent import (
     AgentRefused,
     Installed,
     ModelOfTheRun,
+    add_middlewares,
+    add_tools,
     install_middlewares,
     install_models,
     install_settings,
@@ -34,6 +38,7 @@ from core.agentscope.runtime.agent.factory.installed_agent import (
 from core.agentscope.runtime.agent.factory.merged_toolkit import merged_toolkit, settle_tools
 from core.agentscope.runtime.agent.factory.run_marks import is_of_another, marked, new_mark
 from core.agentscope.runtime.agent.factory.user_factory import UserFactory
+from core.agentscope.runtime.agent.factory.user_middleware import MiddlewareInvalid, UserMiddleware
 from core.agentscope.runtime.agent.intent import Intent
 from core.agentscope.runtime.agent.knowledge.run_knowledge import NoKnowledge, RunKnowledge
 from core.agentscope.runtime.agent.toolkit import GateMiddleware, ToolGate
@@ -43,6 +48,7 @@ from core.agentscope.runtime.stop_signal import StopSignal, WorkTooSlow
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.passages import Passage
 from core.agentscope.tools.spec import ToolContext
+from core.agentscope.tools.user_module import failure_line
 from core.errors import AgentBackendError, AgentFailed, LeaseLost
 
 log = structlog.get_logger(__name__)
@@ -169,7 +175,10 @@ class AgentHost:
             log.exception("agent_factory_failed", factory=factory.reference, run_id=self._context.run_id)
             raise AgentFailed(_NOT_MADE) from exc
         try:
-            installed = await self._installed(made, run, translator, meter, state, fresh=fresh)
+            theirs = await self._middlewares(
+                lambda each: self._run(each, translator, meter, intent, state, is_check=is_check)
+            )
+            installed = await self._installed(made, theirs, run, translator, meter, state, fresh=fresh)
         except AgentRefused as exc:
             if is_check:
                 raise
@@ -205,7 +214,10 @@ class AgentHost:
             return marked(self._kit.model("execution", translator.record, translator.keep), self._mark)
 
         def toolkit(theirs: Toolkit | None) -> Toolkit:
-            return merged_toolkit(theirs, self._builder.tools(), self._mark)
+            merged = merged_toolkit(theirs, self._builder.tools(), self._mark)
+            if merged is not theirs:
+                self._builder.add_skills(merged)
+            return merged
 
         principal = self._context.principal
         run = AgentRun(
@@ -233,6 +245,20 @@ class AgentHost:
         )
         return run
 
+    async def _middlewares(self, run_of: Callable[[UserMiddleware], AgentRun]) -> list[MiddlewareBase]:
+        """Return the middlewares of the profile, made for this run."""
+        made: list[MiddlewareBase] = []
+        for each in self._kit.middlewares:
+            try:
+                made.append(await each.of(run_of(each)))
+            except _SURELY_OURS:
+                raise
+            except MiddlewareInvalid as exc:
+                raise AgentRefused(str(exc)) from exc
+            except Exception as exc:
+                raise AgentRefused(failure_line(each.where, exc)) from exc
+        return made
+
     def _own_model(self, model: ChatModelBase, run: AgentRun, meter: ForeignMeter) -> ChatModelBase:
         """Return a model that books its calls with this run."""
         if isinstance(model, OpenAICompatibleChatModel) and is_of_another(model, self._mark):
@@ -247,6 +273,7 @@ class AgentHost:
     async def _installed(
         self,
         made: Any,
+        middlewares: Sequence[MiddlewareBase],
         run: AgentRun,
         translator: AgentEventTranslator,
         meter: ForeignMeter,
@@ -256,6 +283,7 @@ class AgentHost:
     ) -> Installed:
         profile = self._kit.profile
         agent, changes = own_agent(made, self._mark)
+        add_middlewares(agent, middlewares)
         changes += install_models(agent, run.meter, self._mark)
         changes += install_state(agent, state, self._mark, fresh=fresh)
         changes += install_settings(
@@ -265,6 +293,8 @@ class AgentHost:
             context=context_config(profile.context),
         )
         changes += install_toolkit(agent, run.toolkit, self._mark)
+        for middleware in middlewares:
+            add_tools(agent.toolkit, await _tools_of(middleware))
         ours = {id(tool) for group in agent.toolkit.tool_groups for tool in group.tools if _is_ours(tool)}
         guard = ToolGuard(self._kit.settings.tools.max_result_bytes, self._builder.emit)
         await settle_tools(agent.toolkit, lambda tool: tool if id(tool) in ours else guarded(tool, guard))
@@ -281,6 +311,15 @@ class AgentHost:
             last=[ModelOfTheRun(run.meter)],
         )
         return Installed(agent, changes, tuple(vars(agent)["_reasoning_middlewares"]))
+
+
+async def _tools_of(middleware: MiddlewareBase) -> list[ToolBase]:
+    try:
+        return await middleware.list_tools()
+    except _SURELY_OURS:
+        raise
+    except Exception as exc:
+        raise AgentRefused(failure_line(f"{type(middleware).__name__}.list_tools", exc)) from exc
 
 
 def _is_ours(tool: ToolBase) -> bool:

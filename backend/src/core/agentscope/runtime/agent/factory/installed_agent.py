@@ -26,7 +26,7 @@ from agentscope.middleware import MiddlewareBase
 from agentscope.model import ChatModelBase
 from agentscope.permission import PermissionContext, PermissionEngine, PermissionMode
 from agentscope.state import AgentState
-from agentscope.tool import Toolkit
+from agentscope.tool import ToolBase, Toolkit
 
 from core.agentscope.runtime.agent.factory.merged_toolkit import copied_toolkit
 from core.agentscope.runtime.agent.factory.run_marks import is_of, is_of_another, marked
@@ -382,6 +382,31 @@ def install_middlewares(
     if given:
         return []
     return [Change("The gate stands before every tool", "Pass middlewares=[*run.middlewares].")]
+
+
+def add_middlewares(agent: Any, middlewares: Sequence[MiddlewareBase]) -> None:
+    """Put the middlewares of the profile before those that the agent has."""
+    for hook, name in _HOOKS.items():
+        theirs = [each for each in middlewares if each.is_implemented(hook)]
+        setattr(agent, name, [*theirs, *getattr(agent, name)])
+
+
+def add_tools(toolkit: Toolkit, tools: Sequence[ToolBase]) -> None:
+    """Offer the tools of a middleware of the profile, such as the search of a RAG middleware.
+
+    Raises:
+        AgentRefused: A name is taken. A tool of the client gives way.
+    """
+    basic = next(group for group in toolkit.tool_groups if group.name == "basic")
+    for tool in tools:
+        for group in toolkit.tool_groups:
+            same = [each for each in group.tools if each.name == tool.name]
+            if any(not each.is_external_tool for each in same):
+                raise AgentRefused(
+                    f"the tool {tool.name} of a middleware has the name of another tool; rename or remove one of them"
+                )
+            group.tools = [each for each in group.tools if each.name != tool.name]
+        basic.tools.append(tool)
 
 
 def middlewares_of(agent: Any) -> list[MiddlewareBase]:

@@ -1,4 +1,4 @@
-"""Opens the agents of users' factories when a worker starts: code, resources, and an agent to look at."""
+"""Opens the code of users around agents when a worker starts: factories, middlewares, resources, an agent to look at."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import structlog
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.factory.examination import Examination, examine
 from core.agentscope.runtime.agent.factory.lifespan import Lifespans
-from core.agentscope.runtime.agent.factory.user_factory import AgentCodeInvalid, load_factory
+from core.agentscope.runtime.agent.factory.user_factory import (
+    AgentCodeInvalid,
+    UserFactory,
+    load_factory,
+    profile_s_agent,
+)
+from core.agentscope.runtime.agent.factory.user_middleware import load_middleware
 from core.agentscope.runtime.agent.knowledge.retrieval import load_retrieval
 from core.agentscope.runtime.model.model_client import create_model_client
 from core.config import ModelSettings
@@ -35,18 +41,28 @@ class FactoryOpener:
         self._http: httpx.AsyncClient | None = None
 
     async def open(self, kit: AgentKit) -> AgentKit:
-        """Return the kit with the code that its profile names: a factory, a search function; the kit itself without any.
+        """Return the kit with the code that its profile names: a factory, middlewares, a search function; else itself.
 
         Raises:
             AgentCodeInvalid: The code cannot be imported.
-            LifespanInvalid: The resources of its module cannot be opened.
+            LifespanInvalid: The resources of a module cannot be opened.
         """
-        reference, knowledge = kit.profile.agent.factory, kit.profile.knowledge
-        if reference is not None:
-            factory = await load_factory(reference, await self._client(), self._lifespans)
+        profile = kit.profile
+        if profile.middlewares:
+            client = await self._client()
+            middlewares = [
+                await load_middleware(place, named, client, self._lifespans)
+                for place, named in enumerate(profile.middlewares)
+            ]
+            own = UserFactory("the profile's agent", profile_s_agent, client)
+            kit = replace(kit, middlewares=tuple(middlewares), own_factory=own)
+        if profile.agent.factory is not None:
+            factory = await load_factory(profile.agent.factory, await self._client(), self._lifespans)
             kit = replace(kit, user_factory=factory)
-        if knowledge is not None:
-            retrieval = await load_retrieval(knowledge.retrieve, await self._client(), self._lifespans)
+        if profile.knowledge is not None:
+            retrieval = await load_retrieval(
+                profile.knowledge.retrieve, await self._client(), self._lifespans
+            )
             kit = replace(kit, retrieval=retrieval)
         return kit
 
@@ -57,14 +73,14 @@ class FactoryOpener:
 
 
 async def open_for_runs(kit: AgentKit, opener: FactoryOpener) -> AgentKit:
-    """Open the code that the kit's profile names, and make the agent of a factory without a model call.
+    """Open the code that the kit's profile names, and make an agent with code in it without a model call.
 
     Raises:
         AgentCodeInvalid: The agent cannot be used; in one line what is wrong.
         LifespanInvalid: The resources of its module cannot be opened.
     """
     opened = await opener.open(kit)
-    if opened.user_factory is None:
+    if opened.maker is None:
         return opened
     found = await examine(opened)
     if found.problems:
@@ -78,9 +94,8 @@ async def open_for_runs(kit: AgentKit, opener: FactoryOpener) -> AgentKit:
 def refusal(kit: AgentKit, found: Examination) -> str:
     """Return the line with which a start is refused."""
     more = len(found.problems) - 1
-    return f"{kit.profile.agent.factory}: {found.problems[0]}" + (
-        f" (and {more} more; see: agentroute check)" if more else ""
-    )
+    where = f"{kit.profile.agent.factory}: " if kit.profile.agent.factory else ""
+    return f"{where}{found.problems[0]}" + (f" (and {more} more; see: agentroute check)" if more else "")
 
 
 def open_model_client(settings: ModelSettings, *, needed: bool) -> httpx.AsyncClient:

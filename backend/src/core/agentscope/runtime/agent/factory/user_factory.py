@@ -10,9 +10,11 @@ from types import ModuleType
 from typing import Any
 
 import httpx
+from agentscope.agent import Agent
 
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.factory.lifespan import Lifespans
+from core.agentscope.runtime.agent.thread_memory import AGENT_NAME
 from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.user_module import import_attribute
@@ -63,3 +65,15 @@ def _found(reference: str) -> tuple[ModuleType, Any]:
         return import_attribute(reference)
     except ToolDefinitionError as exc:
         raise AgentCodeInvalid(str(exc)) from exc
+
+
+async def profile_s_agent(run: AgentRun) -> Agent:
+    """Return the agent that a profile describes, as a factory would: for a profile with middlewares."""
+    return Agent(
+        name=AGENT_NAME,
+        system_prompt=run.system_prompt,
+        model=run.model,
+        toolkit=run.toolkit(),
+        state=run.state,
+        middlewares=run.middlewares,
+    )
