@@ -71,7 +71,10 @@ def invalid_request(exc: ValidationError, value: Any, *, prefix: str = "") -> In
 
 def _message(problem: ErrorDetails) -> str:
     words = _WORDS.get(problem["type"])
-    return problem["msg"] if words is None else words.format_map(problem.get("ctx", {}))
+    if words is not None:
+        return words.format_map(problem.get("ctx", {}))
+    # What a check of ours says is a sentence without pydantic's name for it.
+    return problem["msg"].removeprefix("Value error, ")
 
 
 def from_errors(found: Iterable[dict[str, str]]) -> InvalidRequest:

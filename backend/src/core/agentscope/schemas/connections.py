@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, SecretStr
 
 from core.agentscope.schemas.messages import WireModel
 from core.secret_values import check_api_key
@@ -57,6 +57,9 @@ def _in_future(value: datetime) -> datetime:
 
 class TokenCommand(WireModel):
     """Body of ``PUT /connections/{server}``."""
+
+    # The text of an error must not have the token.
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     token: Annotated[
         SecretStr,

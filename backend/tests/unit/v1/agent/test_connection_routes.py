@@ -7,11 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from tests.support.failing_engine import AWAY, FailingEngine
 from tests.support.memory_container import memory_container
 
 from agentroute.app import create_app
 from core.agentscope.runtime.profile.user_servers import NamedServer
+from core.agentscope.schemas.connections import TokenCommand
 from core.config import IdentitySettings, Settings
 from core.connections.store import ConnectionStore
 from core.connections.vault import Vault
@@ -94,8 +96,17 @@ async def test_a_body_that_is_no_token_is_refused_and_not_repeated(
     (error,) = refused.json()["errors"]
     assert error["pointer"] == pointer
     assert told in error["message"]
+    assert not error["message"].startswith("Value error")
     assert "canary" not in refused.text
     assert engine.begun == 0
+
+
+def test_no_text_of_a_refused_token_has_the_token() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TokenCommand.model_validate({"token": "can ary"})
+
+    assert "can ary" not in str(caught.value)
+    assert "canary" not in repr(TokenCommand.model_validate({"token": "canary"}))
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("PUT", "/github"), ("DELETE", "/github")])
