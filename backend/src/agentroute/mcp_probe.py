@@ -11,6 +11,7 @@ from core.agentscope.runtime.profile.mcp_servers import resolve_mcp, secrets_of_
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.tools.mcp.connection import McpConnection
 from core.agentscope.tools.mcp.endpoint import McpEndpoint
+from core.agentscope.tools.mcp.failures import UNAUTHORIZED
 from core.agentscope.tools.mcp.listing import offer
 from core.agentscope.tools.mcp.policy import McpPolicy
 from core.config import Settings
@@ -45,6 +46,9 @@ async def _probe(name: str, policy: McpPolicy, endpoint: McpEndpoint) -> CheckRe
         await connection.tried()
     finally:
         await connection.close()
+    if endpoint.auth is not None and connection.problem == UNAUTHORIZED:
+        # As it should be: the probe has no user.
+        return CheckResult(name, True, f"is there; each user connects ({endpoint.auth})")
     if connection.problem:
         return CheckResult(name, False, f"cannot be used: {connection.problem}", _FIX)
     made = offer(policy, connection.tools)

@@ -60,6 +60,8 @@ class AgentInterrupt(Base):
     arguments_sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
     """Of the arguments that the user was asked about. An approval of other arguments is void."""
     response_schema: Mapped[Any] = mapped_column(JSONB)
+    details: Mapped[Any] = mapped_column(JSONB(none_as_null=True), nullable=True)
+    """``metadata`` of AG-UI's ``Interrupt``. It is forgotten with the call, since a login's address is of no use later."""
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     resolved_by_run_pk: Mapped[int | None] = mapped_column(BigInteger)
     resolved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

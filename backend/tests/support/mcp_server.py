@@ -4,11 +4,15 @@
 
 Over HTTP it writes its port to ``FOLDER/port`` when it listens. Every call of ``act`` appends a line to
 ``FOLDER/effects``; ``wait`` does so when it begins and when it is cancelled. A test waits for these lines.
+
+With ``FOLDER/users`` (JSON, users by their tokens) it wants the token of a user in every request, and answers 401
+otherwise. Every request is a line of ``FOLDER/requests``: the user and the session.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import logging
@@ -76,7 +80,8 @@ async def list_tools() -> list[types.Tool]:
     strange = ["search code", "search.code", "søk", "x" * 100, "x" * 101]
     bad = tool("bad_schema", {"type": "object", "properties": {"a": {"$ref": "https://example.org/a"}}})
     hinted = tool("hinted", annotations=types.ToolAnnotations(readOnlyHint=True))
-    return [tool("echo", TEXT), hinted, bad, *map(tool, [*named, *strange, *more_tools])]
+    own = [tool("whoami"), tool("leak"), tool("connect")] if (folder / "users").exists() else []
+    return [*own, tool("echo", TEXT), hinted, bad, *map(tool, [*named, *strange, *more_tools])]
 
 
 @server.call_tool(validate_input=False)
@@ -114,6 +119,10 @@ async def call_tool(name: str, arguments: dict[str, Any]) -> Any:
         case "ask":
             answer = await context.session.elicit("How many?", {"type": "object", "properties": {}})
             return [types.TextContent(type="text", text=answer.model_dump_json())]
+        case "whoami":
+            return [types.TextContent(type="text", text=f"you are {user_of(headers_of(context))}")]
+        case "leak":
+            return await leak(context)
         case "tell":
             request = context.request
             headers = dict(request.headers) if isinstance(request, Request) else dict(os.environ)
@@ -152,6 +161,54 @@ async def wait(context: Any) -> Any:
         effect("cancelled")
         raise
     return [types.TextContent(type="text", text="waited")]
+
+
+def users() -> dict[str, str]:
+    return json.loads((folder / "users").read_text())
+
+
+def user_of(headers: dict[str, str]) -> str | None:
+    return users().get(headers.get("authorization", "").removeprefix("Bearer ") or headers.get("x-key", ""))
+
+
+def headers_of(context: Any) -> dict[str, str]:
+    return dict(context.request.headers)
+
+
+async def leak(context: Any) -> Any:
+    """Repeat the user's token wherever a server can."""
+    token = headers_of(context)["authorization"]
+    if context.meta and context.meta.progressToken is not None:
+        await context.session.send_progress_notification(
+            context.meta.progressToken, 1, 2, token, related_request_id=str(context.request_id)
+        )
+    return types.CallToolResult(
+        content=[
+            types.TextContent(type="text", text=f"{token} {base64.b64encode(token[7:].encode()).decode()}")
+        ],
+        structuredContent={"token": token},
+        isError=True,
+    )
+
+
+def for_users(app: Any) -> Any:
+    """Return the app behind a check of the users' tokens."""
+
+    async def checked(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        user = user_of(headers)
+        with (folder / "requests").open("a") as file:
+            file.write(f"{user} {headers.get('mcp-session-id', '')}\n")
+        if user is None:
+            refusal = Response(status_code=401, headers={"www-authenticate": 'Bearer realm="tests"'})
+            await refusal(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return checked
 
 
 def parts() -> list[Any]:
@@ -210,7 +267,9 @@ def sse_app() -> Starlette:
     return Starlette(routes=[Route("/sse", stream), Mount("/messages/", app=transport.handle_post_message)])
 
 
-def over_http(app: Starlette, port: int) -> None:
+def over_http(app: Any, port: int) -> None:
+    if (folder / "users").exists():
+        app = for_users(app)
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", port))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -66,6 +67,18 @@ class Server:
         if self.transport == "stdio":
             endpoint = replace(endpoint, url="", command=self.command, env=tuple(self.env.items()))
         return replace(endpoint, **members)
+
+    def know(self, **tokens: str) -> None:
+        """Let the server take these tokens, by user, and no others. Before the start it says that it has users."""
+        part = self.folder / "users.part"
+        part.write_text(json.dumps({token: user for user, token in tokens.items()}))
+        part.rename(self.folder / "users")
+
+    @property
+    def seen(self) -> list[tuple[str, str]]:
+        """The user and the session of each request, of a server with users."""
+        lines = (self.folder / "requests").read_text().split("\n")[:-1]
+        return [(user, session) for user, _, session in (line.partition(" ") for line in lines)]
 
     @property
     def effects(self) -> list[str]:

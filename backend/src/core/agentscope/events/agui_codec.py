@@ -269,6 +269,7 @@ def _interrupt(event: internal.InterruptRequested) -> dict[str, Any]:
         tool_call_id=event.tool_call_id,
         response_schema=event.response_schema,
         expires_at=event.expires_at,
+        metadata=event.metadata,
     )
 
 

@@ -14,6 +14,7 @@ def interrupt_body(
     tool_call_id: str | None,
     response_schema: Any,
     expires_at: datetime,
+    metadata: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return AG-UI's ``Interrupt``: the same in the run's last event and in history."""
     about_call = {} if tool_call_id is None else {"toolCallId": tool_call_id}
@@ -24,4 +25,5 @@ def interrupt_body(
         **about_call,
         "responseSchema": response_schema,
         "expiresAt": expires_at.isoformat().replace("+00:00", "Z"),
+        **({} if metadata is None else {"metadata": metadata}),
     }

@@ -82,7 +82,8 @@ WITH old AS (
     UPDATE agent_run AS r SET input = '{{}}' FROM old WHERE r.id = old.id
 ), questions AS (
     UPDATE agent_interrupt AS i SET
-        message = '', arguments = CASE WHEN i.arguments IS NOT NULL THEN '' END, response_schema = '{{}}', answer = NULL
+        message = '', arguments = CASE WHEN i.arguments IS NOT NULL THEN '' END, response_schema = '{{}}', answer = NULL,
+        details = NULL
     FROM old WHERE i.run_pk = old.id AND i.resolved_at IS NOT NULL
         -- A run that brings the answer and has not ended still reads it.
         AND NOT EXISTS (SELECT 1 FROM agent_run AS r WHERE r.id = i.resolved_by_run_pk AND r.ended_at IS NULL)

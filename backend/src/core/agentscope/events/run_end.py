@@ -216,6 +216,7 @@ def _interrupt_row(run: OwnedRun, interrupt: InterruptRequested) -> dict[str, An
         "arguments_sha256": None if interrupt.arguments is None else hash_arguments(interrupt.arguments),
         "response_schema": interrupt.response_schema,
         "expires_at": interrupt.expires_at,
+        "details": interrupt.metadata,
     }
 
 

@@ -62,6 +62,7 @@ from core.agentscope.schemas.internal_events import (
     StepFinished,
     StepStarted,
     ToolResult,
+    ToolState,
 )
 from core.agentscope.schemas.messages import ToolMessage, UserMessage
 from core.agentscope.tools.spec import ToolContext
@@ -171,9 +172,12 @@ class AgentScopeOrchestrator:
         await self._shared.show(max_bytes=room)
         if memory.rebuilt:
             await self._emit(CustomEvent(name=MEMORY_REBUILT, value={"messages": len(memory.later_messages)}))
-        await self._tell_cut_off()
+        await self._tell_not_made()
         calls, fresh = self._calls, self._unheard
         inputs: Any = calls.decisions or calls.answers or fresh
+        if not inputs and (pending := client_calls(self._state)):
+            # The user did not log in for the only other call. The agent goes on when the client has answered.
+            return RunFinished(pending_tool_call_ids=pending)
         if fresh and calls.decisions:
             await self._carry_out(calls)
             inputs = fresh
@@ -212,14 +216,12 @@ class AgentScopeOrchestrator:
             return all(tool.name != name for tool in self._task.command.tools)
         return self._kit.is_server_tool(name)
 
-    async def _tell_cut_off(self) -> None:
+    async def _tell_not_made(self) -> None:
+        # Every call gets one result on the wire, also a call that will never be made.
         for call_id in self._calls.cut_off:
-            # Every call gets one result on the wire, also a call that will never be made.
-            await self._emit(
-                ToolResult(
-                    message_id=new_id("res"), tool_call_id=call_id, content=INTERRUPTED, state="interrupted"
-                )
-            )
+            await self._emit(_result(call_id, INTERRUPTED, "interrupted"))
+        for call_id, told in self._calls.not_connected.items():
+            await self._emit(_result(call_id, told, "denied"))
 
     # --- stages ------------------------------------------------------------------
 
@@ -240,8 +242,11 @@ class AgentScopeOrchestrator:
         agent, translator = await self._executing(UNKNOWN, self._factory.toolkit, first=HoldMiddleware())
         await self._emit(StepStarted(name="execution"))
         await self._open_gate(calls.approved)
+        # The user has moved on: a login that is still missing is not asked for again.
+        self._gate.logins.may_ask = False
         # No checkpoints here: a checkpoint of this run counts as having the new message, and this state lacks it.
         await self._drive(agent, calls.decisions, translator, save=None)
+        self._gate.logins.may_ask = True
         await self._emit(StepFinished(name="execution"))
 
     async def _execute(self, inputs: Any, intent: Intent, *, approved: Sequence[str]) -> bool:
@@ -372,6 +377,10 @@ class AgentScopeOrchestrator:
             if self._hosted is None or agent is not self._hosted.installed.agent or self._stop.is_set:
                 raise
             raise self._hosted.explained(exc) from exc
+
+
+def _result(call_id: str, text: str, state: ToolState) -> ToolResult:
+    return ToolResult(message_id=new_id("res"), tool_call_id=call_id, content=text, state=state)
 
 
 def _new_to_answer(command: RunCommand) -> list[Msg]:

@@ -160,6 +160,8 @@ class InterruptRequested(_Event):
     """JSON text, as the model wrote it."""
     response_schema: dict[str, Any]
     expires_at: datetime
+    metadata: dict[str, Any] | None = None
+    """What an application needs to know beside the text, such as where the user logs in."""
 
 
 class StateSnapshot(AttributedEvent):

@@ -32,6 +32,7 @@ from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolDefinitionError, ToolError
 from core.agentscope.tools.foreign_results import Pieces, ResultUnreadable, is_failure
 from core.agentscope.tools.json_schema import arguments_schema
+from core.agentscope.tools.mcp.user_access import ConnectionRequired
 from core.agentscope.tools.result_text import fit_text, result_text
 from core.agentscope.tools.shown_pieces import ShownPieces
 from core.config import ToolSettings
@@ -124,6 +125,9 @@ class ToolOutcome:
     content: str
 
 
+ConnectionCheck = Callable[[Principal], Awaitable[None]]
+"""Raises ``ConnectionRequired`` if the user has to connect before a call can be made."""
+
 Handler = Callable[[Any, ToolContext], object]
 """Takes the validated arguments; returns the result, an awaitable of it, or a generator of its pieces."""
 
@@ -163,6 +167,8 @@ class Tool:
     """``None`` is the default of the settings; no call is without an end."""
     max_result_bytes: int | None = None
     """UTF-8 bytes of a result; ``None`` is the default of the settings."""
+    connected: ConnectionCheck | None = None
+    """Of a tool that acts with the user's own identity: asked before each call, after the approval."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -196,6 +202,7 @@ class Tool:
 
         Raises:
             asyncio.CancelledError: The caller was cancelled.
+            ConnectionRequired: The user has to connect first. The call had no effect.
         """
         ids = {"tool": self.name, "run_id": context.run_id, "tool_call_id": context.tool_call_id}
         task = asyncio.current_task()
@@ -207,6 +214,8 @@ class Tool:
                 outcome = await self._run(arguments, context)
         except ToolError as exc:
             outcome = self._error(exc.message)
+        except ConnectionRequired:
+            raise
         except ResultUnreadable as exc:
             # Without the traceback: whoever prints its values would go down into the result as well.
             log.warning("tool_result_unreadable", reason=str(exc), cause=repr(exc.__cause__), **ids)

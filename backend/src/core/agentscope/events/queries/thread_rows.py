@@ -47,6 +47,7 @@ def open_interrupts(session: Session, session_id: int) -> list[dict[str, Any]]:
             tool_call_id=row.tool_call_id,
             response_schema=row.response_schema,
             expires_at=row.expires_at,
+            metadata=row.details,
         )
         for row in rows
     ]

@@ -15,15 +15,19 @@ from typing import Any
 from agentscope import event as agentscope
 from agentscope.message import ToolCallBlock
 
+from core.agentscope.runtime.agent import logins
 from core.agentscope.runtime.agent.agent_attachments import OpenMedia, own_event
 from core.agentscope.runtime.model.chat_opaque import OpaqueValue, json_text
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
 from core.agentscope.tools.foreign_results import attachment_line
+from core.agentscope.tools.mcp.user_access import ConnectionRequired
 from core.agentscope.tools.result_text import fit_text
 
 ApprovalSchema = Callable[[str], dict[str, Any]]
 """Returns the answer's JSON Schema for a tool by name."""
+Login = Callable[[str], ConnectionRequired | None]
+"""Returns the login that a call lacks, by the call's id."""
 
 
 def new_id(kind: str) -> str:
@@ -34,7 +38,12 @@ class AgentEventTranslator:
     """Translates one agent's events, in order. Usage arrives beside the events, through ``record``."""
 
     def __init__(
-        self, *, approval_schema: ApprovalSchema, expires_at: Callable[[], datetime], max_result_bytes: int
+        self,
+        *,
+        approval_schema: ApprovalSchema,
+        expires_at: Callable[[], datetime],
+        max_result_bytes: int,
+        login: Login = lambda _call_id: None,
     ) -> None:
         """Begin with an agent that has said nothing.
 
@@ -42,6 +51,7 @@ class AgentEventTranslator:
             approval_schema: The answer a tool's approval takes.
             expires_at: When a requested approval expires.
             max_result_bytes: Longest tool result an event carries.
+            login: Returns what a call waits for, if it is no approval.
         """
         self.wrote_text = False
         """Whether the newest model call wrote text: then the answer is already there."""
@@ -49,6 +59,7 @@ class AgentEventTranslator:
         self._approval_schema = approval_schema
         self._expires_at = expires_at
         self._max_result_bytes = max_result_bytes
+        self._login = login
         self._message_id = ""
         """The message that the model call writes; empty between two calls."""
         self._reasoning_id = ""
@@ -213,15 +224,19 @@ class AgentEventTranslator:
         )
 
     def _interrupt(self, call: ToolCallBlock) -> internal.InterruptRequested:
+        required = self._login(call.id)
         return internal.InterruptRequested(
             interrupt_id=new_id("int"),
-            reason="tool_approval",
-            message=f"Allow the tool {call.name}?",
+            reason="tool_approval" if required is None else logins.REASON,
+            message=f"Allow the tool {call.name}?"
+            if required is None
+            else logins.question(required, call.name),
             tool_call_id=call.id,
             tool_name=call.name,
             arguments=call.input,
-            response_schema=self._approval_schema(call.name),
+            response_schema=self._approval_schema(call.name) if required is None else logins.ANSWER,
             expires_at=self._expires_at(),
+            metadata=None if required is None else logins.metadata(required),
         )
 
 

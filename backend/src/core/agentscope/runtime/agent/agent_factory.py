@@ -126,7 +126,7 @@ class AgentFactory:
 
     def toolkit(self) -> Toolkit:
         """Return all the tools of the run: the server's, the client's and the subagents."""
-        toolkit = RunToolkit(self.tools())
+        toolkit = RunToolkit(self.tools(), self.unlisted_tools())
         self.add_skills(toolkit)
         return toolkit
 
@@ -146,7 +146,12 @@ class AgentFactory:
             self._context,
             [self._subagent(profile) for profile in self._kit.subagents],
             emit=self.emit,
+            logins=self._gate.logins,
         )
+
+    def unlisted_tools(self) -> list[ToolBase]:
+        """Return the tools of stored calls that no list has. They can be called, and are not offered."""
+        return run_tools(self._kit.unlisted, (), self._context, emit=self.emit, logins=self._gate.logins)
 
     def translator(self) -> AgentEventTranslator:
         """Return a translator for one agent."""
@@ -154,6 +159,7 @@ class AgentFactory:
             approval_schema=approval_schemas(self._kit.tools),
             expires_at=self.expires_at,
             max_result_bytes=self._kit.max_result_bytes,
+            login=self._gate.logins.required,
         )
 
     def expires_at(self) -> datetime:

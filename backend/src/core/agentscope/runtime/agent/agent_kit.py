@@ -6,7 +6,7 @@ its toolkit are made for one run; they are cheap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -33,9 +33,11 @@ from core.agentscope.runtime.profile.profile import STAGES, AgentProfile
 from core.agentscope.runtime.profile.profile_tools import profile_tools
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage, StageName
 from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.mcp.calls import OfferedAs
 from core.agentscope.tools.mcp.toolset import McpToolset
 from core.agentscope.tools.memory_store import MemoryStore
 from core.config import Settings
+from core.identity import Principal
 from core.store_clock import StoreClock
 
 ModelKind = TypeVar("ModelKind", bound=OpenAICompatibleChatModel)
@@ -53,6 +55,8 @@ class AgentKit:
     tools: tuple[ToolAccess, ...]
     subagents: tuple[SubagentKit, ...] = ()
     fallbacks: Mapping[CallStage, ChatEndpoint] = field(default_factory=dict)
+    unlisted: tuple[ToolAccess, ...] = ()
+    """Tools of calls that the run has to make although no list has them. The model is not offered them."""
     mcp: McpToolset | None = None
     """Tools that come and go while the worker lives. A run has those that are there when it begins."""
     clock: StoreClock = field(default_factory=StoreClock)
@@ -83,12 +87,35 @@ class AgentKit:
         calls_ahead: CallsAhead | None,
         announce: Announce | None = None,
         files: LoadFiles | None = None,
+        mcp_tools: Sequence[OfferedAs] | None = None,
+        decided: Iterable[str] = (),
     ) -> AgentKit:
-        """Return the kit of one run: its model calls have its budget, are written ahead, tell of retries, read files."""
+        """Return the kit of one run: its model calls have its budget, are written ahead, tell of retries, read files.
+
+        Args:
+            budget: Of the run.
+            calls_ahead: Where model calls are written before they leave.
+            announce: Takes the retries of model calls.
+            files: Reads the files of messages.
+            mcp_tools: As of ``tools_for``; those that need no user when absent.
+            decided: Names of the tools whose calls the user has answered for.
+        """
         services = replace(
             self.services, budget=budget, calls_ahead=calls_ahead, announce=announce, files=files
         )
-        return replace(self, services=services, tools=(*self.tools, *self._mcp_tools()))
+        tools = (*self.tools, *self._accessible(mcp_tools))
+        listed = {item.tool.name for item in tools}
+        unlisted = () if self.mcp is None else map(self.mcp.unlisted, set(decided) - listed)
+        hidden = tuple(ToolAccess(tool, tool.permission) for tool in unlisted if tool is not None)
+        return replace(self, services=services, tools=tools, unlisted=hidden)
+
+    async def tools_for(self, principal: Principal) -> list[OfferedAs]:
+        """Return the tools of MCP servers for a run of this user, those that see the user among them.
+
+        Raises:
+            StoreUnavailable: The user's connections could not be read.
+        """
+        return [] if self.mcp is None else await self.mcp.tools_for(principal)
 
     def is_server_tool(self, name: str) -> bool:
         """Return whether a call of this name is made here, and not by the client."""
@@ -100,12 +127,12 @@ class AgentKit:
             or (self.mcp is not None and self.mcp.owns(name))
         )
 
-    def _mcp_tools(self) -> list[ToolAccess]:
-        if self.mcp is None:
-            return []
+    def _accessible(self, mcp_tools: Sequence[OfferedAs] | None) -> list[ToolAccess]:
+        if mcp_tools is None:
+            mcp_tools = self.mcp.tools() if self.mcp is not None else []
         # The profile's own tools go first.
         own = {item.tool.name for item in self.tools} | {item.profile.name for item in self.subagents}
-        return [ToolAccess(tool, permission) for tool, permission in self.mcp.tools() if tool.name not in own]
+        return [ToolAccess(tool, permission) for tool, permission in mcp_tools if tool.name not in own]
 
     def announcing(self, announce: Announce) -> AgentKit:
         """Return the kit whose model calls tell of their retries here."""

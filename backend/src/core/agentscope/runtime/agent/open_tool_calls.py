@@ -19,6 +19,7 @@ from agentscope.message import DataBlock, TextBlock, ToolCallBlock, ToolResultBl
 from agentscope.state import AgentState
 
 from core.agentscope.events.checkpoints import Checkpoint
+from core.agentscope.runtime.agent.logins import not_connected
 from core.agentscope.runtime.agent.stored_state import stored_state
 from core.agentscope.runtime.agent.thread_memory import (
     AGENT_NAME,
@@ -31,6 +32,7 @@ from core.agentscope.runtime.agent.thread_memory import (
 )
 from core.agentscope.runtime.model.legal_history import NO_RESULT
 from core.agentscope.schemas.messages import TextPart, ToolMessage
+from core.agentscope.tools.mcp.names import server_of
 
 INTERRUPTED = NO_RESULT
 NOT_ANSWERED = "The application did not answer the call; the conversation went on without it."
@@ -48,6 +50,8 @@ class OpenToolCalls:
     """The calls among the decisions that may run."""
     cut_off: list[str] = field(default_factory=list)
     """The server's calls that will never be made. Each needs a result event that says so."""
+    not_connected: dict[str, str] = field(default_factory=dict)
+    """The calls for which the user did not log in, with their results. Each needs a result event, too."""
 
 
 def settle_open_tool_calls(
@@ -85,6 +89,10 @@ def settle_open_tool_calls(
                 answered.append((call, _client_result(call, message)))
             elif moves_on:
                 finish_call(state, call, _no_result(call, NOT_ANSWERED))
+        elif status == "asking" and not said_since and _is_declined_login(decided.get(call.id)):
+            # AgentScope would tell the model that the user denies the tool.
+            told = settled.not_connected[call.id] = not_connected(server_of(call.name))
+            finish_call(state, call, _no_result(call, told, ToolResultState.DENIED))
         elif status == "asking" and decided and not said_since:
             confirmation = _confirmation(call, decided.get(call.id))
             confirmations.append(confirmation)
@@ -152,8 +160,14 @@ def _output(message: ToolMessage) -> str | list[TextBlock | DataBlock]:
     return [*blocks, TextBlock(text=message.error)] if message.error else blocks
 
 
-def _no_result(call: ToolCallBlock, why: str) -> ToolResultBlock:
-    return ToolResultBlock(id=call.id, name=call.name, output=why, state=ToolResultState.INTERRUPTED)
+def _is_declined_login(decision: GatedCall | None) -> bool:
+    return decision is not None and decision.about_login and not decision.approved
+
+
+def _no_result(
+    call: ToolCallBlock, why: str, state: ToolResultState = ToolResultState.INTERRUPTED
+) -> ToolResultBlock:
+    return ToolResultBlock(id=call.id, name=call.name, output=why, state=state)
 
 
 def _status(call: ToolCallBlock) -> str:

@@ -34,6 +34,7 @@ from core.agentscope.events.call_arguments import check_arguments
 from core.agentscope.events.newest_state import newest_state
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.events.state_parts import Part, PartMissing, StoredState, whole_text
+from core.agentscope.runtime.agent import logins
 from core.agentscope.runtime.agent.shown_history import shown_history
 from core.agentscope.runtime.agent.state_reading import read_state
 from core.agentscope.runtime.model.file_contents import file_block
@@ -68,6 +69,8 @@ class GatedCall:
     arguments: str
     approved: bool
     edited: dict[str, Any] | None
+    about_login: bool = False
+    """The user was asked to log in; the call itself was allowed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,8 @@ def _decisions(answered: Sequence[Mapping[str, Any]]) -> tuple[tuple[GatedCall, 
     goes_on = True
     for row in answered:
         answer = row["answer"] or {}
-        approved = row["status"] == interrupt_status.RESOLVED and bool(answer.get("approved"))
+        about_login = row["reason"] == logins.REASON
+        approved = row["status"] == interrupt_status.RESOLVED and bool(answer.get("approved", about_login))
         if row["tool_call_id"] is None:
             goes_on = goes_on and approved
         else:
@@ -186,7 +190,12 @@ def _decisions(answered: Sequence[Mapping[str, Any]]) -> tuple[tuple[GatedCall, 
                 check_arguments(row["arguments"], bytes.fromhex(row["arguments_sha256"]))
             calls.append(
                 GatedCall(
-                    row["tool_call_id"], row["tool_name"], row["arguments"], approved, answer.get("input")
+                    row["tool_call_id"],
+                    row["tool_name"],
+                    row["arguments"],
+                    approved,
+                    answer.get("input"),
+                    about_login,
                 )
             )
     return tuple(calls), goes_on
@@ -227,7 +236,7 @@ SELECT s.state::text AS shared_state, c.ordinal, c.agentscope_version, c.form, c
             OR (m.role <> 'user' AND m.message_id <> ALL(c.message_ids)))) AS messages,
     (SELECT json_agg(json_build_object('tool_call_id', i.tool_call_id, 'tool_name', i.tool_name,
         'arguments', i.arguments, 'arguments_sha256', encode(i.arguments_sha256, 'hex'), 'status', i.status,
-        'answer', i.answer) ORDER BY i.id)::text
+        'reason', i.reason, 'answer', i.answer) ORDER BY i.id)::text
      FROM agent_interrupt AS i WHERE i.resolved_by_run_pk = $4) AS answers,
     NULL::bytea AS digest, NULL AS body, NULL::bytea AS children
 FROM agent_chat_session AS s LEFT JOIN c ON true WHERE s.id = $1

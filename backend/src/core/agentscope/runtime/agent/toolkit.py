@@ -18,18 +18,21 @@ from typing import Any
 
 import structlog
 from agentscope.exception import ToolNotFoundError
-from agentscope.message import TextBlock, ToolCallState, ToolResultState
+from agentscope.message import TextBlock, ToolCallBlock, ToolCallState, ToolResultState
 from agentscope.middleware import MiddlewareBase
 from agentscope.permission import PermissionBehavior, PermissionContext, PermissionDecision
+from agentscope.state import AgentState
 from agentscope.tool import ToolBase, ToolChunk, ToolGroup, Toolkit, ToolResponse
 
 from core.agentscope.runtime.agent.emit import Emit
+from core.agentscope.runtime.agent.logins import MissingLogins, not_connected
 from core.agentscope.runtime.agent.skills import INSTRUCTION
 from core.agentscope.runtime.agent.tool_progress import CallProgress
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition
 from core.agentscope.tools.foreign_tools import ForeignTool, agent_state
 from core.agentscope.tools.mcp.names import server_of
+from core.agentscope.tools.mcp.user_access import ConnectionRequired
 from core.agentscope.tools.spec import Permission, Tool, ToolContext
 from core.crash_points import crash_point
 from core.schema_flattening import SchemaTooLarge, flattened
@@ -44,6 +47,7 @@ NOBODY_TO_ASK = "The call was not made: it needs the user's approval, and a suba
 NO_CALLS_LEFT = "The run has used all its tool calls. Answer with what you have."
 _TO_ASK = frozenset({PermissionBehavior.ASK, PermissionBehavior.PASSTHROUGH})
 _MAX_SHOWN_NAME = 100
+_HIDDEN = "_agentroute_hidden"
 _current_call: ContextVar[str] = ContextVar("tool_call_id")
 
 
@@ -70,6 +74,8 @@ class ToolGate:
     def __init__(self, stop: StopSignal, calls: ToolCallCount) -> None:
         self.calls = calls
         """Shared by the gates of the run's agents."""
+        self.logins = MissingLogins()
+        """What calls with the user's own identity wait for."""
         self._stop = stop
         self._durable: set[str] = set()
         self._changed = asyncio.Event()
@@ -128,6 +134,14 @@ class GateMiddleware(MiddlewareBase):
             asks and not decided and decision.behavior == PermissionBehavior.ALLOW
         ):
             return _asking(decision)
+        if (
+            decision.behavior == PermissionBehavior.ALLOW
+            and isinstance(tool, ServerTool)
+            and await self._gate.logins.lacks(input_kwargs["tool_call"].id, tool.own, tool.principal)
+        ):
+            if self._gate.logins.may_ask:
+                return _asking(decision)
+            return PermissionDecision(PermissionBehavior.DENY, not_connected(server_of(tool.name)))
         return decision
 
     async def on_acting(
@@ -153,7 +167,10 @@ class GateMiddleware(MiddlewareBase):
         async for chunk in next_handler(**input_kwargs):
             # Noted before the chunk is passed on: after the last chunk the agent emits the result, with the time.
             self._gate.took(tool_call_id, monotonic() - began)
-            yield chunk
+            # The server did not take the user's identity, and did nothing. A call without a result is given to
+            # ``on_check_permission`` again, which asks the user.
+            if not self._gate.logins.was_refused(tool_call_id):
+                yield chunk
 
 
 def _asking(decision: PermissionDecision) -> PermissionDecision:
@@ -195,13 +212,35 @@ class RunToolkit(Toolkit):
     """
 
     def __init__(  # pyright: ignore[reportMissingSuperCall]  that is the point
-        self, tools: Iterable[ToolBase] = ()
+        self, tools: Iterable[ToolBase] = (), unlisted: Iterable[ToolBase] = ()
     ) -> None:
         # Instead of the constructor: everything that is the same for all toolkits, and tools of its own.
         vars(self).update(vars(_empty_toolkit()))
         self.tool_groups = [ToolGroup(name="basic", tools=list(tools))]
+        self.hide(unlisted)
+
+    def hide(self, tools: Iterable[ToolBase]) -> None:
+        """Take in tools that can be called, but that the model is not offered: those of calls that were stored."""
+        vars(self)[_HIDDEN] = {tool.name: tool for tool in tools}
+
+    def _hidden(self, name: str) -> ToolBase | None:
+        # A toolkit of a user became one of ours without our constructor.
+        return vars(self).get(_HIDDEN, {}).get(name)
+
+    async def call_tool(
+        self, tool_call: ToolCallBlock, state: AgentState
+    ) -> AsyncGenerator[ToolChunk | ToolResponse, None]:
+        if (tool := self._hidden(tool_call.name)) is None:
+            async for chunk in super().call_tool(tool_call, state):
+                yield chunk
+            return
+        once = RunToolkit([tool])
+        async for chunk in once.call_tool(tool_call, state):
+            yield chunk
 
     async def check_tool_available(self, tool_name: str, activated_groups: list[str]) -> ToolBase:
+        if (tool := self._hidden(tool_name)) is not None:
+            return tool
         try:
             return await super().check_tool_available(tool_name, activated_groups)
         except ToolNotFoundError as exc:
@@ -235,10 +274,14 @@ class ServerTool(ToolBase):
         emit: Emit | None = None,
         *,
         asks_nobody: bool = False,
+        logins: MissingLogins | None = None,
     ) -> None:
         super().__init__()
         self._emit = emit
         self._asks_nobody = asks_nobody
+        self._logins = logins
+        self.own = access.tool
+        self.principal = context.principal
         self.name = access.tool.name
         self.description = access.tool.description
         self.input_schema = bounded(access.tool.json_schema())
@@ -298,6 +341,10 @@ class ServerTool(ToolBase):
         crash_point("tool-before")
         try:
             outcome = await self._access.tool.call(arguments, context)
+        except ConnectionRequired as exc:
+            if self._logins is not None:
+                await self._logins.refuse(tool_call_id, self.own, exc, self.principal)
+            return tool_chunk("error", str(exc))
         finally:
             if progress is not None:
                 progress.close()
@@ -332,14 +379,15 @@ def run_tools(
     emit: Emit | None = None,
     *,
     asks_nobody: bool = False,
+    logins: MissingLogins | None = None,
 ) -> list[ToolBase]:
-    """Return the tools of one run. ``emit`` takes the progress of their calls.
+    """Return the tools of one run. ``emit`` takes the progress of their calls, ``logins`` what users have to do first.
 
     A denied tool is not offered at all. A server tool takes precedence over a client tool of the same name. With
     ``asks_nobody``, a call that needs approval is denied.
     """
     tools: dict[str, ToolBase] = {
-        item.tool.name: ServerTool(item, context, emit, asks_nobody=asks_nobody)
+        item.tool.name: ServerTool(item, context, emit, asks_nobody=asks_nobody, logins=logins)
         for item in access
         if item.permission != "deny"
     }

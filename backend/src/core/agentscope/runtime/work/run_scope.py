@@ -153,6 +153,7 @@ class RunScope:
         )
         kit = self._services.kits.get(self._owned.agent_id)
         self._checkpoints.begin(memory.stored_parts)
+        mcp_tools = await kit.tools_for(self._run.principal)
         context = ToolContext(self._run.principal, self._run.thread_id, self._run.run_id, tool_call_id="")
         return AgentScopeOrchestrator(
             kit.for_run(
@@ -160,6 +161,8 @@ class RunScope:
                 calls_ahead=self._calls_ahead,
                 announce=self._pipeline.emit,
                 files=self._load_files(),
+                mcp_tools=mcp_tools,
+                decided=[call.tool_name for call in memory.gated_calls],
             ),
             RunTask(command, context, memory, self._claims),
             emit=self._pipeline.emit,

@@ -22,10 +22,9 @@ import structlog
 
 from core.agentscope.tools.mcp.endpoint import McpEndpoint
 from core.agentscope.tools.mcp.failures import RequestFailed, ServerUnavailable
-from core.agentscope.tools.mcp.listing import ListedTool
+from core.agentscope.tools.mcp.listing import ListedTool, masked
 
 if TYPE_CHECKING:
-    from core.agentscope.tools.mcp.delivery import HeaderSource
     from core.agentscope.tools.mcp.session import McpSession, Progress
 
 log = structlog.get_logger(__name__)
@@ -42,10 +41,11 @@ class McpConnection:
     Args:
         endpoint: The server.
         name: For the log.
-        headers: Added to each HTTP request: the place for a user's own identity.
+        on_demand: When the session has ended or could not be opened, wait for the next call. Otherwise the server is
+            tried again and again, so that its tools come back by themselves.
     """
 
-    def __init__(self, endpoint: McpEndpoint, name: str, *, headers: HeaderSource | None = None) -> None:
+    def __init__(self, endpoint: McpEndpoint, name: str, *, on_demand: bool = False) -> None:
         self.endpoint = endpoint
         self.tools: tuple[ListedTool, ...] = ()
         """What the server last said it has."""
@@ -54,7 +54,7 @@ class McpConnection:
         self.problem = ""
         """Why there is no session; empty while there is one."""
         self._name = name
-        self._headers = headers
+        self._on_demand = on_demand
         self._current: _Session | None = None
         self._sessions: set[_Session] = set()
         self._news = asyncio.Event()
@@ -80,6 +80,24 @@ class McpConnection:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+
+    def retire(self) -> None:
+        """Close the session after its last call, and open no other."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+        if (session := self._current) is not None:
+            self._give_up(session, "no longer used")
+            session.retire()
+
+    async def listed(self) -> tuple[ListedTool, ...]:
+        """Return the tools of the session that is open, or of one that is opened now.
+
+        Raises:
+            ServerUnavailable: There is no session, and none could be opened.
+        """
+        if self._current is None:
+            await self._reopened()
+        return self.tools
 
     async def call(
         self, tool: str, arguments: dict[str, Any], *, idempotency_key: str, progress: Progress | None = None
@@ -127,15 +145,17 @@ class McpConnection:
                 try:
                     session = await self._open()
                 except ServerUnavailable as exc:
-                    self._is_down(str(exc))
+                    self._is_down(exc)
                 except Exception:
                     log.exception("mcp_connect_failed", server=self._name)
-                    self._is_down("internal error")
+                    self._is_down(ServerUnavailable("internal error"))
                 else:
                     pause = FIRST_PAUSE_SECONDS
                     await self._watch(session)
                     log.warning("mcp_server_gone", server=self._name, reason=self.problem)
-                if not self._waiting:
+                if self._on_demand and not self._waiting:
+                    await self._hurry.wait()
+                elif not self._waiting:
                     await self._rest(pause * random.uniform(0.8, 1.2))  # noqa: S311  no secret
                     pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         finally:
@@ -144,7 +164,7 @@ class McpConnection:
     async def _open(self) -> _Session:
         self._hurry.clear()
         self._news.clear()
-        session = _Session(self.endpoint, self._name, self._headers, self._news.set)
+        session = _Session(self.endpoint, self._name, self._news.set)
         self._sessions.add(session)
         session.task.add_done_callback(lambda _: self._sessions.discard(session))
         tools = await session.ready
@@ -155,15 +175,17 @@ class McpConnection:
         self._settle(session)
         return session
 
-    def _is_down(self, reason: str) -> None:
+    def _is_down(self, error: ServerUnavailable) -> None:
+        reason = str(error)
         if reason != self.problem or not self._tried.is_set():
             log.warning("mcp_server_unavailable", server=self._name, reason=reason)
         self.problem = reason
         self._tried.set()
-        self._settle(ServerUnavailable(reason))
+        self._settle(error)
 
     def _settle(self, outcome: _Session | ServerUnavailable) -> None:
         waiting, self._waiting = self._waiting, []
+        self._hurry.clear()
         for waiter in waiting:
             if waiter.done():
                 continue
@@ -195,9 +217,10 @@ class McpConnection:
             if isinstance(exc, RequestFailed) and exc.failure.repeatable:
                 self._give_up(session, exc.failure.reason)
 
-    def _list(self, tools: list[ListedTool]) -> None:
-        if tuple(tools) != self.tools or not self.version:
-            self.tools = tuple(tools)
+    def _list(self, listed: list[ListedTool]) -> None:
+        tools = masked(listed, self.endpoint.secrets) if self.endpoint.secrets else tuple(listed)
+        if tools != self.tools or not self.version:
+            self.tools = tools
             self.version += 1
 
     async def _rest(self, seconds: float) -> None:
@@ -211,16 +234,13 @@ class McpConnection:
 class _Session:
     """One session in a task of its own. It closes when it is retired and its calls have ended."""
 
-    def __init__(
-        self, endpoint: McpEndpoint, name: str, headers: HeaderSource | None, news: Callable[[], None]
-    ) -> None:
+    def __init__(self, endpoint: McpEndpoint, name: str, news: Callable[[], None]) -> None:
         self.changed = False
         self.ended = False
         self.ready: asyncio.Future[list[ListedTool]] = asyncio.get_running_loop().create_future()
         """The tools, once the session is open."""
         self._endpoint = endpoint
         self._name = name
-        self._headers = headers
         self._news = news
         self._port: McpSession | None = None
         self._calls = 0
@@ -276,11 +296,9 @@ class _Session:
             self._on_end()
 
     async def _unavailable(self, error: Exception) -> ServerUnavailable:
-        from core.agentscope.tools.mcp.session import reason_of
+        from core.agentscope.tools.mcp.session import unavailable
 
-        if isinstance(error, ServerUnavailable):
-            return error
-        return ServerUnavailable(reason_of(error, self._endpoint.secrets))
+        return unavailable(error, self._endpoint.secrets)
 
     def _opened(self) -> AbstractAsyncContextManager[McpSession]:
         # Imported here: it costs a second, and most profiles name no server.
@@ -291,5 +309,4 @@ class _Session:
             name=self._name,
             changed=self._on_change,
             ended=self._on_end,
-            headers=self._headers,
         )

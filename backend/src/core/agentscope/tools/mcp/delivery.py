@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import httpx
 import orjson
 import structlog
 
-from core.agentscope.tools.mcp.failures import Failure, Report
+from core.agentscope.tools.mcp.failures import UNAUTHORIZED, Failure, Report
 from core.media_types import essence
 from core.never_sent import NEVER_SENT
 
@@ -28,9 +28,6 @@ log = structlog.get_logger(__name__)
 MAX_ANSWER_BYTES = 32 << 20
 SHORT_SECONDS = 5.0
 _MAX_REFUSAL_BYTES = 4096
-
-HeaderSource = Callable[[], Awaitable[Mapping[str, str]]]
-"""Returns the headers of the next request beside the profile's: the place for a user's own identity."""
 
 _KEEPALIVE: list[tuple[int, int, int]] = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 for _name, _value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3)):
@@ -43,7 +40,7 @@ def new_http_client(
     report: Report,
     *,
     connect_seconds: float,
-    headers: HeaderSource | None = None,
+    headers: Mapping[str, str] | None = None,
     answers_elsewhere: bool = False,
 ) -> httpx.AsyncClient:
     """Return the client that the library is given.
@@ -69,18 +66,17 @@ class DeliveryTransport(httpx.AsyncBaseTransport):
         self,
         inner: httpx.AsyncBaseTransport,
         report: Report,
-        headers: HeaderSource | None = None,
+        headers: Mapping[str, str] | None = None,
         *,
         answers_elsewhere: bool = False,
     ) -> None:
         self._answers_elsewhere = answers_elsewhere
         self._inner = inner
         self._report = report
-        self._headers = headers
+        self._headers = dict(headers or {})
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self._headers is not None:
-            request.headers.update(dict(await self._headers()))
+        request.headers.update(self._headers)
         if request.method == "GET":
             response = await self._inner.handle_async_request(request)
             response.stream = _Limited(response, lambda: None)
@@ -149,7 +145,9 @@ class DeliveryTransport(httpx.AsyncBaseTransport):
         # The protocol says 404. Servers of other SDKs say 400, and name the session in the text.
         if status == 404 or (status == 400 and b"session" in body[:_MAX_REFUSAL_BYTES].lower()):
             return self._failed(request_id, Failure("session-gone", f"HTTP {status}"))
-        if status in (401, 403):
+        if status == 401:
+            return self._failed(request_id, unauthorized(response))
+        if status == 403:
             return self._failed(request_id, Failure("refused", f"HTTP {status}"))
         return self._failed(request_id, Failure("failed", f"HTTP {status}"))
 
@@ -221,6 +219,12 @@ class _Limited(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         inner: Any = self._inner
         await inner.aclose()
+
+
+def unauthorized(response: httpx.Response) -> Failure:
+    """Return the failure of a request that was answered with 401."""
+    challenge = response.headers.get("www-authenticate", "")
+    return Failure("unauthorized", UNAUTHORIZED, challenge[:_MAX_REFUSAL_BYTES])
 
 
 def _in_words(error: httpx.TransportError) -> str:

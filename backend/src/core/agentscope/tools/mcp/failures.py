@@ -6,15 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-FailureKind = Literal["not-delivered", "session-gone", "refused", "failed", "lost", "unreadable"]
+FailureKind = Literal[
+    "not-delivered", "session-gone", "unauthorized", "refused", "failed", "lost", "unreadable"
+]
 """What is known of a request that has no answer:
 
 * ``not-delivered``: nothing reached the server. It may be sent again.
 * ``session-gone``: the server does not know the session, so it did nothing. It may be sent again in a new session.
-* ``refused``: the server wants other credentials. It did nothing, and will do nothing.
+* ``unauthorized``: the server does not take the credentials (401). It did nothing; with others it may.
+* ``refused``: the credentials do not permit this (403). The server did nothing, and will do nothing.
 * ``failed``, ``lost``, ``unreadable``: an HTTP error, a connection that broke, an answer that nobody understands. The
   call may have acted, so it is never sent again.
 """
+
+
+UNAUTHORIZED = "HTTP 401"
+"""The reason of ``unauthorized``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,8 @@ class Failure:
 
     kind: FailureKind
     reason: str
+    challenge: str = ""
+    """Of ``unauthorized``: which credentials the server wants, in its own words (``WWW-Authenticate``). Never shown."""
 
     @property
     def repeatable(self) -> bool:
@@ -47,8 +56,23 @@ class ServerRefused(Exception):
 
 
 class ServerUnavailable(Exception):
-    """There is no connection to the server, and none could be made. Nothing was sent."""
+    """There is no connection to the server, and none could be made. Nothing was sent.
+
+    Args:
+        reason: In a few words, without a secret.
+        failure: What became of the request that was to open the connection, if that is known.
+    """
+
+    def __init__(self, reason: str, failure: Failure | None = None) -> None:
+        super().__init__(reason)
+        self.failure = failure
 
 
 Report = Callable[[int, Failure], None]
 """Takes the id of a request that will have no answer."""
+
+
+def refusal_of(error: RequestFailed | ServerUnavailable) -> Failure | None:
+    """Return the failure of a request whose credentials the server did not take; ``None`` for any other."""
+    failure = error.failure
+    return failure if failure is not None and failure.kind == "unauthorized" else None

@@ -5,12 +5,13 @@ A tool that cannot be offered is left out, and the log says why; the server's ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from core.agentscope.tools.mcp.names import offered_name
 from core.agentscope.tools.mcp.policy import McpPolicy
+from core.agentscope.tools.mcp.results import without_secrets
 from core.agentscope.tools.result_text import fit_text
 from core.agentscope.tools.spec import Permission
 from core.schema_flattening import FlatBudget, flattened
@@ -54,6 +55,32 @@ class Offer:
     problems: tuple[str, ...]
 
 
+def masked(tools: Iterable[ListedTool], secrets: Sequence[str]) -> tuple[ListedTool, ...]:
+    """Return the tools without secrets that the server repeats in what it says about them.
+
+    A tool whose name holds one is left out: under another name it could not be called.
+    """
+    return tuple(
+        ListedTool(
+            tool.name, without_secrets(tool.description, secrets), _masked_schema(tool.schema, secrets)
+        )
+        for tool in tools
+        if without_secrets(tool.name, secrets) == tool.name
+    )
+
+
+def _masked_schema(schema: Any, secrets: Sequence[str]) -> Any:
+    match schema:
+        case str():
+            return without_secrets(schema, secrets)
+        case dict():
+            return {key: _masked_schema(value, secrets) for key, value in schema.items()}
+        case list():
+            return [_masked_schema(item, secrets) for item in schema]
+        case _:
+            return schema
+
+
 def offer(policy: McpPolicy, listed: Iterable[ListedTool]) -> Offer:
     """Choose and clean the tools of a server; the order is the server's."""
     tools: dict[str, OfferedTool] = {}
@@ -64,7 +91,7 @@ def offer(policy: McpPolicy, listed: Iterable[ListedTool]) -> Offer:
     if len(chosen) > MAX_TOOLS:
         problems.append(f"{len(chosen) - MAX_TOOLS} tools more than {MAX_TOOLS} are left out; set allow")
     for tool in chosen[:MAX_TOOLS]:
-        name = offered_name(policy.server, tool.name)
+        name = offered_name(policy.server, tool.name, policy.reserved)
         if name in tools:
             problems.append(f"{name} is listed twice")
         elif problem := _problem(tool, flat, patterns):

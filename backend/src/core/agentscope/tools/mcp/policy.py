@@ -17,6 +17,8 @@ class McpPolicy:
     """Patterns of the tools that are offered; all tools if ``None``."""
     permission: Permission
     permissions: tuple[tuple[str, Permission], ...] = ()
+    reserved: frozenset[str] = frozenset()
+    """Names of tools that are ours at this server."""
 
     def offers(self, tool: str) -> bool:
         """Return whether a tool is offered at all."""

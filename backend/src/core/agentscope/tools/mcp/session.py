@@ -31,7 +31,7 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from pydantic import ValidationError
 
-from core.agentscope.tools.mcp.delivery import SHORT_SECONDS, HeaderSource, new_http_client
+from core.agentscope.tools.mcp.delivery import SHORT_SECONDS, new_http_client, unauthorized
 from core.agentscope.tools.mcp.endpoint import McpEndpoint
 from core.agentscope.tools.mcp.failures import (
     Failure,
@@ -203,7 +203,6 @@ async def open_session(
     name: str,
     changed: Callable[[], None],
     ended: Callable[[], None],
-    headers: HeaderSource | None = None,
 ) -> AsyncIterator[McpSession]:
     """Connect to a server and agree on the protocol. Opened and closed in the same task.
 
@@ -212,7 +211,6 @@ async def open_session(
         name: Of the server in the log.
         changed: Called when the server says that its tools have changed.
         ended: Called when the transport has ended; every open call fails then.
-        headers: Added to each HTTP request.
 
     Raises:
         ServerUnavailable: There is no such server, or it does not speak the protocol.
@@ -228,7 +226,7 @@ async def open_session(
     try:
         async with AsyncExitStack() as resources:
             async with asyncio.timeout(endpoint.timeout_seconds):
-                streams = await resources.enter_async_context(_transport(endpoint, name, report, headers))
+                streams = await resources.enter_async_context(_transport(endpoint, name, report))
                 session = await resources.enter_async_context(
                     _SdkSession(*streams, changed=changed, ended=ended)
                 )
@@ -243,13 +241,11 @@ async def open_session(
     except Exception as exc:
         if began:
             raise
-        raise ServerUnavailable(reason_of(exc, endpoint.secrets)) from exc
+        raise unavailable(exc, endpoint.secrets) from exc
 
 
 @asynccontextmanager
-async def _transport(
-    endpoint: McpEndpoint, name: str, report: Report, headers: HeaderSource | None
-) -> AsyncIterator[tuple[Any, Any]]:
+async def _transport(endpoint: McpEndpoint, name: str, report: Report) -> AsyncIterator[tuple[Any, Any]]:
     if endpoint.transport == "stdio":
         program, *arguments = endpoint.command
         if program == "python":
@@ -271,7 +267,7 @@ async def _transport(
     client = new_http_client(
         report,
         connect_seconds=endpoint.timeout_seconds,
-        headers=_joined(endpoint, headers),
+        headers=dict(endpoint.headers),
         answers_elsewhere=endpoint.transport == "sse",
     )
     if endpoint.transport == "sse":
@@ -304,13 +300,24 @@ class _Always:
         return self._client
 
 
-def _joined(endpoint: McpEndpoint, headers: HeaderSource | None) -> HeaderSource:
-    own = dict(endpoint.headers)
+def unavailable(error: BaseException, secrets: Iterable[str]) -> ServerUnavailable:
+    """Return why there is no session, in a form that tells a refused user from a server that is away."""
+    if isinstance(error, ServerUnavailable):
+        return error
+    return ServerUnavailable(reason_of(error, secrets), _failure_of(error))
 
-    async def source() -> dict[str, str]:
-        return own if headers is None else {**own, **await headers()}
 
-    return source
+def _failure_of(error: BaseException) -> Failure | None:
+    match error:
+        case BaseExceptionGroup():
+            return _failure_of(error.exceptions[0])
+        case RequestFailed():
+            return error.failure
+        case httpx.HTTPStatusError() if error.response.status_code == 401:
+            # The stream of the older transport.
+            return unauthorized(error.response)
+        case _:
+            return None
 
 
 def reason_of(error: BaseException, secrets: Iterable[str]) -> str:

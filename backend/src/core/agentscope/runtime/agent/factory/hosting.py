@@ -214,7 +214,8 @@ class AgentHost:
             return marked(self._kit.model("execution", translator.record, translator.keep), self._mark)
 
         def toolkit(theirs: Toolkit | None) -> Toolkit:
-            merged = merged_toolkit(theirs, self._builder.tools(), self._mark)
+            ours, unlisted = self._builder.tools(), self._builder.unlisted_tools()
+            merged = merged_toolkit(theirs, ours, self._mark, unlisted)
             if merged is not theirs:
                 self._builder.add_skills(merged)
             return merged

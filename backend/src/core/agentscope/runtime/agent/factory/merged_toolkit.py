@@ -24,7 +24,9 @@ LIST_SECONDS = 10.0
 """Of an MCP client's list of tools. The user waits for it at the beginning of a run."""
 
 
-def merged_toolkit(theirs: Toolkit | None, ours: Sequence[ToolBase], run: str) -> Toolkit:
+def merged_toolkit(
+    theirs: Toolkit | None, ours: Sequence[ToolBase], run: str, unlisted: Sequence[ToolBase] = ()
+) -> Toolkit:
     """Return a copy of the user's toolkit with our tools added; one that is merged for this run already as it is.
 
     Our tools of another run act on behalf of its user, so they are left out wherever they are.
@@ -37,6 +39,8 @@ def merged_toolkit(theirs: Toolkit | None, ours: Sequence[ToolBase], run: str) -
     if type(same) is Toolkit:
         # The same, with a better answer to a model that calls a tool which is not there.
         same.__class__ = RunToolkit
+    if isinstance(same, RunToolkit):
+        same.hide(unlisted)
     if all(group.name != _BASIC for group in same.tool_groups):
         same.tool_groups.insert(0, ToolGroup(name=_BASIC))
     taken = {tool.name for group in same.tool_groups for tool in group.tools}

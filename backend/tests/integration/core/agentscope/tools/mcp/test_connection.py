@@ -20,7 +20,9 @@ from tests.support.mcp_servers import PROGRAM, Server, connected, until
 
 from core.agentscope.tools.mcp.connection import McpConnection
 from core.agentscope.tools.mcp.failures import RequestFailed, ServerRefused, ServerUnavailable
+from core.agentscope.tools.mcp.policy import McpPolicy
 from core.agentscope.tools.mcp.toolset import McpConnections
+from core.config import ToolSettings
 
 
 async def call(connection: McpConnection, tool: str, **arguments: Any) -> Any:
@@ -301,14 +303,13 @@ async def test_a_stubborn_program_ends_after_its_worker_was_killed(tmp_path: Pat
 
 async def test_equal_servers_of_two_profiles_share_a_connection_and_others_do_not(server: Server) -> None:
     connections = McpConnections()
-    one, same = (connections.to(server.endpoint(), name) for name in ("one", "same"))
-    other = connections.to(server.endpoint(timeout_seconds=99.0), "other")
+    endpoints = [server.endpoint(), server.endpoint(), server.endpoint(timeout_seconds=99.0)]
+    for name, endpoint in zip(("one", "same", "other"), endpoints, strict=True):
+        connections.to(endpoint, McpPolicy(name, None, "ask"), ToolSettings())
     try:
         async with asyncio.timeout(HUNG_SECONDS):
             await connections.tried()
 
-        assert one is same
-        assert other is not one
         assert server.effects == ["list", "list"]
     finally:
         await connections.close()

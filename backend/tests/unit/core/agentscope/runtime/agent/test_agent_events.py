@@ -390,6 +390,7 @@ def test_a_required_confirmation_is_an_interrupt_for_each_call() -> None:
             "arguments": block.input,
             "response_schema": SCHEMA | {"title": block.name},
             "expires_at": EXPIRY,
+            "metadata": None,
         }
         for block in blocks
     ]

@@ -22,7 +22,7 @@ from core.agentscope.tools.mcp.failures import (
 )
 from core.agentscope.tools.mcp.listing import ListedTool
 from core.agentscope.tools.mcp.policy import McpPolicy
-from core.agentscope.tools.mcp.toolset import McpToolset
+from core.agentscope.tools.mcp.toolset import McpToolset, SharedServer
 from core.agentscope.tools.spec import ToolContext, ToolOutcome
 from core.config import ToolSettings
 from core.identity import Principal
@@ -74,7 +74,7 @@ class Shown:
 
 
 def toolset(error: Exception) -> McpToolset:
-    return McpToolset([(McpPolicy("shop", None, "allow"), Failing(error))], ToolSettings())
+    return McpToolset([SharedServer(McpPolicy("shop", None, "allow"), Failing(error), ToolSettings())])
 
 
 async def outcome(error: Exception) -> ToolOutcome:
@@ -88,6 +88,7 @@ async def outcome(error: Exception) -> ToolOutcome:
         ("not-delivered", False),
         ("session-gone", False),
         ("refused", False),
+        ("unauthorized", False),
         ("failed", True),
         ("lost", True),
         ("unreadable", True),
@@ -124,7 +125,7 @@ def test_a_name_belongs_to_a_server_also_while_its_tool_is_away() -> None:
 
 def test_tools_are_made_once_for_a_list_and_again_for_the_next() -> None:
     connection = Failing(ValueError())
-    tools = McpToolset([(McpPolicy("shop", None, "ask"), connection)], ToolSettings())
+    tools = McpToolset([SharedServer(McpPolicy("shop", None, "ask"), connection, ToolSettings())])
     first = tools.tools()
     again = tools.tools()
     connection.tools = (*connection.tools, ListedTool("refund", "Pays back.", {"type": "object"}))
@@ -136,7 +137,7 @@ def test_tools_are_made_once_for_a_list_and_again_for_the_next() -> None:
 
 async def told(shown: Shown) -> ToolOutcome:
     ((tool, _),) = McpToolset(
-        [(McpPolicy("shop", None, "allow"), Telling(shown.asked))], ToolSettings()
+        [SharedServer(McpPolicy("shop", None, "allow"), Telling(shown.asked), ToolSettings())]
     ).tools()
     return await tool.call({}, replace(CONTEXT, progress_report=shown))
 
@@ -168,7 +169,7 @@ async def test_no_task_waits_for_progress_that_nobody_listens_to() -> None:
 
     before = len(asyncio.all_tasks())
     ((tool, _),) = McpToolset(
-        [(McpPolicy("shop", None, "allow"), Counts(ValueError()))], ToolSettings()
+        [SharedServer(McpPolicy("shop", None, "allow"), Counts(ValueError()), ToolSettings())]
     ).tools()
     await tool.call({}, CONTEXT)
 
