@@ -66,6 +66,9 @@ _TOLD_BY_TOOL: Mapping[str, str] = {
 }
 """Each shows the result itself: a failure that is not recognised as one is still told truly."""
 
+_PASSAGE = re.compile(r"\[(\d+)\] [^\n]*\n(.+)", re.DOTALL)
+"""A number, a title, and on the next line the text."""
+
 _NUMBER = re.compile(r"[-+\d.,_eEj()\s]*\d[-+\d.,_eEj()\s]*")
 
 
@@ -123,6 +126,12 @@ def chat(conversation: Conversation) -> str:
         f"{opening} That is a fine thing to say, and I wish I could do more with it. {WHO} "
         'I stream these words at a human pace so that you can see the service work. Say "help" to see what I know.'
     )
+
+
+def from_passages(reminders: str) -> str:
+    """Quote the first passage that came with the message, as a model that cites would; empty without one."""
+    found = _PASSAGE.search(reminders)
+    return f"I was given this: “{quote(found[2])}” [{found[1]}]. {WHO}" if found else ""
 
 
 def _tell_one(result: ToolResult) -> str:

@@ -283,6 +283,7 @@ _PHRASES: tuple[Callable[[Conversation], Script | None], ...] = (
     _fact,
     _seen,
     lambda said: Script(text=answers.SLOW) if _SLOWLY.search(said.user_text) else None,
+    lambda said: Script(text=cited) if (cited := answers.from_passages(said.reminders)) else None,
     lambda said: Script(text=answers.chat(said)),
 )
 """The phrases of the script; the last answers everything."""

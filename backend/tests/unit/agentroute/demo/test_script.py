@@ -394,6 +394,20 @@ def test_the_receipt_of_structured_output_is_not_told() -> None:
     assert "Generated" not in ask(*turn).text
 
 
+@pytest.mark.parametrize(
+    "reminder",
+    [
+        "Cite it, such as [1].\n----- begin 0 -----\n[3] Returns (/help)\nWithin 30 days.\n----- end 0 -----",
+        "<content>[3] (source: returns.md)\nWithin 30 days.</content>",
+    ],
+)
+def test_a_passage_that_comes_with_the_message_is_quoted_and_cited(reminder: str) -> None:
+    script = ask(f"May I return it?\n\n<system-reminder>\n{reminder}\n</system-reminder>")
+
+    assert "Within 30 days." in script.text
+    assert "[3]" in script.text
+
+
 def test_other_reminders_change_nothing() -> None:
     script = ask("calculate 6*7", "<system-reminder>The context is nearly full.</system-reminder>")
     assert calls_of(script) == [("calculate", {"expression": "6*7"})]

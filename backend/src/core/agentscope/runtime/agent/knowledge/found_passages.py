@@ -159,16 +159,17 @@ _MEMBERS = ("text", "title", "url", "id", "score", "metadata")
 
 
 def _of_agentscope(hit: Any) -> Passage:
-    """Return a ``VectorSearchResult`` as a passage. One that is an image has no text, so it is left out."""
+    """Return a ``VectorSearchResult`` as a passage. One that is an image has no text, so it is left out.
+
+    Its metadata is what the filters go by, so the client does not get it.
+    """
     chunk = hit.chunk
-    metadata = dict(chunk.metadata)
     return Passage(
         text=getattr(chunk.content, "text", ""),
-        title=metadata.pop("title", None) or chunk.source,
-        url=metadata.pop("url", None),
+        title=chunk.metadata.get("title") or chunk.source,
+        url=chunk.metadata.get("url"),
         id=getattr(hit, "document_id", None),
         score=hit.score,
-        metadata=metadata,
     )
 
 

@@ -47,7 +47,7 @@ SOURCES = "agentroute.sources"
 MAX_QUERY_CHARACTERS = 4000
 """Of a message that is a query. Embedding models refuse longer ones."""
 NOTHING_FOUND = "Nothing was found. Try other words, or say that the knowledge base does not say it."
-NOTHING_FOR_THE_MESSAGE = "[The knowledge base was searched for this message. Nothing was found.]"
+NOTHING_FOR_THE_MESSAGE = "The knowledge base was searched for this message. Nothing was found."
 FAILED = "The knowledge base cannot be searched at the moment."
 NO_QUERY = "The query is empty. Say what to find."
 _SAY_SO = "If the answer depends on it, say so, and do not guess."
@@ -121,9 +121,9 @@ class RunKnowledge:
         try:
             found = await self._search(question, self._emit)
         except ToolError as exc:
-            self.reminder = f"[{exc.message} {_SAY_SO}]"
+            self.reminder = _reminder(f"{exc.message} {_SAY_SO}")
         else:
-            self.reminder = passages_text(found) if found else NOTHING_FOR_THE_MESSAGE
+            self.reminder = _reminder(passages_text(found) if found else NOTHING_FOR_THE_MESSAGE)
 
     # --- over the end of a run ---------------------------------------------------
 
@@ -245,6 +245,12 @@ async def _in_time(search: Any, seconds: float) -> Any:
 def _forget(task: asyncio.Future[Any]) -> None:
     if not task.cancelled():
         _ = task.exception()
+
+
+def _reminder(text: str) -> str:
+    """Return a text in the form by which AgentScope tells a model that these are not the words of the user."""
+    inside = text.replace("system-reminder>", "system reminder>")
+    return f"<system-reminder>\n{inside}\n</system-reminder>"
 
 
 def _words(messages: Iterable[UserMessage]) -> str:

@@ -116,11 +116,7 @@ IMAGE = SimpleNamespace(
         ([Passage(text="t", metadata={"at": {1}})], [Passage(text="t", metadata={"at": [1]})]),
         (
             [HIT, IMAGE],
-            [
-                Passage(
-                    text="a chunk", title="a.md", url="https://a", id="d1", score=0.5, metadata={"page": 3}
-                )
-            ],
+            [Passage(text="a chunk", title="a.md", url="https://a", id="d1", score=0.5)],
         ),
         # Two parts of a document.
         (
