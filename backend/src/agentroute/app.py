@@ -14,6 +14,7 @@ from agentroute.cors import Cors
 from agentroute.docs_page import install_docs
 from agentroute.head_requests import HeadRequests
 from agentroute.http_context import HttpContext
+from agentroute.requests_in_turn import RequestsInTurn
 from core.config import Settings
 from core.problem import ErrorBoundary, install_problem_handlers
 from v1.agent import agent_routes, connection_routes, file_routes, thread_routes, transcribe, usage_routes
@@ -84,6 +85,7 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
         origins=server.cors_origins,
         loopback=server.cors_loopback or settings.identity.mode == "local",
     )
+    app.add_middleware(RequestsInTurn)
     app.add_middleware(HttpContext)
     return app
 

@@ -43,8 +43,8 @@ _LIBRARIES = (
 )
 """Loggers with their own handlers, or with too many lines."""
 
-_QUIET = ("sqlalchemy", "httpx", "httpcore", "asyncio", "alembic")
-"""Loggers whose INFO lines are noise, or contain URLs and SQL statements."""
+_QUIET = ("sqlalchemy", "httpx", "httpcore", "asyncio", "alembic", "taskiq")
+"""Loggers whose INFO lines are noise (a line for each hint), or contain URLs and SQL statements."""
 
 _LEADING = ("timestamp", "level", "logger", "message")
 _MANY_LINES = frozenset({"exception", "stack"})

@@ -108,7 +108,7 @@ def test_a_library_loses_the_handler_it_brought(name: str) -> None:
 def test_talkative_libraries_are_quiet() -> None:
     stream = configured(log_level="INFO")
 
-    for name in ("sqlalchemy.engine", "httpx", "asyncio"):
+    for name in ("sqlalchemy.engine", "httpx", "asyncio", "taskiq.receiver.receiver"):
         logging.getLogger(name).info("SELECT canary")
 
     assert stream.getvalue() == ""

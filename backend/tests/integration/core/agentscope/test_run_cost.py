@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import agentscope.tool._utils
 import asyncpg
+import docstring_parser
 import pytest
 from asyncpg.prepared_stmt import PreparedStatement
 from pydantic.json_schema import GenerateJsonSchema
@@ -24,7 +26,8 @@ QUESTION = "think about it, then calculate 6*7"
 LOOPS = frozenset({"reaper", "writer"})
 """Tasks that work for all runs of a process; the patrol of the hub has no name."""
 MOST_STATEMENTS = 7
-"""Of one run: it is accepted, looked for, claimed and given its memory; a model call begins and ends; the run ends."""
+"""Of one run: it is accepted, looked for, claimed and given its memory; a model call begins and ends; the run ends.
+The first run of a thread has no memory."""
 
 
 class Built:
@@ -32,13 +35,14 @@ class Built:
 
     def __init__(self) -> None:
         self.schemas: list[str] = []
+        self.docstrings: list[str] = []
         self.statements: Counter[tuple[int, str]] = Counter()
         """SQL texts by the engine that compiled them."""
 
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> Built:
-    """Count JSON schemas and compiled statements, of the API and the worker."""
+    """Count JSON schemas, parsed docstrings and compiled statements, of the API and the worker."""
     found = Built()
     generate, compile_ = GenerateJsonSchema.generate, SQLCompiler.__init__
 
@@ -51,6 +55,11 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Built:
         compile_(self, dialect, statement, *args, **options)
         found.statements[id(dialect), self.string] += 1
 
+    def parsed(text: str) -> Any:
+        found.docstrings.append(text)
+        return docstring_parser.parse(text)
+
+    monkeypatch.setattr(agentscope.tool._utils, "parse", parsed)
     monkeypatch.setattr(GenerateJsonSchema, "generate", generated)
     monkeypatch.setattr(SQLCompiler, "__init__", compiled)
     return found
@@ -65,17 +74,18 @@ async def with_intent(open_stack: OpenStack, tmp_path: Path) -> AsyncIterator[St
         yield stack
 
 
-async def test_a_second_run_builds_no_json_schema_and_compiles_no_sql(
+async def test_a_second_run_builds_no_json_schema_parses_no_docstring_and_compiles_no_sql(
     with_intent: Stack, built: Built
 ) -> None:
     first = await with_intent.stream_run(QUESTION)
     assert "42" in first.text
     before = set(built.statements)
     built.schemas.clear()
+    built.docstrings.clear()
     built.statements.clear()
     second = await with_intent.stream_run(QUESTION)
     assert second.text == first.text
-    assert built.schemas == []
+    assert built.schemas == built.docstrings == []
     # A background loop may compile a statement of its own for the first time meanwhile: that is no repetition.
     assert [text for engine, text in built.statements if (engine, text) in before] == []
 
@@ -116,8 +126,12 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-async def test_a_simple_run_takes_few_statements(stack: Stack, sent: list[str]) -> None:
-    await stack.stream_run("hello")
+@pytest.mark.parametrize("thread", [None, "again"], ids=["in a new thread", "in the same thread"])
+async def test_a_simple_run_takes_few_statements(stack: Stack, sent: list[str], thread: str | None) -> None:
+    most = MOST_STATEMENTS - (thread is None)
+    # Otherwise a client that does not send the conversation is given it.
+    shown = {"messagesSnapshot": "never"}
+    await stack.stream_run("hello", thread=thread, forwardedProps=shown)
 
     async def worker_is_idle() -> bool:
         return not stack.workers[0].worker.executor._tasks
@@ -125,11 +139,11 @@ async def test_a_simple_run_takes_few_statements(stack: Stack, sent: list[str]) 
     counted: list[list[str]] = []
     for _ in range(3):
         sent.clear()
-        reply = await stack.stream_run("hello")
+        reply = await stack.stream_run("hello", thread=thread, forwardedProps=shown)
         assert reply.end["outcome"] == {"type": "success"}
         # What a run does after its end is part of its cost.
         await eventually(worker_is_idle)
         counted.append(list(sent))
     # Now and then a connection is opened meanwhile, which asks for what it has to know.
     fewest = min(counted, key=len)
-    assert len(fewest) <= MOST_STATEMENTS, fewest
+    assert len(fewest) <= most, fewest

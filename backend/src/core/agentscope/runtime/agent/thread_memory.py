@@ -38,6 +38,7 @@ from core.agentscope.runtime.agent import logins
 from core.agentscope.runtime.agent.shown_history import shown_history
 from core.agentscope.runtime.agent.state_reading import read_state
 from core.agentscope.runtime.model.file_contents import file_block
+from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.attachments import carried, decoded, document_text, in_words
 from core.agentscope.schemas.files import PROVIDER
 from core.agentscope.schemas.messages import (
@@ -95,6 +96,23 @@ class ThreadMemory:
     """The parts of the state, as far as the thread stores it in parts."""
     rebuilt: bool = False
     """The checkpoint cannot be read. The messages are all that history has."""
+
+
+def first_memory(run: OwnedRun, command: RunCommand) -> ThreadMemory | None:
+    """Return the memory of a thread's first run if it is known to be empty; ``None`` if it has to be read.
+
+    In the first attempt of a first run there is no checkpoint and no answer, and an empty state is not stored. A run that
+    brings a conversation has messages that history has, too.
+    """
+    only_asks = len(command.messages) == 1 and command.messages[0].role == "user"
+    if (
+        (run.ordinal, run.attempt) != (1, 1)
+        or not only_asks
+        or command.resume
+        or command.state not in (None, {})
+    ):
+        return None
+    return ThreadMemory(None, (), ())
 
 
 async def load_memory(

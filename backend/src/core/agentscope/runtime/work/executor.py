@@ -2,7 +2,7 @@
 
 Every run executes in a task of this process' own; a Taskiq task is only the
 hint that starts it. What one run does is in ``run_scope.py``, how users share the
-slots in ``slots.py``, how many runs begin at once in ``starts.py``.
+slots in ``slots.py``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.runtime.work.leases import Leases
 from core.agentscope.runtime.work.run_scope import RunScope, RunServices
 from core.agentscope.runtime.work.slots import Slots
-from core.agentscope.runtime.work.starts import Starts
 from core.errors import StoreUnavailable
 from core.identity import LOCAL, Principal
 from core.outage import report_failure
+from core.turns import Turns
 
 log = structlog.get_logger(__name__)
+
+AT_ONCE = 4
+"""Runs that begin at once, up to their first model call: enough to share statements."""
+MOST_SECONDS = 0.25
+"""How long a run that begins can hold up others: code of a user, or a locked row, can take any time."""
 
 
 class RunExecutor:
@@ -39,7 +44,7 @@ class RunExecutor:
         self._only_user = LOCAL if identity.mode == "local" else None
         share = 1.0 if self._only_user else worker.user_share
         self._slots = Slots(worker.concurrency, share)
-        self._starts = Starts()
+        self._starts = Turns(AT_ONCE, MOST_SECONDS)
         self._draining = False
         self._stopping = False
         self._left = asyncio.Event()

@@ -27,7 +27,7 @@ from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.runtime.agent.agent_kits import AgentKits
-from core.agentscope.runtime.agent.thread_memory import load_memory
+from core.agentscope.runtime.agent.thread_memory import ThreadMemory, first_memory, load_memory
 from core.agentscope.runtime.agent.titles import TitleWriter
 from core.agentscope.runtime.agent_route_runtime import AgentRouteRuntime, Orchestrator
 from core.agentscope.runtime.model.file_contents import LoadFiles
@@ -143,14 +143,7 @@ class RunScope:
             AgentMissing: The run's agent was taken away since the run was accepted.
             StoreUnavailable: Postgres was unavailable for longer than a run may wait.
         """
-        fresh_ids = [message.id for message in _answerable(command)]
-        shown = command.options().messages_snapshot != "never"
-        room = self._services.settings.worker.max_event_bytes if shown else 0
-        memory = await through_outage(
-            lambda: load_memory(self._services.engine, self._owned, fresh_ids, history_bytes=room),
-            seconds=self._outage_seconds,
-            what="memory",
-        )
+        memory = await self._memory(command)
         kit = self._services.kits.get(self._owned.agent_id)
         self._checkpoints.begin(memory.stored_parts)
         mcp_tools = await kit.tools_for(self._run.principal)
@@ -169,6 +162,18 @@ class RunScope:
             durable=self._pipeline.durable,
             save=self.save,
             stop=self._stop,
+        )
+
+    async def _memory(self, command: RunCommand) -> ThreadMemory:
+        fresh_ids = [message.id for message in _answerable(command)]
+        shown = command.options().messages_snapshot != "never"
+        if not shown and (empty := first_memory(self._owned, command)) is not None:
+            return empty
+        room = self._services.settings.worker.max_event_bytes if shown else 0
+        return await through_outage(
+            lambda: load_memory(self._services.engine, self._owned, fresh_ids, history_bytes=room),
+            seconds=self._outage_seconds,
+            what="memory",
         )
 
     def save(self, checkpoint: Checkpoint) -> None:

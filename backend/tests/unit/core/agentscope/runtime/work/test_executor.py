@@ -12,9 +12,8 @@ import pytest
 from core.agentscope.events.owned_run import OwnedRun
 from core.agentscope.runtime.stop_signal import StopReason, StopSignal
 from core.agentscope.runtime.work import executor as executor_module
-from core.agentscope.runtime.work.executor import RunExecutor
+from core.agentscope.runtime.work.executor import AT_ONCE, RunExecutor
 from core.agentscope.runtime.work.leases import ClaimedRun
-from core.agentscope.runtime.work.starts import AT_ONCE
 from core.config import Settings
 from core.identity import Principal
 

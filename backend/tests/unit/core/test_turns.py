@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
-from core.agentscope.runtime.work.starts import AT_ONCE, MOST_SECONDS, Starts
+from core.turns import Turns
+
+AT_ONCE = 4
+MOST_SECONDS = 0.25
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ class Runs:
     """Runs that begin and never say that they have begun."""
 
     def __init__(self) -> None:
-        self.starts = Starts()
+        self.turns = Turns(AT_ONCE, MOST_SECONDS)
         self.begun: list[int] = []
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -29,7 +32,7 @@ class Runs:
         await asyncio.sleep(0.001)
 
     async def _begin(self, number: int) -> None:
-        async with self.starts.place():
+        async with self.turns.place():
             self.begun.append(number)
             await asyncio.sleep(1000 * MOST_SECONDS)
 
