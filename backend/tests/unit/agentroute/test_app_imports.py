@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -24,6 +25,36 @@ def test_importing_the_api_does_not_import_agentscope(module: str) -> None:
     )
 
     assert done.stdout.strip() == "False"
+
+
+def test_listing_the_tools_of_a_user_s_module_does_not_import_it(tmp_path: Path) -> None:
+    (tmp_path / "own_scope.py").write_text(
+        "from agentscope.tool import FunctionTool\n\ndef look():\n    'Look.'\n\nlook = FunctionTool(look)\n"
+    )
+    (tmp_path / "agent.toml").write_text(
+        'name = "A"\ndescription = "d"\n[[tools]]\nimport = "own_scope:look"\npermission = "ask"\n'
+    )
+    program = """
+import sys
+from pathlib import Path
+from agentroute.agent_items import list_agents
+from core.agentscope.runtime.profile.agents import load_agents
+from core.config import Settings
+
+(item,) = list_agents(load_agents(Path(sys.argv[1])), Settings())
+print([tool.name for tool in item.tools], {"agentscope", "own_scope"} & set(sys.modules))
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "agent.toml")],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=HUNG_SECONDS,
+        check=True,
+    )
+
+    assert done.stdout.strip() == "['look'] set()"
 
 
 def test_every_module_of_the_composition_root_is_under_the_import_contract_or_named_here() -> None:

@@ -211,8 +211,8 @@ class AgentScopeOrchestrator:
         )
 
     def _is_server_tool(self, name: str) -> bool:
-        if self._kit.user_factory is not None:
-            # What the user's toolkit holds is not known before its agent is made. The client's tools are.
+        if self._kit.maker is not None:
+            # What the code of users adds to the tools is not known before the agent is made. The client's tools are.
             return all(tool.name != name for tool in self._task.command.tools)
         return self._kit.is_server_tool(name)
 

@@ -96,9 +96,16 @@ def subagent_tools(
                 f"subagent {subagent.name}: the profile has no tool {name}; its tools are: {known}"
             )
         if by_name[name][1] != "allow":
+            tool = by_name[name][0]
+            # The profile may say "allow": then the tool itself says more.
+            own = (
+                f"; the tool itself says {tool.stated}"
+                if isinstance(tool, ForeignTool) and tool.stated
+                else ""
+            )
             raise ToolDefinitionError(
                 f'subagent {subagent.name}: the tool {name} must have permission = "allow", '
-                + "because a subagent cannot ask the user"
+                + f"because a subagent cannot ask the user{own}"
             )
         chosen.append(by_name[name])
     return chosen

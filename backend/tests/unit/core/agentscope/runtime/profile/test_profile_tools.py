@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from core.agentscope.runtime.profile.knowledge import Knowledge
-from core.agentscope.runtime.profile.profile import AgentProfile, load_profile
-from core.agentscope.runtime.profile.profile_tools import offered_tools, profile_tools
+from core.agentscope.runtime.profile.profile import AgentProfile, Subagent, load_profile
+from core.agentscope.runtime.profile.profile_tools import offered_tools, profile_tools, subagent_tools
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.foreign_tools import ForeignTool
 from core.agentscope.tools.imported_tools import load_tools
@@ -128,3 +128,10 @@ def test_the_search_tool_does_not_take_the_name_of_another() -> None:
         ToolDefinitionError, match=r"knowledge\.name: the name calculate is taken by a built-in tool"
     ):
         offered_tools(knowing, SETTINGS, load_tools)
+
+
+def test_a_subagent_s_tool_that_asks_by_itself_is_refused_with_the_reason() -> None:
+    subagent = Subagent(name="clerk", description="d", prompt="p", tools=("pay",))
+
+    with pytest.raises(ToolDefinitionError, match="a subagent cannot ask the user; the tool itself says ask"):
+        subagent_tools(subagent, [(foreign("ask"), "ask")])

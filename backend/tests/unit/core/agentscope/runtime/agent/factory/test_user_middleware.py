@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 from agentscope.agent import Agent
+from agentscope.message import ToolCallState
 from agentscope.middleware import MiddlewareBase
 from agentscope.permission import PermissionBehavior, PermissionDecision
 from agentscope.tool import FunctionTool, ToolBase
 from structlog.testing import capture_logs
 from tests.support.foreign_models import foreign_model
 from tests.support.model_in_memory import Asks, intent
-from tests.support.stage_run import PAY, PICK, YES, Run, after
+from tests.support.stage_run import PAY, PICK, YES, Run, after, user
 
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
-from core.agentscope.runtime.agent.thread_memory import GatedCall
+from core.agentscope.runtime.agent.thread_memory import AGENT_NAME, GatedCall
 from core.agentscope.schemas.internal_events import (
     InterruptRequested,
     ModelUsage,
@@ -187,6 +188,40 @@ async def test_the_tools_of_a_middleware_are_offered_and_take_precedence_over_th
     await run.run()
 
     assert [result.content for result in run.of(ToolResult)] == ["found shoes"]
+
+
+class Asking(Search):
+    async def list_tools(self) -> list[ToolBase]:
+        (tool,) = await super().list_tools()
+        vars(tool)["_permission"] = None
+        return [tool]
+
+
+async def test_a_tool_of_a_middleware_that_asks_is_called_after_the_approval() -> None:
+    asked = Run([Asks("pick", '{"query": "shoes"}', id="s1")], middlewares=[Asking()])
+    assert (await asked.run()).outcome == "interrupt"
+    call = GatedCall("s1", "pick", '{"query": "shoes"}', approved=True, edited=None)
+
+    memory = after(asked, gated_calls=(call,))
+    approved = Run(["done"], middlewares=[Asking()], memory=memory, messages=[], resume=YES)
+    await approved.run()
+
+    assert [result.content for result in approved.of(ToolResult)] == ["found shoes"]
+
+
+async def test_a_call_of_a_middleware_s_tool_that_was_cut_off_gets_its_result_in_the_next_run() -> None:
+    asked = Run([Asks("pick", '{"query": "shoes"}', id="s1")], middlewares=[Asking()])
+    await asked.run()
+    memory = after(asked)
+    assert memory.state is not None
+    for call in memory.state.get_unfinished_tool_calls(AGENT_NAME):
+        # As if the worker had been lost in the middle of the call.
+        call.state = ToolCallState.ALLOWED
+
+    later = Run(["done"], middlewares=[Asking()], memory=memory, messages=[user("and?", "m2")])
+    await later.run()
+
+    assert [(result.tool_call_id, result.state) for result in later.of(ToolResult)] == [("s1", "interrupted")]
 
 
 def broken(run: AgentRun) -> MiddlewareBase:
