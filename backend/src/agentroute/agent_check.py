@@ -66,11 +66,16 @@ async def check_agent(settings: Settings) -> CheckResult:
         if found.problems:
             where = f"{agent_id}.toml: " if len(examined) > 1 else ""
             return CheckResult(_NAME, False, f"{where}{found.problems[0]}", fix)
-    told = [
-        f"{found.name}: {len(found.tools)} tools, model {found.models.get('agent', '')}"
-        for found in examined.values()
-    ]
+    told = [_in_one_line(found) for found in examined.values()]
     return CheckResult(_NAME, True, "; ".join(told))
+
+
+def _in_one_line(found: Examination) -> str:
+    parts = [f"{len(found.tools)} tools", f"model {found.models.get('agent', '')}"]
+    for title, names in (("skills", found.skills), ("middlewares", found.middlewares)):
+        if names:
+            parts.append(f"{title} {', '.join(names)}")
+    return f"{found.name}: {', '.join(parts)}"
 
 
 async def examine_agents(settings: Settings, path: Path | None) -> dict[str, Examination]:

@@ -264,6 +264,17 @@ def test_every_agent_of_a_folder_is_checked_and_a_mistake_names_its_file(tmp_pat
     assert told["problems"][0].startswith(f"{agents / 'shop.toml'}: ")
 
 
+async def test_doctor_names_the_skills_and_the_middlewares_of_a_profile(tmp_path: Path) -> None:
+    path = with_parts(tmp_path, middleware("Searching") + '[skills]\npaths = ["skills"]\n')
+
+    result = await check_agent(SETTINGS.model_copy(update={"profile_path": path}))
+
+    assert (result.ok, result.found) == (
+        True,
+        "Shop: 2 tools, model m (of the profile), skills refunds, middlewares Searching",
+    )
+
+
 async def test_doctor_names_the_file_of_the_agent_that_cannot_be_made(tmp_path: Path) -> None:
     agents = tmp_path / "agents"
     agents.mkdir()
