@@ -147,6 +147,17 @@ _NO_LEASE_ENDS = {
 }
 
 
+_OF_USERS = """
+name = "Support"
+description = "Helps."
+
+[[mcp]]
+name = "github"
+url = "http://127.0.0.1:9/mcp"
+auth = "user-token"
+"""
+
+
 def test_from_nothing_to_an_answer_and_back(start: Start, tmp_path: Path) -> None:
     instance = start(**_NO_LEASE_ENDS)
     url = instance.read_url()
@@ -184,20 +195,28 @@ def test_from_nothing_to_an_answer_and_back(start: Start, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the parent-death signal")
-def test_killed_it_leaves_no_process_and_all_data(start: Start) -> None:
-    first = start(**_NO_LEASE_ENDS)
+def test_killed_it_leaves_no_process_and_all_data(start: Start, tmp_path: Path) -> None:
+    profile = tmp_path / "agent.toml"
+    profile.write_text(_OF_USERS)
+    first = start(**_NO_LEASE_ENDS, AGENT_PROFILE_PATH=str(profile))
     url = first.read_url()
+    token = httpx.put(f"{url}/api/v1/agent/connections/github", json={"token": "token"})
+    assert token.json()["state"] == "connected"
     assert "RUN_FINISHED" in _chat(url, "t1")
     family = first.family()
     assert len(family) >= 5
 
     with _speaking(url, "t-killed"):
         first.send(signal.SIGKILL)
-    second = start()  # at once, while the old servers are still going down
+    # At once, while the old servers are still going down.
+    second = start(AGENT_PROFILE_PATH=str(profile))
 
     url = second.read_url()
     assert not _alive(family)
     assert '"hello"' in _history(url, "t1")
+    # The key is of this instance, nobody has set one.
+    (known,) = httpx.get(f"{url}/api/v1/agent/connections").json()["connections"]
+    assert known == token.json()
     # The run that was under way is ended by who knows that its worker is gone, not by its lease.
     events = {"threadId": "t-killed", "runId": "t-killed"}
     answer = httpx.get(f"{url}/api/v1/agent/events", params=events, timeout=HUNG_SECONDS)
