@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import orjson
+import structlog
 
 from agentroute.tools import ToolContext, tool
 
@@ -31,6 +32,13 @@ def approved_effect(note: str, context: ToolContext) -> str:
         note: What it is about.
     """
     return record(note, context.run_id, context.tool_call_id)
+
+
+def charged(note: str) -> str:
+    """Have the effect for code that knows nothing of runs: which one it is for, the worker's log context says."""
+    from core.agentscope.runtime.agent.toolkit import current_tool_call
+
+    return record(note, structlog.contextvars.get_contextvars()["run_id"], current_tool_call())
 
 
 def record(note: str, run_id: str, tool_call_id: str) -> str:

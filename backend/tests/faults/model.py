@@ -38,7 +38,7 @@ class Wish:
     pace: float = 0.005
     """Seconds before each word."""
     tool: str = ""
-    """The tool to call before the answer."""
+    """The tool to call before the answer; with colons between them, several at once."""
     hold: int = 0
     """Words after which the answer stops until the gate opens; 0 for never."""
     gate: str = ""
@@ -108,7 +108,21 @@ def create_model_app(record: Record, gates: Gates) -> Starlette:
         gates: Where answers wait.
     """
     model = _Model(record, gates)
-    return Starlette(routes=[Route("/v1/chat/completions", model.complete, methods=["POST"])])
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", model.complete, methods=["POST"]),
+            Route("/v1/embeddings", _embed, methods=["POST"]),
+        ]
+    )
+
+
+async def _embed(request: Request) -> Response:
+    """Answer with vectors of the letters' counts."""
+    texts: list[str] = orjson.loads(await request.body())["input"]
+    vectors = [[float(text.count(letter)) for letter in "aeio"] for text in texts]
+    data = [{"object": "embedding", "index": n, "embedding": vector} for n, vector in enumerate(vectors)]
+    usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
+    return JSONResponse({"object": "list", "model": "embedding", "data": data, "usage": usage})
 
 
 class _Model:
@@ -207,8 +221,14 @@ def _answer(body: dict[str, Any], wish: Wish) -> Script:
     )
     called = any(message.get("role") == "tool" for message in messages[asked + 1 :])
     if wish.tool and not called:
-        return Script(calls=(Call(wish.tool, orjson.dumps({"note": wish.run_id}).decode()),))
+        return Script(calls=tuple(Call(name, _arguments(name, wish)) for name in wish.tool.split(":")))
     return Script(text=wish.text())
+
+
+def _arguments(tool: str, wish: Wish) -> str:
+    # Another agent that is given the note is asked by the same run.
+    given = {"skill": "invoices"} if tool == "Skill" else {"note": f"#{wish.run_id} words=3"}
+    return orjson.dumps(given).decode()
 
 
 def _line(
@@ -226,6 +246,7 @@ def _line(
         "call_id": request.headers.get("x-client-request-id", ""),
         "model": body.get("model"),
         "stage": stage,
+        "knows": "from the knowledge base" in str(body["messages"]),
         "text": script.text,
         "tools": [call.name for call in script.calls],
         "tokens_in": usage["prompt_tokens"],

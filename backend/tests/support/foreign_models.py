@@ -20,10 +20,10 @@ class ShopModel(OpenAIChatModel):
         return await super()._call_api(*args, **more)
 
 
-def foreign_model(endpoint: ModelInMemory, **more: Any) -> ShopModel:
+def foreign_model(endpoint: ModelInMemory, kind: type[ShopModel] = ShopModel, **more: Any) -> ShopModel:
     """Return a model of a user that asks the endpoint in memory."""
     options: dict[str, Any] = {"max_retries": 0} | more
-    return ShopModel(
+    return kind(
         credential=OpenAICredential(api_key=SecretStr("sk-shop"), base_url="http://their-model/v1"),
         model="theirs",
         client_kwargs={"http_client": endpoint.client(), "max_retries": 0},

@@ -16,6 +16,7 @@ first. How agents and prompts are built is in ``agent/agent_factory.py``.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -361,22 +362,24 @@ class AgentScopeOrchestrator:
     async def _drive(
         self, agent: Agent, inputs: Any, translator: AgentEventTranslator, *, save: Save | None
     ) -> None:
+        hosted = self._hosted if self._hosted and agent is self._hosted.installed.agent else None
         try:
-            await drive_agent(
-                agent,
-                inputs,
-                translator,
-                emit=self._emit,
-                save=save,
-                gate=self._gate,
-                stop=self._stop,
-                client_calls=self._client_calls,
-            )
+            with hosted.at_work() if hosted else nullcontext():
+                await drive_agent(
+                    agent,
+                    inputs,
+                    translator,
+                    emit=self._emit,
+                    save=save,
+                    gate=self._gate,
+                    stop=self._stop,
+                    client_calls=self._client_calls,
+                )
         except Exception as exc:
             # A failure while the run is being stopped is a consequence of the stop.
-            if self._hosted is None or agent is not self._hosted.installed.agent or self._stop.is_set:
+            if hosted is None or self._stop.is_set:
                 raise
-            raise self._hosted.explained(exc) from exc
+            raise hosted.explained(exc) from exc
 
 
 def _result(call_id: str, text: str, state: ToolState) -> ToolResult:

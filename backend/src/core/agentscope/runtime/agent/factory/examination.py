@@ -29,6 +29,7 @@ from core.agentscope.runtime.agent.intent import UNKNOWN
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.subagents import SubagentTool
 from core.agentscope.runtime.agent.toolkit import ServerTool, ToolCallCount, ToolGate
+from core.agentscope.runtime.model.ambient_meter import can_be_metered
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.foreign_calls import provider_of
 from core.agentscope.runtime.model.metered_model import Metered
@@ -216,12 +217,16 @@ def _is_decided_beforehand(tool: ToolBase) -> bool:
 
 
 def _unmetered(middleware: MiddlewareBase) -> list[str]:
-    """Return the attributes of a middleware that hold a model nobody meters. The model of a call is metered anyway."""
+    """Return the attributes of a middleware that hold a model that nobody can meter when the middleware asks it."""
     if type(middleware).__module__.endswith("_model_router"):
         kept = {"classifier_model": getattr(middleware, "classifier_model", None)}
     else:
         kept = vars(middleware)
-    return [name for name, value in kept.items() if isinstance(value, ChatModelBase) and not is_booked(value)]
+    return [
+        name
+        for name, value in kept.items()
+        if isinstance(value, ChatModelBase) and not is_booked(value) and not can_be_metered(value)
+    ]
 
 
 def _model_words(model: ChatModelBase) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,6 +43,7 @@ from core.agentscope.runtime.agent.factory.user_middleware import MiddlewareInva
 from core.agentscope.runtime.agent.intent import Intent
 from core.agentscope.runtime.agent.knowledge.run_knowledge import NoKnowledge, RunKnowledge
 from core.agentscope.runtime.agent.toolkit import GateMiddleware, ToolGate
+from core.agentscope.runtime.model.ambient_meter import metering
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.metered_model import ForeignMeter
 from core.agentscope.runtime.stop_signal import StopSignal, WorkTooSlow
@@ -69,6 +71,10 @@ class HostedAgent:
     installed: Installed
     translator: AgentEventTranslator
     meter: ForeignMeter
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Drive the agent in this block: what its tools and middlewares ask of models is booked with the run."""
+        return metering(self.meter)
 
     def explained(self, error: Exception) -> Exception:
         """Return what the run fails with; an error of ours as it is."""

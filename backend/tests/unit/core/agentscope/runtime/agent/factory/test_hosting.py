@@ -24,9 +24,10 @@ from agentscope.permission import (
 )
 from agentscope.state import AgentState
 from agentscope.tool import FunctionTool, ToolBase, ToolChunk, Toolkit
+from pydantic import BaseModel
 from structlog.testing import capture_logs
-from tests.support.foreign_models import foreign_model
-from tests.support.model_in_memory import HANG, Asks, intent
+from tests.support.foreign_models import ShopModel, foreign_model
+from tests.support.model_in_memory import HANG, STRUCTURED, Asks, intent
 from tests.support.stage_run import PAY, PICK, YES, Run, after, conversation, user
 
 from core.agentscope.events.state_parts import whole_text
@@ -628,6 +629,70 @@ async def test_a_subagent_in_a_tool_is_metered_by_the_model_it_is_given() -> Non
         "ToolResult",
         "ModelUsage",
     ]
+
+
+class Rereads(MiddlewareBase):
+    """Asks a model of its own before each step."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    async def on_reasoning(
+        self, agent: Any, input_kwargs: Any, next_handler: Any
+    ) -> AsyncGenerator[Any, None]:
+        async for _ in await self.model([UserMsg("user", "again")]):
+            pass
+        async for item in next_handler(**input_kwargs):
+            yield item
+
+
+class AroundItself(ShopModel):
+    """Overrides the method that callers use, and leaves the provider to what it inherits."""
+
+    async def __call__(self, *args: Any, **more: Any) -> Any:
+        return await super().__call__(*args, **more)
+
+
+@pytest.mark.parametrize("kind", [ShopModel, AroundItself])
+async def test_models_that_tools_and_middlewares_ask_by_themselves_are_in_the_ledger(
+    kind: type[ShopModel],
+) -> None:
+    class Found(BaseModel):
+        words: str
+
+    def create(run: AgentRun) -> Agent:
+        theirs = foreign_model(made.model, kind)
+
+        async def research(question: str) -> str:
+            """Let another agent find something out, in a task of its own."""
+            child = Agent("child", "Research.", theirs)
+            answer = await asyncio.create_task(child.reply(UserMsg("user", question)))
+            return answer.get_text_content() or ""
+
+        async def extract(text: str) -> str:
+            """Find the words."""
+            structured = await theirs.generate_structured_output([UserMsg("user", text)], Found)
+            return str(structured.content["words"])
+
+        tools = [tool_of(research, permission=ALLOW), tool_of(extract, permission=ALLOW)]
+        return Agent("shop", "Sell.", theirs, toolkit=Toolkit(tools=tools), middlewares=[Rereads(theirs)])
+
+    made = Run(
+        ["read"],
+        [Asks("research", '{"question": "q"}')],
+        ["found"],
+        ["read"],
+        [Asks("extract", '{"text": "t"}', id="c2")],
+        ["read"],
+        ["done"],
+        factory=create,
+    )
+    made.model.structured = [Asks(STRUCTURED, '{"words": "w"}'), ""]
+    await made.run()
+
+    assert made.text == "done"
+    assert [(each.model, each.estimated) for each in made.of(ModelUsage)] == [("theirs", False)] * 8
+    assert len(made.model.asked) + len(made.model.asked_structured) == 8
 
 
 # --- stages around it -----------------------------------------------------------
