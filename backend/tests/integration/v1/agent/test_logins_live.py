@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,6 @@ timeout_seconds = 120
 [mcp.permissions]
 whoami = "allow"
 leak = "allow"
-"""
-STORED = """
-SELECT payload FROM agent_run_event UNION ALL SELECT body FROM agent_state_part
-UNION ALL SELECT encode(sealed, 'escape') FROM agent_connection
 """
 
 
@@ -145,7 +142,20 @@ async def test_the_very_same_call_is_made_once_after_the_login(support: Stack, s
     await device.check()
 
 
-async def test_a_token_is_seen_by_its_server_alone(support: Stack) -> None:
+async def every_row(stack: Stack) -> str:
+    """Return all rows of all tables; bytes as they are and in hexadecimal."""
+    tables = await stack.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    names = [row["tablename"] for row in tables]
+    assert "agent_connection" in names
+    as_json = [await stack.fetch(f'SELECT row_to_json(t)::text AS row FROM "{name}" AS t') for name in names]  # noqa: S608
+    return repr(as_json) + repr([await stack.fetch(f'SELECT * FROM "{name}"') for name in names])  # noqa: S608
+
+
+async def test_a_token_is_seen_by_its_server_alone(
+    support: Stack, shop: Server, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # What libraries say too, and all of it before the log masks anything.
+    caplog.set_level(logging.DEBUG)
     device = Device(support)
     await connect(support, TOKEN)
 
@@ -153,7 +163,18 @@ async def test_a_token_is_seen_by_its_server_alone(support: Stack) -> None:
 
     (content,) = results(reply).values()
     assert "[redacted]" in content
-    secrets = [TOKEN.encode(), base64.b64encode(TOKEN.encode()).rstrip(b"=")]
-    stored = await support.fetch(STORED)
-    seen = reply.body + orjson.dumps(support.demo.requests) + repr(stored).encode()
-    assert not any(secret in seen for secret in secrets)
+    history = await support.request("GET", "/history", params={"threadId": device.thread})
+    listed = await support.request("GET", "/connections")
+    seen = b"".join((reply.body, history.body, listed.body, orjson.dumps(support.demo.requests))).decode()
+    # The server does not take it any more, and says so; the user gives the next one.
+    shop.know(ada=NEXT_TOKEN)
+    refused = await device.run(said("u2", call("whoami")))
+    assert reasons(refused) == ["connection_required"]
+    await connect(support, NEXT_TOKEN)
+    seen += refused.body.decode() + await every_row(support)
+    printed = capsys.readouterr()
+    seen += caplog.text + printed.out + printed.err
+    assert "mcp" in caplog.text
+    for token in (TOKEN, NEXT_TOKEN):
+        for form in (token, base64.b64encode(token.encode()).decode().rstrip("="), token.encode().hex()):
+            assert form not in seen
