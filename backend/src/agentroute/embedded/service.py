@@ -131,7 +131,8 @@ class Embedded:
         _say(f"  done in {time.monotonic() - started:.1f} s")
         if model is not None:
             _say(
-                "The model is the bundled scripted demo, not an AI. AGENT_MODEL__BASE_URL chooses a real one."
+                "The model is the bundled scripted demo, not an AI; an agent may bring its own."
+                + " AGENT_MODEL__BASE_URL chooses a real one."
             )
 
     def _check_profile(self) -> None:
