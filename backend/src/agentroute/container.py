@@ -118,7 +118,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             history=history,
             runs=RunReader(engine, agents.default_id),
             threads=threads,
-            usage=UsageReader(engine),
+            usage=UsageReader(engine, agents.default_id),
             transcription=transcription,
             files=files,
             connections=ConnectionDirectory(

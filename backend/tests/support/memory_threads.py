@@ -21,12 +21,18 @@ class MemoryThreads:
         self._runs = runs
 
     async def list_threads(
-        self, principal: Principal, *, limit: int, before: str | None, query: str | None
+        self,
+        principal: Principal,
+        *,
+        limit: int,
+        before: str | None,
+        query: str | None,
+        agent_id: str | None = None,
     ) -> ThreadListResponse:
         found = [
             (ThreadPlace(thread.updated_at, thread.number), thread)
             for thread in self._runs.threads_of(principal)
-            if query is None or _has(thread, query)
+            if (query is None or _has(thread, query)) and agent_id in (None, DEFAULT_ID)
         ]
         found.sort(key=lambda entry: (entry[0].updated_at, entry[0].session_id), reverse=True)
         if before is not None:

@@ -173,7 +173,13 @@ class ThreadDirectory(Protocol):
     """The threads of a principal. Every method except the first raises ``NotFound`` for threads of other principals."""
 
     async def list_threads(
-        self, principal: Principal, *, limit: int, before: str | None, query: str | None
+        self,
+        principal: Principal,
+        *,
+        limit: int,
+        before: str | None,
+        query: str | None,
+        agent_id: str | None = None,
     ) -> ThreadListResponse:
         """Return a page of threads, newest activity first.
 
@@ -182,6 +188,7 @@ class ThreadDirectory(Protocol):
             limit: How many at most.
             before: ``nextBefore`` of the page before this one.
             query: Only threads with these words; the last word may be incomplete.
+            agent_id: Only threads of this agent.
 
         Raises:
             InvalidRequest: ``before`` is not a ``nextBefore`` value.
@@ -204,6 +211,19 @@ class ThreadDirectory(Protocol):
 class UsageLedger(Protocol):
     """The usage of users."""
 
-    async def usage(self, principal: Principal, period: UsagePeriod, group_by: Grouping) -> UsageResponse:
-        """Return the principal's usage of a period: totals, and a row for each day, model or thread."""
+    async def usage(
+        self,
+        principal: Principal,
+        period: UsagePeriod,
+        group_by: Grouping,
+        agent_id: str | None = None,
+    ) -> UsageResponse:
+        """Return the principal's usage of a period: totals, and a row for each day, model or thread.
+
+        Args:
+            principal: Whose usage.
+            period: When the calls ended.
+            group_by: What a row is.
+            agent_id: Only the model calls of this agent's runs.
+        """
         ...

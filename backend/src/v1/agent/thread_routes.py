@@ -44,6 +44,9 @@ WordsQuery = Annotated[
         examples=["trip to lis"],
     ),
 ]
+AgentQuery = Annotated[
+    Id | None, Query(alias="agentId", description="Only threads of this agent.", examples=["sales"])
+]
 
 router = APIRouter(
     prefix=f"{API_PREFIX}/threads", tags=["threads"], dependencies=[Depends(current_principal)]
@@ -57,16 +60,20 @@ async def list_threads(
     limit: LimitQuery = 30,
     before: BeforeQuery = None,
     query: WordsQuery = None,
+    agent_id: AgentQuery = None,
 ) -> Response:
     """List the caller's threads, newest activity first.
 
     With `q`, the list contains only threads whose title, or one of whose messages, has all the words. Case is ignored.
-    The last word may be incomplete if it has at least two letters. An empty `q` counts as absent. `nextBefore` is the
+    The last word may be incomplete if it has at least two letters. An empty `q` counts as absent. With `agentId`, the
+    list contains only threads whose `agentId` it is; of an agent that does not exist, none. `nextBefore` is the
     start of the next page. A thread that becomes active while a client pages moves to the front: read the first page
     again to see it.
     """
     return json_answer(
-        await container.threads.list_threads(principal, limit=limit, before=before, query=query or None)
+        await container.threads.list_threads(
+            principal, limit=limit, before=before, query=query or None, agent_id=agent_id
+        )
     )
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from core import errors
 from core.agentscope.schemas.links import API_PREFIX
+from core.agentscope.schemas.messages import Id
 from core.agentscope.schemas.usage import Grouping, PeriodInvalid, UsagePeriod, UsageResponse
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.openapi import USAGE_EXAMPLE, answer, problems
@@ -35,6 +36,9 @@ ToQuery = Annotated[
     ),
 ]
 GroupByQuery = Annotated[Grouping, Query(alias="groupBy", description="Grouping: what one row stands for.")]
+AgentQuery = Annotated[
+    Id | None, Query(alias="agentId", description="Only model calls of this agent.", examples=["sales"])
+]
 
 router = APIRouter(prefix=API_PREFIX, tags=["usage"], dependencies=[Depends(current_principal)])
 
@@ -46,6 +50,7 @@ async def read_usage(
     start: FromQuery = None,
     end: ToQuery = None,
     group_by: GroupByQuery = "day",
+    agent_id: AgentQuery = None,
 ) -> Response:
     """Return the caller's usage in a period of at most 366 days: in total and by day (UTC), model or thread.
 
@@ -53,6 +58,8 @@ async def read_usage(
     threads that were deleted since are one row without an id. Costs are decimals in US dollars. A `cost` is the sum of
     the known costs; `unknownCostCalls` is the number of calls without a known cost. Transcriptions have separate sums
     and belong to no thread. The answer has at most 1,000 rows, those with the highest cost; `totals` counts everything.
+    With `agentId`, only the model calls of this agent's runs count: neither transcriptions, which belong to no agent, nor
+    the calls of threads that were deleted since.
     """
     try:
         period = UsagePeriod.parse(start, end, now=datetime.now(UTC))
@@ -61,5 +68,5 @@ async def read_usage(
             f"The period is invalid: '{exc.name}' {exc}.",
             errors=[{"pointer": f"/query/{exc.name}", "message": str(exc)}],
         ) from exc
-    found = await container.usage.usage(principal, period, group_by)
+    found = await container.usage.usage(principal, period, group_by, agent_id)
     return json_answer(found)

@@ -79,6 +79,9 @@ async def _pages(stack: Stack) -> None:
     asked: list[tuple[str, dict[str, str]]] = [
         ("/threads", {"limit": "2"}),
         ("/threads", {"limit": "1", "q": "hello"}),
+        ("/threads", {"limit": "1", "agentId": "default"}),
+        ("/threads", {"limit": "1", "agentId": "default", "q": "hello"}),
+        *(("/usage", {"agentId": "default", "groupBy": group_by}) for group_by in ("day", "model", "thread")),
         ("/threads/chat", {}),
         ("/threads/chat/runs", {"limit": "1"}),
     ]

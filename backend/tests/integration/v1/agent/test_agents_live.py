@@ -82,6 +82,40 @@ async def test_a_thread_without_a_name_has_the_default_agent(stack: Stack) -> No
     assert listed["agentId"] == "support"
 
 
+async def test_threads_and_usage_are_listed_by_agent(stack: Stack) -> None:
+    threads = [stack.new_id("thread") for _ in range(3)]
+    for thread, agent in zip(threads, ("support", "sales", "sales"), strict=True):
+        await run(stack, thread, agentId=agent)
+
+    async def listed(query: str) -> list[str]:
+        page = (await stack.request("GET", f"/threads?{query}")).json
+        return [item["threadId"] for item in page["threads"]]
+
+    first = (await stack.request("GET", "/threads?agentId=sales&limit=1")).json
+    words = SUM.replace("*", " ")
+
+    assert await listed("agentId=support") == threads[:1]
+    assert [item["threadId"] for item in first["threads"]] == threads[2:]
+    assert await listed(f"agentId=sales&limit=1&before={first['nextBefore']}") == [threads[1]]
+    assert await listed(f"agentId=support&q={words}") == threads[:1]
+    assert await listed("agentId=nobody") == []
+    assert (await stack.request("GET", "/threads?agentId=")).status == 422
+
+    async def used(query: str) -> tuple[int, list[str]]:
+        usage = (await stack.request("GET", f"/usage?groupBy=thread{query}")).json
+        return usage["totals"]["calls"], sorted(row["threadId"] for row in usage["rows"])
+
+    # Only sales has a tool, after which its model is asked again.
+    assert await used("") == (5, sorted(threads))
+    assert await used("&agentId=sales") == (4, sorted(threads[1:]))
+    assert await used("&agentId=support") == (1, threads[:1])
+    assert await used("&agentId=nobody") == (0, [])
+    for group_by in ("day", "model"):
+        usage = (await stack.request("GET", f"/usage?groupBy={group_by}&agentId=sales")).json
+        assert [row["calls"] for row in usage["rows"]] == [4]
+        assert usage["transcriptions"]["totals"]["calls"] == 0
+
+
 async def test_a_request_is_the_same_at_both_addresses_and_another_with_another_agent(stack: Stack) -> None:
     body = stack.run_body(SUM, forwardedProps={"agentId": "sales"})
     first = await stack.stream_run(body=body)

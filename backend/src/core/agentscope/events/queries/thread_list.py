@@ -30,7 +30,13 @@ class ThreadList:
         self._default_agent = default_agent
 
     async def list_threads(
-        self, principal: Principal, *, limit: int, before: str | None, query: str | None
+        self,
+        principal: Principal,
+        *,
+        limit: int,
+        before: str | None,
+        query: str | None,
+        agent_id: str | None = None,
     ) -> ThreadListResponse:
         """Return a page of the caller's threads, newest activity first.
 
@@ -42,6 +48,7 @@ class ThreadList:
             limit: How many at most.
             before: ``nextBefore`` of the page before this one.
             query: Words that the title or a message has; without any letter or digit it finds nothing.
+            agent_id: The agent that the list shows for the threads; of one that does not exist, there are none.
 
         Raises:
             InvalidRequest: ``before`` comes from no page.
@@ -56,8 +63,10 @@ class ThreadList:
             values |= {"updated_at": place.updated_at, "session_id": place.session_id}
         if query is not None:
             values["query"] = query
+        if agent_id is not None:
+            values |= {"agent_id": agent_id, "default_agent": self._default_agent}
         async with self._engine.connect() as connection:
-            statement = _PAGES[query is not None, place is not None]
+            statement = _PAGES[query is not None, place is not None, agent_id is not None]
             rows = (await connection.execute(statement, values)).all()
         more, rows = len(rows) > limit, rows[:limit]
         return ThreadListResponse(
@@ -156,6 +165,8 @@ asked AS (
 """
 _IS_FOUND = "AND s.id IN (SELECT session_id FROM found)"
 _IS_LATER = "AND (s.updated_at, s.id) < (:updated_at, :session_id)"
+# Threads of a deployment with one agent have no id, and show the default's.
+_IS_OF_AGENT = "AND coalesce(s.agent_id, CAST(:default_agent AS text)) = :agent_id"
 _NEWEST = "ORDER BY s.updated_at DESC, s.id DESC LIMIT :rows"
 
 _ONE = text("\n".join(("WITH page AS (", _OWNED, "AND s.thread_id = :thread_id)", _ITEMS)))
@@ -163,7 +174,7 @@ _ONE = text("\n".join(("WITH page AS (", _OWNED, "AND s.thread_id = :thread_id)"
 # One statement for each form of the request: with optional conditions in it the planner could not use
 # the index to begin a later page where the one before it ended.
 _PAGES = {
-    (searched, later): text(
+    (searched, later, of_agent): text(
         "\n".join(
             (
                 "WITH",
@@ -172,6 +183,7 @@ _PAGES = {
                 _OWNED,
                 _IS_FOUND if searched else "",
                 _IS_LATER if later else "",
+                _IS_OF_AGENT if of_agent else "",
                 _NEWEST,
                 ")",
                 _ITEMS,
@@ -180,4 +192,5 @@ _PAGES = {
     )
     for searched in (False, True)
     for later in (False, True)
+    for of_agent in (False, True)
 }

@@ -33,12 +33,21 @@ MAX_ROWS = 1000
 class UsageReader:
     """Reads what its owner has used."""
 
-    def __init__(self, engine: AsyncEngine, *, max_rows: int = MAX_ROWS) -> None:
+    def __init__(
+        self, engine: AsyncEngine, default_agent: str | None = None, *, max_rows: int = MAX_ROWS
+    ) -> None:
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._default_agent = default_agent
         self._max_rows = max_rows
 
-    async def usage(self, principal: Principal, period: UsagePeriod, group_by: Grouping) -> UsageResponse:
-        """Return the caller's usage of a period. A call counts at the moment it ended."""
+    async def usage(
+        self,
+        principal: Principal,
+        period: UsagePeriod,
+        group_by: Grouping,
+        agent_id: str | None = None,
+    ) -> UsageResponse:
+        """Return the caller's usage of a period, or that of the runs of one agent. A call counts at the moment it ended."""
         values = {
             "tenant_id": principal.tenant_id,
             "user_id": principal.user_id,
@@ -47,9 +56,12 @@ class UsageReader:
             # One additional row for the totals, and one more to detect that rows were omitted.
             "rows": self._max_rows + 2,
         }
+        of_agent = agent_id is not None
+        asked = values | {"agent_id": agent_id, "default_agent": self._default_agent} if of_agent else values
         async with self._engine.connect() as connection:
-            total, *rows = (await connection.execute(_CALLS[group_by], values)).all()
-            spoken_total, *spoken = (await connection.execute(_TRANSCRIPTIONS[group_by], values)).all()
+            total, *rows = (await connection.execute(_CALLS[group_by, of_agent], asked)).all()
+            transcriptions = _TRANSCRIPTIONS[group_by, of_agent]
+            spoken_total, *spoken = (await connection.execute(transcriptions, values)).all()
         return UsageResponse.model_validate(
             {
                 "start": period.start,
@@ -127,13 +139,18 @@ _TRANSCRIPTION_SUMS = """
     count(*) AS calls, coalesce(sum(c.audio_ms), 0)::bigint AS audio_ms,
     sum(c.cost) AS cost, count(*) FILTER (WHERE c.cost IS NULL) AS unknown_cost_calls
 """
-_OF_THREADS = """
-LEFT JOIN agent_run AS r ON r.id = c.run_pk LEFT JOIN agent_chat_session AS s ON s.id = r.session_id
-"""
+_OF_RUNS = "LEFT JOIN agent_run AS r ON r.id = c.run_pk"
+_OF_THREADS = "LEFT JOIN agent_chat_session AS s ON s.id = r.session_id"
 _COSTLY_FIRST = "cost DESC NULLS LAST, sum(c.input_tokens + c.output_tokens) DESC"
+# Runs of a deployment with one agent have no id, and are the default's. The run of a deleted thread is not there.
+_IS_OF_AGENT = "AND r.id IS NOT NULL AND coalesce(r.agent_id, CAST(:default_agent AS text)) = :agent_id"
+# A transcription is of no agent.
+_NONE = "AND false"
 
 
-def _sums(sums: str, table: str, keys: str, key: str, order: str, joined: str = "") -> TextClause:
+def _sums(
+    sums: str, table: str, keys: str, key: str, order: str, *, joined: str = "", only: str = ""
+) -> TextClause:
     """Return the statement for one key: the row of the totals first."""
     parts = (
         f"SELECT {keys},",
@@ -141,6 +158,7 @@ def _sums(sums: str, table: str, keys: str, key: str, order: str, joined: str = 
         f"FROM {table} AS c",
         joined,
         _MINE,
+        only,
         f"GROUP BY GROUPING SETS ((), ({key})) ORDER BY grouping({key}) DESC, {order} LIMIT :rows",
     )
     return text("\n".join(parts))
@@ -148,26 +166,39 @@ def _sums(sums: str, table: str, keys: str, key: str, order: str, joined: str = 
 
 _MODEL = "c.provider, c.model"
 
-_CALLS: dict[Grouping, TextClause] = {
-    "day": _sums(_CALL_SUMS, "agent_model_call", f"{_DAY} AS day", _DAY, "day"),
-    "model": _sums(_CALL_SUMS, "agent_model_call", _MODEL, _MODEL, f"{_COSTLY_FIRST}, {_MODEL}"),
-    "thread": _sums(
-        _CALL_SUMS,
-        "agent_model_call",
-        "s.thread_id, s.title",
-        "s.id, s.thread_id, s.title",
-        f"{_COSTLY_FIRST}, s.id",
-        _OF_THREADS,
-    ),
+
+def _calls_by(group_by: Grouping, *, of_agent: bool) -> TextClause:
+    keys, key, order = {
+        "day": (f"{_DAY} AS day", _DAY, "day"),
+        "model": (_MODEL, _MODEL, f"{_COSTLY_FIRST}, {_MODEL}"),
+        "thread": ("s.thread_id, s.title", "s.id, s.thread_id, s.title", f"{_COSTLY_FIRST}, s.id"),
+    }[group_by]
+    joined = [_OF_RUNS] if of_agent or group_by == "thread" else []
+    joined += [_OF_THREADS] if group_by == "thread" else []
+    only = _IS_OF_AGENT if of_agent else ""
+    return _sums(_CALL_SUMS, "agent_model_call", keys, key, order, joined="\n".join(joined), only=only)
+
+
+def _transcriptions_by(group_by: Grouping, *, of_agent: bool) -> TextClause:
+    only = _NONE if of_agent else ""
+    table = "agent_transcription"
+    if group_by == "thread":
+        return text("\n".join(("SELECT", _TRANSCRIPTION_SUMS, f"FROM {table} AS c", _MINE, only)))
+    keys, key, order = {
+        "day": (f"{_DAY} AS day", _DAY, "day"),
+        "model": (_MODEL, _MODEL, f"cost DESC NULLS LAST, sum(c.audio_ms) DESC, {_MODEL}"),
+    }[group_by]
+    return _sums(_TRANSCRIPTION_SUMS, table, keys, key, order, only=only)
+
+
+_GROUPINGS: tuple[Grouping, ...] = ("day", "model", "thread")
+_CALLS = {
+    (group_by, of_agent): _calls_by(group_by, of_agent=of_agent)
+    for group_by in _GROUPINGS
+    for of_agent in (False, True)
 }
-_TRANSCRIPTIONS: dict[Grouping, TextClause] = {
-    "day": _sums(_TRANSCRIPTION_SUMS, "agent_transcription", f"{_DAY} AS day", _DAY, "day"),
-    "model": _sums(
-        _TRANSCRIPTION_SUMS,
-        "agent_transcription",
-        _MODEL,
-        _MODEL,
-        f"cost DESC NULLS LAST, sum(c.audio_ms) DESC, {_MODEL}",
-    ),
-    "thread": text("\n".join(("SELECT", _TRANSCRIPTION_SUMS, "FROM agent_transcription AS c", _MINE))),
+_TRANSCRIPTIONS = {
+    (group_by, of_agent): _transcriptions_by(group_by, of_agent=of_agent)
+    for group_by in _GROUPINGS
+    for of_agent in (False, True)
 }

@@ -76,10 +76,18 @@ class AgentThreads:
         self._files = files
 
     async def list_threads(
-        self, principal: Principal, *, limit: int, before: str | None, query: str | None
+        self,
+        principal: Principal,
+        *,
+        limit: int,
+        before: str | None,
+        query: str | None,
+        agent_id: str | None = None,
     ) -> ThreadListResponse:
         """Return a page of the caller's threads. See ``ThreadList.list_threads``."""
-        return await self._list.list_threads(principal, limit=limit, before=before, query=query)
+        return await self._list.list_threads(
+            principal, limit=limit, before=before, query=query, agent_id=agent_id
+        )
 
     async def get_thread(self, principal: Principal, thread_id: str) -> ThreadItem:
         """Return one thread. See ``ThreadList.get_thread``."""
