@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,18 +86,11 @@ def dev(
     port: _Port = None,
     data_dir: _DataDir = None,
 ) -> None:
-    """Run the agent of a folder on this machine, with its modules and its .env."""
+    """Run the agent of a folder on this machine, with its modules and its .env. Changed files are used at once."""
     with _errors_as_lines():
-        from agentroute.project import find_project
+        from agentroute.dev.session import run_dev
 
-        found = find_project(project, needed=True)
-        data_dir = None if data_dir is None else data_dir.absolute()
-        found.enter()
-        os.chdir(found.folder)
-        settings = _settings()
-        from agentroute.embedded.service import run_embedded
-
-        raise typer.Exit(run_embedded(settings, host=host, port=port, data_dir=data_dir))
+        raise typer.Exit(run_dev(project, host=host, port=port, data_dir=data_dir))
 
 
 @app.command()
@@ -131,6 +123,7 @@ def worker(
     with _errors_as_lines():
         with lean_imports(worker=True):
             settings = _settings("database", "redis")
+            from agentroute.embedded.worker_service import DRAINS
             from agentroute.worker import run_worker
 
         raise typer.Exit(
@@ -139,6 +132,9 @@ def worker(
                 worker_id=name,
                 wait_seconds=wait,
                 on_ready=None if ready_file is None else ready_file.touch,
+                on_drain=lambda runs: (
+                    None if ready_file is None else ready_file.write_text(f"{DRAINS} {runs}")
+                ),
             )
         )
 

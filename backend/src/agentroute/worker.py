@@ -74,6 +74,7 @@ def run_worker(
     worker_id: str = "",
     wait_seconds: float = 0.0,
     on_ready: Callable[[], object] | None = None,
+    on_drain: Callable[[int], object] = lambda _runs: None,
 ) -> int:
     """Execute runs until SIGTERM or SIGINT.
 
@@ -83,6 +84,7 @@ def run_worker(
         wait_seconds: How long to wait for Postgres, its schema and Redis.
         on_ready: Called when the process can execute runs, and before it can claim the first one: the parent of a
             process that never was ready knows that there is nothing to repair.
+        on_drain: Called with the number of runs that go on, when the process begins no run any more.
 
     Returns:
         0 after an orderly stop, 1 when the process could not start; the reason is
@@ -93,13 +95,17 @@ def run_worker(
         log.warning("unknown_settings", variables=unknown)
     warn_of_shadowed_packages()
     try:
-        return uvloop.run(_main(settings, worker_id, wait_seconds, on_ready))
+        return uvloop.run(_main(settings, worker_id, wait_seconds, on_ready, on_drain))
     except (ProfileInvalid, PricesInvalid, ToolDefinitionError, ValueError) as exc:
         return _refuse(str(exc))
 
 
 async def _main(
-    settings: Settings, worker_id: str, wait_seconds: float, on_ready: Callable[[], object] | None
+    settings: Settings,
+    worker_id: str,
+    wait_seconds: float,
+    on_ready: Callable[[], object] | None,
+    on_drain: Callable[[int], object] = lambda _runs: None,
 ) -> int:
     if failed := await first_failure(settings, WORKER_CHECKS, wait_seconds=wait_seconds):
         return _refuse(failed.line, failed.exit_code)
@@ -138,6 +144,8 @@ async def _main(
         await stopped.wait()
         log.info("worker_drains", grace_seconds=settings.worker.drain_seconds)
         finish.set()
+        # No await before the executor takes no more runs.
+        on_drain(worker.executor.running)
         await worker.executor.drain(settings.worker.drain_seconds)
         listening.cancel()
         await asyncio.wait({listening}, timeout=3)

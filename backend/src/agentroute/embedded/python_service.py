@@ -26,6 +26,7 @@ class PythonService:
         env: Mapping[str, str],
         stop_seconds: float,
         probe: Probe,
+        file_name: str = "",
     ) -> None:
         """Describe a program; nothing starts before ``start``.
 
@@ -33,18 +34,19 @@ class PythonService:
             title: Name for the user; its log is ``<data_dir>/logs/<title>.log``.
             arguments: Module and its arguments.
             data_dir: Data directory of the instance; the caller holds its lock.
-            env: Variables over those of this process.
+            env: Variables over those of this process, as they are when it starts.
             stop_seconds: How long it may drain after SIGTERM.
             probe: Says whether the program, once running, is ready.
+            file_name: Of its log, without ``.log``, if not of the title.
         """
         self.title = title
-        self.log_path = data_dir / "logs" / f"{title.lower().replace(' ', '-')}.log"
+        self.log_path = data_dir / "logs" / f"{file_name or title.lower().replace(' ', '-')}.log"
         self._pid_path = self.log_path.with_suffix(".pid")
         # -P: the folder of the caller may hold a `core` or a `models` of its own. -X takes any word: with it
         # a process list shows whose child this is, and so does the next start.
         self._mark = f"agentroute={data_dir}"
         self._command = [sys.executable, "-P", "-X", self._mark, "-m", *arguments]
-        self._env = {**os.environ, **env, "PYTHONUNBUFFERED": "1"}
+        self._more_env = env
         self._stop_steps = ((signal.SIGTERM, stop_seconds),)
         self._probe = probe
         self._child: ChildProcess | None = None
@@ -61,6 +63,10 @@ class PythonService:
         self._child = ChildProcess(
             [*self._command, *extra], log_path=self.log_path, pid_path=self._pid_path, env=self._env
         )
+
+    @property
+    def _env(self) -> dict[str, str]:
+        return {**os.environ, **self._more_env, "PYTHONUNBUFFERED": "1"}
 
     @property
     def running(self) -> bool:
@@ -81,6 +87,14 @@ class PythonService:
         """SIGTERM, wait for the drain, then SIGKILL. Does nothing when it does not run."""
         if self._child is not None:
             self._child.stop(self._stop_steps)
+
+    def retire(self) -> float:
+        """SIGTERM, without a wait; returns after how many seconds it should have ended."""
+        seconds = 0.0
+        if self._child is not None and self._child.running:
+            ((number, seconds),) = self._stop_steps
+            self._child.send(number)
+        return seconds
 
     @property
     def pid(self) -> int | None:

@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -36,12 +37,18 @@ from core.loopback import is_loopback, refuse_origins_of_anybody
 _LOOPBACK = "127.0.0.1"
 # Python imports on a slow, cold disk; a healthy start takes a tenth of it.
 _START_SECONDS = 120.0
+_PATIENCE = ("--wait", str(_START_SECONDS))
 # On top of a process's own drain, before SIGKILL.
 _STOP_MARGIN_SECONDS = 5.0
 
 
 def run_embedded(
-    settings: Settings, *, host: str | None = None, port: int | None = None, data_dir: Path | None = None
+    settings: Settings,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    data_dir: Path | None = None,
+    run: Callable[[Embedded], None] | None = None,
 ) -> int:
     """Run everything until a stop signal; returns the exit code.
 
@@ -50,6 +57,7 @@ def run_embedded(
         host: Address to listen on; the settings' when None.
         port: Port; the settings' when None; 0 takes a free one.
         data_dir: Where data and logs are kept; the settings', else ``./.agentroute``.
+        run: Starts the instance and watches it until a stop signal; :meth:`Embedded.run` when None.
 
     Raises:
         ConfigurationError: Other machines, or pages of anybody, could reach the service without authentication.
@@ -61,17 +69,11 @@ def run_embedded(
     lock = _own(directory)
     try:
         port = _usable_port(host, settings.server.port if port is None else port)
-        url = f"http://{_shown(host)}:{port}"
-        lock.note(f"{url} (process {os.getpid()})")
+        lock.note(f"{_url(host, port)} (process {os.getpid()})")
         with Supervisor(_say) as supervisor:
             try:
-                Embedded(settings, supervisor, directory, host=host, port=port).start()
-                _say(f"Logs: {directory / 'logs'}")
-                _say(
-                    f"AgentRoute is ready: {url}  (chat API at {API_PREFIX}, docs at /docs) - Ctrl-C stops it"
-                )
-                _say(_first_steps(url, settings))
-                supervisor.watch()
+                instance = Embedded(settings, supervisor, directory, host=host, port=port)
+                (run or Embedded.run)(instance)
             except StopRequestedError:
                 pass
         _say("Stopped.")
@@ -87,8 +89,8 @@ class Embedded:
         self, settings: Settings, supervisor: Supervisor, data_dir: Path, *, host: str, port: int
     ) -> None:
         self._settings = settings
-        self._supervisor = supervisor
-        self._data_dir = data_dir
+        self.supervisor = supervisor
+        self.data_dir = data_dir
         self._host = host
         self._port = port
         self._env = {
@@ -99,9 +101,28 @@ class Embedded:
             "AGENT_SERVER__CORS_LOOPBACK": os.environ.get("AGENT_SERVER__CORS_LOOPBACK", "true"),
         }
         """What the children get over the environment of this process."""
+        self._alive = set[str]()
+        self._model: PythonService | None = None
+        self.worker = self.new_worker(1)
+        self.api = self._new_api()
+        self._started_at = time.monotonic()
 
-    def start(self) -> None:
-        """Start every part that the environment does not replace, and wait until requests can be served.
+    def run(self) -> None:
+        """Start everything, and keep it running until a stop signal.
+
+        Raises:
+            StopRequestedError: A stop signal came during the start.
+            LocalServerError: A part does not start; says which and why.
+        """
+        self.begin()
+        self.wait_until_ready()
+        self.supervisor.watch()
+
+    def begin(self, *, check_profile: bool = True) -> None:
+        """Start every part that the environment does not replace. The stores can be used then.
+
+        Args:
+            check_profile: Whether a profile that cannot be used is refused. It imports the user's tools here.
 
         Raises:
             StopRequestedError: A stop signal came first.
@@ -113,27 +134,41 @@ class Embedded:
             self._env.setdefault("AGENT_IDENTITY__MODE", os.environ.get("AGENT_IDENTITY__MODE", "local"))
         for package in shadowed_packages():
             _say(f"warning: {package.line}")
-        self._check_profile()
-        started = time.monotonic()
+        if check_profile:
+            self._check_profile()
+        self._started_at = time.monotonic()
         servers = self._begin_servers()
-        model = None if self._settings.model.base_url else self._start_model()
-        worker, api = self._start_processes()
+        if not self._settings.model.base_url:
+            self._model = self._start_model()
+        self.start_processes()
         for server in servers:
             server.wait()
         self._check_stores()
         self._migrate()
-        if model is None:
+        if self._model is None:
             # After the last fork, and beside the seconds in which the processes import.
             tell_of_model(self._settings, _say)
-        for service in (model, worker, api):
+
+    def wait_until_ready(self) -> None:
+        """Wait until requests can be served, and say how to send one.
+
+        Raises:
+            StopRequestedError: A stop signal came first.
+            LocalServerError: A part does not start; says which and why.
+        """
+        for service in (self._model, self.worker, self.api):
             if service is not None:
-                self._supervisor.wait_until(service, lambda service=service: service.ready, _START_SECONDS)
-        _say(f"  done in {time.monotonic() - started:.1f} s")
-        if model is not None:
+                self.supervisor.wait_until(service, lambda service=service: service.ready, _START_SECONDS)
+        _say(f"  done in {time.monotonic() - self._started_at:.1f} s")
+        if self._model is not None:
             _say(
                 "The model is the bundled scripted demo, not an AI; an agent may bring its own."
                 + " AGENT_MODEL__BASE_URL chooses a real one."
             )
+        url = _url(self._host, self._port)
+        _say(f"Logs: {self.data_dir / 'logs'}")
+        _say(f"AgentRoute is ready: {url}  (chat API at {API_PREFIX}, docs at /docs) - Ctrl-C stops it")
+        _say(_first_steps(url, self._settings))
 
     def _check_profile(self) -> None:
         """Report early, in one line, if the user's own profile or prices cannot be used."""
@@ -149,30 +184,30 @@ class Embedded:
         """Start Postgres and Valkey, unless the environment replaces them, without a wait for their answers."""
         servers: list[LocalPostgres | LocalValkey] = []
         if not self._settings.database.url.get_secret_value():
-            postgres = LocalPostgres(self._data_dir / "postgres", log_path=self._log("postgres"))
+            postgres = LocalPostgres(self.data_dir / "postgres", log_path=self._log("postgres"))
             self._env["AGENT_DATABASE__URL"] = postgres.url
             if not (postgres.data_dir / "data").exists():
                 _say("Creating a database ...")
             servers.append(postgres)
         if not self._settings.redis.url.get_secret_value():
-            valkey = LocalValkey(self._data_dir / "valkey", log_path=self._log("valkey"))
+            valkey = LocalValkey(self.data_dir / "valkey", log_path=self._log("valkey"))
             self._env["AGENT_REDIS__URL"] = valkey.url
             servers.append(valkey)
         if not self._settings.files.is_on:
-            self._env["AGENT_FILES__URL"] = (self._data_dir / "files").absolute().as_uri()
+            self._env["AGENT_FILES__URL"] = (self.data_dir / "files").absolute().as_uri()
         if not self._settings.secrets.key.get_secret_value():
-            self._env["AGENT_SECRETS__KEY"] = own_key(self._data_dir / "secrets.key")
+            self._env["AGENT_SECRETS__KEY"] = own_key(self.data_dir / "secrets.key")
         names = [server.title for server in servers]
         _say(f"Starting {', '.join([*names, 'the API'])} and a worker ...")
         for server in servers:
-            self._supervisor.start(server, begin=server.begin)
+            self.supervisor.start(server, begin=server.begin)
         return servers
 
     def _start_model(self) -> PythonService:
         port = free_port()
         arguments = ["agentroute.demo.model", "--host", _LOOPBACK, "--port", str(port)]
         model = self._service("Model", arguments, 1.0, answers(_LOOPBACK, port, "/healthz"))
-        self._supervisor.start(model)
+        self.supervisor.start(model)
         self._env["AGENT_MODEL__BASE_URL"] = f"http://{_LOOPBACK}:{port}/v1"
         self._env.setdefault("AGENT_MODEL__PROVIDER", "demo")
         return model
@@ -209,40 +244,55 @@ class Embedded:
         except migrations.MigrationError as exc:
             raise LocalServerError(str(exc)) from exc
 
-    def _start_processes(self) -> tuple[PythonService, PythonService]:
+    def start_processes(self) -> None:
+        """Start the worker and the API, without a wait."""
+        # The worker first: it imports longer, and is to stop after the API has drained.
+        self.supervisor.start(self.worker, on_end=self.worker.ended)
+        self.supervisor.start(self.api)
+
+    def stop_processes(self) -> None:
+        """Stop the worker and the API; the stores run on."""
+        self.supervisor.dismiss(self.api)
+        self.supervisor.dismiss(self.worker)
+
+    def new_worker(self, number: int) -> WorkerService:
+        """Return a worker that is not started.
+
+        Args:
+            number: Of a worker that runs beside others, one that none of them has.
+        """
+        return WorkerService(
+            data_dir=self.data_dir,
+            env=self._env,
+            say=_say,
+            options=_PATIENCE,
+            stop_seconds=self._settings.worker.drain_seconds + _STOP_MARGIN_SECONDS,
+            number=number,
+            alive=self._alive,
+        )
+
+    def _new_api(self) -> PythonService:
         # 0.0.0.0 and :: are addresses to listen on; not every system can connect to them.
         host = {"0.0.0.0": _LOOPBACK, "::": "::1"}.get(self._host, self._host)  # noqa: S104
-        patience = ["--wait", str(_START_SECONDS)]
-        api = self._service(
+        return self._service(
             "API",
-            ["agentroute.cli", "serve", *patience],
+            ["agentroute.cli", "serve", *_PATIENCE],
             self._settings.server.drain_seconds,
             answers(host, self._port, "/readyz"),
         )
-        worker = WorkerService(
-            data_dir=self._data_dir,
-            env=self._env,
-            say=_say,
-            options=patience,
-            stop_seconds=self._settings.worker.drain_seconds + _STOP_MARGIN_SECONDS,
-        )
-        # The worker first: it imports longer, and is to stop after the API has drained.
-        self._supervisor.start(worker, on_end=worker.ended)
-        self._supervisor.start(api)
-        return worker, api
 
     def _service(self, title: str, arguments: list[str], drain_seconds: float, probe: Probe) -> PythonService:
         return PythonService(
             title,
             arguments,
-            data_dir=self._data_dir,
+            data_dir=self.data_dir,
             env=self._env,
             stop_seconds=drain_seconds + _STOP_MARGIN_SECONDS,
             probe=probe,
         )
 
     def _log(self, name: str) -> Path:
-        return self._data_dir / "logs" / f"{name}.log"
+        return self.data_dir / "logs" / f"{name}.log"
 
 
 def _first_steps(url: str, settings: Settings) -> str:
@@ -300,6 +350,10 @@ def _usable_port(host: str, port: int) -> int:
         raise LocalServerError(
             f"cannot listen on {host}, port {port}: {exc.strerror}. Choose another --host or --port"
         ) from exc
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{_shown(host)}:{port}"
 
 
 def _shown(host: str) -> str:

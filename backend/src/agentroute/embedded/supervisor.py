@@ -43,6 +43,14 @@ class Service(Protocol):
     def tail(self, lines: int = 10) -> list[str]: ...
 
 
+class EndingService(Service, Protocol):
+    """A service that can be asked to end."""
+
+    def retire(self) -> float:
+        """Ask it to end, without a wait; returns after how many seconds it should have ended."""
+        ...
+
+
 class StopRequestedError(Exception):
     """A stop signal came while something was being waited for."""
 
@@ -53,8 +61,14 @@ class _Watched:
     started_at: float
     delay_seconds: float
     on_end: Callable[[], None]
+    again: bool = True
+    """Whether it is started again when it ends."""
     due_at: float | None = None
     """When to start it again; None while it runs."""
+    retiring: bool = False
+    """It was asked to end."""
+    kill_at: float | None = None
+    """When its process is killed, if it was asked to end and has not."""
 
 
 class Supervisor:
@@ -107,13 +121,17 @@ class Supervisor:
         *,
         begin: Callable[[], object] | None = None,
         on_end: Callable[[], None] = lambda: None,
+        again: bool = True,
+        beside: Service | None = None,
     ) -> None:
         """Start a service and take charge of it.
 
         Args:
-            service: Is started again whenever it ends.
+            service: What is started.
             begin: Starts it now, without a wait for its answer; its ``start`` when None.
             on_end: Called at once each time its process has ended by itself.
+            again: Whether it is started again whenever it ends.
+            beside: Stops when this one stops; as the last one started when None.
 
         Raises:
             StopRequestedError: A stop signal came first.
@@ -122,8 +140,31 @@ class Supervisor:
         if self.stopping:
             raise StopRequestedError
         # Listed first: whatever happens in start, stop must see it.
-        self._watched.append(_Watched(service, time.monotonic(), self._first_delay_seconds, on_end))
+        place = len(self._watched) if beside is None else self._watched.index(self._of(beside)) + 1
+        watched = _Watched(service, time.monotonic(), self._first_delay_seconds, on_end, again)
+        self._watched.insert(place, watched)
         (begin or service.start)()
+
+    def replace(self, old: EndingService, new: Service) -> None:
+        """Let one service end in order, without a wait; another one, which runs already, is kept running instead."""
+        self._of(new).again = True
+        self._of(old).again = False
+        self._retire(old)
+
+    def renew(self, service: EndingService) -> None:
+        """Let a service end in order, without a wait, and start it again at once."""
+        self._retire(service)
+
+    def is_settled(self, service: Service) -> bool:
+        """Whether nobody waits for the end of a service, or for its next start."""
+        watched = self._of(service)
+        return not watched.retiring and watched.due_at is None
+
+    def dismiss(self, service: Service) -> None:
+        """Stop a service for good, and wait until it is stopped. Does nothing if it is not in charge any more."""
+        for watched in [each for each in self._watched if each.service is service]:
+            service.stop()
+            self._watched.remove(watched)
 
     def wait_until(self, service: Service, ready: Callable[[], bool], timeout_seconds: float) -> None:
         """Wait for a started service.
@@ -144,10 +185,29 @@ class Supervisor:
             if self.stopping:
                 raise StopRequestedError
 
-    def watch(self) -> None:
-        """Keep every service running; returns when a stop signal comes."""
+    def watch(
+        self,
+        turn: Callable[[], float | None] = lambda: None,
+        *,
+        until: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Keep every service running; returns when a stop signal comes.
+
+        Args:
+            turn: Called whenever something has happened; returns after how many seconds it wants to be called again.
+            until: Asked whenever something has happened; returns at once when it is true.
+        """
         while not self.stopping:
-            self._sleep(self._revive())
+            waits = [seconds for seconds in (turn(), self._revive()) if seconds is not None]
+            if until():
+                return
+            self._sleep(min(waits, default=None))
+
+    def wake(self) -> None:
+        """Have ``turn`` called soon. Any thread may call this."""
+        # A full pipe wakes it up as well; a closed one has nobody to wake up.
+        with suppress(OSError):
+            os.write(self._wake_write, b"\0")
 
     def stop(self) -> None:
         """Stop every service, the last one started first."""
@@ -161,22 +221,45 @@ class Supervisor:
     def _revive(self) -> float | None:
         """Start what is due; returns the seconds until the next one is."""
         now = time.monotonic()
-        for watched in self._watched:
+        for watched in list(self._watched):
             if watched.due_at is None and not watched.service.running:
                 watched.on_end()
-                self._schedule(watched, f"{watched.service.title} stopped")
+                if not watched.again:
+                    self._watched.remove(watched)
+                elif watched.retiring:
+                    watched.due_at = now
+                else:
+                    self._schedule(watched, f"{watched.service.title} stopped")
+            elif watched.kill_at is not None and watched.kill_at <= now:
+                self._kill(watched)
             if watched.due_at is not None and watched.due_at <= now:
                 self._start_again(watched)
-        due = [watched.due_at for watched in self._watched if watched.due_at is not None]
+        times = [time for watched in self._watched for time in (watched.due_at, watched.kill_at)]
+        due = [time for time in times if time is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _start_again(self, watched: _Watched) -> None:
         watched.started_at = time.monotonic()
-        watched.due_at = None
+        watched.due_at = watched.kill_at = None
+        watched.retiring = False
         try:
             watched.service.start()
         except (LocalServerError, OSError) as exc:
             self._schedule(watched, str(exc))
+
+    def _of(self, service: Service) -> _Watched:
+        return next(watched for watched in self._watched if watched.service is service)
+
+    def _retire(self, service: EndingService) -> None:
+        watched = self._of(service)
+        watched.retiring = True
+        watched.kill_at = time.monotonic() + service.retire()
+
+    def _kill(self, watched: _Watched) -> None:
+        watched.kill_at = None
+        if (pid := watched.service.pid) is not None and watched.service.running:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _schedule(self, watched: _Watched, reason: str) -> None:
         now = time.monotonic()

@@ -16,6 +16,8 @@ from pathlib import Path
 from agentroute.embedded.child_process import ChildProcess
 from agentroute.embedded.python_service import PythonService
 
+DRAINS = "drains"
+"""What the ready file of a worker says, with the number of its runs, when the worker begins no run any more."""
 _SETTLE_SECONDS = 5.0
 """How long a stop waits for a repair; what is left then is repaired by the next start."""
 
@@ -29,6 +31,8 @@ class WorkerService(PythonService):
         stop_seconds: How long it may drain after SIGTERM.
         say: Shows the user one line.
         options: Arguments of every process.
+        number: Of several services with the same data directory, each has one of its own.
+        alive: Names of the processes of all of them that have not ended.
     """
 
     def __init__(
@@ -39,9 +43,13 @@ class WorkerService(PythonService):
         stop_seconds: float,
         say: Callable[[str], None],
         options: Sequence[str] = (),
+        number: int = 1,
+        alive: set[str] | None = None,
     ) -> None:
         # A file, not a line of the log, whose level the user chooses.
-        self._ready_file = data_dir / "logs" / "worker.ready"
+        file_name = "worker" if number == 1 else f"worker-{number}"
+        self.number = number
+        self._ready_file = data_dir / "logs" / f"{file_name}.ready"
         super().__init__(
             "Worker",
             ["agentroute.cli", "worker", "--ready-file", str(self._ready_file), *options],
@@ -49,7 +57,9 @@ class WorkerService(PythonService):
             env=env,
             stop_seconds=stop_seconds,
             probe=lambda _service: self._ready_file.exists(),
+            file_name=file_name,
         )
+        self._alive = set[str]() if alive is None else alive
         self._say = say
         self._names = data_dir / "workers"
         self._live: str | None = None
@@ -64,6 +74,7 @@ class WorkerService(PythonService):
         self._ready_file.unlink(missing_ok=True)
         super().start(["--name", name, *extra])
         self._live = name
+        self._alive.add(name)
         # Only now: each name in a file belongs to a process that the next start would find by its pid, and stop.
         self._names.mkdir(exist_ok=True)
         (self._names / name).touch()
@@ -84,8 +95,25 @@ class WorkerService(PythonService):
         self._served |= claimed
         if self.exit_code == 0 or not claimed:
             (self._names / self._live).unlink(missing_ok=True)
+        self._alive.discard(self._live)
         self._live = None
         self._begin_repair()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the process begins no run any more."""
+        return not self.running or self._said().startswith(DRAINS)
+
+    @property
+    def runs_left(self) -> int:
+        """How many runs the process had when it began to drain."""
+        return int(self._said().removeprefix(DRAINS).strip() or 0)
+
+    def _said(self) -> str:
+        try:
+            return self._ready_file.read_text()
+        except OSError:
+            return ""
 
     def stop(self) -> None:
         """Stop the process, and repair what it could not end in time. The stores must still run."""
@@ -102,9 +130,10 @@ class WorkerService(PythonService):
         """Repair in the background what dead processes left, unless a repair runs; its end looks again."""
         if self._repair is not None:
             return
-        log_path = self.log_path.with_name("lost-workers.log")
+        more = "" if self.number == 1 else f"-{self.number}"
+        log_path = self.log_path.with_name(f"lost-workers{more}.log")
         try:
-            files = [str(path) for path in self._names.glob("*") if path.name != self._live]
+            files = [str(path) for path in self._names.glob("*") if path.name not in self._alive]
             if files:
                 self._repair = ChildProcess(
                     [sys.executable, "-P", "-m", "agentroute.embedded.lost_workers", *files],

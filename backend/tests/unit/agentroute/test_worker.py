@@ -19,6 +19,8 @@ from core.config import IdentitySettings, Settings
 class Drained:
     """An executor without runs."""
 
+    running = 0
+
     async def drain(self, _seconds: float) -> None:
         pass
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,6 +72,12 @@ class Program:
         self._journal.append(f"stop {self.title}")
         if self._child is not None:
             self._child.stop([(signal.SIGTERM, 10.0)])
+
+    def retire(self) -> float:
+        self._journal.append(f"retire {self.title}")
+        assert self._child is not None
+        self._child.send(signal.SIGTERM)
+        return 0.05
 
     def tail(self, lines: int = 10) -> list[str]:
         return [] if self._child is None else self._child.tail(lines)
@@ -277,3 +284,56 @@ def _read(command: Path) -> bytes:
         return command.read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return b""
+
+
+def test_a_service_takes_the_place_of_another_one_that_ends_meanwhile(
+    supervisor: Supervisor, program: Callable[[str, str], Program], journal: list[str]
+) -> None:
+    # Deaf: it does not end by itself, so it is killed when its time is over.
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    old, api, new = program("old", deaf), program("api", _SLEEP), program("new", _SLEEP)
+    supervisor.start(old, on_end=lambda: journal.append("old ended"))
+    supervisor.start(api)
+    supervisor.wait_until(old, lambda: old.tail() == ["up"], HUNG_SECONDS)
+    supervisor.start(new, again=False, beside=old)
+
+    supervisor.replace(old, new)
+    assert old.running
+    supervisor.watch(until=lambda: "old ended" in journal)
+    supervisor.watch(until=lambda: not old.running)
+    supervisor.stop()
+
+    assert journal[3:] == ["retire old", "old ended", "stop api", "stop new"]
+
+
+def test_a_renewed_service_starts_again_at_once_and_a_dismissed_one_does_not(
+    supervisor: Supervisor, program: Callable[[str, str], Program], journal: list[str], screen: Screen
+) -> None:
+    api, worker = program("api", _SLEEP), program("worker", _SLEEP)
+    supervisor.start(api)
+    supervisor.start(worker)
+
+    supervisor.renew(api)
+    assert not supervisor.is_settled(api)
+    supervisor.watch(until=lambda: supervisor.is_settled(api))
+    supervisor.dismiss(worker)
+    supervisor.dismiss(worker)
+    supervisor.stop()
+
+    assert journal[2:] == ["retire api", "start api", "stop worker", "stop api"]
+    assert screen.lines == ["Stopping api ..."]
+
+
+def test_another_thread_can_wake_it_up(supervisor: Supervisor) -> None:
+    turns: list[int] = []
+    waker = threading.Thread(target=supervisor.wake)
+
+    def turn() -> None:
+        turns.append(1)
+        if len(turns) == 1:
+            waker.start()
+
+    supervisor.watch(turn, until=lambda: len(turns) > 1)
+
+    waker.join()
+    assert len(turns) == 2

@@ -14,7 +14,7 @@ import pytest
 from tests.support.limits import HUNG_SECONDS
 
 from agentroute.embedded import worker_service
-from agentroute.embedded.worker_service import WorkerService
+from agentroute.embedded.worker_service import DRAINS, WorkerService
 
 _WORKER = """
 import pathlib, signal, sys, time
@@ -277,3 +277,36 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 
 def _repairs_now(instance: Instance) -> bool:
     return (instance.data / "logs" / "lost-workers.pid").exists()
+
+
+def test_a_second_worker_of_an_instance_does_not_repair_the_first(instance: Instance) -> None:
+    alive = set[str]()
+    first, second = (
+        WorkerService(
+            data_dir=instance.data,
+            env={"PYTHONPATH": str(instance._package.parent)},
+            stop_seconds=HUNG_SECONDS,
+            say=instance.said.append,
+            number=number,
+            alive=alive,
+        )
+        for number in (1, 2)
+    )
+    first.start()
+    until(lambda: first.ready)
+    names = instance.names
+    second.start()
+    until(lambda: second.ready)
+
+    assert first.pid != second.pid
+    assert first.log_path != second.log_path
+    assert instance.names > names
+    assert instance.repairs == []
+    assert not first.draining
+    first._ready_file.write_text(f"{DRAINS} 3")
+    assert (first.draining, first.runs_left, second.draining) == (True, 3, False)
+    first.retire()
+    until(lambda: not first.running)
+    first.ended()
+    second.stop()
+    assert alive == set()

@@ -55,6 +55,11 @@ class RunExecutor:
         """How many more runs this process may execute."""
         return 0 if self._draining else self._services.settings.worker.concurrency - len(self._tasks)
 
+    @property
+    def running(self) -> int:
+        """How many runs this process executes."""
+        return len(self._tasks)
+
     async def room(self) -> int:
         """Return how many more runs this process may execute, once there is room for any; never while it drains."""
         while (free := self.free) <= 0:

@@ -1,0 +1,159 @@
+"""Which files of a folder have changed. The system tells when to look, and what counts is what the files contain.
+
+Folders are watched one by one, not with all that is below them: an environment or the data of a database inside the
+folder would be thousands of folders that nobody asked for. After each wake-up the files are read again, so a change
+counts also if the system lost its message, and none counts that left the contents as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import watchfiles
+
+_SUFFIXES = {".py", ".toml", ".md"}
+_NAMES = {".env"}
+_LEFT_OUT = {"__pycache__", "node_modules", "site-packages"}
+_DEBOUNCE_MILLISECONDS = 400
+"""The longest time in which changes are gathered: an editor or a version control system writes several files."""
+_STEP_MILLISECONDS = 60
+"""Changes are gathered until there is none for this time."""
+
+_LOOK_MILLISECONDS = 5000
+
+_Stamp = tuple[int, int, int]
+
+
+class ChangedFiles:
+    """The files of a folder that have changed since they were last asked for, as a context manager.
+
+    Args:
+        folder: With all folders below it, except hidden ones, environments and ``left_out``.
+        on_change: Called in another thread when there are changes.
+        left_out: A folder whose files do not count.
+        say: Shows the user one line.
+    """
+
+    def __init__(
+        self, folder: Path, on_change: Callable[[], None], *, left_out: Path, say: Callable[[str], None]
+    ) -> None:
+        self._folder = folder
+        self._on_change = on_change
+        self._left_out = left_out
+        self._say = say
+        self._lock = threading.Lock()
+        self._changed: set[Path] = set()
+        self._seen: dict[Path, tuple[_Stamp, bytes]] = {}
+        self._stop = threading.Event()
+
+    def __enter__(self) -> ChangedFiles:
+        self._seen = self._look()
+        threading.Thread(target=self._watch, name="changed-files", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The thread is not waited for: it sleeps in the system until the next change.
+        self._stop.set()
+
+    def take(self) -> list[Path]:
+        """Return the files that have changed, relative to the folder, and forget them."""
+        with self._lock:
+            taken, self._changed = sorted(self._changed), set()
+        return taken
+
+    def look_again(self) -> None:
+        """Find out what has changed."""
+        before, self._seen = self._seen, self._look()
+        paths = {
+            path
+            for path in before.keys() | self._seen.keys()
+            if _digest(before, path) != _digest(self._seen, path)
+        }
+        if not paths:
+            return
+        with self._lock:
+            self._changed |= {path.relative_to(self._folder) for path in paths}
+        self._on_change()
+
+    def _watch(self) -> None:
+        polling = False
+        while not self._stop.is_set() and self._folder.is_dir():
+            try:
+                self._watch_folders(polling=polling)
+            except FileNotFoundError:
+                # A folder is gone since it was listed.
+                continue
+            except OSError as exc:
+                # The number of watches is limited, and some file systems have none.
+                self._say(
+                    f"warning: the system does not tell of changed files ({exc}); they are looked at instead"
+                )
+                polling = True
+
+    def _watch_folders(self, *, polling: bool) -> None:
+        """Look whenever something happens; returns when there is another folder to watch."""
+        folders = set(self._folders())
+        events = watchfiles.watch(
+            *folders,
+            watch_filter=lambda _change, path: _counts(path) or not Path(path).suffix,
+            debounce=_DEBOUNCE_MILLISECONDS,
+            step=_STEP_MILLISECONDS,
+            stop_event=self._stop,
+            recursive=False,
+            raise_interrupt=False,
+            # A look now and then finds what happened before the watches were in place.
+            yield_on_timeout=True,
+            rust_timeout=_LOOK_MILLISECONDS,
+            force_polling=polling or None,
+            ignore_permission_denied=True,
+        )
+        for _ in events:
+            self.look_again()
+            if set(self._folders()) != folders:
+                return
+
+    def _look(self) -> dict[Path, tuple[_Stamp, bytes]]:
+        found: dict[Path, tuple[_Stamp, bytes]] = {}
+        for folder in self._folders():
+            for path in folder.iterdir():
+                try:
+                    if not _counts(path.name) or not path.is_file():
+                        continue
+                    stat = path.stat()
+                    stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                    before = self._seen.get(path)
+                    found[path] = (
+                        before
+                        if before and before[0] == stamp
+                        else (stamp, hashlib.sha256(path.read_bytes()).digest())
+                    )
+                except OSError:
+                    # Gone again, or not readable: as if it were not there.
+                    continue
+        return found
+
+    def _folders(self) -> Iterator[Path]:
+        for root, names, files in os.walk(self._folder):
+            if "pyvenv.cfg" in files and Path(root) != self._folder:
+                names.clear()
+                continue
+            names[:] = [
+                name
+                for name in names
+                if not name.startswith(".") and name not in _LEFT_OUT and Path(root, name) != self._left_out
+            ]
+            yield Path(root)
+
+
+def _counts(path: str) -> bool:
+    name = os.path.basename(path)  # noqa: PTH119  called for each event
+    return os.path.splitext(name)[1] in _SUFFIXES or name in _NAMES  # noqa: PTH122
+
+
+def _digest(seen: dict[Path, tuple[_Stamp, bytes]], path: Path) -> bytes | None:
+    found = seen.get(path)
+    return None if found is None else found[1]

@@ -1,0 +1,73 @@
+"""Which files of a developer's folder count as changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.limits import HUNG_SECONDS
+
+from agentroute.dev.changes import ChangedFiles
+
+LAYOUT = (
+    "agent.py",
+    "prompts/execution.md",
+    "agent.toml",
+    ".env",
+    "notes.txt",
+    ".venv/x.py",
+    "env/lib/x.py",
+    "data/x.py",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in (*LAYOUT, "env/pyvenv.cfg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def heard() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def files(folder: Path, heard: threading.Event) -> Iterator[ChangedFiles]:
+    with ChangedFiles(folder, heard.set, left_out=folder / "data", say=lambda _line: None) as files:
+        yield files
+
+
+def test_only_contents_of_the_developer_s_own_files_count(folder: Path, files: ChangedFiles) -> None:
+    for name in LAYOUT:
+        (folder / name).write_text("after", encoding="utf-8")
+    (folder / "new.md").touch()
+    files.look_again()
+    assert {str(path) for path in files.take()} == {
+        "agent.py",
+        "prompts/execution.md",
+        "agent.toml",
+        ".env",
+        "new.md",
+    }
+
+    # Written again as it was; and a file that is gone.
+    (folder / "agent.py").write_text("after", encoding="utf-8")
+    (folder / "new.md").unlink()
+    files.look_again()
+    assert files.take() == [Path("new.md")]
+    assert files.take() == []
+
+
+def test_the_system_tells_of_a_change_also_in_a_folder_that_is_new(
+    folder: Path, files: ChangedFiles, heard: threading.Event
+) -> None:
+    (folder / "shop").mkdir()
+    (folder / "shop" / "tools.py").write_text("x = 1", encoding="utf-8")
+
+    assert heard.wait(HUNG_SECONDS)
+    assert files.take() == [Path("shop/tools.py")]
