@@ -74,6 +74,28 @@ def init(
         raise typer.Exit(run_init(folder, name, typer.echo))
 
 
+@app.command("import")
+def import_agent(
+    agent: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.py:NAME",
+            help="An agent of AgentScope, or a function that makes one: my_agent.py:agent, or package.module:agent.",
+        ),
+    ],
+) -> None:
+    """Put an agent of a script behind the service: write a profile and a factory, and list what cannot be kept."""
+    with _errors_as_lines():
+        from agentroute.starter.carried_agent import run_import
+
+        profile = run_import(agent, typer.echo)
+        typer.echo("Nothing of the agent was rewritten. This is what it amounts to, and what cannot be kept:")
+        settings = _settings()
+        from agentroute.agent_check import run_check
+
+        raise typer.Exit(run_check(settings, profile, as_json=False))
+
+
 @app.command()
 def dev(
     project: Annotated[

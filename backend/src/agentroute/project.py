@@ -67,7 +67,7 @@ def find_project(
     if folder.name == FOLDER_OF_AGENTS and not (folder / PROFILE).is_file() and _profiles(folder):
         # The modules and the .env of several agents are beside their folder.
         folder = folder.parent
-    env = {name: value for name, value in _read(folder / ENV_FILE).items() if name not in environ}
+    env = {name: value for name, value in read_env(folder / ENV_FILE).items() if name not in environ}
     profile = path if path.is_file() or path != folder else _profile(given, folder, environ, env)
     if profile is None and (needed or given is not None):
         raise ConfigurationError(
@@ -96,7 +96,12 @@ def _profiles(folder: Path) -> bool:
     return any(path.name != "pyproject.toml" for path in folder.glob("*.toml"))
 
 
-def _read(path: Path) -> dict[str, str]:
+def read_env(path: Path) -> dict[str, str]:
+    """Return the variables of a file such as ``.env``; none if it does not exist.
+
+    Raises:
+        ConfigurationError: It cannot be read. The line never has a value.
+    """
     if not path.exists():
         return {}
     # Here, not above: most commands need no .env.

@@ -31,6 +31,7 @@ def test_help_lists_the_commands() -> None:
     assert result.exit_code == 0
     for command in (
         "init",
+        "import",
         "dev",
         "serve",
         "worker",
