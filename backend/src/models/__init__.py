@@ -10,6 +10,8 @@ from models.agent_file_use import AgentFileUse
 from models.agent_interrupt import AgentInterrupt
 from models.agent_memory import AgentMemory
 from models.agent_model_call import AgentModelCall
+from models.agent_oauth_client import AgentOAuthClient
+from models.agent_oauth_login import AgentOAuthLogin
 from models.agent_run import AgentRun
 from models.agent_run_event import AgentRunEvent
 from models.agent_state import AgentState
@@ -29,6 +31,8 @@ __all__ = [
     "AgentInterrupt",
     "AgentMemory",
     "AgentModelCall",
+    "AgentOAuthClient",
+    "AgentOAuthLogin",
     "AgentRun",
     "AgentRunEvent",
     "AgentState",

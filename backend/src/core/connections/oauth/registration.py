@@ -12,6 +12,9 @@ from core.connections.oauth.grants import ClientAuth, OAuthClient, client_auth, 
 from core.connections.oauth.http_edge import OAuthHttp
 from core.connections.oauth.server import OAuthServer
 
+_WAYS: tuple[ClientAuth, ...] = ("none", "client_secret_post", "client_secret_basic")
+"""How we would show ourselves. A secret in the form means the same everywhere; servers disagree on how one in the header is
+encoded, and those of the MCP library 1.x cannot revoke with it."""
 _NOT_OFFERED = (
     "The authorization server of {server} lets nobody register: register this service there by hand, and set client_id in "
     "[mcp.oauth]."
@@ -60,7 +63,7 @@ async def register(
     if not found.registration_endpoint:
         raise OAuthFailed("unusable", _NOT_OFFERED.format(server=server.name))
     methods = found.token_endpoint_auth_methods_supported
-    wanted: ClientAuth = "none" if "none" in methods else client_auth(methods, has_secret=True)
+    wanted = next((way for way in _WAYS if way in methods), "client_secret_basic")
     members: dict[str, object] = {
         "client_name": name,
         "redirect_uris": [redirect_uri],
