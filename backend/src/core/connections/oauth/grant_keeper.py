@@ -12,6 +12,8 @@ Rules:
 4. A new refresh token is written before anybody uses it. What nobody can prevent: if the process dies between the
    server's answer and the commit, the server has replaced the token and nobody knows the new one. The next refresh is
    then refused, and the user logs in again. A refresh is never cancelled with the run that wanted it, for the same reason.
+
+See docs/adr/0042.
 """
 
 from __future__ import annotations

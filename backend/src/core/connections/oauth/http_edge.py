@@ -8,7 +8,7 @@ Rules:
 3. Connections go to the addresses that were checked. Redirects are not followed; proxies and cookies play no part.
 4. An answer has at most ``MAX_ANSWER_BYTES`` and comes within ``ANSWER_SECONDS``.
 
-No address, header or body is logged: they hold codes and tokens.
+No address, header or body is logged: they hold codes and tokens. See docs/adr/0042.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ Rules:
    that no authorization server can pass off another's code as its own (RFC 9207, RFC 9700 section 4.4).
 4. A client that the authorization server does not know any more is registered anew: when it says so, and when users
    leave again and again and never come back.
+
+See docs/adr/0042.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.work.chores import take_turn
 from core.agentscope.schemas.internal_events import RunFailed
 from core.config import Settings
+from core.connections.oauth.login_store import drop_logins
 from core.crash_points import crash_point
 from core.errors import LeaseLost, QueueTimeout, RunTimeout, WorkerLost
 from core.identity import Principal
@@ -221,7 +222,8 @@ class Reaper:
         deleted, is_done = await self._events.step(batch=BATCH)
         forgotten = await forget_runs(self._engine, days=worker.run_retention_days, rows=BATCH)
         dropped = await drop_budgets(self._engine, days=worker.budget_retention_days, rows=PRUNE_ROWS)
-        if not is_done or forgotten == BATCH or dropped == PRUNE_ROWS:
+        logins = await drop_logins(self._engine, rows=PRUNE_ROWS)
+        if not is_done or forgotten == BATCH or PRUNE_ROWS in (dropped, logins):
             # There may be more; repairs go first.
             self._more_to_prune = True
             self._prune_at = 0.0
