@@ -17,7 +17,15 @@ from agentroute.http_context import HttpContext
 from agentroute.requests_in_turn import RequestsInTurn
 from core.config import Settings
 from core.problem import ErrorBoundary, install_problem_handlers
-from v1.agent import agent_routes, connection_routes, file_routes, thread_routes, transcribe, usage_routes
+from v1.agent import (
+    agent_routes,
+    connection_routes,
+    file_routes,
+    login_routes,
+    thread_routes,
+    transcribe,
+    usage_routes,
+)
 from v1.agent import router as agent
 from v1.agent.container import ApiContainer
 from v1.agent.openapi import add_schemas
@@ -68,6 +76,7 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
         thread_routes.router,
         usage_routes.router,
         file_routes.router,
+        login_routes.router,
         connection_routes.router,
         transcribe.router,
         health.router,

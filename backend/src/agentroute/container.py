@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from agentroute.agent_items import read_agents
+from agentroute.logins import open_logins
 from agentroute.readiness import StoreReadiness
 from agentroute.schema_state import schema
 from agentroute.transcription import open_transcription
@@ -35,6 +36,7 @@ from core.redis_client import create_redis
 from core.request_body import JsonBodies
 from v1.agent.connection_directory import ConnectionDirectory
 from v1.agent.container import ApiContainer
+from v1.agent.login_origins import LoginOrigins
 from v1.agent.service import AgentService
 from v1.agent.worker_watch import WorkerWatch
 
@@ -111,6 +113,9 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         bodies = JsonBodies(settings.limits)
         resources.callback(bodies.close)
         resources.push_async_callback(service.aclose)
+        servers = named_servers(agents)
+        vault = Vault.of(settings.secrets)
+        connections = ConnectionStore(engine, vault)
         yield ApiContainer(
             bodies=bodies,
             service=service,
@@ -121,10 +126,13 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             usage=UsageReader(engine, agents.default_id),
             transcription=transcription,
             files=files,
+            logins=open_logins(settings, engine, vault, connections, servers),
+            login_origins=LoginOrigins(
+                settings.server.cors_origins,
+                loopback=settings.server.cors_loopback or settings.identity.mode == "local",
+            ),
             connections=ConnectionDirectory(
-                ConnectionStore(engine, Vault.of(settings.secrets)),
-                named_servers(agents),
-                lambda principal: deployed.usable(principal).ids,
+                connections, servers, lambda principal: deployed.usable(principal).ids
             ),
             authenticator=Authenticator(settings.identity, server=settings.server),
             agents=deployed.directory,

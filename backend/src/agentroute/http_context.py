@@ -6,6 +6,7 @@ and its client.
 
 from __future__ import annotations
 
+import re
 import time
 from functools import partial
 
@@ -13,10 +14,13 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.agentscope.schemas.links import CONNECTIONS_PATH
 from core.log import request_id
 from v1.agent.parking import parking_of
 
 log = structlog.get_logger(__name__)
+# The address of a login is a secret: whoever opens it connects an account.
+_LOGIN = re.compile(rf"({re.escape(CONNECTIONS_PATH)}/login/).+")
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
@@ -58,7 +62,7 @@ def _log(method: str, path: str, status: int, started_at: float) -> None:
         10 if path in _PROBES else 20,
         "request",
         method=method,
-        path=path,
+        path=_LOGIN.sub(r"\1[redacted]", path),
         status=status,
         duration_ms=round((time.perf_counter() - started_at) * 1000, 1),
     )

@@ -16,6 +16,7 @@ from core.agentscope.runtime.profile.user_servers import named_servers
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.imported_tools import load_tools
 from core.config import Settings
+from core.connections.oauth.login_links import NO_PUBLIC_URL
 from core.connections.vault import NO_KEY, Vault
 
 _NAME = "Agent profile"
@@ -43,6 +44,22 @@ def _checked(settings: Settings, loading: Callable[[Agents], Load]) -> CheckResu
             _NAME, False, str(exc), "Correct it, or unset AGENT_PROFILE_PATH for the bundled one."
         )
     return CheckResult(_NAME, True, "; ".join(found))
+
+
+async def check_public_url(settings: Settings) -> CheckResult:
+    """Check that browsers can come back from logins, if there are any."""
+    name = "Public address"
+    try:
+        servers = named_servers(load_agents(settings.profile_path))
+    except ProfileInvalid:
+        return CheckResult(name, True, "not known: see the agent profile")
+    needed = sorted({server.name for server in servers if server.auth == "oauth"})
+    url = settings.server.public_url
+    if needed and not url:
+        found, fix = NO_PUBLIC_URL.split(": ", 1)
+        told = f"{found}, and users log in at {', '.join(needed)}"
+        return CheckResult(name, False, told, f"{fix[:1].upper()}{fix[1:]}.", exit_code=2)
+    return CheckResult(name, True, url or "none; no server of the agents needs one")
 
 
 async def check_secrets(settings: Settings) -> CheckResult:

@@ -12,7 +12,7 @@ import structlog
 from agentroute.check_result import CheckResult
 from agentroute.own_packages import shadowed_packages
 from agentroute.preflight import check_migrations, check_postgres, check_redis
-from agentroute.profile_check import check_profile, check_profile_of_worker, check_secrets
+from agentroute.profile_check import check_profile, check_profile_of_worker, check_public_url, check_secrets
 from core.config import Settings
 from core.errors import ConfigurationError, FilesUnavailable
 from core.files.opening import open_store
@@ -90,6 +90,7 @@ SERVE_CHECKS: tuple[Check, ...] = (
     check_identity,
     check_profile,
     check_secrets,
+    check_public_url,
     check_transcription,
     check_files,
     check_postgres,
@@ -101,6 +102,7 @@ SERVE_CHECKS: tuple[Check, ...] = (
 WORKER_CHECKS: tuple[Check, ...] = (
     check_profile_of_worker,
     check_secrets,
+    check_public_url,
     check_files,
     check_postgres,
     check_migrations,

@@ -217,6 +217,8 @@ class ServerSettings(_Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    public_url: HttpAddress = ""
+    """Where browsers reach the service, such as ``https://agents.example.com``: for logins at MCP servers."""
     cors_origins: tuple[str, ...] = ()
     cors_loopback: bool = False
     """Also pages of this machine (``http://localhost:...``) may call. Always so in local mode."""

@@ -5,6 +5,15 @@ from __future__ import annotations
 from core.errors import Conflict
 
 
+class LoginNotWanted(Conflict):
+    """Users do not log in at this server: it takes a token of theirs, or the application's own identity.
+
+    If ``auth`` of the server is ``user-token``, send the token with ``PUT /connections/{server}``.
+    """
+
+    code, title = "login-not-wanted", "Users do not log in at the server"
+
+
 class TokenNotWanted(Conflict):
     """The server takes no token of yours: it takes a login (``auth`` is ``oauth``), or the application's own identity.
 

@@ -68,6 +68,8 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         "transcription": None,
         "files": None,
         "connections": None,
+        "logins": None,
+        "login_origins": None,
         "authenticator": Authenticator(settings.identity, server=settings.server),
         "agents": AgentDirectory([agent_item("default")]),
         "readiness": ready,

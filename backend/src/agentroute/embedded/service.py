@@ -97,6 +97,7 @@ class Embedded:
             "AGENT_SERVER__HOST": host,
             "AGENT_SERVER__PORT": str(port),
             "AGENT_DATA_DIR": str(data_dir),
+            "AGENT_SERVER__PUBLIC_URL": settings.server.public_url or f"http://{_LOOPBACK}:{port}",
             # A page in development is delivered by another port of this machine.
             "AGENT_SERVER__CORS_LOOPBACK": os.environ.get("AGENT_SERVER__CORS_LOOPBACK", "true"),
         }

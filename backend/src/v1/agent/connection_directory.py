@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from core.agentscope.runtime.profile.user_servers import NamedServer
 from core.agentscope.schemas.connections import ConnectionItem, TokenCommand
 from core.agentscope.tools.mcp.user_access import UserAuth
-from core.connection_errors import TokenNotWanted
+from core.connection_errors import LoginNotWanted, TokenNotWanted
 from core.connections.store import ConnectionStore, KnownConnection
 from core.errors import NotFound
 from core.identity import Principal
@@ -58,6 +58,21 @@ class ConnectionDirectory:
         raise TokenNotWanted(
             "The agents have an identity of the application there. There is nothing to connect."
         )
+
+    def find_login_server(self, principal: Principal, name: str) -> UserServer:
+        """Return a server at which the caller can log in.
+
+        Raises:
+            NotFound: As :meth:`find_server`.
+            LoginNotWanted: Users do not log in there.
+        """
+        try:
+            server = self.find_server(principal, name)
+        except TokenNotWanted:
+            server = None
+        if server is None or server.auth != "oauth":
+            raise LoginNotWanted("Users do not log in at this server.")
+        return server
 
     async def list_connections(self, principal: Principal) -> list[ConnectionItem]:
         """Return the servers to which the caller can connect, by name, each with the caller's connection."""

@@ -78,8 +78,10 @@ async def connect_server(
 async def forget_server(principal: CurrentPrincipal, container: Container, server: ServerPath) -> Response:
     """Forget the caller's token or login for a server. Also if there is none, and if no agent names the server any more.
 
-    The next call of a tool of the server asks for a new connection. At the server itself the token stays valid: withdraw
-    it there, too.
+    The next call of a tool of the server asks for a new connection. A login is withdrawn at its authorization server, too,
+    if that is possible there and it answers. A token of your own stays valid at the server: withdraw it there.
     """
+    if container.logins is not None:
+        await container.logins.withdraw(principal, server)
     await container.connections.forget(principal, server)
     return Response(status_code=204)

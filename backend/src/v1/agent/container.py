@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.connections.oauth.login import Logins
 from core.files.library import FileLibrary
 from core.identity import Authenticator
 from core.readiness import ReadinessProbe
@@ -16,6 +17,7 @@ from core.request_body import JsonBodies
 from core.transcription.service import TranscriptionService
 from v1.agent.agent_directory import AgentDirectory
 from v1.agent.connection_directory import ConnectionDirectory
+from v1.agent.login_origins import LoginOrigins
 from v1.agent.ports import EventsFacade, RunDirectory, ThreadDirectory, ThreadHistory, UsageLedger
 from v1.agent.service import AgentService
 
@@ -44,6 +46,10 @@ class ApiContainer:
     transcription: TranscriptionService
     files: FileLibrary | None
     """``None`` if no file store is set."""
+    logins: Logins | None
+    """``None`` if users log in at no server."""
+    login_origins: LoginOrigins
+    """Where browsers may go after a login."""
     connections: ConnectionDirectory
     """Users' own identities at MCP servers."""
     authenticator: Authenticator

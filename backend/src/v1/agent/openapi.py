@@ -258,6 +258,18 @@ RENAME_EXAMPLES: dict[str, Any] = {
     "rename": {"summary": "Another title", "value": {"title": "Time zones"}},
 }
 
+LOGIN_EXAMPLES: dict[str, Any] = {
+    "page": {"summary": "The login ends with a page of this service", "value": {}},
+    "app": {
+        "summary": "It ends in the application",
+        "value": {"returnUrl": "https://app.example.com/settings"},
+    },
+}
+
+LOGIN_EXAMPLE: dict[str, Any] = {
+    "url": "https://agents.example.com/api/v1/agent/connections/login/dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+}
+
 CONNECTION_EXAMPLE: dict[str, Any] = {
     "server": "github",
     "auth": "user-token",

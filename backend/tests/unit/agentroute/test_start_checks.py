@@ -209,8 +209,8 @@ async def test_a_server_of_users_needs_a_key(tmp_path: Path, check: tuple[Check,
         (MCP.format("a", "user-token"), None),
         (MCP.format("a", "user-token").replace(".com", ".com:443").replace("https", "HTTPS"), None),
         (MCP.format("a", "user-token").partition("auth")[0], None),
-        (MCP.format("a", "oauth"), "has another url or auth"),
-        (MCP.format("b", "user-token"), "has another url or auth"),
+        (MCP.format("a", "oauth"), "has another url, auth or oauth"),
+        (MCP.format("b", "user-token"), "has another url, auth or oauth"),
     ],
 )
 async def test_a_name_that_users_connect_to_means_one_server(

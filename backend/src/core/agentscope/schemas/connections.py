@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, SecretStr
 
@@ -70,3 +71,30 @@ class TokenCommand(WireModel):
         Annotated[AwareDatetime, AfterValidator(_in_future)] | None,
         Field(description="When the token ends, if you know: RFC 3339, in the future."),
     ] = None
+
+
+def _web_address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
+    except ValueError:
+        usable = False
+    if not usable or not value.isascii() or not value.isprintable() or "\\" in value or " " in value:
+        raise ValueError("must be an http or https address")
+    return value
+
+
+class LoginCommand(WireModel):
+    """Body of ``POST /connections/{server}/login``."""
+
+    return_url: Annotated[
+        Annotated[str, AfterValidator(_web_address)] | None,
+        Field(max_length=2048, description="Where the browser goes at the end."),
+    ] = None
+
+
+class LoginResponse(WireModel):
+    """A login that has begun."""
+
+    url: str
+    """What the user opens. Whoever has it can connect an account for this user: show it to the user only."""

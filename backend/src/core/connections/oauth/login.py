@@ -16,6 +16,7 @@ See docs/adr/0042.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ import structlog
 
 from core.connections.oauth.client_store import ClientStore
 from core.connections.oauth.discovery import LoginPlace, discover
-from core.connections.oauth.exchange import exchange_code
+from core.connections.oauth.exchange import exchange_code, revoke
 from core.connections.oauth.failures import OAuthFailed
 from core.connections.oauth.grants import Grant, OAuthClient, authorization_url, new_secret
 from core.connections.oauth.http_edge import OAuthHttp
@@ -40,6 +41,10 @@ log = structlog.get_logger(__name__)
 _LOST_ATTEMPTS = 3
 """So many attempts that nobody came back from: perhaps the authorization server refuses a client that it has forgotten,
 which it tells the user only."""
+
+
+_WITHDRAW_SECONDS = 3.0
+"""A user who disconnects does not wait longer for another service."""
 
 
 class LinkNotGood(Exception):
@@ -106,6 +111,19 @@ class Logins:
             KeyError: No such server takes logins.
         """
         return await self.links.begin(self._logins, principal, self._servers[name], return_url=return_url)
+
+    async def withdraw(self, principal: Principal, name: str) -> None:
+        """End the user's grant at the authorization server, before it is forgotten here. Failures are logged only."""
+        server = self._servers.get(name)
+        found = None if server is None else await self._connections.find(principal, name, server.resource)
+        if server is None or found is None or found.known.kind != "oauth":
+            return
+        try:
+            async with asyncio.timeout(_WITHDRAW_SECONDS):
+                await revoke(self._http, server, Grant.from_json(found.secret))
+        except (OAuthFailed, TimeoutError, ValueError) as exc:
+            reason = exc.words if isinstance(exc, OAuthFailed) else type(exc).__name__
+            log.warning("oauth_grant_not_withdrawn", server=name, reason=reason)
 
     async def open(self, link: str) -> OpenLogin:
         """Return what the page of a link says.
@@ -274,12 +292,12 @@ class Logins:
 
 
 def _check_answer(query: Mapping[str, str], attempt: Attempt) -> None:
-    issuer = query.get("iss")
-    if (issuer is None and attempt.names_issuer) or (issuer is not None and issuer != attempt.issuer):
+    issuer, error = query.get("iss"), query.get("error")
+    # A refusal without a name is believed: there is nothing in it that could go to the wrong server.
+    if issuer != attempt.issuer and (issuer is not None or (attempt.names_issuer and error is None)):
         raise OAuthFailed(
             "unusable", "The answer came from another authorization server. Nothing was connected."
         )
-    error = query.get("error")
     if error == "access_denied":
         raise OAuthFailed("refused", "You did not agree. Nothing was connected.")
     if error is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Self
 from urllib.parse import quote, urlsplit
 
+from core.config import Settings
 from core.connections.oauth.login_store import LoginStore
 from core.connections.oauth.server import OAuthServer
+from core.errors import ConfigurationError
 from core.identity import Principal
 
 LOGIN_PATH = "/api/v1/agent/connections/login"
@@ -27,6 +30,17 @@ class LoginLinks:
     def __init__(self, public_url: str, *, lasts_seconds: float) -> None:
         self._base = public_url.rstrip("/")
         self._lasts_seconds = lasts_seconds
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the links of these settings: good for as long as the interrupts that show them.
+
+        Raises:
+            ConfigurationError: There is no public address.
+        """
+        if not settings.server.public_url:
+            raise ConfigurationError(NO_PUBLIC_URL)
+        return cls(settings.server.public_url, lasts_seconds=settings.limits.interrupt_seconds)
 
     @property
     def is_https(self) -> bool:

@@ -47,7 +47,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 async def stack(open_stack: OpenStack, folder: Path) -> AsyncIterator[Stack]:
     secrets = {"key": base64.b64encode(KEY).decode()}
-    async with open_stack(workers=0, profile_path=folder, secrets=secrets) as opened:
+    server = {"public_url": "https://agents.example.com"}
+    async with open_stack(workers=0, profile_path=folder, secrets=secrets, server=server) as opened:
         yield opened
 
 

@@ -28,6 +28,10 @@ RUN = {"threadId": "t-1", "runId": "r-1", "messages": [HELLO]}
 RESUME = {"threadId": "t-1", "resume": [{"interruptId": "i-1", "status": "resolved"}]}
 
 PUBLIC = {
+    # The address is the secret of a login; browsers have no token.
+    ("GET", f"{BASE}/connections/login/{{loginId}}"),
+    ("POST", f"{BASE}/connections/login/{{loginId}}"),
+    ("GET", f"{BASE}/connections/callback/{{server}}"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/problems/{code}"),

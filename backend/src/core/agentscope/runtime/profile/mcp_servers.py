@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
-from core.agentscope.tools.mcp.endpoint import McpEndpoint
+from core.agentscope.tools.mcp.endpoint import McpEndpoint, OAuthOptions
 from core.agentscope.tools.mcp.names import SERVER_NAME
 from core.agentscope.tools.mcp.policy import McpPolicy
 from core.agentscope.tools.mcp.user_access import UserAuth
@@ -73,6 +73,33 @@ def _patterns(names: Iterable[str]) -> None:
         raise ValueError("a pattern must not be empty")
 
 
+def _scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]+", scope) for scope in scopes):
+        raise ValueError('must be a list of single words, such as ["mail.read", "mail.send"]')
+    return scopes
+
+
+class McpOAuth(BaseModel):
+    """``[mcp.oauth]``: a login, where the server's own metadata does not say everything."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    client_id: str | None = Field(default=None, min_length=1)
+    """Of a client that was registered by hand; absent: the service registers itself."""
+    client_secret: str | None = Field(default=None, min_length=1)
+    """As ``${NAME}``."""
+    scopes: Annotated[tuple[str, ...], AfterValidator(_scopes)] | None = None
+    """What to ask for; absent: what the server says that it needs."""
+    authorization_server: str | None = Field(default=None, min_length=1)
+    """Its issuer; absent: what the server's metadata says."""
+
+    @model_validator(mode="after")
+    def _secret_has_a_client(self) -> McpOAuth:
+        if self.client_secret is not None and self.client_id is None:
+            raise ValueError("client_secret belongs to a client_id")
+        return self
+
+
 class McpServer(BaseModel):
     """One MCP server whose tools the agent has."""
 
@@ -94,6 +121,7 @@ class McpServer(BaseModel):
     """Sent with every request to the ``url``."""
     auth: UserAuth | None = None
     """Of a server that sees the user's own identity, not the application's: how a user connects."""
+    oauth: McpOAuth | None = None
     token_header: Annotated[str, AfterValidator(_header_name)] | None = None
     """What carries a ``user-token``; ``Authorization`` when absent."""
     token_scheme: Annotated[str, AfterValidator(_scheme)] | None = None
@@ -129,6 +157,8 @@ class McpServer(BaseModel):
             raise ValueError("auth belongs to a server with a url: a program has no users")
         if self.auth != "user-token" and (self.token_header, self.token_scheme) != (None, None):
             raise ValueError('token_header and token_scheme belong to auth = "user-token"')
+        if self.oauth is not None and self.auth != "oauth":
+            raise ValueError('[mcp.oauth] belongs to auth = "oauth"')
         carrier = self.carrier()[0]
         if self.auth is not None and carrier.lower() in map(str.lower, self.headers):
             raise ValueError(
@@ -176,6 +206,7 @@ class _Resolving:
         headers = tuple((name, self._header(name, value)) for name, value in server.headers.items())
         env = tuple((name, self._put_in(f"env.{name}", value)) for name, value in server.env.items())
         command = tuple(self._put_in("command", part) for part in server.command)
+        oauth = self._oauth(server.oauth) if server.oauth is not None else None
         url = self._url(server.url) if server.url is not None else ""
         return McpEndpoint(
             transport="stdio" if command else server.transport or "http",
@@ -187,6 +218,7 @@ class _Resolving:
             timeout_seconds=server.timeout_seconds,
             secrets=tuple(dict.fromkeys(self._secrets)),
             auth=server.auth,
+            oauth=oauth,
             carrier=server.carrier(),
         )
 
@@ -199,8 +231,20 @@ class _Resolving:
             self._secrets.append(text)
         return text
 
-    def _url(self, value: str) -> str:
-        url = self._put_in("url", value)
+    def _oauth(self, given: McpOAuth) -> OAuthOptions:
+        client_id, secret, issuer = given.client_id, given.client_secret, given.authorization_server
+        if secret is not None:
+            secret = self._put_in("oauth.client_secret", secret)
+            self._secrets.append(secret)
+        return OAuthOptions(
+            client_id and self._put_in("oauth.client_id", client_id),
+            secret,
+            given.scopes,
+            issuer and self._url(issuer, "oauth.authorization_server"),
+        )
+
+    def _url(self, value: str, where: str = "url") -> str:
+        url = self._put_in(where, value)
         try:
             parts = urlsplit(url)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -209,7 +253,7 @@ class _Resolving:
             usable = False
             parts = urlsplit("")
         if not usable:
-            raise self._wrong("url", "must be like https://mcp.example.com/mcp")
+            raise self._wrong(where, "must be like https://mcp.example.com/mcp")
         if parts.password:
             self._secrets.append(parts.password)
         return url

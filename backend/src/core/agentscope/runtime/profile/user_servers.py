@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from core.agentscope.runtime.profile.agents import Agents
 from core.agentscope.runtime.profile.mcp_servers import resolve_mcp
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
+from core.agentscope.tools.mcp.endpoint import McpEndpoint, OAuthOptions
 from core.agentscope.tools.mcp.user_access import UserAuth
+from core.connections.oauth.server import OAuthServer
 from core.connections.resource import resource_of
 
 
@@ -23,6 +25,8 @@ class NamedServer:
     """Origin and path of its address; empty for a program."""
     auth: UserAuth | None
     """How a user connects; ``None``: the agent has an identity of the application there, or none."""
+    oauth: OAuthServer | None = None
+    """Of ``auth = "oauth"``."""
 
 
 def named_servers(agents: Agents, environ: Mapping[str, str] | None = None) -> list[NamedServer]:
@@ -44,7 +48,11 @@ def named_servers(agents: Agents, environ: Mapping[str, str] | None = None) -> l
             raise ProfileInvalid(f"{agents.where(agent_id)}{exc}") from exc
         found += [
             NamedServer(
-                agent_id, policy.server, resource_of(endpoint.url) if endpoint.url else "", endpoint.auth
+                agent_id,
+                policy.server,
+                resource_of(endpoint.url) if endpoint.url else "",
+                endpoint.auth,
+                oauth_server(policy.server, endpoint),
             )
             for policy, endpoint in resolved
         ]
@@ -59,8 +67,18 @@ def _check(agents: Agents, servers: list[NamedServer]) -> None:
         if server.auth is None:
             continue
         first = known.setdefault(server.name, server)
-        if (server.resource, server.auth) != (first.resource, first.auth):
+        if (server.resource, server.auth, server.oauth) != (first.resource, first.auth, first.oauth):
             other = agents.paths.get(first.agent_id) or first.agent_id
-            told = f"has another url or auth than the server of this name in {other}"
+            told = f"has another url, auth or oauth than the server of this name in {other}"
             fix = "users connect by the name, so give one of them another"
             raise ProfileInvalid(f"{agents.where(server.agent_id)}mcp {server.name}: {told}; {fix}")
+
+
+def oauth_server(name: str, endpoint: McpEndpoint) -> OAuthServer | None:
+    """Return a server at which users log in; ``None`` for any other."""
+    if endpoint.auth != "oauth":
+        return None
+    given = endpoint.oauth or OAuthOptions()
+    return OAuthServer(
+        name, endpoint.url, given.client_id, given.client_secret, given.scopes, given.authorization_server
+    )

@@ -6,13 +6,23 @@ Two servers of different profiles that are equal here share one connection of a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from core.agentscope.tools.mcp.user_access import UserAuth
 
 Transport = Literal["http", "sse", "stdio"]
 """``http`` is MCP's streamable HTTP; ``sse`` is the transport before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthOptions:
+    """A login as the profile describes it; see :class:`core.connections.oauth.server.OAuthServer`."""
+
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    scopes: tuple[str, ...] | None = None
+    authorization_server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,8 @@ class McpEndpoint:
     """Values that were put in for variables. A result that repeats one is masked."""
     auth: UserAuth | None = None
     """Whose identity the server sees: the user's own, or, without it, the application's."""
+    oauth: OAuthOptions | None = None
+    """Of ``auth = "oauth"``: what the profile says about the login beside the address."""
     carrier: tuple[str, str] = ("Authorization", "Bearer")
     """The header that carries the user's own token, and the scheme before the token; empty for the bare token."""
 

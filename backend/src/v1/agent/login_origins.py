@@ -1,0 +1,28 @@
+"""Where a browser may go at the end of a login: to pages of applications that may call this service, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from core.loopback import is_loopback_origin
+
+
+class LoginOrigins:
+    """The allowed origins.
+
+    Args:
+        origins: Those of ``AGENT_SERVER__CORS_ORIGINS``. ``*`` and ``null`` allow nothing here: an address that may lead
+            anywhere is a gift for phishing.
+        loopback: Whether pages of this machine are allowed, too.
+    """
+
+    def __init__(self, origins: Iterable[str], *, loopback: bool) -> None:
+        self._origins = frozenset(origin.strip().lower().rstrip("/") for origin in origins) - {"*", "null"}
+        self._loopback = loopback
+
+    def allows(self, url: str) -> bool:
+        """Return whether a browser may be sent to an address."""
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}".lower()
+        return origin in self._origins or (self._loopback and is_loopback_origin(origin))
