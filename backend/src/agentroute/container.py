@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from agentroute.agent_items import read_agents
-from agentroute.logins import open_logins
+from agentroute.logins import open_connections
 from agentroute.readiness import StoreReadiness
 from agentroute.schema_state import schema
 from agentroute.transcription import open_transcription
@@ -23,18 +23,14 @@ from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.threads import AgentThreads
 from core.agentscope.runtime.hints import HintSender
-from core.agentscope.runtime.profile.user_servers import named_servers
 from core.broker import create_broker
 from core.config import Settings
-from core.connections.store import ConnectionStore
-from core.connections.vault import Vault
 from core.database import create_engine
 from core.files.opening import open_files
 from core.gate import PoolGates
 from core.identity import Authenticator
 from core.redis_client import create_redis
 from core.request_body import JsonBodies
-from v1.agent.connection_directory import ConnectionDirectory
 from v1.agent.container import ApiContainer
 from v1.agent.login_origins import LoginOrigins
 from v1.agent.service import AgentService
@@ -113,9 +109,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         bodies = JsonBodies(settings.limits)
         resources.callback(bodies.close)
         resources.push_async_callback(service.aclose)
-        servers = named_servers(agents)
-        vault = Vault.of(settings.secrets)
-        connections = ConnectionStore(engine, vault)
+        logins, connections = open_connections(settings, engine, deployed)
         yield ApiContainer(
             bodies=bodies,
             service=service,
@@ -126,14 +120,9 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             usage=UsageReader(engine, agents.default_id),
             transcription=transcription,
             files=files,
-            logins=open_logins(settings, engine, vault, connections, servers),
-            login_origins=LoginOrigins(
-                settings.server.cors_origins,
-                loopback=settings.server.cors_loopback or settings.identity.mode == "local",
-            ),
-            connections=ConnectionDirectory(
-                connections, servers, lambda principal: deployed.usable(principal).ids
-            ),
+            logins=logins,
+            login_origins=LoginOrigins.of(settings),
+            connections=connections,
             authenticator=Authenticator(settings.identity, server=settings.server),
             agents=deployed.directory,
             readiness=readiness,

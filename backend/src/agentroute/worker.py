@@ -23,6 +23,7 @@ from taskiq.receiver import Receiver
 
 from agentroute.background_loops import BackgroundLoops
 from agentroute.start_checks import WORKER_CHECKS, first_failure, warn_of_shadowed_packages
+from agentroute.user_access import open_user_access
 from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.ledger.ledger import CallLines
@@ -46,12 +47,9 @@ from core.agentscope.runtime.work.run_scope import RunServices
 from core.agentscope.runtime.work.tasks import register_run_task
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.mcp.toolset import McpConnections
-from core.agentscope.tools.mcp.user_token import user_access
 from core.agentscope.tools.memory_store import PostgresMemoryStore
 from core.broker import HintBroker, create_broker
 from core.config import Settings, unknown_variables
-from core.connections.store import ConnectionStore
-from core.connections.vault import Vault
 from core.database import create_engine, create_session_factory
 from core.files.opening import open_files
 from core.log import configure_logging
@@ -245,7 +243,7 @@ async def open_worker(
         )
         fallbacks = await open_fallbacks(agents, settings.model, client, resources)
         memory = PostgresMemoryStore(create_session_factory(engine))
-        connections = McpConnections(user_access(ConnectionStore(engine, Vault.of(settings.secrets))))
+        connections = McpConnections(open_user_access(settings, engine, resources))
         resources.push_async_callback(connections.close)
         toolsets = open_toolsets(agents, connections, settings.tools)
         await connections.tried()

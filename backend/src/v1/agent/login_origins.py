@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
 from urllib.parse import urlsplit
 
+from core.config import Settings
 from core.loopback import is_loopback_origin
 
 
@@ -20,6 +22,12 @@ class LoginOrigins:
     def __init__(self, origins: Iterable[str], *, loopback: bool) -> None:
         self._origins = frozenset(origin.strip().lower().rstrip("/") for origin in origins) - {"*", "null"}
         self._loopback = loopback
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the origins that may call the service."""
+        server = settings.server
+        return cls(server.cors_origins, loopback=server.cors_loopback or settings.identity.mode == "local")
 
     def allows(self, url: str) -> bool:
         """Return whether a browser may be sent to an address."""

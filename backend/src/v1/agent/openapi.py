@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from core import agent_errors, errors
 from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
-from core.agentscope.schemas.connections import TokenCommand
+from core.agentscope.schemas.connections import LoginCommand, TokenCommand
 from core.agentscope.schemas.links import API_PREFIX, events_url, file_url, history_url, runs_url
 from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
@@ -385,6 +385,7 @@ def add_schemas(document: dict[str, Any]) -> None:
         ConnectCommand,
         CancelCommand,
         RenameThreadCommand,
+        LoginCommand,
         TokenCommand,
         Problem,
     )

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from core.agentscope.runtime.profile.agents import Agents
 from core.agentscope.runtime.profile.mcp_servers import resolve_mcp
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
-from core.agentscope.tools.mcp.endpoint import McpEndpoint, OAuthOptions
 from core.agentscope.tools.mcp.user_access import UserAuth
 from core.connections.oauth.server import OAuthServer
 from core.connections.resource import resource_of
@@ -52,7 +51,7 @@ def named_servers(agents: Agents, environ: Mapping[str, str] | None = None) -> l
                 policy.server,
                 resource_of(endpoint.url) if endpoint.url else "",
                 endpoint.auth,
-                oauth_server(policy.server, endpoint),
+                endpoint.oauth_server(policy.server),
             )
             for policy, endpoint in resolved
         ]
@@ -72,13 +71,3 @@ def _check(agents: Agents, servers: list[NamedServer]) -> None:
             told = f"has another url, auth or oauth than the server of this name in {other}"
             fix = "users connect by the name, so give one of them another"
             raise ProfileInvalid(f"{agents.where(server.agent_id)}mcp {server.name}: {told}; {fix}")
-
-
-def oauth_server(name: str, endpoint: McpEndpoint) -> OAuthServer | None:
-    """Return a server at which users log in; ``None`` for any other."""
-    if endpoint.auth != "oauth":
-        return None
-    given = endpoint.oauth or OAuthOptions()
-    return OAuthServer(
-        name, endpoint.url, given.client_id, given.client_secret, given.scopes, given.authorization_server
-    )

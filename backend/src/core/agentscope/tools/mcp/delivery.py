@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from core.agentscope.tools.mcp.failures import UNAUTHORIZED, Failure, Report
+from core.connections.oauth.challenge import bearer_challenge
 from core.media_types import essence
 from core.never_sent import NEVER_SENT
 
@@ -145,7 +146,8 @@ class DeliveryTransport(httpx.AsyncBaseTransport):
         # The protocol says 404. Servers of other SDKs say 400, and name the session in the text.
         if status == 404 or (status == 400 and b"session" in body[:_MAX_REFUSAL_BYTES].lower()):
             return self._failed(request_id, Failure("session-gone", f"HTTP {status}"))
-        if status == 401:
+        if status == 401 or bearer_challenge(response.headers.get("www-authenticate", "")).wants_more:
+            # A token that allows too little is as good as none: with another one the server may act.
             return self._failed(request_id, unauthorized(response))
         if status == 403:
             return self._failed(request_id, Failure("refused", f"HTTP {status}"))
@@ -222,7 +224,7 @@ class _Limited(httpx.AsyncByteStream):
 
 
 def unauthorized(response: httpx.Response) -> Failure:
-    """Return the failure of a request that was answered with 401."""
+    """Return the failure of a request whose token the server does not take, or for which it allows too little."""
     challenge = response.headers.get("www-authenticate", "")
     return Failure("unauthorized", UNAUTHORIZED, challenge[:_MAX_REFUSAL_BYTES])
 

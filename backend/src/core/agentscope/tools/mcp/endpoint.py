@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.agentscope.tools.mcp.user_access import UserAuth
+from core.connections.oauth.server import OAuthServer
 
 Transport = Literal["http", "sse", "stdio"]
 """``http`` is MCP's streamable HTTP; ``sse`` is the transport before it."""
@@ -52,6 +53,19 @@ class McpEndpoint:
 
     def __repr__(self) -> str:
         return f"McpEndpoint({self.transport})"
+
+    def oauth_server(self, name: str) -> OAuthServer | None:
+        """Return the server as one at which users log in; ``None`` if they do not.
+
+        Args:
+            name: Of the server in the profile.
+        """
+        if self.auth != "oauth":
+            return None
+        given = self.oauth or OAuthOptions()
+        return OAuthServer(
+            name, self.url, given.client_id, given.client_secret, given.scopes, given.authorization_server
+        )
 
     @property
     def variables(self) -> Mapping[str, str]:

@@ -144,13 +144,17 @@ class UserServer:
 
     def _tool(self, offered: OfferedTool) -> Tool:
         async def call(arguments: dict[str, Any], context: ToolContext) -> str:
-            return await self._sessions.use(
-                self._access,
-                self._endpoint,
-                self.name,
-                context.principal,
-                lambda connection: call_tool(connection, self.name, offered, arguments, context),
-            )
+            try:
+                return await self._sessions.use(
+                    self._access,
+                    self._endpoint,
+                    self.name,
+                    context.principal,
+                    lambda connection: call_tool(connection, self.name, offered, arguments, context),
+                )
+            except ServerUnavailable as exc:
+                # Of the user's identity: what becomes of the call itself is told by `call_tool`.
+                raise ToolError(unavailable_text(self.name)) from exc
 
         return tool_of(offered, call, self._endpoint, self._settings, self._connected)
 
@@ -178,3 +182,6 @@ class UserServer:
         except ConnectionRequired as exc:
             url = exc.url or await self._access.login_url(principal)
             raise ConnectionRequired(exc.server, exc.auth, url, exc.detail) from exc
+        except ServerUnavailable:
+            # Not the user's business: the call is made, and fails with a text for the model.
+            return

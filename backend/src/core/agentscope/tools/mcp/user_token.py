@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from core.agentscope.tools.mcp.endpoint import McpEndpoint
+from core.agentscope.tools.mcp.oauth_access import OAuthLogins
 from core.agentscope.tools.mcp.user_access import ConnectionRequired, UserAccess, token_headers
 from core.agentscope.tools.mcp.user_sessions import AccessTo
 from core.connections.resource import resource_of
@@ -16,13 +17,17 @@ _OUTAGE_SECONDS = 15.0
 """How long a call waits for Postgres. A run that waits longer than this has more to wait for."""
 
 
-def user_access(store: ConnectionStore) -> AccessTo:
-    """Return how a worker finds the users' identities at a server."""
+def user_access(store: ConnectionStore, logins: Callable[[], OAuthLogins]) -> AccessTo:
+    """Return how a worker finds the users' identities at a server.
+
+    Args:
+        store: Of the deployment.
+        logins: Returns what logins need; asked for if there is a server with logins.
+    """
 
     def access(server: str, endpoint: McpEndpoint) -> UserAccess:
-        if endpoint.auth != "user-token":
-            raise ValueError(f"mcp {server}: auth: {endpoint.auth} is not available")
-        return UserTokens(store, server, endpoint)
+        place = endpoint.oauth_server(server)
+        return UserTokens(store, server, endpoint) if place is None else logins().access(place)
 
     return access
 

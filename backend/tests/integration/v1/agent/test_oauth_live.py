@@ -9,12 +9,13 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import pytest
 from tests.support.authorization_server import AuthorizationServer, ProtectedServer, served
 from tests.support.limits import HUNG_SECONDS
-from tests.support.stack import OpenStack, Stack
+from tests.support.stack import OpenStack, Reply, Stack
 
 PUBLIC = "http://agents.example.com"
 PAGES = "/api/v1/agent/connections"
@@ -204,3 +205,78 @@ async def test_addresses_that_nobody_gave_out(world: World, path: str, status: i
 
     assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
     assert "guessed" not in answer.text
+
+
+def question(reply: Reply) -> dict[str, Any]:
+    """Return the one interrupt with which a run ended."""
+    end = reply.events[-1]
+    assert end["type"] == "RUN_FINISHED", end
+    (found,) = end["outcome"]["interrupts"]
+    assert found["reason"] == "connection_required"
+    assert set(found["metadata"]) == {"server", "auth", "url"}
+    return found
+
+
+def results(reply: Reply) -> list[str]:
+    return [event["content"] for event in reply.events if event["type"] == "TOOL_CALL_RESULT"]
+
+
+async def go_on(world: World, thread: str, asked: dict[str, Any], user: str) -> Reply:
+    answer = {"interruptId": asked["id"], "status": "resolved"}
+    return await world.stack.stream_run(
+        body={**world.stack.run_body(None, thread=thread), "resume": [answer]}, path="/resume", user=user
+    )
+
+
+async def test_a_run_asks_for_the_login_and_makes_the_call_once(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack, thread = world.stack, world.stack.new_id("thread")
+    world.authority.subject = "zoe@mail.example"
+    called = len(world.mcp.calls)
+    # Nobody has logged in, so nobody knows the tools: the model asks for the login.
+    asked = question(await stack.stream_run("call the tool mail__connect with {}", thread=thread, user="zoe"))
+    # The user comes back the next day, to other processes.
+    await stack.stop_worker(stack.workers[0])
+    await stack.start_worker()
+    async with browser(world) as zoe:
+        assert "is connected" in (await zoe.press(asked["metadata"]["url"])).text
+
+    reply = await go_on(world, thread, asked, "zoe")
+
+    assert results(reply) == ["The user is connected to mail. Its tools: mail__whoami."]
+    reply = await stack.stream_run("call the tool mail__whoami with {}", thread=thread, user="zoe")
+    assert results(reply) == ["This is the mail of zoe@mail.example."]
+    assert world.mcp.calls[called:] == ["zoe@mail.example"]
+
+    # The grant is withdrawn at the server: the very same call is made after a new login, once.
+    world.authority.end_everything()
+    asked = question(await stack.stream_run("call the tool mail__whoami with {}", thread=thread, user="zoe"))
+    async with browser(world) as zoe:
+        assert "is connected" in (await zoe.press(asked["metadata"]["url"])).text
+    reply = await go_on(world, thread, asked, "zoe")
+    assert results(reply) == ["This is the mail of zoe@mail.example."]
+    assert len(world.mcp.calls) == called + 2
+
+    # Whatever came to this process left no trace in the log, in any row, or with the client.
+    tables = await stack.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    rows = [await stack.fetch(f'SELECT * FROM "{row["tablename"]}"') for row in tables]  # noqa: S608
+    traces = repr(rows) + capsys.readouterr().out + repr(reply.frames)
+    assert [canary for canary in world.authority.seen if canary in traces] == []
+
+
+async def test_a_user_who_does_not_log_in_gets_an_answer_without_the_call(world: World) -> None:
+    stack, thread = world.stack, world.stack.new_id("thread")
+    # The tools are known of another user of the tenant, or there is the one that asks.
+    tool = "mail__whoami" if world.mcp.calls else "mail__connect"
+    asked = question(await stack.stream_run(f"call the tool {tool} with {{}}", thread=thread, user="tom"))
+    answer = {"interruptId": asked["id"], "status": "cancelled"}
+
+    body = {**stack.run_body(None, thread=thread), "resume": [answer]}
+    reply = await stack.stream_run(body=body, path="/resume", user="tom")
+
+    assert reply.events[-1]["type"] == "RUN_FINISHED"
+    assert "did not connect" in "".join(results(reply))
+    # The link is still good: the user may log in later.
+    async with browser(world) as tom:
+        assert (await tom.open(asked["metadata"]["url"])).status_code == 200
