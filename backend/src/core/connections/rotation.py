@@ -30,6 +30,7 @@ class SealedTable:
 
 SEALED_TABLES = (
     SealedTable("agent_connection", "connection", ("kind", "tenant_id", "user_id", "server", "resource")),
+    SealedTable("agent_oauth_client", "oauth-client", ("issuer", "redirect_uri")),
 )
 """What is sealed for longer than a login takes."""
 

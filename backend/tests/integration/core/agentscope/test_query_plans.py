@@ -19,6 +19,9 @@ from tests.support.release_dump import LIMITS, WORKER, answers, filled, question
 from tests.support.scratch_databases import ScratchDatabases
 from tests.support.stack import OpenStack, Stack
 
+from core.connections.oauth.client_store import ClientStore
+from core.connections.oauth.grants import OAuthClient
+from core.connections.oauth.login_store import Attempt, LoginStore
 from core.identity import Principal
 from models import AgentRun
 from v1.agent.connection_directory import ConnectionDirectory
@@ -70,6 +73,7 @@ async def sent(
                 await _pages(stack)
                 await _files(stack)
                 await _connections(stack)
+                await _logins(stack)
             await _chores(stack)
     return noted
 
@@ -136,6 +140,38 @@ async def _connections(stack: Stack) -> None:
     assert found is not None
     await store.refuse(ADA, found)
     assert await store.forget(ADA, "github")
+
+
+async def _logins(stack: Stack) -> None:
+    """What becomes of logins and of the clients that they need."""
+    (api,) = stack.apis
+    connections: ConnectionDirectory = api.app.state.container.connections
+    parts = connections.store._engine, connections.store._vault
+    logins, clients = LoginStore(*parts), ClientStore(*parts)
+    link = await logins.begin(ADA, "mail", "", lasts_seconds=60)
+    login = await logins.find(link)
+    assert login is not None
+    attempt = Attempt(
+        link,
+        "",
+        "",
+        "",
+        "",
+        None,
+        "",
+        names_issuer=True,
+        client_id="",
+        client_secret=None,
+        client_auth="none",
+    )
+    assert await logins.leave(login, attempt, state="s", browser="b")
+    assert await logins.come_back("s", "b") is not None
+    await logins.finish(login)
+    for turn in range(3):
+        await clients.save("issuer", "back", OAuthClient("me"), scopes=(), expires_at=None, instead_of=None)
+        if turn == 1:
+            await stack.fetch("UPDATE agent_oauth_client SET expires_at = now() WHERE client_id = 'me'")
+    await clients.forget("issuer", "me")
 
 
 async def _chores(stack: Stack) -> None:
