@@ -68,7 +68,7 @@ async def begin_login(
     """Begin a login at a server with `auth = "oauth"`, before any run asks for it. The caller's user opens `url`.
 
     At the end, the browser goes to `returnUrl` with `connection` (the server) and `status` (`connected`, `denied`,
-    `failed`) in the query; without it, to a page that says that the window can be closed. `returnUrl` is at one of the
+    `error`) in the query; without it, to a page that says that the window can be closed. `returnUrl` is at one of the
     origins of `AGENT_SERVER__CORS_ORIGINS`, or on this machine where pages of this machine may call.
     """
     container.connections.find_login_server(principal, server)
@@ -136,7 +136,7 @@ def _logins(container: Container) -> Logins:
 
 def _returned(outcome: Outcome, url: str) -> str:
     parts = urlsplit(url)
-    status = "connected" if outcome.connected else "denied" if outcome.denied else "failed"
+    status = "connected" if outcome.connected else "denied" if outcome.denied else "error"
     query = parse_qsl(parts.query, keep_blank_values=True)
     query += [("connection", outcome.server), ("status", status)]
     return urlunsplit(parts._replace(query=urlencode(query)))

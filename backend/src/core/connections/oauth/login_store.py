@@ -209,6 +209,6 @@ _FINISH = text("UPDATE agent_oauth_login SET done_at = clock_timestamp(), state_
 _DROP = text(f"""
 DELETE FROM agent_oauth_login WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM agent_oauth_login
-    WHERE expires_at < clock_timestamp() - {ATTEMPT_SECONDS} * interval '1 second'
+    WHERE expires_at < statement_timestamp() - {ATTEMPT_SECONDS} * interval '1 second'
     LIMIT :rows FOR UPDATE SKIP LOCKED))
 """)  # noqa: S608
