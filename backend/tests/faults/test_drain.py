@@ -56,6 +56,12 @@ async def test_runs_that_showed_nothing_go_back_to_the_queue_and_on_to_another_w
     async with ground.plot(AGENT_WORKER__DRAIN_SECONDS="0.2") as plot, http_client() as client:
         recorder = Recorder(plot, client)
         await plot.start("api")
+        first = await plot.start("worker")
+        # Only a thread that has talked before has a memory to load.
+        before = await asyncio.gather(
+            *(recorder.run(recorder.wish(words=2), agent=agent) for agent in AGENTS)
+        )
+        await first.terminate()
         connection = await asyncpg.connect(plot.database_url)
         try:
             async with connection.transaction():
@@ -63,13 +69,17 @@ async def test_runs_that_showed_nothing_go_back_to_the_queue_and_on_to_another_w
                 await connection.execute("LOCK TABLE agent_state IN ACCESS EXCLUSIVE MODE")
                 worker = await plot.start("worker")
                 runs = [
-                    asyncio.create_task(recorder.run(recorder.wish(words=5, tool="effect"), agent=agent))
-                    for agent in AGENTS
+                    asyncio.create_task(
+                        recorder.run(recorder.wish(words=5, tool="effect"), thread_id=seen.thread_id)
+                    )
+                    for seen in before
                 ]
                 await eventually(lambda: all_wait_for_locks(plot))
                 await worker.terminate()
                 assert worker.exit_code == 0
-                rows = await plot.fetch("SELECT status, attempt, worker_id, last_seq FROM agent_run")
+                rows = await plot.fetch(
+                    "SELECT status, attempt, worker_id, last_seq FROM agent_run WHERE ended_at IS NULL"
+                )
                 given_back = {"status": "queued", "attempt": 1, "worker_id": None, "last_seq": 1}
                 assert [dict(row) for row in rows] == [given_back] * len(AGENTS)
         finally:
@@ -80,7 +90,8 @@ async def test_runs_that_showed_nothing_go_back_to_the_queue_and_on_to_another_w
         assert [(each.end or {}).get("outcome") for each in seen] == [{"type": "success"}] * len(AGENTS)
         evidence = await collect(plot, recorder.evidence)
         assert [str(violation) for violation in check(evidence)] == []
-        assert [(row["attempt"], row["released"]) for row in evidence.runs] == [(2, 1)] * len(AGENTS)
+        attempts = [(row["attempt"], row["released"]) for row in evidence.runs]
+        assert attempts == [(1, 0)] * len(AGENTS) + [(2, 1)] * len(AGENTS)
 
 
 async def test_idle_processes_are_gone_at_once(ground: Ground) -> None:
