@@ -30,8 +30,9 @@ from core.agentscope.runtime.profile.run_budget import RunBudget
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
 from core.agentscope.schemas.internal_events import RunFinished, StepFinished, StepStarted, TextDelta
+from core.agentscope.tools.mcp.user_access import ConnectionRequired
 from core.agentscope.tools.memory_store import InMemoryMemoryStore
-from core.agentscope.tools.spec import Permission, Tool, ToolContext
+from core.agentscope.tools.spec import ConnectionCheck, Permission, Tool, ToolContext
 from core.config import Settings, ToolSettings
 from core.identity import Principal
 
@@ -40,6 +41,11 @@ PAY = Asks("pay", '{"euros": 5}')
 PICK = {"name": "pick", "description": "Picks.", "parameters": {"type": "object", "properties": {}}}
 EMPTY = ThreadMemory(state=None, later_messages=(), gated_calls=())
 YES = [{"interruptId": "i1", "status": "resolved", "payload": {"approved": True}}]
+
+
+async def no_login(principal: Principal) -> None:
+    """Say that the user has to log in at the shop."""
+    raise ConnectionRequired("shop", "oauth", "https://login.test/")
 
 
 class Payment(BaseModel):
@@ -74,6 +80,7 @@ class Run:
         claims: dict[str, Any] | None = None,
         middlewares: Sequence[Any] = (),
         progress: str = "",
+        login: ConnectionCheck | None = None,
         caller: str = "user",
         search: Callable[[str, AgentRun], Any] | None = None,
         **profile: Any,
@@ -98,12 +105,14 @@ class Run:
             caller: Id of the user.
             search: The search function of the profile, whose ``[knowledge]`` says the rest.
             progress: What the tool ``pay`` reports before it pays.
+            login: What the tool ``pay`` asks about the user's own identity.
             profile: Members of the profile.
         """
         if structured is not None:
             profile.setdefault("stages", {"intent": "model"})
         self.model = ModelInMemory(*script, structured=500 if structured is None else structured)
         self._progress = progress
+        self._login = login
         self._services = services or self.model.services()
         self._factory = factory
         self._search = search
@@ -145,7 +154,14 @@ class Run:
 
     def _kit(self, profile: AgentProfile, permission: Permission, budget: Limits | None) -> AgentKit:
         services = self._services
-        pay = Tool(name="pay", description="Pays.", parameters=Payment, handler=self._pay, permission="allow")
+        pay = Tool(
+            name="pay",
+            description="Pays.",
+            parameters=Payment,
+            handler=self._pay,
+            permission="allow",
+            connected=self._login,
+        )
         named = profile_tools(profile, ToolSettings(), InMemoryMemoryStore())
         tools = (ToolAccess(pay, permission), *(ToolAccess(*each) for each in named))
         client = self._services.client

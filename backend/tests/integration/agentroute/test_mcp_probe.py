@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from tests.support.mcp_servers import PROGRAM
+from tests.support.mcp_servers import PROGRAM, Server
 
 from agentroute import mcp_probe
 from agentroute.mcp_probe import probe_mcp
@@ -47,6 +47,22 @@ async def test_without_servers_or_a_profile_there_is_no_line(tmp_path: Path, tex
     profile.write_text(text)
 
     assert await probe_mcp(Settings(profile_path=profile)) == []
+
+
+async def test_a_server_that_wants_a_user_is_there(tmp_path: Path) -> None:
+    server = Server("http", tmp_path)
+    server.know(ann="ann-token-1234")
+    await server.start()
+    profile = tmp_path / "agent.toml"
+    profile.write_text(f'{HEAD}[[mcp]]\nname = "shop"\nurl = "{server.url}"\nauth = "oauth"\n')
+    try:
+        with capture_logs() as lines:
+            (found,) = await probe_mcp(Settings(profile_path=profile))
+    finally:
+        server.stop()
+
+    assert (found.ok, found.found) == (True, "is there; each user connects (oauth)")
+    assert not [line for line in lines if line["log_level"] == "warning"]
 
 
 async def test_of_several_agents_each_server_has_the_agent_beside_it(tmp_path: Path) -> None:

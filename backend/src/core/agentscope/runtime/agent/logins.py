@@ -1,7 +1,7 @@
 """The logins that the calls of one run lack: what the user has to do before a call with the user's own identity is made.
 
 Asked after the approval, so a call that needs both is asked about twice, once for each, and the approval comes first:
-whoever was allowed to go on with a login has been allowed to make the call.
+whoever was allowed to go on with a login has been allowed to make the call. See docs/adr/0043.
 """
 
 from __future__ import annotations

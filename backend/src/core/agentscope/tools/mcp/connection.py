@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from core.agentscope.tools.mcp.endpoint import McpEndpoint
-from core.agentscope.tools.mcp.failures import RequestFailed, ServerUnavailable
+from core.agentscope.tools.mcp.failures import RequestFailed, ServerUnavailable, refusal_of
 from core.agentscope.tools.mcp.listing import ListedTool, masked
 
 if TYPE_CHECKING:
@@ -178,7 +178,10 @@ class McpConnection:
     def _is_down(self, error: ServerUnavailable) -> None:
         reason = str(error)
         if reason != self.problem or not self._tried.is_set():
-            log.warning("mcp_server_unavailable", server=self._name, reason=reason)
+            # A server that sees the user may well refuse one: the user is asked, and the operator has nothing to do.
+            of_user = self.endpoint.auth is not None and refusal_of(error) is not None
+            say = log.info if of_user else log.warning
+            say("mcp_server_unavailable", server=self._name, reason=reason)
         self.problem = reason
         self._tried.set()
         self._settle(error)

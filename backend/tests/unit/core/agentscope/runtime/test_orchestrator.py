@@ -15,6 +15,7 @@ from tests.support.stage_run import (
     Run,
     after,
     conversation,
+    no_login,
     said_to_the_model,
     user,
 )
@@ -224,6 +225,17 @@ async def test_an_approved_call_is_made_once_an_event_of_its_run_is_durable() ->
     assert run.log == ["durable", "paid 5 for r-1:c1"]
     assert run.steps == ["+execution", "-execution"]
     assert [event.content for event in run.of(ToolResult)] == ["paid 5"]
+
+
+async def test_a_declined_login_is_told_and_a_call_of_the_client_waits_on() -> None:
+    first = Run([PAY, Asks("pick", "{}", id="c2")], tools=[PICK], login=no_login, **NO_INTENT)
+    assert await first.run() == RunFinished(outcome="interrupt")
+    declined = (GatedCall("c1", "pay", '{"euros": 5}', approved=False, edited=None, about_login=True),)
+    run = Run(messages=[], memory=after(first, gated_calls=declined), tools=[PICK], resume=YES)
+
+    assert await run.run() == RunFinished(pending_tool_call_ids=("c2",))
+    assert [(event.tool_call_id, event.state) for event in run.of(ToolResult)] == [("c1", "denied")]
+    assert run.log == []
 
 
 async def test_a_denied_call_is_not_made() -> None:

@@ -8,6 +8,7 @@ import pytest
 from agentscope.message import ToolCallBlock, UserMsg
 from agentscope.state import AgentState
 
+from core.agentscope.runtime.agent.logins import not_connected
 from core.agentscope.runtime.agent.open_tool_calls import (
     INTERRUPTED,
     NOT_ANSWERED,
@@ -19,6 +20,7 @@ from core.agentscope.runtime.agent.open_tool_calls import (
 )
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME, GatedCall, ThreadMemory, restore_state
 from core.agentscope.schemas.messages import ToolMessage
+from core.agentscope.tools.mcp.names import server_of
 
 APPROVED = GatedCall("gated", "pay", '{"a": 1}', approved=True, edited=None)
 
@@ -107,6 +109,18 @@ def test_only_an_approval_of_this_very_call_lets_it_run(decision: GatedCall) -> 
     (confirmation,) = calls.decisions.confirm_results
     assert (confirmation.confirmed, calls.approved) == (False, [])
     assert confirmation.tool_call.input == '{"a": 1}'
+
+
+def test_a_login_that_the_user_declined_is_told_as_that_and_not_as_a_refusal_of_the_tool() -> None:
+    parked_call = memory(parked(gated="asking", colour="submitted"))
+    declined = GatedCall("gated", "pay", '{"a": 1}', approved=False, edited=None, about_login=True)
+    state, calls = settle(parked_call, declined)
+
+    text = not_connected(server_of("pay"))
+    assert (calls.decisions, calls.cut_off, calls.not_connected) == (None, [], {"gated": text})
+    assert told(state) == {"gated": text}
+    # The client's call waits on.
+    assert client_calls(state) == ("colour",)
 
 
 def test_edited_arguments_are_in_the_decision() -> None:

@@ -28,7 +28,7 @@ from pydantic import BaseModel
 from structlog.testing import capture_logs
 from tests.support.foreign_models import ShopModel, foreign_model
 from tests.support.model_in_memory import HANG, STRUCTURED, Asks, intent
-from tests.support.stage_run import PAY, PICK, YES, Run, after, conversation, user
+from tests.support.stage_run import PAY, PICK, YES, Run, after, conversation, no_login, user
 
 from core.agentscope.events.state_parts import whole_text
 from core.agentscope.runtime.agent.factory import examination, hosting
@@ -213,6 +213,24 @@ async def test_a_tool_that_asks_becomes_an_interrupt_and_its_approval_runs_it(to
         "s2": "denied",
     }
     assert second.text == "done"
+
+
+@pytest.mark.parametrize("own_toolkit", [False, True])
+async def test_a_call_of_a_user_s_agent_waits_for_the_login_as_well(own_toolkit: bool) -> None:
+    def create(run: AgentRun) -> Agent:
+        toolkit = run.toolkit(Toolkit(tools=[tool_of(ship)])) if own_toolkit else None
+        return Agent("shop", "Sell.", run.model, toolkit=toolkit)
+
+    first = Run([PAY], factory=create, login=no_login)
+    assert (await first.run()).outcome == "interrupt"
+    (question,) = first.of(InterruptRequested)
+    assert (question.reason, question.metadata["url"]) == ("connection_required", "https://login.test/")
+
+    back = (GatedCall("c1", "pay", '{"euros": 5}', approved=True, edited=None, about_login=True),)
+    second = Run(["done"], factory=create, memory=after(first, gated_calls=back), messages=[], resume=YES)
+    await second.run()
+
+    assert (second.log, second.text) == (["durable", "paid 5 for r-1:c1"], "done")
 
 
 @pytest.mark.parametrize("is_foreign", [False, True], ids=["our model", "foreign model"])
