@@ -71,9 +71,10 @@ async def sent(
             async with filled(stack):
                 await answers(stack, await questions(stack))
                 await _pages(stack)
-                await _files(stack)
-                await _connections(stack)
-                await _logins(stack)
+            # Later: a run waits for those that are held until then.
+            await _files(stack)
+            await _connections(stack)
+            await _logins(stack)
             await _chores(stack)
     return noted
 
