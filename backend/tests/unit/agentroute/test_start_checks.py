@@ -12,7 +12,7 @@ from tests.support.limits import HUNG_SECONDS
 
 from agentroute import start_checks
 from agentroute.check_result import CheckResult
-from agentroute.profile_check import check_profile, check_secrets
+from agentroute.profile_check import check_profile, check_public_url, check_secrets
 from agentroute.start_checks import (
     SERVE_CHECKS,
     WORKER_CHECKS,
@@ -201,6 +201,21 @@ async def test_a_server_of_users_needs_a_key(tmp_path: Path, check: tuple[Check,
     assert "Set it to the output of `openssl rand -base64 32`" in without.line
     assert (await check_secrets(settings(profile_path=path, secrets={"key": key}))).ok
     assert (await check_secrets(settings())).found == "no key; no server of the agents needs one"
+
+
+@pytest.mark.parametrize("check", [SERVE_CHECKS, WORKER_CHECKS], ids=["serve", "worker"])
+async def test_a_login_needs_a_public_address(tmp_path: Path, check: tuple[Check, ...]) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(HEAD + MCP.format("a", "oauth"))
+    without = await check_public_url(settings(profile_path=path))
+
+    assert check_public_url in check
+    assert (without.ok, without.exit_code) == (False, 2)
+    assert "AGENT_SERVER__PUBLIC_URL is not set, and users log in at github" in without.line
+    assert "Set it to the address at which browsers reach this service" in without.line
+    server = {"public_url": "https://agents.example.com"}
+    assert (await check_public_url(settings(profile_path=path, server=server))).ok
+    assert (await check_public_url(settings())).ok
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,15 @@ def test_a_profile_names_servers_with_their_permissions(tmp_path: Path) -> None:
         ),
         (f'name = "a"\n{URL}token = "x"\n', "mcp[0].token: unknown key; allowed: name, url, transport"),
         ('name = "a"\ncommand = ["x"]\nauth = "oauth"\n', "auth belongs to a server with a url"),
+        (f'name = "a"\n{URL}[mcp.oauth]\nclient_id = "x"\n', '[mcp.oauth] belongs to auth = "oauth"'),
+        (
+            f'name = "a"\n{URL}auth = "oauth"\n[mcp.oauth]\nclient_secret = "x"\n',
+            "client_secret belongs to a client_id",
+        ),
+        (
+            f'name = "a"\n{URL}auth = "oauth"\n[mcp.oauth]\nscopes = ["a b"]\n',
+            "must be a list of single words",
+        ),
         (f'name = "a"\n{URL}auth = "basic"\n', "mcp[0].auth: input should be 'user-token' or 'oauth'"),
         (
             f'name = "a"\n{URL}auth = "oauth"\nheaders = {{ authorization = "x" }}\n',
@@ -198,3 +207,22 @@ def test_a_server_of_users_and_one_of_the_application_are_not_the_same() -> None
     ((_, own),) = resolve_mcp([server(auth="oauth")], {})
 
     assert shared != own
+
+
+def test_a_login_is_described_with_a_secret_of_the_environment() -> None:
+    oauth = {
+        "client_id": "shop",
+        "client_secret": "${MAIL}",
+        "authorization_server": "https://login.example.com",
+    }
+
+    ((_, endpoint),) = resolve_mcp([server(auth="oauth", oauth=oauth)], {"MAIL": "canary-secret"})
+
+    found = endpoint.oauth_server("mail")
+    assert found is not None
+    assert (found.client_id, found.client_secret) == ("shop", "canary-secret")
+    assert "canary-secret" in secrets_of_mcp([endpoint])
+    assert "canary" not in repr((found, endpoint, endpoint.oauth))
+    assert found.hosts == {"mcp.example.com", "login.example.com"}
+    with pytest.raises(ProfileInvalid, match=r"oauth\.authorization_server: must be like"):
+        resolve_mcp([server(auth="oauth", oauth={"authorization_server": "login"})], {})
