@@ -131,7 +131,7 @@ def _unusable(line: str) -> Examination:
 def _print(found: Examination, console: Console) -> None:
     if found.kind and found.name:
         console.print(f"[bold]{escape(found.name)}[/]: {escape(found.description)}")
-        made = f"made by {found.factory}" if found.factory else "of the profile"
+        made = f"made by {found.factory}" if found.factory else found.runner or "of the profile"
         console.print(f"{escape(found.kind)}, {escape(made)}")
     if found.tools:
         table = Table("tool", "permission", "from")

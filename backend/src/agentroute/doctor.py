@@ -63,7 +63,8 @@ async def _agent(settings: Settings) -> list[CheckResult]:
     try:
         profiles = load_agents(settings.profile_path).profiles.values()
         if not any(
-            each.agent.factory or each.middlewares or each.knowledge or each.skills.paths for each in profiles
+            each.agent.reference or each.middlewares or each.knowledge or each.skills.paths
+            for each in profiles
         ):
             return []
     except ProfileInvalid:

@@ -387,7 +387,7 @@ class ContentFiltered(RunFailure):
 
 
 class AgentFailed(RunFailure):
-    """The code of the agent failed: its factory, a middleware of it, or a model of its own.
+    """The code of the agent failed: its factory or runner, a middleware of it, or a model of its own.
 
     The operator finds the reason in the log of the worker, and checks the agent with ``agentroute check``.
     """

@@ -17,6 +17,7 @@ from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.factory.user_factory import UserFactory, profile_s_agent
 from core.agentscope.runtime.agent.factory.user_middleware import UserMiddleware
 from core.agentscope.runtime.agent.knowledge.retrieval import Retrieval
+from core.agentscope.runtime.agent.runner.user_runner import UserRunner
 from core.agentscope.runtime.agent.skills import load_skills
 from core.agentscope.runtime.agent.state_reading import read_state
 from core.agentscope.runtime.agent.subagents import subagent_kit
@@ -58,6 +59,10 @@ def user(text: str, message_id: str = "m1") -> dict[str, Any]:
 
 
 HELLO = [user("hello")]
+_CODE: tuple[dict[str, Any], ...] = (
+    {"name": "A", "description": "d"},
+    {"name": "A", "description": "d", "agent": {"runner": "shop:run"}},
+)
 
 
 class Run:
@@ -77,10 +82,12 @@ class Run:
         situation: list[dict[str, Any]] | None = None,
         services: CallServices | None = None,
         factory: Callable[[AgentRun], Any] | None = None,
+        runner: Callable[[AgentRun], Any] | None = None,
         claims: dict[str, Any] | None = None,
         middlewares: Sequence[Any] = (),
         progress: str = "",
         login: ConnectionCheck | None = None,
+        more_tools: Sequence[Tool] = (),
         caller: str = "user",
         search: Callable[[str, AgentRun], Any] | None = None,
         **profile: Any,
@@ -100,10 +107,12 @@ class Run:
             situation: The request's ``context``.
             services: Of another endpoint than the model in memory.
             factory: Makes the agent of the run, as a user's code does.
+            runner: Is the run, as a user's code.
             claims: Of the caller's token.
             middlewares: Of the profile: what makes each, given the run.
             caller: Id of the user.
             search: The search function of the profile, whose ``[knowledge]`` says the rest.
+            more_tools: Of the profile, beside ``pay``.
             progress: What the tool ``pay`` reports before it pays.
             login: What the tool ``pay`` asks about the user's own identity.
             profile: Members of the profile.
@@ -113,6 +122,8 @@ class Run:
         self.model = ModelInMemory(*script, structured=500 if structured is None else structured)
         self._progress = progress
         self._login = login
+        self._more_tools = more_tools
+        self._runner = runner
         self._services = services or self.model.services()
         self._factory = factory
         self._search = search
@@ -140,7 +151,7 @@ class Run:
             }
         )
         self.kit = self._kit(
-            AgentProfile.model_validate({"name": "A", "description": "d"} | profile), permission, budget
+            AgentProfile.model_validate(_CODE[runner is not None] | profile), permission, budget
         )
         context = replace(CONTEXT, principal=Principal("tenant", caller))
         self.orchestrator = AgentScopeOrchestrator(
@@ -163,7 +174,11 @@ class Run:
             connected=self._login,
         )
         named = profile_tools(profile, ToolSettings(), InMemoryMemoryStore())
-        tools = (ToolAccess(pay, permission), *(ToolAccess(*each) for each in named))
+        tools = (
+            ToolAccess(pay, permission),
+            *(ToolAccess(*each) for each in named),
+            *(ToolAccess(each, "allow") for each in self._more_tools),
+        )
         client = self._services.client
         return AgentKit(
             profile=profile,
@@ -174,6 +189,7 @@ class Run:
             subagents=tuple(subagent_kit(item, tools) for item in profile.subagents),
             user_factory=self._factory
             and UserFactory("shop:create_agent", self._factory, client, resources="a pool"),
+            user_runner=self._runner and UserRunner("shop:run", self._runner, client, resources="a pool"),
             retrieval=self._search
             and Retrieval("shop.kb:search", self._search, client, resources="an index"),
             own_factory=UserFactory("the profile's agent", profile_s_agent, self._services.client)

@@ -10,20 +10,23 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 from tests.support.model_in_memory import Asks
-from tests.support.stage_run import Run
+from tests.support.stage_run import EMPTY, Run, after
 
 from agentroute.agent_check import run_check
-from core.agentscope.schemas.internal_events import ToolResult
+from core.agentscope.runtime.agent.thread_memory import Answered
+from core.agentscope.schemas.internal_events import InterruptRequested, ToolResult
+from core.agentscope.tools.calculate import calculate_tool
 from core.config import ModelSettings, Settings
 
 DOCS = Path(__file__).parents[3] / "docs"
-MODULES = ("shop_agent", "orders", "warehouse", "shop_kb", "shop_parts")
+MODULES = ("shop_agent", "shop_flow", "orders", "warehouse", "shop_kb", "shop_parts")
 SETTINGS = Settings(model=ModelSettings(base_url="http://model/v1", name="m"))
 
 
@@ -90,6 +93,50 @@ def test_the_search_of_the_page_on_knowledge_finds_what_its_user_may_read(tmp_pa
     assert [(tool["name"], tool["permission"]) for tool in found["tools"]] == [("search_knowledge", "allow")]
     assert ["10 percent" in read[user][0] for user in ("ada", "bob")] == [True, False]
     assert "[1] Returns (/help/returns)" in read["bob"][0]
+
+
+def runners() -> list[str]:
+    """Return the runners of the page on agents."""
+    return [program for program in programs("agents.md", "python") if "async def run(" in program]
+
+
+RUNS: list[tuple[list[Any], list[Any], str]] = [
+    ([], [None], "You said: hello"),
+    ([["Good ", "day"]], [None], "Good day"),
+    ([["a plan. "], ["an answer"]], [None], "a plan. an answer"),
+    ([], [{"size": 21}, None], "I have to know your size.That is 42 euros."),
+]
+"""What the model says, what the user answers to the question of each run, and what is shown."""
+
+
+@pytest.mark.parametrize("number", range(len(RUNS)))
+async def test_the_runners_of_the_page_on_agents_work_as_they_are_printed(
+    tmp_path: Path, number: int
+) -> None:
+    (tmp_path / "shop_flow.py").write_text(runners()[number], encoding="utf-8")
+    profile = next(each for each in programs("agents.md", "toml") if "runner" in each)
+    code, found = await asyncio.to_thread(checked, tmp_path, profile)
+    assert (code, found["problems"], found["runner"]) == (0, [], "shop_flow:run")
+    script, turns, shown = RUNS[number]
+    said = ""
+    memory = EMPTY
+    for turn in turns:
+        run = Run(
+            *script,
+            runner=sys.modules["shop_flow"].run,
+            memory=memory,
+            messages=None if memory is EMPTY else [],
+            more_tools=[calculate_tool()],
+        )
+        await run.run()
+        said += run.text
+        asked = [event.interrupt_id for event in run.of(InterruptRequested)]
+        memory = replace(after(run), answered=tuple(Answered(each, "resolved", turn) for each in asked))
+    assert said == shown
+
+
+def test_all_runners_of_the_page_on_agents_are_run() -> None:
+    assert len(runners()) == len(RUNS)
 
 
 async def test_the_server_of_the_page_on_mcp_has_the_tool_that_its_profile_names(tmp_path: Path) -> None:

@@ -101,6 +101,15 @@ async def tagged(of: AgentRun, tag: str):
 
 rag = Rag()
 def no_middleware(): return 3
+NO_RUN_IS_CALLED = []
+async def chat(run):
+    NO_RUN_IS_CALLED.append(run)
+    yield "hello"
+def plain(run): return "hello"
+class Flow:
+    async def run(self, run, then): yield "hello"
+flow = Flow()
+def lonely(): yield "hello"
 '''
 SKILL = "---\nname: refunds\ndescription: How to refund.\n---\nAsk first.\n"
 
@@ -116,11 +125,11 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("checked_shop", None)
 
 
-def profile(folder: Path, factory: str, **more: str) -> Path:
+def profile(folder: Path, factory: str, kind: str = "factory") -> Path:
     path = folder / "agent.toml"
     tool = '[[tools]]\nname = "calculate"\npermission = "ask"\n'
     path.write_text(
-        f'name = "Shop"\ndescription = "Sells."\n[agent]\nfactory = "{factory}"\n{tool}', encoding="utf-8"
+        f'name = "Shop"\ndescription = "Sells."\n[agent]\n{kind} = "{factory}"\n{tool}', encoding="utf-8"
     )
     return path
 
@@ -189,6 +198,36 @@ def test_what_runs_could_not_use_is_refused_with_what_to_do(factory: str, tmp_pa
 
     assert code == 1
     assert REFUSED[factory] in found["problems"][0]
+    assert "\n" not in found["problems"][0]
+
+
+@pytest.mark.parametrize(("function", "kind"), [("chat", "async generator"), ("plain", "function")])
+def test_a_runner_is_described_and_not_called(function: str, kind: str, tmp_path: Path) -> None:
+    code, found = checked(profile(tmp_path, f"checked_shop:{function}", "runner"))
+
+    assert (code, found["problems"], found["kind"]) == (0, [], kind)
+    assert (found["runner"], found["factory"]) == (f"checked_shop:{function}", None)
+    assert found["models"] == {"run.model": "m (of the profile)"}
+    assert found["stages"]["report"] == "off"
+    assert [(tool["name"], tool["permission"]) for tool in found["tools"]] == [("calculate", "ask")]
+    assert sys.modules["checked_shop"].NO_RUN_IS_CALLED == []
+
+
+NO_RUNNER = {
+    "NOT_A_FUNCTION": "not a function; write `async def run(run: AgentRun)`",
+    "Flow": "not a function",
+    "flow.run": "is called with one argument, the run, and takes (run, then)",
+    "lonely": "takes ()",
+    "missing": "has no missing",
+}
+
+
+@pytest.mark.parametrize("function", NO_RUNNER)
+def test_what_is_no_runner_is_refused_with_what_to_do(function: str, tmp_path: Path) -> None:
+    code, found = checked(profile(tmp_path, f"checked_shop:{function}", "runner"))
+
+    assert code == 1
+    assert NO_RUNNER[function] in found["problems"][0]
     assert "\n" not in found["problems"][0]
 
 

@@ -47,10 +47,17 @@ from core.agentscope.runtime.agent.open_tool_calls import (
     settle_open_tool_calls,
     waits_for_user,
 )
+from core.agentscope.runtime.agent.runner.stage import RunnerStage, runner_stage
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.silence import SilenceMiddleware
 from core.agentscope.runtime.agent.snapshots import MESSAGES_OMITTED, omitted, snapshot_bytes, snapshots
-from core.agentscope.runtime.agent.thread_memory import AGENT_NAME, ThreadMemory, restore_state, user_msg
+from core.agentscope.runtime.agent.thread_memory import (
+    AGENT_NAME,
+    BUDGET_EXHAUSTED,
+    ThreadMemory,
+    restore_state,
+    user_msg,
+)
 from core.agentscope.runtime.agent.toolkit import RunToolkit, ToolCallCount, ToolGate, answer_schema
 from core.agentscope.runtime.profile.run_budget import RunBudgetExhausted
 from core.agentscope.runtime.stop_signal import StopSignal
@@ -130,6 +137,20 @@ class AgentScopeOrchestrator:
         self._client_calls = client_calls(self._state)
         """The calls that earlier runs handed to the client: the server emits no result for them."""
         self._calls = self._settle()
+        self._runner = runner_stage(
+            kit,
+            self._factory,
+            self._host,
+            self._state,
+            self._shared,
+            gate=self._gate,
+            emit=emit,
+            save=save,
+            stop=stop,
+            client_calls=self._client_calls,
+            memory=task.memory,
+            command=task.command,
+        )
 
     def checkpoint(self) -> Checkpoint:
         """Return the conversation as it stands: at the run's end, whatever the end is."""
@@ -179,14 +200,17 @@ class AgentScopeOrchestrator:
         if not inputs and (pending := client_calls(self._state)):
             # The user did not log in for the only other call. The agent goes on when the client has answered.
             return RunFinished(pending_tool_call_ids=pending)
-        if fresh and calls.decisions:
+        if fresh and calls.decisions and self._runner is None:
             await self._carry_out(calls)
             inputs = fresh
         intent = UNKNOWN
         if fresh and self._kit.profile.runs("intent"):
             intent = await self._find_intent(fresh)
-        answered = await self._execute(inputs, intent, approved=() if fresh else calls.approved)
-        if waits_for_user(self._state):
+        if self._runner is not None:
+            answered = await self._call_runner(self._runner, intent)
+        else:
+            answered = await self._execute(inputs, intent, approved=() if fresh else calls.approved)
+        if waits_for_user(self._state) or (self._runner is not None and self._runner.asks):
             return RunFinished(outcome="interrupt")
         if pending := client_calls(self._state):
             return RunFinished(pending_tool_call_ids=pending)
@@ -194,7 +218,8 @@ class AgentScopeOrchestrator:
         if mode == "always" or (mode == "auto" and not answered):
             answered = await self._report(intent) or answered
         if not answered:
-            raise ModelEmpty("The model ended without an answer. Try again, or ask in another way.")
+            who = "model" if self._runner is None else "agent"
+            raise ModelEmpty(f"The {who} ended without an answer. Try again, or ask in another way.")
         return RunFinished()
 
     # --- what the agent is given -------------------------------------------------
@@ -212,7 +237,7 @@ class AgentScopeOrchestrator:
         )
 
     def _is_server_tool(self, name: str) -> bool:
-        if self._kit.maker is not None:
+        if self._kit.maker is not None or self._kit.user_runner is not None:
             # What the code of users adds to the tools is not known before the agent is made. The client's tools are.
             return all(tool.name != name for tool in self._task.command.tools)
         return self._kit.is_server_tool(name)
@@ -259,7 +284,7 @@ class AgentScopeOrchestrator:
         agent, translator = await self._executing(intent, tools, last=silence)
         await self._emit(StepStarted(name="execution"))
         await self._open_gate(approved)
-        await self._search()
+        await self._search(self._unheard)
         self._unheard = []
         await self._drive(agent, inputs, translator, save=self._save)
         await self._emit(StepFinished(name="execution"))
@@ -269,9 +294,9 @@ class AgentScopeOrchestrator:
             )
         return translator.wrote_text
 
-    async def _search(self) -> None:
+    async def _search(self, fresh: Sequence[Msg]) -> None:
         """Search for what the user has just written. A run that only answers a question goes on with what it has."""
-        if self._unheard and (knowledge := self._factory.knowledge) is not None:
+        if fresh and (knowledge := self._factory.knowledge) is not None:
             await self._stop.guard(knowledge.search_for_messages(_unanswered(self._task.command)))
 
     async def _executing(
@@ -308,6 +333,20 @@ class AgentScopeOrchestrator:
             hosted.installed.agent.toolkit = RunToolkit()
         hosted.installed.use(first=[first] if first else [], last=[last] if last else [])
         return hosted.installed.agent, hosted.translator
+
+    async def _call_runner(self, runner: RunnerStage, intent: Intent) -> bool:
+        """Call the user's runner; returns whether it has answered."""
+        calls = self._calls
+        await self._emit(StepStarted(name="execution"))
+        await self._open_gate(calls.approved)
+        fresh, self._unheard = self._unheard, []
+        if fresh and calls.decisions:
+            # The decided calls first: behind a new message they would be open for ever.
+            await runner.run((), calls, intent)
+            calls = OpenToolCalls()
+        answered = await runner.run(fresh, calls, intent, search=lambda: self._search(fresh))
+        await self._emit(StepFinished(name="execution"))
+        return answered
 
     async def _made(self, maker: UserFactory, intent: Intent) -> HostedAgent:
         """Return the agent that the code of users makes or surrounds, with what a run needs installed."""
@@ -402,7 +441,7 @@ def _unanswered(command: RunCommand) -> list[UserMessage]:
 def _question(exhausted: RunBudgetExhausted, expires_at: datetime) -> InterruptRequested:
     return InterruptRequested(
         interrupt_id=new_id("int"),
-        reason="budget_exhausted",
+        reason=BUDGET_EXHAUSTED,
         message=f"{exhausted.detail} Go on with as much again?",
         response_schema=answer_schema(),
         expires_at=expires_at,

@@ -72,6 +72,11 @@ class AgentEventTranslator:
         self._results: dict[str, list[str]] = {}
         self._media = OpenMedia(max_result_bytes)
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a model call of the agent is writing a message."""
+        return bool(self._message_id)
+
     def announce(self, event: InternalRuntimeEvent) -> None:
         """Take in an event from between two model calls; it is emitted before the next call."""
         self._notes.append(event)

@@ -19,6 +19,7 @@ from core.agentscope.runtime.agent.compaction import CompactionModel
 from core.agentscope.runtime.agent.factory.user_factory import UserFactory
 from core.agentscope.runtime.agent.factory.user_middleware import UserMiddleware
 from core.agentscope.runtime.agent.knowledge.retrieval import Retrieval
+from core.agentscope.runtime.agent.runner.user_runner import UserRunner
 from core.agentscope.runtime.agent.skills import VIEWER, FolderSkill, load_skills
 from core.agentscope.runtime.agent.subagents import SubagentKit, subagent_kit
 from core.agentscope.runtime.agent.toolkit import ToolAccess
@@ -62,6 +63,8 @@ class AgentKit:
     clock: StoreClock = field(default_factory=StoreClock)
     user_factory: UserFactory | None = None
     """Makes the agent of each run; ``None`` for the agent that the profile describes."""
+    user_runner: UserRunner | None = None
+    """Takes the place of the agent; ``None`` without a runner."""
     retrieval: Retrieval | None = None
     """The search function that the profile names."""
     own_factory: UserFactory | None = None

@@ -14,6 +14,7 @@ import jsonpatch
 import orjson
 from jsonpatch import JsonPatchException
 from jsonpointer import JsonPointerException
+from pydantic_core import to_jsonable_python
 
 from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.snapshots import STATE_OMITTED, omitted
@@ -27,6 +28,7 @@ MAX_STATE_DEPTH = 64
 _DEEPEST = 250
 """orjson writes 254 levels, an event has a few of its own."""
 _TOO_LARGE = f"The state would be larger than {MAX_STATE_BYTES >> 10} KiB."
+_TOO_DEEP = f"The state would be nested more than {MAX_STATE_DEPTH} levels deep."
 
 
 class RunState:
@@ -68,6 +70,24 @@ class RunState:
         await self._emit(StateDelta(delta=operations))
         return text
 
+    async def replace(self, value: Any) -> None:
+        """Put another value in the place of the state, and emit it.
+
+        Raises:
+            ToolError: It is no JSON, too large or nested too deeply.
+        """
+        try:
+            changed = clean_json(to_jsonable_python(value))
+            size = len(json.dumps(changed, ensure_ascii=False).encode())
+        except (ValueError, TypeError, RecursionError) as exc:
+            raise ToolError("The state cannot be written as JSON.") from exc
+        if size > MAX_STATE_BYTES:
+            raise ToolError(_TOO_LARGE)
+        if depth_of(changed) > MAX_STATE_DEPTH:
+            raise ToolError(_TOO_DEEP)
+        self.value = changed
+        await self._emit(StateSnapshot(snapshot=changed))
+
 
 def _patched(value: Any, operations: list[dict[str, Any]]) -> Any:
     """Return the value after the operations.
@@ -81,5 +101,5 @@ def _patched(value: Any, operations: list[dict[str, Any]]) -> Any:
         if operation["op"] == "copy" and len(orjson.dumps(value)) > room:
             raise ToolError(_TOO_LARGE)
     if depth_of(value) > MAX_STATE_DEPTH:
-        raise ToolError(f"The state would be nested more than {MAX_STATE_DEPTH} levels deep.")
+        raise ToolError(_TOO_DEEP)
     return value

@@ -57,6 +57,8 @@ from core.garbage import no_collections
 log = structlog.get_logger(__name__)
 
 _MAX_REASON_CHARACTERS = 500
+BUDGET_EXHAUSTED = "budget_exhausted"
+"""Reason of the question whether a run goes on that has spent its budget."""
 AGENT_NAME = "assistant"
 """The same in all stages and all versions: AgentScope finds unfinished tool calls by this name."""
 
@@ -72,6 +74,15 @@ class GatedCall:
     edited: dict[str, Any] | None
     about_login: bool = False
     """The user was asked to log in; the call itself was allowed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A question of a runner with the user's answer."""
+
+    interrupt_id: str
+    status: str
+    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,8 @@ class ThreadMemory:
     """The parts of the state, as far as the thread stores it in parts."""
     rebuilt: bool = False
     """The checkpoint cannot be read. The messages are all that history has."""
+    answered: tuple[Answered, ...] = ()
+    """The answers to a runner's own questions that the run brings."""
 
 
 def first_memory(run: OwnedRun, command: RunCommand) -> ThreadMemory | None:
@@ -153,7 +166,7 @@ async def load_memory(
     texts = [(role, call_id, text_of(content)) for role, call_id, content in _listed(thread["messages"])]
     later = tuple((role, text) for role, _, text in texts if role != "tool" and text)
     results = {call_id: text for role, call_id, text in texts if role == "tool"}
-    calls, goes_on = _decisions(_listed(thread["answers"]))
+    calls, goes_on, answered = _decisions(_listed(thread["answers"]))
     history, omitted = await shown_history(engine, run, history_bytes)
     shared = thread["shared_state"]
     return ThreadMemory(
@@ -167,6 +180,7 @@ async def load_memory(
         goes_on,
         frozenset(row["digest"] for row in rows[1:]),
         rebuilt,
+        answered,
     )
 
 
@@ -189,15 +203,21 @@ def _listed(rows: str | None) -> list[Any]:
     return [] if rows is None else orjson.loads(rows)
 
 
-def _decisions(answered: Sequence[Mapping[str, Any]]) -> tuple[tuple[GatedCall, ...], bool]:
-    """Return the user's decisions that a run brings: over tool calls, and over whether to go on.
+def _decisions(
+    answered: Sequence[Mapping[str, Any]],
+) -> tuple[tuple[GatedCall, ...], bool, tuple[Answered, ...]]:
+    """Return what a run brings: decisions over tool calls, whether to go on, and answers to a runner's questions.
 
     Raises:
         ArgumentsAltered: An approval is void: the arguments in the record are not those that were approved.
     """
     calls: list[GatedCall] = []
+    told: list[Answered] = []
     goes_on = True
     for row in answered:
+        if row["tool_call_id"] is None and row["reason"] not in (BUDGET_EXHAUSTED, logins.REASON):
+            told.append(Answered(row["interrupt_id"], row["status"], row["answer"]))
+            continue
         answer = row["answer"] or {}
         about_login = row["reason"] == logins.REASON
         approved = row["status"] == interrupt_status.RESOLVED and bool(answer.get("approved", about_login))
@@ -216,7 +236,7 @@ def _decisions(answered: Sequence[Mapping[str, Any]]) -> tuple[tuple[GatedCall, 
                     about_login,
                 )
             )
-    return tuple(calls), goes_on
+    return tuple(calls), goes_on, tuple(told)
 
 
 _STATE = ("c.agentscope_version", "c.message_ids", "c.form", "c.head", "c.roots")
@@ -254,7 +274,7 @@ SELECT s.state::text AS shared_state, c.ordinal, c.agentscope_version, c.form, c
             OR (m.role <> 'user' AND m.message_id <> ALL(c.message_ids)))) AS messages,
     (SELECT json_agg(json_build_object('tool_call_id', i.tool_call_id, 'tool_name', i.tool_name,
         'arguments', i.arguments, 'arguments_sha256', encode(i.arguments_sha256, 'hex'), 'status', i.status,
-        'reason', i.reason, 'answer', i.answer) ORDER BY i.id)::text
+        'reason', i.reason, 'answer', i.answer, 'interrupt_id', i.interrupt_id) ORDER BY i.id)::text
      FROM agent_interrupt AS i WHERE i.resolved_by_run_pk = $4) AS answers,
     NULL::bytea AS digest, NULL AS body, NULL::bytea AS children
 FROM agent_chat_session AS s LEFT JOIN c ON true WHERE s.id = $1

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from agentscope.exception import ToolNotFoundError
@@ -48,6 +48,7 @@ NO_CALLS_LEFT = "The run has used all its tool calls. Answer with what you have.
 _TO_ASK = frozenset({PermissionBehavior.ASK, PermissionBehavior.PASSTHROUGH})
 _MAX_SHOWN_NAME = 100
 _HIDDEN = "_agentroute_hidden"
+Chunk = TypeVar("Chunk")
 _current_call: ContextVar[str] = ContextVar("tool_call_id")
 
 
@@ -162,15 +163,23 @@ class GateMiddleware(MiddlewareBase):
             yield chunk
             yield ToolResponse().append_chunk(chunk)
             return
-        _current_call.set(tool_call_id)
-        began = monotonic()
-        async for chunk in next_handler(**input_kwargs):
-            # Noted before the chunk is passed on: after the last chunk the agent emits the result, with the time.
-            self._gate.took(tool_call_id, monotonic() - began)
+        async for chunk in acting(self._gate, tool_call_id, next_handler(**input_kwargs)):
             # The server did not take the user's identity, and did nothing. A call without a result is given to
             # ``on_check_permission`` again, which asks the user.
             if not self._gate.logins.was_refused(tool_call_id):
                 yield chunk
+
+
+async def acting(
+    gate: ToolGate, tool_call_id: str, chunks: AsyncIterator[Chunk]
+) -> AsyncGenerator[Chunk, None]:
+    """Yield what a tool returns, as the call that is running; note how long it takes."""
+    _current_call.set(tool_call_id)
+    began = monotonic()
+    async for chunk in chunks:
+        # Noted before the chunk is passed on: after the last chunk the agent emits the result, with the time.
+        gate.took(tool_call_id, monotonic() - began)
+        yield chunk
 
 
 def _asking(decision: PermissionDecision) -> PermissionDecision:

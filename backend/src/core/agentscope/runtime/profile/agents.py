@@ -39,7 +39,7 @@ class Agents:
     @property
     def need_the_model(self) -> bool:
         """Whether the model of the deployment is asked: not if all agents are of users' own code."""
-        return any(profile.agent.factory is None for profile in self.profiles.values())
+        return any(profile.agent.reference is None for profile in self.profiles.values())
 
     def name_of(self, agent_id: str | None) -> str:
         """Return the name of an agent for the log: its id when it is not there any more."""

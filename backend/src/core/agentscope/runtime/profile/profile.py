@@ -145,6 +145,21 @@ class AgentCode(_Part):
 
     factory: str | None = Field(default=None, min_length=3)
     """``package.module:function``: makes the agent of each run, an ``agentscope.agent.Agent``. Imported by workers only."""
+    runner: str | None = Field(default=None, min_length=3)
+    """``package.module:function``: a whole run, for code that is no single agent. Imported by workers only."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> AgentCode:
+        if self.factory is not None and self.runner is not None:
+            raise ValueError(
+                "factory and runner are both set: keep the one that the function is; see docs/agents.md"
+            )
+        return self
+
+    @property
+    def reference(self) -> str | None:
+        """The code that takes the agent's place; ``None`` for the agent of the profile."""
+        return self.factory or self.runner
 
 
 class Limits(_Part):
@@ -232,8 +247,8 @@ class AgentProfile(_Part):
 
     @property
     def report_mode(self) -> Literal["auto", "always", "off"]:
-        """When the report stage runs. Off for a factory's agent, unless the profile says otherwise: it ends by itself."""
-        if self.agent.factory is not None and "report" not in self.stages.model_fields_set:
+        """When the report stage runs. Off for a user's own code, unless the profile says otherwise: it ends by itself."""
+        if self.agent.reference is not None and "report" not in self.stages.model_fields_set:
             return "off"
         return self.stages.report
 

@@ -1,18 +1,22 @@
-"""What the factory of a user's agent is given: one run."""
+"""What the factory or the runner of a user is given: one run."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from agentscope.agent import Agent
+from agentscope.event import ExternalExecutionResultEvent, UserConfirmResultEvent
+from agentscope.message import Msg, SystemMsg, UserMsg
 from agentscope.middleware import MiddlewareBase
 from agentscope.model import ChatModelBase
 from agentscope.state import AgentState
 from agentscope.tool import Toolkit
 
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent
+from core.agentscope.runtime.agent.runner.events import Answer, ToolResult
 from core.agentscope.schemas.agent_runtime import ContextItem
 from core.agentscope.schemas.passages import Passage
 
@@ -26,10 +30,31 @@ class RunParts:
     toolkit: Callable[[Toolkit | None], Toolkit]
     system_prompt: Callable[[], str]
     retrieve: Callable[[str], Awaitable[list[Passage]]]
+    agent: Callable[[Agent], Awaitable[Agent]] | None = None
+    """Of a runner."""
+    call_tool: Callable[[str, Mapping[str, Any]], Awaitable[ToolResult]] | None = None
+    """Of a runner."""
+
+
+Inputs = list[Msg] | UserConfirmResultEvent | ExternalExecutionResultEvent | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInputs:
+    """What a run has to answer."""
+
+    messages: Sequence[Msg] = ()
+    inputs: Inputs = None
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    results: Mapping[str, ToolResult] = field(default_factory=dict)
+    waiting_agent: str | None = None
+
+
+_FOR_RUNNERS = "is for runners ([agent] runner); a factory returns its agent"
 
 
 class AgentRun:
-    """One run, as the factory of its agent sees it. Use it for this run only, and do not keep it."""
+    """One run, as the user's factory or runner sees it. Use it for this run only, and do not keep it."""
 
     def __init__(
         self,
@@ -49,6 +74,7 @@ class AgentRun:
         middlewares: Sequence[MiddlewareBase] = (),
         intent: Intent = UNKNOWN,
         is_check: bool = False,
+        given: RunInputs | None = None,
     ) -> None:
         self.user = user
         """Id of the user: the claim ``sub`` of the token; ``local`` without authentication."""
@@ -74,8 +100,43 @@ class AgentRun:
         """What the intent stage found; a task with tools if the stage is off."""
         self.is_check = is_check
         """True if the agent is only built to be looked at: when a worker starts, and by ``agentroute check``."""
+        given = given or RunInputs()
+        self.messages: list[Msg] = list(given.messages)
+        """The new messages of the user. Empty if the run only answers questions or brings results."""
+        self.inputs: Inputs = given.inputs
+        """What an agent with ``state=run.state`` is given: ``messages``, the user's decisions or the client's results."""
+        self.answers: Mapping[str, Answer] = given.answers
+        """The answers to the ``Interrupt`` of the run before, by the id that the runner gave to each."""
+        self.results: Mapping[str, ToolResult] = given.results
+        """What the client's tools returned to the runner's own ``ToolCall``, by the id of the call."""
+        self.waiting_agent: str | None = given.waiting_agent
+        """The name of the agent whose tool calls ``inputs`` decides or answers; ``None`` if there are none."""
         self._parts = parts
         self._model: ChatModelBase | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the user's last message, of this run or an earlier one; empty if there is none."""
+        for message in (*reversed(self.messages), *reversed(self.state.context)):
+            if message.role == "user":
+                return message.get_text_content() or ""
+        return ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether an agent with ``state=run.state`` waits for the user or the client now. Then end the runner."""
+        last = self.state.context[-1] if self.state.context else None
+        return last is not None and self.state.has_awaiting_tool_calls(last.name)
+
+    @property
+    def conversation(self) -> list[Msg]:
+        """The system prompt, and the conversation so far with the new messages: as ``model`` takes it."""
+        known = {message.id for message in self.state.context}
+        new = [message for message in self.messages if message.id not in known]
+        said = [SystemMsg("system", self.system_prompt), *self.state.context, *new]
+        if self.state.summary:
+            said.insert(1, UserMsg("user", self.state.summary))
+        return said
 
     @property
     def system_prompt(self) -> str:
@@ -120,3 +181,35 @@ class AgentRun:
             ValueError: The profile has no ``[knowledge]``.
         """
         return await self._parts.retrieve(query)
+
+    async def agent(self, agent: Agent) -> Agent:
+        """Return an agent of a runner with what every agent gets: gate, meter, limits, guarded tools, compaction.
+
+        The agent is yours to run: ``async for event in agent.reply_stream(...): yield event``. One with
+        ``state=run.state`` goes on with the conversation of the thread, and its tools may ask the user; an agent with a
+        state of its own begins anew in each run. Use what is returned: it may be a copy.
+
+        Raises:
+            TypeError: The run has no runner.
+            ValueError: The agent cannot keep the guarantees. The message says what to do.
+        """
+        if self._parts.agent is None:
+            raise TypeError(f"run.agent {_FOR_RUNNERS}")
+        return await self._parts.agent(agent)
+
+    async def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None) -> ToolResult:
+        """Call a tool of the profile or of an MCP server; the call and its result are shown.
+
+        The tool acts when its call is durable. If it asks for approval, the run ends here with the question. The runner
+        is then called again, and the same call with the same arguments is made, or comes back as ``denied``.
+
+        Returns:
+            The result; a tool that fails has the state ``error``.
+
+        Raises:
+            TypeError: The run has no runner.
+            ValueError: There is no such tool here, or the arguments are no JSON object.
+        """
+        if self._parts.call_tool is None:
+            raise TypeError(f"run.call_tool {_FOR_RUNNERS}")
+        return await self._parts.call_tool(name, arguments or {})

@@ -71,6 +71,7 @@ class Examination:
     name: str
     description: str
     factory: str | None
+    runner: str | None = None
     kind: str = "agentscope.agent.Agent"
     tools: list[ToolFound] = field(default_factory=list)
     models: dict[str, str] = field(default_factory=dict)
@@ -87,9 +88,12 @@ class Examination:
 
 
 async def examine(kit: AgentKit) -> Examination:
-    """Make the agent of a kit and describe it. A factory is called twice. Nothing is raised for what is wrong with the agent."""
+    """Make the agent of a kit and describe it. Nothing is raised for what is wrong with the agent.
+
+    A factory is called twice. A runner is not called: what it does is the run.
+    """
     profile = kit.profile
-    found = Examination(profile.name, profile.description, profile.agent.factory)
+    found = Examination(profile.name, profile.description, profile.agent.factory, profile.agent.runner)
     found.stages = {
         "intent": profile.stages.intent,
         "execution": "always",
@@ -108,6 +112,10 @@ async def examine(kit: AgentKit) -> Examination:
         )
 
     context = _context("check")
+    if kit.user_runner is not None:
+        found.kind = kit.user_runner.kind
+        _describe_parts(kit, builder(context).tools(), found)
+        return found
     try:
         if kit.maker is None:
             made = builder(context)
@@ -163,6 +171,16 @@ async def _made(
     found.problems += [f"{each.what}. {each.advice}" for each in hosted.installed.changes if each.forbidden]
     found.warnings += [f"{each.what}. {each.advice}" for each in second.installed.changes if each.was_kept]
     return hosted.installed.agent
+
+
+def _describe_parts(kit: AgentKit, ours: Iterable[ToolBase], found: Examination) -> None:
+    """Describe what a runner is given."""
+    name = kit.profile.model_of("execution", kit.settings.model.name).name
+    found.models["run.model"] = f"{name} (of the profile)" if name else "none: AGENT_MODEL__NAME is not set"
+    for tool in ours:
+        asks = isinstance(tool, ServerTool) and tool.asks
+        of = "subagent" if isinstance(tool, SubagentTool) else "profile"
+        found.tools.append(ToolFound(tool.name, "ask" if asks else "allow", of))
 
 
 async def _describe(agent: Any, ours: Iterable[ToolBase], found: Examination) -> None:

@@ -1,10 +1,11 @@
-"""The user's agent of one run: made by the factory once, and given what the guarantees need."""
+"""The user's agents of one run: what a factory or a runner is given, and what an agent is given that comes back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import httpx
@@ -18,7 +19,7 @@ from core.agentscope.runtime.agent.agent_events import AgentEventTranslator
 from core.agentscope.runtime.agent.agent_factory import AgentFactory
 from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.compaction import CompactionMiddleware, context_config
-from core.agentscope.runtime.agent.factory.agent_run import AgentRun, RunParts
+from core.agentscope.runtime.agent.factory.agent_run import AgentRun, RunInputs, RunParts
 from core.agentscope.runtime.agent.factory.explanation import explained
 from core.agentscope.runtime.agent.factory.foreign_compaction import ForeignCompaction
 from core.agentscope.runtime.agent.factory.guarded_tools import ToolGuard, guarded
@@ -35,6 +36,7 @@ from core.agentscope.runtime.agent.factory.installed_agent import (
     install_toolkit,
     own_agent,
     with_meter,
+    with_state_copied,
 )
 from core.agentscope.runtime.agent.factory.merged_toolkit import merged_toolkit, settle_tools
 from core.agentscope.runtime.agent.factory.run_marks import is_of_another, marked, new_mark
@@ -45,9 +47,11 @@ from core.agentscope.runtime.agent.knowledge.run_knowledge import NoKnowledge, R
 from core.agentscope.runtime.agent.toolkit import GateMiddleware, ToolGate
 from core.agentscope.runtime.model.ambient_meter import metering
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
+from core.agentscope.runtime.model.chat_opaque import OpaqueValue
 from core.agentscope.runtime.model.metered_model import ForeignMeter
 from core.agentscope.runtime.stop_signal import StopSignal, WorkTooSlow
-from core.agentscope.schemas.agent_runtime import RunCommand
+from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent, RunCommand
+from core.agentscope.schemas.internal_events import ModelUsage
 from core.agentscope.schemas.passages import Passage
 from core.agentscope.tools.spec import ToolContext
 from core.agentscope.tools.user_module import failure_line
@@ -64,6 +68,35 @@ _MAX_REASON = 300
 _SURELY_OURS = (AgentBackendError, LeaseLost)
 
 
+class Recorder(Protocol):
+    """Takes what model calls say beside their events."""
+
+    def record(self, usage: ModelUsage) -> None: ...
+
+    def keep(self, value: OpaqueValue) -> None: ...
+
+    def announce(self, event: InternalRuntimeEvent) -> None: ...
+
+
+def failure_of(error: Exception, meter: ForeignMeter, code: str) -> Exception:
+    """Return what a run fails with after an exception of the user's code; an error of ours as it is.
+
+    Args:
+        error: What came out of the code.
+        meter: Of the models of the user.
+        code: Reference of the code, for the log.
+    """
+    if isinstance(error, _SURELY_OURS):
+        return error
+    failure = explained(error, of_model=meter.failed_with)
+    if isinstance(failure, AgentFailed):
+        log.error("agent_failed", code=code, exc_info=error)
+    else:
+        reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
+        log.warning("agent_model_failed", code=failure.code, reason=reason)
+    return failure
+
+
 @dataclass(frozen=True, slots=True)
 class HostedAgent:
     """The user's agent with its translator."""
@@ -71,6 +104,7 @@ class HostedAgent:
     installed: Installed
     translator: AgentEventTranslator
     meter: ForeignMeter
+    reference: str
 
     def at_work(self) -> AbstractContextManager[None]:
         """Drive the agent in this block: what its tools and middlewares ask of models is booked with the run."""
@@ -78,15 +112,7 @@ class HostedAgent:
 
     def explained(self, error: Exception) -> Exception:
         """Return what the run fails with; an error of ours as it is."""
-        if isinstance(error, _SURELY_OURS):
-            return error
-        failure = explained(error, of_model=self.meter.failed_with)
-        if isinstance(failure, AgentFailed):
-            log.error("agent_failed", exc_info=error)
-        else:
-            reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
-            log.warning("agent_model_failed", code=failure.code, reason=reason)
-        return failure
+        return failure_of(error, self.meter, self.reference)
 
 
 class Shared(Protocol):
@@ -167,8 +193,7 @@ class AgentHost:
         """
         translator = self._builder.translator()
         meter = ForeignMeter(self._kit.services, translator.record)
-        marked(state, self._mark)
-        run = self._run(factory, translator, meter, intent, state, is_check=is_check)
+        run = self.run_of(factory, translator, meter, intent, state, is_check=is_check)
         if self._builder.knowledge is not None:
             self._builder.knowledge.bind(run)
         try:
@@ -181,16 +206,16 @@ class AgentHost:
             log.exception("agent_factory_failed", factory=factory.reference, run_id=self._context.run_id)
             raise AgentFailed(_NOT_MADE) from exc
         try:
-            theirs = await self._middlewares(
-                lambda each: self._run(each, translator, meter, intent, state, is_check=is_check)
+            theirs = await self.middlewares(
+                lambda each: self.run_of(each, translator, meter, intent, state, is_check=is_check)
             )
-            installed = await self._installed(made, theirs, run, translator, meter, state, fresh=fresh)
+            installed = await self.installed(made, theirs, run, translator, meter, state, fresh=fresh)
         except AgentRefused as exc:
             if is_check:
                 raise
             log.exception("agent_refused", factory=factory.reference, run_id=self._context.run_id)
             raise AgentFailed(_REFUSED) from exc
-        return HostedAgent(installed, translator, meter)
+        return HostedAgent(installed, translator, meter, factory.reference)
 
     def search_for(
         self, knowledge: RunKnowledge, translator: AgentEventTranslator, intent: Intent, state: AgentState
@@ -204,20 +229,38 @@ class AgentHost:
             state: The thread's conversation.
         """
         meter = ForeignMeter(self._kit.services, translator.record)
-        knowledge.bind(self._run(knowledge.shared, translator, meter, intent, state, is_check=False))
+        knowledge.bind(self.run_of(knowledge.shared, translator, meter, intent, state))
 
-    def _run(
+    def run_of(
         self,
-        shared: Shared,
-        translator: AgentEventTranslator,
+        code: Shared,
+        recorder: Recorder,
         meter: ForeignMeter,
         intent: Intent,
         state: AgentState,
         *,
-        is_check: bool,
+        is_check: bool = False,
+        given: RunInputs | None = None,
+        for_runner: Callable[[RunParts], RunParts] = lambda parts: parts,
+        middlewares: Sequence[MiddlewareBase] = (),
     ) -> AgentRun:
+        """Return the run as the user's code sees it.
+
+        Args:
+            code: The user's.
+            recorder: Takes what model calls say.
+            meter: Of the user's own models.
+            intent: What the intent stage found.
+            state: The thread's conversation.
+            is_check: The agent is only looked at.
+            given: What the run has to answer.
+            for_runner: Adds what only runners have.
+            middlewares: Placed before the gate.
+        """
+        marked(state, self._mark)
+
         def model() -> ChatModelBase:
-            return marked(self._kit.model("execution", translator.record, translator.keep), self._mark)
+            return marked(self._kit.model("execution", recorder.record, recorder.keep), self._mark)
 
         def toolkit(theirs: Toolkit | None) -> Toolkit:
             ours, unlisted = self._builder.tools(), self._builder.unlisted_tools()
@@ -233,27 +276,34 @@ class AgentHost:
             thread_id=self._context.thread_id,
             run_id=self._context.run_id,
             state=state,
-            parts=RunParts(
-                model=model,
-                meter=lambda theirs: self._own_model(theirs, run, meter),
-                toolkit=toolkit,
-                system_prompt=lambda: self._builder.prompt("execution", intent),
-                retrieve=self._retrieve,
+            parts=for_runner(
+                RunParts(
+                    model=model,
+                    meter=lambda theirs: self._own_model(theirs, run, meter),
+                    toolkit=toolkit,
+                    system_prompt=lambda: self._builder.prompt("execution", intent),
+                    retrieve=self._retrieve,
+                )
             ),
-            http=shared.http,
+            http=code.http,
             claims=self._claims,
             state_shared=self._shared,
             context=self._command.context,
             forwarded_props=self._command.forwarded_props,
-            resources=shared.resources,
-            middlewares=[self._gate],
+            resources=code.resources,
+            middlewares=[*middlewares, self._gate],
             intent=intent,
             is_check=is_check,
+            given=given,
         )
         return run
 
-    async def _middlewares(self, run_of: Callable[[UserMiddleware], AgentRun]) -> list[MiddlewareBase]:
-        """Return the middlewares of the profile, made for this run."""
+    async def middlewares(self, run_of: Callable[[UserMiddleware], AgentRun]) -> list[MiddlewareBase]:
+        """Return the middlewares of the profile, made for this run.
+
+        Raises:
+            AgentRefused: One of them cannot be made.
+        """
         made: list[MiddlewareBase] = []
         for each in self._kit.middlewares:
             try:
@@ -277,21 +327,41 @@ class AgentHost:
             raise NoKnowledge
         return await self._builder.knowledge.retrieve(query)
 
-    async def _installed(
+    async def installed(
         self,
         made: Any,
         middlewares: Sequence[MiddlewareBase],
         run: AgentRun,
-        translator: AgentEventTranslator,
+        recorder: Recorder,
         meter: ForeignMeter,
-        state: AgentState,
+        state: AgentState | None,
         *,
         fresh: bool,
+        adds_tools: bool = True,
+        before_gate: Sequence[MiddlewareBase] = (),
     ) -> Installed:
+        """Return the agent with what it lacked installed.
+
+        Args:
+            made: What the user's code made.
+            middlewares: Of the profile.
+            run: Of this run.
+            recorder: Takes what model calls say.
+            meter: Of the user's own models.
+            state: What the agent is to have; ``None`` for its own.
+            fresh: The state is new.
+            adds_tools: Add the tools of the profile and the client to a toolkit that has none of them.
+            before_gate: More middlewares of ours.
+
+        Raises:
+            AgentRefused: The agent cannot keep the guarantees.
+        """
         profile = self._kit.profile
         agent, changes = own_agent(made, self._mark)
         add_middlewares(agent, middlewares)
         changes += install_models(agent, run.meter, self._mark)
+        if state is None:
+            state = with_state_copied(agent)
         changes += install_state(agent, state, self._mark, fresh=fresh)
         changes += install_settings(
             agent,
@@ -299,22 +369,22 @@ class AgentHost:
             limited="max_iterations" in profile.limits.model_fields_set,
             context=context_config(profile.context),
         )
-        changes += install_toolkit(agent, run.toolkit, self._mark)
+        # A runner says itself which of its agents has the tools of the profile.
+        merge = run.toolkit if adds_tools else partial(merged_toolkit, ours=(), run=self._mark)
+        changes += install_toolkit(agent, merge, self._mark)
         for middleware in middlewares:
             add_tools(agent.toolkit, await _tools_of(middleware))
         ours = {id(tool) for group in agent.toolkit.tool_groups for tool in group.tools if _is_ours(tool)}
         guard = ToolGuard(self._kit.settings.tools.max_result_bytes, self._builder.emit)
         await settle_tools(agent.toolkit, lambda tool: tool if id(tool) in ours else guarded(tool, guard))
         compaction = (
-            CompactionMiddleware(
-                self._kit.compaction_model("execution", translator.record), translator.announce
-            )
+            CompactionMiddleware(self._kit.compaction_model("execution", recorder.record), recorder.announce)
             if isinstance(agent.model, OpenAICompatibleChatModel)
-            else ForeignCompaction(meter, translator.announce)
+            else ForeignCompaction(meter, recorder.announce)
         )
         changes += install_middlewares(
             agent,
-            first=[self._gate, compaction, *self._builder.passages()],
+            first=[*before_gate, self._gate, compaction, *self._builder.passages()],
             last=[ModelOfTheRun(run.meter)],
         )
         return Installed(agent, changes, tuple(vars(agent)["_reasoning_middlewares"]))

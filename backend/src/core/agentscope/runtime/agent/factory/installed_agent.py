@@ -218,6 +218,13 @@ def install_state(agent: Agent, state: AgentState, run: str, *, fresh: bool) -> 
     return changes
 
 
+def with_state_copied(agent: Agent) -> AgentState:
+    """Give the agent a copy of its own state, and return it. The author may give the agent to other runs, too."""
+    agent.state = agent.state.model_copy(deep=True)
+    agent._engine = PermissionEngine(agent.state.permission_context)
+    return agent.state
+
+
 _BYPASS_ADVICE = (
     "Leave the mode out. A tool that needs no approval says so itself: "
     "FunctionTool(..., permission=PermissionDecision(PermissionBehavior.ALLOW, ...))."

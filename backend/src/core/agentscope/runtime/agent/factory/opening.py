@@ -15,6 +15,7 @@ from core.agentscope.runtime.agent.factory.user_factory import (
     AgentCodeInvalid,
     UserFactory,
     load_factory,
+    load_runner,
     profile_s_agent,
 )
 from core.agentscope.runtime.agent.factory.user_middleware import load_middleware
@@ -41,7 +42,7 @@ class FactoryOpener:
         self._http: httpx.AsyncClient | None = None
 
     async def open(self, kit: AgentKit) -> AgentKit:
-        """Return the kit with the code that its profile names: a factory, middlewares, a search function; else itself.
+        """Return the kit with the code that its profile names: factory or runner, middlewares, a search function; else itself.
 
         Raises:
             AgentCodeInvalid: The code cannot be imported.
@@ -59,6 +60,9 @@ class FactoryOpener:
         if profile.agent.factory is not None:
             factory = await load_factory(profile.agent.factory, await self._client(), self._lifespans)
             kit = replace(kit, user_factory=factory)
+        if profile.agent.runner is not None:
+            runner = await load_runner(profile.agent.runner, await self._client(), self._lifespans)
+            kit = replace(kit, user_runner=runner)
         if profile.knowledge is not None:
             retrieval = await load_retrieval(
                 profile.knowledge.retrieve, await self._client(), self._lifespans
@@ -80,12 +84,15 @@ async def open_for_runs(kit: AgentKit, opener: FactoryOpener) -> AgentKit:
         LifespanInvalid: The resources of its module cannot be opened.
     """
     opened = await opener.open(kit)
-    if opened.maker is None:
+    if opened.maker is None and opened.user_runner is None:
         return opened
     found = await examine(opened)
     if found.problems:
         raise AgentCodeInvalid(refusal(opened, found))
-    log.info("agent_made", agent=kit.profile.name, factory=found.factory, installed=len(found.changes))
+    if opened.user_runner is not None:
+        log.info("runner_loaded", agent=kit.profile.name, runner=found.runner, kind=found.kind)
+    else:
+        log.info("agent_made", agent=kit.profile.name, factory=found.factory, installed=len(found.changes))
     for warning in found.warnings:
         log.warning("agent_check", agent=kit.profile.name, warning=warning)
     return opened
@@ -94,7 +101,7 @@ async def open_for_runs(kit: AgentKit, opener: FactoryOpener) -> AgentKit:
 def refusal(kit: AgentKit, found: Examination) -> str:
     """Return the line with which a start is refused."""
     more = len(found.problems) - 1
-    where = f"{kit.profile.agent.factory}: " if kit.profile.agent.factory else ""
+    where = f"{kit.profile.agent.reference}: " if kit.profile.agent.reference else ""
     return f"{where}{found.problems[0]}" + (f" (and {more} more; see: agentroute check)" if more else "")
 
 

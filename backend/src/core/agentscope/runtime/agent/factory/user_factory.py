@@ -1,4 +1,4 @@
-"""The function of a user that makes the agent of a run: found by its reference, called once a run."""
+"""The function of a user that makes the agent of a run, found by its reference; and how runners are found."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from agentscope.agent import Agent
 
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.factory.lifespan import Lifespans
+from core.agentscope.runtime.agent.runner.user_runner import UserRunner, problem_of
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME
 from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolDefinitionError
@@ -21,7 +22,7 @@ from core.agentscope.tools.user_module import import_attribute
 
 
 class AgentCodeInvalid(ValueError):
-    """The agent of a factory cannot be used. The message is one line for the operator."""
+    """The code of an agent cannot be used. The message is one line for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,19 @@ async def load_factory(reference: str, http: httpx.AsyncClient, lifespans: Lifes
             f"{reference}: not a function; write `async def create_agent(run: AgentRun) -> Agent`"
         )
     return UserFactory(reference, function, http, await lifespans.resources_of(module))
+
+
+async def load_runner(reference: str, http: httpx.AsyncClient, lifespans: Lifespans) -> UserRunner:
+    """Import a runner and open the resources of its module.
+
+    Raises:
+        AgentCodeInvalid: There is no such function, it does not take a run, or its module has a bug.
+        LifespanInvalid: The module's ``@lifespan`` failed.
+    """
+    module, function = _found(reference)
+    if problem := problem_of(function):
+        raise AgentCodeInvalid(f"{reference}: {problem}")
+    return UserRunner(reference, function, http, await lifespans.resources_of(module))
 
 
 def _found(reference: str) -> tuple[ModuleType, Any]:

@@ -105,6 +105,7 @@ def test_a_profile_of_ones_own(profile_path: Path) -> None:
         (HEAD + '[knowledge]\nretrieve = "a:b"\nwhen = "often"', "knowledge.when: input should be 'tool', 'always' or 'code'"),
         (HEAD + '[knowledge]\nretrieve = "a:b"\nwhen = "always"\nname = "look"', "knowledge: name is that of the tool, and "),
         (HEAD + '[knowledge]\nretrieve = "a:b"\nmax_bytes = 10', "knowledge.max_bytes: input should be greater than or equal to "),
+        (HEAD + '[agent]\nfactory = "a:b"\nrunner = "a:c"', "agent: factory and runner are both set: keep the one"),
         (HEAD + "[context]\ntrigger_ratio = 1", "context.trigger_ratio: input should be less than or equal to 0.9"),
     ],
 )  # fmt: skip

@@ -1,0 +1,362 @@
+"""The execution stage of a run whose agent is a runner: what the runner is given, and how it ends.
+
+The user's new messages are in the conversation before the runner is called. So they are kept however it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import agentscope
+import structlog
+from agentscope.agent import Agent
+from agentscope.event import RequireExternalExecutionEvent, RequireUserConfirmEvent
+from agentscope.message import Msg, ToolCallState
+from agentscope.middleware import MiddlewareBase
+from agentscope.state import AgentState
+from pydantic_core import to_jsonable_python
+
+from core.agentscope.events import interrupt_status
+from core.agentscope.runtime.agent.agent_factory import AgentFactory
+from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.runtime.agent.drive import Save
+from core.agentscope.runtime.agent.emit import Emit
+from core.agentscope.runtime.agent.factory.agent_run import AgentRun, RunInputs, RunParts
+from core.agentscope.runtime.agent.factory.hosting import AgentHost, failure_of
+from core.agentscope.runtime.agent.intent import Intent
+from core.agentscope.runtime.agent.open_tool_calls import OpenToolCalls, checkpoint_of
+from core.agentscope.runtime.agent.runner.conversation import (
+    WAITING,
+    Conversation,
+    hide_names,
+    is_of_runner,
+    show_name,
+    waiting_agent,
+)
+from core.agentscope.runtime.agent.runner.events import Answer, ToolResult
+from core.agentscope.runtime.agent.runner.own_voice import YieldRefused
+from core.agentscope.runtime.agent.runner.pump import RunnerPump
+from core.agentscope.runtime.agent.runner.tool_calls import OwnCalls, ShownCalls
+from core.agentscope.runtime.agent.runner.user_runner import UserRunner
+from core.agentscope.runtime.agent.runner.yields import RunnerTranslator
+from core.agentscope.runtime.agent.shared_state import RunState
+from core.agentscope.runtime.agent.thread_memory import Answered, ThreadMemory, finish_call, text_of
+from core.agentscope.runtime.agent.toolkit import ToolGate
+from core.agentscope.runtime.model.metered_model import ForeignMeter
+from core.agentscope.runtime.stop_signal import StopSignal
+from core.agentscope.schemas.agent_runtime import RunCommand
+from core.agentscope.schemas.messages import ToolMessage
+from core.errors import AgentFailed, MaxIterations
+from core.text import clean_json
+
+log = structlog.get_logger(__name__)
+
+_QUESTIONS = "agentroute_questions"
+"""In the state's ``middle_context``: the runner's ids of its open questions, by the id of the interrupt."""
+_NOT_STORED = "The agent's code has a mistake: what it keeps in middle_context cannot be written as JSON."
+_STEPS = "The agent stopped at its step limit, before it was done. Its last message sums up the work so far."
+
+
+class RunnerStage:
+    """Calls the user's runner for one run.
+
+    Args:
+        kit: The kit of the run.
+        runner: The user's.
+        builder: Builds what agents and tools work with.
+        host: Makes what the runner is given.
+        state: The thread's conversation; changed in place.
+        shared: The state that the application shares.
+        gate: What tools wait at.
+        emit: Takes each event.
+        save: Takes checkpoints.
+        stop: Says when to stop.
+        client_calls: Calls that earlier runs handed to the client.
+        answered: The answers to questions that the run brings.
+        results: The client's tool messages that the run brings.
+    """
+
+    def __init__(
+        self,
+        kit: AgentKit,
+        runner: UserRunner,
+        builder: AgentFactory,
+        host: AgentHost,
+        state: AgentState,
+        shared: RunState,
+        *,
+        gate: ToolGate,
+        emit: Emit,
+        save: Save,
+        stop: StopSignal,
+        client_calls: Sequence[str],
+        answered: Sequence[Answered],
+        results: Sequence[ToolMessage],
+    ) -> None:
+        self._kit = kit
+        self._runner = runner
+        self._builder = builder
+        self._host = host
+        self._state = state
+        self._shared = shared
+        self._gate = gate
+        self._emit = emit
+        self._save = save
+        self._stop = stop
+        self._client_calls = client_calls
+        self._results = [each for each in results if each.tool_call_id in client_calls]
+        asked = state.middle_context.pop(_QUESTIONS, {})
+        self._answers = {asked.get(each.interrupt_id, each.interrupt_id): _answer(each) for each in answered}
+        self.asks = False
+        """Whether the runner has asked the user something."""
+
+    async def run(
+        self,
+        messages: Sequence[Msg],
+        calls: OpenToolCalls,
+        intent: Intent,
+        *,
+        search: Callable[[], Awaitable[None]] | None = None,
+    ) -> bool:
+        """Call the runner, and return whether it has answered.
+
+        Args:
+            messages: The new ones of the user.
+            calls: What the run brings for the calls of the run before.
+            intent: What the intent stage found.
+            search: Looks for what the user has written, as the profile says.
+
+        Raises:
+            RunStopped: The run was told to stop.
+            RunFailure: The runner failed; the log has the reason.
+        """
+        own = bool(self._state.context) and is_of_runner(self._state.context[-1])
+        if own and calls.answers is not None:
+            open_calls = self._state.context[-1].get_content_blocks("tool_call")
+            for block in calls.answers.execution_results:
+                finish_call(self._state, next(call for call in open_calls if call.id == block.id), block)
+        waits = waiting_agent(self._state)
+        self._state.context.extend(messages)
+        given = RunInputs(
+            messages=messages,
+            inputs=(None if own else calls.decisions or calls.answers) or list(messages) or None,
+            answers=self._answers,
+            results={each.tool_call_id: _result(each) for each in self._results},
+            waiting_agent=waits,
+        )
+        conversation = Conversation(self._state, [message.id for message in messages])
+        translator = self._translator(conversation)
+        pump = RunnerPump(
+            translator,
+            self._shared,
+            emit=self._emit,
+            save=lambda: self._save(checkpoint_of(conversation.whole(), agentscope.__version__)),
+            gate=self._gate,
+            stop=self._stop,
+            reference=self._runner.reference,
+        )
+        meter = ForeignMeter(self._kit.services, translator.record)
+        run = self._run_of(
+            translator, pump, meter, intent, given, calls if own else OpenToolCalls(), conversation
+        )
+        if self._builder.knowledge is not None:
+            self._builder.knowledge.bind(run)
+        if search is not None:
+            await search()
+        show_name(self._state)
+        try:
+            await pump.drive(self._runner(run))
+        except YieldRefused as exc:
+            log.error("runner_yield_refused", runner=self._runner.reference, reason=str(exc))
+            raise AgentFailed(f"The agent's code has a mistake: {exc}.") from exc
+        except Exception as exc:
+            if self._stop.is_set:
+                raise
+            raise failure_of(exc, meter, self._runner.reference) from exc
+        finally:
+            hide_names(self._state)
+            unstorable = _without_unstorable(self._state)
+            if translator.questions:
+                self._state.middle_context[_QUESTIONS] = translator.questions
+        if unstorable:
+            log.error("runner_state_not_storable", runner=self._runner.reference, names=unstorable)
+            raise AgentFailed(_NOT_STORED)
+        await self._ask_what_was_hidden(translator)
+        self.asks = bool(translator.questions)
+        if translator.exceeded_iterations:
+            raise MaxIterations(_STEPS)
+        return translator.answered
+
+    def _translator(self, conversation: Conversation) -> RunnerTranslator:
+        return RunnerTranslator(
+            self._builder.translator,
+            conversation,
+            client_tools=[tool.name for tool in self._builder.tools() if tool.is_external_tool],
+            client_calls=self._client_calls,
+            known_calls=_known_calls(self._state),
+            expires_at=self._builder.expires_at,
+            max_bytes=self._kit.max_result_bytes,
+        )
+
+    def _run_of(
+        self,
+        translator: RunnerTranslator,
+        pump: RunnerPump,
+        meter: ForeignMeter,
+        intent: Intent,
+        given: RunInputs,
+        own_calls: OpenToolCalls,
+        conversation: Conversation,
+    ) -> AgentRun:
+        shown = ShownCalls(translator, pump)
+        calls = OwnCalls(
+            self._builder.tools(),
+            self._state,
+            conversation,
+            translator,
+            pump,
+            self._gate,
+            own_calls,
+        )
+        hosted: dict[int, Agent] = {}
+
+        async def agent(made: Any) -> Agent:
+            if (same := hosted.get(id(made))) is not None:
+                return same
+            ready = await self._hosted(made, run, translator, meter, shown)
+            hosted[id(made)] = hosted[id(ready)] = ready
+            return ready
+
+        def more(parts: RunParts) -> RunParts:
+            return replace(parts, agent=agent, call_tool=calls.call)
+
+        run = self._host.run_of(
+            self._runner,
+            translator,
+            meter,
+            intent,
+            self._state,
+            given=given,
+            for_runner=more,
+            middlewares=[shown],
+        )
+        return run
+
+    async def _hosted(
+        self,
+        made: Any,
+        run: AgentRun,
+        translator: RunnerTranslator,
+        meter: ForeignMeter,
+        shown: MiddlewareBase,
+    ) -> Agent:
+        """Return an agent of the runner with what every agent is given."""
+        name = getattr(made, "name", "")
+        theirs = await self._host.middlewares(
+            lambda each: self._host.run_of(each, translator, meter, run.intent, self._state)
+        )
+        on_state = getattr(made, "state", None) is self._state
+        installed = await self._host.installed(
+            made,
+            theirs,
+            run,
+            translator,
+            meter,
+            self._state if on_state else None,
+            fresh=not on_state,
+            adds_tools=False,
+            before_gate=[shown, Waits(name)] if on_state else [shown],
+        )
+        if not on_state:
+            installed.agent.name = name
+        for group in installed.agent.toolkit.tool_groups:
+            for tool in group.tools:
+                if tool.is_external_tool:
+                    translator.client_tool(tool.name)
+        return installed.agent
+
+    async def _ask_what_was_hidden(self, translator: RunnerTranslator) -> None:
+        """Ask for the approvals of an agent whose own questions the runner has not shown."""
+        last = self._state.context[-1] if self._state.context else None
+        for call in last.get_content_blocks("tool_call") if last is not None else ():
+            if call.state == ToolCallState.ASKING and call.id not in translator.asked_calls:
+                shown = (
+                    []
+                    if translator.knows(call.id)
+                    else translator.hidden_call(call.id, call.name, call.input)
+                )
+                for event in (*shown, *translator.approval(call)):
+                    await self._emit(event)
+
+
+def runner_stage(
+    kit: AgentKit,
+    builder: AgentFactory,
+    host: Callable[[], AgentHost],
+    state: AgentState,
+    shared: RunState,
+    *,
+    memory: ThreadMemory,
+    command: RunCommand,
+    **parts: Any,
+) -> RunnerStage | None:
+    """Return the stage of a run's runner; ``None`` if its agent is no runner. ``parts`` are those of ``RunnerStage``."""
+    if kit.user_runner is None:
+        return None
+    results = [item for item in command.messages if isinstance(item, ToolMessage)]
+    answered = memory.answered
+    return RunnerStage(
+        kit, kit.user_runner, builder, host(), state, shared, answered=answered, results=results, **parts
+    )
+
+
+class Waits(MiddlewareBase):
+    """Notes the author's name of an agent that waits for the user or the client: in a run all have one name.
+
+    Args:
+        name: The author's.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def on_reply(
+        self, agent: Any, input_kwargs: dict[str, Any], next_handler: Callable[..., AsyncGenerator[Any, None]]
+    ) -> AsyncGenerator[Any, None]:
+        async for item in next_handler(**input_kwargs):
+            if (
+                isinstance(item, RequireUserConfirmEvent | RequireExternalExecutionEvent)
+                and agent.state.context
+            ):
+                agent.state.context[-1].metadata[WAITING] = self._name
+            yield item
+
+
+def _answer(answered: Answered) -> Answer:
+    if answered.status == interrupt_status.RESOLVED:
+        return Answer("resolved", answered.value)
+    return Answer("cancelled")
+
+
+def _result(message: ToolMessage) -> ToolResult:
+    said = message.error or text_of(message.wire()["content"])
+    return ToolResult(message.tool_call_id, said, "error" if message.error else "success")
+
+
+def _known_calls(state: AgentState) -> set[str]:
+    return {call.id for message in state.context for call in message.get_content_blocks("tool_call")}
+
+
+def _without_unstorable(state: AgentState) -> list[str]:
+    """Take out of the state what the runner keeps there and no checkpoint can hold; returns the names."""
+    bad: list[str] = []
+    for name, value in state.middle_context.items():
+        try:
+            state.middle_context[name] = clean_json(to_jsonable_python(value))
+        except (ValueError, TypeError, RecursionError):
+            bad.append(name)
+    for name in bad:
+        del state.middle_context[name]
+    return bad
