@@ -231,6 +231,18 @@ class AgentProfile(_Part):
         return self
 
     @model_validator(mode="after")
+    def _parts_have_an_agent(self) -> AgentProfile:
+        """Otherwise they would be without effect, and nothing would say so."""
+        if getattr(self.agent, "runner", None) is not None:
+            for part, given in (("middlewares", self.middlewares), ("skills.paths", self.skills.paths)):
+                if given:
+                    raise ValueError(
+                        f"{part}: a runner makes its own agents, so this has no effect: "
+                        + "remove it and give the agents of the runner what they need, or use agent.factory"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _intent_is_decided(self) -> AgentProfile:
         """Otherwise a model or a prompt of the intent stage would be without effect, and nothing would say so."""
         for part, chosen in (("models", self.models), ("prompts", self.prompts)):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.limits import HUNG_SECONDS
 
-from core.agentscope.runtime.profile.profile import STAGES, load_profile
+from core.agentscope.runtime.profile.profile import STAGES, AgentCode, AgentProfile, load_profile
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 
 HEAD = 'name = "Ada"\ndescription = "Helps."\n'
@@ -144,3 +145,18 @@ def test_a_file_that_is_not_text_is_refused(profile_path: Path) -> None:
 def test_the_api_process_can_read_a_profile_without_agentscope() -> None:
     code = "import sys, core.agentscope.runtime.profile.profile as p; p.load_profile(); sys.exit('agentscope' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=HUNG_SECONDS).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [
+        ({"middlewares": [{"import": "shop.rag:create"}]}, "middlewares: a runner"),
+        ({"skills": {"paths": ["refunds"]}}, "skills.paths: a runner"),
+    ],
+)
+def test_what_surrounds_an_agent_is_refused_beside_a_runner(part: dict[str, Any], named: str) -> None:
+    class Runner(AgentCode):
+        runner: str | None = "shop.flow:run"
+
+    with pytest.raises(ValueError, match=named):
+        AgentProfile.model_validate({"name": "A", "description": "d", "agent": Runner()} | part)
