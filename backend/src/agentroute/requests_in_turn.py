@@ -13,6 +13,8 @@ from v1.agent.parking import parking_of
 AT_ONCE = 3
 MOST_SECONDS = 0.05
 """How long a request can hold up others. Accepting a run takes a twentieth of it."""
+PATIENCE_SECONDS = 0.2
+"""How long a request waits. If so many wait, the processor is not what they wait for: the order brings nothing then."""
 
 
 class RequestsInTurn:
@@ -23,7 +25,7 @@ class RequestsInTurn:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._turns = Turns(AT_ONCE, MOST_SECONDS)
+        self._turns = Turns(AT_ONCE, MOST_SECONDS, patience_seconds=PATIENCE_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         parking = parking_of(scope)

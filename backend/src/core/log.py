@@ -39,11 +39,12 @@ _LIBRARIES = (
     "sqlalchemy",
     "alembic",
     "httpx",
+    "httpx2",
     "asyncio",
 )
 """Loggers with their own handlers, or with too many lines."""
 
-_QUIET = ("sqlalchemy", "httpx", "httpcore", "asyncio", "alembic", "taskiq")
+_QUIET = ("sqlalchemy", "httpx", "httpx2", "httpcore", "httpcore2", "asyncio", "alembic", "taskiq")
 """Loggers whose INFO lines are noise (a line for each hint), or contain URLs and SQL statements."""
 
 _LEADING = ("timestamp", "level", "logger", "message")

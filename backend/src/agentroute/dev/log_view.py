@@ -24,7 +24,7 @@ from core.redaction import Redactor, secret_forms
 from core.text import visible
 
 _OURS = re.compile(
-    r"(agentroute|core|v1|models|uvicorn|taskiq|as|agentscope|sqlalchemy|alembic|httpx|httpcore|asyncio|mcp)(\.|$)"
+    r"(agentroute|core|v1|models|uvicorn|taskiq|as|agentscope|sqlalchemy|alembic|httpx2?|httpcore2?|asyncio|mcp)(\.|$)"
 )
 """Loggers whose ordinary lines are not shown."""
 _LOUD = {"warning", "error", "critical"}

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from tests.support.virtual_clock import VIRTUAL_CLOCK
 
-from agentroute.requests_in_turn import AT_ONCE, MOST_SECONDS, RequestsInTurn
+from agentroute.requests_in_turn import AT_ONCE, MOST_SECONDS, PATIENCE_SECONDS, RequestsInTurn
 from v1.agent.parking import PARKING
 
 
@@ -86,6 +86,21 @@ async def test_a_request_that_takes_long_holds_up_the_others_for_a_limited_time(
     await app.request(*[COMPLETE] * (AT_ONCE + 1))
     await asyncio.sleep(MOST_SECONDS)
     assert app.asked == [*range(AT_ONCE + 1)]
+    await app.close()
+
+
+async def test_nobody_waits_long_for_a_crowd_whose_answers_do_not_begin() -> None:
+    app = App()
+    await app.request(*[COMPLETE] * (100 * AT_ONCE))
+    await asyncio.sleep(PATIENCE_SECONDS)
+    assert sorted(app.asked) == [*range(100 * AT_ONCE)]
+
+    # Who waited no longer took no place: all of them are there again.
+    app.begin.set()
+    await asyncio.sleep(MOST_SECONDS)
+    app.begin.clear()
+    await app.request(*[COMPLETE] * (AT_ONCE + 1))
+    assert sorted(app.asked) == [*range(101 * AT_ONCE)]
     await app.close()
 
 
