@@ -16,7 +16,6 @@ first. How agents and prompts are built is in ``agent/agent_factory.py``.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -35,7 +34,6 @@ from core.agentscope.runtime.agent.agent_kit import AgentKit
 from core.agentscope.runtime.agent.drive import Save, drive_agent, step_limit_detail
 from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.factory.hosting import AgentHost, HostedAgent
-from core.agentscope.runtime.agent.factory.user_factory import UserFactory
 from core.agentscope.runtime.agent.hold import HoldMiddleware
 from core.agentscope.runtime.agent.intent import UNKNOWN, Intent, find_intent
 from core.agentscope.runtime.agent.knowledge.run_knowledge import KEPT
@@ -59,6 +57,8 @@ from core.agentscope.runtime.agent.thread_memory import (
     user_msg,
 )
 from core.agentscope.runtime.agent.toolkit import RunToolkit, ToolCallCount, ToolGate, answer_schema
+from core.agentscope.runtime.model.ambient_meter import book_with, metered_run
+from core.agentscope.runtime.model.metered_model import ForeignMeter
 from core.agentscope.runtime.profile.run_budget import RunBudgetExhausted
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import RunCommand
@@ -172,7 +172,8 @@ class AgentScopeOrchestrator:
             BudgetExhausted: A model call does not fit into what is left, and nobody is to be asked, or said no.
         """
         try:
-            end = await self._run()
+            with metered_run():
+                end = await self._run()
         except RunBudgetExhausted as exc:
             if self._kit.profile.limits.when_exhausted == "end":
                 raise
@@ -319,13 +320,17 @@ class AgentScopeOrchestrator:
         maker = self._kit.maker
         if maker is None:
             translator = self._factory.translator()
+            meter = book_with(ForeignMeter(self._kit.services, translator.record))
             if (knowledge := self._factory.knowledge) is not None:
-                self._host().search_for(knowledge, translator, intent, self._state)
+                self._host().search_for(knowledge, translator, meter, intent, self._state)
             agent = self._factory.agent("execution", intent, tools(), translator, self._state, *middlewares)
             return agent, translator
         if self._hosted is None:
-            self._hosted = await self._made(maker, intent)
+            self._hosted = await self._host().make_in_time(
+                self._stop, maker, intent, self._state, fresh=self._task.memory.state is None
+            )
         hosted = self._hosted
+        book_with(hosted.meter)
         if self._kit.user_factory is None:
             # The agent may have been made before the plan was known, which is part of the profile's prompt.
             vars(hosted.installed.agent)["_system_prompt"] = self._factory.prompt("execution", intent)
@@ -347,12 +352,6 @@ class AgentScopeOrchestrator:
         answered = await runner.run(fresh, calls, intent, search=lambda: self._search(fresh))
         await self._emit(StepFinished(name="execution"))
         return answered
-
-    async def _made(self, maker: UserFactory, intent: Intent) -> HostedAgent:
-        """Return the agent that the code of users makes or surrounds, with what a run needs installed."""
-        return await self._host().make_in_time(
-            self._stop, maker, intent, self._state, fresh=self._task.memory.state is None
-        )
 
     def _host(self) -> AgentHost:
         task = self._task
@@ -383,6 +382,8 @@ class AgentScopeOrchestrator:
         shared = self._state
         self._state = shared.model_copy(deep=True)
         translator = self._factory.translator()
+        # The report has no tools. But a task that a tool has started may still ask a model.
+        book_with(ForeignMeter(self._kit.services, translator.record))
         agent = self._factory.agent(
             "report", intent, RunToolkit(), translator, self._state, SilenceMiddleware(retries=0)
         )
@@ -403,17 +404,16 @@ class AgentScopeOrchestrator:
     ) -> None:
         hosted = self._hosted if self._hosted and agent is self._hosted.installed.agent else None
         try:
-            with hosted.at_work() if hosted else nullcontext():
-                await drive_agent(
-                    agent,
-                    inputs,
-                    translator,
-                    emit=self._emit,
-                    save=save,
-                    gate=self._gate,
-                    stop=self._stop,
-                    client_calls=self._client_calls,
-                )
+            await drive_agent(
+                agent,
+                inputs,
+                translator,
+                emit=self._emit,
+                save=save,
+                gate=self._gate,
+                stop=self._stop,
+                client_calls=self._client_calls,
+            )
         except Exception as exc:
             # A failure while the run is being stopped is a consequence of the stop.
             if hosted is None or self._stop.is_set:

@@ -6,6 +6,10 @@ meter. Elsewhere, and for models that are metered already, they are what they we
 
 Out of reach are a class that overrides both and asks its provider there, and a tool that runs an event loop of its own:
 the meter belongs to the run's loop. ``run.meter(model)`` is for the former. See docs/adr/0041.
+
+A task that a run starts has the run's books for ever, also when it outlives the run or works for all users. They are
+closed at the run's end. From then on the calls of the task go to the provider as they are: a ledger of a run that has
+ended takes no lines.
 """
 
 from __future__ import annotations
@@ -17,27 +21,89 @@ from contextvars import ContextVar
 from functools import cache, wraps
 from typing import Any
 
+import structlog
 from agentscope.model import ChatModelBase
 
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.metered_model import ForeignMeter, Metered, metered
 from core.agentscope.runtime.model.outer_call import is_inside
+from core.errors import LeaseLost
+
+log = structlog.get_logger(__name__)
 
 _METHODS = ("__call__", "generate_structured_output")
-_ambient: ContextVar[tuple[ForeignMeter, asyncio.AbstractEventLoop] | None] = ContextVar(
-    "meter_of_the_run", default=None
-)
+
+
+class _Books:
+    """Where the calls of one run are booked. Shared by all of its tasks."""
+
+    def __init__(self) -> None:
+        self.meter: ForeignMeter | None = None
+        self.closed = False
+        self._loop = asyncio.get_running_loop()
+        self._told = False
+
+    def close(self) -> None:
+        self.closed, self.meter = True, None
+
+    @property
+    def are_here(self) -> bool:
+        """Whether this is the loop that the run is in."""
+        return asyncio.get_running_loop() is self._loop
+
+    def pass_by(self, model: Any) -> None:
+        """Take note of a call that is booked nowhere: once, as a task may make many."""
+        if not self._told:
+            self._told = True
+            log.warning(
+                "model_call_unmetered",
+                model=str(getattr(model, "model", "")),
+                reason="a task that a run had started asks a model after the run's end",
+            )
+
+
+_ambient: ContextVar[_Books | None] = ContextVar("books_of_the_run", default=None)
+
+
+@contextmanager
+def metered_run() -> Iterator[None]:
+    """Keep the books of one run in this block: from the first ``book_with`` in it to its end, in all of its tasks."""
+    books = _Books()
+    token = _ambient.set(books)
+    try:
+        yield
+    finally:
+        books.close()
+        _ambient.reset(token)
+
+
+def book_with(meter: ForeignMeter) -> ForeignMeter:
+    """Book what the tasks of the run ask of foreign models with this meter from now on; inside ``metered_run``.
+
+    Returns the meter.
+    """
+    _wrap()
+    books = _ambient.get()
+    if books is None:
+        raise RuntimeError("there is no run here")
+    books.meter = meter
+    return meter
 
 
 @contextmanager
 def metering(meter: ForeignMeter) -> Iterator[None]:
-    """Book what is asked of foreign models in this block, and in the tasks that it starts, with the meter."""
-    _wrap()
-    token = _ambient.set((meter, asyncio.get_running_loop()))
-    try:
+    """Book what is asked of foreign models in this block, and in the tasks that it starts, with the meter.
+
+    In the block of a run the meter stays that of the run, until there is another one: a task may outlive this block.
+    """
+    books = _ambient.get()
+    if books is not None and not books.closed:
+        book_with(meter)
         yield
-    finally:
-        _ambient.reset(token)
+        return
+    with metered_run():
+        book_with(meter)
+        yield
 
 
 def can_be_metered(model: ChatModelBase) -> bool:
@@ -58,17 +124,29 @@ def _wrap() -> None:
 def _wrapped(method: Any) -> Any:
     @wraps(method)
     async def call(self: Any, *args: Any, **more: Any) -> Any:
-        meter = _meter_of_the_run(self)
-        # Not the twin's own method: this may be the part that a class inherits of it.
-        return await method(self if meter is None else metered(self, meter), *args, **more)
+        books = _books_for(self)
+        if books is None or books.meter is None:
+            return await method(self, *args, **more)
+        try:
+            # Not the twin's own method: this may be the part that a class inherits of it.
+            return await method(metered(self, books.meter), *args, **more)
+        except LeaseLost:
+            # Raised before anything is sent. The run may have ended while the call's line was written.
+            if not books.closed:
+                raise
+        books.pass_by(self)
+        return await method(self, *args, **more)
 
     return call
 
 
-def _meter_of_the_run(model: Any) -> ForeignMeter | None:
-    """Return the meter for a call of a model; ``None`` if the call is booked elsewhere, or belongs to no run."""
-    ambient = _ambient.get()
-    if ambient is None or isinstance(model, OpenAICompatibleChatModel | Metered) or is_inside():
+def _books_for(model: Any) -> _Books | None:
+    """Return the books for a call of a model; ``None`` if the call is booked elsewhere, or belongs to no run."""
+    books = _ambient.get()
+    if books is None or isinstance(model, OpenAICompatibleChatModel | Metered) or is_inside():
         return None
-    meter, loop = ambient
-    return meter if asyncio.get_running_loop() is loop else None
+    if not books.are_here:
+        return None
+    if books.closed:
+        books.pass_by(model)
+    return books

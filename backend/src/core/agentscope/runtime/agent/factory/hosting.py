@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -45,7 +44,6 @@ from core.agentscope.runtime.agent.factory.user_middleware import MiddlewareInva
 from core.agentscope.runtime.agent.intent import Intent
 from core.agentscope.runtime.agent.knowledge.run_knowledge import NoKnowledge, RunKnowledge
 from core.agentscope.runtime.agent.toolkit import GateMiddleware, ToolGate
-from core.agentscope.runtime.model.ambient_meter import metering
 from core.agentscope.runtime.model.chat_model import OpenAICompatibleChatModel
 from core.agentscope.runtime.model.chat_opaque import OpaqueValue
 from core.agentscope.runtime.model.metered_model import ForeignMeter
@@ -105,10 +103,6 @@ class HostedAgent:
     translator: AgentEventTranslator
     meter: ForeignMeter
     reference: str
-
-    def at_work(self) -> AbstractContextManager[None]:
-        """Drive the agent in this block: what its tools and middlewares ask of models is booked with the run."""
-        return metering(self.meter)
 
     def explained(self, error: Exception) -> Exception:
         """Return what the run fails with; an error of ours as it is."""
@@ -218,17 +212,22 @@ class AgentHost:
         return HostedAgent(installed, translator, meter, factory.reference)
 
     def search_for(
-        self, knowledge: RunKnowledge, translator: AgentEventTranslator, intent: Intent, state: AgentState
+        self,
+        knowledge: RunKnowledge,
+        translator: AgentEventTranslator,
+        meter: ForeignMeter,
+        intent: Intent,
+        state: AgentState,
     ) -> None:
         """Let the search function of the profile know the run of an agent that no factory made.
 
         Args:
             knowledge: Of the run.
             translator: Takes the usage of model calls that the function makes.
+            meter: Of the user's own models.
             intent: What the intent stage found.
             state: The thread's conversation.
         """
-        meter = ForeignMeter(self._kit.services, translator.record)
         knowledge.bind(self.run_of(knowledge.shared, translator, meter, intent, state))
 
     def run_of(
