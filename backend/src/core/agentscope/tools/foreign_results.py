@@ -13,8 +13,13 @@ because this package imports neither library.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from core.text import clean_json
 
 _Holders = tuple[int, ...]
 """Identities of what a value is inside of, from the outermost to the next."""
@@ -58,7 +63,8 @@ class Pieces:
     """Puts together what a generator yields: chunks add up, and a complete response replaces what came before.
 
     Args:
-        most_characters: Pieces after so much text are dropped; the result would be cut there anyway.
+        most_characters: Pieces after so much text are dropped; the result would be cut there anyway. Of what is no text,
+            its JSON counts.
     """
 
     def __init__(self, most_characters: int) -> None:
@@ -79,8 +85,17 @@ class Pieces:
             self._size = 0
         if self._size <= self._most_characters:
             self._found.append(value)
-            self._size += len(value) if isinstance(value, str) else 1
+            self._size += self._length(value)
         return value
+
+    def _length(self, value: object) -> int:
+        if isinstance(value, str):
+            return len(value)
+        try:
+            return len(json.dumps(clean_json(to_jsonable_python(value)), ensure_ascii=False))
+        except (ValueError, TypeError, RecursionError):
+            # The result will say so, whatever comes after it.
+            return self._most_characters + 1
 
     def value(self) -> object:
         """Return the result: the joined text, or the only piece, or the list of pieces."""

@@ -210,9 +210,13 @@ class Tool:
         cancels_before = task.cancelling() if task else 0
         seconds = self.timeout_seconds or _DEFAULTS.timeout_seconds
         limit = asyncio.timeout(seconds)
+
+        def is_over() -> bool:
+            return limit.expired() or (task is not None and task.cancelling() > cancels_before)
+
         try:
             async with limit:
-                outcome = await self._run(arguments, context)
+                outcome = await self._run(arguments, context, is_over)
         except ToolError as exc:
             outcome = self._error(exc.message)
         except BudgetExhausted as exc:
@@ -238,7 +242,9 @@ class Tool:
             raise asyncio.CancelledError
         return outcome
 
-    async def _run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+    async def _run(
+        self, arguments: Mapping[str, Any], context: ToolContext, is_over: Callable[[], bool]
+    ) -> ToolOutcome:
         validated: object = arguments
         if self.schema is None:
             try:
@@ -263,12 +269,12 @@ class Tool:
         if inspect.isawaitable(made):
             value = await made
             return (
-                await self._collected_later(value, found, shown)
+                await self._collected_later(value, found, shown, is_over)
                 if inspect.isasyncgen(value)
                 else self._outcome(value)
             )
         if inspect.isasyncgen(made):
-            return await self._collected_later(made, found, shown)
+            return await self._collected_later(made, found, shown, is_over)
         return cast("ToolOutcome", made)
 
     def _collected(
@@ -283,10 +289,17 @@ class Tool:
         return self._outcome(found.value(), failed=found.failed)
 
     async def _collected_later(
-        self, pieces: AsyncGeneratorType[object, Any], found: Pieces, shown: ShownPieces
+        self,
+        pieces: AsyncGeneratorType[object, Any],
+        found: Pieces,
+        shown: ShownPieces,
+        is_over: Callable[[], bool],
     ) -> ToolOutcome:
         async with aclosing(pieces):
             async for piece in pieces:
+                if is_over():
+                    # The generator has swallowed its cancellation.
+                    raise asyncio.CancelledError
                 await shown.take(found.add(piece))
                 # A generator that never waits would keep the loop, and no timeout would come.
                 await asyncio.sleep(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any
@@ -215,6 +216,29 @@ async def test_a_generator_that_fails_at_its_end_has_failed() -> None:
     assert await tool(permission="allow")(half).call({}, CONTEXT) == ToolOutcome("error", "Sun lost.")
 
 
+async def test_pieces_that_are_no_text_are_kept_as_far_as_their_json_fits() -> None:
+    taken: list[weakref.ref[object]] = []
+
+    class Row(dict[str, Any]):
+        """Of a table."""
+
+    def rows() -> Iterator[object]:
+        """Stream."""
+        for number in range(1000):
+            row = Row(id=number, text="x" * 100)
+            taken.append(weakref.ref(row))
+            yield row
+        kept.append(sum(each() is not None for each in taken))
+
+    kept: list[int] = []
+    outcome = await tool(permission="allow", max_result_bytes=1000)(rows).call({}, CONTEXT)
+
+    assert outcome.content.startswith('[{"id": 0, "text": "xxx')
+    assert "[truncated" in outcome.content
+    # Eight fill the result; the last one is in the hands of the generator itself.
+    assert kept[0] <= 10
+
+
 @pytest.mark.parametrize("is_async", [True, False])
 async def test_a_generator_that_says_too_much_still_acts(is_async: bool) -> None:
     acted: list[int] = []
@@ -275,3 +299,29 @@ async def test_a_generator_without_an_end_is_closed_at_its_timeout(is_async: boo
     assert outcome.state == "error"
     assert "It may have taken effect." in outcome.content
     assert await asyncio.to_thread(closed.wait, HUNG_SECONDS)
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "timeout"])
+async def test_a_generator_that_swallows_its_end_is_closed_at_its_next_piece(is_cancelled: bool) -> None:
+    began, swallowed = asyncio.Event(), 0
+
+    async def poll() -> AsyncIterator[str]:
+        """Stream."""
+        nonlocal swallowed
+        while True:
+            began.set()
+            try:
+                await asyncio.sleep(HUNG_SECONDS)
+            except asyncio.CancelledError:
+                swallowed += 1
+            yield "."
+
+    seconds = HUNG_SECONDS if is_cancelled else 0.05
+    call = asyncio.create_task(tool(permission="allow", timeout_seconds=seconds)(poll).call({}, CONTEXT))
+    await began.wait()
+    if is_cancelled:
+        call.cancel()
+    await asyncio.wait({call}, timeout=HUNG_SECONDS)
+
+    assert swallowed == 1
+    assert call.cancelled() if is_cancelled else "did not finish" in call.result().content
