@@ -7,6 +7,7 @@ two lines that no passage can contain, under a line that says that they give no 
 from __future__ import annotations
 
 import math
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,12 +17,14 @@ import orjson
 from pydantic_core import to_jsonable_python
 
 from core.agentscope.schemas.passages import Passage
-from core.text import clean_json, clean_text
+from core.text import clean_json, clean_text, depth_of
 
 MAX_TITLE_CHARACTERS = 200
 MAX_URL_CHARACTERS = 2048
 MAX_ID_CHARACTERS = 200
 MAX_METADATA_BYTES = 1 << 10
+_MAX_METADATA_DEPTH = 64
+"""Of objects and lists: deeper ones than about 250 cannot be written in an event."""
 SNIPPET_CHARACTERS = 300
 MAX_SHOWN_QUERY = 300
 _MAX_URL_FOR_THE_MODEL = 200
@@ -35,6 +38,7 @@ _HEADING = (
     "Cite a passage by its number in brackets, such as [1]."
 )
 _CUT = " […]"
+_REMINDER = re.compile("(system)-(reminder)", re.IGNORECASE | re.ASCII)
 
 
 class SearchResultInvalid(ValueError):
@@ -96,7 +100,12 @@ def fitted(passages: Iterable[Passage], max_bytes: int) -> tuple[list[Passage], 
 def passages_text(passages: Iterable[Passage]) -> str:
     """Return passages as the model reads them: numbered, and marked as data."""
     texts = [f"{_head(passage)}\n{passage.text}" for passage in passages]
-    return _enclosed("\n\n".join(texts), secrets.token_hex(8))
+    return _enclosed(without_reminders("\n\n".join(texts)), secrets.token_hex(8))
+
+
+def without_reminders(text: str) -> str:
+    """Return a text without the tag in which AgentScope speaks to a model, in all its spellings. It stays as long."""
+    return _REMINDER.sub(r"\1 \2", text)
 
 
 def sources_value(
@@ -198,7 +207,8 @@ def _small(metadata: Any) -> Mapping[str, Any]:
         return {}
     try:
         plain = clean_json(to_jsonable_python(dict(metadata), fallback=str))
-        return plain if _size(plain) <= MAX_METADATA_BYTES else {}
+        fits = depth_of(plain) <= _MAX_METADATA_DEPTH and _size(plain) <= MAX_METADATA_BYTES
+        return plain if fits else {}
     except (ValueError, TypeError, RecursionError):
         return {}
 

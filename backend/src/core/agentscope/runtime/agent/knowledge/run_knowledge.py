@@ -31,6 +31,7 @@ from core.agentscope.runtime.agent.knowledge.found_passages import (
     passages_text,
     read_passages,
     sources_value,
+    without_reminders,
 )
 from core.agentscope.runtime.agent.knowledge.retrieval import Retrieval
 from core.agentscope.runtime.profile.knowledge import Knowledge
@@ -249,8 +250,7 @@ def _forget(task: asyncio.Future[Any]) -> None:
 
 def _reminder(text: str) -> str:
     """Return a text in the form by which AgentScope tells a model that these are not the words of the user."""
-    inside = text.replace("system-reminder>", "system reminder>")
-    return f"<system-reminder>\n{inside}\n</system-reminder>"
+    return f"<system-reminder>\n{without_reminders(text)}\n</system-reminder>"
 
 
 def _words(messages: Iterable[UserMessage]) -> str:

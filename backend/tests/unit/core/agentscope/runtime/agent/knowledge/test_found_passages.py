@@ -12,6 +12,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.nested import nested
 
 from core.agentscope.runtime.agent.knowledge.found_passages import (
     MAX_METADATA_BYTES,
@@ -113,6 +114,7 @@ IMAGE = SimpleNamespace(
         ([Passage(text="t", url="javascript:alert(1)", score=math.nan)], [Passage(text="t")]),
         ([Passage(text="t", url="https://a b")], [Passage(text="t")]),
         ([Passage(text="t", metadata={"k": "x" * MAX_METADATA_BYTES})], [Passage(text="t")]),
+        ([Passage(text="t", metadata={"k": nested(252)})], [Passage(text="t")]),
         ([Passage(text="t", metadata={"at": {1}})], [Passage(text="t", metadata={"at": [1]})]),
         (
             [HIT, IMAGE],
