@@ -37,21 +37,22 @@ class Shelf:
         self._model = WordHashes()
         self._store = MemoryStore()
 
-    def base(self, reader: str) -> KnowledgeBase:
-        """Return what a reader has. Cheap: make one for each run."""
-        name, description = PUBLIC if reader == EVERYBODY else OWN
+    def base(self, tenant: str, user: str = "") -> KnowledgeBase:
+        """Return what a reader has; ``EVERYBODY`` is no tenant with users. Cheap: make one for each run."""
+        name, description = OWN if user else PUBLIC
         return KnowledgeBase(
             name,
             description,
             self._model,
             self._store,
             collection="handbook",
-            metadata_filter={"reader": reader},
+            # Two members, not one text of both: a tenant or a user may have any character in its name.
+            metadata_filter={"tenant": tenant, "user": user},
         )
 
     def bases(self, run: AgentRun) -> list[KnowledgeBase]:
         """Return what the user of a run may read. AgentScope's middleware knows no users: the bases do."""
-        return [self.base(EVERYBODY), self.base(f"{run.tenant}/{run.user}")]
+        return [self.base(EVERYBODY), self.base(run.tenant, run.user)]
 
 
 @lifespan
@@ -63,8 +64,8 @@ async def shelf() -> AsyncIterator[Shelf]:
         text = path.read_text(encoding="utf-8")
         chunks = await chunker.chunk(await parser.parse(text, path.name))
         title = {"title": text.splitlines()[0].removeprefix("# ")}
-        reader = path.parent.relative_to(DOCUMENTS).as_posix()
-        await made.base(reader).insert_document(
+        reader = path.parent.relative_to(DOCUMENTS).parts
+        await made.base(*reader).insert_document(
             chunks, path.stem, document_metadata=title
         )
     yield made
