@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
 from agentscope import event as agentscope
 
 from core.agentscope.schemas.internal_events import CustomEvent
-from core.text import clean_json
+from core.text import clean_json, depth_of
 
+_DEEPEST = 250
+"""Levels of objects and lists. orjson writes 254, and an event has a few of its own."""
 DATA_EVENT = "agentroute.data"
 """Media that the model wrote. The value has ``messageId``, ``blockId``, ``mediaType``, ``name`` if there is one, and one of:
 
@@ -68,9 +71,10 @@ class OpenMedia:
 
 
 def own_event(event: agentscope.CustomEvent, max_bytes: int) -> CustomEvent:
-    """Return an event of a user's middleware, without its value if that is too large."""
+    """Return an event of a user's middleware, without its value if that is too large, or nested too deeply to write."""
     value = clean_json(event.value)
-    size = len(orjson.dumps(value))
-    if size > max_bytes:
+    too_deep = depth_of(value) > _DEEPEST
+    size = len(json.dumps(value, ensure_ascii=False).encode() if too_deep else orjson.dumps(value))
+    if too_deep or size > max_bytes:
         value = {"omittedBytes": size}
     return CustomEvent(name=event.name, value=value)

@@ -25,6 +25,8 @@ from core.text import clean_json, depth_of
 MAX_STATE_BYTES = 128 << 10
 MAX_STATE_DEPTH = 64
 """Of objects and lists."""
+_LEVELS_OF_A_PATCH = 2
+"""Of the list and its operations."""
 _DEEPEST = 250
 """orjson writes 254 levels, an event has a few of its own."""
 _TOO_LARGE = f"The state would be larger than {MAX_STATE_BYTES >> 10} KiB."
@@ -66,6 +68,9 @@ class RunState:
         text = json.dumps(changed, ensure_ascii=False)
         if len(text.encode()) > MAX_STATE_BYTES:
             raise ToolError(_TOO_LARGE)
+        if depth_of(operations) > MAX_STATE_DEPTH + _LEVELS_OF_A_PATCH:
+            # What one operation adds the next one may remove, and the event has both.
+            raise ToolError(_TOO_DEEP)
         self.value = changed
         await self._emit(StateDelta(delta=operations))
         return text

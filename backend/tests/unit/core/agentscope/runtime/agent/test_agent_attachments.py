@@ -5,10 +5,12 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
+import orjson
 import pytest
 from agentscope import event as agentscope
+from tests.support.nested import nested
 
-from core.agentscope.runtime.agent.agent_attachments import DATA_EVENT, OpenMedia
+from core.agentscope.runtime.agent.agent_attachments import DATA_EVENT, OpenMedia, own_event
 
 NAMED = {"messageId": "m1", "blockId": "b1", "mediaType": "audio/wav", "name": "answer.wav"}
 FIRST, SECOND = (b64encode(piece).decode() for piece in (b"first", b"second"))
@@ -42,3 +44,11 @@ def test_media_are_shown_once_at_their_end(deltas: list[Any], source: dict[str, 
     (shown,) = media.take(agentscope.DataBlockEndEvent(reply_id="r1", block_id="b1"), "m1")
 
     assert (shown.name, shown.value) == (DATA_EVENT, NAMED | source)
+
+
+@pytest.mark.parametrize(("levels", "is_shown"), [(250, True), (252, False), (400, False)])
+def test_a_value_that_no_event_can_have_is_left_out(levels: int, is_shown: bool) -> None:
+    shown = own_event(agentscope.CustomEvent(name="shop", value={"a": nested(levels - 1)}), 10_000)
+
+    assert (list(shown.value) == ["a"]) is is_shown
+    assert orjson.dumps(shown.model_dump(mode="json"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.nested import nested
 
 from core.agentscope.runtime.agent.shared_state import MAX_STATE_BYTES, MAX_STATE_DEPTH, RunState
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
@@ -48,6 +49,11 @@ REFUSED: dict[str, tuple[Any, list[dict[str, Any]], str]] = {
     "levels without end": (
         {},
         [{"op": "add", "path": "/a" * (level + 1), "value": {}} for level in range(MAX_STATE_DEPTH)],
+        "nested more than 64",
+    ),
+    "levels that are taken back": (
+        {},
+        [{"op": "add", "path": "/a", "value": nested(MAX_STATE_DEPTH + 1)}, {"op": "remove", "path": "/a"}],
         "nested more than 64",
     ),
     "a place that is not there": (
