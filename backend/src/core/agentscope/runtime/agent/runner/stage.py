@@ -44,6 +44,7 @@ from core.agentscope.runtime.agent.runner.yields import RunnerTranslator
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.thread_memory import Answered, ThreadMemory, finish_call, text_of
 from core.agentscope.runtime.agent.toolkit import ToolGate
+from core.agentscope.runtime.model.ambient_meter import metering
 from core.agentscope.runtime.model.metered_model import ForeignMeter
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import RunCommand
@@ -164,10 +165,13 @@ class RunnerStage:
         if self._builder.knowledge is not None:
             self._builder.knowledge.bind(run)
         if search is not None:
-            await search()
+            with metering(meter):
+                await search()
         show_name(self._state)
         try:
-            await pump.drive(self._runner(run))
+            # What tools ask of models by themselves is booked with the run.
+            with metering(meter):
+                await pump.drive(self._runner(run))
         except YieldRefused as exc:
             log.error("runner_yield_refused", runner=self._runner.reference, reason=str(exc))
             raise AgentFailed(f"The agent's code has a mistake: {exc}.") from exc

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from agentscope.agent import Agent
+from agentscope.message import UserMsg
 from agentscope.middleware import MiddlewareBase
 from agentscope.permission import PermissionBehavior, PermissionDecision
 from agentscope.tool import FunctionTool, Toolkit
 from pydantic import BaseModel, ConfigDict
 from structlog.testing import capture_logs
+from tests.support.foreign_models import foreign_model
 from tests.support.model_in_memory import HANG, Asks
 from tests.support.stage_run import PICK, YES, Run, after, conversation, user
 
@@ -338,6 +340,27 @@ async def test_a_model_of_the_run_is_metered_and_its_answer_can_be_yielded() -> 
     assert usage.message_id == end.message_id
     assert end.metadata["model"] == usage.model
     assert [message["role"] for message in made.model.asked[-1]["messages"]] == ["system", "user"]
+
+
+async def test_models_that_tools_ask_by_themselves_are_in_the_ledger() -> None:
+    async def run(run: AgentRun) -> AsyncGenerator[Any, None]:
+        theirs = foreign_model(made.model)
+
+        async def research(question: str) -> str:
+            """Find."""
+            asked = UserMsg("user", question)
+            return (await Agent("child", "Research.", theirs).reply(asked)).get_text_content() or ""
+
+        tools = tools_of(research, permission=ALLOW)
+        agent = await run.agent(Agent("shop", "Sell.", theirs, toolkit=tools, state=run.state))
+        async for event in agent.reply_stream(run.inputs):
+            yield event
+        yield await research("by the runner itself")
+
+    made = Run([Asks("research", '{"question": "q"}')], ["found"], ["done"], ["more"], runner=run)
+    await made.run()
+
+    assert len(made.model.asked) == len(made.of(ModelUsage)) == 4
 
 
 async def test_two_agents_in_sequence_speak_in_messages_of_their_own_and_are_remembered() -> None:
