@@ -30,6 +30,8 @@ class RunParts:
     toolkit: Callable[[Toolkit | None], Toolkit]
     system_prompt: Callable[[], str]
     retrieve: Callable[[str], Awaitable[list[Passage]]]
+    with_passages: Callable[[list[Msg]], list[Msg]] = field(default=lambda messages: messages)
+    """Adds to a conversation what was found for the message of the user. Of a runner: agents have a middleware for it."""
     agent: Callable[[Agent], Awaitable[Agent]] | None = None
     """Of a runner."""
     call_tool: Callable[[str, Mapping[str, Any]], Awaitable[ToolResult]] | None = None
@@ -130,13 +132,16 @@ class AgentRun:
 
     @property
     def conversation(self) -> list[Msg]:
-        """The system prompt, and the conversation so far with the new messages: as ``model`` takes it."""
+        """The system prompt, and the conversation so far with the new messages: as ``model`` takes it.
+
+        With ``when = "always"`` in ``[knowledge]``, the newest message of the user has the passages that were found.
+        """
         known = {message.id for message in self.state.context}
         new = [message for message in self.messages if message.id not in known]
         said = [SystemMsg("system", self.system_prompt), *self.state.context, *new]
         if self.state.summary:
             said.insert(1, UserMsg("user", self.state.summary))
-        return said
+        return self._parts.with_passages(said)
 
     @property
     def system_prompt(self) -> str:

@@ -29,7 +29,7 @@ class PassagesMiddleware(MiddlewareBase):
 
 
 def with_reminder(messages: Sequence[Msg], reminder: str) -> list[Msg]:
-    """Return messages whose newest one of the user ends with the reminder. The given ones are not changed."""
+    """Return messages whose newest one of the user ends with the reminder, once. The given ones are not changed."""
     if not reminder:
         return list(messages)
     place = max((place for place, message in enumerate(messages) if message.role == "user"), default=None)
@@ -37,6 +37,9 @@ def with_reminder(messages: Sequence[Msg], reminder: str) -> list[Msg]:
         return [*messages, UserMsg(name="user", content=reminder)]
     message = messages[place]
     *before, last = message.get_content_blocks() or [TextBlock(text="")]
+    if isinstance(last, TextBlock) and last.text.endswith(reminder):
+        # A runner may give an agent what it got as ``run.conversation``.
+        return list(messages)
     # One text, not two: not every endpoint takes a message in several parts.
     added = (
         [TextBlock(text=f"{last.text}\n\n{reminder}")]

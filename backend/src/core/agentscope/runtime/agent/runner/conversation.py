@@ -137,7 +137,7 @@ class Conversation:
             self._ended(reply_id)
         elif self.is_on_state(reply_id):
             if isinstance(event, agentscope.ReplyStartEvent):
-                self._without_doubles()
+                self.without_doubles()
             if self._at_work != reply_id:
                 self._settle()
                 self._at_work = reply_id
@@ -175,11 +175,28 @@ class Conversation:
 
     # --- the state ---------------------------------------------------------------
 
+    def without_doubles(self) -> None:
+        """Take the user's messages out that are there twice: an agent adds what it is given, and they are there already."""
+        if len(kept := self._once(self._state.context)) < len(self._state.context):
+            self._state.context[:] = kept
+
+    def _once(self, context: Sequence[Msg]) -> list[Msg]:
+        # The last one of each, with what the agent made of it: it replaces media that its model does not take.
+        newest = {message.id: message for message in context if message.id in self._given}
+        kept: list[Msg] = []
+        for message in context:
+            if message.id not in self._given:
+                kept.append(message)
+            elif (given := newest.pop(message.id, None)) is not None:
+                kept.append(given)
+        return kept
+
     def end(self) -> None:
         """Put everything that was said into the state. The reply of an agent that waits stays the last message."""
         for shadow in self._shadows.values():
             self._place(shadow)
         self._at_work = ""
+        self.without_doubles()
         self._settle()
         self._wait_last()
         self._own = None
@@ -191,7 +208,7 @@ class Conversation:
             if shadow.content and not self._is_placed(shadow):
                 behind.append(shadow.model_copy(update={"content": _closed(copy.deepcopy(shadow.content))}))
         state = self._state.model_copy()
-        state.context = [_under_the_name(message) for message in _joined(self._state, behind)]
+        state.context = [_under_the_name(message) for message in self._once(_joined(self._state, behind))]
         return state
 
     def _is_placed(self, shadow: Msg) -> bool:
@@ -210,19 +227,6 @@ class Conversation:
         if behind:
             self._state.context[:] = _joined(self._state, behind)
             self._own = None
-
-    def _without_doubles(self) -> None:
-        """An agent adds the messages that it is given to its state, and those of the user are in it already."""
-        context = self._state.context
-        places: dict[str, int] = {}
-        doubles: list[int] = []
-        for place, message in enumerate(context):
-            if message.id in self._given and (first := places.setdefault(message.id, place)) != place:
-                # With what the agent made of it: it replaces media that its model does not take.
-                context[first] = message
-                doubles.append(place)
-        for place in reversed(doubles):
-            del context[place]
 
     def _wait_last(self) -> None:
         """AgentScope looks for open calls in the last message, by the id of the reply."""

@@ -12,7 +12,7 @@ from typing import Any
 import agentscope
 import structlog
 from agentscope.agent import Agent
-from agentscope.event import RequireExternalExecutionEvent, RequireUserConfirmEvent
+from agentscope.event import ReplyStartEvent, RequireExternalExecutionEvent, RequireUserConfirmEvent
 from agentscope.message import Msg, ToolCallState
 from agentscope.middleware import MiddlewareBase
 from agentscope.state import AgentState
@@ -26,6 +26,7 @@ from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun, RunInputs, RunParts
 from core.agentscope.runtime.agent.factory.hosting import AgentHost, failure_of
 from core.agentscope.runtime.agent.intent import Intent
+from core.agentscope.runtime.agent.knowledge.passages_middleware import with_reminder
 from core.agentscope.runtime.agent.open_tool_calls import OpenToolCalls, checkpoint_of
 from core.agentscope.runtime.agent.runner.conversation import (
     WAITING,
@@ -57,6 +58,8 @@ log = structlog.get_logger(__name__)
 _QUESTIONS = "agentroute_questions"
 """In the state's ``middle_context``: the runner's ids of its open questions, by the id of the interrupt."""
 _NOT_STORED = "The agent's code has a mistake: what it keeps in middle_context cannot be written as JSON."
+_MAX_CAUSE = 500
+"""Characters in the log."""
 _STEPS = "The agent stopped at its step limit, before it was done. Its last message sums up the work so far."
 
 
@@ -173,8 +176,7 @@ class RunnerStage:
             with metering(meter):
                 await pump.drive(self._runner(run))
         except YieldRefused as exc:
-            log.error("runner_yield_refused", runner=self._runner.reference, reason=str(exc))
-            raise AgentFailed(f"The agent's code has a mistake: {exc}.") from exc
+            raise self._mistake(exc) from exc
         except Exception as exc:
             if self._stop.is_set:
                 raise
@@ -192,6 +194,19 @@ class RunnerStage:
         if translator.exceeded_iterations:
             raise MaxIterations(_STEPS)
         return translator.answered
+
+    def _mistake(self, error: YieldRefused) -> AgentFailed:
+        """Return what the run fails with. The cause has words of the author's code, so it is only in the log."""
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        log.error(
+            "runner_yield_refused",
+            runner=self._runner.reference,
+            reason=str(error),
+            cause=repr(cause)[:_MAX_CAUSE] if cause is not error else None,
+        )
+        return AgentFailed(f"The agent's code has a mistake: {error}.")
 
     def _translator(self, conversation: Conversation) -> RunnerTranslator:
         return RunnerTranslator(
@@ -229,12 +244,16 @@ class RunnerStage:
         async def agent(made: Any) -> Agent:
             if (same := hosted.get(id(made))) is not None:
                 return same
-            ready = await self._hosted(made, run, translator, meter, shown)
+            ready = await self._hosted(made, run, translator, meter, shown, conversation)
             hosted[id(made)] = hosted[id(ready)] = ready
             return ready
 
+        def with_passages(messages: list[Msg]) -> list[Msg]:
+            knowledge = self._builder.knowledge
+            return messages if knowledge is None else with_reminder(messages, knowledge.reminder)
+
         def more(parts: RunParts) -> RunParts:
-            return replace(parts, agent=agent, call_tool=calls.call)
+            return replace(parts, agent=agent, call_tool=calls.call, with_passages=with_passages)
 
         run = self._host.run_of(
             self._runner,
@@ -255,6 +274,7 @@ class RunnerStage:
         translator: RunnerTranslator,
         meter: ForeignMeter,
         shown: MiddlewareBase,
+        conversation: Conversation,
     ) -> Agent:
         """Return an agent of the runner with what every agent is given."""
         name = getattr(made, "name", "")
@@ -271,7 +291,7 @@ class RunnerStage:
             self._state if on_state else None,
             fresh=not on_state,
             adds_tools=False,
-            before_gate=[shown, Waits(name)] if on_state else [shown],
+            before_gate=[shown, OnState(name, conversation)] if on_state else [shown],
         )
         if not on_state:
             installed.agent.name = name
@@ -316,20 +336,27 @@ def runner_stage(
     )
 
 
-class Waits(MiddlewareBase):
-    """Notes the author's name of an agent that waits for the user or the client: in a run all have one name.
+class OnState(MiddlewareBase):
+    """Looks after the thread's state while an agent works on it, also if nobody shows what the agent does.
+
+    The messages of the user that the agent is given are there once. If it waits for the user or the client, the author's
+    name of it is noted: in a run all have one name.
 
     Args:
         name: The author's.
+        conversation: Of the run.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, conversation: Conversation) -> None:
         self._name = name
+        self._conversation = conversation
 
     async def on_reply(
         self, agent: Any, input_kwargs: dict[str, Any], next_handler: Callable[..., AsyncGenerator[Any, None]]
     ) -> AsyncGenerator[Any, None]:
         async for item in next_handler(**input_kwargs):
+            if isinstance(item, ReplyStartEvent):
+                self._conversation.without_doubles()
             if (
                 isinstance(item, RequireUserConfirmEvent | RequireExternalExecutionEvent)
                 and agent.state.context

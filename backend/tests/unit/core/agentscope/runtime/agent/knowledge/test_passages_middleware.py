@@ -42,4 +42,5 @@ def test_the_newest_message_of_the_user_ends_with_the_passages(
 
     assert texts(with_reminder(messages, "P")) == sent
     assert texts(messages) == before
+    assert texts(with_reminder(with_reminder(messages, "P"), "P")) == sent
     assert with_reminder(messages, "") == messages

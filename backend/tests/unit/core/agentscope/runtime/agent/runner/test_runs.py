@@ -363,6 +363,48 @@ async def test_models_that_tools_ask_by_themselves_are_in_the_ledger() -> None:
     assert len(made.model.asked) == len(made.of(ModelUsage)) == 4
 
 
+@pytest.mark.parametrize("hosted", [True, False], ids=["hosted", "by itself"])
+async def test_an_agent_whose_events_are_not_shown_has_each_message_once(hosted: bool) -> None:
+    async def run(run: AgentRun) -> AsyncGenerator[Any, None]:
+        agent = Agent("shop", "Sell.", run.model, state=run.state)
+        yield await (await run.agent(agent) if hosted else agent).reply(run.inputs)
+        yield "!"
+
+    first = Run(["hi"], runner=run)
+    await first.run()
+    second = Run(["again"], runner=run, memory=after(first), messages=[user("more", "m2")])
+    await second.run()
+
+    if hosted:
+        assert [message["role"] for message in first.model.asked[0]["messages"]] == ["system", "user"]
+    for saved in (*first.saved, *second.saved):
+        assert conversation(saved).count(("user", "hello")) == 1
+    assert [words for role, words in second.remembered if role == "user"] == ["hello", "more"]
+
+
+@pytest.mark.parametrize("by_agent", [False, True], ids=["model", "agent"])
+async def test_passages_for_the_message_are_in_what_a_model_is_given(by_agent: bool) -> None:
+    async def search(query: str, run: AgentRun) -> list[Passage]:
+        return [Passage(text=f"about {query}")]
+
+    async def run(run: AgentRun) -> AsyncGenerator[Any, None]:
+        if by_agent:
+            agent = await run.agent(Agent("shop", "Sell.", run.model))
+            async for event in agent.reply_stream(run.conversation[1:]):
+                yield event
+            return
+        answer: Any = await run.model(run.conversation)
+        async for chunk in answer:
+            yield chunk
+
+    made = Run(["hi"], runner=run, search=search, knowledge={"when": "always"})
+    await made.run()
+
+    (request,) = made.model.asked
+    assert str(request["messages"]).count("about hello") == 1
+    assert made.remembered == [("user", "hello"), ("assistant", "hi")]
+
+
 async def test_two_agents_in_sequence_speak_in_messages_of_their_own_and_are_remembered() -> None:
     run = Run(["a plan"], ["an answer"], runner=two_agents)
 
