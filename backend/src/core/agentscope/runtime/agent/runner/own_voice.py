@@ -19,12 +19,12 @@ from pydantic_core import to_jsonable_python
 from core.agentscope.runtime.agent.agent_events import message_metadata, new_id
 from core.agentscope.runtime.agent.runner import events as public
 from core.agentscope.runtime.agent.runner.conversation import Conversation, Place
+from core.agentscope.runtime.agent.shared_state import MAX_STATE_DEPTH
 from core.agentscope.runtime.model.legal_history import NO_RESULT
 from core.agentscope.schemas import internal_events as internal
 from core.agentscope.schemas.agent_runtime import InternalRuntimeEvent
-from core.agentscope.tools.errors import ToolError
 from core.agentscope.tools.result_text import fit_text, result_text
-from core.text import clean_json, clean_text
+from core.text import clean_json, clean_text, depth_of
 
 _OURS = "agentroute."
 _PIECE = 16 << 10
@@ -78,7 +78,8 @@ class OwnVoice:
         """The open calls that wait for the user."""
         self._usages: list[internal.ModelUsage] = []
         """Model calls since the last message: they wrote the next one."""
-        self._streamed = False
+        self._streams: dict[str, tuple[str, str]] = {}
+        """The text and the reasoning that came of answers of models that are not whole yet, by the id of the answer."""
 
     def record(self, usage: internal.ModelUsage) -> internal.ModelUsage:
         """Take in a model call of the runner itself; returns it with the message that is being written."""
@@ -184,7 +185,6 @@ class OwnVoice:
             self._conversation.end_text()
         self._message_id = ""
         self._has_calls = False
-        self._streamed = False
         return events
 
     def asking_call(self, call: public.ToolCall) -> list[InternalRuntimeEvent]:
@@ -298,18 +298,27 @@ class OwnVoice:
         return [*events, internal.StepStarted(name=name)]
 
     def _response(self, response: ChatResponse) -> list[InternalRuntimeEvent]:
-        """A piece of a model's answer, or all of it. The last piece of a stream repeats the others."""
-        if response.is_last and self._streamed:
-            self._streamed = False
-            return []
-        events: list[InternalRuntimeEvent] = []
-        for block in response.content:
-            if isinstance(block, TextBlock):
-                events += self._text(clean_text(block.text))
-            elif isinstance(block, ThinkingBlock):
-                events += self._reasoning(clean_text(block.thinking))
-        self._streamed = not response.is_last
-        return events
+        """A piece of a model's answer, or all of it. The last piece of a stream repeats the others.
+
+        So of the last one only that is shown which has not come, whatever was yielded in between.
+        """
+        text = "".join(block.text for block in response.content if isinstance(block, TextBlock))
+        thought = "".join(block.thinking for block in response.content if isinstance(block, ThinkingBlock))
+        if response.is_last:
+            came = self._came(response.id, text)
+            text, thought = _rest(text, came[0]), _rest(thought, came[1])
+        else:
+            came = self._streams.pop(response.id, ("", ""))
+            self._streams[response.id] = came[0] + text, came[1] + thought
+        return [*self._reasoning(clean_text(thought)), *self._text(clean_text(text))]
+
+    def _came(self, response_id: str, text: str) -> tuple[str, str]:
+        """Return what has come of an answer. Not every model gives one id to all pieces: then it is the newest stream."""
+        if response_id not in self._streams and self._streams:
+            newest = next(reversed(self._streams))
+            if text.startswith(self._streams[newest][0]):
+                response_id = newest
+        return self._streams.pop(response_id, ("", ""))
 
     def _message(self, message: Msg) -> list[InternalRuntimeEvent]:
         """The reply of an agent as a whole."""
@@ -329,6 +338,11 @@ def _text(value: Any, what: str) -> str:
     return clean_text(value)
 
 
+def _rest(whole: str, came: str) -> str:
+    """Return what has not come of a text. One that is another than what came repeats it in other words."""
+    return whole.removeprefix(came) if whole.startswith(came) else ""
+
+
 def _number(value: Any, what: str) -> float | None:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
@@ -337,9 +351,12 @@ def _number(value: Any, what: str) -> float | None:
 
 def _json(value: Any, what: str, max_bytes: int) -> str:
     try:
-        text = json.dumps(clean_json(to_jsonable_python(value)), ensure_ascii=False)
-    except (ValueError, TypeError, RecursionError) as exc:
-        raise YieldRefused(f"{what} cannot be written as JSON: {exc}"[:300]) from exc
+        plain = clean_json(to_jsonable_python(value))
+    except Exception as exc:
+        raise _unwritable(what, value) from exc
+    if depth_of(plain) > MAX_STATE_DEPTH:
+        raise YieldRefused(f"{what} is nested more than {MAX_STATE_DEPTH} levels deep")
+    text = json.dumps(plain, ensure_ascii=False)
     if len(text.encode()) > max_bytes:
         raise YieldRefused(f"{what} is larger than {max_bytes} bytes")
     return text
@@ -348,5 +365,10 @@ def _json(value: Any, what: str, max_bytes: int) -> str:
 def _result_text(content: Any) -> str:
     try:
         return result_text(content)
-    except (ValueError, TypeError, RecursionError, ToolError) as exc:
-        raise YieldRefused(f"ToolResult.content cannot be written as JSON: {exc}"[:300]) from exc
+    except Exception as exc:
+        raise _unwritable("ToolResult.content", content) from exc
+
+
+def _unwritable(what: str, value: Any) -> YieldRefused:
+    # The words of the exception may be the author's, with passwords in them: they are for the log.
+    return YieldRefused(f"{what} is {type(value).__name__}, and it cannot be written as JSON")

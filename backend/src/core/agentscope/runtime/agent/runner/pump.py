@@ -162,8 +162,11 @@ class RunnerPump:
                 await self._shared.replace(given.value)
             else:
                 await self._shared.patch([dict(each) for each in given.operations])
-        except (ToolError, TypeError, ValueError, KeyError) as exc:
+        except ToolError as exc:
             raise YieldRefused(f"{type(given).__name__}: {exc}") from exc
+        except (TypeError, ValueError, KeyError) as exc:
+            # Of what the author made, so its words are for the log.
+            raise YieldRefused(f"{type(given).__name__} cannot be applied") from exc
         self._translator.shared_changed()
 
     async def _show(self, event: InternalRuntimeEvent) -> None:

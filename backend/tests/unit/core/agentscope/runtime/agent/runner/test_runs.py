@@ -7,17 +7,20 @@ import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from agentscope.agent import Agent
-from agentscope.message import UserMsg
+from agentscope.message import TextBlock, UserMsg
 from agentscope.middleware import MiddlewareBase
+from agentscope.model import ChatResponse
 from agentscope.permission import PermissionBehavior, PermissionDecision
 from agentscope.tool import FunctionTool, Toolkit
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 from structlog.testing import capture_logs
 from tests.support.foreign_models import foreign_model
 from tests.support.model_in_memory import HANG, Asks
+from tests.support.nested import nested
 from tests.support.stage_run import PICK, YES, Run, after, conversation, user
 
 from agentroute.agents import (
@@ -214,6 +217,14 @@ async def test_calls_of_the_runner_are_in_the_conversation_with_their_results() 
     ]
 
 
+class Leaks(BaseModel):
+    """Cannot be written, and says too much about why."""
+
+    @computed_field
+    def database(self) -> str:
+        raise ValueError("postgres://sk-123@db")
+
+
 REFUSED: list[tuple[str, list[Any], str]] = [
     ("a number", [7], "it yielded int; yield a string"),
     ("nothing", [None], "it yielded NoneType"),
@@ -228,8 +239,14 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     (
         "arguments without JSON",
         [ToolCall("look", {"a": object()})],
-        "ToolCall.arguments cannot be written as JSON",
+        "ToolCall.arguments is dict, and it cannot be written as JSON",
     ),
+    (
+        "a value that is nested too deeply",
+        [Custom("shop", nested(65))],
+        "Custom.value is nested more than 64",
+    ),
+    ("a schema without end", [Interrupt("a", "b", {"default": nested(400)})], "response_schema is dict, and"),
     ("a name of ours", [Custom("agentroute.data")], "does not begin with agentroute."),
     ("a step of ours", [Step("execution")], "Step.name is 'execution'"),
     (
@@ -313,6 +330,28 @@ async def test_an_exception_of_the_runner_fails_the_run_without_its_words(
     assert run.remembered == [("user", "hello"), ("assistant", "a")]
 
 
+@pytest.mark.parametrize(
+    "yields",
+    [
+        [Custom("shop", Leaks())],
+        [ToolCall("look", {"a": Leaks()})],
+        [ToolCall("look", {}, "l1"), ToolResult("l1", Leaks())],
+        [StatePatch([{"op": "add", "path": "", "value": Leaks()}])],
+        [StateSnapshot(Leaks())],
+    ],
+    ids=["custom", "call", "result", "patch", "snapshot"],
+)
+async def test_words_of_the_author_s_values_are_only_in_the_log(yields: list[Any], logs: list[Any]) -> None:
+    run = Run(runner=says(*yields))
+
+    with pytest.raises(AgentFailed) as failed:
+        await run.run()
+
+    assert "sk-123" not in failed.value.detail
+    assert "agent's code has a mistake" in failed.value.detail
+    assert "Error" in logs[-1]["cause"]
+
+
 async def test_a_long_string_and_half_a_character_are_shown_and_kept() -> None:
     run = Run(runner=says("x" * 40_000, "\ud83d"))
 
@@ -342,25 +381,46 @@ async def test_a_model_of_the_run_is_metered_and_its_answer_can_be_yielded() -> 
     assert [message["role"] for message in made.model.asked[-1]["messages"]] == ["system", "user"]
 
 
-async def test_models_that_tools_ask_by_themselves_are_in_the_ledger() -> None:
-    async def run(run: AgentRun) -> AsyncGenerator[Any, None]:
-        theirs = foreign_model(made.model)
+def piece(text: str, *, last: bool = False, answer: str = "") -> ChatResponse:
+    return ChatResponse([TextBlock(text=text)], is_last=last, id=answer or uuid4().hex)
 
-        async def research(question: str) -> str:
-            """Find."""
-            asked = UserMsg("user", question)
-            return (await Agent("child", "Research.", theirs).reply(asked)).get_text_content() or ""
 
-        tools = tools_of(research, permission=ALLOW)
-        agent = await run.agent(Agent("shop", "Sell.", theirs, toolkit=tools, state=run.state))
-        async for event in agent.reply_stream(run.inputs):
-            yield event
-        yield await research("by the runner itself")
+ANSWERS: list[tuple[str, list[Any], str]] = [
+    (
+        "a stream",
+        [piece("Hel", answer="a"), piece("lo", answer="a"), piece("Hello", last=True, answer="a")],
+        "Hello",
+    ),
+    ("a whole answer", [piece("Hello", last=True)], "Hello"),
+    ("a stream without an id", [piece("Hel"), piece("Hello", last=True)], "Hello"),
+    ("after a broken one", [piece("Hm", answer="a"), piece("Hello", last=True, answer="b")], "HmHello"),
+    (
+        "interrupted",
+        [piece("Hello", answer="a"), MessageEnd(), Custom("c"), piece("Hello", last=True, answer="a")],
+        "Hello",
+    ),
+    ("with a rest", [piece("Hel", answer="a"), Step("s"), piece("Hello", last=True, answer="a")], "Hello"),
+    (
+        "two at the same time",
+        [
+            piece("a", answer="a"),
+            piece("b", answer="b"),
+            piece("a", last=True, answer="a"),
+            piece("b", last=True, answer="b"),
+        ],
+        "ab",
+    ),
+    ("the same twice", [piece("Hello", last=True), piece("Hello", last=True)], "HelloHello"),
+]
 
-    made = Run([Asks("research", '{"question": "q"}')], ["found"], ["done"], ["more"], runner=run)
-    await made.run()
 
-    assert len(made.model.asked) == len(made.of(ModelUsage)) == 4
+@pytest.mark.parametrize(("yields", "text"), [row[1:] for row in ANSWERS], ids=[row[0] for row in ANSWERS])
+async def test_of_an_answer_of_a_model_everything_is_said_once(yields: list[Any], text: str) -> None:
+    run = Run(runner=says(*yields))
+
+    await run.run()
+
+    assert run.text == text
 
 
 @pytest.mark.parametrize("hosted", [True, False], ids=["hosted", "by itself"])
@@ -380,6 +440,27 @@ async def test_an_agent_whose_events_are_not_shown_has_each_message_once(hosted:
     for saved in (*first.saved, *second.saved):
         assert conversation(saved).count(("user", "hello")) == 1
     assert [words for role, words in second.remembered if role == "user"] == ["hello", "more"]
+
+
+async def test_models_that_tools_ask_by_themselves_are_in_the_ledger() -> None:
+    async def run(run: AgentRun) -> AsyncGenerator[Any, None]:
+        theirs = foreign_model(made.model)
+
+        async def research(question: str) -> str:
+            """Find."""
+            asked = UserMsg("user", question)
+            return (await Agent("child", "Research.", theirs).reply(asked)).get_text_content() or ""
+
+        tools = tools_of(research, permission=ALLOW)
+        agent = await run.agent(Agent("shop", "Sell.", theirs, toolkit=tools, state=run.state))
+        async for event in agent.reply_stream(run.inputs):
+            yield event
+        yield await research("by the runner itself")
+
+    made = Run([Asks("research", '{"question": "q"}')], ["found"], ["done"], ["more"], runner=run)
+    await made.run()
+
+    assert len(made.model.asked) == len(made.of(ModelUsage)) == 4
 
 
 @pytest.mark.parametrize("by_agent", [False, True], ids=["model", "agent"])
