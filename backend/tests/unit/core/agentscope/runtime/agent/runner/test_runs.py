@@ -936,11 +936,13 @@ async def test_a_runner_that_swallows_its_cancellation_is_stopped_at_its_next_yi
 async def test_an_agent_in_a_runner_is_cancelled_with_it() -> None:
     made = Run([HANG], runner=two_agents)
 
-    async def stop(event: Any) -> None:
-        if event.kind == "step_started":
-            asyncio.get_running_loop().call_later(0.01, made.stop.set, "user")
+    def stop_when_asked() -> None:
+        if made.model.asked:
+            made.stop.set("user")
+        else:
+            asyncio.get_running_loop().call_later(0.001, stop_when_asked)
 
-    made.before = stop
+    stop_when_asked()
     with pytest.raises(RunStopped):
         await made.run()
 
