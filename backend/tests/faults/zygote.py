@@ -16,6 +16,7 @@ import os
 import selectors
 import signal
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import orjson
@@ -72,8 +73,18 @@ def main() -> NoReturn:
 def _import_everything() -> None:
     for name in _MODULES:
         importlib.import_module(name)
+    _list_tools()
     gc.collect()
     gc.freeze()
+
+
+def _list_tools() -> None:
+    """Ask a child process for the tools of the agents, which an API process does at its start and keeps."""
+    from agentroute.agent_items import list_agents
+    from core.agentscope.runtime.profile.agents import load_agents
+    from core.config import Settings
+
+    list_agents(load_agents(Path(__file__).with_name("agents")), Settings())
 
 
 def _fork(command: dict[str, Any]) -> int:
