@@ -60,10 +60,7 @@ async def refresh(
     Raises:
         OAuthFailed: ``invalid-grant``: the user has to log in again. ``unreachable``: later.
     """
-    client = grant.client
-    if server.client_id == client.client_id and server.client_secret:
-        # The operator may have replaced the secret since.
-        client = dataclasses.replace(client, client_secret=server.client_secret)
+    client = _client_of(server, grant)
     form = refresh_form(grant.refresh_token or "", grant.resource)
     tokens = await _tokens(http, server, grant.token_endpoint, client, form, clock)
     renewed = dataclasses.replace(
@@ -90,9 +87,17 @@ async def revoke(http: OAuthHttp, server: OAuthServer, grant: Grant) -> None:
         if grant.refresh_token
         else (grant.access_token, "access_token")
     )
-    headers, form = with_client(grant.client, {"token": token, "token_type_hint": kind})
+    headers, form = with_client(_client_of(server, grant), {"token": token, "token_type_hint": kind})
     answer = await http.post_form(grant.revocation_endpoint, server, form, headers)
     raise_error(answer.status, answer.body)
+
+
+def _client_of(server: OAuthServer, grant: Grant) -> OAuthClient:
+    client = grant.client
+    if server.client_secret and server.is_given_client(client.client_id, grant.issuer):
+        # The operator may have replaced the secret since. It goes nowhere but to the issuer that the profile names.
+        return dataclasses.replace(client, client_secret=server.client_secret)
+    return client
 
 
 async def _tokens(

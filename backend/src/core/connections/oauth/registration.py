@@ -16,8 +16,8 @@ _WAYS: tuple[ClientAuth, ...] = ("none", "client_secret_post", "client_secret_ba
 """How we would show ourselves. A secret in the form means the same everywhere; servers disagree on how one in the header is
 encoded, and those of the MCP library 1.x cannot revoke with it."""
 _NOT_OFFERED = (
-    "The authorization server of {server} lets nobody register: register this service there by hand, and set client_id in "
-    "[mcp.oauth]."
+    "The authorization server of {server} lets nobody register: register this service there by hand, and set client_id and "
+    "authorization_server in [mcp.oauth]."
 )
 _LAST_SECOND = 4_102_444_800.0
 """The end of this century: some servers write "never" as a number that no calendar has."""
@@ -33,9 +33,17 @@ class _Registered(BaseModel):
 
 
 def given_client(server: OAuthServer, place: LoginPlace) -> OAuthClient | None:
-    """Return the client that the profile names; ``None`` if this service has to register itself."""
+    """Return the client that the profile names; ``None`` if this service has to register itself.
+
+    Raises:
+        OAuthFailed: The place is not the one at which that client is registered: its secret is not shown there.
+    """
     if server.client_id is None:
         return None
+    if not server.is_given_client(server.client_id, place.authorization_server.issuer):
+        raise OAuthFailed(
+            "unusable", f"The client_id of {server.name} belongs to another authorization server."
+        )
     methods = place.authorization_server.token_endpoint_auth_methods_supported
     has_secret = server.client_secret is not None
     return OAuthClient(server.client_id, server.client_secret, client_auth(methods, has_secret=has_secret))

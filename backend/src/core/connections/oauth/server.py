@@ -17,7 +17,8 @@ class OAuthServer:
     url: str = field(repr=False)
     """Where the server is."""
     client_id: str | None = None
-    """Of a client that somebody has registered by hand; ``None``: this service registers itself."""
+    """Of a client that somebody has registered by hand at ``authorization_server``, and nowhere else; ``None``: this service
+    registers itself."""
     client_secret: str | None = field(default=None, repr=False)
     scopes: tuple[str, ...] | None = None
     """What to ask for; ``None``: what the server says that it needs."""
@@ -28,6 +29,11 @@ class OAuthServer:
     def resource(self) -> str:
         """What tokens are bound to: the origin and the path of the url."""
         return resource_of(self.url)
+
+    def is_given_client(self, client_id: str, issuer: str) -> bool:
+        """Return whether this is the operator's own client: of this id, at the issuer that the profile names."""
+        named = self.authorization_server
+        return client_id == self.client_id and named is not None and issuer.rstrip("/") == named.rstrip("/")
 
     @property
     def hosts(self) -> frozenset[str]:

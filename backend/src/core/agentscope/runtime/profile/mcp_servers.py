@@ -91,12 +91,15 @@ class McpOAuth(BaseModel):
     scopes: Annotated[tuple[str, ...], AfterValidator(_scopes)] | None = None
     """What to ask for; absent: what the server says that it needs."""
     authorization_server: str | None = Field(default=None, min_length=1)
-    """Its issuer; absent: what the server's metadata says."""
+    """Its issuer; absent: what the server's metadata says, if the service registers itself."""
 
     @model_validator(mode="after")
-    def _secret_has_a_client(self) -> McpOAuth:
+    def _client_has_a_place(self) -> McpOAuth:
         if self.client_secret is not None and self.client_id is None:
             raise ValueError("client_secret belongs to a client_id")
+        if self.client_id is not None and self.authorization_server is None:
+            # Otherwise the MCP server would say who gets the secret.
+            raise ValueError("client_id needs authorization_server: the issuer at which it is registered")
         return self
 
 

@@ -227,7 +227,7 @@ async def test_processes_that_register_at_once_use_one_client(place: Place, proc
 
 async def test_without_registration_the_operators_client_logs_in(process: Process) -> None:
     async with placed(registration=False) as place:
-        with pytest.raises(OAuthFailed, match=r"set client_id in \[mcp.oauth\]"):
+        with pytest.raises(OAuthFailed, match=r"set client_id and authorization_server in \[mcp.oauth\]"):
             await place.log_in(process.logins(place.server), ADA)
 
         from mcp.shared.auth import OAuthClientInformationFull

@@ -280,10 +280,15 @@ async def test_without_registration_the_profile_names_the_client() -> None:
     world = World({WELL_KNOWN: resource(), f"{OAUTH}/tenant": authority()})
     place: LoginPlace = await discover(world, server())
 
-    with pytest.raises(OAuthFailed, match=r"set client_id in \[mcp.oauth\]"):
+    with pytest.raises(OAuthFailed, match=r"set client_id and authorization_server in \[mcp.oauth\]"):
         await register(world, server(), place, name="Shop", redirect_uri="https://s.example/back")
 
-    given = given_client(server(client_id="me", client_secret="s"), place)
+    issuer = place.authorization_server.issuer
+    given = given_client(server(client_id="me", client_secret="s", authorization_server=f"{issuer}/"), place)
     assert given is not None
     assert (given.client_id, given.auth) == ("me", "client_secret_basic")
     assert given_client(server(), place) is None
+    # What the MCP server's metadata names gets no secret of the operator.
+    for named in (None, "https://login.example.org"):
+        with pytest.raises(OAuthFailed, match="belongs to another authorization server"):
+            given_client(server(client_id="me", client_secret="s", authorization_server=named), place)

@@ -68,10 +68,14 @@ def test_a_profile_names_servers_with_their_permissions(tmp_path: Path) -> None:
         ),
         (f'name = "a"\n{URL}token = "x"\n', "mcp[0].token: unknown key; allowed: name, url, transport"),
         ('name = "a"\ncommand = ["x"]\nauth = "oauth"\n', "auth belongs to a server with a url"),
-        (f'name = "a"\n{URL}[mcp.oauth]\nclient_id = "x"\n', '[mcp.oauth] belongs to auth = "oauth"'),
+        (f'name = "a"\n{URL}[mcp.oauth]\nscopes = ["x"]\n', '[mcp.oauth] belongs to auth = "oauth"'),
         (
             f'name = "a"\n{URL}auth = "oauth"\n[mcp.oauth]\nclient_secret = "x"\n',
             "client_secret belongs to a client_id",
+        ),
+        (
+            f'name = "a"\n{URL}auth = "oauth"\n[mcp.oauth]\nclient_id = "x"\n',
+            "client_id needs authorization_server: the issuer at which it is registered",
         ),
         (
             f'name = "a"\n{URL}auth = "oauth"\n[mcp.oauth]\nscopes = ["a b"]\n',
