@@ -129,6 +129,9 @@ class ToolOutcome:
 ConnectionCheck = Callable[[Principal], Awaitable[None]]
 """Raises ``ConnectionRequired`` if the user has to connect before a call can be made."""
 
+LoginBegin = Callable[[Principal], Awaitable[str | None]]
+"""Begins a login; returns the address that the user opens, ``None`` where there is none."""
+
 Handler = Callable[[Any, ToolContext], object]
 """Takes the validated arguments; returns the result, an awaitable of it, or a generator of its pieces."""
 
@@ -170,6 +173,8 @@ class Tool:
     """UTF-8 bytes of a result; ``None`` is the default of the settings."""
     connected: ConnectionCheck | None = None
     """Of a tool that acts with the user's own identity: asked before each call, after the approval."""
+    login_url: LoginBegin | None = None
+    """Of such a tool: where the user connects anew, if the server has refused a call although ``connected`` did not."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

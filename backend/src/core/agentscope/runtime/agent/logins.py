@@ -32,6 +32,8 @@ class MissingLogins:
         self._required: dict[str, ConnectionRequired] = {}
         self._refused: set[str] = set()
         self._by_server: dict[str, ConnectionRequired] = {}
+        self._anew: dict[str, ConnectionRequired] = {}
+        """Of servers that have refused a call: other calls to them may be fine, and are made."""
         self._turn = asyncio.Lock()
 
     async def lacks(self, tool_call_id: str, tool: Tool, principal: Principal) -> bool:
@@ -56,7 +58,9 @@ class MissingLogins:
         """Take in that the server did not take the user's identity for a call. The call had no effect."""
         # Once per run: whatever the user's access says now, the same call is not sent again without the user.
         self._refused.add(tool_call_id)
-        self._required[tool_call_id] = await self._asked(tool, principal) or refused
+        self._required[tool_call_id] = await self._asked(tool, principal) or await self._asked_anew(
+            tool, refused, principal
+        )
 
     def was_refused(self, tool_call_id: str) -> bool:
         """Return whether the server did not take the user's identity for this call."""
@@ -65,6 +69,19 @@ class MissingLogins:
     def required(self, tool_call_id: str) -> ConnectionRequired | None:
         """Return what the user has to do for a call; ``None`` if a question about it is one of approval."""
         return self._required.get(tool_call_id)
+
+    async def _asked_anew(
+        self, tool: Tool, refused: ConnectionRequired, principal: Principal
+    ) -> ConnectionRequired:
+        server = server_of(tool.name)
+        # The address was not asked for yet: the user's access believed that the user is connected.
+        async with self._turn:
+            if server not in self._anew:
+                url = refused.url
+                if url is None and tool.login_url is not None:
+                    url = await tool.login_url(principal)
+                self._anew[server] = ConnectionRequired(refused.server, refused.auth, url, refused.detail)
+            return self._anew[server]
 
     async def _asked(self, tool: Tool, principal: Principal) -> ConnectionRequired | None:
         server = server_of(tool.name)

@@ -22,7 +22,7 @@ from core.agentscope.tools.mcp.failures import (
 from core.agentscope.tools.mcp.listing import ListedTool, OfferedTool, offer
 from core.agentscope.tools.mcp.policy import McpPolicy
 from core.agentscope.tools.mcp.results import answer_text, without_secrets
-from core.agentscope.tools.spec import ConnectionCheck, Handler, Permission, Tool, ToolContext
+from core.agentscope.tools.spec import ConnectionCheck, Handler, LoginBegin, Permission, Tool, ToolContext
 from core.config import ToolSettings
 
 log = structlog.get_logger(__name__)
@@ -44,6 +44,7 @@ def tool_of(
     endpoint: McpEndpoint,
     settings: ToolSettings,
     connected: ConnectionCheck | None = None,
+    login_url: LoginBegin | None = None,
 ) -> Tool:
     """Return a server's tool as the agent has it."""
     return Tool(
@@ -54,6 +55,7 @@ def tool_of(
         permission=offered.permission,
         timeout_seconds=endpoint.timeout_seconds,
         connected=connected,
+        login_url=login_url,
     ).within(settings)
 
 

@@ -111,7 +111,9 @@ class UserServer:
             raise ToolError(f"The server {self.name} has no tool {name}. The call was not made.")
 
         anything = OfferedTool(name, name, name, {"type": "object", "properties": {}}, "ask")
-        return tool_of(anything, call, self._endpoint, self._settings, self._connected)
+        return tool_of(
+            anything, call, self._endpoint, self._settings, self._connected, self._access.login_url
+        )
 
     async def _list(self, principal: Principal) -> _Known:
         """Return what the server lists for a user, from the user's open session or from one that is opened now."""
@@ -156,7 +158,7 @@ class UserServer:
                 # Of the user's identity: what becomes of the call itself is told by `call_tool`.
                 raise ToolError(unavailable_text(self.name)) from exc
 
-        return tool_of(offered, call, self._endpoint, self._settings, self._connected)
+        return tool_of(offered, call, self._endpoint, self._settings, self._connected, self._access.login_url)
 
     def _connect_tool(self) -> Tool:
         async def call(_: dict[str, Any], context: ToolContext) -> str:
@@ -174,7 +176,7 @@ class UserServer:
             schema={"type": "object", "properties": {}},
             permission="allow",
         )
-        return tool_of(offered, call, self._endpoint, self._settings, self._connected)
+        return tool_of(offered, call, self._endpoint, self._settings, self._connected, self._access.login_url)
 
     async def _connected(self, principal: Principal) -> None:
         try:

@@ -42,7 +42,10 @@ class Shop:
         self.is_connected = False
         self.revoked = False
         """The service believes that the user is connected, and the server does not."""
+        self.wants_more: set[int] = set()
+        """Which calls the server refuses, while the user stays connected."""
         self.asked = 0
+        self.links = 0
         self.made: list[dict[str, Any]] = []
 
     async def connected(self, principal: Principal) -> None:
@@ -51,7 +54,14 @@ class Shop:
             self.asked += 1
             raise ConnectionRequired("shop", "oauth", URL, "Your login has ended.")
 
+    async def login_url(self, principal: Principal) -> str:
+        assert principal == CONTEXT.principal
+        self.links += 1
+        return f"{URL}/{self.links}"
+
     async def buy(self, arguments: dict[str, Any], context: ToolContext) -> str:
+        if arguments["n"] in self.wants_more:
+            raise ConnectionRequired("shop", "oauth", detail="shop asks for more permissions.")
         if self.revoked:
             self.is_connected = False
             raise ConnectionRequired("shop", "oauth")
@@ -66,6 +76,7 @@ class Shop:
             handler=self.buy,
             permission="ask",
             connected=self.connected,
+            login_url=self.login_url,
         )
         return ToolAccess(made, permission)
 
@@ -225,6 +236,29 @@ async def test_several_calls_ask_for_one_login_and_an_approval_beside_it_is_its_
     await thread.run(*thread.waiting)
     assert sorted(thread.results) == [(f"c{number}", "success", "bought") for number in (1, 2, 3)]
     assert len(shop.made) == 3
+
+
+async def test_only_the_calls_that_a_server_refuses_ask_for_more_and_with_one_address() -> None:
+    shop = Shop()
+    shop.is_connected = True
+    shop.wants_more = {5, 6}
+    thread = Thread(shop, [call("c1"), call("c2", '{"n": 6}')], [call("c3", '{"n": 7}')], ["Done."])
+    await thread.run()
+
+    questions = [event for event in thread.events if isinstance(event, InterruptRequested)]
+    assert sorted(str(question.tool_call_id) for question in questions) == ["c1", "c2"]
+    for question in questions:
+        assert question.message.startswith("shop asks for more permissions. Connect your account at shop")
+        assert question.metadata == {"server": "shop", "auth": "oauth", "url": f"{URL}/1"}
+    assert shop.made == []
+
+    # One login is enough for the first one; the other one is asked about again.
+    shop.wants_more = {6}
+    await thread.run(*thread.waiting)
+    assert (thread.asked, shop.made) == ([("connection_required", "c2")], [{"n": 5}])
+    shop.wants_more = set()
+    await thread.run(*thread.waiting)
+    assert shop.made == [{"n": 5}, {"n": 6}, {"n": 7}]
 
 
 async def test_a_stored_call_is_made_although_the_model_is_not_offered_its_tool() -> None:
