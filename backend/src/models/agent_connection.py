@@ -47,6 +47,8 @@ class AgentConnection(Base):
     """When the token in use ends; null: not known, or never."""
     renewable: Mapped[bool] = mapped_column(Boolean, server_default=false())
     """Whether the worker can replace a token that has ended, without the user."""
+    wanted_scope: Mapped[str] = mapped_column(Text, server_default="")
+    """What the server wanted for a call and the user has not granted, separated by spaces: the next login asks for it."""
     version: Mapped[int] = mapped_column(BigInteger, server_default="1")
     """One more with each change of the tokens or the state: who changes a row has seen what it replaces."""
     lease_token: Mapped[UUID | None] = mapped_column(Uuid)

@@ -49,7 +49,7 @@ _OUTAGE_SECONDS = 15.0
 """How long a refresh tries to write its result. Lost, it may have cost the user the login: refresh tokens rotate."""
 _HELD = "The user's connection to this server is being refreshed elsewhere. Try again."
 _COLUMNS = (
-    "id, server, resource, kind, state, expires_at, renewable, version, connected_at, updated_at, "
+    "id, server, resource, kind, state, expires_at, renewable, wanted_scope, version, connected_at, updated_at, "
     "coalesce(expires_at <= clock_timestamp(), false) AS is_over"
 )
 
@@ -80,6 +80,8 @@ class Connection:
     version: int
     """Which tokens these are: another number means others."""
     id: int
+    wanted_scope: str = ""
+    """What the next login must ask for beside what these tokens allow, separated by spaces."""
 
     @property
     def is_usable(self) -> bool:
@@ -160,6 +162,13 @@ class ConnectionStore:
         values["version"] = connection.version
         async with self._engine.begin() as database:
             return (await database.execute(_REFUSE, values)).rowcount > 0
+
+    async def want(self, principal: Principal, connection: Connection, scope: str) -> None:
+        """Note what the next login must ask for. The tokens stay in use, and are the same. A new login forgets it."""
+        values = {**_key(principal, connection.known.server), "id": connection.id, "scope": scope}
+        values["connected_at"] = connection.known.connected_at
+        async with self._engine.begin() as database:
+            await database.execute(_WANT, values)
 
     @asynccontextmanager
     async def locked(
@@ -257,7 +266,7 @@ class ConnectionStore:
                 fix = "the user connects anew; if a key was lost, put it back into AGENT_SECRETS__KEY"
                 log.warning("connection_unreadable", server=row["server"], reason=str(exc), fix=fix)
             return None
-        return Connection(_known(row), secret, row["version"], row["id"])
+        return Connection(_known(row), secret, row["version"], row["id"], row["wanted_scope"])
 
 
 @dataclass(slots=True)
@@ -334,6 +343,7 @@ _SAVE = text(
     ON CONFLICT (tenant_id, user_id, server) DO UPDATE SET
         resource = excluded.resource, kind = excluded.kind, state = 'connected', sealed = excluded.sealed,
         expires_at = excluded.expires_at, renewable = excluded.renewable, connected_at = clock_timestamp(),
+        wanted_scope = '',
         {_NEWER}, {_FREE}
     RETURNING {_COLUMNS}
     """  # noqa: S608  the texts above
@@ -350,6 +360,13 @@ _REFUSE = text(
     f"""
     UPDATE agent_connection SET state = 'refused', {_NEWER}
     WHERE {_MINE} AND id = :id AND version = :version AND state = 'connected'
+    """  # noqa: S608
+)
+# Whoever has logged in since was asked for something else.
+_WANT = text(
+    f"""
+    UPDATE agent_connection SET wanted_scope = :scope
+    WHERE {_MINE} AND id = :id AND connected_at = :connected_at
     """  # noqa: S608
 )
 _ACQUIRE = text(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
+
+import structlog
 
 from core.connections.oauth.failures import OAuthFailed
 from core.connections.oauth.grants import (
@@ -20,6 +23,10 @@ from core.connections.oauth.grants import (
 from core.connections.oauth.http_edge import OAuthHttp
 from core.connections.oauth.server import OAuthServer
 
+log = structlog.get_logger(__name__)
+
+_WITHDRAW_SECONDS = 3.0
+"""A user who disconnects or connects does not wait longer for another service."""
 Clock = Callable[[], datetime]
 
 
@@ -90,6 +97,25 @@ async def revoke(http: OAuthHttp, server: OAuthServer, grant: Grant) -> None:
     headers, form = with_client(_client_of(server, grant), {"token": token, "token_type_hint": kind})
     answer = await http.post_form(grant.revocation_endpoint, server, form, headers)
     raise_error(answer.status, answer.body)
+
+
+async def withdraw(http: OAuthHttp, server: OAuthServer, grant: Grant) -> None:
+    """End a grant that nobody uses any more, if that is possible soon. Failures are logged only."""
+    try:
+        async with asyncio.timeout(_WITHDRAW_SECONDS):
+            await revoke(http, server, grant)
+    except (OAuthFailed, TimeoutError) as exc:
+        reason = exc.words if isinstance(exc, OAuthFailed) else type(exc).__name__
+        log.warning("oauth_grant_not_withdrawn", server=server.name, reason=reason)
+
+
+def may_withdraw(old: Grant, new: Grant | None) -> bool:
+    """Return whether the end of an old grant leaves the new one alone.
+
+    An authorization server may end everything that a user has granted to a client when one token is withdrawn (RFC 7009,
+    section 2.1), and several do: then the end of the old login would be the end of the new one.
+    """
+    return new is None or (old.issuer, old.client_id) != (new.issuer, new.client_id)
 
 
 def _client_of(server: OAuthServer, grant: Grant) -> OAuthClient:

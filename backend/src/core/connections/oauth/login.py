@@ -16,7 +16,6 @@ See docs/adr/0042.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -25,15 +24,16 @@ import structlog
 
 from core.connections.oauth.client_store import ClientStore
 from core.connections.oauth.discovery import LoginPlace, discover
-from core.connections.oauth.exchange import exchange_code, revoke
+from core.connections.oauth.exchange import exchange_code, may_withdraw, withdraw
 from core.connections.oauth.failures import OAuthFailed
 from core.connections.oauth.grants import Grant, OAuthClient, authorization_url, new_secret
 from core.connections.oauth.http_edge import OAuthHttp
 from core.connections.oauth.login_links import LoginLinks
+from core.connections.oauth.login_scope import login_scope, union
 from core.connections.oauth.login_store import Attempt, Login, LoginStore, Return
 from core.connections.oauth.registration import given_client, register
 from core.connections.oauth.server import OAuthServer
-from core.connections.store import ConnectionStore
+from core.connections.store import Connection, ConnectionStore
 from core.identity import Principal
 
 log = structlog.get_logger(__name__)
@@ -41,10 +41,6 @@ log = structlog.get_logger(__name__)
 _LOST_ATTEMPTS = 3
 """So many attempts that nobody came back from: perhaps the authorization server refuses a client that it has forgotten,
 which it tells the user only."""
-
-
-_WITHDRAW_SECONDS = 3.0
-"""A user who disconnects does not wait longer for another service."""
 
 
 class LinkNotGood(Exception):
@@ -110,7 +106,9 @@ class Logins:
         Raises:
             KeyError: No such server takes logins.
         """
-        return await self.links.begin(self._logins, principal, self._servers[name], return_url=return_url)
+        server = self._servers[name]
+        scope = await login_scope(self._connections, principal, server)
+        return await self.links.begin(self._logins, principal, server, scope=scope, return_url=return_url)
 
     async def withdraw(self, principal: Principal, name: str) -> None:
         """End the user's grant at the authorization server, before it is forgotten here. Failures are logged only."""
@@ -118,12 +116,8 @@ class Logins:
         found = None if server is None else await self._connections.find(principal, name, server.resource)
         if server is None or found is None or found.known.kind != "oauth":
             return
-        try:
-            async with asyncio.timeout(_WITHDRAW_SECONDS):
-                await revoke(self._http, server, Grant.from_json(found.secret))
-        except (OAuthFailed, TimeoutError, ValueError) as exc:
-            reason = exc.words if isinstance(exc, OAuthFailed) else type(exc).__name__
-            log.warning("oauth_grant_not_withdrawn", server=name, reason=reason)
+        if (grant := _grant(found)) is not None:
+            await withdraw(self._http, server, grant)
 
     async def open(self, link: str) -> OpenLogin:
         """Return what the page of a link says.
@@ -155,7 +149,9 @@ class Logins:
             raise
 
     async def _leave(self, link: str, login: Login, server: OAuthServer, browser: str) -> str:
-        place = await discover(self._http, server, scope=login.scope)
+        # Also what the server has wanted since the link was made.
+        scope = union(login.scope, await login_scope(self._connections, login.principal, server))
+        place = await discover(self._http, server, scope=scope)
         redirect_uri = self.links.callback(server.name)
         client = given_client(server, place)
         if client is None:
@@ -174,6 +170,7 @@ class Logins:
             client_id=client.client_id,
             client_secret=client.client_secret,
             client_auth=client.auth,
+            scope=" ".join(place.scopes),
         )
         if not await self._logins.leave(login, attempt, state=state, browser=browser):
             raise LinkNotGood
@@ -262,10 +259,11 @@ class Logins:
             client_id=attempt.client_id,
             refresh_token=tokens.refresh_token,
             revocation_endpoint=attempt.revocation_endpoint,
-            scope=tokens.scope,
+            scope=tokens.scope or attempt.scope or None,
             client_secret=attempt.client_secret,
             client_auth=attempt.client_auth,
         )
+        before = _grant(await self._connections.find(login.principal, server.name, server.resource))
         await self._connections.save(
             login.principal,
             server.name,
@@ -276,6 +274,8 @@ class Logins:
             renewable=tokens.refresh_token is not None,
         )
         await self._logins.finish(login)
+        if before is not None and may_withdraw(before, grant):
+            await withdraw(self._http, server, before)
 
     async def _of(self, link: str) -> tuple[Login, OAuthServer]:
         login = await self._logins.find(link)
@@ -289,6 +289,15 @@ class Logins:
         if server is None or server.resource != login.resource:
             raise LinkNotGood
         return server
+
+
+def _grant(found: Connection | None) -> Grant | None:
+    if found is None or found.known.kind != "oauth":
+        return None
+    try:
+        return Grant.from_json(found.secret)
+    except ValueError:
+        return None
 
 
 def _check_answer(query: Mapping[str, str], attempt: Attempt) -> None:

@@ -58,6 +58,8 @@ class Attempt:
     client_id: str
     client_secret: str | None = field(repr=False)
     client_auth: ClientAuth
+    scope: str = ""
+    """What the user was asked for: what is granted, unless the authorization server says that it is less."""
 
     @property
     def client(self) -> OAuthClient:

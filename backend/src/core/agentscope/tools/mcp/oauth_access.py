@@ -11,10 +11,12 @@ from core.agentscope.tools.mcp.failures import ServerUnavailable
 from core.agentscope.tools.mcp.user_access import ConnectionRequired, token_headers
 from core.connections.oauth.client_store import ClientStore
 from core.connections.oauth.failures import OAuthFailed
-from core.connections.oauth.grant_keeper import MOST_REFRESHES, GrantKeeper, LoginRequired
+from core.connections.oauth.grant_keeper import GrantKeeper, LoginRequired
 from core.connections.oauth.http_edge import OAuthHttp
 from core.connections.oauth.login_links import LoginLinks
+from core.connections.oauth.login_scope import login_scope
 from core.connections.oauth.login_store import LoginStore
+from core.connections.oauth.refresh_pace import RefreshPace
 from core.connections.oauth.server import OAuthServer
 from core.connections.store import ConnectionStore
 from core.connections.vault import Vault
@@ -40,15 +42,15 @@ class OAuthLogins:
     ) -> None:
         self.links = links
         self.rows = LoginStore(engine, vault)
-        self._connections = connections
+        self.connections = connections
         self._clients = ClientStore(engine, vault)
         self._http = OAuthHttp()
-        self._places = asyncio.Semaphore(MOST_REFRESHES)
+        self._pace = RefreshPace()
         self._keepers: list[GrantKeeper] = []
 
     def access(self, server: OAuthServer) -> OAuthAccess:
         """Return the users' identities at a server."""
-        keeper = GrantKeeper(server, self._connections, self._clients, self._http, places=self._places)
+        keeper = GrantKeeper(server, self.connections, self._clients, self._http, pace=self._pace)
         self._keepers.append(keeper)
         return OAuthAccess(keeper, self)
 
@@ -63,8 +65,6 @@ class OAuthAccess:
     def __init__(self, keeper: GrantKeeper, logins: OAuthLogins) -> None:
         self._keeper = keeper
         self._logins = logins
-        self._wanted: dict[Principal, str] = {}
-        """What the next login must ask for beside the usual."""
 
     async def headers(self, principal: Principal) -> dict[str, str]:
         """Return the header with the user's token.
@@ -79,29 +79,33 @@ class OAuthAccess:
                 lambda: self._keeper.access_token(principal), seconds=_OUTAGE_SECONDS, what="connection"
             )
         except LoginRequired as exc:
-            more = principal in self._wanted
-            detail = f"{name} asks for more permissions than your login gave." if more else exc.detail
-            raise ConnectionRequired(name, "oauth", detail=detail) from None
+            raise ConnectionRequired(name, "oauth", detail=exc.detail) from None
         except OAuthFailed as exc:
             raise ServerUnavailable(f"the login cannot be renewed now: {exc.words}") from None
         return token_headers("Authorization", "Bearer", token)
 
     async def login_url(self, principal: Principal) -> str | None:
         """Begin a login; returns the link that the user opens, good for as long as an interrupt."""
-        scope = self._wanted.pop(principal, "")
-        return await through_outage(
-            lambda: self._logins.links.begin(self._logins.rows, principal, self._keeper.server, scope=scope),
-            seconds=_OUTAGE_SECONDS,
-            what="connection",
-        )
+
+        async def begin() -> str:
+            server = self._keeper.server
+            scope = await login_scope(self._logins.connections, principal, server)
+            return await self._logins.links.begin(self._logins.rows, principal, server, scope=scope)
+
+        return await through_outage(begin, seconds=_OUTAGE_SECONDS, what="connection")
 
     async def refused(self, principal: Principal, sent: Mapping[str, str], challenge: str = "") -> None:
-        """Take in that the server did not take the user's token."""
+        """Take in that the server did not take the user's token.
+
+        Raises:
+            ConnectionRequired: The token is good, and does not allow this request.
+        """
         token = sent.get("Authorization", "").removeprefix("Bearer ")
-        scope = await through_outage(
-            lambda: self._keeper.refused(principal, token, challenge),
-            seconds=_OUTAGE_SECONDS,
-            what="connection",
-        )
-        if scope:
-            self._wanted[principal] = scope
+        try:
+            await through_outage(
+                lambda: self._keeper.refused(principal, token, challenge),
+                seconds=_OUTAGE_SECONDS,
+                what="connection",
+            )
+        except LoginRequired as exc:
+            raise ConnectionRequired(self._keeper.server.name, "oauth", detail=exc.detail) from None

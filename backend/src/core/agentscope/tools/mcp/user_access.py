@@ -49,7 +49,7 @@ class UserAccess(Protocol):
     async def login_url(self, principal: Principal) -> str | None:
         """Begin a login and return the address that the user opens; ``None`` where there is none.
 
-        Asked once for each interrupt, after ``headers`` has raised.
+        Asked once for each interrupt, after ``headers`` has raised or the server has refused a request.
         """
         ...
 
@@ -62,6 +62,9 @@ class UserAccess(Protocol):
             principal: Who asked.
             sent: What ``headers`` had returned.
             challenge: The answer's ``WWW-Authenticate``; empty without one.
+
+        Raises:
+            ConnectionRequired: ``headers`` stay good, but not for this request: the user has to grant more.
         """
         ...
 

@@ -10,6 +10,8 @@ from tests.support.oauth_place import Place, Process, placed
 
 from core.connections.oauth.failures import OAuthFailed
 from core.connections.oauth.grant_keeper import GrantKeeper, LoginRequired
+from core.connections.oauth.login_scope import login_scope
+from core.connections.oauth.refresh_pace import PAUSE_SECONDS
 from core.identity import Principal
 
 ADA = Principal("t", "ada")
@@ -89,6 +91,7 @@ async def test_without_an_answer_the_user_stays_logged_in(place: Place, process:
     assert failed.value.kind == "unreachable"
 
     place.authority.away = False
+    time.ahead += timedelta(seconds=PAUSE_SECONDS + 1)
     assert await keeper.access_token(ADA) != first
     (row,) = await process.connections.list_all(ADA)
     assert row.state == "connected"
@@ -116,42 +119,46 @@ async def test_a_grant_that_was_withdrawn_needs_a_login(
     assert await keeper.access_token(ADA) != first
 
 
-async def test_what_the_server_refuses_is_refreshed_once_and_then_needs_a_login(
+async def test_what_the_server_refuses_is_refreshed_once_and_stays_a_login(
     place: Place, process: Process, time: Time
 ) -> None:
     keeper, first = await logged_in(place, process, time)
-    time.ahead = timedelta(minutes=5)
-
-    assert await keeper.refused(ADA, first, 'Bearer error="invalid_token"') == ""
+    await keeper.refused(ADA, first, 'Bearer error="invalid_token"')
     second = await keeper.access_token(ADA)
     assert second != first
     # What was sent before the refresh says nothing about what came of it.
     await keeper.refused(ADA, first, "Bearer")
     assert await keeper.access_token(ADA) == second
 
-    time.ahead = timedelta()
+    # The server has trouble of its own: the user's grant is good.
     await keeper.refused(ADA, second, "Bearer")
-    with pytest.raises(LoginRequired):
-        await keeper.access_token(ADA)
+    assert await keeper.access_token(ADA) == second
+    (row,) = await process.connections.list_all(ADA)
+    assert row.state == "connected"
     assert place.authority.counts["refresh"] == 1
 
 
 async def test_a_token_that_allows_too_little_needs_a_login_for_what_it_had_and_what_it_lacks(
-    place: Place, process: Process, time: Time
+    place: Place, process: Process, processes: list[Process], time: Time
 ) -> None:
     keeper, first = await logged_in(place, process, time)
+    link = (await process.logins(place.server).begin(ADA, "mail")).rpartition("/")[2]
     challenge = 'Bearer error="insufficient_scope", scope="mail.send"'
 
-    scope = await keeper.refused(ADA, first, challenge)
+    with pytest.raises(LoginRequired, match="asks for more permissions"):
+        await keeper.refused(ADA, first, challenge)
 
-    assert scope == "mail.read mail.send"
-    with pytest.raises(LoginRequired):
-        await keeper.access_token(ADA)
-    link = await process.login_rows.begin(ADA, "mail", place.server.resource, scope=scope, lasts_seconds=60)
-    logins = process.logins(place.server)
+    # What it allows, it still allows; a refresh forgets nothing.
+    assert await keeper.access_token(ADA) == first
+    time.ahead = timedelta(hours=2)
+    assert await keeper.access_token(ADA) != first
+    # Every process knows what to ask for, also with a link from before.
+    assert await login_scope(processes[1].connections, ADA, place.server) == "mail.read mail.send"
+    logins = processes[2].logins(place.server)
     query = await place.redirect(await logins.leave(link, "b"))
     assert (await logins.come_back("mail", query, "b")).connected
-    assert (await process.grant(ADA, place.server)).scope == scope
+    assert (await process.grant(ADA, place.server)).scope == "mail.read mail.send"
+    assert await login_scope(processes[1].connections, ADA, place.server) == ""
     # The client was registered for less.
     assert place.authority.counts["register"] == 2
 

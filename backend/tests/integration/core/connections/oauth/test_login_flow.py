@@ -210,6 +210,22 @@ async def test_a_client_that_is_not_known_any_more_is_registered_again(
     assert place.authority.counts["register"] == 3
 
 
+async def test_a_login_by_another_client_withdraws_the_one_before(place: Place, process: Process) -> None:
+    logins = process.logins(place.server)
+    assert (await place.log_in(logins, ADA)).connected
+    # By the same client: the server may take the end of one login as the end of both.
+    assert (await place.log_in(logins, ADA)).connected
+    assert place.authority.counts["revoke"] == 0
+    before = await process.grant(ADA, place.server)
+    await process.clients.forget(before.issuer, before.client_id)
+
+    assert (await place.log_in(logins, ADA)).connected
+
+    assert place.authority.counts["revoke"] == 1
+    assert not await place.token_works(before.access_token)
+    assert await place.token_works((await process.grant(ADA, place.server)).access_token)
+
+
 async def test_processes_that_register_at_once_use_one_client(place: Place, processes: list[Process]) -> None:
     everybody = [Principal("t", f"u{number}") for number in range(6)]
 
