@@ -185,7 +185,8 @@ class Reloader:
 
     def _use(self, current: _Try) -> None:
         old, self._instance.worker = self._instance.worker, current.worker
-        self._used.append(current.worker)
+        # One that has died has nothing to drain.
+        self._used = [*(worker for worker in self._used if worker.running), current.worker]
         self._supervisor.replace(old, current.worker)
         before, self._shown = self._shown, self._result()
         current.in_use = True

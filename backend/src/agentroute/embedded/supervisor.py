@@ -148,12 +148,23 @@ class Supervisor:
     def replace(self, old: EndingService, new: Service) -> None:
         """Let one service end in order, without a wait; another one, which runs already, is kept running instead."""
         self._of(new).again = True
-        self._of(old).again = False
-        self._retire(old)
+        watched = self._of(old)
+        watched.again = False
+        if old.running:
+            self._retire(watched, old)
+            return
+        # It has died, and its next start never comes.
+        if watched.due_at is None:
+            watched.on_end()
+        self._watched.remove(watched)
 
     def renew(self, service: EndingService) -> None:
         """Let a service end in order, without a wait, and start it again at once."""
-        self._retire(service)
+        watched = self._of(service)
+        if watched.due_at is not None:
+            watched.due_at = time.monotonic()
+        else:
+            self._retire(watched, service)
 
     def is_settled(self, service: Service) -> bool:
         """Whether nobody waits for the end of a service, or for its next start."""
@@ -167,12 +178,15 @@ class Supervisor:
             self._watched.remove(watched)
 
     def wait_until(self, service: Service, ready: Callable[[], bool], timeout_seconds: float) -> None:
-        """Wait for a started service.
+        """Wait for a started service. If its next start is due later, it is started now.
 
         Raises:
             StopRequestedError: A stop signal came first.
             LocalServerError: It ended, or is not ready in time; says so with the last lines of its log.
         """
+        watched = self._of(service)
+        if watched.due_at is not None:
+            self._start_again(watched)
         deadline = time.monotonic() + timeout_seconds
         while not ready():
             if not service.running:
@@ -250,8 +264,8 @@ class Supervisor:
     def _of(self, service: Service) -> _Watched:
         return next(watched for watched in self._watched if watched.service is service)
 
-    def _retire(self, service: EndingService) -> None:
-        watched = self._of(service)
+    @staticmethod
+    def _retire(watched: _Watched, service: EndingService) -> None:
         watched.retiring = True
         watched.kill_at = time.monotonic() + service.retire()
 

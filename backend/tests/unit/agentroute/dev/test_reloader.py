@@ -160,6 +160,18 @@ def test_a_change_during_a_try_begins_it_again_and_one_during_the_handover_waits
     assert service.journal[-2:] == ["4 files changed: reloading ...", "start 3"]
 
 
+def test_a_worker_that_died_before_the_change_is_not_waited_for(service: Service) -> None:
+    service.worker.end(1)
+    dead = service.worker
+    service.change("a.py")
+    service.becomes_ready()
+    # Whatever becomes of it: nobody asked it to drain.
+    dead.running = True
+    service.reloader.turn()
+
+    assert service.journal[-1].startswith("Reloaded in ")
+
+
 def test_variables_are_read_once(service: Service) -> None:
     service.change(".env")
 

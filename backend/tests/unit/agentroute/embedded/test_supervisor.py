@@ -306,6 +306,42 @@ def test_a_service_takes_the_place_of_another_one_that_ends_meanwhile(
     assert journal[3:] == ["retire old", "old ended", "stop api", "stop new"]
 
 
+def test_a_service_that_died_before_it_was_replaced_never_starts_again(
+    supervisor: Supervisor, program: Callable[[str, str], Program], journal: list[str], screen: Screen
+) -> None:
+    old, unseen, new, later = (program(title, "pass") for title in ("old", "unseen", "new", "later"))
+    supervisor.start(old, on_end=lambda: journal.append("old ended"))
+    supervisor.watch(until=lambda: bool(screen.lines))
+    supervisor.start(unseen, on_end=lambda: journal.append("unseen ended"))
+    supervisor.start(new, again=False, beside=old)
+    while unseen.running:
+        time.sleep(0.01)
+
+    supervisor.replace(unseen, new)
+    supervisor.replace(old, new)
+    # Its first start again is due after that of the old one.
+    supervisor.start(later)
+    supervisor.watch(until=lambda: journal.count("start later") == 2)
+
+    assert [journal.count(line) for line in ("start old", "old ended", "start unseen", "unseen ended")] == [
+        1
+    ] * 4
+
+
+def test_who_waits_for_a_service_does_not_wait_for_the_time_of_its_next_start(
+    program: Callable[[str, str], Program], journal: list[str], screen: Screen
+) -> None:
+    with Supervisor(screen, first_delay_seconds=10 * HUNG_SECONDS) as supervisor:
+        model, api = program("model", "pass"), program("api", "pass")
+        for service in (model, api):
+            supervisor.start(service)
+        supervisor.watch(until=lambda: len(screen.lines) == 2)
+
+        supervisor.wait_until(model, lambda: journal.count("start model") == 2, HUNG_SECONDS)
+        supervisor.renew(api)
+        supervisor.watch(until=lambda: journal.count("start api") == 2)
+
+
 def test_a_renewed_service_starts_again_at_once_and_a_dismissed_one_does_not(
     supervisor: Supervisor, program: Callable[[str, str], Program], journal: list[str], screen: Screen
 ) -> None:
