@@ -73,9 +73,9 @@ def _place(error: BaseException) -> str:
     """Return ``file:line`` of the user's innermost line; a library's own line helps nobody."""
     frames = [
         frame
-        # The first frames are this module and the import system.
+        # The first frames are this module and the import system. Other frozen modules are of the library, such as os.
         for frame in traceback.extract_tb(error.__traceback__)[1:]
-        if not frame.filename.startswith("<frozen importlib")
+        if not frame.filename.startswith("<frozen ")
     ]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARY_FOLDERS)]
     innermost = (own or frames)[-1:]

@@ -23,6 +23,8 @@ from core.agentscope.tools.user_module import import_user_module
         ("from json import nothing", "{file}:1: ImportError: cannot import name 'nothing' from 'json'"),
         # The innermost line is a library's; the user's own helps.
         ("import json\njson.loads('{')", "{file}:2: JSONDecodeError: Expecting property name"),
+        # So is the innermost one here, but of a module that Python holds in frozen form.
+        ("import os\nos.environ['NOT_SET_ANYWHERE']", "{file}:2: KeyError: 'NOT_SET_ANYWHERE'"),
         ("raise SystemExit(3)", "{file}:1: SystemExit: 3"),
         ("raise AttributeError('x')", "{file}:1: AttributeError: x"),
         ("raise ValueError('one\\ntwo')", "{file}:1: ValueError: one"),
