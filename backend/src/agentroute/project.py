@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from agentroute.hidden_modules import refuse_hiding_files
 from core.errors import ConfigurationError
 
 PROFILE, FOLDER_OF_AGENTS, ENV_FILE = "agent.toml", "agents", ".env"
 _PROFILE_PATH = "AGENT_PROFILE_PATH"
+_SETTINGS = "AGENT_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,12 @@ class Project:
     """What ``.env`` says and the environment does not. The values may be secrets."""
 
     def enter(self, environ: MutableMapping[str, str] | None = None) -> None:
-        """Give this process the environment of the project, and let it import the modules of the folder."""
+        """Give this process the environment of the project, and let it import the modules of the folder.
+
+        Raises:
+            ConfigurationError: A file of the folder hides a module that the service needs.
+        """
+        refuse_hiding_files(self.folder)
         environ = os.environ if environ is None else environ
         environ.update(self.env)
         if self.profile is not None:
@@ -75,6 +82,38 @@ def find_project(
             + "`agentroute init` writes an agent"
         )
     return Project(folder, profile, env)
+
+
+def renew_env(
+    project: Project, environ: MutableMapping[str, str] | None = None
+) -> tuple[Project, list[str], list[str]]:
+    """Take the variables of ``.env`` as they are now. This process has entered the project before.
+
+    Returns:
+        The project as it is now, the names that have changed, and those that need another start: settings of the
+        service, which are read once.
+
+    Raises:
+        ConfigurationError: ``.env`` cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    now = {
+        name: value
+        for name, value in read_env(project.folder / ENV_FILE).items()
+        if name not in environ or name in project.env
+    }
+    changed = sorted(
+        name for name in now.keys() | project.env.keys() if now.get(name) != project.env.get(name)
+    )
+    settings = [name for name in changed if name.startswith(_SETTINGS)]
+    env = dict(project.env)
+    used = [name for name in changed if name not in settings]
+    for name in used:
+        for each in (env, environ):
+            each.pop(name, None)
+            if name in now:
+                each[name] = now[name]
+    return replace(project, env=env), used, settings
 
 
 def _profile(

@@ -49,11 +49,17 @@ class LogView:
         self._logs = logs
         self._folder = str(folder)
         self._console = console
-        self._redactor = Redactor(form for secret in secrets for form in secret_forms(secret))
+        self._secrets: set[str] = set()
+        self.hide(secrets)
         self._ends: dict[Path, int] = {}
         self._rests: dict[Path, bytes] = {}
         self._stop = threading.Event()
         self._lock = threading.Lock()
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Never show these values, either, from now on."""
+        self._secrets |= set(secrets)
+        self._redactor = Redactor(form for secret in sorted(self._secrets) for form in secret_forms(secret))
 
     def __enter__(self) -> LogView:
         self._logs.mkdir(parents=True, exist_ok=True)

@@ -100,6 +100,7 @@ class Reloader:
         result: Returns what the last look has found.
         say: Shows the user one line.
         show: Shows the user why a change cannot be used.
+        hiding: Says of each file of the folder that would break every process which one it is.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Reloader:
         result: Callable[[], str],
         say: Callable[[str], None],
         show: Callable[[str], None],
+        hiding: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._instance = instance
         self._supervisor = instance.supervisor
@@ -119,6 +121,7 @@ class Reloader:
         self._result = result
         self._say = say
         self._show = show
+        self._hiding = hiding
         self._try: _Try | None = None
         self._used = [instance.worker]
         """Workers that run, or that may still end their runs."""
@@ -160,7 +163,11 @@ class Reloader:
         if self._try is not None:
             files = sorted({*self._try.files, *files})
             self._give_up(self._try)
+            self._try = None
         self._say(f"{_named(files)} changed: reloading ...")
+        if hiding := list(self._hiding()):
+            self._not_reloaded(hiding[0])
+            return
         worker = self._instance.new_worker(self._free_number())
         self._try = _Try(files, time.monotonic(), worker, self._look())
         old = self._instance.worker
@@ -211,6 +218,9 @@ class Reloader:
     def _refuse(self, current: _Try, reason: str) -> None:
         self._give_up(current)
         self._try = None
+        self._not_reloaded(reason)
+
+    def _not_reloaded(self, reason: str) -> None:
         self._show(reason)
         self._say("Not reloaded: the code from before goes on. The next change is the next try.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,8 +14,10 @@ from agentroute.dev.reloader import Looking, Reloader, reason_of
 from agentroute.embedded.local_server import LocalServerError
 from agentroute.embedded.service import Embedded, run_embedded
 from agentroute.embedded.supervisor import StopRequestedError
-from agentroute.project import Project, find_project
+from agentroute.hidden_modules import hiding_files
+from agentroute.project import ENV_FILE, Project, find_project, renew_env
 from agentroute.settings_errors import load_settings
+from core.errors import ConfigurationError
 
 
 def run_dev(given: Path | None, *, host: str | None, port: int | None, data_dir: Path | None) -> int:
@@ -48,6 +51,7 @@ def run_dev(given: Path | None, *, host: str | None, port: int | None, data_dir:
 class _Session:
     def __init__(self, instance: Embedded, project: Project) -> None:
         self._instance = instance
+        self._project = project
         self._console = Console(highlight=False)
         self._view = LogView(
             instance.data_dir / "logs",
@@ -59,8 +63,7 @@ class _Session:
             project.folder, instance.supervisor.wake, left_out=instance.data_dir, say=self._say
         )
         self._say(f"Agent: {project.profile}")
-        if project.env:
-            self._say(f"Variables of .env: {', '.join(project.env)}")
+        self._say_variables()
 
     def run(self) -> None:
         """Start everything, and reload what changes.
@@ -83,6 +86,7 @@ class _Session:
                 result=lambda: looking.result,
                 say=self._say,
                 show=self._view.show_failure,
+                hiding=lambda: hiding_files(self._project.folder),
             )
             instance.supervisor.watch(reloader.turn, until=lambda: reloader.knows)
             self._say("Changed files of the folder are used at once.")
@@ -106,9 +110,38 @@ class _Session:
     def _wait_for_a_change(self) -> None:
         self._say("The agent cannot be used yet. It is tried again when a file changes.")
         supervisor = self._instance.supervisor
-        supervisor.watch(until=lambda: bool(self._changes.take()))
-        if supervisor.stopping:
-            raise StopRequestedError
+        while True:
+            changed: list[Path] = []
+            supervisor.watch(until=lambda: bool(changed.extend(self._changes.take()) or changed))  # noqa: B023  called here
+            if supervisor.stopping:
+                raise StopRequestedError
+            if self._is_worth_a_try(changed):
+                return
+
+    def _is_worth_a_try(self, changed: Sequence[Path]) -> bool:
+        """Whether a start may succeed after these changes; uses the variables of ``.env`` as they are now."""
+        others = [file for file in changed if file != Path(ENV_FILE)]
+        used: list[str] = []
+        if len(others) < len(changed):
+            try:
+                self._project, used, settings = renew_env(self._project)
+            except ConfigurationError as exc:
+                self._view.show_failure(str(exc))
+                return False
+            self._view.hide(secret_values(list(self._project.env.items())))
+            self._say_variables()
+            for name in settings:
+                self._say(
+                    f"{name} of {ENV_FILE} has changed. It is read once: start `agentroute dev` again to use it."
+                )
+        if hiding := list(hiding_files(self._project.folder)):
+            self._view.show_failure(hiding[0])
+            return False
+        return bool(others or used)
+
+    def _say_variables(self) -> None:
+        if self._project.env:
+            self._say(f"Variables of {ENV_FILE}: {', '.join(self._project.env)}")
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentroute.project import find_project
+from agentroute.project import find_project, renew_env
 from core.errors import ConfigurationError
 
 LAYOUT = {
@@ -94,6 +94,21 @@ def test_the_environment_comes_before_the_file_and_no_value_is_shown(
         "PYTHONPATH": f"{root / 'one'}:/elsewhere",
     }
     assert sys.path[0] == str(root / "one")
+
+
+def test_changed_variables_are_used_except_settings_and_those_of_the_environment(root: Path) -> None:
+    file = root / "one" / ".env"
+    file.write_text("KEY=1\nGONE=1\nSAME=1\nHOME=/nowhere\nAGENT_DEMO=1\n", encoding="utf-8")
+    environ = {"HOME": "/home/ada"}
+    project = find_project(Path("one"), environ)
+    environ.update(project.env)
+    file.write_text("KEY=2\nNEW=1\nSAME=1\nHOME=/elsewhere\nAGENT_DEMO=2\n", encoding="utf-8")
+
+    project, used, settings = renew_env(project, environ)
+
+    assert (used, settings) == (["GONE", "KEY", "NEW"], ["AGENT_DEMO"])
+    assert environ == {"HOME": "/home/ada", "KEY": "2", "NEW": "1", "SAME": "1", "AGENT_DEMO": "1"}
+    assert project.env == {"KEY": "2", "NEW": "1", "SAME": "1", "AGENT_DEMO": "1"}
 
 
 def test_a_file_of_variables_that_is_no_text_is_refused_without_its_bytes(root: Path) -> None:

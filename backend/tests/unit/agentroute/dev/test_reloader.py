@@ -45,6 +45,7 @@ class Service:
         self.shown = "as before"
         self.files: list[Path] = []
         self.new: list[Process] = []
+        self.hiding: list[str] = []
         self.reloader = Reloader(
             cast("Instance", cast("Any", self)),
             self._take,
@@ -52,6 +53,7 @@ class Service:
             result=lambda: self.shown,
             say=self.journal.append,
             show=lambda reason: self.journal.append(f"shown: {reason}"),
+            hiding=lambda: self.hiding,
         )
         self.looks[0].end(0)
         assert self.reloader.turn() is None
@@ -170,6 +172,22 @@ def test_a_worker_that_died_before_the_change_is_not_waited_for(service: Service
     service.reloader.turn()
 
     assert service.journal[-1].startswith("Reloaded in ")
+
+
+def test_a_file_that_would_break_every_process_is_not_tried(service: Service) -> None:
+    service.change("agent.py")
+    service.hiding = ["email.py hides a module"]
+    service.change("email.py")
+
+    assert service.journal[2:] == [
+        "dismiss 2",
+        "agent.py, email.py changed: reloading ...",
+        "shown: email.py hides a module",
+        "Not reloaded: the code from before goes on. The next change is the next try.",
+    ]
+    service.hiding = []
+    service.change("email.py")
+    assert service.journal[-1] == "start 2"
 
 
 def test_variables_are_read_once(service: Service) -> None:
