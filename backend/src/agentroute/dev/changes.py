@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from stat import S_ISREG
 
 import watchfiles
 
@@ -24,6 +26,10 @@ _STEP_MILLISECONDS = 60
 """Changes are gathered until there is none for this time."""
 
 _LOOK_MILLISECONDS = 5000
+"""The shortest time between two looks that nothing has caused."""
+_REST = 100
+"""Such a look is followed by a rest of this many times its duration, so that looks take at most 1 % of a core."""
+_MANY_FOLDERS = 5000
 
 _Stamp = tuple[int, int, int]
 
@@ -36,10 +42,17 @@ class ChangedFiles:
         on_change: Called in another thread when there are changes.
         left_out: A folder whose files do not count.
         say: Shows the user one line.
+        clock: Returns seconds that pass.
     """
 
     def __init__(
-        self, folder: Path, on_change: Callable[[], None], *, left_out: Path, say: Callable[[str], None]
+        self,
+        folder: Path,
+        on_change: Callable[[], None],
+        *,
+        left_out: Path,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._on_change = on_change
@@ -49,9 +62,19 @@ class ChangedFiles:
         self._changed: set[Path] = set()
         self._seen: dict[Path, tuple[_Stamp, bytes]] = {}
         self._stop = threading.Event()
+        self._clock = clock
+        self._folders: set[Path] = set()
+        """Those of the last look."""
+        self._look_at = 0.0
+        """No look that nothing has caused before this time."""
 
     def __enter__(self) -> ChangedFiles:
         self._seen = self._look()
+        if len(self._folders) > _MANY_FOLDERS:
+            self._say(
+                f"warning: {len(self._folders)} folders are watched for changes, which takes time and memory. Move data "
+                + f"out of {self._folder}, or below a folder whose name begins with a dot"
+            )
         threading.Thread(target=self._watch, name="changed-files", daemon=True).start()
         return self
 
@@ -96,7 +119,7 @@ class ChangedFiles:
 
     def _watch_folders(self, *, polling: bool) -> None:
         """Look whenever something happens; returns when there is another folder to watch."""
-        folders = set(self._folders())
+        folders = self._folders
         events = watchfiles.watch(
             *folders,
             watch_filter=lambda _change, path: _counts(path) or not Path(path).suffix,
@@ -111,19 +134,26 @@ class ChangedFiles:
             force_polling=polling or None,
             ignore_permission_denied=True,
         )
-        for _ in events:
+        for told in events:
+            if not told and self._clock() < self._look_at:
+                continue
             self.look_again()
-            if set(self._folders()) != folders:
+            if self._folders != folders:
                 return
 
     def _look(self) -> dict[Path, tuple[_Stamp, bytes]]:
+        """Read what has changed, in one walk through the folders; notes these, and when the next look is due."""
+        began_at = self._clock()
         found: dict[Path, tuple[_Stamp, bytes]] = {}
-        for folder in self._folders():
-            for path in folder.iterdir():
+        folders: set[Path] = set()
+        for folder, names in self._walk():
+            folders.add(folder)
+            for name in filter(_counts, names):
+                path = folder / name
                 try:
-                    if not _counts(path.name) or not path.is_file():
-                        continue
                     stat = path.stat()
+                    if not S_ISREG(stat.st_mode):
+                        continue
                     stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
                     before = self._seen.get(path)
                     found[path] = (
@@ -134,9 +164,13 @@ class ChangedFiles:
                 except OSError:
                     # Gone again, or not readable: as if it were not there.
                     continue
+        self._folders = folders
+        ended_at = self._clock()
+        self._look_at = ended_at + (ended_at - began_at) * _REST
         return found
 
-    def _folders(self) -> Iterator[Path]:
+    def _walk(self) -> Iterator[tuple[Path, list[str]]]:
+        """Yield each folder, with the names of what is in it and is no folder."""
         for root, names, files in os.walk(self._folder):
             if "pyvenv.cfg" in files and Path(root) != self._folder:
                 names.clear()
@@ -146,7 +180,7 @@ class ChangedFiles:
                 for name in names
                 if not name.startswith(".") and name not in _LEFT_OUT and Path(root, name) != self._left_out
             ]
-            yield Path(root)
+            yield Path(root), files
 
 
 def _counts(path: str) -> bool:

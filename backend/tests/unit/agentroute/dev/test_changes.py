@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import watchfiles
 from tests.support.limits import HUNG_SECONDS
 
+from agentroute.dev import changes
 from agentroute.dev.changes import ChangedFiles
 
 LAYOUT = (
@@ -61,6 +64,46 @@ def test_only_contents_of_the_developer_s_own_files_count(folder: Path, files: C
     files.look_again()
     assert files.take() == [Path("new.md")]
     assert files.take() == []
+
+
+def test_a_look_walks_once_and_rests_a_hundred_times_as_long(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walks: list[Path] = []
+    now, rounds = [0.0], iter([set[str](), set[str](), {"agent.py"}, set[str]()])
+    walk = os.walk
+
+    def slow_walk(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        walks.append(top)
+        now[0] += 2.0
+        return walk(top)
+
+    def told(*_folders: Path, **_options: object) -> Iterator[set[str]]:
+        looks: list[int] = []
+        for each in rounds:
+            now[0] += 150.0
+            yield each
+            looks.append(len(walks))
+        # Not yet; after 300 s; a change, at once; not yet again.
+        assert looks == [1, 2, 3, 3]
+
+    monkeypatch.setattr(os, "walk", slow_walk)
+    monkeypatch.setattr(watchfiles, "watch", told)
+    files = ChangedFiles(
+        folder, lambda: None, left_out=folder / "data", say=lambda _line: None, clock=lambda: now[0]
+    )
+    files._seen = files._look()
+    files._watch_folders(polling=False)
+
+    assert next(rounds, None) is None
+
+
+def test_many_folders_are_told_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "_MANY_FOLDERS", 1)
+    lines: list[str] = []
+    with ChangedFiles(folder, lambda: None, left_out=folder / "data", say=lines.append):
+        (line,) = lines
+    assert line.startswith("warning: 2 folders are watched for changes")
 
 
 def test_the_system_tells_of_a_change_also_in_a_folder_that_is_new(
