@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -35,13 +36,32 @@ _NO_MODEL = (
 )
 
 
-def run_check(settings: Settings, path: Path | None, *, as_json: bool, console: Console | None = None) -> int:
-    """Print the agents of a file or a folder of profiles; return 1 if one cannot be used, else 0."""
+def run_check(
+    settings: Settings,
+    path: Path | None,
+    *,
+    as_json: bool,
+    console: Console | None = None,
+    on_unusable: Callable[[], object] = lambda: None,
+) -> int:
+    """Print the agents of a file or a folder of profiles; return 1 if one cannot be used, else 0.
+
+    Args:
+        settings: What the environment says.
+        path: The file or folder; the settings' when None.
+        as_json: Whether JSON is printed, not text for people.
+        console: Where it is printed.
+        on_unusable: Called if an agent cannot be made at all.
+    """
     console = console or Console()
     try:
         examined = asyncio.run(examine_agents(settings, path))
     except _REFUSALS as exc:
         examined = {"": _unusable(str(exc))}
+        on_unusable()
+    # Its model is the first that is found of an agent.
+    if any(found.problems and found.kind and "agent" not in found.models for found in examined.values()):
+        on_unusable()
     if as_json:
         told = {agent_id: asdict(found) | {"ok": not found.problems} for agent_id, found in examined.items()}
         ok = all(each["ok"] for each in told.values())

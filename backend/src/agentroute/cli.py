@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -88,12 +88,16 @@ def import_agent(
     with _errors_as_lines():
         from agentroute.starter.carried_agent import run_import
 
-        profile = run_import(agent, typer.echo)
-        typer.echo("Nothing of the agent was rewritten. This is what it amounts to, and what cannot be kept:")
-        settings = _settings()
-        from agentroute.agent_check import run_check
+        def check(profile: Path, on_unusable: Callable[[], object]) -> int:
+            typer.echo(
+                "Nothing of the agent was rewritten. This is what it amounts to, and what cannot be kept:"
+            )
+            settings = _settings()
+            from agentroute.agent_check import run_check
 
-        raise typer.Exit(run_check(settings, profile, as_json=False))
+            return run_check(settings, profile, as_json=False, on_unusable=on_unusable)
+
+        raise typer.Exit(run_import(agent, typer.echo, check))
 
 
 @app.command()
