@@ -3,8 +3,8 @@
 What a run is offered:
 
 1. The list of the user's own session, which is opened if the user has an identity at the server.
-2. Without one: what the server last listed for a user of the same tenant, so that the model knows what there is. What
-   another tenant's users have may say too much, such as the names of their projects.
+2. Without one: what the server last listed for this user. What it lists for other users may say too much, such as the
+   names of their projects.
 3. Without that, too: one tool, ``NAME__connect``, by which the model asks for the login.
 
 A tool is called in the user's session only. A call without an identity asks the user first (``connected``).
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 LIST_SECONDS = 10.0
 """Of opening a user's session at the beginning of a run. The user waits for it."""
-MAX_TENANTS = 1000
+MAX_USERS = 1000
 """Whose lists are remembered."""
 _MAX_NAMED = 50
 """Tools that the model reads the names of after a login."""
@@ -80,8 +80,8 @@ class UserServer:
         self._settings = settings
         self._made: WeakKeyDictionary[McpConnection, _Known] = WeakKeyDictionary()
         """Of each open session."""
-        self._last: OrderedDict[str, _Known] = OrderedDict()
-        """What was last listed for a user of each tenant."""
+        self._last: OrderedDict[Principal, _Known] = OrderedDict()
+        """What was last listed for each user."""
         self._connect = self._connect_tool()
 
     async def tools(self, principal: Principal) -> list[OfferedAs]:
@@ -120,7 +120,7 @@ class UserServer:
 
         async def known(connection: McpConnection) -> _Known:
             listed = await connection.listed()
-            made = self._made.get(connection) or self._last.get(principal.tenant_id)
+            made = self._made.get(connection) or self._last.get(principal)
             if made is None or made.listed != listed:
                 offered = offered_by(self._policy, listed)
                 made = _Known(listed, [(self._tool(tool), tool.permission) for tool in offered])
@@ -128,9 +128,9 @@ class UserServer:
             return made
 
         found = await self._sessions.use(self._access, self._endpoint, self.name, principal, known)
-        self._last[principal.tenant_id] = found
-        self._last.move_to_end(principal.tenant_id)
-        if len(self._last) > MAX_TENANTS:
+        self._last[principal] = found
+        self._last.move_to_end(principal)
+        if len(self._last) > MAX_USERS:
             self._last.popitem(last=False)
         return found
 
@@ -141,7 +141,7 @@ class UserServer:
             raise ToolError(unavailable_text(self.name)) from exc
 
     def _last_of(self, principal: Principal, others: list[OfferedAs]) -> list[OfferedAs]:
-        known = self._last.get(principal.tenant_id)
+        known = self._last.get(principal)
         return others if known is None else known.tools
 
     def _tool(self, offered: OfferedTool) -> Tool:
@@ -180,7 +180,7 @@ class UserServer:
 
     async def _connected(self, principal: Principal) -> None:
         try:
-            await self._access.headers(principal)
+            await self._sessions.headers(self._access, self._endpoint, principal)
         except ConnectionRequired as exc:
             url = exc.url or await self._access.login_url(principal)
             raise ConnectionRequired(exc.server, exc.auth, url, exc.detail) from exc

@@ -5,7 +5,8 @@
    its session.
 2. A session that nobody has used for ``IDLE_SECONDS`` is closed; so is the one unused for longest when there are
    ``MAX_SESSIONS``. One that is used is never closed: its number is limited by the runs of the worker.
-3. A server that answers 401 did nothing. The user's access is told, and the request is made again if there are other
+3. The session of a user who has no identity any more is closed as soon as that is known: it holds the token.
+4. A server that answers 401 did nothing. The user's access is told, and the request is made again if there are other
    headers then. Otherwise the user has to connect anew.
 
 A session is an ordinary connection, to an endpoint with the user's headers in it. Whatever masks the secrets of an
@@ -110,14 +111,14 @@ class UserSessions:
             ConnectionRequired: The user has no identity at the server that the server takes.
             RequestFailed, ServerUnavailable: What ``work`` raised.
         """
-        headers = await access.headers(principal)
+        headers = await self.headers(access, endpoint, principal)
         try:
             return await self._do(endpoint, name, principal, headers, work)
         except (RequestFailed, ServerUnavailable) as exc:
             if (refusal := refusal_of(exc)) is None:
                 raise
         await access.refused(principal, headers, refusal.challenge)
-        others = await access.headers(principal)
+        others = await self.headers(access, endpoint, principal)
         if others != headers:
             try:
                 return await self._do(endpoint, name, principal, others, work)
@@ -125,8 +126,23 @@ class UserSessions:
                 if (refusal := refusal_of(exc)) is None:
                     raise
             await access.refused(principal, others, refusal.challenge)
+        self._end(endpoint, principal)
         assert endpoint.auth is not None  # noqa: S101  only such servers have users
         raise ConnectionRequired(name, endpoint.auth, detail=f"{name} did not accept your login.")
+
+    async def headers(
+        self, access: UserAccess, endpoint: McpEndpoint, principal: Principal
+    ) -> Mapping[str, str]:
+        """Return the user's headers for the next request; a user without any has no session afterwards.
+
+        Raises:
+            ConnectionRequired, StoreUnavailable: As ``UserAccess.headers``.
+        """
+        try:
+            return await access.headers(principal)
+        except ConnectionRequired:
+            self._end(endpoint, principal)
+            raise
 
     async def close(self) -> None:
         """Close all sessions. Open calls fail."""
@@ -196,6 +212,11 @@ class UserSessions:
             self._stale.add(session.connection)
         else:
             self._retire(session)
+
+    def _end(self, endpoint: McpEndpoint, principal: Principal) -> None:
+        key = (endpoint, principal.tenant_id, principal.user_id)
+        if (session := self._sessions.get(key)) is not None:
+            self._replace(key, session)
 
     def _make_room(self) -> None:
         excess = len(self._sessions) - self._max_sessions

@@ -97,9 +97,29 @@ async def test_a_new_token_is_a_new_session_and_the_old_one_ends_with_its_last_c
     assert await call == "Bearer ann-1-token"
     assert pool.open == ["Bearer ann-3-token"]
 
+
+async def test_a_user_who_has_disconnected_leaves_no_session_with_the_token() -> None:
+    pool = Pool()
+    await pool.use(BOB)
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def long(connection: McpConnection) -> None:
+        begun.set()
+        await go.wait()
+
+    call = asyncio.create_task(pool.sessions.use(pool.access, ENDPOINT, "shop", ANN, long))
+    await begun.wait()
     del pool.access.tokens[ANN]
-    with pytest.raises(ConnectionRequired):
-        await pool.use()
+    del pool.access.tokens[BOB]
+
+    for who in (ANN, BOB):
+        with pytest.raises(ConnectionRequired):
+            await pool.use(who)
+    # What was sent already goes on, and is the last of this session.
+    assert (pool.open, len(pool.sessions)) == (["Bearer ann-1-token"], 0)
+    go.set()
+    await call
+    assert pool.open == []
 
 
 async def test_a_session_that_nobody_uses_is_closed_and_one_in_use_is_not() -> None:
@@ -149,6 +169,7 @@ async def test_a_refused_identity_is_renewed_once_or_the_user_is_asked(error: Ex
     assert (required.value.server, required.value.auth) == ("shop", "user-token")
     assert required.value.detail == "shop did not accept your login."
     assert BOB not in pool.access.tokens
+    assert pool.open == ["Bearer ann-3-token"]
 
 
 async def test_other_failures_are_those_of_the_call() -> None:
