@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.authorization_server import AuthorizationServer, ProtectedServer, served
 
@@ -48,6 +49,13 @@ class Process:
 
     def keeper(self, server: OAuthServer, **members: Any) -> GrantKeeper:
         return GrantKeeper(server, self.connections, self.clients, self.http, **members)
+
+    async def age_clients(self) -> None:
+        """Let the time pass in which a client is kept whatever is heard of it."""
+        async with self.engine.begin() as connection:
+            await connection.execute(
+                text("UPDATE agent_oauth_client SET created_at = now() - interval '1 h'")
+            )
 
     async def grant(self, principal: Principal, server: OAuthServer) -> Grant:
         """Return what is stored for a user."""
@@ -91,4 +99,5 @@ class Place:
 async def placed(**members: Any) -> AsyncIterator[Place]:
     authority = AuthorizationServer(**members)
     async with served(authority) as (url, mcp):
-        yield Place(authority, mcp, OAuthServer("mail", url))
+        # Named, as one of a private network has to be.
+        yield Place(authority, mcp, OAuthServer("mail", url, authorization_server=authority.issuer))

@@ -101,7 +101,9 @@ async def leave_for_login(request: Request, container: Container, login_id: Link
     """Leave the page of a login for the authorization server. For browsers; needs no token, but the page's cookie."""
     logins = _logins(container)
     browser = _browser(request, logins)
-    if not browser or not hmac.compare_digest(await _sent_field(request), _field(browser)):
+    if not browser or not hmac.compare_digest(
+        (await _sent_field(request)).encode(), _field(browser).encode()
+    ):
         return failed_page(_NOT_THIS_PAGE, logins.links.page(login_id), status=403)
     try:
         url = await logins.leave(login_id, browser)

@@ -92,6 +92,8 @@ def _issuers(server: OAuthServer, protected: ProtectedResource | None) -> tuple[
 
 
 async def _authorization_server(http: OAuthHttp, server: OAuthServer, issuer: str) -> AuthorizationServer:
+    # Before its parts are put together anew: it may be no address at all.
+    check_scheme(issuer, server)
     found = await _first(http, server, AuthorizationServer, issuer_metadata_urls(issuer))
     if found is None:
         raise OAuthFailed("unusable", f"The authorization server of {server.name} has no metadata.")

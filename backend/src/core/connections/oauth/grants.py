@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.connections.oauth.failures import FailureKind, OAuthFailed
@@ -207,7 +208,8 @@ def raise_error(status: int, body: bytes) -> None:
         OAuthFailed: With the server's own code, if it is one; never with its free text.
     """
     try:
-        answer = json.loads(body)
+        # Unlike `json`, this one has a limit for nested lists, and raises nothing but ValueError.
+        answer = orjson.loads(body)
     except ValueError:
         answer = None
     code = answer.get("error") if isinstance(answer, dict) else None

@@ -2,9 +2,10 @@
 
 Rules:
 
-1. https. Plain http only at a host for which the operator wrote http.
-2. The host's addresses are public, on any port. Hosts that the operator has named (the MCP server's own, and
-   ``authorization_server``) may be private: that is the operator's word. What metadata names is a stranger's word.
+1. https. Plain http only at a host and port for which the operator wrote http.
+2. The host's addresses are public, on any port. Host and port that the operator has named (the MCP server's own, and
+   ``authorization_server``) may be private: that is the operator's word. What metadata names is a stranger's word, also
+   on another port of the same host.
 3. Connections go to the addresses that were checked. Redirects are not followed; proxies and cookies play no part.
 4. An answer has at most ``MAX_ANSWER_BYTES`` and comes within ``ANSWER_SECONDS``.
 
@@ -31,6 +32,8 @@ from core.url_guard import Resolve, UrlGuard, system_resolve
 MAX_ANSWER_BYTES = 256 << 10
 ANSWER_SECONDS = 10.0
 _CONNECT_SECONDS = 3.0
+_YOURS = "An authorization server of your own network is named in the profile: authorization_server in [mcp.oauth]."
+_NOT_ASKED = "{server} names an address at {host} that may not be asked. " + _YOURS
 _HEADERS = {"User-Agent": "AgentRoute", "Accept": "application/json", "Accept-Encoding": "identity"}
 
 
@@ -86,15 +89,13 @@ class OAuthHttp:
         self, method: str, url: str, server: OAuthServer, headers: Mapping[str, str], content: bytes | None
     ) -> Answer:
         check_scheme(url, server)
-        host = urlsplit(url).hostname or ""
+        host = urlsplit(url).netloc.rpartition("@")[2][:260]
         # Not chained: the messages of the HTTP library hold the address, and bodies may follow.
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self._sent(method, url, server, {**_HEADERS, **headers}, content)
         except UrlNotAllowed:
-            raise OAuthFailed(
-                "unusable", f"{server.name} names an address at {host} that may not be asked."
-            ) from None
+            raise OAuthFailed("unusable", _NOT_ASKED.format(server=server.name, host=host)) from None
         except (NotConnected, httpx.HTTPError, TimeoutError, OSError) as exc:
             why = "does not answer in time" if isinstance(exc, TimeoutError) else "cannot be reached"
             raise OAuthFailed("unreachable", f"{host} {why}.") from None
@@ -102,7 +103,12 @@ class OAuthHttp:
     async def _sent(
         self, method: str, url: str, server: OAuthServer, headers: Mapping[str, str], content: bytes | None
     ) -> Answer:
-        guard = UrlGuard(server.hosts, self._resolve, any_port=True)
+        try:
+            guard = UrlGuard(server.places, self._resolve, any_port=True)
+        except (
+            ValueError
+        ):  # the profile is checked at the start; whatever passes there is not an error of ours here
+            raise OAuthFailed("unusable", f"The address of {server.name} has a host that is none.") from None
         target = await guard.check(url)
         trust = self._trust or await asyncio.to_thread(system_trust)
         async with httpx.AsyncClient(
@@ -135,12 +141,13 @@ def check_scheme(url: str, server: OAuthServer) -> None:
     """Check that an address may be asked, or opened in the user's browser, as far as its scheme goes.
 
     Raises:
-        OAuthFailed: It is neither https, nor http at a host for which the operator wrote http.
+        OAuthFailed: It is neither https, nor http at a host and port for which the operator wrote http.
     """
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        allowed = parts.scheme == "https" or (parts.scheme == "http" and server.allows_plain(url))
+        host, _ = parts.hostname, parts.port
     except ValueError:
         raise OAuthFailed("unusable", f"{server.name} names an address that is none.") from None
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and server.allows_plain(url))):
-        raise OAuthFailed("unusable", f"{server.name} names an address that is not https.")
+    if not host or not allowed:
+        raise OAuthFailed("unusable", f"{server.name} names an address that is not https. {_YOURS}")

@@ -5,6 +5,7 @@ No I/O. The models of the MCP library say the same, but the library costs the AP
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -15,6 +16,10 @@ from core.connections.oauth.server import OAuthServer
 from core.connections.resource import resource_of
 
 M = TypeVar("M", bound="_Metadata")
+MOST_SCOPES = 100
+"""That are asked for. More than any real server has; a list without an end would be stored and sent each time."""
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
+"""Source: RFC 6749, section 3.3."""
 
 
 class _Metadata(BaseModel):
@@ -32,7 +37,8 @@ class ProtectedResource(_Metadata):
 class AuthorizationServer(_Metadata):
     """What an authorization server says about itself. Source: RFC 8414, section 2; OpenID Connect Discovery 1.0."""
 
-    issuer: str = Field(min_length=1)
+    # It is stored as it is: nothing that `urlsplit` would overlook and Postgres would refuse.
+    issuer: str = Field(pattern=r"^[^\x00-\x20\x7f]{1,2048}$")
     authorization_endpoint: str = Field(min_length=1)
     token_endpoint: str = Field(min_length=1)
     registration_endpoint: str | None = None
@@ -85,7 +91,12 @@ def checked_resource(found: ProtectedResource, server: OAuthServer) -> str:
     Raises:
         OAuthFailed: The metadata is about something else. Source: RFC 9728, section 3.3.
     """
-    own, named = server.resource, resource_of(found.resource)
+    try:
+        own, named = server.resource, resource_of(found.resource)
+    except ValueError:
+        raise OAuthFailed(
+            "unusable", f"The metadata of {server.name} is about an address that is none."
+        ) from None
     if own == named or own.startswith(f"{named}/"):
         return found.resource
     raise OAuthFailed("unusable", f"The metadata of {server.name} is about another address.")
@@ -128,12 +139,16 @@ def wanted_scopes(
         found: The authorization server's metadata.
     """
     if server.scopes is not None:
-        return tuple(dict.fromkeys((*server.scopes, *challenged.split())))
+        return _usable((*server.scopes, *challenged.split()))
     scopes = tuple(challenged.split()) or (resource.scopes_supported if resource else None) or ()
     if "offline_access" in found.scopes_supported and "offline_access" not in scopes:
         # Without it, OpenID providers give no refresh token, and the user would log in every hour.
-        return (*scopes, "offline_access")
-    return scopes
+        return (*_usable(scopes)[: MOST_SCOPES - 1], "offline_access")
+    return _usable(scopes)
+
+
+def _usable(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(_SCOPE.fullmatch, scopes)))[:MOST_SCOPES]
 
 
 def _origin_and_path(url: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,9 +27,10 @@ _LAST_SECOND = 4_102_444_800.0
 class _Registered(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    client_id: str = Field(min_length=1, max_length=2048)
-    client_secret: str | None = None
-    client_secret_expires_at: float = 0
+    # RFC 6749, appendix A: visible characters. Others could be neither stored nor sent.
+    client_id: str = Field(pattern=r"^[\x20-\x7e]{1,2048}$")
+    client_secret: str | None = Field(default=None, pattern=r"^[\x20-\x7e]{0,4096}$")
+    client_secret_expires_at: float | None = 0
     token_endpoint_auth_method: str | None = None
 
 
@@ -87,12 +89,15 @@ async def register(
         registered = _Registered.model_validate_json(answer.body)
     except ValidationError:
         raise OAuthFailed("unusable", "The authorization server's registration cannot be read.") from None
-    ends = registered.client_secret_expires_at
     secret = registered.client_secret or None
     auth = _auth(registered.token_endpoint_auth_method or wanted, methods, has_secret=secret is not None)
-    return OAuthClient(registered.client_id, secret, auth), datetime.fromtimestamp(
-        ends, UTC
-    ) if ends else None
+    return OAuthClient(registered.client_id, secret, auth), _end(registered.client_secret_expires_at or 0)
+
+
+def _end(seconds: float) -> datetime | None:
+    if not math.isfinite(seconds) or not 0 < seconds < _LAST_SECOND:
+        return None  # 0 is the standard's "never"
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _auth(method: str, methods: tuple[str, ...], *, has_secret: bool) -> ClientAuth:

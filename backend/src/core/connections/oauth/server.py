@@ -36,14 +36,28 @@ class OAuthServer:
         return client_id == self.client_id and named is not None and issuer.rstrip("/") == named.rstrip("/")
 
     @property
-    def hosts(self) -> frozenset[str]:
-        """The hosts that the operator has named: they may be private."""
-        return frozenset(host for host, _ in self._named())
+    def places(self) -> frozenset[str]:
+        """The addresses that the operator has named, as ``host:port``: they may be private."""
+        return frozenset(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for _, host, port in self._named()
+        )
 
     def allows_plain(self, url: str) -> bool:
-        """Return whether ``url`` may be http: only at a host for which the operator wrote http."""
-        return (urlsplit(url).hostname, "http") in self._named()
+        """Return whether ``url`` may be http: only at a host and port for which the operator wrote http.
 
-    def _named(self) -> list[tuple[str, str]]:
-        named = [urlsplit(url) for url in (self.url, self.authorization_server) if url]
-        return [(parts.hostname or "", parts.scheme) for parts in named]
+        Raises:
+            ValueError: It is no address.
+        """
+        return _place(url) in self._named() and _place(url)[0] == "http"
+
+    def _named(self) -> list[tuple[str, str, int]]:
+        return [_place(url) for url in (self.url, self.authorization_server) if url]
+
+
+def _place(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return (
+        parts.scheme,
+        (parts.hostname or "").removesuffix("."),
+        parts.port or (80 if parts.scheme == "http" else 443),
+    )

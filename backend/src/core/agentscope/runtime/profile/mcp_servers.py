@@ -27,6 +27,7 @@ _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
+_HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+")
 _SECRET_HEADER = re.compile(r"auth|cookie|key|token|secret|password", re.IGNORECASE)
 _RESERVED_HEADERS = frozenset(
     {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
@@ -211,6 +212,8 @@ class _Resolving:
         command = tuple(self._put_in("command", part) for part in server.command)
         oauth = self._oauth(server.oauth) if server.oauth is not None else None
         url = self._url(server.url) if server.url is not None else ""
+        if server.auth == "oauth":
+            self._has_a_plain_host(url, "url")
         return McpEndpoint(
             transport="stdio" if command else server.transport or "http",
             url=url,
@@ -243,8 +246,20 @@ class _Resolving:
             client_id and self._put_in("oauth.client_id", client_id),
             secret,
             given.scopes,
-            issuer and self._url(issuer, "oauth.authorization_server"),
+            issuer
+            and self._has_a_plain_host(
+                self._url(issuer, "oauth.authorization_server"), "oauth.authorization_server"
+            ),
         )
+
+    def _has_a_plain_host(self, url: str, where: str) -> str:
+        """A login goes to checked addresses only, and shows no identity but the user's; no login could begin."""
+        parts = urlsplit(url)
+        if "@" in parts.netloc:
+            raise self._wrong(where, 'has a user name or password, which auth = "oauth" takes the place of')
+        if _HOST.fullmatch(parts.hostname or "") is None:
+            raise self._wrong(where, "must have a host of ASCII letters, such as xn--mnchen-3ya.example")
+        return url
 
     def _url(self, value: str, where: str = "url") -> str:
         url = self._put_in(where, value)

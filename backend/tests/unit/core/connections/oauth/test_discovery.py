@@ -203,7 +203,11 @@ async def test_what_does_not_fit_together_is_no_login(answers: dict[str, Any], w
         ("https://anywhere.example/x", {}, True),
         ("http://anywhere.example/x", {}, False),
         ("http://m.example/x", {}, False),
-        ("http://10.0.0.5:9000/x", {"url": "http://10.0.0.5/mcp"}, True),
+        ("http://10.0.0.5:9000/x", {"url": "http://10.0.0.5:9000/mcp"}, True),
+        # Another port of the host is another service.
+        ("http://10.0.0.5:9000/x", {"url": "http://10.0.0.5/mcp"}, False),
+        ("http://10.0.0.5:80/x", {"url": "http://10.0.0.5/mcp"}, True),
+        ("https://10.0.0.5:99999/x", {}, False),
         ("http://10.0.0.6/x", {"url": "http://10.0.0.5/mcp"}, False),
         (
             "http://sso.internal/x",
@@ -220,6 +224,23 @@ def test_plain_http_is_the_operators_word(url: str, members: dict[str, Any], all
     else:
         with pytest.raises(OAuthFailed):
             check_scheme(url, server(**members))
+
+
+async def test_only_the_port_that_the_operator_named_may_be_private() -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["10.0.0.1"]
+
+    http = OAuthHttp(resolve=resolve)
+    named = server(url="https://inside.example:9000/mcp", authorization_server="https://[fd00::1]:9443")
+
+    assert named.places == {"inside.example:9000", "[fd00::1]:9443"}
+    assert server(url="https://inside.example./mcp").places == {"inside.example:443"}
+    with pytest.raises(
+        OAuthFailed, match=r"at inside\.example:6379 that may not be asked.*authorization_server"
+    ):
+        await http.get("https://inside.example:6379/x", named)
+    with pytest.raises(OAuthFailed, match=r"\[fd00::1\] that may not be asked"):
+        await http.get("https://[fd00::1]/x", named)
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,24 @@ def test_a_login_is_described_with_a_secret_of_the_environment() -> None:
     assert (found.client_id, found.client_secret) == ("shop", "canary-secret")
     assert "canary-secret" in secrets_of_mcp([endpoint])
     assert "canary" not in repr((found, endpoint, endpoint.oauth))
-    assert found.hosts == {"mcp.example.com", "login.example.com"}
+    assert found.places == {"mcp.example.com:443", "login.example.com:443"}
     with pytest.raises(ProfileInvalid, match=r"oauth\.authorization_server: must be like"):
         resolve_mcp([server(auth="oauth", oauth={"authorization_server": "login"})], {})
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://u:canary@mcp.example.com/mcp", "has a user name or password"),
+        ("https://u@mcp.example.com/mcp", "has a user name or password"),
+        ("https://mcp-s\u00e9rver.example/mcp", "must have a host of ASCII letters"),
+        ("https://mcp server.example/mcp", "must have a host of ASCII letters"),
+    ],
+)
+def test_an_address_at_which_no_login_could_begin_stops_the_start(url: str, words: str) -> None:
+    for members in ({"url": url}, {"oauth": {"authorization_server": url}}):
+        with pytest.raises(ProfileInvalid, match=words) as refused:
+            resolve_mcp([server(auth="oauth", **members)], {})
+        assert "canary" not in str(refused.value)
+    # Other servers are asked by another client, which takes both.
+    resolve_mcp([server(url=url)], {})
