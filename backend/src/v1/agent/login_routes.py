@@ -19,7 +19,8 @@ from core import connection_errors, errors
 from core.agentscope.schemas.connections import LoginCommand, LoginResponse
 from core.agentscope.schemas.links import CONNECTIONS_PATH
 from core.connections.oauth.failures import OAuthFailed
-from core.connections.oauth.login import LinkNotGood, Logins, Outcome
+from core.connections.oauth.login import LinkNotGood, Logins, Outcome, TooManyAttempts
+from core.problem import passing
 from core.validation import parse
 from v1.agent.connection_routes import ServerPath
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
@@ -33,6 +34,8 @@ _NOT_BEGUN_HERE = "This login was not begun in this browser, was finished before
 _NOT_THIS_PAGE = (
     "Cookies are off, or this page was open for too long. Allow cookies for this page, and try again."
 )
+_AWAY = "This service cannot finish that now. Wait a minute, and open the address of the login again."
+_TOO_OFTEN = "This address was tried too often. Ask the assistant again for what you wanted."
 
 LinkPath = Annotated[str, Path(alias="loginId", description="The random part of the link.", max_length=128)]
 
@@ -137,6 +140,8 @@ def _logins(container: Container) -> Logins:
 
 
 def _returned(outcome: Outcome, url: str) -> str:
+    except TooManyAttempts:
+        return failed_page(_TOO_OFTEN, status=429)
     parts = urlsplit(url)
     status = "connected" if outcome.connected else "denied" if outcome.denied else "error"
     query = parse_qsl(parts.query, keep_blank_values=True)

@@ -16,13 +16,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.connections.oauth.grants import OAuthClient
 from core.connections.vault import CannotOpen, Vault
 
+NEW_MINUTES = 15
+"""So long a client is kept whatever is heard of it: a user cannot make this service register again and again."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegisteredClient:
     """A client, and what it was registered for."""
 
     client: OAuthClient
-    scopes: frozenset[str]
+    scopes: tuple[str, ...]
+    is_new: bool = False
+    """Whether it was registered within ``NEW_MINUTES``."""
 
 
 class ClientStore:
@@ -44,7 +49,7 @@ class ClientStore:
         except CannotOpen:
             return None
         client = OAuthClient(row.client_id, sealed["secret"], sealed["auth"])
-        return RegisteredClient(client, frozenset(row.scope.split()))
+        return RegisteredClient(client, tuple(row.scope.split()), row.is_new)
 
     async def save(
         self,
@@ -86,7 +91,7 @@ class ClientStore:
         return client
 
     async def forget(self, issuer: str, client_id: str) -> None:
-        """Delete a client that the authorization server does not know any more."""
+        """Delete a client that the authorization server does not know any more, unless it is new."""
         async with self._engine.begin() as connection:
             await connection.execute(_FORGET, {"issuer": issuer, "client_id": client_id})
 
@@ -95,11 +100,12 @@ def _binding(issuer: str, redirect_uri: str) -> tuple[str, ...]:
     return "oauth-client", issuer, redirect_uri
 
 
-_FIND = text("""
-SELECT client_id, scope, sealed FROM agent_oauth_client
+_IS_NEW = f"created_at > clock_timestamp() - interval '{NEW_MINUTES} minutes'"
+_FIND = text(f"""
+SELECT client_id, scope, sealed, {_IS_NEW} AS is_new FROM agent_oauth_client
 WHERE issuer = :issuer AND redirect_uri = :redirect_uri
-    AND (expires_at IS NULL OR expires_at > clock_timestamp() + interval '1 hour')
-""")
+    AND (expires_at IS NULL OR expires_at > clock_timestamp() + interval '1 hour' OR {_IS_NEW})
+""")  # noqa: S608  the text above
 _INSERT = """
 INSERT INTO agent_oauth_client AS c (issuer, redirect_uri, client_id, scope, sealed, expires_at)
 VALUES (:issuer, :redirect_uri, :client_id, :scope, :sealed, :expires_at)
@@ -108,4 +114,6 @@ ON CONFLICT (issuer, redirect_uri) DO UPDATE SET client_id = excluded.client_id,
 """
 _SAVE = text(f"{_INSERT} WHERE c.client_id = :instead_of RETURNING c.id")
 _OVERWRITE = text(_INSERT)
-_FORGET = text("DELETE FROM agent_oauth_client WHERE issuer = :issuer AND client_id = :client_id")
+_FORGET = text(
+    f"DELETE FROM agent_oauth_client WHERE issuer = :issuer AND client_id = :client_id AND NOT {_IS_NEW}"  # noqa: S608
+)

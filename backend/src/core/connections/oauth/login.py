@@ -9,7 +9,8 @@ Rules:
 3. Each attempt has its own state and code verifier. A state works once, and only at the address of its own server, so
    that no authorization server can pass off another's code as its own (RFC 9207, RFC 9700 section 4.4).
 4. A client that the authorization server does not know any more is registered anew: when it says so, and when users
-   leave again and again and never come back.
+   leave again and again and never come back. Not within minutes, and a link is good for some attempts only: whoever has
+   one cannot make this service register without end.
 
 See docs/adr/0042.
 """
@@ -17,7 +18,7 @@ See docs/adr/0042.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import structlog
@@ -31,6 +32,7 @@ from core.connections.oauth.http_edge import OAuthHttp
 from core.connections.oauth.login_links import LoginLinks
 from core.connections.oauth.login_scope import login_scope, union
 from core.connections.oauth.login_store import Attempt, Login, LoginStore, Return
+from core.connections.oauth.metadata import MOST_SCOPES
 from core.connections.oauth.registration import given_client, register
 from core.connections.oauth.server import OAuthServer
 from core.connections.store import Connection, ConnectionStore
@@ -45,6 +47,10 @@ which it tells the user only."""
 
 class LinkNotGood(Exception):
     """A link, or the return of a browser, belongs to no login that is under way."""
+
+
+class TooManyAttempts(Exception):
+    """A link was tried too often. Nobody was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +143,13 @@ class Logins:
 
         Raises:
             LinkNotGood: As in :meth:`open`.
+            TooManyAttempts: There were ``MOST_ATTEMPTS`` of them before.
             OAuthFailed: The login cannot begin.
         """
         login, server = await self._of(link)
+        if not await self._logins.count(login):
+            log.warning("oauth_login_tried_too_often", server=server.name)
+            raise TooManyAttempts
         try:
             return await self._leave(link, login, server, browser)
         except OAuthFailed as exc:
@@ -189,11 +199,14 @@ class Logins:
     ) -> OAuthClient:
         issuer = place.authorization_server.issuer
         known = await self._clients.find(issuer, redirect_uri)
-        if known is not None and known.scopes >= set(place.scopes):
-            # Not each time: the fourth attempt has a client that was registered for the third.
-            if login.attempts == 0 or login.attempts % _LOST_ATTEMPTS:
+        had = () if known is None else known.scopes
+        # With what it had: else two users who need different scopes would take the client from each other.
+        scopes = tuple(dict.fromkeys((*had, *place.scopes)))[:MOST_SCOPES]
+        if known is not None and set(had) >= set(scopes):
+            if known.is_new or login.attempts < _LOST_ATTEMPTS:
                 return known.client
             log.info("oauth_client_registered_anew", server=server.name, reason="nobody came back")
+        place = replace(place, scopes=scopes)
         client, expires_at = await register(
             self._http, server, place, name=self.links.client_name, redirect_uri=redirect_uri
         )
@@ -201,7 +214,7 @@ class Logins:
             issuer,
             redirect_uri,
             client,
-            scopes=place.scopes,
+            scopes=scopes,
             expires_at=expires_at,
             instead_of=None if known is None else known.client.client_id,
         )

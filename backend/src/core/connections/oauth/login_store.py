@@ -26,6 +26,8 @@ ATTEMPT_SECONDS = 600
 """From leaving for the authorization server to coming back."""
 MOST_OF_A_USER = 100
 """Links of one user that are good at once. The oldest ones end when there are more."""
+MOST_ATTEMPTS = 20
+"""Of one link. Each of them asks other servers."""
 _COLUMNS = "l.id, l.tenant_id, l.user_id, l.server, l.resource, l.scope, l.return_url, l.attempts"
 
 
@@ -119,6 +121,12 @@ class LoginStore:
             row = (await connection.execute(_FIND, {"link_hash": _hash(link)})).mappings().one_or_none()
         return None if row is None else _login(row)
 
+    async def count(self, login: Login) -> bool:
+        """Count an attempt before it asks anybody. Returns whether the link is good for one more."""
+        async with self._engine.begin() as connection:
+            counted = await connection.execute(_COUNT, {"id": login.id, "most": MOST_ATTEMPTS})
+        return counted.rowcount > 0
+
     async def leave(self, login: Login, attempt: Attempt, *, state: str, browser: str) -> bool:
         """Note that a browser leaves for the authorization server; an attempt before this one ends.
 
@@ -191,8 +199,11 @@ DELETE FROM agent_oauth_login WHERE id IN (
 """)
 _GOOD = "l.done_at IS NULL AND l.expires_at > clock_timestamp()"
 _FIND = text(f"SELECT {_COLUMNS} FROM agent_oauth_login AS l WHERE l.link_hash = :link_hash AND {_GOOD}")  # noqa: S608
+_COUNT = text(f"""
+UPDATE agent_oauth_login AS l SET attempts = attempts + 1 WHERE l.id = :id AND l.attempts < :most AND {_GOOD}
+""")  # noqa: S608  the texts above
 _LEAVE = text(f"""
-UPDATE agent_oauth_login AS l SET attempts = attempts + 1, state_hash = :state_hash, browser_hash = :browser_hash,
+UPDATE agent_oauth_login AS l SET state_hash = :state_hash, browser_hash = :browser_hash,
     attempt = :attempt, attempt_until = clock_timestamp() + :seconds * interval '1 second'
 WHERE l.id = :id AND {_GOOD}
 """)  # noqa: S608  the texts above

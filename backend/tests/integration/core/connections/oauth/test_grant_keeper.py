@@ -106,6 +106,7 @@ async def test_a_grant_that_was_withdrawn_needs_a_login(
         place.authority.end_everything()
     else:
         place.authority.forget_clients()
+        await process.age_clients()
     time.ahead = timedelta(hours=2)
 
     for _ in range(2):

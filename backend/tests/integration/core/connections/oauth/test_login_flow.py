@@ -12,8 +12,8 @@ from tests.support.oauth_place import BROWSER, Place, Process, placed
 
 from core.connections.oauth.exchange import revoke
 from core.connections.oauth.failures import OAuthFailed
-from core.connections.oauth.login import LinkNotGood, Logins
-from core.connections.oauth.login_store import drop_logins
+from core.connections.oauth.login import LinkNotGood, Logins, TooManyAttempts
+from core.connections.oauth.login_store import MOST_ATTEMPTS, drop_logins
 from core.connections.oauth.server import OAuthServer
 from core.identity import Principal
 
@@ -191,6 +191,7 @@ async def test_a_client_that_is_not_known_any_more_is_registered_again(
     logins = process.logins(place.server)
     _, query = await left(place, logins)
     place.authority.forget_clients()
+    await process.age_clients()
 
     outcome = await logins.come_back("mail", query, BROWSER)
 
@@ -202,9 +203,10 @@ async def test_a_client_that_is_not_known_any_more_is_registered_again(
     # It says so only to the user, who never comes back: after a few times it is tried with a new client.
     place.authority.forget_clients()
     link = (await logins.begin(ADA, "mail")).rpartition("/")[2]
-    for _ in range(3):
+    for _ in range(4):
         await logins.leave(link, BROWSER)
     assert place.authority.counts["register"] == 2
+    await process.age_clients()
     query = await place.redirect(await logins.leave(link, BROWSER))
     assert (await logins.come_back("mail", query, BROWSER)).connected
     assert place.authority.counts["register"] == 3
@@ -217,6 +219,7 @@ async def test_a_login_by_another_client_withdraws_the_one_before(place: Place, 
     assert (await place.log_in(logins, ADA)).connected
     assert place.authority.counts["revoke"] == 0
     before = await process.grant(ADA, place.server)
+    await process.age_clients()
     await process.clients.forget(before.issuer, before.client_id)
 
     assert (await place.log_in(logins, ADA)).connected
@@ -224,6 +227,67 @@ async def test_a_login_by_another_client_withdraws_the_one_before(place: Place, 
     assert place.authority.counts["revoke"] == 1
     assert not await place.token_works(before.access_token)
     assert await place.token_works((await process.grant(ADA, place.server)).access_token)
+
+
+async def test_whoever_has_a_link_makes_few_registrations_and_few_attempts(
+    place: Place, process: Process
+) -> None:
+    logins = process.logins(place.server)
+    link = (await logins.begin(ADA, "mail")).rpartition("/")[2]
+    presses = [asyncio.create_task(process.logins(place.server).leave(link, BROWSER)) for _ in range(5)]
+    await asyncio.gather(*presses)
+    begun = place.authority.counts["register"]
+    await process.age_clients()
+
+    for _ in range(MOST_ATTEMPTS - 5):
+        await logins.leave(link, BROWSER)
+    with pytest.raises(TooManyAttempts):
+        await logins.leave(link, BROWSER)
+
+    # The old client once, and then a new one is kept.
+    assert place.authority.counts["register"] == begun + 1
+    # A server that says that it does not know a client which it has just made is not asked for another at once.
+    known = await process.clients.find(place.authority.issuer, logins.links.callback("mail"))
+    assert known is not None
+    await process.clients.forget(place.authority.issuer, known.client.client_id)
+    assert (await place.log_in(logins, EVE)).connected
+    assert place.authority.counts["register"] == begun + 1
+
+
+async def test_users_with_different_scopes_share_one_client(place: Place, process: Process) -> None:
+    for number in range(6):
+        server = dataclasses.replace(place.server, scopes=(("mail.read", "mail.send")[number % 2],))
+        assert (await place.log_in(process.logins(server), Principal("t", f"u{number}"))).connected
+
+    assert place.authority.counts["register"] == 2
+    links = process.logins(place.server).links
+    known = await process.clients.find(place.authority.issuer, links.callback("mail"))
+    assert known is not None
+    assert known.scopes == ("mail.read", "mail.send")
+
+
+async def test_a_secret_that_ends_soon_is_no_reason_to_register_each_time(
+    place: Place, process: Process
+) -> None:
+    logins = process.logins(place.server)
+    assert (await place.log_in(logins, ADA)).connected
+    async with process.engine.begin() as connection:
+        await connection.execute(text("UPDATE agent_oauth_client SET expires_at = now() + interval '9 min'"))
+
+    assert (await place.log_in(logins, EVE)).connected
+    assert place.authority.counts["register"] == 1
+    await process.age_clients()
+    assert (await place.log_in(logins, ADA)).connected
+    assert place.authority.counts["register"] == 2
+
+
+async def test_only_the_operator_names_an_authorization_server_of_a_private_network(
+    place: Place, process: Process
+) -> None:
+    server = dataclasses.replace(place.server, authorization_server=None)
+
+    with pytest.raises(OAuthFailed, match=r"not https.*authorization_server in \[mcp.oauth\]"):
+        await place.log_in(process.logins(server), ADA)
 
 
 async def test_processes_that_register_at_once_use_one_client(place: Place, processes: list[Process]) -> None:
