@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from functools import partial
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from functools import partial, wraps
+from typing import Annotated, ParamSpec
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import structlog
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.responses import RedirectResponse
 
@@ -28,24 +30,48 @@ from v1.agent.login_pages import ask_page, done_page, failed_page
 from v1.agent.openapi import BODY_ERRORS, LOGIN_EXAMPLE, LOGIN_EXAMPLES, answer, json_body, problems
 from v1.agent.run_answers import json_answer
 
+log = structlog.get_logger(__name__)
+
 _MAX_FORM_BYTES = 4096
 _GONE = "This address is not valid any more: it was used, or it has expired. Ask the assistant again for what you wanted."
+_AWAY = "This service cannot finish that now. Wait a minute, and open the address of the login again."
+_TOO_OFTEN = "This address was tried too often. Ask the assistant again for what you wanted."
 _NOT_BEGUN_HERE = "This login was not begun in this browser, was finished before, or took too long. Open the address of the login again."
 _NOT_THIS_PAGE = (
     "Cookies are off, or this page was open for too long. Allow cookies for this page, and try again."
 )
-_AWAY = "This service cannot finish that now. Wait a minute, and open the address of the login again."
-_TOO_OFTEN = "This address was tried too often. Ask the assistant again for what you wanted."
 
 LinkPath = Annotated[str, Path(alias="loginId", description="The random part of the link.", max_length=128)]
 
 _PAGES = {
     200: {
-        "description": "A page. So are the answers 400 to 502 about the login.",
+        "description": "A page. So are the answers 400 to 503 about the login.",
         "content": {"text/html": {"schema": {"type": "string"}, "example": "<!doctype html>..."}},
     },
     303: {"description": "The browser goes on."},
 } | problems(errors.NotFound, errors.InvalidRequest, errors.StoreUnavailable)
+
+P = ParamSpec("P")
+
+
+def _outage_as_page(route: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitable[Response]]:
+    """A browser is shown words, not the problem document of an outage that will pass."""
+
+    @wraps(route)
+    async def answered(*args: P.args, **kwargs: P.kwargs) -> Response:
+        try:
+            return await route(*args, **kwargs)
+        except Exception as exc:
+            error = exc if isinstance(exc, errors.StoreUnavailable) else passing(exc)
+            if error is None:
+                raise
+            log.warning("login_page_failed", code=error.code, error=type(exc).__name__)
+            page = failed_page(_AWAY, status=error.status)
+            page.headers["Retry-After"] = "10"
+            return page
+
+    return answered
+
 
 router = APIRouter(prefix=CONNECTIONS_PATH, tags=["connections"])
 
@@ -86,6 +112,7 @@ async def begin_login(
 
 
 @router.get("/login/{loginId}", response_class=Response, responses=_PAGES)
+@_outage_as_page
 async def open_login(request: Request, container: Container, login_id: LinkPath) -> Response:
     """Show the page of a login: whose assistant asks for access to which account. For browsers; needs no token."""
     logins = _logins(container)
@@ -100,6 +127,7 @@ async def open_login(request: Request, container: Container, login_id: LinkPath)
 
 
 @router.post("/login/{loginId}", response_class=Response, responses=_PAGES)
+@_outage_as_page
 async def leave_for_login(request: Request, container: Container, login_id: LinkPath) -> Response:
     """Leave the page of a login for the authorization server. For browsers; needs no token, but the page's cookie."""
     logins = _logins(container)
@@ -112,12 +140,15 @@ async def leave_for_login(request: Request, container: Container, login_id: Link
         url = await logins.leave(login_id, browser)
     except LinkNotGood:
         return failed_page(_GONE, status=404)
+    except TooManyAttempts:
+        return failed_page(_TOO_OFTEN, status=429)
     except OAuthFailed as exc:
         return failed_page(exc.words, logins.links.page(login_id), status=502)
     return RedirectResponse(url, status_code=303, headers={"Cache-Control": "no-store"})
 
 
 @router.get("/callback/{server}", response_class=Response, responses=_PAGES)
+@_outage_as_page
 async def finish_login(request: Request, container: Container, server: ServerPath) -> Response:
     """Take what the authorization server gives to the user's browser, and connect the user. Register this address there.
 
@@ -140,8 +171,6 @@ def _logins(container: Container) -> Logins:
 
 
 def _returned(outcome: Outcome, url: str) -> str:
-    except TooManyAttempts:
-        return failed_page(_TOO_OFTEN, status=429)
     parts = urlsplit(url)
     status = "connected" if outcome.connected else "denied" if outcome.denied else "error"
     query = parse_qsl(parts.query, keep_blank_values=True)
