@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import agentscope
@@ -31,6 +30,7 @@ from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.runtime.agent.agent_events import AgentEventTranslator, new_id
 from core.agentscope.runtime.agent.agent_factory import AgentFactory
 from core.agentscope.runtime.agent.agent_kit import AgentKit
+from core.agentscope.runtime.agent.budget_question import budget_question
 from core.agentscope.runtime.agent.drive import Save, drive_agent, step_limit_detail
 from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.factory.hosting import AgentHost, HostedAgent
@@ -45,18 +45,19 @@ from core.agentscope.runtime.agent.open_tool_calls import (
     settle_open_tool_calls,
     waits_for_user,
 )
+from core.agentscope.runtime.agent.runner.held_messages import held_messages, with_messages_held
+from core.agentscope.runtime.agent.runner.kept_calls import kept_decisions
 from core.agentscope.runtime.agent.runner.stage import RunnerStage, runner_stage
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.silence import SilenceMiddleware
 from core.agentscope.runtime.agent.snapshots import MESSAGES_OMITTED, omitted, snapshot_bytes, snapshots
 from core.agentscope.runtime.agent.thread_memory import (
     AGENT_NAME,
-    BUDGET_EXHAUSTED,
     ThreadMemory,
     restore_state,
     user_msg,
 )
-from core.agentscope.runtime.agent.toolkit import RunToolkit, ToolCallCount, ToolGate, answer_schema
+from core.agentscope.runtime.agent.toolkit import RunToolkit, ToolCallCount, ToolGate
 from core.agentscope.runtime.model.ambient_meter import book_with, metered_run
 from core.agentscope.runtime.model.metered_model import ForeignMeter
 from core.agentscope.runtime.profile.run_budget import RunBudgetExhausted
@@ -64,7 +65,6 @@ from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import (
     CustomEvent,
-    InterruptRequested,
     ModelUsage,
     RunFinished,
     StepFinished,
@@ -132,8 +132,12 @@ class AgentScopeOrchestrator:
         """Whether the run has ended with something that the user or the client is to do before it goes on."""
         self._hosted: HostedAgent | None = None
         """The agent that the user's factory made for this run."""
-        self._unheard: list[Msg] = _new_to_answer(task.command)
-        """The new user messages that the agent was not given yet."""
+        self._new = [user_msg(item) for item in _unanswered(task.command)]
+        self._held = held_messages(self._state)
+        self._unheard: list[Msg] = [*self._held, *self._new]
+        """The user messages that the agent was not given yet."""
+        self._decides_first = False
+        """Whether the runner is at work on decided calls, and is given the messages later."""
         self._client_calls = client_calls(self._state)
         """The calls that earlier runs handed to the client: the server emits no result for them."""
         self._calls = self._settle()
@@ -155,7 +159,10 @@ class AgentScopeOrchestrator:
     def checkpoint(self) -> Checkpoint:
         """Return the conversation as it stands: at the run's end, whatever the end is."""
         state = self._state
-        if self._unheard and not state.get_unfinished_tool_calls(AGENT_NAME):
+        unfinished = bool(state.get_unfinished_tool_calls(AGENT_NAME))
+        if self._unheard and (self._decides_first or self._held) and (self._waits or unfinished):
+            state = with_messages_held(state, self._unheard)
+        elif self._unheard and not unfinished:
             # The run ended before the agent was given the new messages. The user sees them in history, so the
             # next run must find them in the conversation.
             state = state.model_copy(update={"context": [*state.context, *self._unheard]})
@@ -177,13 +184,13 @@ class AgentScopeOrchestrator:
         except RunBudgetExhausted as exc:
             if self._kit.profile.limits.when_exhausted == "end":
                 raise
-            await self._emit(_question(exc, self._factory.expires_at()))
+            await self._emit(budget_question(exc, self._factory.expires_at()))
             end = RunFinished(outcome="interrupt")
         self._waits = end.outcome == "interrupt" or bool(end.pending_tool_call_ids)
         return end
 
     async def _run(self) -> RunFinished:
-        if not self._task.memory.goes_on and not self._unheard:
+        if not self._task.memory.goes_on and not self._new:
             raise BudgetExhausted("The run's budget was not raised, so it ends here.")
         anew = self._task.command.options().messages_snapshot == "anew"
         memory = self._task.memory
@@ -197,8 +204,9 @@ class AgentScopeOrchestrator:
             await self._emit(CustomEvent(name=MEMORY_REBUILT, value={"messages": len(memory.later_messages)}))
         await self._tell_not_made()
         calls, fresh = self._calls, self._unheard
-        inputs: Any = calls.decisions or calls.answers or fresh
-        if not inputs and (pending := client_calls(self._state)):
+        answers: Any = calls.decisions or calls.answers
+        inputs: Any = answers or fresh
+        if not (answers or self._new) and (pending := client_calls(self._state)):
             # The user did not log in for the only other call. The agent goes on when the client has answered.
             return RunFinished(pending_tool_call_ids=pending)
         if fresh and calls.decisions and self._runner is None:
@@ -231,9 +239,11 @@ class AgentScopeOrchestrator:
         return settle_open_tool_calls(
             self._state,
             self._task.memory,
-            decisions=self._task.memory.gated_calls if command.resume else (),
+            decisions=[*self._task.memory.gated_calls, *kept_decisions(self._state)]
+            if command.resume
+            else (),
             results=[item for item in command.messages if isinstance(item, ToolMessage)],
-            moves_on=bool(self._unheard),
+            moves_on=bool(self._new),
             is_server_tool=self._is_server_tool,
         )
 
@@ -344,11 +354,16 @@ class AgentScopeOrchestrator:
         calls = self._calls
         await self._emit(StepStarted(name="execution"))
         await self._open_gate(calls.approved)
-        fresh, self._unheard = self._unheard, []
-        if fresh and calls.decisions:
-            # The decided calls first: behind a new message they would be open for ever.
-            await runner.run((), calls, intent)
+        if self._unheard and (calls.decisions or not self._new):
+            # The decided calls first: behind a new message they would be open for ever. No checkpoints, as above.
+            self._decides_first = True
+            answered = await runner.run((), calls, intent, saves=False)
+            if runner.asks or waits_for_user(self._state) or client_calls(self._state):
+                # Behind the new message the questions would not be found. It waits for the next run.
+                await self._emit(StepFinished(name="execution"))
+                return answered
             calls = OpenToolCalls()
+        fresh, self._unheard = self._unheard, []
         answered = await runner.run(fresh, calls, intent, search=lambda: self._search(fresh))
         await self._emit(StepFinished(name="execution"))
         return answered
@@ -425,10 +440,6 @@ def _result(call_id: str, text: str, state: ToolState) -> ToolResult:
     return ToolResult(message_id=new_id("res"), tool_call_id=call_id, content=text, state=state)
 
 
-def _new_to_answer(command: RunCommand) -> list[Msg]:
-    return [user_msg(item) for item in _unanswered(command)]
-
-
 def _unanswered(command: RunCommand) -> list[UserMessage]:
     """Return the user messages after the last answer; those before it are imported and answered already."""
     last_answer = max(
@@ -436,13 +447,3 @@ def _unanswered(command: RunCommand) -> list[UserMessage]:
         default=-1,
     )
     return [item for item in command.messages[last_answer + 1 :] if isinstance(item, UserMessage)]
-
-
-def _question(exhausted: RunBudgetExhausted, expires_at: datetime) -> InterruptRequested:
-    return InterruptRequested(
-        interrupt_id=new_id("int"),
-        reason=BUDGET_EXHAUSTED,
-        message=f"{exhausted.detail} Go on with as much again?",
-        response_schema=answer_schema(),
-        expires_at=expires_at,
-    )

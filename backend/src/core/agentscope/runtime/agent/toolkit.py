@@ -78,6 +78,7 @@ class ToolGate:
         self.logins = MissingLogins()
         """What calls with the user's own identity wait for."""
         self._stop = stop
+        self._closed = False
         self._durable: set[str] = set()
         self._changed = asyncio.Event()
         self._took: dict[str, float] = {}
@@ -88,15 +89,25 @@ class ToolGate:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    def admit(self) -> None:
+        """Let calls through (again)."""
+        self._closed = False
+
+    def close(self) -> None:
+        """Let nothing through any more: what makes the calls has ended."""
+        self._closed = True
+        self._changed.set()
+        self._changed = asyncio.Event()
+
     async def enter(self, tool_call_id: str) -> bool:
         """Wait until the call may act; False when the run has no calls left.
 
         Raises:
-            asyncio.CancelledError: The run was told to stop.
+            asyncio.CancelledError: The run was told to stop, or the gate is closed.
         """
-        while tool_call_id not in self._durable and not self._stop.is_set:
+        while tool_call_id not in self._durable and not self._stop.is_set and not self._closed:
             await self._changed.wait()
-        if self._stop.is_set:
+        if self._stop.is_set or self._closed:
             raise asyncio.CancelledError
         return self.calls.take()
 

@@ -229,13 +229,27 @@ class Conversation:
             self._own = None
 
     def _wait_last(self) -> None:
-        """AgentScope looks for open calls in the last message, by the id of the reply."""
+        """AgentScope looks for open calls in the last message, by the id of the reply. So all are put into one."""
         context = self._state.context
-        for place, message in enumerate(context):
-            if is_of_runner(message) and has_open_calls(message):
-                context.append(context.pop(place))
-                self._state.reply_id = message.id
-                return
+        waiting = [message for message in context if is_of_runner(message) and has_open_calls(message)]
+        if not waiting:
+            return
+        last = waiting.pop()
+        for message in waiting:
+            calls = [block for block in message.content if _is_open(block)]
+            message.content = [block for block in message.content if not _is_open(block)]
+            last.content[:0] = calls
+        # By identity: messages may be equal.
+        gone = {id(last), *(id(message) for message in waiting if not message.content)}
+        context[:] = [*(message for message in context if id(message) not in gone), last]
+        self._state.reply_id = last.id
+
+
+def _is_open(block: Any) -> bool:
+    return isinstance(block, ToolCallBlock) and block.state in (
+        ToolCallState.ASKING,
+        ToolCallState.SUBMITTED,
+    )
 
 
 def _joined(state: AgentState, behind: Sequence[Msg]) -> list[Msg]:
@@ -255,10 +269,7 @@ def _under_the_name(message: Msg) -> Msg:
 
 def has_open_calls(message: Msg) -> bool:
     """Whether a call of the message waits for the user or the client."""
-    return any(
-        call.state in (ToolCallState.ASKING, ToolCallState.SUBMITTED)
-        for call in message.get_content_blocks("tool_call")
-    )
+    return any(_is_open(call) for call in message.content)
 
 
 def is_of_runner(message: Msg) -> bool:

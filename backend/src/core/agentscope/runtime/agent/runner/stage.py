@@ -37,8 +37,10 @@ from core.agentscope.runtime.agent.runner.conversation import (
     waiting_agent,
 )
 from core.agentscope.runtime.agent.runner.events import Answer, ToolResult
+from core.agentscope.runtime.agent.runner.kept_calls import KeptCalls
 from core.agentscope.runtime.agent.runner.own_voice import YieldRefused
 from core.agentscope.runtime.agent.runner.pump import RunnerPump
+from core.agentscope.runtime.agent.runner.side_work import SideWork
 from core.agentscope.runtime.agent.runner.tool_calls import OwnCalls, ShownCalls
 from core.agentscope.runtime.agent.runner.user_runner import UserRunner
 from core.agentscope.runtime.agent.runner.yields import RunnerTranslator
@@ -47,6 +49,7 @@ from core.agentscope.runtime.agent.thread_memory import Answered, ThreadMemory, 
 from core.agentscope.runtime.agent.toolkit import ToolGate
 from core.agentscope.runtime.model.ambient_meter import metering
 from core.agentscope.runtime.model.metered_model import ForeignMeter
+from core.agentscope.runtime.profile.run_budget import RunBudgetExhausted
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.messages import ToolMessage
@@ -57,6 +60,8 @@ log = structlog.get_logger(__name__)
 
 _QUESTIONS = "agentroute_questions"
 """In the state's ``middle_context``: the runner's ids of its open questions, by the id of the interrupt."""
+_ANSWERS = "agentroute_answers"
+"""There, too: answers that no runner was given yet, by the runner's ids."""
 _NOT_STORED = "The agent's code has a mistake: what it keeps in middle_context cannot be written as JSON."
 _MAX_CAUSE = 500
 """Characters in the log."""
@@ -112,7 +117,11 @@ class RunnerStage:
         self._client_calls = client_calls
         self._results = [each for each in results if each.tool_call_id in client_calls]
         asked = state.middle_context.pop(_QUESTIONS, {})
-        self._answers = {asked.get(each.interrupt_id, each.interrupt_id): _answer(each) for each in answered}
+        if answered:
+            # A run may end before it calls the runner. The answers wait for it.
+            state.middle_context[_ANSWERS] = state.middle_context.get(_ANSWERS, {}) | {
+                asked.get(each.interrupt_id, each.interrupt_id): _stored_answer(each) for each in answered
+            }
         self.asks = False
         """Whether the runner has asked the user something."""
 
@@ -123,14 +132,16 @@ class RunnerStage:
         intent: Intent,
         *,
         search: Callable[[], Awaitable[None]] | None = None,
+        saves: bool = True,
     ) -> bool:
-        """Call the runner, and return whether it has answered.
+        """Call the runner, and return whether it has answered. Answers and results are given to one call only.
 
         Args:
             messages: The new ones of the user.
             calls: What the run brings for the calls of the run before.
             intent: What the intent stage found.
             search: Looks for what the user has written, as the profile says.
+            saves: Whether checkpoints are taken on the way.
 
         Raises:
             RunStopped: The run was told to stop.
@@ -143,38 +154,76 @@ class RunnerStage:
                 finish_call(self._state, next(call for call in open_calls if call.id == block.id), block)
         waits = waiting_agent(self._state)
         self._state.context.extend(messages)
-        given = RunInputs(
-            messages=messages,
-            inputs=(None if own else calls.decisions or calls.answers) or list(messages) or None,
-            answers=self._answers,
-            results={each.tool_call_id: _result(each) for each in self._results},
-            waiting_agent=waits,
-        )
+        given = self._given(messages, None if own else calls.decisions or calls.answers, waits)
+        kept = KeptCalls.taken_from(self._state, goes_on=not messages)
+        side = SideWork(self._stop, self._runner.reference)
         conversation = Conversation(self._state, [message.id for message in messages])
         translator = self._translator(conversation)
         pump = RunnerPump(
             translator,
             self._shared,
             emit=self._emit,
-            save=lambda: self._save(checkpoint_of(conversation.whole(), agentscope.__version__)),
+            save=(lambda: self._save(checkpoint_of(conversation.whole(), agentscope.__version__)))
+            if saves
+            else _no_checkpoint,
             gate=self._gate,
             stop=self._stop,
             reference=self._runner.reference,
+            side=side,
         )
         meter = ForeignMeter(self._kit.services, translator.record)
-        run = self._run_of(
-            translator, pump, meter, intent, given, calls if own else OpenToolCalls(), conversation
+        own_calls = OwnCalls(
+            self._builder.tools(),
+            self._state,
+            conversation,
+            translator,
+            pump,
+            self._gate,
+            calls if own else OpenToolCalls(),
+            kept,
+            side,
         )
+        shown = ShownCalls(translator, pump, side)
+        run = self._run_of(translator, meter, intent, given, own_calls, shown, conversation)
         if self._builder.knowledge is not None:
             self._builder.knowledge.bind(run)
         if search is not None:
             with metering(meter):
                 await search()
+        unstorable = await self._drive(run, pump, translator, meter, own_calls, kept, side)
+        if unstorable:
+            log.error("runner_state_not_storable", runner=self._runner.reference, names=unstorable)
+            raise AgentFailed(_NOT_STORED)
+        await self._ask_what_was_hidden(translator)
+        self.asks = bool(translator.questions)
+        if translator.exceeded_iterations:
+            raise MaxIterations(_STEPS)
+        return translator.answered
+
+    async def _drive(
+        self,
+        run: AgentRun,
+        pump: RunnerPump,
+        translator: RunnerTranslator,
+        meter: ForeignMeter,
+        own_calls: OwnCalls,
+        kept: KeptCalls,
+        side: SideWork,
+    ) -> list[str]:
+        """Run the runner to its end; returns the names of what cannot be stored."""
         show_name(self._state)
         try:
             # What tools ask of models by themselves is booked with the run.
             with metering(meter):
-                await pump.drive(self._runner(run))
+                await pump.drive(
+                    self._runner(run), before_end=lambda: own_calls.keep_decisions() if side.parked else None
+                )
+            if side.parked:
+                kept.keep_in(self._state)
+        except RunBudgetExhausted:
+            # The user may let the runner go on, and it begins at its first line then, too.
+            kept.keep_in(self._state)
+            raise
         except YieldRefused as exc:
             raise self._mistake(exc) from exc
         except Exception as exc:
@@ -186,14 +235,21 @@ class RunnerStage:
             unstorable = _without_unstorable(self._state)
             if translator.questions:
                 self._state.middle_context[_QUESTIONS] = translator.questions
-        if unstorable:
-            log.error("runner_state_not_storable", runner=self._runner.reference, names=unstorable)
-            raise AgentFailed(_NOT_STORED)
-        await self._ask_what_was_hidden(translator)
-        self.asks = bool(translator.questions)
-        if translator.exceeded_iterations:
-            raise MaxIterations(_STEPS)
-        return translator.answered
+        return unstorable
+
+    def _given(self, messages: Sequence[Msg], inputs: Any, waits: str | None) -> RunInputs:
+        """Return what the runner is given. Answers and results are given once."""
+        given = RunInputs(
+            messages=messages,
+            inputs=inputs or list(messages) or None,
+            answers={
+                key: Answer(**each) for key, each in self._state.middle_context.pop(_ANSWERS, {}).items()
+            },
+            results={each.tool_call_id: _result(each) for each in self._results},
+            waiting_agent=waits,
+        )
+        self._results = []
+        return given
 
     def _mistake(self, error: YieldRefused) -> AgentFailed:
         """Return what the run fails with. The cause has words of the author's code, so it is only in the log."""
@@ -222,23 +278,13 @@ class RunnerStage:
     def _run_of(
         self,
         translator: RunnerTranslator,
-        pump: RunnerPump,
         meter: ForeignMeter,
         intent: Intent,
         given: RunInputs,
-        own_calls: OpenToolCalls,
+        calls: OwnCalls,
+        shown: ShownCalls,
         conversation: Conversation,
     ) -> AgentRun:
-        shown = ShownCalls(translator, pump)
-        calls = OwnCalls(
-            self._builder.tools(),
-            self._state,
-            conversation,
-            translator,
-            pump,
-            self._gate,
-            own_calls,
-        )
         hosted: dict[int, Agent] = {}
 
         async def agent(made: Any) -> Agent:
@@ -365,10 +411,14 @@ class OnState(MiddlewareBase):
             yield item
 
 
-def _answer(answered: Answered) -> Answer:
+def _stored_answer(answered: Answered) -> dict[str, Any]:
     if answered.status == interrupt_status.RESOLVED:
-        return Answer("resolved", answered.value)
-    return Answer("cancelled")
+        return {"status": "resolved", "value": answered.value}
+    return {"status": "cancelled"}
+
+
+def _no_checkpoint() -> None:
+    """Of a call of the runner whose state lacks what the user has said."""
 
 
 def _result(message: ToolMessage) -> ToolResult:
