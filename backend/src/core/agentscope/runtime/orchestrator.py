@@ -55,6 +55,7 @@ from core.agentscope.runtime.agent.thread_memory import (
     AGENT_NAME,
     ThreadMemory,
     restore_state,
+    until_heard,
     user_msg,
 )
 from core.agentscope.runtime.agent.toolkit import RunToolkit, ToolCallCount, ToolGate
@@ -296,8 +297,8 @@ class AgentScopeOrchestrator:
         await self._emit(StepStarted(name="execution"))
         await self._open_gate(approved)
         await self._search(self._unheard)
-        self._unheard = []
-        await self._drive(agent, inputs, translator, save=self._save)
+        with until_heard(self._unheard, self._state):
+            await self._drive(agent, inputs, translator, save=self._save)
         await self._emit(StepFinished(name="execution"))
         if translator.exceeded_iterations:
             raise MaxIterations(

@@ -7,7 +7,8 @@ last checkpoint. They are added to the conversation, so that it continues from w
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -321,6 +322,24 @@ def user_msg(message: UserMessage) -> Msg:
     if isinstance(message.content, str):
         return UserMsg(name="user", content=message.content, id=message.id)
     return UserMsg(name="user", content=content_blocks(message.content), id=message.id)
+
+
+@contextmanager
+def until_heard(messages: list[Msg], state: AgentState) -> Iterator[None]:
+    """Give the messages to an agent in the block. Those that are in its conversation then are taken out of the list.
+
+    An agent's middleware may fail, or be stopped, before the agent has them.
+    """
+    known = {message.id for message in state.context}
+    try:
+        yield
+    finally:
+        added = {message.id for message in state.context} - known
+        if added <= {message.id for message in messages}:
+            messages[:] = [message for message in messages if message.id not in added]
+        else:
+            # It has replied, or was given others in their place.
+            messages.clear()
 
 
 def content_blocks(parts: Sequence[ContentPart]) -> list[TextBlock | DataBlock]:

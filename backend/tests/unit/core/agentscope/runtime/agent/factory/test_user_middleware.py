@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.support.stage_run import PAY, PICK, YES, Run, after, user
 
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME, GatedCall
+from core.agentscope.runtime.stop_signal import RunStopped
 from core.agentscope.schemas.internal_events import (
     InterruptRequested,
     ModelUsage,
@@ -236,4 +238,39 @@ async def test_a_middleware_that_cannot_be_made_ends_the_run(made: Any) -> None:
         await run.run()
 
     assert "password" not in failed.value.detail
+    assert run.remembered == [("user", "hello")]
+
+
+class Interferes(MiddlewareBase):
+    """Does something before the agent is given the message."""
+
+    def __init__(self, interfere: Any) -> None:
+        self.interfere = interfere
+
+    async def on_reply(
+        self, agent: Any, input_kwargs: dict[str, Any], next_handler: Any
+    ) -> AsyncGenerator[Any, None]:
+        await self.interfere()
+        async for item in next_handler(**input_kwargs):
+            yield item
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+@pytest.mark.parametrize("of_profile", [True, False])
+async def test_the_message_is_kept_if_a_middleware_ends_before_the_agent_has_it(
+    of_profile: bool, stopped: bool
+) -> None:
+    async def interfere() -> None:
+        if not stopped:
+            raise KeyError("shoes")
+        run.stop.set("user")
+        await asyncio.Event().wait()
+
+    def create(run: AgentRun) -> Agent:
+        return Agent("shop", "Sell.", run.model, middlewares=[Interferes(interfere)])
+
+    run = Run(middlewares=[Interferes(interfere)]) if of_profile else Run(factory=create)
+    with pytest.raises(RunStopped if stopped else AgentFailed):
+        await run.run()
+
     assert run.remembered == [("user", "hello")]
