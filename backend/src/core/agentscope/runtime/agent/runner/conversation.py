@@ -96,7 +96,7 @@ class Conversation:
         block = ToolCallBlock(id=call_id, name=name, input=arguments, state=ToolCallState(state))
         message = self._message()
         message.content.append(block)
-        if not self._at_work:
+        if not self._at_work and self._state.context[-1] is message:
             # By this id AgentScope tells the calls of the newest reply.
             self._state.reply_id = message.id
 
@@ -119,12 +119,19 @@ class Conversation:
                     return
 
     def _message(self) -> Msg:
-        last = self._behind if self._at_work else self._state.context
-        if self._own is not None and last and last[-1] is self._own:
+        messages, place = self._place_of_next()
+        if self._own is not None and place and messages[place - 1] is self._own:
             return self._own
         self._own = AssistantMsg(name=AGENT_NAME, content=[], id=uuid4().hex, metadata={_BY: _RUNNER})
-        last.append(self._own)
+        messages.insert(place, self._own)
         return self._own
+
+    def _place_of_next(self) -> tuple[list[Msg], int]:
+        """Return where what is said now belongs: behind everything, but before the reply of an agent that waits."""
+        if self._at_work:
+            return self._behind, len(self._behind)
+        context = self._state.context
+        return context, len(context) - (waiting_agent(self._state) is not None)
 
     # --- agents ------------------------------------------------------------------
 
@@ -218,7 +225,8 @@ class Conversation:
         if not shadow.content or self._is_placed(shadow):
             return
         shadow.content = _closed(shadow.content)
-        (self._behind if self._at_work else self._state.context).append(shadow)
+        messages, place = self._place_of_next()
+        messages.insert(place, shadow)
         self._own = None
 
     def _settle(self) -> None:

@@ -187,6 +187,44 @@ async def test_a_new_message_begins_anew_and_its_calls_act() -> None:
     assert desk.acted == ["note 1", "note 1"]
 
 
+async def test_what_is_said_before_an_agent_that_waits_is_not_in_its_way() -> None:
+    shipped: list[str] = []
+
+    def ship(order: str) -> str:
+        """Ship an order."""
+        shipped.append(order)
+        return f"shipped {order}"
+
+    async def run(run: AgentRun) -> AsyncGenerator[Any, None]:
+        yield "I "
+        yield "look."
+        call = ToolCall("look", {})
+        yield call
+        yield call.result("found")
+        thinker = await run.agent(Agent("thinker", "Think.", run.model))
+        async for event in thinker.reply_stream(list(run.messages)):
+            yield event
+        agent = Agent("writer", "Write.", run.model, toolkit=tools_of(ship), state=run.state)
+        async for event in (await run.agent(agent)).reply_stream(run.inputs):
+            yield event
+
+    first = Run(["plan"], [Asks("ship", '{"order": "7"}', id="s1")], runner=run)
+    await first.run()
+    memory = after(first, gated_calls=decisions(first))
+    second = Run(["again"], ["done"], runner=run, messages=[], resume=YES, memory=memory)
+    await second.run()
+
+    assert shipped == ["7"]
+    assert [words for _, words in second.remembered] == [
+        "hello",
+        "I look.",
+        "plan",
+        "I look.",
+        "again",
+        "done",
+    ]
+
+
 async def test_what_was_called_before_the_budget_was_spent_is_not_called_again() -> None:
     desk = Desk(two_approvals)
 
