@@ -324,13 +324,10 @@ class RunnerStage:
     ) -> Agent:
         """Return an agent of the runner with what every agent is given."""
         name = getattr(made, "name", "")
-        theirs = await self._host.middlewares(
-            lambda each: self._host.run_of(each, translator, meter, run.intent, self._state)
-        )
         on_state = getattr(made, "state", None) is self._state
         installed = await self._host.installed(
             made,
-            theirs,
+            (),
             run,
             translator,
             meter,
