@@ -218,7 +218,7 @@ class RunnerStage:
                 await pump.drive(
                     self._runner(run), before_end=lambda: own_calls.keep_decisions() if side.parked else None
                 )
-            if side.parked:
+            if side.parked or waiting_agent(self._state) is not None:
                 kept.keep_in(self._state)
         except RunBudgetExhausted:
             # The user may let the runner go on, and it begins at its first line then, too.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -187,6 +188,45 @@ async def test_a_new_message_begins_anew_and_its_calls_act() -> None:
     assert desk.acted == ["note 1", "note 1"]
 
 
+def asks(run: AgentRun) -> list[Any]:
+    return [] if run.answers else [Interrupt("q", "Sure?")]
+
+
+def hands_out(run: AgentRun) -> list[Any]:
+    return [] if run.results else [ToolCall("pick", {}, id="p1")]
+
+
+@pytest.mark.parametrize("rest", [asks, hands_out])
+async def test_calls_before_a_question_of_its_own_are_made_again_and_asked_again(
+    rest: Callable[[AgentRun], list[Any]],
+) -> None:
+    """A runner may ask the same question again and again, and act after each answer."""
+
+    async def run(run: AgentRun) -> AsyncGenerator[Any, None]:
+        yield (await run.call_tool("pay", {"euros": 5})).content
+        for each in rest(run):
+            yield each
+
+    first = Run(runner=run, permission="ask", tools=[PICK])
+    await first.run()
+    memory = after(first, gated_calls=decisions(first))
+    second = Run(runner=run, permission="ask", tools=[PICK], messages=[], resume=YES, memory=memory)
+    await second.run()
+    told = tuple(Answered(each.interrupt_id, "resolved", {}) for each in second.of(InterruptRequested))
+    third = Run(
+        runner=run,
+        permission="ask",
+        tools=[PICK],
+        messages=[] if told else [{"id": "t1", "role": "tool", "toolCallId": "p1", "content": "red"}],
+        resume=YES if told else [],
+        memory=replace(after(second), answered=told),
+    )
+    await third.run()
+
+    assert [line.split(" for ")[0] for line in second.log if "paid" in line] == ["paid 5"]
+    assert [each.tool_name for each in third.of(InterruptRequested)] == ["pay"]
+
+
 async def test_what_is_said_before_an_agent_that_waits_is_not_in_its_way() -> None:
     shipped: list[str] = []
 
@@ -223,6 +263,45 @@ async def test_what_is_said_before_an_agent_that_waits_is_not_in_its_way() -> No
         "again",
         "done",
     ]
+
+
+@pytest.mark.parametrize("of_client", [True, False])
+async def test_calls_before_an_agent_that_waits_act_once(of_client: bool) -> None:
+    shipped: list[str] = []
+
+    def ship(order: str) -> str:
+        """Ship an order."""
+        shipped.append(order)
+        return f"shipped {order}"
+
+    async def run(run: AgentRun) -> AsyncGenerator[Any, None]:
+        yield (await run.call_tool("pay", {"euros": 5})).content
+        tools = run.toolkit(tools_of(ship))
+        agent = await run.agent(Agent("a", "A.", run.model, toolkit=tools, state=run.state))
+        async for event in agent.reply_stream(run.inputs):
+            yield event
+
+    asked = Asks("pick", "{}", id="s1") if of_client else Asks("ship", '{"order": "7"}', id="s1")
+    first = Run(runner=run, permission="ask", tools=[PICK])
+    await first.run()
+    memory = after(first, gated_calls=decisions(first))
+    second = Run([asked], runner=run, permission="ask", tools=[PICK], messages=[], resume=YES, memory=memory)
+    await second.run()
+    third = Run(
+        ["done"],
+        runner=run,
+        permission="ask",
+        tools=[PICK],
+        messages=[{"id": "t1", "role": "tool", "toolCallId": "s1", "content": "red"}] if of_client else [],
+        resume=[] if of_client else YES,
+        memory=after(second, gated_calls=decisions(second)),
+    )
+    await third.run()
+
+    paid = [line for line in (*second.log, *third.log) if line.startswith("paid")]
+    assert (len(paid), shipped) == (1, [] if of_client else ["7"])
+    assert third.text == "paid 5done"
+    assert not [name for name in after(third).state.middle_context if name.startswith("agentroute_")]  # pyright: ignore[reportOptionalMemberAccess]
 
 
 async def test_what_was_called_before_the_budget_was_spent_is_not_called_again() -> None:
