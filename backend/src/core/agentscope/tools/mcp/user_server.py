@@ -30,7 +30,7 @@ from core.agentscope.tools.mcp.names import CONNECT, SEPARATOR
 from core.agentscope.tools.mcp.policy import McpPolicy
 from core.agentscope.tools.mcp.user_access import ConnectionRequired, UserAccess
 from core.agentscope.tools.mcp.user_sessions import UserSessions
-from core.agentscope.tools.spec import Tool, ToolContext
+from core.agentscope.tools.spec import Handler, Tool, ToolContext
 from core.config import ToolSettings
 from core.identity import Principal
 
@@ -111,9 +111,7 @@ class UserServer:
             raise ToolError(f"The server {self.name} has no tool {name}. The call was not made.")
 
         anything = OfferedTool(name, name, name, {"type": "object", "properties": {}}, "ask")
-        return tool_of(
-            anything, call, self._endpoint, self._settings, self._connected, self._access.login_url
-        )
+        return self._of_user(anything, call)
 
     async def _list(self, principal: Principal) -> _Known:
         """Return what the server lists for a user, from the user's open session or from one that is opened now."""
@@ -158,7 +156,7 @@ class UserServer:
                 # Of the user's identity: what becomes of the call itself is told by `call_tool`.
                 raise ToolError(unavailable_text(self.name)) from exc
 
-        return tool_of(offered, call, self._endpoint, self._settings, self._connected, self._access.login_url)
+        return self._of_user(offered, call)
 
     def _connect_tool(self) -> Tool:
         async def call(_: dict[str, Any], context: ToolContext) -> str:
@@ -176,6 +174,10 @@ class UserServer:
             schema={"type": "object", "properties": {}},
             permission="allow",
         )
+        return self._of_user(offered, call)
+
+    def _of_user(self, offered: OfferedTool, call: Handler) -> Tool:
+        """Return a tool whose calls need the user's identity: every tool of such a server."""
         return tool_of(offered, call, self._endpoint, self._settings, self._connected, self._access.login_url)
 
     async def _connected(self, principal: Principal) -> None:
