@@ -59,13 +59,13 @@ class OAuthHttp:
         self._resolve: Resolve = resolve
         self._trust = trust
 
-    async def get(self, url: str, server: OAuthServer, headers: Mapping[str, str] | None = None) -> Answer:
+    async def get(self, url: str, server: OAuthServer) -> Answer:
         """Ask for metadata.
 
         Raises:
             OAuthFailed: The address is not allowed, or does not answer.
         """
-        return await self._send("GET", url, server, headers or {}, None)
+        return await self._send("GET", url, server, {}, None)
 
     async def post_form(
         self, url: str, server: OAuthServer, form: Mapping[str, str], headers: Mapping[str, str] | None = None
@@ -105,9 +105,8 @@ class OAuthHttp:
     ) -> Answer:
         try:
             guard = UrlGuard(server.places, self._resolve, any_port=True)
-        except (
-            ValueError
-        ):  # the profile is checked at the start; whatever passes there is not an error of ours here
+        except ValueError:
+            # The profile is checked at the start; whatever passes there is not an error of ours here.
             raise OAuthFailed("unusable", f"The address of {server.name} has a host that is none.") from None
         target = await guard.check(url)
         trust = self._trust or await asyncio.to_thread(system_trust)

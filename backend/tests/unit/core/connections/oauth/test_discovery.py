@@ -35,7 +35,7 @@ class World(OAuthHttp):
         self.asked: list[str] = []
         self.sent: Mapping[str, object] = {}
 
-    async def get(self, url: str, server: OAuthServer, headers: Mapping[str, str] | None = None) -> Answer:
+    async def get(self, url: str, server: OAuthServer) -> Answer:
         self.asked.append(url)
         found = self.answers.get(url)
         if found is None:

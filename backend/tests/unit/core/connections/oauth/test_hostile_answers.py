@@ -111,9 +111,9 @@ class Answers(OAuthHttp):
         super().__init__(resolve=nobody)
         self.answer = answer
 
-    async def get(self, url: str, server: OAuthServer, headers: Mapping[str, str] | None = None) -> Answer:
+    async def get(self, url: str, server: OAuthServer) -> Answer:
         with suppress(OAuthFailed):
-            await super().get(url, server, headers)
+            await super().get(url, server)
         return self.answer
 
     async def post_json(
@@ -176,7 +176,7 @@ def test_an_error_without_end_is_told_by_its_status() -> None:
 @pytest.mark.parametrize("first", ["https://[as.example", "https://b.example:99999", "\x00https://b.example"])
 async def test_a_good_authorization_server_is_found_after_one_that_is_none(first: str) -> None:
     class World(Answers):
-        async def get(self, url: str, server: OAuthServer, headers: Any = None) -> Answer:
+        async def get(self, url: str, server: OAuthServer) -> Answer:
             if "protected-resource" in url:
                 return Answer(
                     200, json.dumps({**USUAL, "authorization_servers": [first, "https://a.example"]}).encode()
