@@ -39,6 +39,7 @@ from core.connections.oauth.http_edge import OAuthHttp
 from core.connections.oauth.login_scope import union
 from core.connections.oauth.refresh_pace import NotNow, RefreshPace
 from core.connections.oauth.server import OAuthServer
+from core.connections.oauth.stored_grant import stored_grant
 from core.connections.store import Connection, ConnectionStore, LockedConnection
 from core.errors import StoreUnavailable
 from core.identity import Principal
@@ -134,7 +135,7 @@ class GrantKeeper:
             LoginRequired: The token is good, and allows too little for this request.
         """
         found = await self._find(principal)
-        grant = None if found is None else _grant(found)
+        grant = stored_grant(found)
         if found is None or grant is None or grant.access_token != token or not found.is_usable:
             return
         said = bearer_challenge(challenge)
@@ -204,7 +205,7 @@ class GrantKeeper:
 
     async def _overtaken(self, principal: Principal, renewed: Grant) -> str:
         found = await self._find(principal)
-        if may_withdraw(renewed, None if found is None else _grant(found)):
+        if may_withdraw(renewed, stored_grant(found)):
             # The user has withdrawn the tokens before these.
             await withdraw(self._http, self.server, renewed)
         return self._usable(found)[1].access_token
@@ -246,7 +247,7 @@ class GrantKeeper:
     def _usable(self, found: Connection | None) -> tuple[Connection, Grant]:
         if found is None or found.known.kind != "oauth":
             raise LoginRequired
-        grant = _grant(found)
+        grant = stored_grant(found)
         if grant is None or not found.is_usable:
             raise LoginRequired(_ENDED.format(server=self.server.name))
         return found, grant
@@ -271,13 +272,6 @@ def _early(found: Connection) -> timedelta:
 def _ends_by(found: Connection, time: datetime) -> bool:
     ends = found.known.expires_at
     return ends is not None and ends <= time
-
-
-def _grant(found: Connection) -> Grant | None:
-    try:
-        return Grant.from_json(found.secret)
-    except ValueError:
-        return None
 
 
 def _remember(known: dict[Key, Value], key: Key, value: Value) -> None:

@@ -35,7 +35,8 @@ from core.connections.oauth.login_store import Attempt, Login, LoginStore, Retur
 from core.connections.oauth.metadata import MOST_SCOPES
 from core.connections.oauth.registration import given_client, register
 from core.connections.oauth.server import OAuthServer
-from core.connections.store import Connection, ConnectionStore
+from core.connections.oauth.stored_grant import stored_grant
+from core.connections.store import ConnectionStore
 from core.identity import Principal
 
 log = structlog.get_logger(__name__)
@@ -118,11 +119,10 @@ class Logins:
 
     async def withdraw(self, principal: Principal, name: str) -> None:
         """End the user's grant at the authorization server, before it is forgotten here. Failures are logged only."""
-        server = self._servers.get(name)
-        found = None if server is None else await self._connections.find(principal, name, server.resource)
-        if server is None or found is None or found.known.kind != "oauth":
+        if (server := self._servers.get(name)) is None:
             return
-        if (grant := _grant(found)) is not None:
+        grant = stored_grant(await self._connections.find(principal, name, server.resource))
+        if grant is not None:
             await withdraw(self._http, server, grant)
 
     async def open(self, link: str) -> OpenLogin:
@@ -276,7 +276,7 @@ class Logins:
             client_secret=attempt.client_secret,
             client_auth=attempt.client_auth,
         )
-        before = _grant(await self._connections.find(login.principal, server.name, server.resource))
+        before = stored_grant(await self._connections.find(login.principal, server.name, server.resource))
         await self._connections.save(
             login.principal,
             server.name,
@@ -302,15 +302,6 @@ class Logins:
         if server is None or server.resource != login.resource:
             raise LinkNotGood
         return server
-
-
-def _grant(found: Connection | None) -> Grant | None:
-    if found is None or found.known.kind != "oauth":
-        return None
-    try:
-        return Grant.from_json(found.secret)
-    except ValueError:
-        return None
 
 
 def _check_answer(query: Mapping[str, str], attempt: Attempt) -> None:

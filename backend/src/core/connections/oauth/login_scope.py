@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from core.connections.oauth.grants import Grant
 from core.connections.oauth.server import OAuthServer
-from core.connections.store import Connection, ConnectionStore
+from core.connections.oauth.stored_grant import stored_grant
+from core.connections.store import ConnectionStore
 from core.identity import Principal
 
 _MAX_CHARACTERS = 4096
@@ -19,17 +19,11 @@ async def login_scope(connections: ConnectionStore, principal: Principal, server
     found = await connections.find(principal, server.name, server.resource)
     if found is None or not found.wanted_scope:
         return ""
-    return union(_granted(found), found.wanted_scope)
+    grant = stored_grant(found)
+    return union((grant and grant.scope) or "", found.wanted_scope)
 
 
 def union(known: str, more: str) -> str:
     """Return the scopes of both; only the newer ones if all would be too many."""
     both = " ".join(dict.fromkeys((*known.split(), *more.split())))
     return both if len(both) <= _MAX_CHARACTERS else more[:_MAX_CHARACTERS].rpartition(" ")[0]
-
-
-def _granted(found: Connection) -> str:
-    try:
-        return Grant.from_json(found.secret).scope or ""
-    except ValueError:
-        return ""
