@@ -24,7 +24,6 @@ def upgrade() -> None:
         sa.Column("server", sa.Text(), nullable=False),
         sa.Column("resource", sa.Text(), nullable=False),
         sa.Column("link_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("scope", sa.Text(), server_default="", nullable=False),
         sa.Column("return_url", sa.Text(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("state_hash", sa.LargeBinary(), nullable=True),

@@ -28,8 +28,6 @@ class AgentOAuthLogin(Base):
     """Origin and path of its address when the link was made."""
     link_hash: Mapped[bytes] = mapped_column(LargeBinary)
     """SHA-256 of the random part of the link."""
-    scope: Mapped[str] = mapped_column(Text, server_default="")
-    """What the refused request needed beside the usual, separated by spaces."""
     return_url: Mapped[str | None] = mapped_column(Text)
     """Where the browser goes at the end; null: to a page of this service."""
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")

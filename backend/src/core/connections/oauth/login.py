@@ -30,7 +30,7 @@ from core.connections.oauth.failures import OAuthFailed
 from core.connections.oauth.grants import Grant, OAuthClient, authorization_url, new_secret
 from core.connections.oauth.http_edge import OAuthHttp
 from core.connections.oauth.login_links import LoginLinks
-from core.connections.oauth.login_scope import login_scope, union
+from core.connections.oauth.login_scope import login_scope
 from core.connections.oauth.login_store import Attempt, Login, LoginStore, Return
 from core.connections.oauth.metadata import MOST_SCOPES
 from core.connections.oauth.registration import given_client, register
@@ -113,9 +113,7 @@ class Logins:
         Raises:
             KeyError: No such server takes logins.
         """
-        server = self._servers[name]
-        scope = await login_scope(self._connections, principal, server)
-        return await self.links.begin(self._logins, principal, server, scope=scope, return_url=return_url)
+        return await self.links.begin(self._logins, principal, self._servers[name], return_url=return_url)
 
     async def withdraw(self, principal: Principal, name: str) -> None:
         """End the user's grant at the authorization server, before it is forgotten here. Failures are logged only."""
@@ -159,8 +157,8 @@ class Logins:
             raise
 
     async def _leave(self, link: str, login: Login, server: OAuthServer, browser: str) -> str:
-        # Also what the server has wanted since the link was made.
-        scope = union(login.scope, await login_scope(self._connections, login.principal, server))
+        # Now, and not when the link was made: the server may have wanted more since.
+        scope = await login_scope(self._connections, login.principal, server)
         place = await discover(self._http, server, scope=scope)
         redirect_uri = self.links.callback(server.name)
         client = given_client(server, place)

@@ -66,7 +66,6 @@ class LoginLinks:
         principal: Principal,
         server: OAuthServer,
         *,
-        scope: str = "",
         return_url: str | None = None,
     ) -> str:
         """Begin a login; returns the address that the user opens."""
@@ -74,7 +73,6 @@ class LoginLinks:
             principal,
             server.name,
             server.resource,
-            scope=scope,
             return_url=return_url,
             lasts_seconds=self._lasts_seconds,
         )

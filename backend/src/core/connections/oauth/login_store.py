@@ -28,7 +28,7 @@ MOST_OF_A_USER = 100
 """Links of one user that are good at once. The oldest ones end when there are more."""
 MOST_ATTEMPTS = 20
 """Of one link. Each of them asks other servers."""
-_COLUMNS = "l.id, l.tenant_id, l.user_id, l.server, l.resource, l.scope, l.return_url, l.attempts"
+_COLUMNS = "l.id, l.tenant_id, l.user_id, l.server, l.resource, l.return_url, l.attempts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,6 @@ class Login:
     principal: Principal
     server: str
     resource: str
-    scope: str
     return_url: str | None
     attempts: int
 
@@ -92,7 +91,6 @@ class LoginStore:
         server: str,
         resource: str,
         *,
-        scope: str = "",
         return_url: str | None = None,
         lasts_seconds: float,
     ) -> str:
@@ -102,13 +100,12 @@ class LoginStore:
             principal: Whose account is connected.
             server: Its name in the profile.
             resource: :func:`core.connections.resource.resource_of` its address.
-            scope: As in the row.
             return_url: As in the row; checked by the caller.
             lasts_seconds: How long the link is good.
         """
         link = new_secret()
         owner = {"tenant_id": principal.tenant_id, "user_id": principal.user_id}
-        values = {**owner, "server": server, "resource": resource, "link_hash": _hash(link), "scope": scope}
+        values = {**owner, "server": server, "resource": resource, "link_hash": _hash(link)}
         values |= {"return_url": return_url, "seconds": lasts_seconds}
         async with self._engine.begin() as connection:
             await connection.execute(_BEGIN, values)
@@ -181,15 +178,14 @@ def _login(row: Any) -> Login:
         Principal(row["tenant_id"], row["user_id"]),
         row["server"],
         row["resource"],
-        row["scope"],
         row["return_url"],
         row["attempts"],
     )
 
 
 _BEGIN = text("""
-INSERT INTO agent_oauth_login (tenant_id, user_id, server, resource, link_hash, scope, return_url, expires_at)
-VALUES (:tenant_id, :user_id, :server, :resource, :link_hash, :scope, :return_url,
+INSERT INTO agent_oauth_login (tenant_id, user_id, server, resource, link_hash, return_url, expires_at)
+VALUES (:tenant_id, :user_id, :server, :resource, :link_hash, :return_url,
     clock_timestamp() + :seconds * interval '1 second')
 """)
 _DROP_MANY = text("""

@@ -14,7 +14,6 @@ from core.connections.oauth.failures import OAuthFailed
 from core.connections.oauth.grant_keeper import GrantKeeper, LoginRequired
 from core.connections.oauth.http_edge import OAuthHttp
 from core.connections.oauth.login_links import LoginLinks
-from core.connections.oauth.login_scope import login_scope
 from core.connections.oauth.login_store import LoginStore
 from core.connections.oauth.refresh_pace import RefreshPace
 from core.connections.oauth.server import OAuthServer
@@ -42,7 +41,7 @@ class OAuthLogins:
     ) -> None:
         self.links = links
         self.rows = LoginStore(engine, vault)
-        self.connections = connections
+        self._connections = connections
         self._clients = ClientStore(engine, vault)
         self._http = OAuthHttp()
         self._pace = RefreshPace()
@@ -50,7 +49,7 @@ class OAuthLogins:
 
     def access(self, server: OAuthServer) -> OAuthAccess:
         """Return the users' identities at a server."""
-        keeper = GrantKeeper(server, self.connections, self._clients, self._http, pace=self._pace)
+        keeper = GrantKeeper(server, self._connections, self._clients, self._http, pace=self._pace)
         self._keepers.append(keeper)
         return OAuthAccess(keeper, self)
 
@@ -86,13 +85,12 @@ class OAuthAccess:
 
     async def login_url(self, principal: Principal) -> str | None:
         """Begin a login; returns the link that the user opens, good for as long as an interrupt."""
-
-        async def begin() -> str:
-            server = self._keeper.server
-            scope = await login_scope(self._logins.connections, principal, server)
-            return await self._logins.links.begin(self._logins.rows, principal, server, scope=scope)
-
-        return await through_outage(begin, seconds=_OUTAGE_SECONDS, what="connection")
+        logins = self._logins
+        return await through_outage(
+            lambda: logins.links.begin(logins.rows, principal, self._keeper.server),
+            seconds=_OUTAGE_SECONDS,
+            what="connection",
+        )
 
     async def refused(self, principal: Principal, sent: Mapping[str, str], challenge: str = "") -> None:
         """Take in that the server did not take the user's token.
