@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial, wraps
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, ParamSpec
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
@@ -43,13 +43,21 @@ _NOT_THIS_PAGE = (
 
 LinkPath = Annotated[str, Path(alias="loginId", description="The random part of the link.", max_length=128)]
 
-_PAGES = {
-    200: {
-        "description": "A page. So are the answers 400 to 503 about the login.",
-        "content": {"text/html": {"schema": {"type": "string"}, "example": "<!doctype html>..."}},
-    },
-    303: {"description": "The browser goes on."},
-} | problems(errors.NotFound, errors.InvalidRequest, errors.StoreUnavailable)
+_PAGE = {"text/html": {"schema": {"type": "string"}, "example": "<!doctype html>..."}}
+_AWAY_PAGE = {503: "A page that says so: the service is not available"}
+
+
+def _pages(
+    shown: Mapping[int, str], *kinds: type[errors.AgentBackendError]
+) -> dict[int | str, dict[str, Any]]:
+    """Describe the answers of a route for browsers: pages, by status, and the problem documents beside them."""
+    described = problems(*kinds)
+    for status, words in shown.items():
+        other = described.get(status, {"description": "", "content": {}})
+        told = "; ".join(filter(None, (words, other["description"])))
+        described[status] = {"description": told, "content": _PAGE | other["content"]}
+    return described
+
 
 P = ParamSpec("P")
 
@@ -111,7 +119,19 @@ async def begin_login(
     return json_answer(LoginResponse(url=url))
 
 
-@router.get("/login/{loginId}", response_class=Response, responses=_PAGES)
+@router.get(
+    "/login/{loginId}",
+    response_class=Response,
+    responses=_pages(
+        {
+            200: "The page of the login.",
+            404: "A page that says so: the address is not valid any more",
+            **_AWAY_PAGE,
+        },
+        errors.NotFound,
+        errors.InvalidRequest,
+    ),
+)
 @_outage_as_page
 async def open_login(request: Request, container: Container, login_id: LinkPath) -> Response:
     """Show the page of a login: whose assistant asks for access to which account. For browsers; needs no token."""
@@ -126,7 +146,23 @@ async def open_login(request: Request, container: Container, login_id: LinkPath)
     return page
 
 
-@router.post("/login/{loginId}", response_class=Response, responses=_PAGES)
+@router.post(
+    "/login/{loginId}",
+    status_code=303,
+    response_class=Response,
+    responses={303: {"description": "The browser goes on to the authorization server."}}
+    | _pages(
+        {
+            403: "A page that says so: the button was not pressed on the page of this login",
+            404: "A page that says so: the address is not valid any more",
+            429: "A page that says so: the address was tried too often",
+            502: "A page that says so: the login cannot begin at the authorization server",
+            **_AWAY_PAGE,
+        },
+        errors.NotFound,
+        errors.InvalidRequest,
+    ),
+)
 @_outage_as_page
 async def leave_for_login(request: Request, container: Container, login_id: LinkPath) -> Response:
     """Leave the page of a login for the authorization server. For browsers; needs no token, but the page's cookie."""
@@ -147,7 +183,20 @@ async def leave_for_login(request: Request, container: Container, login_id: Link
     return RedirectResponse(url, status_code=303, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/callback/{server}", response_class=Response, responses=_PAGES)
+@router.get(
+    "/callback/{server}",
+    response_class=Response,
+    responses={303: {"description": "The browser goes to `returnUrl`."}}
+    | _pages(
+        {
+            200: "A page that says what became of the login.",
+            400: "A page that says so: this browser has begun no such login",
+            **_AWAY_PAGE,
+        },
+        errors.NotFound,
+        errors.InvalidRequest,
+    ),
+)
 @_outage_as_page
 async def finish_login(request: Request, container: Container, server: ServerPath) -> Response:
     """Take what the authorization server gives to the user's browser, and connect the user. Register this address there.

@@ -67,12 +67,44 @@ def responses(document: dict[str, Any]) -> list[tuple[str, str, str, dict[str, A
     ]
 
 
-def test_every_422_is_a_problem_of_ours(document: dict[str, Any]) -> None:
+PROBLEM, PAGE = {"application/problem+json"}, {"text/html"}
+PAGES: dict[str, dict[str, set[str]]] = {
+    "GET /login/{loginId}": {"200": PAGE, "404": PAGE | PROBLEM, "422": PROBLEM, "503": PAGE},
+    "POST /login/{loginId}": {
+        "303": set(),
+        "403": PAGE,
+        "404": PAGE | PROBLEM,
+        "422": PROBLEM,
+        "429": PAGE,
+        "502": PAGE,
+        "503": PAGE,
+    },
+    "GET /callback/{server}": {
+        "200": PAGE,
+        "303": set(),
+        "400": PAGE,
+        "404": PROBLEM,
+        "422": PROBLEM,
+        "503": PAGE,
+    },
+}
+"""What browsers are shown during a login, as ``test_login_routes.py`` sees it."""
+
+
+def test_every_error_is_a_problem_of_ours_or_a_page_of_a_login(document: dict[str, Any]) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            for status, response in operation["responses"].items():
+            contents = {
+                status: set(response.get("content", {}))
+                for status, response in operation["responses"].items()
+            }
+            route = f"{method.upper()} {path.removeprefix(f'{BASE}/connections')}"
+            if route in PAGES:
+                assert contents == PAGES[route], route
+                continue
+            for status, media_types in contents.items():
                 if int(status) >= 400:
-                    assert set(response["content"]) == {"application/problem+json"}, (method, path, status)
+                    assert media_types == PROBLEM, (method, path, status)
     assert "HTTPValidationError" not in json.dumps(document)
 
 
