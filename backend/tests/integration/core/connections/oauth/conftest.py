@@ -13,6 +13,13 @@ from core.config import DatabaseSettings
 from core.database import create_engine
 
 
+@pytest.fixture(autouse=True)
+def _nothing_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These servers answer at once, unless the machine is busy: patience that ends would be another outcome."""
+    for name in ("grant_keeper.PATIENCE_SECONDS", "refresh_pace.WAIT_SECONDS", "exchange._WITHDRAW_SECONDS"):
+        monkeypatch.setattr(f"core.connections.oauth.{name}", HUNG_SECONDS)
+
+
 @pytest.fixture
 async def place() -> AsyncIterator[Place]:
     async with placed() as place:
