@@ -54,7 +54,9 @@ class UserAccess(Protocol):
         ...
 
     async def refused(self, principal: Principal, sent: Mapping[str, str], challenge: str = "") -> None:
-        """Take in that the server answered 401, so that ``headers`` does not return the same again.
+        """Take in that the server answered 401, or 403 because the identity allows too little.
+
+        What follows is for the implementation to say: ``headers`` may return others, raise, or return the same.
 
         If the user has connected anew meanwhile, nothing changes.
 

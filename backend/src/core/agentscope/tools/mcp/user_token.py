@@ -8,6 +8,7 @@ from core.agentscope.tools.mcp.endpoint import McpEndpoint
 from core.agentscope.tools.mcp.oauth_access import OAuthLogins
 from core.agentscope.tools.mcp.user_access import ConnectionRequired, UserAccess, token_headers
 from core.agentscope.tools.mcp.user_sessions import AccessTo
+from core.connections.oauth.challenge import bearer_challenge
 from core.connections.resource import resource_of
 from core.connections.store import Connection, ConnectionStore
 from core.identity import Principal
@@ -63,12 +64,20 @@ class UserTokens:
         return None
 
     async def refused(self, principal: Principal, sent: Mapping[str, str], challenge: str = "") -> None:
-        """Note that the server does not take the token, unless there is another one by now."""
+        """Note that the server does not take the token, unless there is another one by now.
+
+        Raises:
+            ConnectionRequired: The token is good, and does not allow this request.
+        """
         found = await self._find(principal)
-        if found is not None and token_headers(*self._carrier, found.secret) == sent:
-            await through_outage(
-                lambda: self._store.refuse(principal, found), seconds=_OUTAGE_SECONDS, what="connection"
-            )
+        if found is None or token_headers(*self._carrier, found.secret) != sent:
+            return
+        if bearer_challenge(challenge).wants_more:
+            detail = f"{self._server} asks for more permissions than your token has."
+            raise ConnectionRequired(self._server, "user-token", detail=detail)
+        await through_outage(
+            lambda: self._store.refuse(principal, found), seconds=_OUTAGE_SECONDS, what="connection"
+        )
 
     async def _find(self, principal: Principal) -> Connection | None:
         return await through_outage(
