@@ -19,7 +19,7 @@ import httpx
 import orjson
 import structlog
 
-from core.agentscope.tools.mcp.failures import UNAUTHORIZED, Failure, Report
+from core.agentscope.tools.mcp.failures import Failure, Report
 from core.connections.oauth.challenge import bearer_challenge
 from core.media_types import essence
 from core.never_sent import NEVER_SENT
@@ -226,7 +226,7 @@ class _Limited(httpx.AsyncByteStream):
 def unauthorized(response: httpx.Response) -> Failure:
     """Return the failure of a request whose token the server does not take, or for which it allows too little."""
     challenge = response.headers.get("www-authenticate", "")
-    return Failure("unauthorized", UNAUTHORIZED, challenge[:_MAX_REFUSAL_BYTES])
+    return Failure("unauthorized", f"HTTP {response.status_code}", challenge[:_MAX_REFUSAL_BYTES])
 
 
 def _in_words(error: httpx.TransportError) -> str:

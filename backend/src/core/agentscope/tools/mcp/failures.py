@@ -13,15 +13,16 @@ FailureKind = Literal[
 
 * ``not-delivered``: nothing reached the server. It may be sent again.
 * ``session-gone``: the server does not know the session, so it did nothing. It may be sent again in a new session.
-* ``unauthorized``: the server does not take the credentials (401). It did nothing; with others it may.
-* ``refused``: the credentials do not permit this (403). The server did nothing, and will do nothing.
+* ``unauthorized``: the server does not take the credentials (401), or they allow too little (403 with
+  ``insufficient_scope``). It did nothing; with others it may.
+* ``refused``: the credentials do not permit this (any other 403). The server did nothing, and will do nothing.
 * ``failed``, ``lost``, ``unreadable``: an HTTP error, a connection that broke, an answer that nobody understands. The
   call may have acted, so it is never sent again.
 """
 
 
 UNAUTHORIZED = "HTTP 401"
-"""The reason of ``unauthorized``."""
+"""The reason of ``unauthorized`` where nobody has shown an identity."""
 
 
 @dataclass(frozen=True, slots=True)

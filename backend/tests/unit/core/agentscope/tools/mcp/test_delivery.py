@@ -17,6 +17,8 @@ NOTICE = {"jsonrpc": "2.0", "method": "notifications/cancelled"}
 ANSWER = b'{"jsonrpc": "2.0", "id": 7, "result": {}}'
 EVENT = b"event: message\ndata: " + ANSWER + b"\n\n"
 
+TOO_LITTLE = {"www-authenticate": 'Bearer error="insufficient_scope", scope="refund"'}
+
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
@@ -43,6 +45,7 @@ class Peer:
 
     def __init__(self, handler: Handler, *, answers_elsewhere: bool = False) -> None:
         self.reports: list[tuple[int, str]] = []
+        self.reasons: list[str] = []
         transport = DeliveryTransport(
             httpx.MockTransport(handler), self._report, answers_elsewhere=answers_elsewhere
         )
@@ -50,6 +53,7 @@ class Peer:
 
     def _report(self, request_id: int, failure: Failure) -> None:
         self.reports.append((request_id, failure.kind))
+        self.reasons.append(failure.reason)
 
     async def post(self, message: object = CALL) -> tuple[int, bytes]:
         async with self.client.stream("POST", "http://mcp.test/mcp", json=message) as response:
@@ -77,6 +81,7 @@ def fails(error: Exception) -> Handler:
         (lambda _: httpx.Response(400, text="no"), "failed"),
         (lambda _: httpx.Response(401), "unauthorized"),
         (lambda _: httpx.Response(403), "refused"),
+        (lambda _: httpx.Response(403, headers=TOO_LITTLE), "unauthorized"),
         (lambda _: httpx.Response(500, text="x" * 99_999), "failed"),
         (lambda _: httpx.Response(503), "failed"),
         (lambda _: httpx.Response(302, headers={"location": "https://evil.test/"}), "refused"),
@@ -199,3 +204,12 @@ async def test_headers_are_added_to_every_request() -> None:
     await client.post("http://mcp.test/", json=NOTICE)
 
     assert seen == ["Bearer one", "Bearer one"]
+
+
+@pytest.mark.parametrize(("status", "headers"), [(401, {}), (403, TOO_LITTLE), (403, {}), (503, {})])
+async def test_the_log_says_what_the_server_answered(status: int, headers: dict[str, str]) -> None:
+    peer = Peer(lambda _: httpx.Response(status, headers=headers))
+
+    await peer.post()
+
+    assert peer.reasons == [f"HTTP {status}"]
