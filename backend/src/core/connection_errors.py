@@ -17,8 +17,9 @@ class LoginNotWanted(Conflict):
 class TokenNotWanted(Conflict):
     """The server takes no token of yours: it takes a login (``auth`` is ``oauth``), or the application's own identity.
 
-    For a login, send a message that needs the server: the run asks for the login, and names the address to open. If the
-    server takes the application's identity, there is nothing to connect.
+    For a login, begin one with `POST /connections/{server}/login`, or send a message that needs the server: the run asks
+    for the login. Both name the address to open. If the server takes the application's identity, there is nothing to
+    connect.
     """
 
     code, title = "token-not-wanted", "The server takes no token of users"

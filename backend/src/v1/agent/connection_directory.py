@@ -88,7 +88,7 @@ class ConnectionDirectory:
         """
         server = self.find_server(principal, name)
         if server.auth != "user-token":
-            raise TokenNotWanted("The server takes a login. A run that needs the server asks for it.")
+            raise TokenNotWanted(f"The server takes a login. Begin it with POST /connections/{name}/login.")
         known = await self.store.save(
             principal,
             server.name,

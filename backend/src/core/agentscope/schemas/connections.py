@@ -21,7 +21,7 @@ class ConnectionItem(WireModel):
     server: str
     """Its name in the profiles of agents."""
     auth: Literal["user-token", "oauth"]
-    """How the caller connects: with a token (``PUT``), or with a login that a run asks for."""
+    """How the caller connects: with a token (``PUT``), or with a login (``POST`` to ``/login`` below the server, or when a run asks for it)."""
     state: Literal["connected", "absent", "expired", "refused"]
     """``expired``: the token has ended. ``refused``: the server did not take it. Both: connect anew."""
     connected_at: datetime | None = None
