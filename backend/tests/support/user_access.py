@@ -17,7 +17,6 @@ class MemoryAccess:
         self.after_refusal: dict[Principal, str] = {}
         """What a refresh brings, by user."""
         self.challenges: list[str] = []
-        self.logins = 0
         self._login_url = login_url
 
     async def headers(self, principal: Principal) -> dict[str, str]:
@@ -26,7 +25,6 @@ class MemoryAccess:
         return {"Authorization": f"Bearer {self.tokens[principal]}"}
 
     async def login_url(self, principal: Principal) -> str | None:
-        self.logins += 1
         return self._login_url
 
     async def refused(self, principal: Principal, sent: Mapping[str, str], challenge: str = "") -> None:
