@@ -89,6 +89,7 @@ class Run:
         login: ConnectionCheck | None = None,
         more_tools: Sequence[Tool] = (),
         caller: str = "user",
+        tenant: str = "tenant",
         search: Callable[[str, AgentRun], Any] | None = None,
         **profile: Any,
     ) -> None:
@@ -111,6 +112,7 @@ class Run:
             claims: Of the caller's token.
             middlewares: Of the profile: what makes each, given the run.
             caller: Id of the user.
+            tenant: Of the user.
             search: The search function of the profile, whose ``[knowledge]`` says the rest.
             more_tools: Of the profile, beside ``pay``.
             progress: What the tool ``pay`` reports before it pays.
@@ -153,7 +155,7 @@ class Run:
         self.kit = self._kit(
             AgentProfile.model_validate(_CODE[runner is not None] | profile), permission, budget
         )
-        context = replace(CONTEXT, principal=Principal("tenant", caller))
+        context = replace(CONTEXT, principal=Principal(tenant, caller))
         self.orchestrator = AgentScopeOrchestrator(
             self.kit,
             RunTask(command, context, memory, claims or {}),

@@ -77,22 +77,25 @@ def test_the_search_of_the_page_on_knowledge_finds_what_its_user_may_read(tmp_pa
 
     code, found = checked(tmp_path, programs("knowledge.md", "toml")[0])
     module = importlib.import_module("shop_kb")
-    read: dict[str, list[str]] = {}
-    for user in ("ada", "bob"):
+    read: dict[tuple[str, str], list[str]] = {}
+    # A user of another tenant may have the same id.
+    readers = (("shop", "ada"), ("shop", "bob"), ("another", "ada"))
+    for tenant, user in readers:
         run = Run(
             [Asks("search_knowledge", '{"query": "discount and returns within 30 days"}')],
             ["[1]"],
             search=module.search,
             caller=user,
+            tenant=tenant,
         )
         asyncio.run(run.run())
-        read[user] = [result.content for result in run.of(ToolResult)]
+        read[tenant, user] = [result.content for result in run.of(ToolResult)]
 
     assert (code, found["problems"]) == (0, [])
     assert found["knowledge"] == "shop_kb:search (the model calls it as a tool)"
     assert [(tool["name"], tool["permission"]) for tool in found["tools"]] == [("search_knowledge", "allow")]
-    assert ["10 percent" in read[user][0] for user in ("ada", "bob")] == [True, False]
-    assert "[1] Returns (/help/returns)" in read["bob"][0]
+    assert ["10 percent" in read[reader][0] for reader in readers] == [True, False, False]
+    assert "[1] Returns (/help/returns)" in read["shop", "bob"][0]
 
 
 def runners() -> list[str]:
