@@ -3,8 +3,8 @@
 The rules a call keeps, whatever the tool does:
 
 1. Arguments are validated before the tool runs; a mistake becomes a text the model can act on.
-2. The model reads only the text of a `ToolError`, and that a budget is used up. Every other exception becomes "The
-   tool failed." and is logged with its ids, because exception texts may contain passwords, hosts and SQL.
+2. The model reads only the text of a `ToolError`, and that a budget is used up. Every other exception of the tool
+   becomes "The tool failed." and is logged with its ids, because exception texts may contain passwords, hosts and SQL.
 3. Every call ends: it has a timeout, and a blocking function runs in its own thread.
 4. Every result is valid text (no NUL, no unpaired surrogates), and is truncated to a maximum size with a marker.
 5. Cancelling the run cancels the call. A tool can neither swallow nor fake a cancellation.
@@ -36,7 +36,7 @@ from core.agentscope.tools.mcp.user_access import ConnectionRequired
 from core.agentscope.tools.result_text import fit_text, result_text
 from core.agentscope.tools.shown_pieces import ShownPieces
 from core.config import ToolSettings
-from core.errors import BudgetExhausted
+from core.errors import BudgetExhausted, LeaseLost, StoreUnavailable
 from core.identity import Principal
 
 Permission = Literal["allow", "ask", "deny"]
@@ -209,6 +209,7 @@ class Tool:
         Raises:
             asyncio.CancelledError: The caller was cancelled.
             ConnectionRequired: The user has to connect first. The call had no effect.
+            LeaseLost, StoreUnavailable: The run cannot go on, whatever the tool does about it.
         """
         ids = {"tool": self.name, "run_id": context.run_id, "tool_call_id": context.tool_call_id}
         task = asyncio.current_task()
@@ -227,7 +228,7 @@ class Tool:
         except BudgetExhausted as exc:
             # Of a model that the tool asked. The text is made for users.
             outcome = self._error(exc.detail)
-        except ConnectionRequired:
+        except (ConnectionRequired, LeaseLost, StoreUnavailable):
             raise
         except ResultUnreadable as exc:
             # Without the traceback: whoever prints its values would go down into the result as well.

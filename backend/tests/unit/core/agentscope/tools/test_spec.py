@@ -14,6 +14,7 @@ from tests.support.limits import HUNG_SECONDS
 from core.agentscope.tools.errors import ToolDefinitionError, ToolError
 from core.agentscope.tools.spec import Tool, ToolContext, ToolOutcome
 from core.config import ToolSettings
+from core.errors import LeaseLost, StoreUnavailable
 
 SECRET = "password=hunter2"
 FOREVER = 3600.0
@@ -172,6 +173,15 @@ async def test_other_exceptions_are_logged_with_ids_and_never_shown(
     assert [(entry["run_id"], entry["tool_call_id"], entry["tool"]) for entry in logs] == [
         ("r-1", "c-1", "probe")
     ]
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+@pytest.mark.parametrize("error", [LeaseLost(), StoreUnavailable()], ids=lambda error: type(error).__name__)
+async def test_what_ends_the_run_is_no_failure_of_the_tool(
+    context: ToolContext, error: Exception, blocking: bool
+) -> None:
+    with pytest.raises(type(error)):
+        await make(raising(error), blocking=blocking).call({}, context)
 
 
 async def test_async_function_that_fails_is_a_failure(context: ToolContext) -> None:
