@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -16,8 +14,8 @@ from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.factory.lifespan import Lifespans
 from core.agentscope.runtime.agent.runner.user_runner import UserRunner, problem_of
 from core.agentscope.runtime.agent.thread_memory import AGENT_NAME
-from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.user_call import called
 from core.agentscope.tools.user_module import import_attribute
 
 
@@ -40,10 +38,7 @@ class UserFactory:
         Raises:
             Exception: What the user's code raised.
         """
-        if inspect.iscoroutinefunction(self.function):
-            return await self.function(run)
-        made = await run_in_thread(partial(self.function, run))
-        return await made if inspect.isawaitable(made) else made
+        return await called(self.function, run)
 
 
 async def load_factory(reference: str, http: httpx.AsyncClient, lifespans: Lifespans) -> UserFactory:

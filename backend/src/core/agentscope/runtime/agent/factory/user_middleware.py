@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -16,8 +15,8 @@ from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.factory.lifespan import Lifespans
 from core.agentscope.runtime.agent.factory.user_factory import AgentCodeInvalid
 from core.agentscope.runtime.profile.middlewares import ProfileMiddleware
-from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.user_call import called
 from core.agentscope.tools.user_module import import_attribute
 
 
@@ -48,22 +47,12 @@ class UserMiddleware:
         """
         made: Any = self.make
         if not isinstance(made, MiddlewareBase):
-            try:
-                made = await self._call(run)
-            except SystemExit as exc:
-                # It would end the worker.
-                raise RuntimeError(f"it raised SystemExit: {exc}") from exc
+            made = await called(made, **self.arguments, **({self.run_name: run} if self.run_name else {}))
         if not isinstance(made, MiddlewareBase):
             raise MiddlewareInvalid(
                 f"{self.where}: returned {type(made).__name__}; return a middleware of AgentScope (MiddlewareBase)"
             )
         return made
-
-    async def _call(self, run: AgentRun) -> Any:
-        make: Any = self.make
-        call = partial(make, **self.arguments, **({self.run_name: run} if self.run_name else {}))
-        made = await (call() if inspect.iscoroutinefunction(make) else run_in_thread(call))
-        return await made if inspect.isawaitable(made) else made
 
 
 async def load_middleware(

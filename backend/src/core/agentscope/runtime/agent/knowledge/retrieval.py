@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import httpx
@@ -13,8 +12,8 @@ import httpx
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
 from core.agentscope.runtime.agent.factory.lifespan import Lifespans
 from core.agentscope.runtime.agent.factory.user_factory import AgentCodeInvalid
-from core.agentscope.tools.blocking import run_in_thread
 from core.agentscope.tools.errors import ToolDefinitionError
+from core.agentscope.tools.user_call import called
 from core.agentscope.tools.user_module import import_attribute
 
 _FORM = "write `async def search(query: str, run: AgentRun) -> list[Passage]`"
@@ -35,14 +34,7 @@ class Retrieval:
         Raises:
             Exception: What the user's code raised.
         """
-        try:
-            if inspect.iscoroutinefunction(self.function):
-                return await self.function(query, run)
-            made = await run_in_thread(partial(self.function, query, run))
-            return await made if inspect.isawaitable(made) else made
-        except SystemExit as exc:
-            # It would end the worker.
-            raise RuntimeError(f"the search raised SystemExit: {exc}") from exc
+        return await called(self.function, query, run)
 
 
 async def load_retrieval(reference: str, http: httpx.AsyncClient, lifespans: Lifespans) -> Retrieval:

@@ -742,6 +742,10 @@ class OwnState(AgentState):
     basket: int = 0
 
 
+async def leaves(run: AgentRun) -> Agent:
+    raise SystemExit(3)
+
+
 @pytest.mark.parametrize(
     "create",
     [
@@ -750,8 +754,9 @@ class OwnState(AgentState):
         lambda run: NoGate("shop", "Sell.", run.model),
         lambda run: Agent("shop", "Sell.", run.model, state=OwnState()),
         lambda run: 1 / 0,
+        leaves,
     ],
-    ids=["no agent", "no model", "no gate", "own state", "a bug"],
+    ids=["no agent", "no model", "no gate", "own state", "a bug", "an exit"],
 )
 async def test_what_cannot_be_hosted_ends_the_run_with_a_code(create: Any) -> None:
     made = Run(factory=create)
