@@ -18,6 +18,7 @@ from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.foreign_tools import ForeignTool
 from core.agentscope.tools.imported_tools import load_tools
 from core.agentscope.tools.spec import Tool
+from core.agentscope.tools.user_module import failure_line
 from core.config import ToolSettings
 
 LIST_SECONDS = 120.0
@@ -54,8 +55,9 @@ def _listed(references: tuple[str, ...], path: tuple[str, ...]) -> dict[str, dic
             check=False,
         )
     except subprocess.TimeoutExpired as exc:
+        waited_for = references[len((exc.stdout or b"").splitlines())]
         raise ToolDefinitionError(
-            f"{', '.join(references)}: not imported after {LIST_SECONDS:g} seconds; do slow work in the tools"
+            f"{waited_for}: not imported after {LIST_SECONDS:g} seconds; do slow work in the tools"
         ) from exc
     # One line for each reference, in their order, each written before the next module is imported.
     answers = [json.loads(line) for line in done.stdout.splitlines()]
@@ -89,12 +91,13 @@ def main() -> None:
     # What a user's module prints is no part of the answer.
     os.dup2(2, 1)
     for reference in sys.argv[1:]:
-        answer: dict[str, Any]
         try:
-            answer = {"tools": [_described(each) for each in load_tools(reference)]}
+            answer = json.dumps({"tools": [_described(each) for each in load_tools(reference)]})
         except ToolDefinitionError as exc:
-            answer = {"error": str(exc)}
-        out.write(json.dumps(answer) + "\n")
+            answer = json.dumps({"error": str(exc)})
+        except Exception as exc:  # noqa: BLE001  a tool cannot describe itself: its schema is no JSON
+            answer = json.dumps({"error": failure_line(reference, exc)})
+        out.write(answer + "\n")
         out.flush()
     sys.stdout.flush()
     # Threads that a module started do not keep the process.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -95,6 +96,9 @@ class Breaks(Echo):
 
 class NoSchema(Echo):
     input_schema = {}
+
+class NoJson(Echo):
+    input_schema = {"type": "object", "properties": {"text": {"enum": {"a", "b"}}}}
 
 echo = Echo()
 wrapped = FunctionTool(pieces)
@@ -236,3 +240,19 @@ def test_a_module_that_ends_the_process_is_named(module: str) -> None:
         ToolDefinitionError, match=r"own_exit:send: the import of its module ended .* exit code 7"
     ):
         lister(["own_exit:send"])("own_exit:send", SETTINGS)
+
+
+def test_a_tool_that_cannot_describe_itself_is_named(module: str) -> None:
+    reference = f"{module}:NoJson"
+    with pytest.raises(ToolDefinitionError, match=f"{reference}: .*TypeError: .* not JSON serializable"):
+        lister([reference])(reference, SETTINGS)
+
+
+def test_a_module_that_does_not_come_to_an_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(arguments: list[str], timeout: float, **_more: object) -> None:
+        raise subprocess.TimeoutExpired(arguments, timeout, output=b'{"tools": []}\n')
+
+    monkeypatch.setattr(subprocess, "run", run)
+    references = ["quick:send", "hanging:send", "next:send"]
+    with pytest.raises(ToolDefinitionError, match=r"^hanging:send: not imported after 120 seconds"):
+        lister(references)(references[0], SETTINGS)
