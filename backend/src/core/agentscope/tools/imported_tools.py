@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from core.agentscope.tools.errors import ToolDefinitionError
@@ -62,13 +62,19 @@ def _made(reference: str, found: Any) -> Tool:
 
 def _instance(reference: str, kind: Any) -> Any:
     try:
-        return kind()
+        return _made_once(kind)
     except TypeError as exc:
         raise ToolDefinitionError(
             f"{reference}: {kind.__name__} cannot be made without arguments: make it in the module, and name what was made"
         ) from exc
     except Exception as exc:
         raise ToolDefinitionError(failure_line(reference, exc)) from exc
+
+
+@cache
+def _made_once(kind: Any) -> Any:
+    """Return the only object of a class in this process: the checks of a start and each agent load the tool."""
+    return kind()
 
 
 def _of_function(reference: str, function: Callable[..., Any]) -> Tool:

@@ -256,3 +256,10 @@ def test_a_module_that_does_not_come_to_an_end_is_named(monkeypatch: pytest.Monk
     references = ["quick:send", "hanging:send", "next:send"]
     with pytest.raises(ToolDefinitionError, match=r"^hanging:send: not imported after 120 seconds"):
         lister(references)(references[0], SETTINGS)
+
+
+def test_a_class_is_made_once_however_often_it_is_loaded(module: str) -> None:
+    first, second = (load_tools(f"{module}:Echo")[0] for _ in range(2))
+    assert isinstance(first, ForeignTool)
+    assert isinstance(second, ForeignTool)
+    assert first.original is second.original
