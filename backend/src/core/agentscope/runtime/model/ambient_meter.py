@@ -90,22 +90,6 @@ def book_with(meter: ForeignMeter) -> ForeignMeter:
     return meter
 
 
-@contextmanager
-def metering(meter: ForeignMeter) -> Iterator[None]:
-    """Book what is asked of foreign models in this block, and in the tasks that it starts, with the meter.
-
-    In the block of a run the meter stays that of the run, until there is another one: a task may outlive this block.
-    """
-    books = _ambient.get()
-    if books is not None and not books.closed:
-        book_with(meter)
-        yield
-        return
-    with metered_run():
-        book_with(meter)
-        yield
-
-
 def can_be_metered(model: ChatModelBase) -> bool:
     """Whether the calls of a model come by here."""
     return not any(_overrides(type(model), name) for name in _METHODS)

@@ -47,7 +47,7 @@ from core.agentscope.runtime.agent.runner.yields import RunnerTranslator
 from core.agentscope.runtime.agent.shared_state import RunState
 from core.agentscope.runtime.agent.thread_memory import Answered, ThreadMemory, finish_call, text_of
 from core.agentscope.runtime.agent.toolkit import ToolGate
-from core.agentscope.runtime.model.ambient_meter import metering
+from core.agentscope.runtime.model.ambient_meter import book_with
 from core.agentscope.runtime.model.metered_model import ForeignMeter
 from core.agentscope.runtime.profile.run_budget import RunBudgetExhausted
 from core.agentscope.runtime.stop_signal import StopSignal
@@ -171,7 +171,8 @@ class RunnerStage:
             reference=self._runner.reference,
             side=side,
         )
-        meter = ForeignMeter(self._kit.services, translator.record)
+        # What tools ask of models by themselves is booked with the run.
+        meter = book_with(ForeignMeter(self._kit.services, translator.record))
         own_calls = OwnCalls(
             self._builder.tools(),
             self._state,
@@ -188,8 +189,7 @@ class RunnerStage:
         if self._builder.knowledge is not None:
             self._builder.knowledge.bind(run)
         if search is not None:
-            with metering(meter):
-                await search()
+            await search()
         unstorable = await self._drive(run, pump, translator, meter, own_calls, kept, side)
         if unstorable:
             log.error("runner_state_not_storable", runner=self._runner.reference, names=unstorable)
@@ -213,11 +213,9 @@ class RunnerStage:
         """Run the runner to its end; returns the names of what cannot be stored."""
         show_name(self._state)
         try:
-            # What tools ask of models by themselves is booked with the run.
-            with metering(meter):
-                await pump.drive(
-                    self._runner(run), before_end=lambda: own_calls.keep_decisions() if side.parked else None
-                )
+            await pump.drive(
+                self._runner(run), before_end=lambda: own_calls.keep_decisions() if side.parked else None
+            )
             if side.parked or waiting_agent(self._state) is not None:
                 kept.keep_in(self._state)
         except RunBudgetExhausted:

@@ -16,7 +16,7 @@ from tests.support.model_in_memory import Asks, ModelInMemory
 from tests.support.stage_run import Run
 
 from core.agentscope.runtime.agent.factory.agent_run import AgentRun
-from core.agentscope.runtime.model.ambient_meter import book_with, metered_run, metering
+from core.agentscope.runtime.model.ambient_meter import book_with, metered_run
 from core.agentscope.runtime.model.metered_model import ForeignMeter
 from core.agentscope.runtime.profile.profile import Limits
 from core.agentscope.schemas.internal_events import ModelUsage, ToolResult
@@ -126,25 +126,6 @@ async def test_a_run_that_is_lost_while_it_lives_sends_nothing() -> None:
         with pytest.raises(LeaseLost):
             await ask(foreign_model(endpoint))
     assert endpoint.asked == []
-
-
-async def test_a_task_is_booked_until_the_end_of_its_run_not_of_the_block_that_started_it() -> None:
-    endpoint, fence = ModelInMemory(["said"], ["said"]), Fence()
-    go_on = asyncio.Event()
-
-    async def later() -> str:
-        await go_on.wait()
-        return await ask(foreign_model(endpoint))
-
-    with metered_run():
-        with metering(fence.meter(endpoint)):
-            task = asyncio.create_task(later())
-        go_on.set()
-        assert await task == "said"
-    # Outside of a run the block is all there is.
-    with metering(fence.meter(endpoint)):
-        assert await ask(foreign_model(endpoint)) == "said"
-    assert len(fence.usages) == 2
 
 
 # --- tools of a profile ---------------------------------------------------------
