@@ -22,3 +22,17 @@ class CheckResult:
     def line(self) -> str:
         """The whole result as one line."""
         return f"{self.name}: {self.found}" + (f". {self.fix}" if self.fix else "")
+
+
+def refused(name: str, line: str, reason: str = "") -> CheckResult:
+    """Return the result of a check of settings that cannot be used.
+
+    Args:
+        name: Of the check.
+        line: Of a ``ConfigurationError``: what is wrong, a colon, and what to do.
+        reason: Why it is wrong here, in words that follow what is wrong.
+    """
+    found, _, fix = line.rstrip(".").partition(": ")
+    return CheckResult(
+        name, False, f"{found}{reason}", f"{fix[:1].upper()}{fix[1:]}." if fix else "", exit_code=2
+    )

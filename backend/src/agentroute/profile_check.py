@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agentroute.check_result import CheckResult
+from agentroute.check_result import CheckResult, refused
 from core.agentscope.runtime.model.prices import PricesInvalid, load_prices
 from core.agentscope.runtime.profile.agents import Agents, load_agents
 from core.agentscope.runtime.profile.fallbacks import fallback_settings
@@ -56,9 +56,7 @@ async def check_public_url(settings: Settings) -> CheckResult:
     needed = sorted({server.name for server in servers if server.auth == "oauth"})
     url = settings.server.public_url
     if needed and not url:
-        found, fix = NO_PUBLIC_URL.split(": ", 1)
-        told = f"{found}, and users log in at {', '.join(needed)}"
-        return CheckResult(name, False, told, f"{fix[:1].upper()}{fix[1:]}.", exit_code=2)
+        return refused(name, NO_PUBLIC_URL, f", and users log in at {', '.join(needed)}")
     return CheckResult(name, True, url or "none; no server of the agents needs one")
 
 
@@ -72,9 +70,7 @@ async def check_secrets(settings: Settings) -> CheckResult:
     needed = sorted({server.name for server in servers if server.auth is not None})
     keys = len(Vault.of(settings.secrets).heads)
     if needed and not keys:
-        found, fix = NO_KEY.split(": ")
-        told = f"{found}, and users connect themselves to {', '.join(needed)}"
-        return CheckResult(name, False, told, f"{fix[:1].upper()}{fix[1:]}.", exit_code=2)
+        return refused(name, NO_KEY, f", and users connect themselves to {', '.join(needed)}")
     shown = {0: "no key; no server of the agents needs one", 1: "one key"}
     return CheckResult(name, True, shown.get(keys, f"{keys} keys; the first one encrypts"))
 

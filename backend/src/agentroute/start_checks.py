@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from agentroute.check_result import CheckResult
+from agentroute.check_result import CheckResult, refused
 from agentroute.own_packages import shadowed_packages
 from agentroute.preflight import check_migrations, check_postgres, check_redis
 from agentroute.profile_check import check_profile, check_profile_of_worker, check_public_url, check_secrets
@@ -32,7 +32,7 @@ async def check_identity(settings: Settings) -> CheckResult:
     try:
         Authenticator(settings.identity, server=settings.server)
     except ConfigurationError as exc:
-        return _refused(name, exc)
+        return refused(name, str(exc))
     if settings.identity.mode == "local":
         return CheckResult(name, True, "local: all callers are one user of this machine")
     return CheckResult(name, True, "tokens (HS256)")
@@ -50,7 +50,7 @@ async def check_transcription(settings: Settings) -> CheckResult:
             return CheckResult(name, True, f"whisper, {settings.transcription.name}")
         endpoint = find_endpoint(settings.transcription, settings.model)
     except ConfigurationError as exc:
-        return _refused(name, exc)
+        return refused(name, str(exc))
     if endpoint is None:
         return CheckResult(name, True, "off: no AGENT_TRANSCRIPTION__BASE_URL")
     return CheckResult(name, True, f"{endpoint.url.host}, model {endpoint.model}")
@@ -62,7 +62,7 @@ async def check_files(settings: Settings) -> CheckResult:
     try:
         store = open_store(settings.files)
     except ConfigurationError as exc:
-        return _refused(name, exc)
+        return refused(name, str(exc))
     if store is None:
         return CheckResult(name, True, "off: no AGENT_FILES__URL")
     place = urlsplit(settings.files.url.get_secret_value())
@@ -78,11 +78,6 @@ async def check_files(settings: Settings) -> CheckResult:
             name, False, f"{shown}: {why}", "Check AGENT_FILES__URL, the keys and the permissions."
         )
     return CheckResult(name, True, shown)
-
-
-def _refused(name: str, error: ConfigurationError) -> CheckResult:
-    found, _, fix = str(error).rstrip(".").partition(": ")
-    return CheckResult(name, False, found, f"{fix[:1].upper()}{fix[1:]}." if fix else "", exit_code=2)
 
 
 # The migrations after Postgres: they can be checked only if Postgres answers.
