@@ -123,7 +123,8 @@ class Embedded:
         """Start every part that the environment does not replace. The stores can be used then.
 
         Args:
-            check_profile: Whether a profile that cannot be used is refused. It imports the user's tools here.
+            check_profile: Whether a profile that cannot be used is refused. It waits for a process that lists the user's
+                tools.
 
         Raises:
             StopRequestedError: A stop signal came first.

@@ -4,8 +4,8 @@ Nobody hands such a model to us. But whoever asks one calls ``ChatModelBase.__ca
 ``generate_structured_output``, so both are wrapped, once a process: in the tasks of a run they go through the run's
 meter. Elsewhere, and for models that are metered already, they are what they were.
 
-Out of reach are a class that overrides both and asks its provider there, and a tool that runs an event loop of its own:
-the meter belongs to the run's loop. ``run.meter(model)`` is for the former. See docs/adr/0041.
+Out of reach are a class that overrides one of them and asks its provider there, and a tool that runs an event loop of
+its own: the meter belongs to the run's loop. ``run.meter(model)`` is for the former. See docs/adr/0041.
 
 A task that a run starts has the run's books for ever, also when it outlives the run or works for all users. They are
 closed at the run's end. From then on the calls of the task go to the provider as they are: a ledger of a run that has

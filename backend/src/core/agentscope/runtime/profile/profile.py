@@ -233,7 +233,7 @@ class AgentProfile(_Part):
     @model_validator(mode="after")
     def _parts_have_an_agent(self) -> AgentProfile:
         """Otherwise they would be without effect, and nothing would say so."""
-        if getattr(self.agent, "runner", None) is not None:
+        if self.agent.runner is not None:
             for part, given in (("middlewares", self.middlewares), ("skills.paths", self.skills.paths)):
                 if given:
                     raise ValueError(

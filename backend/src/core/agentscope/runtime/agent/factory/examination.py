@@ -176,7 +176,7 @@ async def _made(
 def _describe_parts(kit: AgentKit, ours: Iterable[ToolBase], found: Examination) -> None:
     """Describe what a runner is given."""
     name = kit.profile.model_of("execution", kit.settings.model.name).name
-    found.models["run.model"] = f"{name} (of the profile)" if name else "none: AGENT_MODEL__NAME is not set"
+    found.models["run.model"] = f"{name} {OF_PROFILE}" if name else "none: AGENT_MODEL__NAME is not set"
     for tool in ours:
         asks = isinstance(tool, ServerTool) and tool.asks
         of = "subagent" if isinstance(tool, SubagentTool) else "profile"

@@ -189,7 +189,7 @@ class RunKnowledge:
         """Log why a search failed; returns a code and what the model and the user may read."""
         where = {"retrieve": self._retrieval.reference, "run_id": run.run_id}
         match error:
-            case TimeoutError() if isinstance(error, _TooSlow):
+            case _TooSlow():
                 seconds = self.settings.timeout_seconds
                 log.error("retrieval_timed_out", seconds=seconds, **where)
                 return "retrieval-timeout", f"The knowledge base did not answer within {seconds:g} seconds."
