@@ -146,7 +146,8 @@ class LoginStore:
         login = _login(row)
         try:
             attempt = Attempt(**json.loads(self._vault.open(bytes(row["attempt"]), *_binding(login))))
-        except CannotOpen:
+        except (CannotOpen, TypeError):
+            # Of a key that is gone, or of a process of another version, with other fields: the user leaves once more.
             return None
         return Return(login, attempt, bytes(row["browser_hash"]) == _hash(browser))
 

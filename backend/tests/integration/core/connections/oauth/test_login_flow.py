@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from tests.support.oauth_place import BROWSER, Place, Process, placed
+from tests.support.oauth_place import BROWSER, KEY, Place, Process, placed
 
 from core.connections.oauth.exchange import revoke
 from core.connections.oauth.failures import OAuthFailed
 from core.connections.oauth.login import LinkNotGood, Logins, TooManyAttempts
 from core.connections.oauth.login_store import MOST_ATTEMPTS, drop_logins
 from core.connections.oauth.server import OAuthServer
+from core.connections.vault import Vault
 from core.identity import Principal
 
 ADA, EVE = Principal("t", "ada"), Principal("t", "eve")
@@ -138,6 +139,23 @@ async def test_only_the_newest_attempt_of_a_link_counts_and_everything_ends(
         await logins.leave(link, BROWSER)
     assert await drop_logins(process.engine, rows=1) == 1
     assert await drop_logins(process.engine, rows=10) == 1
+
+
+@pytest.mark.parametrize("key", [KEY, bytes(32)], ids=["another version", "a key that is gone"])
+async def test_an_attempt_that_this_process_cannot_read_is_begun_again(
+    place: Place, process: Process, key: bytes
+) -> None:
+    logins = process.logins(place.server)
+    link, query = await left(place, logins)
+    sealed = Vault([key]).seal('{"field": 1}', "oauth-login", "t", "ada", "mail", place.server.resource)
+    async with process.engine.begin() as connection:
+        await connection.execute(text("UPDATE agent_oauth_login SET attempt = :sealed"), {"sealed": sealed})
+
+    with pytest.raises(LinkNotGood):
+        await logins.come_back("mail", query, BROWSER)
+
+    query = await place.redirect(await logins.leave(link, BROWSER))
+    assert (await logins.come_back("mail", query, BROWSER)).connected
 
 
 async def test_a_link_for_an_address_that_the_profile_has_no_more_leads_nowhere(
