@@ -44,6 +44,7 @@ def lister(references: Iterable[str]) -> Callable[[str, ToolSettings], list[Tool
 
 @cache
 def _listed(references: tuple[str, ...], path: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return the answer for each of the references. One that ends or keeps the process is the error of all behind it."""
     try:
         done = subprocess.run(  # noqa: S603  the interpreter of this process
             # -P: the current folder is not searched, unless this process searches it.
@@ -54,17 +55,15 @@ def _listed(references: tuple[str, ...], path: tuple[str, ...]) -> dict[str, dic
             timeout=LIST_SECONDS,
             check=False,
         )
+        written = done.stdout
+        problem = f"the import of its module ended the process with exit code {done.returncode}"
     except subprocess.TimeoutExpired as exc:
-        waited_for = references[len((exc.stdout or b"").splitlines())]
-        raise ToolDefinitionError(
-            f"{waited_for}: not imported after {LIST_SECONDS:g} seconds; do slow work in the tools"
-        ) from exc
+        written = exc.stdout or b""
+        problem = f"not imported after {LIST_SECONDS:g} seconds; do slow work in the tools"
     # One line for each reference, in their order, each written before the next module is imported.
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    if len(answers) < len(references):
-        raise ToolDefinitionError(
-            f"{references[len(answers)]}: the import of its module ended the process with exit code {done.returncode}"
-        )
+    answers = [json.loads(line) for line in written.splitlines()]
+    missing = references[len(answers) :]
+    answers += [{"error": f"{missing[0]}: {problem}"} for _ in missing]
     return dict(zip(references, answers, strict=True))
 
 

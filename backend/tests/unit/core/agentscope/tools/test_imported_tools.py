@@ -236,10 +236,14 @@ def test_a_child_process_lists_what_is_loaded_here_and_refuses_the_same(module: 
 
 
 def test_a_module_that_ends_the_process_is_named(module: str) -> None:
+    load = lister([f"{module}:shout", "own_exit:send"])
+
+    # The mistake is that of the profile that names it.
+    assert [each.name for each in load(f"{module}:shout", SETTINGS)] == ["shout"]
     with pytest.raises(
         ToolDefinitionError, match=r"own_exit:send: the import of its module ended .* exit code 7"
     ):
-        lister(["own_exit:send"])("own_exit:send", SETTINGS)
+        load("own_exit:send", SETTINGS)
 
 
 def test_a_tool_that_cannot_describe_itself_is_named(module: str) -> None:
@@ -254,8 +258,11 @@ def test_a_module_that_does_not_come_to_an_end_is_named(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(subprocess, "run", run)
     references = ["quick:send", "hanging:send", "next:send"]
+    load = lister(references)
+
+    assert load(references[0], SETTINGS) == []
     with pytest.raises(ToolDefinitionError, match=r"^hanging:send: not imported after 120 seconds"):
-        lister(references)(references[0], SETTINGS)
+        load(references[1], SETTINGS)
 
 
 def test_a_class_is_made_once_however_often_it_is_loaded(module: str) -> None:
