@@ -62,14 +62,17 @@ def require(kept: object, found: object) -> None:
 async def worker_killed(at: Stage) -> float:
     """Return the time from SIGKILL until the client sees the end."""
     worker = await at.plot.start("worker")
-    seen, task = await at.streaming()
+    # The answer waits for the start of the other worker, however long that takes.
+    seen, task = await at.streaming(hold=_FIRST_WORDS, gate=at.plot.name)
     # Later than the first: the one that is killed is the one that has the run.
     await at.plot.start("worker")
     killed = time.monotonic()
     await worker.kill()
     await task
+    seconds = time.monotonic() - killed
     require((seen.end or {}).get("code") == "worker-lost", seen.end)
-    return time.monotonic() - killed
+    at.plot.ground.gates.open(at.plot.name)
+    return seconds
 
 
 async def hint_lost(at: Stage) -> float:
@@ -190,9 +193,11 @@ async def api_drained(at: Stage) -> float:
     """Return the time from SIGTERM until an API process with an open stream is gone; its client goes on elsewhere."""
     await at.plot.start("worker")
     [api] = at.plot.apis
-    seen, task = await at.streaming()
+    # The answer waits for the start of the other process, however long that takes.
+    seen, task = await at.streaming(hold=_FIRST_WORDS, gate=at.plot.name)
     other = await at.plot.start("api")
     seconds = await api.terminate()
+    at.plot.ground.gates.open(at.plot.name)
     require(api.exit_code == 0 and other.running, api.exit_code)
     await task
     at.require_whole(seen)
