@@ -108,8 +108,8 @@ class ChangedFiles:
             try:
                 self._watch_folders(polling=polling)
             except FileNotFoundError:
-                # A folder is gone since it was listed.
-                continue
+                # A folder is gone since the last look.
+                self.look_again()
             except OSError as exc:
                 # The number of watches is limited, and some file systems have none.
                 self._say(

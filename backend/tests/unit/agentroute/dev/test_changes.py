@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import watchfiles
@@ -114,3 +116,28 @@ def test_the_system_tells_of_a_change_also_in_a_folder_that_is_new(
 
     assert heard.wait(HUNG_SECONDS)
     assert files.take() == [Path("shop/tools.py")]
+
+
+def test_a_folder_that_goes_before_it_is_watched_is_not_watched_for_again(
+    folder: Path, heard: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    watched_again = threading.Event()
+    watch = watchfiles.watch
+
+    def late(*folders: Path, **options: Any) -> Iterator[Any]:
+        calls.append(len(folders))
+        if len(calls) == 1:
+            shutil.rmtree(folder / "prompts")
+        else:
+            watched_again.set()
+        return watch(*folders, **options)
+
+    monkeypatch.setattr(watchfiles, "watch", late)
+    # Only where files are looked at does it matter: the system does not mind a folder that is gone.
+    monkeypatch.setenv("WATCHFILES_FORCE_POLLING", "true")
+    with ChangedFiles(folder, heard.set, left_out=folder / "data", say=lambda _line: None) as files:
+        assert heard.wait(HUNG_SECONDS)
+        assert files.take() == [Path("prompts/execution.md")]
+        assert watched_again.wait(HUNG_SECONDS)
+    assert calls[:2] == [2, 1]
