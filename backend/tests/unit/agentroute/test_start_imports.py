@@ -51,6 +51,20 @@ def test_a_start_imports_nothing_that_the_process_does_not_use(process: str) -> 
     assert sorted(imported(*arguments.split()) & (unused | OF_NOBODY)) == []
 
 
+def test_the_models_of_logins_are_built_when_a_login_needs_them() -> None:
+    program = """
+from core.connections.oauth import grants, metadata, registration
+from pydantic import BaseModel
+models = {each for module in (grants, metadata, registration) for each in vars(module).values()
+          if isinstance(each, type) and issubclass(each, BaseModel) and each is not BaseModel}
+print(len(models), sum(model.__pydantic_complete__ for model in models))
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    models, built = map(int, done.stdout.split())
+    assert models > 0
+    assert built == 0
+
+
 def imported(*arguments: str) -> set[str]:
     """Run a command and return the modules that it has imported at its end."""
     done = subprocess.run(

@@ -78,7 +78,7 @@ class Grant:
 
 
 class _TokenAnswer(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     # What is sent as a header, and nothing that could begin another one.
     access_token: str = Field(pattern=r"^[\x21-\x7e]{1,16384}$")

@@ -25,7 +25,7 @@ _LAST_SECOND = 4_102_444_800.0
 
 
 class _Registered(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     # RFC 6749, appendix A: visible characters. Others could be neither stored nor sent.
     client_id: str = Field(pattern=r"^[\x20-\x7e]{1,2048}$")
