@@ -142,14 +142,17 @@ def worker(
     ] = "",
     wait: _Wait = 0,
     ready_file: Annotated[
-        Path | None, typer.Option(hidden=True, help="Made when the worker executes runs.")
+        Path | None,
+        typer.Option(
+            hidden=True,
+            help="Made when the worker executes runs; says how many it still has when it begins no more.",
+        ),
     ] = None,
 ) -> None:
     """Run one worker process, which executes runs."""
     with _errors_as_lines():
         with lean_imports(worker=True):
             settings = _settings("database", "redis")
-            from agentroute.embedded.worker_service import DRAINS
             from agentroute.worker import run_worker
 
         raise typer.Exit(
@@ -158,9 +161,7 @@ def worker(
                 worker_id=name,
                 wait_seconds=wait,
                 on_ready=None if ready_file is None else ready_file.touch,
-                on_drain=lambda runs: (
-                    None if ready_file is None else ready_file.write_text(f"{DRAINS} {runs}")
-                ),
+                on_drain=None if ready_file is None else lambda runs: ready_file.write_text(str(runs)),
             )
         )
 

@@ -72,7 +72,7 @@ def run_worker(
     worker_id: str = "",
     wait_seconds: float = 0.0,
     on_ready: Callable[[], object] | None = None,
-    on_drain: Callable[[int], object] = lambda _runs: None,
+    on_drain: Callable[[int], object] | None = None,
 ) -> int:
     """Execute runs until SIGTERM or SIGINT.
 
@@ -103,7 +103,7 @@ async def _main(
     worker_id: str,
     wait_seconds: float,
     on_ready: Callable[[], object] | None,
-    on_drain: Callable[[int], object] = lambda _runs: None,
+    on_drain: Callable[[int], object] | None = None,
 ) -> int:
     if failed := await first_failure(settings, WORKER_CHECKS, wait_seconds=wait_seconds):
         return _refuse(failed.line, failed.exit_code)
@@ -143,7 +143,8 @@ async def _main(
         log.info("worker_drains", grace_seconds=settings.worker.drain_seconds)
         finish.set()
         # No await before the executor takes no more runs.
-        on_drain(worker.executor.running)
+        if on_drain is not None:
+            on_drain(worker.executor.running)
         await worker.executor.drain(settings.worker.drain_seconds)
         listening.cancel()
         await asyncio.wait({listening}, timeout=3)

@@ -16,8 +16,6 @@ from pathlib import Path
 from agentroute.embedded.child_process import ChildProcess
 from agentroute.embedded.python_service import PythonService
 
-DRAINS = "drains"
-"""What the ready file of a worker says, with the number of its runs, when the worker begins no run any more."""
 _SETTLE_SECONDS = 5.0
 """How long a stop waits for a repair; what is left then is repaired by the next start."""
 
@@ -102,14 +100,15 @@ class WorkerService(PythonService):
     @property
     def draining(self) -> bool:
         """Whether the process begins no run any more."""
-        return not self.running or self._said().startswith(DRAINS)
+        return not self.running or bool(self._said())
 
     @property
     def runs_left(self) -> int:
         """How many runs the process had when it began to drain."""
-        return int(self._said().removeprefix(DRAINS).strip() or 0)
+        return int(self._said() or 0)
 
     def _said(self) -> str:
+        """Return what the ready file says: nothing before the process drains, then its runs."""
         try:
             return self._ready_file.read_text()
         except OSError:

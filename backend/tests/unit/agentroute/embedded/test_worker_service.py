@@ -14,7 +14,7 @@ import pytest
 from tests.support.limits import HUNG_SECONDS
 
 from agentroute.embedded import worker_service
-from agentroute.embedded.worker_service import DRAINS, WorkerService
+from agentroute.embedded.worker_service import WorkerService
 
 _WORKER = """
 import pathlib, signal, sys, time
@@ -303,7 +303,7 @@ def test_a_second_worker_of_an_instance_does_not_repair_the_first(instance: Inst
     assert instance.names > names
     assert instance.repairs == []
     assert not first.draining
-    first._ready_file.write_text(f"{DRAINS} 3")
+    first._ready_file.write_text("3")
     assert (first.draining, first.runs_left, second.draining) == (True, 3, False)
     first.retire()
     until(lambda: not first.running)
