@@ -20,7 +20,8 @@ PATIENCE_SECONDS = 0.2
 class RequestsInTurn:
     """Gives requests a place until their answer begins.
 
-    Only requests that have been received to their end: nobody waits for the network of another client.
+    Only requests whose answer is a stream (the server offers them ``PARKING``), and of these only what has been received
+    to its end: nobody waits for the network of another client.
     """
 
     def __init__(self, app: ASGIApp) -> None:
