@@ -23,13 +23,13 @@ from agentroute.embedded.child_process import ChildProcess
 from agentroute.embedded.python_service import PythonService
 from agentroute.embedded.supervisor import Supervisor
 from agentroute.embedded.worker_service import WorkerService
+from agentroute.project import ENV_FILE
 
 _LOOK_SECONDS = 0.03
 _TRY_SECONDS = 120.0
 """How long a new worker may take to become ready. The factory of an agent alone may take a minute."""
 _MANY = 3
 """More changed files than this are counted, not named."""
-_ENV_FILE = ".env"
 
 
 class Instance(Protocol):
@@ -151,9 +151,10 @@ class Reloader:
             self._first_look = None
 
     def _begin(self, files: Sequence[Path]) -> None:
-        if any(file.name == _ENV_FILE for file in files):
-            self._say(f"{_ENV_FILE} has changed. It is read once: start `agentroute dev` again to use it.")
-        files = [file for file in files if file.name != _ENV_FILE]
+        own_env = Path(ENV_FILE)
+        if own_env in files:
+            self._say(f"{own_env} has changed. It is read once: start `agentroute dev` again to use it.")
+        files = [file for file in files if file != own_env]
         if not files:
             return
         if self._first_look is not None:

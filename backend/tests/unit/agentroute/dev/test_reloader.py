@@ -195,6 +195,10 @@ def test_variables_are_read_once(service: Service) -> None:
 
     assert service.journal == [".env has changed. It is read once: start `agentroute dev` again to use it."]
 
+    # That of another folder is read by nobody but the user's own code.
+    service.change("shop/.env")
+    assert service.journal[1:] == ["shop/.env changed: reloading ...", "start 2"]
+
 
 def test_the_reason_of_an_end_is_its_error_or_its_last_line() -> None:
     assert reason_of(["error: no", "and then this"]) == "no"
