@@ -275,6 +275,12 @@ def _under_the_name(message: Msg) -> Msg:
     )
 
 
+def open_calls(state: AgentState) -> list[ToolCallBlock]:
+    """Return the calls of the last message that wait for the user or the client."""
+    last = state.context[-1].content if state.context else []
+    return [block for block in last if isinstance(block, ToolCallBlock) and _is_open(block)]
+
+
 def has_open_calls(message: Msg) -> bool:
     """Whether a call of the message waits for the user or the client."""
     return any(_is_open(call) for call in message.content)

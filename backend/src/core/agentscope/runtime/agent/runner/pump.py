@@ -80,12 +80,15 @@ class RunnerPump:
         self._refused: YieldRefused | None = None
         self._closers: list[asyncio.Task[None]] = []
 
-    async def drive(self, yields: AsyncGenerator[Any, None], *, before_end: Callable[[], None]) -> None:
+    async def drive(
+        self, yields: AsyncGenerator[Any, None], *, before_end: Callable[[BaseException | None], None]
+    ) -> None:
         """Run the runner to its end, and emit what it says.
 
         Args:
             yields: Of the runner.
-            before_end: Called when nothing is at work any more, and before everything that is open is closed.
+            before_end: Called when nothing is at work any more, and before everything that is open is closed; with what
+                the runner raised.
 
         Raises:
             RunStopped: The run was told to stop; everything that was yielded before is emitted first.
@@ -107,7 +110,7 @@ class RunnerPump:
             ending = asyncio.create_task(self._end_side_work(producer))
             await self._emit_all()
             await ending
-            before_end()
+            before_end(_error_of(producer))
             for event in self._translator.end(cut=self._cut and not self._side.parked):
                 await self._show(event)
         finally:
@@ -126,7 +129,7 @@ class RunnerPump:
     def _raise_error_of(self, producer: asyncio.Task[None]) -> None:
         if self._refused is not None:
             raise self._refused
-        error = None if producer.cancelled() else producer.exception()
+        error = _error_of(producer)
         if self._side.parked:
             if isinstance(error, Exception):
                 # It is in the way of the end of the runner, which is called again.
@@ -242,5 +245,9 @@ class RunnerPump:
 
 
 def _forget(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        _ = task.exception()
+    _ = _error_of(task)
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    """Return what a task raised; of one that was cancelled, or left behind, nothing is known."""
+    return task.exception() if task.done() and not task.cancelled() else None

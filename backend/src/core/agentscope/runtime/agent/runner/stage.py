@@ -180,9 +180,10 @@ class RunnerStage:
             translator,
             pump,
             self._gate,
-            calls if own else OpenToolCalls(),
+            calls,
             kept,
             side,
+            own=own,
         )
         shown = ShownCalls(translator, pump, side)
         run = self._run_of(translator, meter, intent, given, own_calls, shown, conversation)
@@ -212,10 +213,14 @@ class RunnerStage:
     ) -> list[str]:
         """Run the runner to its end; returns the names of what cannot be stored."""
         show_name(self._state)
+        asks_for_more = self._kit.profile.limits.when_exhausted == "ask"
+
+        def before_end(error: BaseException | None) -> None:
+            if side.parked or (asks_for_more and isinstance(error, RunBudgetExhausted)):
+                own_calls.keep_decisions()
+
         try:
-            await pump.drive(
-                self._runner(run), before_end=lambda: own_calls.keep_decisions() if side.parked else None
-            )
+            await pump.drive(self._runner(run), before_end=before_end)
             if side.parked or waiting_agent(self._state) is not None:
                 kept.keep_in(self._state)
         except RunBudgetExhausted:

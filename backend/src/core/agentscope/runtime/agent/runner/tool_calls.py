@@ -21,7 +21,7 @@ from agentscope.tool import ToolBase, ToolResponse
 
 from core.agentscope.runtime.agent.open_tool_calls import OpenToolCalls
 from core.agentscope.runtime.agent.runner import events as public
-from core.agentscope.runtime.agent.runner.conversation import Conversation
+from core.agentscope.runtime.agent.runner.conversation import Conversation, open_calls
 from core.agentscope.runtime.agent.runner.kept_calls import KeptCalls, call_key, decision_to_keep
 from core.agentscope.runtime.agent.runner.pump import RunnerPump
 from core.agentscope.runtime.agent.runner.side_work import SideWork
@@ -52,7 +52,8 @@ class OwnCalls:
         translator: Shows them.
         pump: Emits what is shown.
         gate: What the tools wait at.
-        before: What became of the runner's calls of the run before.
+        before: What became of the calls of the run before.
+        own: Whether those were the runner's, and not an agent's.
         kept: The calls that have a result already.
         side: Knows what is at work.
     """
@@ -68,6 +69,8 @@ class OwnCalls:
         before: OpenToolCalls,
         kept: KeptCalls,
         side: SideWork,
+        *,
+        own: bool,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._state = state
@@ -77,11 +80,13 @@ class OwnCalls:
         self._conversation = conversation
         self._kept = kept
         self._side = side
+        decided = before.decisions.confirm_results if before.decisions else []
+        self._of_agent = [] if own else decided
         self._decided = {
             call_key(each.tool_call.name, _asked(state, each.tool_call)): each
-            for each in (before.decisions.confirm_results if before.decisions else ())
+            for each in (decided if own else ())
         }
-        for message in state.context:
+        for message in state.context if own else ():
             for call in message.get_content_blocks("tool_call"):
                 if (told := before.not_connected.get(call.id)) is not None:
                     # It was shown, and the runner has not heard of it.
@@ -104,6 +109,10 @@ class OwnCalls:
 
     def keep_decisions(self) -> None:
         """Let the decisions that the runner has not come to wait for the run that goes on."""
+        for each in self._of_agent:
+            # An agent that has heard of them goes on by itself.
+            if each.tool_call.id in {call.id for call in open_calls(self._state)}:
+                self._kept.decided.append(decision_to_keep(each, _asked(self._state, each.tool_call)))
         for each in self._decided.values():
             call = each.tool_call
             self._kept.decided.append(decision_to_keep(each, _asked(self._state, call)))

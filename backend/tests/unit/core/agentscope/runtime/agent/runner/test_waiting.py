@@ -326,6 +326,49 @@ async def test_what_was_called_before_the_budget_was_spent_is_not_called_again()
     assert second.text == "cnoted 1dnoted 1"
 
 
+@pytest.mark.parametrize("of_agent", [True, False])
+async def test_a_decision_that_the_budget_was_too_small_for_waits_for_more(of_agent: bool) -> None:
+    shipped: list[str] = []
+
+    def ship(order: str) -> str:
+        """Ship an order."""
+        shipped.append(order)
+        return f"shipped {order}"
+
+    async def run(run: AgentRun) -> AsyncGenerator[Any, None]:
+        for _ in range(2):
+            async for chunk in cast("Any", await run.model(run.conversation)):
+                yield chunk
+        if not of_agent:
+            yield (await run.call_tool("pay", {"euros": 5})).content
+            return
+        agent = Agent("a", "A.", run.model, toolkit=tools_of(ship), state=run.state)
+        async for event in (await run.agent(agent)).reply_stream(run.inputs):
+            yield event
+
+    limits: dict[str, Any] = {"limits": {"when_exhausted": "ask"}, "permission": "ask"}
+    script: list[Any] = [["a"], ["b"]]
+    first = Run(*script, [Asks("ship", '{"order": "7"}', id="s1")], runner=run, **limits)
+    await first.run()
+    memory = after(first, gated_calls=decisions(first))
+    second = Run(
+        *script,
+        runner=run,
+        messages=[],
+        resume=YES,
+        memory=memory,
+        budget=Limits(max_tokens=283),
+        **limits,
+    )
+    await second.run()
+    third = Run(*script, ["done"], runner=run, messages=[], resume=YES, memory=after(second), **limits)
+    end = await third.run()
+
+    assert [each.reason for each in second.of(InterruptRequested)] == ["budget_exhausted"]
+    assert (end.outcome, second.of(internal.ToolResult)) == ("success", [])
+    assert [each.content for each in third.of(internal.ToolResult)] == ["shipped 7" if of_agent else "paid 5"]
+
+
 # --- a tool's own no -------------------------------------------------------------
 
 
