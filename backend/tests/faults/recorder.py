@@ -134,7 +134,7 @@ class Recorder:
             async with asyncio.timeout(seconds):
                 await self._start(seen, body, path, kind, stream=stream)
                 while seen.end is None and await self._follow(seen):
-                    seen.reconnects += 1
+                    seen.reconnects += seen.end is None
                     await asyncio.sleep(0.05 + 0.1 * self._random.random())
         except TimeoutError:
             raise GaveUpError(
@@ -174,7 +174,7 @@ class Recorder:
     async def follow(self, seen: Following) -> Following:
         """Follow a run that exists to its end."""
         while seen.end is None and await self._follow(seen):
-            seen.reconnects += 1
+            seen.reconnects += seen.end is None
             await asyncio.sleep(0.05)
         return seen
 
