@@ -48,6 +48,10 @@ RETURNS_PER_SECOND = 200
 """How many streams of a drained process come back in a second. Opening one costs about 5 ms of an API process."""
 MAX_RETURN_SECONDS = 30.0
 """Nobody is sent away for longer."""
+STILL_ROUNDS = 30
+"""After so many rounds of the patrol without a new event, a thread is still: it is not asked about in every round."""
+STILL_EVERY = 5
+"""A still thread is asked about in each fifth round, as long as its subscription stands."""
 _CROWD_SECONDS = 0.1
 """Streams that can all be opened within this time may come back together."""
 
@@ -68,6 +72,7 @@ class Tail:
         "resting",
         "session_id",
         "size",
+        "still",
         "subscribed",
     )
 
@@ -82,6 +87,8 @@ class Tail:
         """True if the thread was deleted: no more events arrive."""
         self.head: Cursor = Cursor.START
         """The newest place known to exist, whether its event is in the window or not."""
+        self.still = 0
+        """Rounds of the patrol since something happened here."""
         self.size = 0
         """Bytes of the window."""
         self._window: list[Envelope] = []
@@ -136,6 +143,7 @@ class Tail:
         """Note that an event at ``head`` exists and wake the readers that wait for it."""
         if head > self.head:
             self.head = head
+            self.still = 0
             self._serve()
             for waiter in [waiter for waiter, position in self._waiters.items() if head > position]:
                 self._wake(waiter)
@@ -217,6 +225,7 @@ class ThreadHub:
         """Tails with a window, the one that was silent for the longest time first."""
         self._window_bytes = 0
         self._pubsub: PubSub | None = None
+        self._round = 0
         self._readers = 0
         self._leaving = 0
         """How many readers the drain has sent away."""
@@ -366,7 +375,7 @@ class ThreadHub:
     async def _patrol(self) -> None:
         while True:
             await asyncio.sleep(self._stream.patrol_seconds)
-            known = {session_id: tail.head for session_id, tail in self._tails.items()}
+            known = self.asked_about()
             if not known:
                 continue
             try:
@@ -381,6 +390,20 @@ class ThreadHub:
                     tail.end()
                 else:
                     tail.see(head)
+
+    def asked_about(self) -> dict[int, Cursor]:
+        """Begin a round of the patrol: return the threads that it asks about, with the places that are known.
+
+        Thousands of threads are followed by pages that nobody uses. Of these, each round asks about a part.
+        """
+        self._round += 1
+        known: dict[int, Cursor] = {}
+        for session_id, tail in self._tails.items():
+            tail.still += 1
+            turn = (session_id + self._round) % STILL_EVERY == 0
+            if turn or tail.still <= STILL_ROUNDS or not tail.subscribed.is_set():
+                known[session_id] = tail.head
+        return known
 
     async def _subscribe(self, session_id: int) -> None:
         if (pubsub := self._connected()) is not None:
