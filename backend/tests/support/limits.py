@@ -11,6 +11,9 @@ HUNG_SECONDS = 120
 """One condition: an answer, an event, a row, a process that starts or ends. The slowest, a process that imports
 AgentScope, takes 4 s on a quiet machine."""
 
+PAGE_SECONDS = 45
+"""One condition in a page of the browser tests: what is drawn after a click, a whole answer of the demo model. 2 s."""
+
 PROXY_START_SECONDS = 240
 """The LiteLLM proxy until it answers: 6 s with bytecode, 22 s without."""
 
