@@ -58,7 +58,10 @@ class Frame(NamedTuple):
 
 
 def parse_block(block: bytes) -> Frame | None:
-    """Read one block without its empty line; comments and the retry line are no frame."""
+    """Read one block without its empty line; comments, the retry line and what is not in the log are no frame."""
+    if block.startswith(b'data: {"type":"CUSTOM","name":"agentroute.input",'):
+        assert b"\n" not in block, block
+        return None
     if block.startswith(b":") or block.startswith(b"retry: "):
         assert b"\n" not in block, block
         return None

@@ -135,8 +135,10 @@ async def follow_events(
 
     Every reader gets exactly the events after its cursor, in order and with the same bytes, even across restarts. With
     `runId` the stream ends after the run's terminal event; if there are no more events, the answer is 204. Without
-    `runId` the stream contains every run of the thread, and ends at its maximum age. Closing the stream does not stop a
-    run. Every stream ends when the token of its request expires; reconnect with a new token and the last cursor.
+    `runId` the stream contains every run of the thread, and ends at its maximum age. Behind each `RUN_STARTED`, the
+    `CUSTOM` event `agentroute.input` has the messages that the run was asked, and what they replace (`regenerateFrom`):
+    they may come from another device. This event has no `id`. Closing the stream does not stop a run. Every stream ends
+    when the token of its request expires; reconnect with a new token and the last cursor.
 
     With `connect=true` the stream is for a client that holds nothing, such as a page after a reload. It is a valid AG-UI
     stream from its first event: `RUN_STARTED` (of the live run, otherwise of the last one), `STATE_SNAPSHOT` if there is

@@ -11,6 +11,7 @@ from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.queries.opening import OpeningReader
 from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.redis_bus import RedisBus
+from core.agentscope.events.run_inputs import RunInputs
 from core.agentscope.events.sse import frames_of, no_worker_unknown, sse_opening
 from core.agentscope.events.store import EventStore, RunSegment, ThreadHead
 from core.agentscope.events.thread_stream import ThreadStream
@@ -46,6 +47,7 @@ class AgentScopeEventsFacade:
         self._settings = settings
         self._openings = openings
         self._no_worker = no_worker
+        self._inputs = RunInputs(store)
 
     async def follow(
         self, principal: Principal, thread_id: str, *, run_id: str | None, cursor: Cursor | None
@@ -53,8 +55,9 @@ class AgentScopeEventsFacade:
         """Return the frames after a cursor, of one run or of the whole thread.
 
         With ``run_id`` the stream ends after the run's terminal event; without,
-        it follows every run of the thread. No cursor is the first event of the
-        run, or of the live or latest run.
+        it follows every run of the thread, and tells what each was asked (see
+        ``events/run_inputs.py``). No cursor is the first event of the run, or of
+        the live or latest run.
 
         Returns:
             Complete SSE frames, or ``None`` if the run has ended and has no more events.
@@ -87,8 +90,20 @@ class AgentScopeEventsFacade:
             lambda ordinal: self._protocol_version(thread.session_id, ordinal),
             {segment.ordinal: segment.protocol_version for segment in segments or () if segment.ordinal},
         )
-        ordinals = frozenset(segment.ordinal for segment in segments if segment.ordinal) if segments else None
+        if segments is None:
+            return await self._whole_thread(thread.session_id, start, versions)
+        ordinals = frozenset(segment.ordinal for segment in segments if segment.ordinal)
         return self._stream(self._reader(thread.session_id, start, ordinals), versions)
+
+    async def _whole_thread(
+        self, session_id: int, start: Cursor, versions: PeerVersions
+    ) -> AsyncIterator[bytes]:
+        def input_of(ordinal: int) -> Awaitable[bytes]:
+            return self._inputs.frame(session_id, ordinal)
+
+        # The client may have been cut off between the run's first event and what is told behind it.
+        opening = await input_of(start.ordinal) if start.seq == 1 else b""
+        return self._stream(self._reader(session_id, start, None), versions, opening, input_of=input_of)
 
     def follow_new(
         self, principal: Principal, run: AcceptedRun, *, protocol_version: str | None
@@ -145,9 +160,21 @@ class AgentScopeEventsFacade:
         return sse_opening(opening, self._hub.return_milliseconds()) if opening else None
 
     def _stream(
-        self, reader: ThreadReader, versions: PeerVersions, opening: bytes = b""
+        self,
+        reader: ThreadReader,
+        versions: PeerVersions,
+        opening: bytes = b"",
+        *,
+        input_of: Callable[[int], Awaitable[bytes]] | None = None,
     ) -> AsyncIterator[bytes]:
-        return ThreadStream(reader, versions, self._settings, opening=opening, no_worker=self._no_worker)
+        return ThreadStream(
+            reader,
+            versions,
+            self._settings,
+            opening=opening,
+            no_worker=self._no_worker,
+            input_of=input_of,
+        )
 
     def _reader(
         self, session_id: int, start: Cursor, ordinals: frozenset[int] | None, *, is_new: bool = False

@@ -32,6 +32,11 @@ SELECT ordinal, last_seq, status, protocol_version
 FROM agent_run WHERE session_id = $1 AND ordinal = $2
 """
 
+_INPUT_AT = """
+SELECT run_id, input, protocol_version, created_at
+FROM agent_run WHERE session_id = $1 AND ordinal = $2
+"""
+
 _PAGE = """
 SELECT ordinal, seq, payload FROM (
     SELECT ordinal, seq, payload,
@@ -107,6 +112,10 @@ class EventStore:
     async def find_run_at(self, session_id: int, ordinal: int) -> RunSegment | None:
         """Return the run with this ordinal."""
         return next((_segment(row) for row in await self._fetch(_RUN_AT, session_id, ordinal)), None)
+
+    async def find_input(self, session_id: int, ordinal: int) -> asyncpg.Record | None:
+        """Return ``run_id, input, protocol_version, created_at`` of the run with this ordinal."""
+        return next(iter(await self._fetch(_INPUT_AT, session_id, ordinal)), None)
 
     async def page(self, session_id: int, after: Cursor, limit: int, max_bytes: int) -> list[Envelope]:
         """Return the thread's events after a cursor, oldest first.

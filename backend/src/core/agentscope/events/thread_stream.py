@@ -6,8 +6,8 @@ Rules:
    nothing is left to read, and the iterator is not asked again until the outlet is told to go on.
 2. A stream that rests is served by the hub's rounds. They write live events and heartbeats straight to the outlet. The
    bytes of an event are made once for all streams of the thread that rest at the same place.
-3. Whatever is not that simple ends the rest, and a task reads on: a gap, the last event of the run, an event whose form
-   depends on an unknown client, a client that is behind, a deleted thread, the drain, the age of the stream.
+3. Whatever is not that simple ends the rest, and a task reads on: a gap, the last event of the run, the first one of a
+   run whose input is told, an event whose form depends on an unknown client, a client that is behind, a deleted thread, the drain, the age of the stream.
 
 So what is exact about a reader is in ``reader.py`` alone. A rest changes who writes, never what is written.
 """
@@ -60,6 +60,7 @@ class _Batch(NamedTuple):
 
     ordinal: int
     last: Cursor
+    starts_run: bool
     ends_run: bool
     depends_on_client: bool
     frames: bytes
@@ -77,12 +78,15 @@ class ThreadStream:
         settings: Times of the stream.
         opening: Frames that come before the reader's.
         no_worker: Says whether no worker is running. Asked while the run has shown nothing.
+        input_of: Returns the frame that tells what a run was asked, by the run's ordinal. It is sent behind the run's
+            first event.
     """
 
     __slots__ = (
         "_alarm",
         "_closed",
         "_ends_at",
+        "_input_of",
         "_no_worker",
         "_opening",
         "_outlet",
@@ -102,12 +106,14 @@ class ThreadStream:
         *,
         opening: bytes = b"",
         no_worker: Callable[[], Awaitable[bool]] = no_worker_unknown,
+        input_of: Callable[[int], Awaitable[bytes]] | None = None,
     ) -> None:
         self._reader = reader
         self._versions = versions
         self._settings = settings
         self._opening: bytes | None = opening
         self._no_worker = no_worker
+        self._input_of = input_of
         self._steps: AsyncIterator[bytes] | None = None
         self._outlet: Outlet | None = None
         self._tail: Tail | None = None
@@ -161,11 +167,17 @@ class ThreadStream:
         rest = self._rest if self._outlet is not None else None
         async for envelopes in reader.read(self._ends_at, rest=rest):
             if envelopes:
-                yield b"".join([frame(await self._versions.fit(envelope)) for envelope in envelopes])
+                yield b"".join([await self._told(envelope) for envelope in envelopes])
             else:
                 yield NO_WORKER if reader.awaits_start and await self._no_worker() else HEARTBEAT
         if not reader.rests and reader.drained and reader.hub.crowded:
             yield retry_line(reader.hub.return_milliseconds())
+
+    async def _told(self, envelope: Envelope) -> bytes:
+        told = frame(await self._versions.fit(envelope))
+        if envelope.seq == 1 and self._input_of is not None:
+            told += await self._input_of(envelope.ordinal)
+        return told
 
     # --- at rest -------------------------------------------------------------
 
@@ -245,6 +257,7 @@ class ThreadStream:
             batch is None
             or batch.last != tail.head
             or (batch.depends_on_client and older is None)
+            or (batch.starts_run and self._input_of is not None)
             or not reader.passes_on(batch.ordinal, ends_run=batch.ends_run)
         ):
             return None
@@ -259,6 +272,7 @@ def _batch(events: list[Envelope], *, older: bool) -> _Batch | None:
     return _Batch(
         last.ordinal,
         last.cursor,
+        events[0].seq == 1,
         last.is_terminal,
         any(map(PeerVersions.depends_on_client, events)),
         b"".join([frame(PeerVersions.fitted(event) if older else event) for event in events]),
