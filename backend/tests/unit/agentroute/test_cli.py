@@ -25,6 +25,14 @@ def test_version() -> None:
     assert result.stdout.startswith("agentroute ")
 
 
+def test_the_package_itself_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "agentroute", "--version"], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (0, _run("--version").stdout)
+
+
 def test_help_lists_the_commands() -> None:
     result = _run("--help")
 
