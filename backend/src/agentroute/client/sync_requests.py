@@ -1,0 +1,225 @@
+"""The requests of the synchronous client that start nothing: threads, usage, speech, files, agents, connections.
+
+Written from ``async_requests.py`` by ``script/sync_client.py``: change that file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+import httpx
+
+from agentroute.client import answers, calls
+from agentroute.client.attempts import Attempts
+from agentroute.client.connection import Connection
+from agentroute.client.inputs import Upload
+
+T = TypeVar("T")
+
+
+class Requests:
+    """What ``AgentRouteClient`` asks and changes with single requests."""
+
+    def __init__(self, http: httpx.Client, connection: Connection) -> None:
+        self._http = http
+        self._connection = connection
+
+    # --- threads -------------------------------------------------------------
+
+    def threads(
+        self,
+        query: str | None = None,
+        *,
+        agent_id: str | None = None,
+        limit: int = 30,
+        before: str | None = None,
+    ) -> answers.ThreadPage:
+        """Return a page of the user's threads, newest activity first.
+
+        Args:
+            query: Only threads whose title or messages have all these words.
+            agent_id: Only threads of this agent.
+            limit: How many, at most 100.
+            before: ``next_before`` of the page before.
+        """
+        return self._send(calls.threads(query, agent_id, limit, before))
+
+    def all_threads(
+        self, query: str | None = None, *, agent_id: str | None = None
+    ) -> Generator[answers.ThreadItem]:
+        """Yield all threads of the user, newest activity first, a page at a time."""
+        before: str | None = None
+        while True:
+            page = self.threads(query, agent_id=agent_id, limit=100, before=before)
+            yield from page.threads
+            before = page.next_before
+            if before is None:
+                return
+
+    def thread(self, thread_id: str) -> answers.ThreadItem:
+        """Return one thread as the list shows it.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return self._send(calls.thread(thread_id))
+
+    def rename_thread(self, thread_id: str, title: str) -> answers.ThreadItem:
+        """Give a thread a title of 1 to 200 characters.
+
+        Raises:
+            NotFound: There is no such thread.
+        """
+        return self._send(calls.rename_thread(thread_id, title))
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread with everything in it. A live run is stopped.
+
+        Raises:
+            NotFound: There is no such thread.
+        """
+        self._send(calls.delete_thread(thread_id))
+
+    def thread_runs(self, thread_id: str, *, limit: int = 30, before: str | None = None) -> answers.RunPage:
+        """Return a page of the runs of a thread, newest first.
+
+        Raises:
+            NotFound: There is no such thread.
+        """
+        return self._send(calls.thread_runs(thread_id, limit, before))
+
+    def usage(
+        self,
+        start: date | str | None = None,
+        end: date | str | None = None,
+        *,
+        group_by: str = "day",
+        agent_id: str | None = None,
+    ) -> answers.Usage:
+        """Return the user's tokens, costs and times in a period of at most 366 days.
+
+        Args:
+            start: A day or an aware time; 30 days before ``end`` without.
+            end: A day, which counts as a whole, or an aware time; now without.
+            group_by: ``day``, ``model`` or ``thread``.
+            agent_id: Only this agent.
+        """
+        return self._send(calls.usage(start, end, group_by, agent_id))
+
+    # --- speech and files ----------------------------------------------------
+
+    def transcribe(
+        self,
+        file: Upload,
+        *,
+        language: str | None = None,
+        prompt: str | None = None,
+        name: str | None = None,
+    ) -> answers.Transcription:
+        """Turn speech into text: wav, mp3, flac, ogg, webm or m4a, at most 25 MiB and ten minutes.
+
+        Args:
+            file: A path, bytes or an open file. It is read into memory.
+            language: Spoken language, as a language tag.
+            prompt: Names and words that may occur.
+            name: Of the file; its path's without.
+
+        Raises:
+            InvalidRequest: It is no speech, is empty, or is too long.
+        """
+        return self._send(calls.transcribe(file, name, language, prompt))
+
+    def upload(self, file: Upload, *, name: str | None = None) -> answers.FileItem:
+        """Store a file, for messages that name it: ``run([text_part("What is it?"), file_part(file)])``.
+
+        The same bytes are the same file. A file that no message names within a day is deleted.
+
+        Args:
+            file: A path, bytes or an open file. It is read into memory.
+            name: Of the file; its path's without.
+
+        Raises:
+            InvalidRequest: It is empty or too large, or the user's files are too many.
+        """
+        return self._send(calls.upload(file, name))
+
+    def download(self, file_id: str) -> bytes:
+        """Return the bytes of a file.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return self._send(calls.download(file_id))
+
+    def files(self, *, limit: int = 30, before: str | None = None) -> answers.FilePage:
+        """Return a page of the user's files, newest first."""
+        return self._send(calls.files(limit, before))
+
+    def delete_file(self, file_id: str) -> None:
+        """Delete a file. Messages that name it stay.
+
+        Raises:
+            NotFound: There is none.
+        """
+        self._send(calls.delete_file(file_id))
+
+    # --- the service ---------------------------------------------------------
+
+    def agents(self) -> tuple[answers.AgentItem, ...]:
+        """Return the agents that the user may use."""
+        return self._send(calls.agents())
+
+    def capabilities(self, agent_id: str | None = None) -> dict[str, Any]:
+        """Return what an agent can do, as AG-UI's ``AgentCapabilities``; the default agent without an id.
+
+        Raises:
+            NotFound: There is no such agent.
+        """
+        return self._send(calls.capabilities(agent_id))
+
+    def connections(self) -> tuple[answers.ConnectionItem, ...]:
+        """Return the MCP servers that see the user's own identity, and whether the user is connected to them."""
+        return self._send(calls.connections())
+
+    def connect_server(
+        self, server: str, token: str, *, expires_at: datetime | None = None
+    ) -> answers.ConnectionItem:
+        """Give the user's own token for an MCP server. It replaces the one before.
+
+        Raises:
+            NotFound: There is no such server.
+            Conflict: The server wants a login (``token-not-wanted``); see ``begin_login``.
+        """
+        return self._send(calls.connect_server(server, token, expires_at))
+
+    def begin_login(self, server: str, *, return_url: str | None = None) -> str:
+        """Begin a login at an MCP server; returns the address that the user opens. Show it to the user only.
+
+        Raises:
+            NotFound: There is no such server.
+            Conflict: The server wants a token (``login-not-wanted``); see ``connect_server``.
+        """
+        return self._send(calls.begin_login(server, return_url))
+
+    def forget_server(self, server: str) -> None:
+        """Forget the user's token or login for an MCP server. No error if there is none."""
+        self._send(calls.forget_server(server))
+
+    def _send(self, call: calls.Call[T]) -> T:
+        attempts = Attempts(self._connection.patience, self._connection.address, is_deletion=call.is_deletion)
+        while True:
+            try:
+                answer = self._http.request(**self._connection.request(call))
+            except httpx.TransportError as exc:
+                seconds = attempts.broke(exc)
+            else:
+                if answer.is_success:
+                    return call.read(answer.content)
+                refused = attempts.refused(answer.status_code, answer.headers, answer.content)
+                if refused is None:
+                    return call.read(b"")
+                seconds = refused
+            time.sleep(seconds)
