@@ -29,6 +29,7 @@ _NOT_PUBLIC_V6 = tuple(
         (
             "2001::/23",  # protocol assignments, among them Teredo
             "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4, deprecated (RFC 7526); Python before 3.12.4 calls it global
             "3fff::/20",  # documentation, RFC 9637
         ),
     )
@@ -39,9 +40,9 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are the IPv4 
 def public_address(text: str) -> str | None:
     """Return the address to connect to, or ``None`` when it is not public.
 
-    An IPv6 address that carries an IPv4 one (mapped, NAT64, 6to4) is as public
-    as what it carries. A mapped one is returned as IPv4, which is what the
-    system would connect to.
+    An IPv6 address that carries an IPv4 one (mapped, NAT64) is as public as what
+    it carries. A mapped one is returned as IPv4, which is what the system would
+    connect to.
     """
     try:
         address = ip_address(text)
@@ -63,8 +64,6 @@ def _is_public_v4(address: IPv4Address) -> bool:
 def _is_public_v6(address: IPv6Address) -> bool:
     if address in _NAT64:
         return _is_public_v4(IPv4Address(int(address) & 0xFFFF_FFFF))
-    if address.sixtofour is not None:
-        return _is_public_v4(address.sixtofour)
     return (
         address in _GLOBAL_UNICAST_V6
         and address.is_global

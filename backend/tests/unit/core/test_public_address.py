@@ -61,6 +61,7 @@ def test_public_ipv4_is_public(address: str) -> None:
         "100::1",
         "2001::1",
         "2001:db8::1",
+        "2002:808:808::1",
         "3fff::1",
         "5f00::1",
         "fc00::1",
