@@ -20,6 +20,8 @@ HELP = f"""{WHO} I follow a fixed script, and this is all of it:
 
 - "what time is it", "calculate 6*7", "remember that I like tea", "what do you remember", \
 "fetch https://example.com/": I call the tool for it, then tell you its result.
+- "put milk on the list", "take milk off the list", "what is on the list": I change the shared state, if there is one.
+- "dark theme please", "draw a chart of 3, 5, 8": the chat page does it itself, and tells me.
 - "call the tool <name>" or "call the tool <name> with {{"key": "value"}}": any tool on offer, also your client's own.
 - Join requests by "and also" for parallel calls, by "and then" for one after the other.
 - "think about it": I stream my reasoning before the answer, and an encrypted value that I want back.
@@ -32,6 +34,12 @@ HELP = f"""{WHO} I follow a fixed script, and this is all of it:
 Anything else gets a friendly answer that quotes you. Point AGENT_MODEL__BASE_URL at a real model for more."""
 
 GREETING = f'Hello! {WHO} I can still show you streaming, tools and failures. Say "help" to see what I know.'
+
+NO_STATE = (
+    "This conversation has no shared state yet, so there is no list. "
+    f'Open "Shared state" in the chat page, press "Start a list", then ask me again. {WHO}'
+)
+NOT_ON_THE_LIST = "That is not on the list, so there is nothing to take off."
 
 SLOW = (
     "Slowly it is. I am scripted, so I have all the time in the world. "
@@ -63,6 +71,9 @@ _TOLD_BY_TOOL: Mapping[str, str] = {
     "remember": "I asked the memory tool to keep “{text}”. It answered: {result}.",
     "recall": "The memory tool says: {result}.",
     "fetch_url": "I asked for {url} and got: {result}",
+    "update_state": "Done. The shared state is now: {result}.",
+    "set_theme": "Done. {result}.",
+    "show_chart": "Here it is. {result}.",
 }
 """Each shows the result itself: a failure that is not recognised as one is still told truly."""
 
@@ -126,6 +137,14 @@ def chat(conversation: Conversation) -> str:
         f"{opening} That is a fine thing to say, and I wish I could do more with it. {WHO} "
         'I stream these words at a human pace so that you can see the service work. Say "help" to see what I know.'
     )
+
+
+def on_the_list(items: Sequence[str] | None) -> str:
+    """Tell what is on a list; ``None`` is a list that does not exist."""
+    if items is None:
+        return f"There is no such list in our shared state. {WHO}"
+    said = ", ".join(items) if items else "nothing yet"
+    return f"On the list: {said}. I read that in our shared state. {WHO}"
 
 
 def from_passages(reminders: str) -> str:

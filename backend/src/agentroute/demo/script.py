@@ -28,6 +28,8 @@ from agentroute.demo.intent import structured_arguments
 from agentroute.demo.memory import asked_fact, known_facts, told_fact
 from agentroute.demo.request import STRUCTURED_OUTPUT_TOOLS, Conversation, read_conversation
 from agentroute.demo.schema import synthesize_arguments
+from agentroute.demo.shared_list import TOOL as STATE_TOOL
+from agentroute.demo.shared_list import asked_list, list_items, list_wish, operations, shared_state
 from agentroute.demo.triggers import RequestedCall, Step, requested_call, requested_steps
 
 
@@ -188,7 +190,7 @@ def _tools(conversation: Conversation) -> Script | None:
     together, and those missing were not on offer.
     """
     called = list(conversation.calls_made)
-    for step in requested_steps(conversation.user_text):
+    for step in requested_steps(conversation.user_text, conversation.tools):
         done = [call.name for call in step.calls if call.name in called]
         for name in done:
             called.remove(name)
@@ -206,13 +208,20 @@ def _tools(conversation: Conversation) -> Script | None:
 def _call(step: Step, conversation: Conversation) -> Script:
     offered = [call for call in step.calls if call.name in conversation.tools]
     missing = [call.name for call in step.calls if call.name not in conversation.tools]
-    sentences = [answers.tell(conversation.results)] if conversation.results and not offered else []
+    calls = [made for call in offered if (made := _filled(call, conversation))]
+    sentences = [answers.tell(conversation.results)] if conversation.results and not calls else []
     if missing:
         sentences.append(answers.not_offered(missing, conversation))
-    return Script(text=" ".join(sentences), calls=tuple(_filled(call, conversation) for call in offered))
+    if len(calls) < len(offered):
+        sentences.append(answers.NOT_ON_THE_LIST)
+    return Script(text=" ".join(sentences), calls=tuple(calls))
 
 
-def _filled(call: RequestedCall, conversation: Conversation) -> Call:
+def _filled(call: RequestedCall, conversation: Conversation) -> Call | None:
+    """Complete a call; ``None`` if there is nothing for it to do."""
+    if call.wish is not None:
+        patch = operations(call.wish, shared_state(conversation))
+        return Call(call.name, orjson.dumps({"operations": patch}).decode()) if patch else None
     if call.arguments is not None:
         return Call(call.name, call.arguments)
     arguments = synthesize_arguments(conversation.tools[call.name])
@@ -269,6 +278,15 @@ def _fact(conversation: Conversation) -> Script | None:
     return None
 
 
+def _listed(conversation: Conversation) -> Script | None:
+    name = asked_list(conversation.user_text)
+    if name is not None and (state := shared_state(conversation)) is not None:
+        return Script(text=answers.on_the_list(list_items(state, name)))
+    # A change of a list, where the tool for it is not on offer.
+    asks = name is not None or list_wish(conversation.user_text) is not None
+    return Script(text=answers.NO_STATE) if asks and STATE_TOOL not in conversation.tools else None
+
+
 def _seen(conversation: Conversation) -> Script | None:
     if not conversation.attachments:
         return None
@@ -281,6 +299,7 @@ _PHRASES: tuple[Callable[[Conversation], Script | None], ...] = (
     lambda said: Script(text=answers.HELP) if _HELP.search(said.user_text) else None,
     lambda said: Script(text=answers.GREETING) if _GREETING.search(said.user_text) else None,
     _fact,
+    _listed,
     _seen,
     lambda said: Script(text=answers.SLOW) if _SLOWLY.search(said.user_text) else None,
     lambda said: Script(text=cited) if (cited := answers.from_passages(said.reminders)) else None,

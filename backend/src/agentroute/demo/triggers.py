@@ -7,11 +7,15 @@ part waits for the results of the first.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+
+from agentroute.demo.client_tools import CHART, THEME, chart_arguments, theme_arguments
+from agentroute.demo.shared_list import TOOL as STATE_TOOL
+from agentroute.demo.shared_list import ListWish, list_wish
 
 _Arguments = Callable[[re.Match[str]], dict[str, Any]]
 
@@ -26,6 +30,8 @@ class RequestedCall:
     name: str
     arguments: str | None
     """JSON text, unchecked; ``None`` when the user left them to the model."""
+    wish: ListWish | None = None
+    """A change of the shared state: its arguments depend on the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,36 +80,60 @@ _NAMED: tuple[tuple[re.Pattern[str], str, _Arguments], ...] = (
 )
 """Tried in order; the first that fits decides."""
 
+_NAMED_IF_OFFERED: tuple[tuple[re.Pattern[str], str, _Arguments], ...] = (
+    (CHART, "show_chart", chart_arguments),
+    (THEME, "set_theme", theme_arguments),
+)
+"""Tools of applications that not every one has. Where they are not offered, the sentence is plain talk."""
 
-def requested_call(text: str) -> RequestedCall | None:
-    """Return the tool a sentence asks for, or ``None`` for plain talk."""
+
+def requested_call(text: str, offered: Collection[str] | None = None) -> RequestedCall | None:
+    """Return the tool a sentence asks for, or ``None`` for plain talk.
+
+    Args:
+        text: What the user said.
+        offered: The tools on offer; ``None`` if they are not known yet.
+    """
     if match := _CALL_THE_TOOL.search(text):
         name = match["name"].rstrip(".-")
         return RequestedCall(name, _first_object(match["arguments"]) if match["arguments"] else None)
     for pattern, name, arguments in _NAMED:
         if match := pattern.search(text):
             return RequestedCall(name, orjson.dumps(arguments(match)).decode())
+    for pattern, name, arguments in _NAMED_IF_OFFERED:
+        if (offered is None or name in offered) and (match := pattern.search(text)):
+            return RequestedCall(name, orjson.dumps(arguments(match)).decode())
+    if (offered is None or STATE_TOOL in offered) and (wish := list_wish(text)):
+        return RequestedCall(STATE_TOOL, None, wish)
     return None
 
 
-def requested_steps(text: str) -> tuple[Step, ...]:
+def requested_steps(text: str, offered: Collection[str] | None = None) -> tuple[Step, ...]:
     """Split a message into steps, in order; the last may be plain talk.
 
     A joining word splits only between parts that mean something, so
     "remember that I like tea and then coffee" stays one step.
+
+    Args:
+        text: The message.
+        offered: The tools on offer; ``None`` if they are not known yet.
     """
     first, *rest = re.split(r"\s+and then\s+", text, maxsplit=1, flags=re.IGNORECASE)
-    if rest and requested_call(first) and (requested_call(rest[0]) or _PHRASE.match(rest[0])):
-        return (_step(first), *requested_steps(rest[0]))
-    return (_step(text),)
+    if (
+        rest
+        and requested_call(first, offered)
+        and (requested_call(rest[0], offered) or _PHRASE.match(rest[0]))
+    ):
+        return (_step(first, offered), *requested_steps(rest[0], offered))
+    return (_step(text, offered),)
 
 
-def _step(text: str) -> Step:
+def _step(text: str, offered: Collection[str] | None) -> Step:
     parts = re.split(r"\s+and also\s+", text, flags=re.IGNORECASE)
-    calls = [requested_call(part) for part in parts]
+    calls = [requested_call(part, offered) for part in parts]
     if all(calls):
         return Step(text, tuple(call for call in calls if call))
-    single = requested_call(text)
+    single = requested_call(text, offered)
     return Step(text, (single,) if single else ())
 
 
