@@ -14,6 +14,7 @@ from agentroute.cors import Cors
 from agentroute.docs_page import install_docs
 from agentroute.head_requests import HeadRequests
 from agentroute.http_context import HttpContext
+from agentroute.page.routes import install_page
 from agentroute.requests_in_turn import RequestsInTurn
 from core.config import Settings
 from core.problem import ErrorBoundary, install_problem_handlers
@@ -85,6 +86,8 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
         app.include_router(router)
     if server.docs:
         install_docs(app)
+    if server.page:
+        install_page(app)
     # The last one added is the outermost. CORS lies outside the boundary, or a page
     # could not read why its request failed.
     app.add_middleware(ErrorBoundary)

@@ -224,6 +224,8 @@ class ServerSettings(_Section):
     """Also pages of this machine (``http://localhost:...``) may call. Always so in local mode."""
     docs: bool = True
     """Serve ``/docs`` and ``/openapi.json``."""
+    page: bool = True
+    """Serve the chat page at ``/``."""
     drain_seconds: float = Field(default=10.0, gt=0)
     max_connections: int = Field(default=10_000, ge=16)
     """Open connections of one process; fewer if the process may open fewer files."""

@@ -1,3 +1,11 @@
 import { render } from "preact";
+import "./styles/tokens.css";
+import "./styles/base.css";
+import { App } from "./layout/app";
+import { loadAgents } from "./threads/agents";
+import { refresh } from "./threads/thread-list";
 
-render(<p>AgentRoute</p>, document.getElementById("app")!);
+render(<App />, document.getElementById("app")!);
+// The list says it itself when it cannot be read.
+void refresh();
+void loadAgents().catch(() => {});

@@ -52,8 +52,19 @@ export type UserContent = Extract<Message, { role: "user" }>["content"];
 export interface ThreadSession {
   readonly threadId: string;
   readonly title: ReadonlySignal<string | null>;
-  /** Oldest first; older pages are put in front by `loadOlder`. */
+  /** Oldest first; older pages are put in front by `loadOlder`. A message that says the same stays the same object. */
   readonly messages: ReadonlySignal<readonly Message[]>;
+  /** The same messages one by one, for what draws one of them: `ids` is silent while a message grows. */
+  readonly store: {
+    readonly ids: ReadonlySignal<readonly string[]>;
+    message(id: string): ReadonlySignal<Message> | undefined;
+    /** The result of a tool call; `null` until there is one. */
+    result(toolCallId: string): ReadonlySignal<Extract<Message, { role: "tool" }> | null>;
+  };
+  /** The thread's messages are here, or it has none. */
+  readonly isOpened: ReadonlySignal<boolean>;
+  /** The thread was deleted. */
+  readonly isGone: ReadonlySignal<boolean>;
   readonly hasOlder: ReadonlySignal<boolean>;
   /** The shared state of agent and page. */
   readonly state: ReadonlySignal<unknown>;

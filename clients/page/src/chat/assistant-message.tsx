@@ -1,0 +1,27 @@
+import { ToolCallCard } from "../cards/tool-call-card";
+import { textOf, type AssistantMessage } from "../session/message-parts";
+import type { ThreadSession } from "../session/types";
+import { isGrowing } from "./growing";
+import { Markdown } from "./markdown";
+
+interface AssistantMessageProps {
+  session: ThreadSession;
+  message: AssistantMessage;
+}
+
+export function AssistantMessageView({ session, message }: AssistantMessageProps) {
+  const text = textOf(message.content);
+  const calls = message.toolCalls ?? [];
+  return (
+    <>
+      {text && <Markdown text={text} grows={isGrowing(session, message.id)} />}
+      {calls.length > 0 && (
+        <div class="tool-calls">
+          {calls.map((call) => (
+            <ToolCallCard key={call.id} session={session} call={call} />
+          ))}
+        </div>
+      )}
+    </>
+  );
+}

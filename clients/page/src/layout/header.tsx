@@ -1,0 +1,52 @@
+import type { ThreadSession } from "../session/types";
+import { IconButton } from "../ui/button";
+import { MoonIcon, PlusIcon, SidebarIcon, SunIcon, SystemThemeIcon } from "../ui/icons";
+import { Menu } from "../ui/menu";
+import { newThread } from "../threads/current";
+import { openPanel, panels, togglePanel } from "./panels";
+import { isSidebarOpen, isWide } from "./sidebar-state";
+import { theme, type Theme } from "./theme";
+
+const THEMES = [
+  { id: "system", label: "As the device", icon: SystemThemeIcon },
+  { id: "light", label: "Light", icon: SunIcon },
+  { id: "dark", label: "Dark", icon: MoonIcon },
+] as const satisfies readonly { id: Theme; label: string; icon: unknown }[];
+
+export function Header({ session }: { session: ThreadSession }) {
+  const themeIcon = THEMES.find(({ id }) => id === theme.value)!.icon;
+  return (
+    <header class="bar">
+      {(!isSidebarOpen.value || !isWide.value) && (
+        <>
+          <IconButton icon={SidebarIcon} label="Show conversations" onClick={() => (isSidebarOpen.value = true)} />
+          <IconButton icon={PlusIcon} label="New conversation" onClick={newThread} />
+        </>
+      )}
+      <h1 class="bar-title">{session.title.value ?? "New conversation"}</h1>
+      <div class="bar-tools">
+        {panels
+          .filter((panel) => panel.isOffered?.() ?? true)
+          .map((panel) => (
+            <IconButton
+              key={panel.id}
+              icon={panel.icon}
+              label={panel.title}
+              aria-pressed={openPanel.value === panel.id}
+              onClick={() => togglePanel(panel.id)}
+            />
+          ))}
+        <Menu
+          label="Theme"
+          icon={themeIcon}
+          items={THEMES.map(({ id, label, icon }) => ({
+            label,
+            icon,
+            checked: theme.value === id,
+            onSelect: () => (theme.value = id),
+          }))}
+        />
+      </div>
+    </header>
+  );
+}

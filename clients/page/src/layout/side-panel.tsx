@@ -1,0 +1,36 @@
+import type { ComponentType } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import type { ThreadSession } from "../session/types";
+import { IconButton, Spinner } from "../ui/button";
+import { CloseIcon } from "../ui/icons";
+import { toastError } from "../ui/toast";
+import { openPanel, panels, type Panel } from "./panels";
+
+/** The place beside the conversation; a drawer where there is no room. */
+export function SidePanel({ session }: { session: ThreadSession }) {
+  const panel = panels.find(({ id }) => id === openPanel.value);
+  if (panel === undefined) return null;
+  return (
+    <aside
+      class="side-panel"
+      aria-label={panel.title}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") openPanel.value = null;
+      }}
+    >
+      <header>
+        <h2>{panel.title}</h2>
+        <IconButton icon={CloseIcon} label="Close the panel" onClick={() => (openPanel.value = null)} />
+      </header>
+      <PanelContent key={panel.id} panel={panel} session={session} />
+    </aside>
+  );
+}
+
+function PanelContent({ panel, session }: { panel: Panel; session: ThreadSession }) {
+  const [loaded, setLoaded] = useState<{ Content: ComponentType<{ session: ThreadSession }> } | null>(null);
+  useEffect(() => {
+    panel.load().then((Content) => setLoaded({ Content }), toastError);
+  }, [panel]);
+  return <div class="panel-content">{loaded ? <loaded.Content session={session} /> : <Spinner label="Loading" />}</div>;
+}

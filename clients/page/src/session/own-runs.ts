@@ -1,0 +1,55 @@
+/**
+ * What this page has sent and the stream has not told yet: shown at once, and handed to the official client when the
+ * run begins. What other pages have sent comes as `agentroute.input`, right behind the beginning of its run.
+ */
+import type { Message } from "@ag-ui/client";
+
+export interface OwnRun {
+  runId: string;
+  /** The messages of its request. */
+  messages: readonly Message[];
+  /** The run replaces this message and all after it; with `keeps`, all after it only. */
+  replaces?: { messageId: string; keeps: boolean };
+  /** The shared state that it was sent with. */
+  state?: { value: unknown };
+}
+
+export class OwnRuns {
+  #runs: OwnRun[] = [];
+
+  add(run: OwnRun): void {
+    this.#runs.push(run);
+  }
+
+  /** The run was refused, or has begun. Returns it, if it was one of ours. */
+  take(runId: string): OwnRun | undefined {
+    const run = this.#runs.find((one) => one.runId === runId);
+    this.#runs = this.#runs.filter((one) => one !== run);
+    return run;
+  }
+
+  /** Return messages as they will be when all of these runs have begun. */
+  applied(messages: readonly Message[]): readonly Message[] {
+    return this.#runs.reduce(withRun, messages);
+  }
+}
+
+/** Read what a run was asked, which a followed thread tells of every run (docs/clients.md); `null` for other events. */
+export function inputOf({ name, value }: { name: string; value?: unknown }): OwnRun | null {
+  if (name !== "agentroute.input") return null;
+  const { runId, messages, regenerateFrom } = value as { runId: string; messages: Message[]; regenerateFrom?: string };
+  return { runId, messages, ...(regenerateFrom && { replaces: { messageId: regenerateFrom, keeps: false } }) };
+}
+
+/** Return a conversation with what a run was started with. */
+export function withRun(messages: readonly Message[], run: OwnRun): readonly Message[] {
+  const kept = run.replaces ? before(messages, run.replaces) : messages;
+  const held = new Set(kept.map((message) => message.id));
+  const missing = run.messages.filter((message) => !held.has(message.id));
+  return missing.length > 0 ? [...kept, ...missing] : kept;
+}
+
+function before(messages: readonly Message[], { messageId, keeps }: NonNullable<OwnRun["replaces"]>) {
+  const place = messages.findIndex((message) => message.id === messageId);
+  return place < 0 ? messages : messages.slice(0, keeps ? place + 1 : place);
+}

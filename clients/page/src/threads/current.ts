@@ -1,0 +1,65 @@
+/** Which thread is open, and its session: one at a time. */
+import { computed, effect, signal } from "@preact/signals";
+import { clientTools } from "../client-tools/registry";
+import { addressedThread, showInAddress } from "../layout/address";
+import { closeDrawer } from "../layout/sidebar-state";
+import { newId } from "../session/ids";
+import { LiveThreadSession } from "../session/thread-session";
+import { agentOfNewThreads } from "./agents";
+import { noteActivity, titleOf } from "./thread-list";
+
+function sessionOf(threadId: string, isNew: boolean): LiveThreadSession {
+  return new LiveThreadSession({
+    threadId,
+    isNew,
+    title: computed(() => titleOf(threadId)),
+    agentId: agentOfNewThreads,
+    tools: () => clientTools,
+    onActivity: noteActivity,
+  });
+}
+
+function first(): LiveThreadSession {
+  const addressed = addressedThread.peek();
+  if (addressed !== null) return sessionOf(addressed, false);
+  const fresh = newId("t");
+  showInAddress(fresh, { replaces: true });
+  return sessionOf(fresh, true);
+}
+
+export const currentSession = signal(first());
+
+function open(session: LiveThreadSession): void {
+  currentSession.peek().close();
+  currentSession.value = session;
+}
+
+/** Open a thread of the list. */
+export function openThread(threadId: string): void {
+  showInAddress(threadId);
+  closeDrawer();
+}
+
+/** Begin a thread; it exists for the service with its first message. */
+export function newThread(): void {
+  const fresh = newId("t");
+  open(sessionOf(fresh, true));
+  showInAddress(fresh);
+  closeDrawer();
+}
+
+// The address may change by a link and by the back button, too.
+effect(() => {
+  const addressed = addressedThread.value;
+  if (addressed !== null && addressed !== currentSession.peek().threadId) open(sessionOf(addressed, false));
+});
+
+effect(() => {
+  const title = currentSession.value.title.value;
+  document.title = title ? `${title} · AgentRoute` : "AgentRoute";
+});
+
+// A thread that was deleted elsewhere is no longer there to be looked at.
+effect(() => {
+  if (currentSession.value.isGone.value) newThread();
+});

@@ -1,0 +1,84 @@
+/** The list of threads: pages, search, and news of single threads. */
+import { signal } from "@preact/signals";
+import * as api from "../api/threads";
+import type { ThreadItem } from "../api/threads";
+
+export const threads = signal<readonly ThreadItem[]>([]);
+export const nextBefore = signal<string | null>(null);
+export const query = signal("");
+export const isLoading = signal(true);
+export const failure = signal<string | null>(null);
+
+/** Titles of all threads seen so far, also of those that a search leaves out. */
+const titles = signal<ReadonlyMap<string, string>>(new Map());
+/** A title that a model makes comes after the end of the run. */
+const TITLE_MILLISECONDS = [1500, 5000, 15_000];
+
+export function titleOf(threadId: string): string | null {
+  return titles.value.get(threadId) ?? null;
+}
+
+let asked = new AbortController();
+
+/** Read the list from its beginning. */
+export async function refresh(): Promise<void> {
+  asked.abort();
+  const { signal: stop } = (asked = new AbortController());
+  try {
+    const page = await api.listThreads({ q: query.peek() }, stop);
+    note(page.threads);
+    threads.value = page.threads;
+    nextBefore.value = page.nextBefore;
+    failure.value = null;
+  } catch (error) {
+    if (stop.aborted) return;
+    failure.value = (error as Error).message;
+  }
+  isLoading.value = false;
+}
+
+export async function search(words: string): Promise<void> {
+  query.value = words;
+  await refresh();
+}
+
+export async function loadMore(): Promise<void> {
+  const before = nextBefore.peek();
+  if (before === null) return;
+  const page = await api.listThreads({ q: query.peek(), before });
+  if (before !== nextBefore.peek()) return;
+  note(page.threads);
+  const known = new Set(threads.peek().map(({ threadId }) => threadId));
+  threads.value = [...threads.peek(), ...page.threads.filter(({ threadId }) => !known.has(threadId))];
+  nextBefore.value = page.nextBefore;
+}
+
+export async function rename(threadId: string, title: string): Promise<void> {
+  const item = await api.renameThread(threadId, title);
+  note([item]);
+  threads.value = threads.peek().map((one) => (one.threadId === threadId ? item : one));
+}
+
+export async function remove(threadId: string): Promise<void> {
+  await api.deleteThread(threadId);
+  threads.value = threads.peek().filter((one) => one.threadId !== threadId);
+}
+
+let timers: ReturnType<typeof setTimeout>[] = [];
+
+/** A run of a thread has begun or ended: the list has a new order, and perhaps a title. */
+export function noteActivity(threadId: string): void {
+  timers.forEach(clearTimeout);
+  void refresh();
+  timers = titleOf(threadId) === null ? TITLE_MILLISECONDS.map((after) => setTimeout(lookForTitle, after, threadId)) : [];
+}
+
+function lookForTitle(threadId: string): void {
+  if (titleOf(threadId) === null) void refresh();
+}
+
+function note(items: readonly ThreadItem[]): void {
+  const known = new Map(titles.peek());
+  for (const { threadId, title } of items) if (title !== null) known.set(threadId, title);
+  titles.value = known;
+}
