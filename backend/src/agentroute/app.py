@@ -45,13 +45,16 @@ class AgentRouteApp(FastAPI):
         return super().openapi()
 
 
-def create_app(settings: Settings, *, container: ApiContainer | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, *, container: ApiContainer | None = None, supervisor: int | None = None
+) -> FastAPI:
     """Build the application.
 
     Args:
         settings: Read once by the caller.
         container: Open resources that the caller also closes. When absent, the
             lifespan opens and closes the process's own.
+        supervisor: In embedded mode, the descriptor of the line to the supervisor: the routes of that mode exist.
 
     Raises:
         ConfigurationError: From the lifespan, when the settings exclude each other.
@@ -66,7 +69,7 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
         openapi_url="/openapi.json" if server.docs else None,
         # A redirect to the path without its slash would contain the host from the Host header.
         redirect_slashes=False,
-        lifespan=lambda app: _lifespan(app, settings, container),
+        lifespan=lambda app: _lifespan(app, settings, container, supervisor),
     )
     # Also without a lifespan: an in-process client may not run one.
     app.state.container = container
@@ -84,6 +87,12 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
         problem_pages.router,
     ):
         app.include_router(router)
+    if supervisor is not None:
+        # Here: no other API process needs them.
+        from agentroute.embedded_api.routes import router as embedded
+
+        app.state.settings = settings
+        app.include_router(embedded)
     if server.docs:
         install_docs(app)
     if server.page:
@@ -103,10 +112,17 @@ def create_app(settings: Settings, *, container: ApiContainer | None = None) -> 
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI, settings: Settings, given: ApiContainer | None) -> AsyncIterator[None]:
+async def _lifespan(
+    app: FastAPI, settings: Settings, given: ApiContainer | None, supervisor: int | None
+) -> AsyncIterator[None]:
     async with AsyncExitStack() as resources:
         if given is None:
             app.state.container = await resources.enter_async_context(_open_container(settings))
+        if supervisor is not None:
+            from agentroute.embedded_api.supervisor_client import SupervisorClient
+
+            # Last: it says that this process serves.
+            app.state.supervisor = await resources.enter_async_context(SupervisorClient.connect(supervisor))
         yield
 
 

@@ -52,6 +52,9 @@ _Port = Annotated[
 _DataDir = Annotated[
     Path | None, typer.Option(help="Folder for all data  [AGENT_DATA_DIR, else ./.agentroute]")
 ]
+_Open = Annotated[
+    bool, typer.Option("--open", help="Open the chat page in the browser as soon as it can be used.")
+]
 _Wait = Annotated[
     float,
     typer.Option(
@@ -111,16 +114,26 @@ def dev(
     host: _Host = None,
     port: _Port = None,
     data_dir: _DataDir = None,
+    browse: _Open = False,
 ) -> None:
     """Run the agent of a folder on this machine, with its modules and its .env. Changed files are used at once."""
     with _errors_as_lines():
         from agentroute.dev.session import run_dev
 
-        raise typer.Exit(run_dev(project, host=host, port=port, data_dir=data_dir))
+        raise typer.Exit(run_dev(project, host=host, port=port, data_dir=data_dir, browse=browse))
 
 
 @app.command()
-def serve(host: _Host = None, port: _Port = None, wait: _Wait = 0) -> None:
+def serve(
+    host: _Host = None,
+    port: _Port = None,
+    wait: _Wait = 0,
+    supervisor: Annotated[
+        int | None,
+        # For the embedded mode: only its API process has the other end.
+        typer.Option(hidden=True, help="Descriptor of the line to the supervisor of an instance."),
+    ] = None,
+) -> None:
     """Run one API process. The settings come from AGENT_* variables; an option comes first."""
     with _errors_as_lines():
         with lean_imports(worker=False):
@@ -130,7 +143,7 @@ def serve(host: _Host = None, port: _Port = None, wait: _Wait = 0) -> None:
             # By itself, the application imports this only when it opens one.
             importlib.import_module("agentroute.container")
 
-        raise typer.Exit(run_server(settings, wait_seconds=wait))
+        raise typer.Exit(run_server(settings, wait_seconds=wait, supervisor=supervisor))
 
 
 @app.command()
@@ -171,13 +184,14 @@ def embedded(
     host: _Host = None,
     port: _Port = None,
     data_dir: _DataDir = None,
+    browse: _Open = False,
 ) -> None:
-    """Run everything on this machine: Postgres, Valkey, a demo model, the API and a worker."""
+    """Run everything on this machine: Postgres, Valkey, a demo model, the API, a worker and the chat page."""
     with _errors_as_lines():
         settings = _settings()
         from agentroute.embedded.service import run_embedded
 
-        raise typer.Exit(run_embedded(settings, host=host, port=port, data_dir=data_dir))
+        raise typer.Exit(run_embedded(settings, host=host, port=port, data_dir=data_dir, browse=browse))
 
 
 @app.command()

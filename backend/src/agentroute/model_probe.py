@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -50,6 +52,53 @@ _TOOL = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a model said to the probe."""
+
+    model: str
+    told: str = ""
+    """How requests to it are adapted; empty if it does not answer."""
+    failed: CallFailed | None = None
+    """Why it does not answer; None also if it only took too long."""
+    said: str = ""
+    """The endpoint's own words, without the key."""
+
+
+async def probe_choice(
+    model: ModelSettings, profile_path: Path | None, *, patience_seconds: float
+) -> list[Probed]:
+    """Probe an endpoint before it is used: each model that runs would ask there.
+
+    Args:
+        model: The endpoint, and the model of stages that name none.
+        profile_path: Of the agents; their models are asked too.
+        patience_seconds: How long each may take to begin an answer.
+
+    Raises:
+        ValueError: The address is not usable.
+    """
+    async with AsyncExitStack() as resources:
+        asked: dict[str, float | None] = {}
+        try:
+            for profile in load_agents(profile_path).profiles.values():
+                for stage in filter(profile.runs, STAGES):
+                    chosen = profile.model_of(stage, model.name)
+                    asked.setdefault(chosen.name or model.name, chosen.temperature)
+        except ProfileInvalid:
+            # The start of a worker says so.
+            asked = {}
+        client: httpx.AsyncClient = await resources.enter_async_context(create_model_client(model))
+        return list(
+            await asyncio.gather(
+                *(
+                    _ask_all(ChatEndpoint(client, model, name), temperature, patience_seconds)
+                    for name, temperature in (asked or {model.name: None}).items()
+                )
+            )
+        )
+
+
 async def probe_models(settings: Settings) -> list[CheckResult]:
     """Return how the requests to each model of the profiles are adapted; nothing when there is no profile."""
     try:
@@ -84,16 +133,27 @@ async def _endpoints(
 
 
 async def _probe(endpoint: ChatEndpoint, temperature: float | None) -> CheckResult:
+    probed = await _ask_all(endpoint, temperature, _PATIENCE_SECONDS)
+    if probed.told:
+        return CheckResult(_NAME, True, f"{probed.model}: {probed.told}")
+    if probed.failed is None:
+        found = f"{probed.model} did not begin to answer within {_PATIENCE_SECONDS:.0f} s"
+        return CheckResult(_NAME, False, found, "Look at the log of the model server, or try again.")
+    found = f"{probed.model} does not answer" + (f" ({probed.said})" if probed.said else "")
+    return CheckResult(_NAME, False, found, probed.failed.error.detail)
+
+
+async def _ask_all(endpoint: ChatEndpoint, temperature: float | None, patience_seconds: float) -> Probed:
+    """Ask until the request is taken, as a run learns from refusals."""
     adapting = Adapting(QuirkBook(), endpoint, _body(endpoint, temperature))
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(patience_seconds):
             while (failed := await _ask(endpoint, adapting.body())) is not None:
                 if not adapting.learn(failed, last=True):
-                    return _refused(endpoint, failed)
+                    return Probed(endpoint.model, failed=failed, said=endpoint.safe(failed.reason))
     except TimeoutError:
-        found = f"{endpoint.model} did not begin to answer within {_PATIENCE_SECONDS:.0f} s"
-        return CheckResult(_NAME, False, found, "Look at the log of the model server, or try again.")
-    return CheckResult(_NAME, True, f"{endpoint.model}: {_told(adapting)}")
+        return Probed(endpoint.model)
+    return Probed(endpoint.model, told=_told(adapting))
 
 
 async def _ask(endpoint: ChatEndpoint, body: dict[str, Any]) -> CallFailed | None:
@@ -120,12 +180,6 @@ def _told(adapting: Adapting) -> str:
         return "takes all requests as they are"
     without_tools = " It has no tools: the agent only chats." if Quirk.NO_TOOLS in adapting.quirks else ""
     return f"requests are adapted: {', '.join(names)} (docs/models.md).{without_tools}"
-
-
-def _refused(endpoint: ChatEndpoint, failed: CallFailed) -> CheckResult:
-    reason = endpoint.safe(failed.reason)
-    found = f"{endpoint.model} does not answer" + (f" ({reason})" if reason else "")
-    return CheckResult(_NAME, False, found, failed.error.detail)
 
 
 def _body(endpoint: ChatEndpoint, temperature: float | None) -> dict[str, Any]:

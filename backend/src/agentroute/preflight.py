@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -25,7 +26,11 @@ TIMEOUT_SECONDS = 5
 """Limit of one check."""
 _OLDEST_POSTGRES = 14
 _OLDEST_REDIS = (6, 2)  # XAUTOCLAIM, GETDEL
-_LOCAL_MODELS = ("http://127.0.0.1:11434/v1", "http://127.0.0.1:8080/v1")  # Ollama, llama.cpp
+_LOCAL_MODELS = {
+    "Ollama": "http://127.0.0.1:11434/v1",
+    "llama.cpp": "http://127.0.0.1:8080/v1",
+}
+"""Where the servers listen that people run on their own machine."""
 _LOCAL_TIMEOUT_SECONDS = 0.2
 
 
@@ -108,42 +113,80 @@ async def check_model(settings: Settings) -> CheckResult:
     if not base_url:
         return _no_url(name, "AGENT_MODEL__BASE_URL", "https://host/v1 of an OpenAI-compatible API")
     place = _place(base_url)
-    key = settings.model.api_key.get_secret_value()
-    try:
-        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
-            answer = await client.get(
-                f"{base_url}/models", headers={"Authorization": f"Bearer {key}"} if key else {}
+    listed = await list_models(base_url, settings.model.api_key.get_secret_value())
+    match listed.status:
+        case None:
+            found = f"{place} does not answer ({listed.error})"
+            return CheckResult(
+                name, False, found, "Start the model server, or correct AGENT_MODEL__BASE_URL."
             )
+        case 401 | 403:
+            found = f"{place} refuses the key ({listed.status})"
+            return CheckResult(name, False, found, "Set AGENT_MODEL__API_KEY.")
+        case 200:
+            return _judge_model(name, settings.model.name, place, listed.names)
+        case status if status >= 500:
+            return CheckResult(name, False, f"{place} fails ({status})", "Read the log of the model server.")
+        case status:
+            fix = "AGENT_MODEL__BASE_URL must end with the version, often /v1."
+            return CheckResult(name, False, f"{place} has no /models ({status})", fix)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """What an endpoint says at ``GET {base_url}/models``."""
+
+    status: int | None
+    """Of the answer; None if there was none."""
+    names: list[str]
+    """Of its models, in its order; empty if the answer is no such list."""
+    error: str = ""
+    """The kind of failure, if there was no answer."""
+
+
+async def list_models(
+    base_url: str, key: str = "", *, seconds: float = TIMEOUT_SECONDS, trust_env: bool = True
+) -> ModelList:
+    """Ask an OpenAI-compatible endpoint for its models. Never raises.
+
+    Args:
+        base_url: Up to and including the version.
+        key: Sent as a bearer token, if there is one.
+        seconds: Limit of each step.
+        trust_env: Whether the proxies of the environment are used.
+    """
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        async with httpx.AsyncClient(timeout=seconds, trust_env=trust_env) as client:
+            answer = await client.get(f"{base_url.rstrip('/')}/models", headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        found = f"{place} does not answer ({type(exc).__name__})"
-        return CheckResult(name, False, found, "Start the model server, or correct AGENT_MODEL__BASE_URL.")
-    if answer.status_code in {401, 403}:
-        return CheckResult(
-            name, False, f"{place} refuses the key ({answer.status_code})", "Set AGENT_MODEL__API_KEY."
-        )
-    if answer.status_code >= 500:
-        return CheckResult(
-            name, False, f"{place} fails ({answer.status_code})", "Read the log of the model server."
-        )
-    if answer.status_code != 200:
-        fix = "AGENT_MODEL__BASE_URL must end with the version, often /v1."
-        return CheckResult(name, False, f"{place} has no /models ({answer.status_code})", fix)
-    return _judge_model(name, settings.model.name, place, _model_names(answer))
+        return ModelList(None, [], type(exc).__name__)
+    return ModelList(answer.status_code, _model_names(answer))
+
+
+@dataclass(frozen=True, slots=True)
+class LocalServer:
+    """A model server of this machine."""
+
+    title: str
+    base_url: str
+    models: list[str]
+
+
+async def find_local_servers() -> list[LocalServer]:
+    """Return the model servers of this machine that have a model, as a suggestion only."""
+
+    async def probe(title: str, base_url: str) -> LocalServer:
+        found = await list_models(base_url, seconds=_LOCAL_TIMEOUT_SECONDS, trust_env=False)
+        return LocalServer(title, base_url, found.names if found.status == 200 else [])
+
+    found = await asyncio.gather(*(probe(title, url) for title, url in _LOCAL_MODELS.items()))
+    return [server for server in found if server.models]
 
 
 async def find_local_models() -> list[str]:
-    """Return base URLs of OpenAI-compatible servers on this machine, as a suggestion only."""
-
-    async def probe(base_url: str) -> str | None:
-        try:
-            async with httpx.AsyncClient(timeout=_LOCAL_TIMEOUT_SECONDS, trust_env=False) as client:
-                answer = await client.get(f"{base_url}/models")
-        except httpx.HTTPError:
-            return None
-        return base_url if answer.status_code == 200 and _model_names(answer) else None
-
-    found = await asyncio.gather(*(probe(base_url) for base_url in _LOCAL_MODELS))
-    return [base_url for base_url in found if base_url]
+    """Return the base URLs of :func:`find_local_servers`."""
+    return [server.base_url for server in await find_local_servers()]
 
 
 def _no_url(name: str, variable: str, example: str) -> CheckResult:

@@ -74,7 +74,7 @@ class DrainingServer(uvicorn.Server):
             self._loop.call_soon_threadsafe(container.drain.set)
 
 
-def run_server(settings: Settings, *, wait_seconds: float = 0.0) -> int:
+def run_server(settings: Settings, *, wait_seconds: float = 0.0, supervisor: int | None = None) -> int:
     """Serve until SIGTERM or SIGINT.
 
     The process serves only after it has checked Postgres, the migrations and Redis. It survives their later loss.
@@ -82,6 +82,7 @@ def run_server(settings: Settings, *, wait_seconds: float = 0.0) -> int:
     Args:
         settings: Of the process.
         wait_seconds: How long to wait for these three.
+        supervisor: In embedded mode, the descriptor of the line to the supervisor.
 
     Returns:
         0 after an orderly stop, 1 if a requirement is missing, 2 if the settings exclude each other. The reason is
@@ -102,7 +103,7 @@ def run_server(settings: Settings, *, wait_seconds: float = 0.0) -> int:
             f"Cannot listen on {settings.server.host}:{settings.server.port}: {exc.strerror or exc}."
         )
     with listener:
-        return serve(create_app(settings), settings, listener)
+        return serve(create_app(settings, supervisor=supervisor), settings, listener)
 
 
 def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agentroute.embedded.child_process import ChildProcess
+from agentroute.embedded.handover import WorkerHandover, reason_of
 from agentroute.embedded.python_service import PythonService
 from agentroute.embedded.supervisor import Supervisor
 from agentroute.embedded.worker_service import WorkerService
@@ -37,9 +38,10 @@ class Instance(Protocol):
 
     supervisor: Supervisor
     worker: WorkerService
-    api: PythonService
+    handover: WorkerHandover
 
-    def new_worker(self, number: int) -> WorkerService: ...
+    @property
+    def api(self) -> PythonService: ...
 
 
 class Look(Protocol):
@@ -122,9 +124,8 @@ class Reloader:
         self._say = say
         self._show = show
         self._hiding = hiding
+        self._handover = instance.handover
         self._try: _Try | None = None
-        self._used = [instance.worker]
-        """Workers that run, or that may still end their runs."""
         self._shown = ""
         """What the API shows, if that is known."""
         self._first_look: Look | None = look()
@@ -137,6 +138,9 @@ class Reloader:
     def turn(self) -> float | None:
         """Do what can be done now; returns after how many seconds there is more to do, if there is."""
         self._finish_first_look()
+        if self._try is None and self._handover.active:
+            # Another model is being taken into use.
+            return _LOOK_SECONDS
         if self._try is None or not self._try.in_use:
             # While an old worker is being asked to drain, changes wait for their turn.
             self._begin(self._changes())
@@ -169,15 +173,7 @@ class Reloader:
         if hiding := list(self._hiding()):
             self._not_reloaded(hiding[0])
             return
-        worker = self._instance.new_worker(self._free_number())
-        self._try = _Try(files, time.monotonic(), worker, self._look())
-        old = self._instance.worker
-        self._supervisor.start(worker, on_end=worker.ended, again=False, beside=old)
-
-    def _free_number(self) -> int:
-        self._used = [worker for worker in self._used if worker.running or worker is self._instance.worker]
-        taken = {worker.number for worker in self._used}
-        return next(number for number in range(1, len(taken) + 2) if number not in taken)
+        self._try = _Try(files, time.monotonic(), self._handover.begin(), self._look())
 
     def _go_on(self, current: _Try) -> None:
         if current.in_use:
@@ -192,10 +188,7 @@ class Reloader:
             self._use(current)
 
     def _use(self, current: _Try) -> None:
-        old, self._instance.worker = self._instance.worker, current.worker
-        # One that has died has nothing to drain.
-        self._used = [*(worker for worker in self._used if worker.running), current.worker]
-        self._supervisor.replace(old, current.worker)
+        self._handover.use(current.worker)
         before, self._shown = self._shown, self._result()
         current.in_use = True
         current.api_is_new = before != self._shown
@@ -203,13 +196,14 @@ class Reloader:
             self._supervisor.renew(self._instance.api)
 
     def _finish(self, current: _Try) -> None:
-        old = [worker for worker in self._used if worker is not current.worker]
+        old = self._handover.older
         if not all(worker.draining for worker in old):
             return
         api = self._instance.api
         if current.api_is_new and not (self._supervisor.is_settled(api) and api.ready):
             return
         self._try = None
+        self._handover.end()
         seconds = time.monotonic() - current.began_at
         parts = "a new worker and a new API" if current.api_is_new else "a new worker"
         self._say(f"Reloaded in {seconds:.1f} s: {parts}. New runs use the change.")
@@ -227,14 +221,7 @@ class Reloader:
 
     def _give_up(self, current: _Try) -> None:
         current.look.kill()
-        self._supervisor.dismiss(current.worker)
-
-
-def reason_of(lines: Iterable[str]) -> str:
-    """Return the line of a log that says why a process has ended."""
-    written = [line for line in lines if line.strip()]
-    told = [line for line in written if line.startswith("error: ")]
-    return (told or written or ["It ended without a word."])[-1].removeprefix("error: ")
+        self._handover.give_up(current.worker)
 
 
 def _named(files: Sequence[Path]) -> str:

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from agentroute.dev.changes import ChangedFiles
 from agentroute.dev.log_view import LogView, secret_values
-from agentroute.dev.reloader import Looking, Reloader, reason_of
+from agentroute.dev.reloader import Looking, Reloader
+from agentroute.embedded.handover import reason_of
 from agentroute.embedded.local_server import LocalServerError
 from agentroute.embedded.service import Embedded, run_embedded
 from agentroute.embedded.supervisor import StopRequestedError
@@ -20,7 +21,9 @@ from agentroute.settings_errors import load_settings
 from core.errors import ConfigurationError
 
 
-def run_dev(given: Path | None, *, host: str | None, port: int | None, data_dir: Path | None) -> int:
+def run_dev(
+    given: Path | None, *, host: str | None, port: int | None, data_dir: Path | None, browse: bool = False
+) -> int:
     """Run the agent of a folder until a stop signal; returns the exit code.
 
     Args:
@@ -28,6 +31,7 @@ def run_dev(given: Path | None, *, host: str | None, port: int | None, data_dir:
         host: As of :func:`run_embedded`.
         port: As of :func:`run_embedded`.
         data_dir: Where data and logs are kept; ``.agentroute`` in the folder when None.
+        browse: As of :func:`run_embedded`.
 
     Raises:
         ConfigurationError, InvalidSettings, LocalServerError: As of :func:`find_project`, :func:`load_settings` and
@@ -44,6 +48,7 @@ def run_dev(given: Path | None, *, host: str | None, port: int | None, data_dir:
         host=host,
         port=port,
         data_dir=data_dir,
+        browse=browse,
         run=lambda instance: _Session(instance, project).run(),
     )
 
@@ -88,9 +93,14 @@ class _Session:
                 show=self._view.show_failure,
                 hiding=lambda: hiding_files(self._project.folder),
             )
-            instance.supervisor.watch(reloader.turn, until=lambda: reloader.knows)
+
+            def turn() -> float | None:
+                waits = [wait for wait in (reloader.turn(), instance.control.turn()) if wait is not None]
+                return min(waits, default=None)
+
+            instance.supervisor.watch(turn, until=lambda: reloader.knows, heard=instance.control.heard)
             self._say("Changed files of the folder are used at once.")
-            instance.supervisor.watch(reloader.turn)
+            instance.supervisor.watch(turn, heard=instance.control.heard)
 
     def _is_ready(self) -> bool:
         """Wait until requests can be served; if the code of the user prevents that, show why."""

@@ -76,6 +76,7 @@ class ChildProcess:
         cwd: Path | None = None,
         death_signal: signal.Signals = signal.SIGKILL,
         prefix: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
     ) -> None:
         """Start the command at once; its output is appended to ``log_path``.
 
@@ -88,6 +89,7 @@ class ChildProcess:
             death_signal: What the child gets when its parent dies.
             prefix: Wrappers that ``exec`` the rest, such as ``unshare``. The
                 parent-death signal is armed inside them: a change of user clears it.
+            pass_fds: Descriptors that the child gets; all others are closed in it.
 
         Raises:
             OSError: The program or a file cannot be opened.
@@ -105,6 +107,7 @@ class ChildProcess:
                 env=None if env is None else dict(env),
                 cwd=cwd,
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
         try:
             pid_path.write_text(f"{self.pid}\n")

@@ -51,17 +51,22 @@ class PythonService:
         self._probe = probe
         self._child: ChildProcess | None = None
 
-    def start(self, extra: Sequence[str] = ()) -> None:
+    def start(self, extra: Sequence[str] = (), pass_fds: Sequence[int] = ()) -> None:
         """Start the program and return at once; stops what a killed predecessor left running.
 
         Args:
             extra: Arguments of this process only.
+            pass_fds: Descriptors that this process gets.
         """
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         stop_leftover(self._pid_path, self._mark, ())
         # SIGKILL with the parent: Postgres goes with it too, so there is nothing to drain into.
         self._child = ChildProcess(
-            [*self._command, *extra], log_path=self.log_path, pid_path=self._pid_path, env=self._env
+            [*self._command, *extra],
+            log_path=self.log_path,
+            pid_path=self._pid_path,
+            env=self._env,
+            pass_fds=pass_fds,
         )
 
     @property

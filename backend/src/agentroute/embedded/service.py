@@ -19,11 +19,17 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from agentroute.embedded.api_service import ApiService
+from agentroute.embedded.browser import open_browser
+from agentroute.embedded.control import Control
 from agentroute.embedded.directory_lock import DirectoryInUseError, DirectoryLock
+from agentroute.embedded.handover import WorkerHandover
 from agentroute.embedded.local_postgres import LocalPostgres
-from agentroute.embedded.local_server import LocalServerError, free_port
+from agentroute.embedded.local_server import LocalServerError
 from agentroute.embedded.local_valkey import LocalValkey
+from agentroute.embedded.model_change import ModelChange
 from agentroute.embedded.model_notice import tell_of_model
+from agentroute.embedded.model_use import ModelUse
 from agentroute.embedded.own_key import own_key
 from agentroute.embedded.python_service import Probe, PythonService, answers
 from agentroute.embedded.supervisor import StopRequestedError, Supervisor
@@ -48,6 +54,7 @@ def run_embedded(
     host: str | None = None,
     port: int | None = None,
     data_dir: Path | None = None,
+    browse: bool = False,
     run: Callable[[Embedded], None] | None = None,
 ) -> int:
     """Run everything until a stop signal; returns the exit code.
@@ -57,6 +64,7 @@ def run_embedded(
         host: Address to listen on; the settings' when None.
         port: Port; the settings' when None; 0 takes a free one.
         data_dir: Where data and logs are kept; the settings', else ``./.agentroute``.
+        browse: Open the page in a browser once the service is ready.
         run: Starts the instance and watches it until a stop signal; :meth:`Embedded.run` when None.
 
     Raises:
@@ -72,7 +80,7 @@ def run_embedded(
         lock.note(f"{_url(host, port)} (process {os.getpid()})")
         with Supervisor(_say) as supervisor:
             try:
-                instance = Embedded(settings, supervisor, directory, host=host, port=port)
+                instance = Embedded(settings, supervisor, directory, host=host, port=port, browse=browse)
                 (run or Embedded.run)(instance)
             except StopRequestedError:
                 pass
@@ -86,13 +94,21 @@ class Embedded:
     """The parts of one instance, and the order in which they start."""
 
     def __init__(
-        self, settings: Settings, supervisor: Supervisor, data_dir: Path, *, host: str, port: int
+        self,
+        settings: Settings,
+        supervisor: Supervisor,
+        data_dir: Path,
+        *,
+        host: str,
+        port: int,
+        browse: bool = False,
     ) -> None:
         self._settings = settings
         self.supervisor = supervisor
         self.data_dir = data_dir
         self._host = host
         self._port = port
+        self._browse = browse
         self._env = {
             "AGENT_SERVER__HOST": host,
             "AGENT_SERVER__PORT": str(port),
@@ -103,9 +119,17 @@ class Embedded:
         }
         """What the children get over the environment of this process."""
         self._alive = set[str]()
-        self._model: PythonService | None = None
+        self.model = ModelUse(
+            settings, self._env, data_dir, new_demo=self._new_demo, start=supervisor.start, say=_say
+        )
         self.worker = self.new_worker(1)
         self.api = self._new_api()
+        self.valkey: LocalValkey | None = None
+        self.handover = WorkerHandover(self)
+        change = ModelChange(
+            self.model, self.handover, renew_api=lambda: supervisor.renew(self.api), say=_say
+        )
+        self.control = Control(self, change)
         self._started_at = time.monotonic()
 
     def run(self) -> None:
@@ -117,7 +141,7 @@ class Embedded:
         """
         self.begin()
         self.wait_until_ready()
-        self.supervisor.watch()
+        self.supervisor.watch(self.control.turn, heard=self.control.heard)
 
     def begin(self, *, check_profile: bool = True) -> None:
         """Start every part that the environment does not replace. The stores can be used then.
@@ -140,16 +164,15 @@ class Embedded:
             self._check_profile()
         self._started_at = time.monotonic()
         servers = self._begin_servers()
-        if not self._settings.model.base_url:
-            self._model = self._start_model()
+        self.model.begin(self._env.get("AGENT_SECRETS__KEY") or self._settings.secrets.key.get_secret_value())
         self.start_processes()
         for server in servers:
             server.wait()
         self._check_stores()
         self._migrate()
-        if self._model is None:
+        if self.model.source != "demo":
             # After the last fork, and beside the seconds in which the processes import.
-            tell_of_model(self._settings, _say)
+            tell_of_model(self.model.settings, _say)
 
     def wait_until_ready(self) -> None:
         """Wait until requests can be served, and say how to send one.
@@ -158,19 +181,23 @@ class Embedded:
             StopRequestedError: A stop signal came first.
             LocalServerError: A part does not start; says which and why.
         """
-        for service in (self._model, self.worker, self.api):
+        for service in (self.model.demo, self.worker, self.api):
             if service is not None:
                 self.supervisor.wait_until(service, lambda service=service: service.ready, _START_SECONDS)
         _say(f"  done in {time.monotonic() - self._started_at:.1f} s")
-        if self._model is not None:
+        if self.model.source == "demo":
             _say(
                 "The model is the bundled scripted demo, not an AI; an agent may bring its own."
-                + " AGENT_MODEL__BASE_URL chooses a real one."
+                + " Choose a real one on the page, or with AGENT_MODEL__BASE_URL."
             )
         url = _url(self._host, self._port)
         _say(f"Logs: {self.data_dir / 'logs'}")
         _say(f"AgentRoute is ready: {url}  (chat API at {API_PREFIX}, docs at /docs) - Ctrl-C stops it")
         _say(_first_steps(url, self._settings))
+        # The last line: what to do now.
+        _say(f"Open {url}/ in a browser to chat.")
+        if self._browse:
+            open_browser(f"{url}/", _say)
 
     def _check_profile(self) -> None:
         """Report early, in one line, if the user's own profile or prices cannot be used."""
@@ -194,6 +221,7 @@ class Embedded:
         if not self._settings.redis.url.get_secret_value():
             valkey = LocalValkey(self.data_dir / "valkey", log_path=self._log("valkey"))
             self._env["AGENT_REDIS__URL"] = valkey.url
+            self.valkey = valkey
             servers.append(valkey)
         if not self._settings.files.is_on:
             self._env["AGENT_FILES__URL"] = (self.data_dir / "files").absolute().as_uri()
@@ -205,14 +233,9 @@ class Embedded:
             self.supervisor.start(server, begin=server.begin)
         return servers
 
-    def _start_model(self) -> PythonService:
-        port = free_port()
+    def _new_demo(self, port: int) -> PythonService:
         arguments = ["agentroute.demo.model", "--host", _LOOPBACK, "--port", str(port)]
-        model = self._service("Model", arguments, 1.0, answers(_LOOPBACK, port, "/healthz"))
-        self.supervisor.start(model)
-        self._env["AGENT_MODEL__BASE_URL"] = f"http://{_LOOPBACK}:{port}/v1"
-        self._env.setdefault("AGENT_MODEL__PROVIDER", "demo")
-        return model
+        return self._service("Model", arguments, 1.0, answers(_LOOPBACK, port, "/healthz"))
 
     def _check_stores(self) -> None:
         """Report early, in one line, if the user's own database or Redis cannot be used."""
@@ -273,14 +296,15 @@ class Embedded:
             alive=self._alive,
         )
 
-    def _new_api(self) -> PythonService:
+    def _new_api(self) -> ApiService:
         # 0.0.0.0 and :: are addresses to listen on; not every system can connect to them.
         host = {"0.0.0.0": _LOOPBACK, "::": "::1"}.get(self._host, self._host)  # noqa: S104
-        return self._service(
-            "API",
-            ["agentroute.cli", "serve", *_PATIENCE],
-            self._settings.server.drain_seconds,
-            answers(host, self._port, "/readyz"),
+        return ApiService(
+            data_dir=self.data_dir,
+            env=self._env,
+            options=_PATIENCE,
+            stop_seconds=self._settings.server.drain_seconds + _STOP_MARGIN_SECONDS,
+            probe=answers(host, self._port, "/readyz"),
         )
 
     def _service(self, title: str, arguments: list[str], drain_seconds: float, probe: Probe) -> PythonService:

@@ -12,9 +12,10 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
@@ -51,6 +52,20 @@ class EndingService(Service, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ServiceReport:
+    """What the supervisor knows about a service."""
+
+    pid: int | None
+    """None if no process runs."""
+    started_at: datetime
+    """When its newest process was started."""
+    answered_at: datetime
+    """When that start came back. A server answers then; a program of ours may still be importing."""
+    restarts: int
+    """How often it was started again after its process had ended."""
+
+
 class StopRequestedError(Exception):
     """A stop signal came while something was being waited for."""
 
@@ -69,6 +84,11 @@ class _Watched:
     """It was asked to end."""
     kill_at: float | None = None
     """When its process is killed, if it was asked to end and has not."""
+    killed_on_request: bool = False
+    """Its end says nothing about it: the next start is not delayed for longer."""
+    restarts: int = 0
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    answered_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class Supervisor:
@@ -144,6 +164,7 @@ class Supervisor:
         watched = _Watched(service, time.monotonic(), self._first_delay_seconds, on_end, again)
         self._watched.insert(place, watched)
         (begin or service.start)()
+        watched.answered_at = datetime.now(UTC)
 
     def replace(self, old: EndingService, new: Service) -> None:
         """Let one service end in order, without a wait; another one, which runs already, is kept running instead."""
@@ -170,6 +191,28 @@ class Supervisor:
         """Whether nobody waits for the end of a service, or for its next start."""
         watched = self._of(service)
         return not watched.retiring and watched.due_at is None
+
+    def report(self, service: Service) -> ServiceReport | None:
+        """Say how a service is; None if it is not in charge."""
+        for watched in self._watched:
+            if watched.service is service:
+                pid = service.pid if service.running else None
+                return ServiceReport(pid, watched.began_at, watched.answered_at, watched.restarts)
+        return None
+
+    def kill(self, service: Service) -> int | None:
+        """SIGKILL the process of a service, as a crash would; it is started again soon.
+
+        Returns:
+            The process id; None if no process runs, or if it is ending already.
+        """
+        watched = self._of(service)
+        pid = service.pid
+        if pid is None or watched.retiring or watched.due_at is not None or not service.running:
+            return None
+        watched.killed_on_request = True
+        self._kill(watched)
+        return pid
 
     def dismiss(self, service: Service) -> None:
         """Stop a service for good, and wait until it is stopped. Does nothing if it is not in charge any more."""
@@ -204,18 +247,20 @@ class Supervisor:
         turn: Callable[[], float | None] = lambda: None,
         *,
         until: Callable[[], bool] = lambda: False,
+        heard: Callable[[], Sequence[int]] = tuple,
     ) -> None:
         """Keep every service running; returns when a stop signal comes.
 
         Args:
             turn: Called whenever something has happened; returns after how many seconds it wants to be called again.
             until: Asked whenever something has happened; returns at once when it is true.
+            heard: Returns descriptors: one that can be read is something that has happened.
         """
         while not self.stopping:
             waits = [seconds for seconds in (turn(), self._revive()) if seconds is not None]
             if until():
                 return
-            self._sleep(min(waits, default=None))
+            self._sleep(min(waits, default=None), heard())
 
     def wake(self) -> None:
         """Have ``turn`` called soon. Any thread may call this."""
@@ -256,8 +301,11 @@ class Supervisor:
         watched.started_at = time.monotonic()
         watched.due_at = watched.kill_at = None
         watched.retiring = False
+        watched.began_at = datetime.now(UTC)
+        watched.restarts += 1
         try:
             watched.service.start()
+            watched.answered_at = datetime.now(UTC)
         except (LocalServerError, OSError) as exc:
             self._schedule(watched, str(exc))
 
@@ -277,17 +325,22 @@ class Supervisor:
 
     def _schedule(self, watched: _Watched, reason: str) -> None:
         now = time.monotonic()
-        if now - watched.started_at > _STABLE_SECONDS:
+        asked, watched.killed_on_request = watched.killed_on_request, False
+        if asked or now - watched.started_at > _STABLE_SECONDS:
             watched.delay_seconds = self._first_delay_seconds
         watched.due_at = now + watched.delay_seconds
+        if asked:
+            self._say(f"{watched.service.title} was killed on request; starting it again")
+            watched.due_at = now
+            return
         self._say(f"{reason}; starting it again in {watched.delay_seconds:g} s{_quoted(watched.service)}")
         watched.delay_seconds = min(watched.delay_seconds * 2, _LONGEST_DELAY_SECONDS)
 
-    def _sleep(self, seconds: float | None) -> None:
-        """Sleep until a signal comes, or the seconds are over; None is for ever."""
+    def _sleep(self, seconds: float | None, heard: Sequence[int] = ()) -> None:
+        """Sleep until a signal comes, a descriptor can be read, or the seconds are over; None is for ever."""
         if self.stopping:
             return
-        select.select([self._wake_read], [], [], seconds)
+        select.select([self._wake_read, *heard], [], [], seconds)
         with suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
 

@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from agentroute.embedded.child_process import ChildProcess
@@ -66,11 +67,11 @@ class WorkerService(PythonService):
         """Whether a process has ended that may have claimed runs."""
         self._repair: ChildProcess | None = None
 
-    def start(self, extra: Sequence[str] = ()) -> None:
+    def start(self, extra: Sequence[str] = (), pass_fds: Sequence[int] = ()) -> None:
         """Start a process with a new name, and repair what earlier ones left."""
         name = f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
         self._ready_file.unlink(missing_ok=True)
-        super().start(["--name", name, *extra])
+        super().start(["--name", name, *extra], pass_fds)
         self._live = name
         self._alive.add(name)
         # Only now: each name in a file belongs to a process that the next start would find by its pid, and stop.
@@ -96,6 +97,14 @@ class WorkerService(PythonService):
         self._alive.discard(self._live)
         self._live = None
         self._begin_repair()
+
+    @property
+    def ready_at(self) -> datetime | None:
+        """When the process began to execute runs; None before that."""
+        try:
+            return datetime.fromtimestamp(self._ready_file.stat().st_mtime, UTC)
+        except OSError:
+            return None
 
     @property
     def draining(self) -> bool:

@@ -77,7 +77,9 @@ def test_serve_takes_host_and_port(monkeypatch: pytest.MonkeyPatch) -> None:
     from agentroute import server
 
     heard: list[Settings] = []
-    monkeypatch.setattr(server, "run_server", lambda settings, wait_seconds: heard.append(settings) or 0)
+    monkeypatch.setattr(
+        server, "run_server", lambda settings, wait_seconds, supervisor: heard.append(settings) or 0
+    )
     for name in ("DATABASE", "REDIS"):
         monkeypatch.setenv(f"AGENT_{name}__URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("AGENT_SERVER__PORT", "1")

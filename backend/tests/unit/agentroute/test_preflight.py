@@ -137,8 +137,8 @@ def test_redis_must_be_new_enough_and_evict_nothing(info: dict[str, Any], ok: bo
 
 
 async def test_a_local_model_server_is_found(model_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    servers = ("http://127.0.0.1:1/v1", f"{model_url}/404", f"{model_url}/200", f"{model_url}/open")
-    monkeypatch.setattr(preflight, "_LOCAL_MODELS", servers)
+    urls = ("http://127.0.0.1:1/v1", f"{model_url}/404", f"{model_url}/200", f"{model_url}/open")
+    monkeypatch.setattr(preflight, "_LOCAL_MODELS", {url: url for url in urls})
 
     assert await preflight.find_local_models() == [f"{model_url}/open"]
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -223,6 +224,100 @@ def test_killed_it_leaves_no_process_and_all_data(start: Start, tmp_path: Path) 
     assert '"code":"worker-lost"' in answer.raise_for_status().text
     second.send(signal.SIGINT)
     assert second.wait() == 0
+
+
+class _Page:
+    """The page of this machine, as the routes of the embedded mode know it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/api/v1/embedded"
+        self._headers = {"X-AgentRoute-Page": "1", "Origin": url}
+
+    def ask(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+        """Ask until the API answers: it may just be starting again."""
+        deadline = time.monotonic() + HUNG_SECONDS
+        while True:
+            try:
+                answer = httpx.request(
+                    method, self._url + path, json=body, headers=self._headers, timeout=HUNG_SECONDS
+                )
+            except httpx.TransportError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            else:
+                return answer.raise_for_status().json()
+
+    def kill(self, name: str) -> dict[str, Any]:
+        """Kill a process; returns what is said of it when it is back."""
+        killed = self.ask("POST", f"/processes/{name}/kill")
+        deadline = time.monotonic() + HUNG_SECONDS
+        while True:
+            each = {each["name"]: each for each in self.ask("GET", "/processes")["processes"]}[name]
+            if each["lastKill"] and each["lastKill"]["backAt"]:
+                assert each["lastKill"]["pid"] == killed["pid"] != each["pid"]
+                assert each["lastKill"]["killedAt"] < each["lastKill"]["backAt"]
+                return each
+            assert time.monotonic() < deadline, each
+            time.sleep(0.05)
+
+
+def test_the_page_chooses_a_model_and_kills_processes(start: Start, tmp_path: Path) -> None:
+    instance = start(**_NO_LEASE_ENDS)
+    url = instance.read_url()
+    instance.read_until(f"Open {url}/ in a browser")
+    page = _Page(url)
+    assert page.ask("GET", "/model")["source"] == "demo"
+    # The bundled demo is an endpoint like any other, under another name.
+    command = " ".join(instance.processes()["Model"].cmdline())
+    demo = f"http://127.0.0.1:{command.split('--port ')[1].split()[0]}/v1"
+
+    with _speaking(url, "t-live") as rest:
+        chosen = page.ask("PUT", "/model", {"baseUrl": demo, "name": "mine", "apiKey": "sk-0123456789"})
+        assert (chosen["source"], chosen["name"], chosen["hasKey"]) == ("chosen", "mine", True)
+        # The worker before has the run, and the model it began with.
+        assert not any("RUN_ERROR" in line for line in rest)
+    instance.read_until("Model: mine at ")
+    # The API is started again after its answer.
+    assert page.ask("GET", "/model")["name"] == "mine"
+    _until_ready(url)
+    assert '"model":"mine"' in _chat(url, "t-chosen")
+    assert '"model":"demo"' in _end_of(url, "t-live")
+
+    assert [page.kill(name)["restarts"] for name in ("redis", "worker", "api")] == [1, 1, 2]
+    assert '"model":"mine"' in _chat(url, "t-after")
+    model_file = tmp_path / "data" / "model.json"
+    assert model_file.stat().st_mode & 0o777 == 0o600
+    assert "sk-0123456789" not in model_file.read_text()
+    instance.send(signal.SIGTERM)
+    assert instance.wait() == 0
+
+    # What is kept is used by the next start, which needs no demo.
+    again = start()
+    page = _Page(again.read_url())
+    assert "Model" not in again.processes()
+    assert page.ask("GET", "/model")["name"] == "mine"
+    assert page.ask("DELETE", "/model")["source"] == "demo"
+    assert not model_file.exists()
+    again.send(signal.SIGTERM)
+    assert again.wait() == 0
+
+
+def _until_ready(url: str) -> None:
+    deadline = time.monotonic() + HUNG_SECONDS
+    while True:
+        try:
+            if httpx.get(f"{url}/readyz", timeout=HUNG_SECONDS).is_success:
+                return
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _end_of(url: str, run_id: str) -> str:
+    """Return the events of a run that may still be live."""
+    events = {"threadId": run_id, "runId": run_id, "cursor": "0-0"}
+    answer = httpx.get(f"{url}/api/v1/agent/events", params=events, timeout=HUNG_SECONDS)
+    return answer.raise_for_status().text
 
 
 def test_urls_of_the_environment_replace_the_parts(start: Start, database_url: str, redis_url: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from agentroute.dev.reloader import Instance, Reloader, reason_of
+from agentroute.dev.reloader import Instance, Reloader
+from agentroute.embedded.handover import HasWorker, WorkerHandover, reason_of
 
 
 class Process:
@@ -46,6 +47,7 @@ class Service:
         self.files: list[Path] = []
         self.new: list[Process] = []
         self.hiding: list[str] = []
+        self.handover = WorkerHandover(cast("HasWorker", cast("Any", self)))
         self.reloader = Reloader(
             cast("Instance", cast("Any", self)),
             self._take,

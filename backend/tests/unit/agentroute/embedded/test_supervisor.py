@@ -373,3 +373,57 @@ def test_another_thread_can_wake_it_up(supervisor: Supervisor) -> None:
 
     waker.join()
     assert len(turns) == 2
+
+
+def test_a_service_that_is_killed_on_request_is_started_again_at_once_and_every_time(
+    supervisor: Supervisor, program: Callable[[str, str], Program], journal: list[str], screen: Screen
+) -> None:
+    service = program("api", _SLEEP)
+    supervisor.start(service)
+    first = supervisor.report(service)
+    assert first is not None
+    for again in (1, 2, 3):
+        pid = supervisor.kill(service)
+        assert pid == service.pid
+        supervisor.watch(until=lambda again=again: journal.count("start api") == again + 1)
+    report = supervisor.report(service)
+
+    assert report is not None
+    assert (report.restarts, report.pid) == (3, service.pid)
+    assert report.started_at > first.started_at
+    assert screen.lines == ["api was killed on request; starting it again"] * 3
+    supervisor.dismiss(service)
+    assert supervisor.report(service) is None
+
+
+def test_a_service_that_is_not_running_is_not_killed(
+    supervisor: Supervisor, program: Callable[[str, str], Program], screen: Screen
+) -> None:
+    ended, retired = program("ended", "pass"), program("retired", _SLEEP)
+    supervisor.start(ended)
+    supervisor.start(retired)
+    supervisor.watch(until=lambda: bool(screen.lines))
+    supervisor.renew(retired)
+
+    # One has ended and is due later, the other one was asked to end.
+    assert supervisor.kill(ended) is None
+    assert supervisor.kill(retired) is None
+
+
+def test_a_descriptor_that_can_be_read_wakes_the_watch(supervisor: Supervisor) -> None:
+    read, write = os.pipe()
+    heard: list[bytes] = []
+    turns: list[int] = []
+
+    def turn() -> None:
+        turns.append(1)
+        if len(turns) == 1:
+            os.write(write, b"x")
+        else:
+            heard.append(os.read(read, 1))
+
+    supervisor.watch(turn, until=lambda: bool(heard), heard=lambda: [read])
+    os.close(read)
+    os.close(write)
+
+    assert heard == [b"x"]

@@ -86,6 +86,8 @@ class CallFailed(Exception):
         """What the provider said instead of an answer; ``chat_adapting`` may learn from it."""
         self.answered = False
         """Whether a delta had come. Then the fallback must not answer."""
+        self.status: int | None = None
+        """Of the answer that refused the call, if there was one."""
         self.silent = False
         """Whether the endpoint said nothing at all until the first-token timeout was over."""
 
@@ -97,6 +99,12 @@ def from_status(
 
     ``body`` is the whole document that ``reason`` is taken from, if there is one.
     """
+    failed = _judged_status(status, headers, reason, body)
+    failed.status = status
+    return failed
+
+
+def _judged_status(status: int, headers: Mapping[str, str], reason: str, body: bytes | str) -> CallFailed:
     told = f"HTTP {status}: {reason}"
     if status < 500 and status not in _NEVER_A_FILTER and names_content_filter(reason):
         return CallFailed(ContentFiltered(_FILTERED), transient=False, reason=told)
