@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[2]
 _OPENAPI = "AGENTROUTE_OPENAPI"
 """The variable with the path of the OpenAPI document, which ``script/docs`` writes."""
+_API = "reference/api.md"
 
 # The theme's script loads these from other hosts, for diagrams and for browsers of the past. The site has neither.
 _REMOTE_SCRIPT = re.compile(r"https://(?:unpkg\.com|api\.github\.com)/[\w@./-]*")
@@ -36,7 +37,10 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         content = (_ROOT / place).read_text(encoding="utf-8")
         files.append(File.generated(config, repository_pages.SITE[place], content=content))
     document = json.loads(Path(os.environ[_OPENAPI]).read_text(encoding="utf-8"))
-    files.append(File.generated(config, "reference/api.md", content=api_reference.page(document)))
+    # In place of the page that says where the reference is.
+    if stub := files.get_file_from_path(_API):
+        files.remove(stub)
+    files.append(File.generated(config, _API, content=api_reference.page(document)))
     return files
 
 

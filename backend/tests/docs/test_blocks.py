@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.support.doc_blocks import RUN, Block, blocks, pages
-from tests.support.doc_session import SERVICES, PageSession
-from tests.support.embedded_service import embedded_service
+from tests.support.doc_session import PLAIN, SERVICES, PageSession
 from tests.support.limits import HUNG_SECONDS
 
 pytestmark = pytest.mark.slow
@@ -26,50 +26,52 @@ def run_blocks(page: str) -> list[Block]:
 
 
 def talks(page: str) -> bool:
-    """Whether a page talks to a service that it does not start."""
+    """Whether a page talks to a service that it does not start, or starts ``script/run`` as it is."""
     for block in run_blocks(page):
-        if SERVICES.search(block.text):
+        lines = [line.partition("#")[0].strip() for line in block.text.splitlines()]
+        if PLAIN in lines:
+            return True
+        if any(SERVICES.search(line) for line in lines):
             return False
         if "127.0.0.1:8000" in block.text:
             return True
     return False
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[str]:
-    with (
-        tempfile.TemporaryDirectory(prefix="agentroute-docs-") as folder,
-        embedded_service(Path(folder)) as url,
-    ):
-        yield url
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
+@contextmanager
+def short_folder() -> Iterator[Path]:
     """A folder with a path short enough for unix sockets."""
     with tempfile.TemporaryDirectory(prefix="agentroute-docs-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
-def empty(service: str) -> None:
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    """The address of a service as ``script/run`` starts it."""
+    with short_folder() as folder, closing(PageSession(folder)) as session:
+        session.run(Block("the service of all pages", 1, "sh", f"{PLAIN}\n"))
+        assert session.address is not None
+        yield session.address
+
+
+def empty(address: str) -> None:
     """Delete the threads that a page has left: the next one may use the same ids."""
-    with httpx.Client(base_url=service, timeout=HUNG_SECONDS) as client:
+    with httpx.Client(base_url=f"http://{address}/api/v1/agent", timeout=HUNG_SECONDS) as client:
         for thread in client.get("/threads", params={"limit": 100}).json()["threads"]:
             client.delete(f"/threads/{thread['threadId']}").raise_for_status()
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if any(b.language in RUN for b in run_blocks(page))])
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if any(block.language in RUN for block in run_blocks(page))]
+)
 def test_the_blocks_of_a_page_do_what_it_says(
-    page: str, folder: Path, request: pytest.FixtureRequest
+    page: str, database_url: str, redis_url: str, request: pytest.FixtureRequest
 ) -> None:
     address = None
     if talks(page):
-        url: str = request.getfixturevalue("service")
-        empty(url)
-        address = httpx.URL(url).netloc.decode()
-    session = PageSession(folder, address)
-    try:
+        address = request.getfixturevalue("service")
+        empty(address)
+    servers = {"AGENT_DATABASE__URL": database_url, "AGENT_REDIS__URL": redis_url}
+    with short_folder() as folder, closing(PageSession(folder, address, servers)) as session:
         for block in run_blocks(page):
             session.run(block)
-    finally:
-        session.close()

@@ -1,7 +1,7 @@
 """Runs the blocks of one page as a reader would: one shell, one Python, one folder, and the services that it starts.
 
 A command that starts a service (`SERVICES`) runs on while the next blocks run. Its port is free, and takes the place of
-8000 in what follows; a page that starts none talks to the service of the test module.
+8000 in what follows. A page that starts none, or starts ``script/run`` as it is, talks to the service of the test module.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from tests.support.doc_blocks import ROOT, Block, commands, shows
 from tests.support.limits import HUNG_SECONDS
 
 SERVICES = re.compile(r"(?:^|\s)(?:script/run|agentroute (?:dev|embedded))\b")
+PLAIN = "script/run"
 _ADDRESS = re.compile(r"\b(?:127\.0\.0\.1|localhost):8000\b")
 _READY = re.compile(r"AgentRoute is ready: http://(\S+)")
 _END = "--- end of block ---"
@@ -32,7 +33,7 @@ _STRICT_CURL = 'curl() { command curl --no-progress-meter --fail-with-body "$@";
 _PLAIN_CURL = 'curl() { command curl --no-progress-meter "$@"; }'
 
 _PYTHON = """
-import importlib, json, os, sys, traceback, types
+import json, os, sys, traceback, types
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 page = sys.modules["page"] = types.ModuleType("page")
@@ -41,12 +42,7 @@ for line in sys.stdin:
     os.chdir(job["cwd"])
     sys.path[0] = job["cwd"]
     try:
-        if job["module"]:
-            sys.modules.pop(job["module"], None)
-            importlib.invalidate_caches()
-            importlib.import_module(job["module"])
-        else:
-            exec(compile(job["code"], job["name"], "exec"), page.__dict__)
+        exec(compile(job["code"], job["name"], "exec"), page.__dict__)
         failure = ""
     except BaseException:
         failure = traceback.format_exc()
@@ -61,15 +57,19 @@ class BlockFailed(AssertionError):
 class PageSession:
     """The shell, the Python and the services of one page."""
 
-    def __init__(self, folder: Path, address: str | None) -> None:
+    def __init__(
+        self, folder: Path, address: str | None = None, servers: Mapping[str, str] | None = None
+    ) -> None:
         """Start the shell.
 
         Args:
             folder: An empty folder with a short path.
             address: Host and port of the service for pages that start none.
+            servers: Settings for the services of the page: servers that are there already make a start quicker.
         """
         self._folder = folder
-        self._address = address
+        self._servers = "".join(f"{name}='{value}' " for name, value in (servers or {}).items())
+        self.address = address
         self._service: tuple[int, Path] | None = None
         self._python: subprocess.Popen[str] | None = None
         self._count = 0
@@ -108,7 +108,7 @@ class PageSession:
         elif block.language == "sh":
             self._execute(block)
         elif block.language == "python":
-            self._ask_python(block, code=block.text)
+            self._ask_python(block)
 
     def _write(self, block: Block) -> None:
         assert block.file is not None
@@ -116,12 +116,14 @@ class PageSession:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self._addressed(block.text), encoding="utf-8")
         if block.language == "python":
-            self._ask_python(block, module=path.stem)
+            self._ask_python(block)
 
     def _execute(self, block: Block) -> None:
         text = self._addressed(block.text)
         lines = text.rstrip().splitlines()
-        if SERVICES.search(re.sub(r"#.*", "", lines[-1])):
+        if lines[-1].partition("#")[0].strip() == PLAIN and self.address and self._service is None:
+            self._tell(self._script(f"{_STRICT_CURL}\n" + "\n".join(lines[:-1])), block.place)
+        elif SERVICES.search(lines[-1].partition("#")[0]):
             self._tell(self._script(f"{_STRICT_CURL}\n" + "\n".join(lines[:-1])), block.place)
             self._start(lines[-1], block)
         elif block.until:
@@ -145,10 +147,10 @@ class PageSession:
     def _start(self, command: str, block: Block) -> None:
         self._stop_service()
         log = self._folder / f"service-{self._count}.log"
-        pid = int(self._tell(f"{command.partition('#')[0]} >{log} 2>&1 & echo $!", block.place))
+        pid = int(self._tell(f"{self._servers}{command.partition('#')[0]} >{log} 2>&1 & echo $!", block.place))
         self._service = pid, log
         ready = self._wait_for(_READY, pid, log, block)
-        self._address = ready[1]
+        self.address = ready[1]
 
     def _until(self, text: str, block: Block) -> str:
         assert block.until is not None
@@ -181,21 +183,22 @@ class PageSession:
         self._service = None
         self._tell(f"kill -TERM {pid} 2>/dev/null || true; wait {pid} || true", "the end of a service")
 
-    def _ask_python(self, block: Block, *, code: str = "", module: str = "") -> None:
+    def _ask_python(self, block: Block) -> None:
         folder = self._tell("pwd", block.place).strip()
         if self._python is None:
-            self._python = subprocess.Popen(
-                [sys.executable, "-c", _PYTHON],
-                cwd=folder,
-                env=self._environment(block),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=(self._folder / "python.log").open("w"),
-                text=True,
-            )
+            with (self._folder / "python.log").open("w") as log:
+                self._python = subprocess.Popen(
+                    [sys.executable, "-c", _PYTHON],
+                    cwd=folder,
+                    env=self._environment(block),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
         assert self._python.stdin is not None
         assert self._python.stdout is not None
-        job = {"cwd": folder, "code": self._addressed(code), "module": module, "name": block.place}
+        job = {"cwd": folder, "code": self._addressed(block.text), "name": block.place}
         with _limit(self._python):
             self._python.stdin.write(json.dumps(job) + "\n")
             self._python.stdin.flush()
@@ -212,7 +215,7 @@ class PageSession:
         return {name: value for name, _, value in pairs}
 
     def _addressed(self, text: str) -> str:
-        return _ADDRESS.sub(self._address, text) if self._address else text
+        return _ADDRESS.sub(self.address, text) if self.address else text
 
     def _script(self, text: str) -> str:
         """Return the command that runs a text in the page's shell."""
