@@ -142,6 +142,8 @@ async def assert_messages_carry_their_calls(stack: Stack, thread: str) -> None:
             "finishReason": row["finish_reason"],
             "currency": row["currency"] if row["cost"] is not None else None,
             "incomplete": row["incomplete"] or None,
+            "cachedInputTokens": call["cached_input_tokens"] or None,
+            "reasoningTokens": call["reasoning_tokens"] or None,
         }
         metadata = dict(message["metadata"])
         cost = metadata.pop("cost", None)

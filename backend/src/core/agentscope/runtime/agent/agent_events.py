@@ -256,6 +256,12 @@ def message_metadata(usages: list[internal.ModelUsage]) -> dict[str, Any]:
         "outputTokens": sum(usage.output_tokens for usage in usages),
         "latencyMs": sum(usage.latency_ms for usage in usages),
     }
+    for name, tokens in (
+        ("cachedInputTokens", sum(usage.cached_input_tokens for usage in usages)),
+        ("reasoningTokens", sum(usage.reasoning_tokens for usage in usages)),
+    ):
+        if tokens:
+            metadata[name] = tokens
     if last.ttft_ms is not None:
         metadata["ttftMs"] = last.ttft_ms
     if last.finish_reason is not None:

@@ -447,6 +447,14 @@ def test_one_unknown_cost_makes_the_message_s_cost_unknown() -> None:
     assert "cost" not in message_metadata([USAGE, USAGE.model_copy(update={"cost": None})])
 
 
+def test_metadata_tells_cached_and_reasoning_tokens_where_there_are_any() -> None:
+    thought = USAGE.model_copy(update={"cached_input_tokens": 6, "reasoning_tokens": 3})
+
+    told = message_metadata([thought, thought, USAGE])
+    assert (told["cachedInputTokens"], told["reasoningTokens"]) == (12, 6)
+    assert message_metadata([USAGE]).keys().isdisjoint({"cachedInputTokens", "reasoningTokens"})
+
+
 def test_a_cost_is_written_out_exactly() -> None:
     tiny = USAGE.model_copy(update={"cost": Decimal("1E-9")})
 
