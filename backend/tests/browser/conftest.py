@@ -165,6 +165,8 @@ def _put_on(page: Page, look: Look) -> None:
     page.set_viewport_size(
         {"width": 390, "height": 844} if look == "phone" else {"width": 1440, "height": 900}
     )
+    # Colours pass into one another, however fast: in between they have any contrast.
+    page.evaluate("Promise.allSettled(document.getAnimations().map((animation) => animation.finished))")
 
 
 @pytest.fixture

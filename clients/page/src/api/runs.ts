@@ -1,6 +1,7 @@
 import type { Message, ResumeEntry } from "@ag-ui/client";
 import { Problem, type ClientTool } from "../session/types";
 import { address, requestJson } from "./http";
+import { rememberRequest } from "./sent-requests";
 
 /** What a run is started with; members that are left out say nothing. */
 export interface RunBody {
@@ -26,8 +27,10 @@ const TRIES = 4;
  * sent again, and mean the same run.
  */
 export async function startRun(body: RunBody): Promise<Accepted> {
-  const url = address(body.resume ? "/resume" : "/runs");
+  const path = body.resume ? "/resume" : "/runs";
+  const url = address(path);
   const json = { protocolVersion: "1.0", ...body };
+  rememberRequest(body.runId, { path, body: JSON.stringify(json) });
   for (let tried = 1; ; tried++) {
     try {
       return await requestJson<Accepted>(url, { method: "POST", json });

@@ -1,6 +1,7 @@
 import { ToolCallCard } from "../cards/tool-call-card";
 import { textOf, type AssistantMessage } from "../session/message-parts";
 import type { ThreadSession } from "../session/types";
+import { MessageMeter } from "../usage/message-meter";
 import { isGrowing } from "./growing";
 import { Markdown } from "./markdown";
 
@@ -22,6 +23,7 @@ export function AssistantMessageView({ session, message }: AssistantMessageProps
           ))}
         </div>
       )}
+      <MessageMeter message={message} />
     </>
   );
 }

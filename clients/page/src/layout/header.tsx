@@ -4,6 +4,7 @@ import { MoonIcon, PlusIcon, SidebarIcon, SunIcon, SystemThemeIcon } from "../ui
 import { Menu } from "../ui/menu";
 import { newThread } from "../threads/current";
 import { openPanel, panels, togglePanel } from "./panels";
+import { ThreadMeter } from "../usage/thread-meter";
 import { isSidebarOpen, isWide } from "./sidebar-state";
 import { theme, type Theme } from "./theme";
 
@@ -24,6 +25,7 @@ export function Header({ session }: { session: ThreadSession }) {
         </>
       )}
       <h1 class="bar-title">{session.title.value ?? "New conversation"}</h1>
+      <ThreadMeter key={session.threadId} session={session} />
       <div class="bar-tools">
         {panels
           .filter((panel) => panel.isOffered?.() ?? true)

@@ -1,14 +1,16 @@
-/** Panels beside the conversation, such as the inspector: one is open at a time. */
+/** Panels, such as the inspector: one is open at a time, beside the conversation or over the page. */
 import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import type { ThreadSession } from "../session/types";
-import type { Icon } from "../ui/icons";
+import { ChartIcon, type Icon, InspectorIcon } from "../ui/icons";
 
 export interface Panel {
   id: string;
   /** Of its button and its heading. */
   title: string;
   icon: Icon;
+  /** `dialog`: about more than the open conversation, and over the page. Default: beside it. */
+  place?: "side" | "dialog";
   /** Loaded when the panel is opened for the first time: `() => import("…").then((m) => m.Component)`. */
   load(): Promise<ComponentType<{ session: ThreadSession }>>;
   /** Whether there is such a panel here; read while drawing. */
@@ -16,7 +18,21 @@ export interface Panel {
 }
 
 /** All panels, in the order of their buttons. */
-export const panels: readonly Panel[] = [];
+export const panels: readonly Panel[] = [
+  {
+    id: "inspector",
+    title: "Inspector",
+    icon: InspectorIcon,
+    load: () => import("../inspector/inspector").then((module) => module.Inspector),
+  },
+  {
+    id: "usage",
+    title: "Usage",
+    icon: ChartIcon,
+    place: "dialog",
+    load: () => import("../usage/usage-view").then((module) => module.UsageView),
+  },
+];
 
 export const openPanel = signal<string | null>(null);
 

@@ -2,6 +2,7 @@ import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ThreadSession } from "../session/types";
 import { IconButton, Spinner } from "../ui/button";
+import { Dialog } from "../ui/dialog";
 import { CloseIcon } from "../ui/icons";
 import { toastError } from "../ui/toast";
 import { openPanel, panels, type Panel } from "./panels";
@@ -10,17 +11,26 @@ import { openPanel, panels, type Panel } from "./panels";
 export function SidePanel({ session }: { session: ThreadSession }) {
   const panel = panels.find(({ id }) => id === openPanel.value);
   if (panel === undefined) return null;
+  const close = () => (openPanel.value = null);
+  if (panel.place === "dialog") {
+    return (
+      <Dialog title={panel.title} class="panel-dialog" onClose={close}>
+        <IconButton icon={CloseIcon} label="Close the panel" class="panel-dialog-close" onClick={close} />
+        <PanelContent key={panel.id} panel={panel} session={session} />
+      </Dialog>
+    );
+  }
   return (
     <aside
       class="side-panel"
       aria-label={panel.title}
       onKeyDown={(event) => {
-        if (event.key === "Escape") openPanel.value = null;
+        if (event.key === "Escape") close();
       }}
     >
       <header>
         <h2>{panel.title}</h2>
-        <IconButton icon={CloseIcon} label="Close the panel" onClick={() => (openPanel.value = null)} />
+        <IconButton icon={CloseIcon} label="Close the panel" onClick={close} />
       </header>
       <PanelContent key={panel.id} panel={panel} session={session} />
     </aside>

@@ -87,6 +87,14 @@ export const KeyIcon = icon(
     <path d="M11.300 11.700L20 3M16.500 6.500l3 3" />
   </>,
 );
+export const InspectorIcon = icon(
+  <>
+    <path d="M4 6h10M4 12h6M4 18h5" />
+    <circle cx="16" cy="14" r="3.5" />
+    <path d="M18.6 16.6L21 19" />
+  </>,
+);
+export const ChartIcon = icon(<path d="M4 20h16M7 16v-5M12 16V6M17 16v-8" />);
 export const LogoMark = ({ size = 28 }: IconProps) => (
   <svg width={size} height={size} viewBox="0 0 32 32" aria-hidden="true" focusable="false">
     <rect width="32" height="32" rx="8" fill="var(--accent)" />
