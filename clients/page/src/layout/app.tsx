@@ -6,7 +6,7 @@ import { Sidebar } from "../threads/sidebar";
 import { Toasts } from "../ui/toast";
 import { Header } from "./header";
 import { openPanel } from "./panels";
-import { SidePanel } from "./side-panel";
+import { PanelDialog, SidePanel } from "./side-panel";
 import { isSidebarOpen, isWide } from "./sidebar-state";
 import "./layout.css";
 
@@ -22,6 +22,7 @@ export function App() {
         <ChatView session={session} />
       </main>
       <SidePanel session={session} />
+      <PanelDialog session={session} />
       {signInWanted.value && <SignIn />}
       <Toasts />
     </div>

@@ -34,8 +34,10 @@ export function Header({ session }: { session: ThreadSession }) {
               key={panel.id}
               icon={panel.icon}
               label={panel.title}
-              aria-pressed={openPanel.value === panel.id}
-              onClick={() => togglePanel(panel.id)}
+              {...(panel.place === "dialog"
+                ? { "aria-haspopup": "dialog" as const }
+                : { "aria-pressed": openPanel.value === panel.id })}
+              onClick={() => togglePanel(panel)}
             />
           ))}
         <Menu

@@ -1,4 +1,4 @@
-/** Panels, such as the inspector: one is open at a time, beside the conversation or over the page. */
+/** Panels, such as the inspector: one is open beside the conversation at a time, and one over the page. */
 import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import type { ThreadSession } from "../session/types";
@@ -34,8 +34,13 @@ export const panels: readonly Panel[] = [
   },
 ];
 
+/** The panel beside the conversation. */
 export const openPanel = signal<string | null>(null);
 
-export function togglePanel(id: string): void {
-  openPanel.value = openPanel.value === id ? null : id;
+/** The panel over the page. */
+export const openDialog = signal<string | null>(null);
+
+export function togglePanel({ id, place }: Panel): void {
+  const open = place === "dialog" ? openDialog : openPanel;
+  open.value = open.value === id ? null : id;
 }

@@ -5,21 +5,13 @@ import { IconButton, Spinner } from "../ui/button";
 import { Dialog } from "../ui/dialog";
 import { CloseIcon } from "../ui/icons";
 import { toastError } from "../ui/toast";
-import { openPanel, panels, type Panel } from "./panels";
+import { openDialog, openPanel, panels, type Panel } from "./panels";
 
 /** The place beside the conversation; a drawer where there is no room. */
 export function SidePanel({ session }: { session: ThreadSession }) {
   const panel = panels.find(({ id }) => id === openPanel.value);
   if (panel === undefined) return null;
   const close = () => (openPanel.value = null);
-  if (panel.place === "dialog") {
-    return (
-      <Dialog title={panel.title} class="panel-dialog" onClose={close}>
-        <IconButton icon={CloseIcon} label="Close the panel" class="panel-dialog-close" onClick={close} />
-        <PanelContent key={panel.id} panel={panel} session={session} />
-      </Dialog>
-    );
-  }
   return (
     <aside
       class="side-panel"
@@ -34,6 +26,19 @@ export function SidePanel({ session }: { session: ThreadSession }) {
       </header>
       <PanelContent key={panel.id} panel={panel} session={session} />
     </aside>
+  );
+}
+
+/** The place over the page. */
+export function PanelDialog({ session }: { session: ThreadSession }) {
+  const panel = panels.find(({ id }) => id === openDialog.value);
+  if (panel === undefined) return null;
+  const close = () => (openDialog.value = null);
+  return (
+    <Dialog title={panel.title} class="panel-dialog" onClose={close}>
+      <IconButton icon={CloseIcon} label="Close the panel" class="panel-dialog-close" onClick={close} />
+      <PanelContent key={panel.id} panel={panel} session={session} />
+    </Dialog>
   );
 }
 

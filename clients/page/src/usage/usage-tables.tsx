@@ -1,6 +1,6 @@
 import "../ui/data-table.css";
 import type { ComponentChildren } from "preact";
-import { openPanel } from "../layout/panels";
+import { openDialog } from "../layout/panels";
 import type { CallTotals, UsageReport } from "../api/usage";
 import { count, duration, money } from "./format";
 import { longDay } from "./usage-range";
@@ -28,7 +28,7 @@ export function ModelTable({ report }: { report: UsageReport<"model"> }) {
 export function ThreadTable({ report }: { report: UsageReport<"thread"> }) {
   const rows = report.rows.map((row) => ({
     key: row.threadId ?? "",
-    name: row.threadId === null ? <em>Deleted conversations</em> : <a href={`#/t/${row.threadId}`} onClick={() => (openPanel.value = null)}>{row.title ?? row.threadId}</a>,
+    name: row.threadId === null ? <em>Deleted conversations</em> : <a href={`#/t/${row.threadId}`} onClick={() => (openDialog.value = null)}>{row.title ?? row.threadId}</a>,
     row,
   }));
   return <UsageTable label="Usage by conversation" first="Conversation" currency={report.currency} rows={rows} />;
