@@ -104,7 +104,8 @@ export class FollowedThread {
       yield* this.#connect();
       while (this.#end === null) {
         if (this.#last === START) await this.#untilBegun();
-        yield* this.#once(`cursor=${this.#last ?? START}`, false);
+        // Within an opening, a place is no cursor.
+        yield* this.#once(`cursor=${(this.#last ?? START).split(".")[0]}`, false);
       }
     } catch (error) {
       if (this.#abort.signal.aborted) this.#end ??= "closed";
