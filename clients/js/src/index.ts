@@ -4,6 +4,7 @@ export { FollowedThread, type FollowEnd, type FollowOptions, type Frame } from "
 export type { Fetch } from "./line.js";
 export { resumingFetch, type ResumingFetchOptions } from "./resuming-fetch.js";
 export type { ConnectionState, RetryOptions } from "./retries.js";
+export { INPUT_EVENT, withInput, type RunInput } from "./run-input.js";
 export { blocksOf, type SseBlock } from "./sse-blocks.js";
 export { StreamError } from "./stream-error.js";
 export { ThreadAgent, type ThreadAgentConfig } from "./thread-agent.js";

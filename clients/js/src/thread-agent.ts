@@ -2,6 +2,7 @@
 import { HttpAgent, runHttpRequest, transformHttpEventStream, type AgentSubscriber } from "@ag-ui/client";
 import { streamResponse } from "./body.js";
 import { FollowedThread, type FollowEnd, type FollowOptions } from "./followed-thread.js";
+import { INPUT_EVENT, withInput, type RunInput } from "./run-input.js";
 import { StreamError } from "./stream-error.js";
 import { browserWake, pause } from "./wake.js";
 
@@ -17,7 +18,9 @@ const VIOLATIONS = 3;
 
 /**
  * An `HttpAgent` that follows its thread: `messages`, `state` and `pendingInterrupts` are always those of the thread,
- * whichever device started a run. Subscribe to it as to any agent.
+ * whichever device started a run.
+ *
+ * Subscribe before `follow()`: the official client does not tell those who come later.
  *
  * It only listens. Start runs with `POST /runs` and `Accept: application/json`; their events arrive here. Do not call
  * its `runAgent()`.
@@ -58,7 +61,7 @@ export class ThreadAgent extends HttpAgent {
       // An agent with open questions refuses to connect; the stream tells them again.
       this.pendingInterrupts = [];
       try {
-        await this.connectAgent({}, again ? replacing() : {});
+        await this.connectAgent({}, listening(again));
         violations = 0;
       } catch (error) {
         if (!signal.aborted) {
@@ -100,14 +103,22 @@ export class ThreadAgent extends HttpAgent {
   }
 }
 
-/** The first snapshot replaces the messages: the client itself would keep reasoning that the snapshot lacks. */
-function replacing(): AgentSubscriber {
-  let done = false;
+/**
+ * What the thread tells besides AG-UI's own events.
+ *
+ * @param anew The first snapshot replaces the messages: the client itself would keep reasoning that the snapshot lacks.
+ */
+function listening(anew: boolean): AgentSubscriber {
+  let replaces = anew;
   return {
     onMessagesSnapshotEvent({ event }) {
-      if (done) return;
-      done = true;
+      if (!replaces) return;
+      replaces = false;
       return { messages: event.messages, stopPropagation: true };
+    },
+    onCustomEvent({ event, messages }) {
+      if (event.name !== INPUT_EVENT) return;
+      return { messages: withInput(messages, event.value as RunInput) };
     },
   };
 }

@@ -197,3 +197,26 @@ test("it is closed at once, also in a pause", async () => {
   const { agent } = thread([OLD, []], { pauseMs: 1e9, onState: (state) => state === "reconnecting" && agent.close() });
   expect(await agent.follow()).toBe("closed");
 });
+
+describe("what another device asked", () => {
+  const other = { id: "u-2", role: "user", content: "and you?" };
+  const answer = { type: "TEXT_MESSAGE_CHUNK", messageId: "a-2", role: "assistant", delta: "fine" };
+  const asked = (value: object) => `data: ${JSON.stringify({ type: "CUSTOM", name: "agentroute.input", value })}\n\n`;
+  const run = [frame("3-2", answer), frame("3-3", finished("r-3"))];
+  const told = { id: "a-2", role: "assistant", content: "fine" };
+
+  test.each([
+    ["is added", { messages: [other] }, [user, other, told]],
+    ["is not added twice", { messages: [user] }, [user, told]],
+    ["replaces what it regenerates", { messages: [other], regenerateFrom: "u-1" }, [other, told]],
+    ["may replace without a message", { messages: [], regenerateFrom: "u-1" }, [told]],
+  ])("%s", async (_, input, held) => {
+    // Cut behind RUN_STARTED: it is told again.
+    const { agent, quiet } = thread([OLD, [frame("3-1", started("r-3")), asked(input)], [asked(input), ...run]]);
+    const following = agent.follow();
+    await quiet;
+    agent.close();
+    await following;
+    expect(agent.messages).toEqual(held);
+  });
+});
