@@ -99,7 +99,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target.mkdir(parents=True)
     (folder / "node_modules" / "@ag-ui").symlink_to(modules / "@ag-ui")
     shutil.copy(_CLIENTS / "js" / "package.json", target)
-    build = [modules / ".bin" / "tsc", "-p", _CLIENTS / "js" / "tsconfig.build.json", "--outDir", target / "dist"]
+    build = [
+        modules / ".bin" / "tsc",
+        "-p",
+        _CLIENTS / "js" / "tsconfig.build.json",
+        "--outDir",
+        target / "dist",
+    ]
     subprocess.run(build, check=True, timeout=HUNG_SECONDS)
     return folder
 

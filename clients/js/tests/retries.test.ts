@@ -26,8 +26,9 @@ describe("pauses", () => {
     ["varies upwards", null, 1, [3000, 6000]],
     ["begins with what the server says", 250, 0.5, [250, 500, 1000]],
     ["is no shorter than the server says", 40_000, 0.5, [40_000, 40_000]],
-  ])("a pause %s", async (_, retryMs, random, expected) => {
-    const retries = new Retries({ random: () => random, wake: never });
+    ["has the longest that the caller wants", 40_000, 0.5, [3000], 3000],
+  ])("a pause %s", async (_, retryMs, random, expected, maxPauseMs?: number) => {
+    const retries = new Retries({ random: () => random, wake: never, ...(maxPauseMs && { maxPauseMs }) });
     retries.hint(retryMs);
     for (const ms of expected) expect(await length(retries.wait({}))).toBe(ms);
     retries.progress();
