@@ -32,6 +32,12 @@ _HERE = Path(__file__).parent
 _SCREENSHOTS = _HERE / "screenshots"
 _WIDE: ViewportSize = {"width": 1440, "height": 900}
 _PHONE: ViewportSize = {"width": 390, "height": 844}
+_SETTLED = """async () => {
+  // The second frame begins when the first one is on the screen; then the colours begin to change.
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const changes = document.getAnimations().filter((one) => one instanceof CSSTransition);
+  await Promise.allSettled(changes.map((one) => one.finished));
+}"""
 _FAILED = pytest.StashKey[bool]()
 
 
@@ -161,6 +167,8 @@ def offline(chat: Tab) -> Callable[[], AbstractContextManager[None]]:
 
 
 def _put_on(page: Page, look: Look) -> None:
+    # A tab in the background is drawn once a second.
+    page.bring_to_front()
     page.emulate_media(color_scheme="dark" if look == "dark" else "light", reduced_motion="reduce")
     page.set_viewport_size(
         {"width": 390, "height": 844} if look == "phone" else {"width": 1440, "height": 900}
@@ -176,7 +184,7 @@ def screenshot() -> Callable[..., None]:
     def screenshot(page: Page, name: str, looks: tuple[Look, ...] = ("light", "dark", "phone")) -> None:
         for look in looks:
             _put_on(page, look)
-            page.screenshot(path=_SCREENSHOTS / f"{name}-{look}.png")
+            page.screenshot(path=_SCREENSHOTS / f"{name}-{look}.png", animations="disabled")
         _put_on(page, "light")
 
     return screenshot

@@ -24,7 +24,7 @@ def violations(page: Page, engine: Path, within: str | None = None) -> list[str]
         within,
     )
     return [
-        f"{violation['id']}: {violation['help']}: {' '.join(map(str, node['target']))}\n    {node['html'][:200]}"
+        f"{violation['id']}: {' '.join(map(str, node['target']))}\n    {node['failureSummary']}\n    {node['html'][:200]}"
         for violation in found
         for node in violation["nodes"]
     ]
