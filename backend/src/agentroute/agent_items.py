@@ -83,6 +83,7 @@ def _item(agents: Agents, agent_id: str, settings: Settings, load: Load) -> Agen
             max_iterations=profile.limits.max_iterations,
             max_run_seconds=settings.limits.run_seconds,
             max_file_bytes=settings.files.max_file_bytes if settings.files.is_on else None,
+            max_speech_seconds=settings.transcription.max_audio_seconds,
         ),
         runs_url=runs_url(agent_id),
     )

@@ -21,6 +21,7 @@ def agent_capabilities(
     max_iterations: int | None = None,
     max_run_seconds: float | None = None,
     max_file_bytes: int | None = None,
+    max_speech_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Build the answer of ``GET /capabilities`` once, at start.
 
@@ -34,6 +35,7 @@ def agent_capabilities(
         max_iterations: Steps an agent may take in one run.
         max_run_seconds: How long a run may take.
         max_file_bytes: Largest file that can be uploaded; ``None`` if files are off.
+        max_speech_seconds: Longest recording that ``POST /transcribe`` takes.
     """
     items = [
         {key: tool[key] for key in ("name", "description", "parameters") if key in tool} for tool in tools
@@ -72,5 +74,6 @@ def agent_capabilities(
             "subagents": children,
             **({} if greeting is None else {"greeting": greeting}),
             **({} if max_file_bytes is None else {"files": {"maxBytes": max_file_bytes}}),
+            **({} if max_speech_seconds is None else {"transcription": {"maxSeconds": max_speech_seconds}}),
         },
     }

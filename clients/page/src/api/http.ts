@@ -68,15 +68,29 @@ export async function requestJson<T>(url: string, init: RequestInit & { json?: u
 }
 
 async function problemOf(response: Response): Promise<Problem> {
-  const body = (await response.json().catch(() => ({}))) as Record<string, unknown>;
-  const text = (name: string) => (typeof body[name] === "string" ? (body[name] as string) : null);
-  const after = Number(response.headers.get("Retry-After") ?? Number.NaN);
+  return problemOfText(response.status, await response.text().catch(() => ""), (name) => response.headers.get(name));
+}
+
+/** Read a refusal, whoever wrote it: the service, or a proxy in front of it. */
+export function problemOfText(status: number, body: string, header: (name: string) => string | null): Problem {
+  const members = parsed(body);
+  const text = (name: string) => (typeof members[name] === "string" ? members[name] : null);
+  const after = Number(header("Retry-After") ?? Number.NaN);
   return new Problem(
-    text("code") ?? `http-${response.status}`,
-    text("detail") ?? text("title") ?? `The service answered with HTTP ${response.status}.`,
-    response.status,
-    typeof body.retryable === "boolean" ? body.retryable : response.status >= 500,
+    text("code") ?? `http-${status}`,
+    text("detail") ?? text("title") ?? `The service answered with HTTP ${status}.`,
+    status,
+    typeof members.retryable === "boolean" ? members.retryable : status >= 500,
     Number.isFinite(after) ? after : null,
-    text("requestId") ?? response.headers.get("X-Request-Id"),
+    text("requestId") ?? header("X-Request-Id"),
   );
+}
+
+function parsed(body: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(body);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
 }

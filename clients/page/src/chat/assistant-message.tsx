@@ -4,6 +4,7 @@ import type { ThreadSession } from "../session/types";
 import { MessageMeter } from "../usage/message-meter";
 import { isGrowing } from "./growing";
 import { Markdown } from "./markdown";
+import { AnswerActions } from "./message-actions";
 
 interface AssistantMessageProps {
   session: ThreadSession;
@@ -24,6 +25,7 @@ export function AssistantMessageView({ session, message }: AssistantMessageProps
         </div>
       )}
       <MessageMeter message={message} />
+      <AnswerActions session={session} message={message} />
     </>
   );
 }

@@ -5,7 +5,7 @@ import { isLive } from "../session/run-view";
 import { textOf } from "../session/message-parts";
 import type { ThreadSession } from "../session/types";
 import { Spinner } from "../ui/button";
-import { Composer } from "./composer";
+import { Composer } from "./composer/composer";
 import { ConnectionBanner } from "./connection-banner";
 import { EmptyThread } from "./empty-thread";
 import { MessageList } from "./message-list";

@@ -70,8 +70,9 @@ export class LiveThreadSession implements ThreadSession {
   }
 
   async send(content: UserContent, options: SendOptions = {}): Promise<void> {
-    const message: Message = { id: newId("m"), role: "user", content };
-    await this.#start({ messages: [message] }, { onBusy: options.onBusy ?? "enqueue" });
+    const message: Message = { id: options.messageId ?? newId("m"), role: "user", content };
+    const { onBusy = "enqueue", onInterrupt = "refuse" } = options;
+    await this.#start({ messages: [message] }, { onBusy, onInterrupt });
   }
 
   async regenerate(messageId: string, content?: UserContent): Promise<void> {

@@ -44,6 +44,10 @@ export type Connection = "connecting" | "live" | "reconnecting" | "offline";
 export interface SendOptions {
   /** Model words for a busy thread; the page's default is "enqueue". */
   onBusy?: "reject" | "enqueue" | "supersede";
+  /** What happens to open questions; the page's default is "refuse". */
+  onInterrupt?: "refuse" | "cancel";
+  /** The message's id; made if absent. The same id for each try of a message. */
+  messageId?: string;
 }
 
 /** What a user sends: text, or text and attachments as AG-UI input content parts. */

@@ -27,3 +27,12 @@ def test_an_agent_without_them_says_so() -> None:
     assert told["multiAgent"]["supported"] is False
     assert told["custom"]["subagents"] == []
     assert "greeting" not in told["custom"]
+
+
+def test_the_limits_of_uploads_and_of_speech_are_told() -> None:
+    told = agent_capabilities(name="Ada", version="1", max_file_bytes=1024, max_speech_seconds=600)
+
+    assert told["custom"]["files"] == {"maxBytes": 1024}
+    assert told["custom"]["transcription"] == {"maxSeconds": 600}
+    without = agent_capabilities(name="Ada", version="1")["custom"]
+    assert not {"files", "transcription"} & without.keys()

@@ -1,0 +1,88 @@
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { fileLimits } from "../api/capabilities";
+import { ProblemNote } from "../problems/problem-note";
+import { type UserMessage } from "../session/message-parts";
+import { Problem, type ThreadSession } from "../session/types";
+import { Button } from "../ui/button";
+import { AttachmentStrip } from "./attachments/attachment-strip";
+import { AttachmentTray } from "./attachments/tray";
+import { attachmentsOf, contentOf, filesOf, textOf } from "./composer/content";
+import { whatEnterDoes } from "./composer/keys";
+
+interface MessageEditorProps {
+  session: ThreadSession;
+  message: UserMessage;
+  onClose(): void;
+}
+
+/** Changes a message that was sent. Sending it replaces the message and everything after it. */
+export function MessageEditor({ session, message, onClose }: MessageEditorProps) {
+  const [text, setText] = useState(() => textOf(message.content));
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const [isSending, setSending] = useState(false);
+  const field = useRef<HTMLTextAreaElement>(null);
+  const tray = useMemo(() => {
+    const files = new AttachmentTray(() => fileLimits.peek());
+    files.restore(filesOf(message.content));
+    return files;
+  }, []);
+  // Inline data has no file to show in the strip: it stays with the message.
+  const inline = useMemo(() => attachmentsOf(message.content).filter((part) => (part as { source?: { type: string } }).source?.type !== "file"), []);
+  useEffect(() => {
+    field.current?.focus();
+    field.current?.setSelectionRange(text.length, text.length);
+  }, []);
+  const parts = tray.items.value.length + inline.length;
+  const isEmpty = text.trim() === "" && parts === 0;
+  const send = async () => {
+    if (isEmpty || isSending || tray.isUploading.peek() || tray.hasFailed.peek()) return;
+    setProblem(null);
+    setSending(true);
+    const files = tray.stored.peek();
+    try {
+      const content = contentOf(text.trim(), [...inline, ...tray.take()]);
+      await session.regenerate(message.id, content);
+      onClose();
+    } catch (error) {
+      tray.restore(files);
+      setProblem(error instanceof Problem ? error : new Problem("internal-error", String(error), 0, true));
+      setSending(false);
+    }
+  };
+  return (
+    <form
+      class="message-editor"
+      aria-label="Edit the message"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void send();
+      }}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape") return;
+        event.stopPropagation();
+        onClose();
+      }}
+    >
+      <AttachmentStrip tray={tray} />
+      <textarea
+        ref={field}
+        value={text}
+        aria-label="Edited message"
+        onInput={(event) => setText(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          if (whatEnterDoes(event, { isBusy: false, isTouch: matchMedia("(pointer: coarse)").matches }) === null) return;
+          event.preventDefault();
+          void send();
+        }}
+      />
+      {problem && <ProblemNote problem={problem} />}
+      <div class="message-editor-foot">
+        <p>Everything after this message is replaced.</p>
+        <Button onClick={onClose}>Cancel</Button>
+        <Button kind="primary" type="submit" busy={isSending} disabled={isEmpty}>
+          Send
+        </Button>
+      </div>
+    </form>
+  );
+}
