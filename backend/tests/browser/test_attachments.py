@@ -9,10 +9,9 @@ import wave
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 from tests.support.browser_tab import NewTab
 from tests.support.page_watch import PageWatch
 
@@ -49,8 +48,8 @@ def _chip(page: Page, name: str) -> Locator:
     return page.get_by_role("list", name="Attachments").get_by_role("listitem").filter(has_text=name)
 
 
-def _file(name: str, mime: str, content: bytes) -> dict[str, Any]:
-    return {"name": name, "mimeType": mime, "buffer": content}
+def _file(name: str, mime: str, content: bytes) -> FilePayload:
+    return FilePayload(name=name, mimeType=mime, buffer=content)
 
 
 def _hand_over(page: Page, event: str, name: str, mime: str, content: bytes) -> None:

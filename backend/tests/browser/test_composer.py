@@ -87,7 +87,9 @@ def test_a_message_to_a_busy_thread_waits_or_interrupts_and_stop_stops(
     field.press("Control+Enter")
     # It goes ahead of the one that waits.
     expect(page.locator(".message.user")).to_contain_text(["slowly", "no, this", "and then this"])
-    expect(_answers(page)).to_contain_text(["Slowly it is.", "You said: “no, this”", "You said: “and then this”"])
+    expect(_answers(page)).to_contain_text(
+        ["Slowly it is.", "You said: “no, this”", "You said: “and then this”"]
+    )
 
     _say(page, "slowly, once more")
     expect(_answers(page).last).to_contain_text("Slowly it is.")

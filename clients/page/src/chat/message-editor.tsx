@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { fileLimits } from "../api/capabilities";
 import { ProblemNote } from "../problems/problem-note";
 import { type UserMessage } from "../session/message-parts";
@@ -28,7 +28,8 @@ export function MessageEditor({ session, message, onClose }: MessageEditorProps)
   }, []);
   // Inline data has no file to show in the strip: it stays with the message.
   const inline = useMemo(() => attachmentsOf(message.content).filter((part) => (part as { source?: { type: string } }).source?.type !== "file"), []);
-  useEffect(() => {
+  // Before the field is drawn: later, the caret would jump under the first keys.
+  useLayoutEffect(() => {
     field.current?.focus();
     field.current?.setSelectionRange(text.length, text.length);
   }, []);

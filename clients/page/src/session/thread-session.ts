@@ -1,12 +1,13 @@
 /** An open thread: follows it, sends to it, and holds what is shown of it. */
 import type { AgentSubscriber, BaseEvent, Interrupt, Message, ResumeEntry } from "@ag-ui/client";
 import { StreamError, type Frame } from "@agentroute/client";
-import { batch, signal, type ReadonlySignal } from "@preact/signals";
+import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
 import { signInWanted, token } from "../api/http";
 import { cancelRun, startRun, type RunBody } from "../api/runs";
 import { MemoryEventLog } from "./event-log";
 import { newId } from "./ids";
 import { MessageStore } from "./message-store";
+import { isOnline } from "./online";
 import { OlderMessages } from "./older-messages";
 import { inputOf, OwnRuns, withRun, type OwnRun } from "./own-runs";
 import { afterEvent, isLive } from "./run-view";
@@ -34,7 +35,9 @@ export class LiveThreadSession implements ThreadSession {
   readonly state = signal<unknown>({});
   readonly interrupts = signal<readonly Interrupt[]>([]);
   readonly run = signal<RunView | null>(null);
-  readonly connection = signal<Connection>("connecting");
+  readonly #line = signal<Connection>("connecting");
+  /** Without a network a line may look alive for long: nothing breaks it, and nothing comes. */
+  readonly connection = computed<Connection>(() => (isOnline.value ? this.#line.value : "offline"));
   readonly isOpened = signal(false);
   readonly isGone = signal(false);
   readonly log = new MemoryEventLog();
@@ -56,7 +59,7 @@ export class LiveThreadSession implements ThreadSession {
     this.title = options.title;
     this.#older = new OlderMessages(options.threadId);
     if (options.isNew) {
-      this.connection.value = "live";
+      this.#line.value = "live";
       this.isOpened.value = true;
     } else void this.#follow();
   }
@@ -173,7 +176,7 @@ export class LiveThreadSession implements ThreadSession {
       threadId,
       subscriber: this.#subscriber(() => feed),
       onFrame: (frame) => this.#note(frame),
-      onState: (state) => (this.connection.value = this.isOpened.peek() && state === "connecting" ? "live" : state),
+      onState: (state) => (this.#line.value = this.isOpened.peek() && state === "connecting" ? "live" : state),
       onReady: () => this.#soon(),
     });
     return feed;

@@ -1,5 +1,5 @@
 import type { Ref } from "preact";
-import { useEffect, useImperativeHandle, useLayoutEffect, useRef } from "preact/hooks";
+import { useImperativeHandle, useLayoutEffect, useRef } from "preact/hooks";
 import { composerField } from "../editing";
 import type { ComposerState } from "./composer-state";
 import { whatEnterDoes } from "./keys";
@@ -26,7 +26,7 @@ const isTouch = () => matchMedia("(pointer: coarse)").matches;
 export function TextField({ handle, state, isBusy, onFiles, onSend, onInterrupt, onEditLast }: TextFieldProps) {
   const field = useRef<HTMLTextAreaElement>(null);
   useImperativeHandle(handle, () => ({ focus: () => field.current?.focus() }), []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     composerField.current = field.current;
     if (!isTouch()) field.current?.focus();
   }, [state]);
