@@ -15,7 +15,7 @@ from itertools import chain
 
 import pytest
 import yaml
-from tests.support.doc_blocks import PARSED, REASONS, RUN, SHOWN, Block, blocks, pages
+from tests.support.doc_blocks import PARSED, REASONS, ROOT, RUN, SHOWN, Block, blocks, pages
 from tests.support.limits import HUNG_SECONDS
 
 _BLOCKS = list(chain.from_iterable(blocks(page) for page in pages()))
@@ -81,3 +81,12 @@ def test_blocks_that_are_not_run_are_few_and_say_why(capsys: pytest.CaptureFixtu
 
     programs = [each for each in _BLOCKS if each.language in RUN]
     assert len(left) < len(programs) / 5
+
+
+def test_every_error_code_has_its_heading_in_problems_and_in_troubleshooting() -> None:
+    docs = ROOT / "docs"
+    problems = re.findall(r"^## (.+)$", (docs / "problems.md").read_text(encoding="utf-8"), re.MULTILINE)
+    headings = re.findall(
+        r"^### `(.+)`$", (docs / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(headings) == sorted(problems)
