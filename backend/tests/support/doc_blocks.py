@@ -69,6 +69,7 @@ def pages() -> list[str]:
         *(page for page in (ROOT / "docs").rglob("*.md") if "adr" not in page.parts),
         *(ROOT / "examples").glob("*/README.md"),
         *(ROOT / "deploy").rglob("*.md"),
+        *(page for page in (ROOT / "clients").rglob("*.md") if "node_modules" not in page.parts),
     ]
     return sorted(page.relative_to(ROOT).as_posix() for page in found)
 
