@@ -73,7 +73,7 @@ def _answer(answer: Mapping[str, Any]) -> str:
         if media not in ("application/problem+json", _EVENTS) and content.get("schema")
     ]
     events = ["frames of [`AgUiEvent`](#aguievent)"] if _EVENTS in answer.get("content", {}) else []
-    return _cell("; ".join([answer["description"], *types, *events]))
+    return _cell(": ".join([answer["description"].removesuffix("."), *types, *events]))
 
 
 def _examples(content: Mapping[str, Any], title: str) -> Iterator[str]:
