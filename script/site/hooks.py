@@ -2,7 +2,7 @@
 
 ``mkdocs.yml`` names this file. The pages are written for two readers: people who read the repository, and people who
 read the site. So a page links to other pages by their places in the repository, and the hooks turn these links into
-those of the site.
+those of the site. docs/adr/0049.
 """
 
 from __future__ import annotations

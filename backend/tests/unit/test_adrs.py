@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
-SOURCES = sorted((ROOT / "backend" / "src").rglob("*.py"))
+SOURCES = sorted([*(ROOT / "backend" / "src").rglob("*.py"), *(ROOT / "script").rglob("*.py")])
 
 _CITATION = re.compile(r"docs/adr/(\d{4})(-[a-z0-9-]+\.md)?")
 
