@@ -61,6 +61,7 @@ def _item(agents: Agents, agent_id: str, settings: Settings, load: Load) -> Agen
         name=profile.name,
         description=profile.description,
         greeting=profile.greeting,
+        suggestions=profile.suggestions,
         default=agent_id == agents.default_id,
         tools=[
             AgentTool(
@@ -75,6 +76,7 @@ def _item(agents: Agents, agent_id: str, settings: Settings, load: Load) -> Agen
             version=version("agentroute"),
             description=profile.description,
             greeting=profile.greeting,
+            suggestions=profile.suggestions,
             subagents=[{"name": child.name, "description": child.description} for child in profile.subagents],
             tools=[
                 {"name": tool.name, "description": tool.description, "parameters": tool.json_schema()}

@@ -236,6 +236,7 @@ class AgentItem:
     name: str
     description: str = ""
     greeting: str | None = None
+    suggestions: tuple[str, ...] = ()
     default: bool = False
     tools: tuple[AgentTool, ...] = ()
     capabilities: Mapping[str, Any] = field(default_factory=dict)

@@ -6,7 +6,7 @@ AG-UI defines the type but no route for it. Information without a field in AG-UI
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -16,6 +16,7 @@ def agent_capabilities(
     version: str,
     description: str = "",
     greeting: str | None = None,
+    suggestions: Sequence[str] = (),
     tools: Iterable[Mapping[str, Any]] = (),
     subagents: Iterable[Mapping[str, str]] = (),
     max_iterations: int | None = None,
@@ -30,6 +31,7 @@ def agent_capabilities(
         version: The version of this service.
         description: One sentence for people.
         greeting: Text that a chat page may show before the first message.
+        suggestions: First messages that a chat page may offer.
         tools: Server-side tools as data: ``name``, ``description``, ``parameters`` (JSON Schema).
         subagents: Child agents as data: ``name``, ``description``.
         max_iterations: Steps an agent may take in one run.
@@ -73,6 +75,7 @@ def agent_capabilities(
             "threads": ["list", "search", "rename", "delete"],
             "subagents": children,
             **({} if greeting is None else {"greeting": greeting}),
+            **({"suggestions": list(suggestions)} if suggestions else {}),
             **({} if max_file_bytes is None else {"files": {"maxBytes": max_file_bytes}}),
             **({} if max_speech_seconds is None else {"transcription": {"maxSeconds": max_speech_seconds}}),
         },

@@ -11,6 +11,8 @@ export interface Agent {
   name: string;
   description: string;
   greeting: string | null;
+  /** First messages to offer. */
+  suggestions: string[];
   default: boolean;
   tools: AgentTool[];
   capabilities: Record<string, unknown>;

@@ -23,7 +23,7 @@ export function ChatView({ session }: { session: ThreadSession }) {
           <Spinner label="Loading the conversation" />
         </div>
       ) : isEmpty ? (
-        <EmptyThread />
+        <EmptyThread session={session} />
       ) : (
         <MessageList key={session.threadId} session={session}>
           <RunProgress session={session} />

@@ -24,6 +24,8 @@ class AgentItem(WireModel):
     description: str
     greeting: str | None = None
     """What a chat page may say before the first message."""
+    suggestions: tuple[str, ...] = ()
+    """First messages that a chat page may offer."""
     default: bool
     """The agent of requests that name none."""
     tools: list[AgentTool]

@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
     """Two agents: support for everybody, and sales, which has the tools, for Ada and Eve."""
     (tmp_path / "support.toml").write_text('name = "Support"\ndescription = "Helps."\ndefault = true\n')
     (tmp_path / "sales.toml").write_text(
-        'name = "Sales"\ndescription = "Sells."\ngreeting = "Hi"\naccess = ["claim:sub=ada", "claim:sub=eve"]\n'
+        'name = "Sales"\ndescription = "Sells."\ngreeting = "Hi"\nsuggestions = ["Buy tea"]\naccess = ["claim:sub=ada", "claim:sub=eve"]\n'
         + _TOOL.format("calculate", "allow")
         + _TOOL.format("remember", "ask")
     )
@@ -177,6 +177,7 @@ async def test_an_agent_that_a_user_may_not_use_looks_absent(stack: Stack) -> No
     assert ids == {"ada": ["sales", "support"], "bob": ["support"]}
     (sales, _) = (await stack.request("GET", "/agents")).json["agents"]
     assert (sales["name"], sales["greeting"], sales["default"]) == ("Sales", "Hi", False)
+    assert sales["suggestions"] == ["Buy tea"]
     assert [(tool["name"], tool["permission"]) for tool in sales["tools"]] == [
         ("calculate", "allow"),
         ("remember", "ask"),

@@ -12,6 +12,7 @@ def test_subagents_and_the_greeting_are_told() -> None:
         name="Ada",
         version="1",
         greeting="Hello!",
+        suggestions=("What is 6*7?",),
         subagents=[{"name": "researcher", "description": "Looks things up."}],
     )
 
@@ -19,6 +20,7 @@ def test_subagents_and_the_greeting_are_told() -> None:
     assert told["multiAgent"] == {"supported": True, "delegation": True, "handoffs": False}
     assert told["custom"]["subagents"] == [{"name": "researcher", "description": "Looks things up."}]
     assert told["custom"]["greeting"] == "Hello!"
+    assert told["custom"]["suggestions"] == ["What is 6*7?"]
 
 
 def test_an_agent_without_them_says_so() -> None:
@@ -26,7 +28,7 @@ def test_an_agent_without_them_says_so() -> None:
 
     assert told["multiAgent"]["supported"] is False
     assert told["custom"]["subagents"] == []
-    assert "greeting" not in told["custom"]
+    assert not {"greeting", "suggestions"} & told["custom"].keys()
 
 
 def test_the_limits_of_uploads_and_of_speech_are_told() -> None:

@@ -192,6 +192,10 @@ class AgentProfile(_Part):
     description: str = Field(min_length=1, max_length=1000)
     greeting: str | None = None
     """What a chat page may say before the first message."""
+    suggestions: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
+        default=(), max_length=6
+    )
+    """First messages that a chat page may offer."""
     default: bool = False
     """Of several agents, the one of requests that name none."""
     access: AccessRules | None = None

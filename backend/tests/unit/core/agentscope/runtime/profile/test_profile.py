@@ -81,7 +81,7 @@ def test_a_profile_of_ones_own(profile_path: Path) -> None:
     ("content", "message"),
     [
         ("x = ", "not TOML: "),
-        ('nam = "x"', "nam: unknown key; allowed: name, description, greeting, default, access, agent, stages,"),
+        ('nam = "x"', "nam: unknown key; allowed: name, description, greeting, suggestions, default, access, agent, stages,"),
         ('name = "x"', "description: is missing"),
         (HEAD + 'stages = "all"', "stages: input should be"),
         (HEAD + '[stages]\nintent = "yes"', "stages.intent: input should be 'off' or 'model'"),
