@@ -176,9 +176,7 @@ def test_speech_becomes_text_in_the_composer(
     page.get_by_role("button", name="Dictate").click()
     expect(page.get_by_role("timer")).to_have_text("0:01")
     # The fake microphone beeps: a bar is higher than silence.
-    page.wait_for_function(
-        "[...document.querySelectorAll('.recording-levels i')].some((bar) => bar.getBoundingClientRect().height > 6)"
-    )
+    expect(page.locator(".recording-levels .loud").first).to_be_attached()
     axe(page)
     screenshot(page, "microphone-recording")
     page.keyboard.press("Escape")
@@ -186,7 +184,7 @@ def test_speech_becomes_text_in_the_composer(
     expect(field).to_have_value("I said:")
 
     page.get_by_role("button", name="Dictate").click()
-    expect(page.get_by_role("timer")).to_have_text("0:01")
+    expect(page.locator(".recording-levels .loud").first).to_be_attached()
     tab.watch.allow("status of 503")
     problem = '{"code":"overloaded","detail":"busy","retryable":true}'
     page.route(

@@ -81,12 +81,14 @@ def test_a_message_to_a_busy_thread_waits_or_interrupts_and_stop_stops(
     page.get_by_role("menuitem", name="Send after this answer").click()
     # Shown at once, behind the answer that goes on.
     expect(page.get_by_text("and then this")).to_be_visible()
+    expect(page.get_by_text("Waits for the answer above")).to_be_visible()
     expect(_answers(page).first).to_contain_text("Slowly it is.")
 
     field.fill("no, this")
     field.press("Control+Enter")
     # It goes ahead of the one that waits.
     expect(page.locator(".message.user")).to_contain_text(["slowly", "no, this", "and then this"])
+    expect(page.get_by_text("Waits for the answer above")).to_have_count(0)
     expect(_answers(page)).to_contain_text(
         ["Slowly it is.", "You said: “no, this”", "You said: “and then this”"]
     )

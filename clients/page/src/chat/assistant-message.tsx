@@ -24,8 +24,10 @@ export function AssistantMessageView({ session, message }: AssistantMessageProps
           ))}
         </div>
       )}
-      <MessageMeter message={message} />
-      <AnswerActions session={session} message={message} />
+      <div class="answer-foot">
+        <MessageMeter message={message} />
+        <AnswerActions session={session} message={message} />
+      </div>
     </>
   );
 }

@@ -14,7 +14,7 @@ interface UserMessageProps {
 
 export function UserMessageView({ session, message }: UserMessageProps) {
   const isEdited = useComputed(() => editedMessageId.value === message.id).value;
-  const pending = useComputed(() => (composerOf(session).outbox.sending.value.has(message.id) ? session.connection.value : null)).value;
+  const pending = useComputed(() => pendingWords(session, message.id)).value;
   if (isEdited) return <MessageEditor session={session} message={message} onClose={endEditing} />;
   const text = textOf(message.content);
   return (
@@ -28,11 +28,20 @@ export function UserMessageView({ session, message }: UserMessageProps) {
           </div>
         )}
         {pending !== null ? (
-          <p class="message-pending">{pending === "offline" ? "Sent when the network is back" : "Sending…"}</p>
+          <p class="message-pending">{pending}</p>
         ) : (
           <UserActions message={message} onEdit={() => (editedMessageId.value = message.id)} />
         )}
       </div>
     </>
   );
+}
+
+/** Why a message has no answer yet; `null` when its run has begun, or is about to. */
+function pendingWords(session: ThreadSession, id: string): string | null {
+  if (composerOf(session).outbox.sending.value.has(id)) {
+    return session.connection.value === "offline" ? "Sent when the network is back" : "Sending…";
+  }
+  // Behind a run that only waits for a worker it is no message that waits: it is its own.
+  return session.waiting.value.has(id) && session.run.value?.status === "running" ? "Waits for the answer above" : null;
 }

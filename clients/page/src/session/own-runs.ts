@@ -3,6 +3,7 @@
  * run begins. What other pages have sent comes as `agentroute.input`, right behind the beginning of its run.
  */
 import type { Message } from "@ag-ui/client";
+import { signal } from "@preact/signals";
 
 export interface OwnRun {
   runId: string;
@@ -15,17 +16,24 @@ export interface OwnRun {
 }
 
 export class OwnRuns {
-  #runs: OwnRun[] = [];
+  /** The messages whose runs have not begun. */
+  readonly messageIds = signal<ReadonlySet<string>>(new Set());
+  #runs: readonly OwnRun[] = [];
 
   add(run: OwnRun): void {
-    this.#runs.push(run);
+    this.#set([...this.#runs, run]);
   }
 
   /** The run was refused, or has begun. Returns it, if it was one of ours. */
   take(runId: string): OwnRun | undefined {
     const run = this.#runs.find((one) => one.runId === runId);
-    this.#runs = this.#runs.filter((one) => one !== run);
+    if (run) this.#set(this.#runs.filter((one) => one !== run));
     return run;
+  }
+
+  #set(runs: readonly OwnRun[]): void {
+    this.#runs = runs;
+    this.messageIds.value = new Set(runs.flatMap(({ messages }) => messages.map(({ id }) => id)));
   }
 
   /** Return messages as they will be when all of these runs have begun. */

@@ -68,6 +68,10 @@ export class LiveThreadSession implements ThreadSession {
     return this.store.messages;
   }
 
+  get waiting(): ReadonlySignal<ReadonlySet<string>> {
+    return this.#own.messageIds;
+  }
+
   get hasOlder(): ReadonlySignal<boolean> {
     return this.#older.hasMore;
   }

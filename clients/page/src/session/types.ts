@@ -65,6 +65,8 @@ export interface ThreadSession {
     /** The result of a tool call; `null` until there is one. */
     result(toolCallId: string): ReadonlySignal<Extract<Message, { role: "tool" }> | null>;
   };
+  /** Messages of this page whose runs have not begun: on their way, or behind a live run. */
+  readonly waiting: ReadonlySignal<ReadonlySet<string>>;
   /** The thread's messages are here, or it has none. */
   readonly isOpened: ReadonlySignal<boolean>;
   /** The thread was deleted. */

@@ -85,7 +85,9 @@ function Levels({ recorder }: { recorder: Recorder }) {
   useEffect(() => {
     levels.forEach((level, place) => {
       const bar = bars.current?.children[place] as HTMLElement | undefined;
-      if (bar) bar.style.transform = `scaleY(${Math.max(0.08, level)})`;
+      if (!bar) return;
+      bar.style.transform = `scaleY(${Math.max(0.08, level)})`;
+      bar.classList.toggle("loud", level > 0.2);
     });
   }, [levels]);
   return (
