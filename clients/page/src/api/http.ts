@@ -75,6 +75,7 @@ async function problemOf(response: Response): Promise<Problem> {
 export function problemOfText(status: number, body: string, header: (name: string) => string | null): Problem {
   const members = parsed(body);
   const text = (name: string) => (typeof members[name] === "string" ? members[name] : null);
+  const errors = Array.isArray(members.errors) ? (members.errors as { pointer: string; message: string }[]) : [];
   const after = Number(header("Retry-After") ?? Number.NaN);
   return new Problem(
     text("code") ?? `http-${status}`,
@@ -83,6 +84,7 @@ export function problemOfText(status: number, body: string, header: (name: strin
     typeof members.retryable === "boolean" ? members.retryable : status >= 500,
     Number.isFinite(after) ? after : null,
     text("requestId") ?? header("X-Request-Id"),
+    errors,
   );
 }
 

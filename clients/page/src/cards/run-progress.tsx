@@ -1,20 +1,65 @@
+import { useEffect, useState } from "preact/hooks";
+import { readRunStatus, type RunStatus } from "../api/run-status";
 import { isLive } from "../session/run-view";
-import type { ThreadSession } from "../session/types";
-import { Spinner } from "../ui/button";
-import "./cards.css";
+import type { RunView, ThreadSession } from "../session/types";
+import { CheckIcon } from "../ui/icons";
+import { activityOf } from "./activity-of";
+import { stageSteps, waitingWords } from "./stage-steps";
+import "./run-progress.css";
 
-const WORDS: Record<string, string> = { intent: "Understanding", execution: "Working", report: "Writing the answer" };
+const LOOK_AGAIN_MILLISECONDS = 3_000;
 
-/** What the live run is doing. */
+/** What the live run is doing: its stages, why it waits, and what it tries again. */
 export function RunProgress({ session }: { session: ThreadSession }) {
   const run = session.run.value;
   if (run === null || !isLive(run)) return null;
-  const stage = run.stages.find((one) => one.status === "running");
-  const words = run.status === "queued" ? "Waiting for a worker" : stage ? (WORDS[stage.name] ?? stage.name) : "Starting";
+  const retry = activityOf(session).value.retry;
   return (
-    <p class="run-progress">
-      <Spinner label={words} />
-      <span aria-hidden="true">{words}</span>
+    <div class="run-progress" role="group" aria-label="Progress of the answer">
+      {run.status === "queued" ? <Waiting session={session} run={run} /> : <Stages run={run} />}
+      {retry && (
+        <p class="run-note" role="status">
+          The model did not answer; trying again (attempt {retry.attempt + 1}).
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Stages({ run }: { run: RunView }) {
+  return (
+    <ol class="stages">
+      {stageSteps(run).map((step) => (
+        <li key={step.name} class={`stage ${step.status}`} aria-current={step.status === "running" ? "step" : undefined}>
+          {step.status === "done" ? <CheckIcon size={13} /> : <span class={step.status === "running" ? "spinner" : "stage-dot"} aria-hidden="true" />}
+          {step.words}
+          <span class="unseen">{step.status === "running" ? ", now" : step.status === "done" ? ", done" : ", later"}</span>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Waiting({ session, run }: { session: ThreadSession; run: RunView }) {
+  const [status, setStatus] = useState<RunStatus | null>(null);
+  useEffect(() => {
+    const stop = new AbortController();
+    const look = async () => {
+      if (document.visibilityState !== "visible") return;
+      setStatus(await readRunStatus(session.threadId, run.runId, stop.signal).catch(() => null));
+    };
+    // A run that starts at once is not asked about.
+    const first = setTimeout(look, 600);
+    const timer = setInterval(look, LOOK_AGAIN_MILLISECONDS);
+    return () => {
+      stop.abort();
+      clearTimeout(first);
+      clearInterval(timer);
+    };
+  }, [session, run.runId]);
+  return (
+    <p class="run-note" role="status">
+      <span class="spinner" aria-hidden="true" /> {waitingWords(status)}
     </p>
   );
 }

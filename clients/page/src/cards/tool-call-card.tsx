@@ -1,26 +1,31 @@
-import type { ToolCall } from "../session/message-parts";
+import { useComputed } from "@preact/signals";
+import { ClientCall } from "../client-tools/client-call";
+import type { AssistantMessage, ToolCall } from "../session/message-parts";
 import type { ThreadSession } from "../session/types";
-import { Spinner } from "../ui/button";
-import { ToolIcon } from "../ui/icons";
-import "./cards.css";
+import { activityOf } from "./activity-of";
+import { CallCard } from "./call-card";
+import { SubagentActivity } from "./subagent-activity";
+import { factsOf } from "./thread-facts";
+import { callView } from "./tool-calls";
 
 interface ToolCallCardProps {
   session: ThreadSession;
+  message: AssistantMessage;
   call: ToolCall;
 }
 
-/** A call of a tool with its arguments and, when it is there, its result. */
-export function ToolCallCard({ session, call }: ToolCallCardProps) {
-  const result = session.store.result(call.id).value;
+/** A call of a tool: its arguments as they are written, what became of it, and who works for it. */
+export function ToolCallCard({ session, message, call }: ToolCallCardProps) {
+  const facts = factsOf(session);
+  const activity = activityOf(session);
+  // Only the words are read: a change elsewhere in the thread draws no card again.
+  const status = useComputed(() => callView(call, message, facts.value).status);
+  const progress = useComputed(() => activity.value.progress[call.id]);
+  const view = { ...callView(call, message, facts.peek()), status: status.value };
   return (
-    <details class="tool-card">
-      <summary>
-        <ToolIcon size={16} />
-        <span class="tool-name">{call.function.name}</span>
-        {result === null && session.run.value?.status === "running" && <Spinner label="Running" />}
-      </summary>
-      <pre>{call.function.arguments}</pre>
-      {result !== null && <pre>{typeof result.content === "string" ? result.content : JSON.stringify(result.content, null, 2)}</pre>}
-    </details>
+    <CallCard call={view} progress={progress.value}>
+      <ClientCall session={session} call={view} />
+      <SubagentActivity session={session} callId={call.id} />
+    </CallCard>
   );
 }

@@ -20,7 +20,7 @@ export function AssistantMessageView({ session, message }: AssistantMessageProps
       {calls.length > 0 && (
         <div class="tool-calls">
           {calls.map((call) => (
-            <ToolCallCard key={call.id} session={session} call={call} />
+            <ToolCallCard key={call.id} session={session} message={message} call={call} />
           ))}
         </div>
       )}

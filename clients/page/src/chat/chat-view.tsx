@@ -1,4 +1,4 @@
-import { Interrupts } from "../cards/interrupts";
+import { OpenQuestions } from "../cards/open-questions";
 import { RunError } from "../cards/run-error";
 import { RunProgress } from "../cards/run-progress";
 import { isLive } from "../session/run-view";
@@ -27,7 +27,7 @@ export function ChatView({ session }: { session: ThreadSession }) {
       ) : (
         <MessageList key={session.threadId} session={session}>
           <RunProgress session={session} />
-          <Interrupts session={session} />
+          <OpenQuestions session={session} />
           <RunError session={session} />
         </MessageList>
       )}

@@ -1,3 +1,4 @@
+import { isTopLevel } from "../cards/subagents";
 import type { ThreadSession } from "../session/types";
 import { memo } from "../ui/memo";
 import { AssistantMessageView } from "./assistant-message";
@@ -7,7 +8,9 @@ import { UserMessageView } from "./user-message";
 /** One message; drawn again when it changes, and not when another one does. */
 export const MessageView = memo(({ session, id }: { session: ThreadSession; id: string }) => {
   const message = session.store.message(id)?.value;
-  switch (message?.role) {
+  // What a subagent says is shown inside the call that began it.
+  if (message === undefined || !isTopLevel(message)) return null;
+  switch (message.role) {
     case "user":
       return (
         <li class="message user" data-message-id={id}>

@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import type { ThreadSession } from "../session/types";
-import { ChartIcon, type Icon, InspectorIcon } from "../ui/icons";
+import { ChartIcon, type Icon, InspectorIcon, StateIcon } from "../ui/icons";
 
 export interface Panel {
   id: string;
@@ -19,6 +19,12 @@ export interface Panel {
 
 /** All panels, in the order of their buttons. */
 export const panels: readonly Panel[] = [
+  {
+    id: "state",
+    title: "Shared state",
+    icon: StateIcon,
+    load: () => import("../shared-state/state-panel").then((module) => module.StatePanel),
+  },
   {
     id: "inspector",
     title: "Inspector",

@@ -15,6 +15,13 @@ export interface OwnRun {
   state?: { value: unknown };
 }
 
+const begunHere = new Set<string>();
+
+/** Whether this page has begun a run since it was loaded, in whatever session. */
+export function isBegunHere(runId: string): boolean {
+  return begunHere.has(runId);
+}
+
 export class OwnRuns {
   /** The messages whose runs have not begun. */
   readonly messageIds = signal<ReadonlySet<string>>(new Set());
@@ -22,6 +29,7 @@ export class OwnRuns {
 
   add(run: OwnRun): void {
     this.#set([...this.#runs, run]);
+    begunHere.add(run.runId);
   }
 
   /** The run was refused, or has begun. Returns it, if it was one of ours. */

@@ -9,7 +9,7 @@ import { newId } from "./ids";
 import { MessageStore } from "./message-store";
 import { isOnline } from "./online";
 import { OlderMessages } from "./older-messages";
-import { inputOf, OwnRuns, withRun, type OwnRun } from "./own-runs";
+import { inputOf, isBegunHere, OwnRuns, withRun, type OwnRun } from "./own-runs";
 import { afterEvent, isLive } from "./run-view";
 import { ThreadFeed } from "./thread-feed";
 import type { ClientTool, Connection, RunView, SendOptions, ThreadSession, UserContent } from "./types";
@@ -33,6 +33,7 @@ export class LiveThreadSession implements ThreadSession {
   readonly title: ReadonlySignal<string | null>;
   readonly store = new MessageStore();
   readonly state = signal<unknown>({});
+  readonly agentState = signal<unknown>({});
   readonly interrupts = signal<readonly Interrupt[]>([]);
   readonly run = signal<RunView | null>(null);
   readonly #line = signal<Connection>("connecting");
@@ -103,8 +104,12 @@ export class LiveThreadSession implements ThreadSession {
   }
 
   editState(next: unknown): void {
-    this.#edited = { value: next };
-    this.state.value = next;
+    this.#edited = next === undefined ? null : { value: next };
+    this.state.value = next === undefined ? this.agentState.peek() : next;
+  }
+
+  isOwn(runId: string): boolean {
+    return isBegunHere(runId);
   }
 
   async loadOlder(): Promise<void> {
@@ -123,7 +128,7 @@ export class LiveThreadSession implements ThreadSession {
     const body: RunBody = {
       threadId: this.threadId,
       runId: run.runId,
-      messages: run.messages,
+      messages: edited && isEmptyObject(edited.value) ? [...this.#held.slice(-1), ...run.messages] : run.messages,
       tools: this.#options.tools().map(({ name, description, parameters }) => ({ name, description, parameters })),
       // The stream of the thread has told this page everything; a copy of it would be sent for nothing.
       forwardedProps: { ...props, messagesSnapshot: "never", ...(agentId && { agentId }) },
@@ -259,10 +264,16 @@ export class LiveThreadSession implements ThreadSession {
     }
     batch(() => {
       this.store.show(this.#own.applied(this.#older.before(this.#held)));
+      this.agentState.value = this.#heldState;
       this.state.value = this.#edited ? this.#edited.value : this.#heldState;
       this.run.value = this.#run;
       this.interrupts.value = this.#interrupts;
       this.isOpened.value = true;
     });
   }
+}
+
+/** `{}` empties the state only in a request that repeats the newest message (docs/adr/0012). */
+function isEmptyObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length === 0;
 }

@@ -72,13 +72,17 @@ export interface ThreadSession {
   /** The thread was deleted. */
   readonly isGone: ReadonlySignal<boolean>;
   readonly hasOlder: ReadonlySignal<boolean>;
-  /** The shared state of agent and page. */
+  /** The shared state of agent and page, with the user's edit that is not sent yet. */
   readonly state: ReadonlySignal<unknown>;
+  /** The shared state as the service has it. */
+  readonly agentState: ReadonlySignal<unknown>;
   /** Open questions of the interrupted run. */
   readonly interrupts: ReadonlySignal<readonly Interrupt[]>;
   readonly run: ReadonlySignal<RunView | null>;
   readonly connection: ReadonlySignal<Connection>;
   readonly log: EventLog;
+  /** Whether this page has begun a run since it was loaded: then its client tools are carried out here. */
+  isOwn(runId: string): boolean;
 
   /** Resolves when the server has accepted the message; rejects with `Problem` when it refused. */
   send(content: UserContent, options?: SendOptions): Promise<void>;
@@ -89,7 +93,7 @@ export interface ThreadSession {
   /** Answer calls of client tools. */
   answerToolCalls(results: readonly { toolCallId: string; content: string; error?: string }[]): Promise<void>;
   cancel(): Promise<void>;
-  /** The user's edit of the shared state: shown at once, sent with the next run. */
+  /** The user's edit of the shared state: shown at once, sent with the next run; `undefined` takes it back. */
   editState(next: unknown): void;
   loadOlder(): Promise<void>;
   close(): void;
@@ -105,6 +109,8 @@ export class Problem extends Error {
     /** Seconds, from `Retry-After`. */
     readonly retryAfter: number | null = null,
     readonly requestId: string | null = null,
+    /** What is wrong with a request, by JSON Pointer into its body. */
+    readonly errors: readonly { pointer: string; message: string }[] = [],
   ) {
     super(message);
     this.name = "Problem";

@@ -1,5 +1,6 @@
 /** Which thread is open, and its session: one at a time. */
 import { computed, effect, signal } from "@preact/signals";
+import { carryOutOf } from "../client-tools/carry-out";
 import { clientTools } from "../client-tools/registry";
 import { addressedThread, showInAddress } from "../layout/address";
 import { closeDrawer } from "../layout/sidebar-state";
@@ -47,6 +48,11 @@ export function newThread(): void {
   showInAddress(fresh);
   closeDrawer();
 }
+
+// The tools of the page are carried out in the thread that is open.
+effect(() => {
+  carryOutOf(currentSession.value, clientTools);
+});
 
 // The address may change by a link and by the back button, too.
 effect(() => {
