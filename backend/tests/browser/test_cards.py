@@ -144,7 +144,7 @@ def test_a_refused_answer_stays_and_can_be_sent_again(chat_page: Page, watch: Pa
     card.get_by_role("button", name="Edit").click()
     card.get_by_label("Text").fill("I like coffee")
     card.get_by_role("button", name="Approve with changes").click()
-    expect(card.locator(".field-complaint")).to_have_text("is too long")
+    expect(card.locator(".entry-complaint")).to_have_text("is too long")
     expect(card.get_by_label("Text")).to_have_value("I like coffee")
     card.get_by_role("button", name="Approve with changes").click()
     expect(call(page, "remember").locator(".call-status")).to_have_text("Done")

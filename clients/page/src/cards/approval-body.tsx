@@ -99,11 +99,11 @@ export function ApprovalBody({ store, question, place, isOnly }: BodyProps) {
 function Reason({ text, onChange }: { text: string; onChange(text: string): void }) {
   const id = useId();
   return (
-    <div class="field">
-      <label class="field-label" for={id}>
+    <div class="entry">
+      <label class="entry-label" for={id}>
         Why not? The assistant reads it.
       </label>
-      <textarea id={id} class="field-input" rows={2} value={text} onInput={(event) => onChange(event.currentTarget.value)} />
+      <textarea id={id} class="entry-input" rows={2} value={text} onInput={(event) => onChange(event.currentTarget.value)} />
     </div>
   );
 }

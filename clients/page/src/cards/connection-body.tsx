@@ -71,13 +71,13 @@ function TokenBody({ store, question, isOnly, server }: Props) {
         void connect();
       }}
     >
-      <div class={`field ${complaint ? "invalid" : ""}`}>
-        <label class="field-label" for={field}>
+      <div class={`entry ${complaint ? "invalid" : ""}`}>
+        <label class="entry-label" for={field}>
           Your token for {server}
         </label>
         <input
           id={field}
-          class="field-input"
+          class="entry-input"
           type="password"
           autocomplete="off"
           value={token}
@@ -85,11 +85,11 @@ function TokenBody({ store, question, isOnly, server }: Props) {
           aria-describedby={`${field}-about`}
           onInput={(event) => setToken(event.currentTarget.value)}
         />
-        <p class="field-about" id={`${field}-about`}>
+        <p class="entry-about" id={`${field}-about`}>
           It is stored encrypted, sent to this server only, and never shown again.
         </p>
         {complaint && (
-          <p class="field-complaint" role="alert">
+          <p class="entry-complaint" role="alert">
             {complaint}
           </p>
         )}

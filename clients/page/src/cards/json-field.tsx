@@ -24,7 +24,7 @@ export function JsonField({ id, label, value, onChange, describedBy, rows }: Pro
   return (
     <textarea
       id={id}
-      class="field-input field-json"
+      class="entry-input entry-json"
       aria-label={label}
       aria-invalid={!isValid}
       aria-describedby={describedBy}

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
-import { AlertIcon, CheckIcon, KeyIcon, ToolIcon } from "../ui/icons";
+import { AlertIcon, CheckIcon, CloseIcon, KeyIcon, ToolIcon } from "../ui/icons";
 import { Button } from "../ui/button";
 import { ApprovalBody } from "./approval-body";
 import { ConnectionBody } from "./connection-body";
@@ -51,7 +51,7 @@ export function QuestionCard({ now, ...props }: BodyProps & { now: number }) {
       ) : expiry?.isExpired ? (
         <Expired {...props} />
       ) : draft.decision !== null && !props.isOnly ? (
-        <Decided>
+        <Decided isNo={draft.decision === "decline"}>
           {draft.decision === "approve" ? "Will be approved" : "Will be declined"}
           <Button kind="quiet" onClick={() => store.change(interrupt.id, { decision: null })}>
             Change
@@ -75,10 +75,10 @@ function Body(props: BodyProps) {
   }
 }
 
-function Decided({ children }: { children: ComponentChildren }) {
+function Decided({ isNo = false, children }: { isNo?: boolean; children: ComponentChildren }) {
   return (
     <p class="question-decided">
-      <CheckIcon size={16} />
+      {isNo ? <CloseIcon size={16} /> : <CheckIcon size={16} />}
       {children}
     </p>
   );

@@ -26,7 +26,7 @@ export function SchemaForm({ field, value, onChange, complaints, at = "", label 
 function ObjectFields({ field, value, onChange, complaints, at = "" }: FormProps & { field: Field & { kind: "object" } }) {
   const given = isObject(value) ? value : {};
   return (
-    <div class="fields">
+    <div class="entries">
       {field.members.map((member) => (
         <MemberRow key={member.name} member={member} given={given} onChange={onChange} complaints={complaints} at={at} />
       ))}
@@ -48,7 +48,7 @@ function MemberRow({ member, given, onChange, complaints, at }: MemberProps) {
   const isAbsent = !(name in given);
   if (isAbsent && !isRequired) {
     return (
-      <Button kind="quiet" icon={PlusIcon} class="field-add" onClick={() => change(blank(field))}>
+      <Button kind="quiet" icon={PlusIcon} class="entry-add" onClick={() => change(blank(field))}>
         {label}
       </Button>
     );
@@ -87,12 +87,12 @@ function Row({ field, label, isRequired, value, onChange, complaints, at, onRemo
   const Outer = isGroup ? "fieldset" : "div";
   const Title = isGroup ? "legend" : "label";
   return (
-    <Outer class={`field ${field.kind} ${complaint ? "invalid" : ""}`}>
-      <Title class="field-label" {...(isGroup ? {} : { for: id })}>
+    <Outer class={`entry ${field.kind} ${complaint ? "invalid" : ""}`}>
+      <Title class="entry-label" {...(isGroup ? {} : { for: id })}>
         {label}
-        {isRequired && <span class="field-needed" aria-hidden="true"> *</span>}
+        {isRequired && <span class="entry-needed" aria-hidden="true"> *</span>}
       </Title>
-      <div class="field-row">
+      <div class="entry-row">
         {field.kind === "object" ? (
           <ObjectFields {...{ field, value, onChange, complaints, at }} />
         ) : field.kind === "list" ? (
@@ -103,12 +103,12 @@ function Row({ field, label, isRequired, value, onChange, complaints, at, onRemo
         {onRemove && <IconButton small icon={CloseIcon} label={`Leave out ${label}`} onClick={onRemove} />}
       </div>
       {typeof description === "string" && (
-        <p class="field-about" id={`${id}-about`}>
+        <p class="entry-about" id={`${id}-about`}>
           {description}
         </p>
       )}
       {complaint && (
-        <p class="field-complaint" id={`${id}-complaint`} role="alert">
+        <p class="entry-complaint" id={`${id}-complaint`} role="alert">
           {complaint}
         </p>
       )}
@@ -120,7 +120,7 @@ function ListItems({ field, value, onChange, complaints, at, label }: Required<F
   const items = Array.isArray(value) ? value : [];
   const replace = (place: number, item: unknown) => onChange(items.map((old, index) => (index === place ? item : old)));
   return (
-    <div class="fields">
+    <div class="entries">
       {items.map((item, place) => (
         <Row
           // Items have no names: their place is all that tells them apart.
@@ -135,7 +135,7 @@ function ListItems({ field, value, onChange, complaints, at, label }: Required<F
           onRemove={() => onChange(items.filter((_, index) => index !== place))}
         />
       ))}
-      <Button kind="quiet" icon={PlusIcon} class="field-add" onClick={() => onChange([...items, blank(field.item)])}>
+      <Button kind="quiet" icon={PlusIcon} class="entry-add" onClick={() => onChange([...items, blank(field.item)])}>
         Add to {labelOf(label).toLowerCase()}
       </Button>
     </div>
@@ -153,7 +153,7 @@ interface InputProps {
 }
 
 function Input({ field, id, label, value, onChange, notes, isInvalid }: InputProps) {
-  const common = { id, class: "field-input", "aria-invalid": isInvalid, "aria-describedby": notes };
+  const common = { id, class: "entry-input", "aria-invalid": isInvalid, "aria-describedby": notes };
   switch (field.kind) {
     case "text": {
       const text = typeof value === "string" ? value : "";
@@ -175,7 +175,7 @@ function Input({ field, id, label, value, onChange, notes, isInvalid }: InputPro
         />
       );
     case "boolean":
-      return <input {...common} class="field-check" type="checkbox" checked={value === true} onChange={(event) => onChange(event.currentTarget.checked)} />;
+      return <input {...common} class="entry-check" type="checkbox" checked={value === true} onChange={(event) => onChange(event.currentTarget.checked)} />;
     case "choice":
       return (
         <select {...common} value={String(field.options.findIndex((option) => JSON.stringify(option) === JSON.stringify(value)))} onChange={(event) => onChange(field.options[Number(event.currentTarget.value)])}>

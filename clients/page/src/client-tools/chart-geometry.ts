@@ -84,7 +84,7 @@ function barsOf(data: ChartData, slot: number, y: (value: number) => number): Ba
 /** Leave labels out where they would touch. */
 function spaced(labels: readonly string[]): { text: string; point: number }[] {
   const longest = Math.min(12, Math.max(...labels.map((label) => label.length)));
-  const fitting = Math.max(1, Math.floor((WIDTH - LEFT - RIGHT) / (longest * 7 + 10)));
+  const fitting = Math.max(1, Math.floor((WIDTH - LEFT - RIGHT) / (longest * 10 + 12)));
   const every = Math.ceil(labels.length / fitting);
   return labels
     .map((label, point) => ({ text: label.length > 12 ? `${label.slice(0, 11)}…` : label, point }))

@@ -82,8 +82,8 @@ function MemberForm({ taken, onAdd, onClose }: MemberFormProps) {
         onClose();
       }}
     >
-      <input ref={first} class="field-input" aria-label="Name" placeholder="name" value={name} aria-invalid={isTaken} onInput={(event) => setName(event.currentTarget.value)} />
-      <input class="field-input" aria-label="Value, as text or JSON" placeholder="text or JSON" value={value} onInput={(event) => setValue(event.currentTarget.value)} />
+      <input ref={first} class="entry-input" aria-label="Name" placeholder="name" value={name} aria-invalid={isTaken} onInput={(event) => setName(event.currentTarget.value)} />
+      <input class="entry-input" aria-label="Value, as text or JSON" placeholder="text or JSON" value={value} onInput={(event) => setValue(event.currentTarget.value)} />
       <Button type="submit" disabled={!name || isTaken}>
         {isTaken ? "Name is taken" : "Add"}
       </Button>

@@ -25,7 +25,7 @@ export function StateText({ value, onApply }: { value: unknown; onApply(value: u
       </label>
       <textarea
         id={id}
-        class="field-input field-json"
+        class="entry-input entry-json"
         spellcheck={false}
         rows={18}
         value={text}
@@ -33,7 +33,7 @@ export function StateText({ value, onApply }: { value: unknown; onApply(value: u
         aria-describedby={`${id}-complaint`}
         onInput={(event) => setBegun({ text: event.currentTarget.value, base: begun ? begun.base : value })}
       />
-      <p class="field-complaint" id={`${id}-complaint`} role="status">
+      <p class="entry-complaint" id={`${id}-complaint`} role="status">
         {complaint ?? (isStale ? "The assistant has changed the state while you wrote. Applying replaces its change." : "")}
       </p>
       <div class="question-actions">

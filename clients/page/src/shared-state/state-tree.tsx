@@ -96,7 +96,7 @@ function ChangedMark() {
 function Scalar({ node, label, onChange }: { node: unknown; label: string; onChange(next: unknown): void }) {
   const [typed, setTyped] = useState<string | null>(null);
   if (typeof node === "boolean") {
-    return <input class="field-check" type="checkbox" aria-label={label} checked={node} onChange={(event) => onChange(event.currentTarget.checked)} />;
+    return <input class="entry-check" type="checkbox" aria-label={label} checked={node} onChange={(event) => onChange(event.currentTarget.checked)} />;
   }
   const isNumber = typeof node === "number";
   const commit = () => {

@@ -28,7 +28,9 @@ describe("summarise", () => {
   it.each([
     ['{"expression":"6*7"}', "6*7"],
     ['{"city":"Paris","days":3}', "city: Paris, days: 3"],
-    ['{"title":"T","values":[3,5,8]}', "title: T, values: 3, 5, 8"],
+    ['{"name":"T","values":[3,5,8]}', "name: T, values: 3, 5, 8"],
+    ['{"title":"Sales","values":[3,5,8]}', "Sales"],
+    ['{"operations":[{"op":"add"}]}', "1 item"],
     ["{}", ""],
     ['{"city":"Par', '{"city":"Par'],
     [JSON.stringify({ text: "x".repeat(300) }), `${"x".repeat(59)}…`],
