@@ -6,7 +6,7 @@ import { Problem, type ThreadSession } from "../session/types";
 import { Button } from "../ui/button";
 import { AttachmentStrip } from "./attachments/attachment-strip";
 import { AttachmentTray } from "./attachments/tray";
-import { attachmentsOf, contentOf, filesOf, textOf } from "./composer/content";
+import { attachmentsOf, contentOf, textOf } from "./composer/content";
 import { whatEnterDoes } from "./composer/keys";
 
 interface MessageEditorProps {
@@ -23,29 +23,25 @@ export function MessageEditor({ session, message, onClose }: MessageEditorProps)
   const field = useRef<HTMLTextAreaElement>(null);
   const tray = useMemo(() => {
     const files = new AttachmentTray(() => fileLimits.peek());
-    files.restore(filesOf(message.content));
+    files.restore(attachmentsOf(message.content));
     return files;
   }, []);
-  // Inline data has no file to show in the strip: it stays with the message.
-  const inline = useMemo(() => attachmentsOf(message.content).filter((part) => (part as { source?: { type: string } }).source?.type !== "file"), []);
   // Before the field is drawn: later, the caret would jump under the first keys.
   useLayoutEffect(() => {
     field.current?.focus();
     field.current?.setSelectionRange(text.length, text.length);
   }, []);
-  const parts = tray.items.value.length + inline.length;
-  const isEmpty = text.trim() === "" && parts === 0;
+  const isEmpty = text.trim() === "" && tray.items.value.length === 0;
   const send = async () => {
     if (isEmpty || isSending || tray.isUploading.peek() || tray.hasFailed.peek()) return;
     setProblem(null);
     setSending(true);
-    const files = tray.stored.peek();
+    const parts = tray.take();
     try {
-      const content = contentOf(text.trim(), [...inline, ...tray.take()]);
-      await session.regenerate(message.id, content);
+      await session.regenerate(message.id, contentOf(text.trim(), parts));
       onClose();
     } catch (error) {
-      tray.restore(files);
+      tray.restore(parts);
       setProblem(error instanceof Problem ? error : new Problem("internal-error", String(error), 0, true));
       setSending(false);
     }

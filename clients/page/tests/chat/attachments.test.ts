@@ -1,12 +1,13 @@
 import { expect, test, vi } from "vitest";
 import { inWords, kindOf, MAX_TEXT_BYTES, mediaTypeOf, refusal } from "../../src/chat/attachments/media-type";
+import { partOf } from "../../src/chat/attachments/parts";
 import { Problem } from "../../src/session/types";
 import type { StoredFile } from "../../src/api/files";
 
 vi.stubGlobal("document", { baseURI: "http://page.test/" });
 vi.stubGlobal("sessionStorage", { getItem: () => null });
 vi.stubGlobal("URL", Object.assign(URL, { createObjectURL: () => "blob:x", revokeObjectURL: () => undefined }));
-const { AttachmentTray, partOf, stateInWords } = await import("../../src/chat/attachments/tray");
+const { AttachmentTray, stateInWords } = await import("../../src/chat/attachments/tray");
 
 test.each([
   ["a.png", "image/png", 5, null],
@@ -130,6 +131,48 @@ test("a message may have twenty files", () => {
 
 test("stored files of a draft come back", () => {
   const { files } = tray();
-  files.restore([{ fileId: "x", name: "a.png", mediaType: "image/png", bytes: 7 }]);
-  expect(files.take()).toEqual([partOf({ fileId: "x", name: "a.png", mediaType: "image/png", bytes: 7 })]);
+  const part = partOf({ fileId: "x", name: "a.png", mediaType: "image/png", bytes: 7 });
+  files.restore([part]);
+  expect(files.stored.value.map(({ fileId, name }) => [fileId, name])).toEqual([["x", "a.png"]]);
+  expect(stateInWords(files.items.value[0]!)).toBe("Attached");
+  expect(files.take()).toEqual([part]);
+});
+
+test("without a store of files the message has the bytes, as many as a request may have", async () => {
+  const uploads: unknown[] = [];
+  const upload = () => Promise.reject(uploads.push("uploaded"));
+  const files = new AttachmentTray(() => ({ maxBytes: 1000, areStored: false }), upload);
+  files.add([new File(["hello"], "Makefile"), text("more", 900), text("too much", 200)]);
+  await vi.waitFor(() => expect(files.isUploading.value).toBe(false));
+
+  expect(uploads).toEqual([]);
+  expect(files.stored.value).toEqual([]);
+  expect(files.items.value.map(({ status, reason }) => [status, reason])).toEqual([
+    ["ready", null],
+    ["ready", null],
+    ["failed", "Together more than 1000 B."],
+  ]);
+  files.remove(files.items.value[2]!.id);
+  const parts = files.take();
+  expect(parts[0]).toEqual({
+    type: "document",
+    source: { type: "data", value: "aGVsbG8=", mimeType: "text/plain" },
+    metadata: { filename: "Makefile" },
+  });
+  // A message that is changed keeps them.
+  files.restore(parts);
+  expect(files.take()).toEqual(parts);
+});
+
+test("a token goes with the request for a picture, which is shown as a blob and fetched once", async () => {
+  const { token } = await import("../../src/api/http");
+  const { pictureOf } = await import("../../src/chat/attachments/pictures");
+  expect(await pictureOf("f1")).toBe("http://page.test/api/v1/agent/files/f1");
+  token.value = "secret";
+  const fetched = vi.fn((_url: string, _init: RequestInit) => Promise.resolve(new Response("bytes")));
+  vi.stubGlobal("fetch", fetched);
+  expect([await pictureOf("f2"), await pictureOf("f2")]).toEqual(["blob:x", "blob:x"]);
+  expect(fetched).toHaveBeenCalledTimes(1);
+  expect(fetched.mock.calls[0]![1].headers).toMatchObject({ Authorization: "Bearer secret" });
+  token.value = "";
 });

@@ -1,5 +1,6 @@
 import { beforeEach, expect, test, vi } from "vitest";
-import { attachmentsOf, contentOf, filesOf, textOf } from "../../src/chat/composer/content";
+import { described } from "../../src/chat/attachments/parts";
+import { attachmentsOf, contentOf, textOf } from "../../src/chat/composer/content";
 import { forgetOldDrafts, loadDraft, saveDraft } from "../../src/chat/composer/drafts";
 import { whatEnterDoes } from "../../src/chat/composer/keys";
 import { answeredBy, lastQuestion } from "../../src/chat/turns";
@@ -61,7 +62,7 @@ test("text and attachments come together and apart", () => {
   expect(content).toEqual([{ type: "text", text: "hello" }, part]);
   expect(contentOf("", [part])).toEqual([part]);
   expect([textOf(content), textOf("x"), attachmentsOf(content)]).toEqual(["hello", "x", [part]]);
-  expect(filesOf(content)).toEqual([{ fileId: "f", name: "a.png", mediaType: "image/png", bytes: 0 }]);
+  expect(described(part)).toEqual({ fileId: "f", name: "a.png", mediaType: "image/png", data: null });
 });
 
 test("an answer ends with its last message, and belongs to the question before it", () => {

@@ -23,7 +23,10 @@ describe("a run on top of a conversation", () => {
     own.add({ runId: "r2", messages: [message("m4")] });
     expect(ids(own.applied(talk))).toEqual(["m1", "a1", "m2", "a2", "m3", "m4"]);
 
+    expect([...own.messageIds.value]).toEqual(["m3", "m4"]);
+
     expect(own.take("r1")?.runId).toBe("r1");
+    expect([...own.messageIds.value]).toEqual(["m4"]);
     expect(own.take("r1")).toBeUndefined();
     expect(ids(own.applied([...talk, message("m3")]))).toEqual(["m1", "a1", "m2", "a2", "m3", "m4"]);
   });

@@ -36,6 +36,8 @@ export function kindOf(mediaType: string): Kind {
 export interface Limits {
   /** `null`: unknown, or no limit. */
   maxBytes: number | null;
+  /** Whether the service stores files; without a store, attachments are part of the message. `null`: unknown. */
+  areStored?: boolean | null;
 }
 
 /** Say why a file cannot be attached; `null` if it can. */

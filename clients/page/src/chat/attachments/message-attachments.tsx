@@ -8,6 +8,7 @@ import { attachmentsOf } from "../composer/content";
 import type { UserContent } from "../../session/types";
 import { FilePicture, useFileAddress } from "./file-picture";
 import { inWords, kindOf, type Kind } from "./media-type";
+import { described } from "./parts";
 import "./attachments.css";
 
 interface Shown {
@@ -34,20 +35,9 @@ export function MessageAttachments({ content }: { content: UserContent }) {
 }
 
 function shownOf(part: ContentPart): Shown {
-  const { source, metadata } = part as {
-    source?: { type: string; value: string; mimeType?: string };
-    metadata?: { filename?: string };
-  };
-  const mediaType = source?.mimeType ?? "";
+  const { name, mediaType, fileId, data } = described(part);
   const kind = part.type === "image" || part.type === "audio" ? part.type : mediaType ? kindOf(mediaType) : "document";
-  const inline = source?.type === "data" ? `data:${mediaType};base64,${source.value}` : null;
-  return {
-    kind,
-    name: metadata?.filename ?? { image: "Picture", audio: "Sound", document: "Document" }[kind],
-    mediaType,
-    fileId: source?.type === "file" ? source.value : null,
-    address: inline,
-  };
+  return { kind, name, mediaType, fileId, address: data === null ? null : `data:${mediaType};base64,${data}` };
 }
 
 function Picture({ part }: { part: Shown }) {

@@ -7,6 +7,7 @@ import { newId } from "../../session/ids";
 import { Problem } from "../../session/types";
 import { wordsOf } from "../../problems/words";
 import { inWords, kindOf, mediaTypeOf, refusal, type Kind, type Limits } from "./media-type";
+import { described, inlinePart, partOf } from "./parts";
 import { rememberPicture } from "./pictures";
 
 export interface Attachment {
@@ -24,6 +25,9 @@ export interface Attachment {
   canWriteDown: boolean;
   /** Address of the picture, if it is one. */
   picture: string | null;
+  /** What the message will have, when it is ready. */
+  part: ContentPart | null;
+  /** `null` while it is not uploaded, and for one whose bytes are in the message itself. */
   stored: StoredFile | null;
 }
 
@@ -53,7 +57,7 @@ export class AttachmentTray {
   add(files: readonly File[]): void {
     for (const file of files) {
       const full = this.items.peek().length >= MAX_FILES ? `A message may have ${MAX_FILES} files.` : null;
-      const reason = full ?? refusal(file, this.#limits());
+      const reason = full ?? refusal(file, this.#limits()) ?? this.#tooMuch(file);
       const kind = kindOf(mediaTypeOf(file));
       const item: Attachment = {
         id: newId("file"),
@@ -66,6 +70,7 @@ export class AttachmentTray {
         canRetry: false,
         canWriteDown: reason !== null && kind === "audio" && file.size > 0,
         picture: kind === "image" && reason === null ? URL.createObjectURL(file) : null,
+        part: null,
         stored: null,
       };
       this.items.value = [...this.items.peek(), item];
@@ -74,14 +79,26 @@ export class AttachmentTray {
     }
   }
 
-  /** Put back files that are uploaded already: of a draft, or of a message that is to be changed. */
-  restore(stored: readonly StoredFile[]): void {
-    const items = stored.map(
-      (file): Attachment => ({
-        id: newId("file"), name: file.name, kind: kindOf(file.mediaType), bytes: file.bytes, status: "ready", share: 1, reason: null,
-        canRetry: false, canWriteDown: false, picture: null, stored: file,
-      }),
-    );
+  /** Put back what is attached already: of a draft, or of a message that is to be changed. */
+  restore(parts: readonly ContentPart[]): void {
+    const items = parts.map((part): Attachment => {
+      const { name, mediaType, fileId, data } = described(part);
+      const kind = part.type === "image" || part.type === "audio" ? part.type : kindOf(mediaType);
+      return {
+        id: newId("file"),
+        name,
+        kind,
+        bytes: data === null ? 0 : Math.floor(data.length * 0.75),
+        status: "ready",
+        share: 1,
+        reason: null,
+        canRetry: false,
+        canWriteDown: false,
+        picture: kind === "image" && data !== null ? `data:${mediaType};base64,${data}` : null,
+        part,
+        stored: fileId === null ? null : { fileId, name, mediaType, bytes: 0 },
+      };
+    });
     this.items.value = [...this.items.peek(), ...items];
   }
 
@@ -118,13 +135,21 @@ export class AttachmentTray {
 
   /** Return the parts of a message, and empty the tray. */
   take(): ContentPart[] {
-    const parts = this.stored.peek().map(partOf);
+    const parts = this.items.peek().flatMap((item) => item.part ?? []);
     this.clear();
     return parts;
   }
 
   clear(): void {
     for (const { id } of this.items.peek()) this.remove(id);
+  }
+
+  /** Without a store, all attachments travel in one request. */
+  #tooMuch(file: File): string | null {
+    const { areStored, maxBytes } = this.#limits();
+    if (areStored !== false || maxBytes === null) return null;
+    const taken = this.items.peek().reduce((sum, item) => (item.status === "failed" ? sum : sum + item.bytes), 0);
+    return taken + file.size > maxBytes ? `Together more than ${inWords(maxBytes)}.` : null;
   }
 
   #begin(id: string): void {
@@ -147,10 +172,14 @@ export class AttachmentTray {
     if (!kept) return;
     const { signal } = kept.abort;
     try {
+      if (this.#limits().areStored === false) {
+        this.#change(id, { status: "ready", share: 1, part: await inlinePart(kept.file) });
+        return;
+      }
       const stored = await this.#upload(kept.file, { signal, onProgress: (share) => this.#change(id, { share }) });
       const picture = this.items.peek().find((item) => item.id === id)?.picture;
       if (picture) rememberPicture(stored.fileId, picture);
-      this.#change(id, { status: "ready", share: 1, stored });
+      this.#change(id, { status: "ready", share: 1, stored, part: partOf(stored) });
     } catch (error) {
       if (signal.aborted) return;
       const words = wordsOf(problemOf(error));
@@ -167,18 +196,10 @@ function problemOf(error: unknown): Problem {
   return error instanceof Problem ? error : new Problem("internal-error", String(error), 0, true);
 }
 
-/** The part of a message that names a file. */
-export function partOf({ fileId, name, mediaType }: StoredFile): ContentPart {
-  return {
-    type: kindOf(mediaType),
-    source: { type: "file", value: fileId, provider: "agentroute", mimeType: mediaType },
-    metadata: { filename: name },
-  } as ContentPart;
-}
-
 /** One line about an attachment, for eyes and for screen readers. */
 export function stateInWords({ status, share, bytes, reason }: Attachment): string {
   if (status === "writing") return "Writing it down";
   if (status === "failed") return reason ?? "It could not be uploaded.";
-  return status === "uploading" ? `Uploading, ${Math.round(share * 100)} %` : inWords(bytes);
+  if (status === "uploading") return `Uploading, ${Math.round(share * 100)} %`;
+  return bytes > 0 ? inWords(bytes) : "Attached";
 }

@@ -1,10 +1,10 @@
 /** What belongs to the composer of a thread and outlives its drawing: text, attachments, and what was not sent. */
 import { computed, effect, signal, type ReadonlySignal } from "@preact/signals";
 import { fileLimits } from "../../api/capabilities";
-import type { StoredFile } from "../../api/files";
 import type { SendOptions, ThreadSession, UserContent } from "../../session/types";
+import { partOf } from "../attachments/parts";
 import { AttachmentTray } from "../attachments/tray";
-import { contentOf, filesOf, textOf } from "./content";
+import { attachmentsOf, contentOf, textOf } from "./content";
 import { forgetOldDrafts, loadDraft, saveDraft } from "./drafts";
 import { Outbox } from "./outbox";
 
@@ -24,7 +24,7 @@ export class ComposerState {
     forgetOldDrafts();
     const draft = loadDraft(session.threadId);
     this.text.value = draft.text;
-    this.tray.restore(draft.files);
+    this.tray.restore(draft.files.map(partOf));
     this.canSend = computed(() => !this.tray.hasFailed.value && (this.text.value.trim() !== "" || this.tray.items.value.length > 0));
   }
 
@@ -55,7 +55,7 @@ export class ComposerState {
 
   fill(content: UserContent): void {
     this.insert(textOf(content), { isBefore: true });
-    this.tray.restore(filesOf(content) as StoredFile[]);
+    this.tray.restore(attachmentsOf(content));
   }
 
   insert(words: string, { isBefore = false } = {}): void {
