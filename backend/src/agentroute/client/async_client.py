@@ -40,6 +40,7 @@ class AsyncAgentRouteClient(AsyncRequests):
         timeout_seconds: float = 30.0,
         max_retries: int = 4,
         reconnect_seconds: float | None = 300.0,
+        max_pause_seconds: float = 30.0,
         on_retry: OnRetry | None = None,
         http: httpx.AsyncClient | None = None,
     ) -> None:
@@ -53,13 +54,19 @@ class AsyncAgentRouteClient(AsyncRequests):
             timeout_seconds: For an answer, in silence; uploads may take longer. Streams have heartbeats instead.
             max_retries: How often a request is sent again, with growing waits at random.
             reconnect_seconds: How long a stream tries to come back. ``None``: for ever.
+            max_pause_seconds: The longest wait between two tries, unless the service names a longer one.
             on_retry: Is told of each wait before it begins, for example to show "reconnecting".
             http: A client of your own, for proxies, certificates or tests; you close it.
 
         Raises:
             ValueError: The URL is no address.
         """
-        patience = Patience(max_retries=max_retries, reconnect_seconds=reconnect_seconds, on_retry=on_retry)
+        patience = Patience(
+            max_retries=max_retries,
+            reconnect_seconds=reconnect_seconds,
+            max_pause_seconds=max_pause_seconds,
+            on_retry=on_retry,
+        )
         connection = Connection.to(url, token, timeout_seconds, patience)
         super().__init__(http or httpx.AsyncClient(**connection.options()), connection)
         self._is_own = http is None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from agentroute.client.backoff import LONGEST_WAIT_SECONDS, Random, pause
+from agentroute.client.backoff import CAP_SECONDS, LONGEST_WAIT_SECONDS, Random, pause
 from agentroute.client.errors import (
     AgentRouteError,
     ConnectionFailed,
@@ -47,6 +47,7 @@ class Patience:
     """Of a request; the waits add up to at most 7.5 seconds, unless the service names longer ones."""
     reconnect_seconds: float | None = 300.0
     """How long a stream tries to come back. ``None``: for ever."""
+    max_pause_seconds: float = CAP_SECONDS
     random: Random = random.random
     on_retry: OnRetry | None = None
 
@@ -118,6 +119,7 @@ class Attempts:
             self._failures,
             base_seconds=_FIRST_PAUSE_SECONDS,
             at_least_seconds=_wait(error),
+            cap_seconds=self._patience.max_pause_seconds,
             random=self._patience.random,
         )
         self._patience.tell(Retry(failures=self._failures, pause_seconds=seconds, reason=str(error)))

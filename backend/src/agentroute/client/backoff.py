@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 CAP_SECONDS = 30.0
+"""The longest wait at random, unless a client has its own."""
 LONGEST_WAIT_SECONDS = 120.0
 """If a server names a longer time, the caller is told instead of kept waiting."""
 
@@ -16,7 +17,12 @@ Random = Callable[[], float]
 
 
 def pause(
-    failures: int, *, base_seconds: float, at_least_seconds: float = 0.0, random: Random = random.random
+    failures: int,
+    *,
+    base_seconds: float,
+    at_least_seconds: float = 0.0,
+    cap_seconds: float = CAP_SECONDS,
+    random: Random = random.random,
 ) -> float:
     """Return the seconds to wait after a number of failures in a row, at random ("full jitter").
 
@@ -24,13 +30,14 @@ def pause(
 
     Args:
         failures: 1 for the first.
-        base_seconds: The longest wait after the first failure; it doubles with each one, up to 30 seconds.
+        base_seconds: The longest wait after the first failure; it doubles with each one.
         at_least_seconds: What the server named (``Retry-After``). The wait at random is added to it.
+        cap_seconds: The longest wait at random.
         random: Of the wait.
 
     Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog.
     """
-    longest = min(CAP_SECONDS, base_seconds * 2 ** min(failures - 1, 16))
+    longest = min(cap_seconds, base_seconds * 2 ** min(failures - 1, 16))
     return at_least_seconds + longest * random()
 
 

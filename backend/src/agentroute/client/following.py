@@ -162,6 +162,7 @@ class Following:
             self._failures,
             base_seconds=self._retry_seconds,
             at_least_seconds=self._at_least,
+            cap_seconds=self._patience.max_pause_seconds,
             random=self._patience.random,
         )
         self._at_least = 0.0

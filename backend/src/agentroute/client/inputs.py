@@ -17,6 +17,8 @@ Content = str | Sequence[Json]
 Upload = Path | bytes | BinaryIO
 """A file: its path, its bytes, or an open file."""
 
+# The request has the new messages alone. A snapshot of the others would be told, and stored, with every run.
+_OPTIONS: dict[str, Any] = {"messagesSnapshot": "never"}
 _MEDIA_KINDS = ("image", "audio", "video")
 
 
@@ -111,7 +113,9 @@ def run_body(
         "messages": said,
         "tools": [dict(tool) for tool in tools],
         "context": [dict(item) for item in context],
-        "forwardedProps": {name: value for name, value in options.items() if value is not None},
+        "forwardedProps": {
+            name: value for name, value in (_OPTIONS | dict(options)).items() if value is not None
+        },
     }
     if state is not None:
         body["state"] = state

@@ -24,18 +24,12 @@ from agentroute.client import (
     text_part,
     tool_result,
 )
-from agentroute.client import backoff as backoff_module
 
 
 @pytest.fixture(scope="module")
 async def stack(open_stack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     async with open_stack(files={"url": tmp_path_factory.mktemp("files").as_uri()}) as stack:
         yield stack
-
-
-@pytest.fixture(autouse=True)
-def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff_module, "CAP_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -53,7 +47,9 @@ async def proxy(stack: Stack) -> AsyncIterator[FaultProxy]:
 
 @pytest.fixture
 async def client(proxy: FaultProxy, token: str) -> AsyncIterator[AsyncAgentRouteClient]:
-    async with AsyncAgentRouteClient(f"http://127.0.0.1:{proxy.port}", token=token) as client:
+    async with AsyncAgentRouteClient(
+        f"http://127.0.0.1:{proxy.port}", token=token, max_pause_seconds=0
+    ) as client:
         yield client
 
 
@@ -76,7 +72,7 @@ async def test_a_line_that_is_cut_at_every_event_loses_and_repeats_nothing(
 
 def _answer_and_cut(url: str, token: str, thread: str, cut: Callable[[], None]) -> list[str]:
     """Use the synchronous client as a script does; returns the texts."""
-    with AgentRouteClient(url, token=token) as client:
+    with AgentRouteClient(url, token=token, max_pause_seconds=0) as client:
         first = client.run("remember that I like tea", thread_id=thread)
         _read(first, cut)
         with pytest.raises(Conflict) as refused:
@@ -117,7 +113,7 @@ async def test_a_thread_is_followed_over_its_runs_and_the_greatest_age_of_a_stre
     # A stream of this process lives for a moment: each ends in order, without the last event.
     brief = await stack.start_api(stream={"max_age_seconds": 0.05})
     try:
-        async with AsyncAgentRouteClient(brief.url, token=token) as client:
+        async with AsyncAgentRouteClient(brief.url, token=token, max_pause_seconds=0) as client:
             thread = stack.new_id("thread")
             await stack.stream_run("hello", thread=thread)
             seen: list[str] = []

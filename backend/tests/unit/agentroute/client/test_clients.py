@@ -32,7 +32,6 @@ from agentroute.client import (
     text_part,
     tool_result,
 )
-from agentroute.client import backoff as backoff_module
 
 BASE = "http://agent.example"
 ACCEPTED = {
@@ -74,7 +73,7 @@ class Sync:
 
     def __init__(self, script: Script, **options: Any) -> None:
         http = httpx.Client(transport=httpx.MockTransport(script))
-        self.client = AgentRouteClient(options.pop("url", BASE), http=http, **options)
+        self.client = AgentRouteClient(options.pop("url", BASE), http=http, max_pause_seconds=0, **options)
 
     def do(self, use: Callable[[Any], Any]) -> Any:
         """Return what a use of the client comes to; of something to iterate over, the list."""
@@ -96,7 +95,9 @@ class Async:
             http = httpx.AsyncClient(transport=httpx.MockTransport(self.script.answer))
             async with (
                 http,
-                AsyncAgentRouteClient(self.options.pop("url", BASE), http=http, **self.options) as client,
+                AsyncAgentRouteClient(
+                    self.options.pop("url", BASE), http=http, max_pause_seconds=0, **self.options
+                ) as client,
             ):
                 found = use(client)
                 while inspect.isawaitable(found):
@@ -112,12 +113,6 @@ class Async:
 def using(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Return ``using(script, **options).do(lambda client: …)``."""
     return request.param
-
-
-@pytest.fixture(autouse=True)
-def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is waited for is at random from nothing to nothing; what the service names stays."""
-    monkeypatch.setattr(backoff_module, "CAP_SECONDS", 0.0)
 
 
 def say(body: Any, status: int = 200) -> httpx.Response:
@@ -210,13 +205,17 @@ PARTS = [text_part("Look"), {"type": "image", "source": {"type": "url", "value":
                 "threadId": "t",
                 "runId": "r",
                 "state": {"n": 1},
-                "forwardedProps": {"agentId": "a", "onBusy": "enqueue"},
+                "forwardedProps": {"messagesSnapshot": "never", "agentId": "a", "onBusy": "enqueue"},
             },
         ),
         (
-            lambda c: c.run(thread_id="t", messages=[tool_result("call-1", {"ok": True})], options={"x": 1}),
+            lambda c: c.run(
+                thread_id="t",
+                messages=[tool_result("call-1", {"ok": True})],
+                options={"x": 1, "messagesSnapshot": "auto"},
+            ),
             "/runs",
-            {"forwardedProps": {"x": 1}},
+            {"forwardedProps": {"x": 1, "messagesSnapshot": "auto"}},
         ),
         (
             lambda c: c.resume("t", [approve("i", {"n": 1}), decline("j"), answer("k", "blue")]),
