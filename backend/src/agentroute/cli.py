@@ -265,6 +265,71 @@ def check(
         raise typer.Exit(run_check(settings, project.profile, as_json=as_json))
 
 
+_Url = Annotated[
+    str | None, typer.Option(help="Address of the service  [AGENTROUTE_URL, else http://127.0.0.1:8000]")
+]
+_TokenFile = Annotated[
+    Path | None, typer.Option(help="File with the user's token  [AGENTROUTE_TOKEN: the token itself]")
+]
+_Agent = Annotated[str | None, typer.Option(help="Agent of the thread; the default one without.")]
+
+
+@app.command()
+def chat(
+    thread: Annotated[
+        str | None, typer.Option(help="Thread to go on with; without it, a new one begins.")
+    ] = None,
+    agent: _Agent = None,
+    url: _Url = None,
+    token_file: _TokenFile = None,
+) -> None:
+    """Talk to an agent in the terminal. In a pipe: answer what standard input asks, and exit with 1 if that fails."""
+    from agentroute.terminal.chat_program import ChatOptions, run_chat
+    from agentroute.terminal.program import run_program
+
+    options = ChatOptions(thread_id=thread, agent_id=agent, url=url, token_file=token_file)
+    raise typer.Exit(run_program(lambda: run_chat(options)))
+
+
+@app.command()
+def threads(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Only threads whose title or messages have these words.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many at most.")] = 30,
+    agent: Annotated[str | None, typer.Option(help="Only threads of this agent.")] = None,
+    url: _Url = None,
+    token_file: _TokenFile = None,
+) -> None:
+    """List your threads, newest first."""
+    from agentroute.terminal.program import run_program
+    from agentroute.terminal.thread_programs import run_threads
+
+    query = " ".join(words or ()) or None
+    raise typer.Exit(
+        run_program(lambda: run_threads(query, limit=limit, agent_id=agent, url=url, token_file=token_file))
+    )
+
+
+@app.command()
+def tail(
+    thread: Annotated[str, typer.Argument(help="The thread.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")] = False,
+    cursor: Annotated[
+        str | None, typer.Option(help="Begin after this event; without it, with the live or latest run.")
+    ] = None,
+    url: _Url = None,
+    token_file: _TokenFile = None,
+) -> None:
+    """Show what happens in a thread, of every run and every device, until Ctrl-C."""
+    from agentroute.terminal.program import run_program
+    from agentroute.terminal.thread_programs import run_tail
+
+    raise typer.Exit(
+        run_program(lambda: run_tail(thread, as_json=as_json, cursor=cursor, url=url, token_file=token_file))
+    )
+
+
 def _listening_on(settings: Settings, host: str | None, port: int | None) -> Settings:
     chosen = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     return settings.model_copy(update={"server": settings.server.model_copy(update=chosen)})

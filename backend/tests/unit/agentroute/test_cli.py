@@ -48,6 +48,9 @@ def test_help_lists_the_commands() -> None:
         "rotate-secrets",
         "doctor",
         "check",
+        "chat",
+        "threads",
+        "tail",
     ):
         assert command in result.stdout
 

@@ -1,0 +1,1 @@
+"""The service from a terminal: ``agentroute chat``, ``threads`` and ``tail``. Clients like any other."""
