@@ -79,7 +79,7 @@ class LiveView:
     _began_at: float = 0.0
 
     def __enter__(self) -> Self:
-        self._status = "waiting"
+        self._status = "connecting"
         self._live = Live(
             self._tail(),
             console=self.console,

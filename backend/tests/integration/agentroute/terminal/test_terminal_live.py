@@ -175,6 +175,19 @@ def test_tail_follows_a_thread_until_ctrl_c(url: str, client: AgentRouteClient, 
     assert [each["event"]["type"] for each in events].count("RUN_FINISHED") == 2
 
 
+def test_tail_ends_when_nobody_reads_it_any_more(url: str, client: AgentRouteClient) -> None:
+    thread = client.ask("hello").thread_id
+    command = [sys.executable, "-m", "agentroute", "tail", thread, "--url", url, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=dict(os.environ)) as process:
+        assert process.stdout is not None
+        last = client.history(thread).cursor.encode()
+        while last not in process.stdout.readline():
+            pass
+        # Nothing more is written, and it ends all the same.
+        process.stdout.close()
+        assert process.wait(HUNG_SECONDS) == -signal.SIGPIPE
+
+
 def test_threads_are_a_table_in_a_terminal(url: str, client: AgentRouteClient) -> None:
     thread = client.ask("hello").thread_id
     with pty_session(["threads", "--url", url], columns=120) as terminal:

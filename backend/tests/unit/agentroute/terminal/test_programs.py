@@ -27,8 +27,10 @@ AGENT = {"id": "default", "name": "A", "default": True}
 class _Service(ThreadingHTTPServer):
     """Answers reads; wants the token "good" if it wants one."""
 
-    token = ""
-    seen: list[str]
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.token = ""
+        self.seen: list[str] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -59,8 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Service]:
-    with _Service(("127.0.0.1", 0), _Handler) as server:
-        server.seen = []
+    with _Service() as server:
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         monkeypatch.setenv("AGENTROUTE_URL", f"http://127.0.0.1:{server.server_address[1]}")
         monkeypatch.delenv("AGENTROUTE_TOKEN", raising=False)

@@ -44,6 +44,10 @@ class Tokens:
             raise AgentRouteError("not this one")
 
 
+def asked_for(members: dict[str, Any]) -> Interrupt:
+    return Interrupt(**members)
+
+
 APPROVED = {"type": "object", "properties": {"approved": {"type": "boolean"}}}
 EDITABLE = {"type": "object", "properties": {"approved": {}, "input": {}}}
 CALL: dict[str, Any] = {"id": "i", "reason": "tool_approval", "message": "May I?", "tool_call_id": "c"}
@@ -85,7 +89,7 @@ def test_a_question(
     view = PlainView(io.StringIO(), io.StringIO())
     client = cast("AgentRouteClient", cast("object", Tokens()))
     questions = Questions(client, view, asker, {"c": ("look", '{"x":1}')})
-    assert questions.ask([Interrupt(**interrupt)]) == [expected]
+    assert questions.ask([asked_for(interrupt)]) == [expected]
     assert offered is None or asker.offered == offered
 
 
@@ -93,6 +97,6 @@ def test_several_questions_are_numbered_and_name_their_calls() -> None:
     notes = io.StringIO()
     client = cast("AgentRouteClient", cast("object", Tokens()))
     questions = Questions(client, PlainView(io.StringIO(), notes), Keys("a", "d"), {"c": ("look", '{"x":1}')})
-    asked = [Interrupt(**(CALL | {"id": each, "response_schema": APPROVED})) for each in ("i", "j")]
+    asked = [asked_for(CALL | {"id": each, "response_schema": APPROVED}) for each in ("i", "j")]
     assert [each["status"] for each in questions.ask(asked)] == ["resolved", "cancelled"]
     assert "(1/2) May I?  look(x=1)\n" in notes.getvalue()
