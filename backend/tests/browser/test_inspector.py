@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from tests.support.browser_tab import NewTab
 from tests.support.limits import HUNG_SECONDS
 
 TWO_TOOLS = "what time is it and also calculate 6*7 and then say hello"
@@ -276,3 +277,26 @@ def test_an_answer_says_what_it_took_and_so_does_the_conversation(
     expect(whole).to_contain_text(f"{usage['inputTokens'] + usage['outputTokens']:,} tokens")
     whole.locator("summary").click()
     axe(chat_page)
+
+
+def test_on_a_phone_the_panel_takes_the_focus_and_gives_it_back(
+    new_tab: NewTab,
+) -> None:
+    page = new_tab(viewport={"width": 390, "height": 844}, has_touch=True).page
+    opener = page.locator("header.bar").get_by_role("button", name=re.compile("^(Inspector|Panels)$"))
+    opener.focus()
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("complementary", name="Inspector")
+    # Where there is no room for a row of buttons, the panels are in a menu.
+    entry = page.locator("[role^=menuitem]").filter(has_text="Inspector")
+    expect(entry.or_(panel)).to_be_visible()
+    if entry.count():
+        entry.press("Enter")
+    expect(panel.get_by_role("button", name="Close the panel")).to_be_focused()
+    # The conversation is covered: nobody gets lost behind the panel.
+    expect(page.locator("main")).to_have_attribute("inert", "")
+    expect(panel.get_by_role("tab", name="Timeline")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(panel.locator(":focus")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(opener).to_be_focused()

@@ -1,9 +1,5 @@
 import { address, requestJson } from "./http";
-import type { RunDetails, RunPage } from "./run-details";
-
-export function getRun(threadId: string, runId: string): Promise<RunDetails> {
-  return requestJson(address(`/runs/${encodeURIComponent(runId)}`, { threadId }));
-}
+import type { RunPage } from "./run-details";
 
 /** A page of a thread's runs, newest first. */
 export function listRuns(threadId: string, before: string | null = null, limit = 30): Promise<RunPage> {

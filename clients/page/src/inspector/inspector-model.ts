@@ -1,7 +1,7 @@
 /** What the inspector shows of a thread: which run, its events from every source, and what the service says of it. */
 import { batch, computed, effect, signal } from "@preact/signals";
 import { isLive, isMadeUp, type RunDetails } from "../api/run-details";
-import { getRun, listRuns } from "../api/run-list";
+import { listRuns } from "../api/run-list";
 import { Problem, type LoggedEvent, type ThreadSession } from "../session/types";
 import { placeOf } from "./cursors";
 import { type EventFilter, type EventRow, joinRows, type ListedEvent, NO_FILTER, rowsOfRun } from "./event-rows";
@@ -69,10 +69,10 @@ export class InspectorModel {
           this.frame.value++;
         });
       }),
-      // A run that begins, goes on after a queue or ends has other numbers.
+      // A run that begins, goes on after a queue or ends has other numbers; what failed without a network is tried again.
       effect(() => {
         void this.session.run.value?.status;
-        if (this.newest.value !== null) void this.refresh();
+        if (this.newest.value !== null && this.session.connection.value !== "offline") void this.refresh();
       }),
     );
   }
@@ -104,15 +104,6 @@ export class InspectorModel {
         this.olderRuns.value = page.nextBefore;
         this.runs.value = [...this.runs.value, ...page.runs];
       });
-    });
-  }
-
-  /** Read one run again: its first word has come, for example. */
-  async refreshRun(runId: string): Promise<void> {
-    await this.attempt(async () => {
-      const run = await getRun(this.session.threadId, runId);
-      const known = this.runs.value.some((one) => one.runId === runId);
-      this.runs.value = known ? this.runs.value.map((one) => (one.runId === runId ? run : one)) : [run, ...this.runs.value];
     });
   }
 

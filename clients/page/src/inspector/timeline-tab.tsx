@@ -122,7 +122,7 @@ function Legend({ timeline }: { timeline: Timeline }) {
 }
 
 function Facts({ span, length }: { span: Span | null; length: number }) {
-  if (span === null) return <p class="timeline-facts hint">Point at a bar, or move with the arrow keys, to see its details.</p>;
+  if (span === null) return <p class="timeline-facts hint">Choose a bar to see its details.</p>;
   const end = span.end ?? length;
   const facts: [string, string][] = [
     ["Begins after", duration(span.start)],

@@ -17,7 +17,7 @@ export function App() {
     <div class={`app ${isSidebarOpen.value ? "with-sidebar" : ""} ${openPanel.value ? "with-panel" : ""}`}>
       {isSidebarOpen.value && <Sidebar />}
       {isDrawer && <div class="scrim" onClick={() => (isSidebarOpen.value = false)} />}
-      <main class="main" inert={isDrawer}>
+      <main class="main" inert={isDrawer || (openPanel.value !== null && !isWide.value)}>
         <Header session={session} />
         <ChatView session={session} />
       </main>

@@ -1,19 +1,34 @@
 import type { ComponentType } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ThreadSession } from "../session/types";
 import { IconButton, Spinner } from "../ui/button";
 import { Dialog } from "../ui/dialog";
 import { CloseIcon } from "../ui/icons";
 import { toastError } from "../ui/toast";
 import { openDialog, openPanel, panels, type Panel } from "./panels";
+import { isWide } from "./sidebar-state";
 
 /** The place beside the conversation; a drawer where there is no room. */
 export function SidePanel({ session }: { session: ThreadSession }) {
   const panel = panels.find(({ id }) => id === openPanel.value);
+  const element = useRef<HTMLElement>(null);
+  const id = panel?.id;
+  // Before it is drawn: then, on a phone, what is behind it cannot have the focus any more.
+  const before = useMemo(() => document.activeElement, [id]);
+  useEffect(() => {
+    if (id === undefined) return;
+    // It covers the conversation: who goes on by key goes on in the panel.
+    if (!isWide.peek()) element.current?.querySelector<HTMLElement>("header button")?.focus();
+    return () => {
+      const isLost = document.activeElement === document.body || element.current?.contains(document.activeElement);
+      if (isLost !== false && before instanceof HTMLElement) before.focus();
+    };
+  }, [id]);
   if (panel === undefined) return null;
   const close = () => (openPanel.value = null);
   return (
     <aside
+      ref={element}
       class="side-panel"
       aria-label={panel.title}
       onKeyDown={(event) => {

@@ -85,7 +85,7 @@ export function DayChart({ bars, metric, format }: DayChartProps) {
         ))}
       </svg>
       <p class="chart-said" aria-hidden="true">
-        {shown ? `${shown.title}: ${said(shown, metric, format)}` : "Point at a bar, or move with the arrow keys, to see a day."}
+        {shown ? `${shown.title}: ${said(shown, metric, format)}` : "Choose a bar to see its numbers."}
       </p>
     </div>
   );
