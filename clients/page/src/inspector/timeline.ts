@@ -79,7 +79,8 @@ function queue(builder: TimelineBuilder, run: RunDetails | null, first: number |
     kind: "queue",
     label: "Queue",
     start: 0,
-    end: started === null ? null : started - accepted,
+    // The service counts in microseconds: its number counts, once it is there.
+    end: started === null ? null : (run.queueMs ?? started - accepted),
     firstToken: null,
     state: started === null ? "waiting" : "done",
     depth: 0,

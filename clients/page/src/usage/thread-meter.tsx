@@ -6,14 +6,14 @@ import { Problem, type ThreadSession } from "../session/types";
 import { count, facts, money, plural, shortCount } from "./format";
 import "./meter.css";
 
-/** What the thread has taken so far: in the header, and in the inspector for phones. Read again when a run ends. */
+/** What the thread has taken so far: in the header, and in the inspector for phones. Read again when a run begins or ends. */
 export function ThreadMeter({ session }: { session: ThreadSession }) {
   const usage = useSignal<Usage | null>(null);
   const run = session.run.value;
   const status = run === null ? "none" : run.status;
   useEffect(() => {
     let isShown = true;
-    if (run === null || isMadeUp(run.runId) || status === "queued" || status === "running") return;
+    if (run === null || isMadeUp(run.runId)) return;
     getThread(session.threadId).then(
       (thread) => {
         if (isShown) usage.value = thread.usage;
