@@ -8,7 +8,12 @@ export default defineConfig({
   plugins: [preact()],
   // Relative addresses: the service may be mounted below a path of another host.
   base: "./",
-  resolve: { alias: { "@agentroute/client": here("../js/src/index.ts") } },
+  resolve: {
+    alias: {
+      "@agentroute/client": here("../js/src/index.ts"),
+      "@ag-ui/proto": here("src/session/without-protobuf.ts"),
+    },
+  },
   build: {
     outDir: here("../../backend/src/agentroute/page/built"),
     emptyOutDir: true,
