@@ -144,6 +144,10 @@ def test_events_are_listed_as_they_arrive_and_found_again_after_a_reload(
     detail.get_by_role("button", name="Copy the event as JSON").click()
     expect(detail.get_by_role("button", name="Copied")).to_be_visible()
     assert json.loads(chat_page.evaluate("navigator.clipboard.readText()")) == expected
+    detail.get_by_role("button", name="Copy the events after this one as curl").click()
+    expect(chat_page.get_by_text("Copied.").last).to_be_visible()
+    cursor = (detail.get_attribute("aria-label") or "").split()[-1]
+    assert f"cursor={cursor}'" in chat_page.evaluate("navigator.clipboard.readText()")
     panel.get_by_label("Search in the events").fill("nowhere")
     expect(panel.get_by_text("No event has all of this.")).to_be_visible()
     panel.get_by_label("Search in the events").fill("")

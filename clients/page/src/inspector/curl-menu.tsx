@@ -13,14 +13,18 @@ export function CurlMenu({ model }: { model: InspectorModel }) {
   return <Menu label="Copy as curl" icon={TerminalIcon} items={curlItems(model)} />;
 }
 
+export function curlTarget(): CurlTarget {
+  return { base: API, authenticated: token.value !== "" };
+}
+
 function curlItems(model: InspectorModel): MenuItem[] {
   const { session } = model;
-  const target: CurlTarget = { base: API, authenticated: token.value !== "" };
+  const target = curlTarget();
   const { threadId } = session;
   const runId = model.runId.value;
   const items: MenuItem[] = [];
   const add = (label: string, command: () => string, note = "") =>
-    items.push({ label, onSelect: () => void copy(command(), note) });
+    items.push({ label, onSelect: () => void copyCommand(command(), note) });
 
   if (runId !== null) {
     const rows = model.runRows.value;
@@ -44,7 +48,8 @@ function curlItems(model: InspectorModel): MenuItem[] {
   return items;
 }
 
-async function copy(command: string, note: string): Promise<void> {
+/** Copy a command; what else the reader needs to know is said. */
+export async function copyCommand(command: string, note = ""): Promise<void> {
   try {
     await navigator.clipboard.writeText(command);
   } catch {

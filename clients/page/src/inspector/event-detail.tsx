@@ -3,14 +3,25 @@ import { IconButton } from "../ui/button";
 import { CopyButton } from "../ui/copy-button";
 import { CloseIcon } from "../ui/icons";
 import { byteSize, clock, duration, facts } from "../usage/format";
+import { curlOfEvents } from "./curl";
+import { copyCommand, curlTarget } from "./curl-menu";
+import { isOfLog } from "./cursors";
 import type { EventRow } from "./event-rows";
+import { TerminalIcon } from "./icons";
 import { jsonPieces } from "./json-text";
 import "./event-detail.css";
 
 /** More text than this takes a browser long to lay out, and nobody reads it here. */
 const LONGEST = 60_000;
 
-export function EventDetail({ row, onClose }: { row: EventRow; onClose(): void }) {
+interface EventDetailProps {
+  threadId: string;
+  row: EventRow;
+  onClose(): void;
+}
+
+export function EventDetail({ threadId, row, onClose }: EventDetailProps) {
+  const { cursor } = row;
   const pieces = useMemo(() => jsonPieces(row.event), [row.event]);
   let left = LONGEST;
   const shown = pieces.filter(([, text]) => (left -= text.length) > 0);
@@ -29,6 +40,14 @@ export function EventDetail({ row, onClose }: { row: EventRow; onClose(): void }
           </span>
         </div>
         <CopyButton text={() => JSON.stringify(row.event, null, 2)} label="Copy the event as JSON" />
+        {isOfLog(cursor) && (
+          <IconButton
+            icon={TerminalIcon}
+            label="Copy the events after this one as curl"
+            small
+            onClick={() => void copyCommand(curlOfEvents(curlTarget(), { threadId, cursor }))}
+          />
+        )}
         <IconButton icon={CloseIcon} label="Close the event" small onClick={onClose} />
       </header>
       <pre tabIndex={0} aria-label="JSON of the event">

@@ -38,7 +38,7 @@ export function EventsTab({ model }: { model: InspectorModel }) {
           {all.length > 0 ? "No event has all of this." : "No events yet. They appear here as they arrive."}
         </p>
       )}
-      {row && <EventDetail row={row} onClose={() => (opened.value = null)} />}
+      {row && <EventDetail threadId={model.session.threadId} row={row} onClose={() => (opened.value = null)} />}
     </div>
   );
 }

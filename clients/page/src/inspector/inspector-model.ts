@@ -72,7 +72,8 @@ export class InspectorModel {
       // A run that begins, goes on after a queue or ends has other numbers; what failed without a network is tried again.
       effect(() => {
         void this.session.run.value?.status;
-        if (this.newest.value !== null && this.session.connection.value !== "offline") void this.refresh();
+        const isThere = this.newest.value !== null && !this.session.isGone.value;
+        if (isThere && this.session.connection.value !== "offline") void this.refresh();
       }),
     );
   }

@@ -13,7 +13,7 @@ export function ThreadMeter({ session }: { session: ThreadSession }) {
   const status = run === null ? "none" : run.status;
   useEffect(() => {
     let isShown = true;
-    if (run === null || isMadeUp(run.runId)) return;
+    if (run === null || isMadeUp(run.runId) || session.isGone.value) return;
     getThread(session.threadId).then(
       (thread) => {
         if (isShown) usage.value = thread.usage;
