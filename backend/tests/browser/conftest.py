@@ -97,10 +97,11 @@ def new_tab(browser: Browser, service: Site, request: pytest.FixtureRequest) -> 
         }
         context = browser.new_context(**asked)
         context.set_default_timeout(PAGE_SECONDS * 1000)
-        watch = PageWatch(context, urlsplit(service.url).netloc)
+        address = path if "://" in path else service.url + path
+        watch = PageWatch(context, urlsplit(address).netloc)
         opened.append((context, watch))
         page = context.new_page()
-        page.goto(service.url + path)
+        page.goto(address)
         return Tab(page, watch)
 
     yield new_tab
