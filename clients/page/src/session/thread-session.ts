@@ -198,7 +198,7 @@ export class LiveThreadSession implements ThreadSession {
   #subscriber(feed: () => ThreadFeed): AgentSubscriber {
     return {
       onEvent: ({ event }) => this.#take(event),
-      onRunStartedEvent: ({ event, messages }) => this.#begun(event.runId, messages),
+      onRunStartedEvent: ({ event, messages }) => this.#begun(event.runId, messages, feed().isReady),
       onCustomEvent: ({ event, messages }) => {
         this.#older.announced(event);
         const input = inputOf(event);
@@ -229,10 +229,13 @@ export class LiveThreadSession implements ThreadSession {
     this.#soon();
   }
 
-  /** Give the official client at once what the stream tells a moment later, if at all. */
-  #begun(runId: string, given: readonly Message[]) {
+  /**
+   * Give the official client at once what the stream tells a moment later, if at all. An opening tells it itself: the
+   * client would keep what it was given in front of the snapshot.
+   */
+  #begun(runId: string, given: readonly Message[], isReady: boolean) {
     const own = this.#own.take(runId);
-    const messages = this.#older.relieve(own ? this.#with(given, own) : given);
+    const messages = this.#older.relieve(own && isReady ? this.#with(given, own) : given);
     if (own?.state === undefined) return { messages: [...messages] };
     if (own.state === this.#edited) this.#edited = null;
     return { messages: [...messages], state: own.state.value };
