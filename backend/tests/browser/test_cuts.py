@@ -19,26 +19,29 @@ _ASKED = (
     "think about it",
     "calculate 7+8 and then calculate 8+9",
 )
-_THREAD = re.compile(r"#/t/(.+)$")
+_STARTED = re.compile(r"/agent/runs$")
 _SHOWN = ".message.user .user-bubble, .message.assistant .markdown"
 
 
-def _ask(page: Page, api: httpx.Client, words: str) -> str:
-    """Send a message and wait until the service has answered, whatever the page knows of it. Returns the thread."""
+def _send(page: Page, words: str) -> tuple[str, str]:
+    """Send a message; returns the thread and the run that answers it, as soon as the service has accepted it."""
     box = page.get_by_role("textbox", name="Message")
     box.fill(words)
-    box.press("Enter")
-    expect(page.locator(".message.user").last).to_contain_text(words)
-    expect(page).to_have_url(_THREAD)
-    thread = page.url.rpartition("/")[2]
-    _until_ended(api, thread)
+    with page.expect_response(_STARTED) as started:
+        box.press("Enter")
+    accepted = started.value.json()
+    return accepted["threadId"], accepted["runId"]
+
+
+def _until_ended(api: httpx.Client, thread: str, run: str) -> None:
+    """Wait until the service has answered, whatever the page knows of it: the stream of a run ends with it."""
+    api.get("/events", params={"threadId": thread, "runId": run}).raise_for_status()
+
+
+def _ask(page: Page, api: httpx.Client, words: str) -> str:
+    thread, run = _send(page, words)
+    _until_ended(api, thread, run)
     return thread
-
-
-def _until_ended(api: httpx.Client, thread: str) -> None:
-    newest = api.get(f"/threads/{thread}/runs").raise_for_status().json()["runs"][0]
-    # The stream of a run ends with it.
-    api.get("/events", params={"threadId": thread, "runId": newest["runId"]}).raise_for_status()
 
 
 def _plain(text: str) -> str:
@@ -98,9 +101,7 @@ def test_two_tabs_below_a_path_go_on_after_the_service_was_away(
         second.goto(first.url)
         _expect_all(second, _told(api, thread))
 
-        box = first.get_by_role("textbox", name="Message")
-        box.fill("slowly")
-        box.press("Enter")
+        _, run = _send(first, "slowly")
         for page in (first, second):
             expect(page.locator(_SHOWN).last).to_contain_text("Slowly")
         proxy.is_down = True
@@ -108,6 +109,6 @@ def test_two_tabs_below_a_path_go_on_after_the_service_was_away(
         proxy.refused.wait(HUNG_SECONDS)
         proxy.is_down = False
 
-        _until_ended(api, thread)
+        _until_ended(api, thread, run)
         for page in (first, second):
             _expect_all(page, _told(api, thread))
