@@ -1,23 +1,28 @@
 """Every shell and Python block of the documentation does what its page says.
 
-``tests/support/doc_blocks.py`` has the conventions. One service is there for all pages that start none of their own;
-it is emptied between them.
+``tests/support/doc_blocks.py`` has the conventions. One service is there for all pages that start none of their own,
+and for those that start the same; it is emptied between them.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.support.command_server import command_server
 from tests.support.doc_blocks import RUN, Block, blocks, pages
-from tests.support.doc_session import PLAIN, SERVICES, PageSession
+from tests.support.doc_session import SERVICES, PageSession
 from tests.support.limits import HUNG_SECONDS
 
 pytestmark = pytest.mark.slow
+
+PLAIN = "script/run"
+SHARED = (PLAIN, "AGENT_PROFILE_PATH=examples/two_agents/agents script/run")
+"""Commands of several pages whose services are started once."""
 
 
 def run_blocks(page: str) -> list[Block]:
@@ -26,12 +31,9 @@ def run_blocks(page: str) -> list[Block]:
 
 
 def talks(page: str) -> bool:
-    """Whether a page talks to a service that it does not start, or starts ``script/run`` as it is."""
+    """Whether a page talks to a service that it does not start."""
     for block in run_blocks(page):
-        lines = [line.partition("#")[0].strip() for line in block.text.splitlines()]
-        if PLAIN in lines:
-            return True
-        if any(SERVICES.search(line) for line in lines):
+        if SERVICES.search(block.text):
             return False
         if "127.0.0.1:8000" in block.text or "agentroute.client" in block.text:
             return True
@@ -45,13 +47,38 @@ def short_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+class SharedServices:
+    """The services that several pages need: started once, for the first that asks, and kept."""
+
+    def __init__(self, programs: Path, stack: ExitStack) -> None:
+        self._programs = programs
+        self._stack = stack
+        self._addresses: dict[str, str] = {}
+
+    def find(self, command: str) -> str | None:
+        """Return the address of an empty service that this command would start, if it is shared."""
+        if command not in SHARED:
+            return None
+        if command not in self._addresses:
+            folder = self._stack.enter_context(short_folder())
+            session = self._stack.enter_context(closing(PageSession(folder, self._programs)))
+            session.run(Block("a service of several pages", 1, "sh", f"{command}\n"))
+            assert session.address is not None
+            self._addresses[command] = session.address
+        empty(self._addresses[command])
+        return self._addresses[command]
+
+
 @pytest.fixture(scope="module")
-def service() -> Iterator[str]:
-    """The address of a service as ``script/run`` starts it."""
-    with short_folder() as folder, closing(PageSession(folder)) as session:
-        session.run(Block("the service of all pages", 1, "sh", f"{PLAIN}\n"))
-        assert session.address is not None
-        yield session.address
+def programs() -> Iterator[Path]:
+    with short_folder() as folder, command_server(folder) as programs:
+        yield programs
+
+
+@pytest.fixture(scope="module")
+def services(programs: Path) -> Iterator[SharedServices]:
+    with ExitStack() as stack:
+        yield SharedServices(programs, stack)
 
 
 def empty(address: str) -> None:
@@ -65,13 +92,13 @@ def empty(address: str) -> None:
     "page", [page for page in pages() if any(block.language in RUN for block in run_blocks(page))]
 )
 def test_the_blocks_of_a_page_do_what_it_says(
-    page: str, database_url: str, redis_url: str, request: pytest.FixtureRequest
+    page: str, programs: Path, services: SharedServices, database_url: str, redis_url: str
 ) -> None:
-    address = None
-    if talks(page):
-        address = request.getfixturevalue("service")
-        empty(address)
+    address = services.find(PLAIN) if talks(page) else None
     servers = {"AGENT_DATABASE__URL": database_url, "AGENT_REDIS__URL": redis_url}
-    with short_folder() as folder, closing(PageSession(folder, address, servers)) as session:
+    with (
+        short_folder() as folder,
+        closing(PageSession(folder, programs, address, servers, services.find)) as session,
+    ):
         for block in run_blocks(page):
             session.run(block)

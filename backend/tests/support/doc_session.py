@@ -1,7 +1,8 @@
 """Runs the blocks of one page as a reader would: one shell, one Python, one folder, and the services that it starts.
 
 A command that starts a service (`SERVICES`) runs on while the next blocks run. Its port is free, and takes the place of
-8000 in what follows. A page that starts none, or starts ``script/run`` as it is, talks to the service of the test module.
+8000 in what follows. A page that starts none talks to the service of the test module, and so does one whose command
+another page has, too (`shared`).
 """
 
 from __future__ import annotations
@@ -16,38 +17,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.command_server import PYTHON
 from tests.support.doc_blocks import ROOT, Block, commands, shows
 from tests.support.limits import HUNG_SECONDS
 
 SERVICES = re.compile(r"(?:^|\s)(?:script/run|agentroute (?:dev|embedded))\b")
-PLAIN = "script/run"
 _ADDRESS = re.compile(r"\b(?:127\.0\.0\.1|localhost):8000\b")
 _READY = re.compile(r"AgentRoute is ready: http://(\S+)")
 _END = "--- end of block ---"
 # In sh blocks an answer with an error is a failure; in console blocks it may be what the page shows.
 _STRICT_CURL = 'curl() { command curl --no-progress-meter --fail-with-body "$@"; }'
 _PLAIN_CURL = 'curl() { command curl --no-progress-meter "$@"; }'
-
-_PYTHON = """
-import json, os, sys, traceback, types
-answers = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-page = sys.modules["page"] = types.ModuleType("page")
-for line in sys.stdin:
-    job = json.loads(line)
-    os.chdir(job["cwd"])
-    sys.path[0] = job["cwd"]
-    try:
-        exec(compile(job["code"], job["name"], "exec"), page.__dict__)
-        failure = ""
-    except BaseException:
-        failure = traceback.format_exc()
-    print(json.dumps(failure), file=answers, flush=True)
-"""
 
 
 class BlockFailed(AssertionError):
@@ -58,16 +42,25 @@ class PageSession:
     """The shell, the Python and the services of one page."""
 
     def __init__(
-        self, folder: Path, address: str | None = None, servers: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        programs: Path,
+        address: str | None = None,
+        servers: Mapping[str, str] | None = None,
+        shared: Callable[[str], str | None] = lambda _command: None,
     ) -> None:
         """Start the shell.
 
         Args:
             folder: An empty folder with a short path.
+            programs: A folder that comes first in ``PATH``; see `command_server`.
             address: Host and port of the service for pages that start none.
             servers: Settings for the services of the page: servers that are there already make a start quicker.
+            shared: Gives the address of a service that a command need not start, because it is there.
         """
+        self._shared = shared
         self._folder = folder
+        self._programs = programs
         self._servers = "".join(f"{name}='{value}' " for name, value in (servers or {}).items())
         self.address = address
         self._service: tuple[int, Path] | None = None
@@ -77,7 +70,7 @@ class PageSession:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENT_")}
         environment |= {
             "HOME": str(folder),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]]),
+            "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), environment["PATH"]]),
             "AGENT_SERVER__PORT": "0",
             "TERM": "dumb",
             "COLUMNS": "200",
@@ -123,11 +116,13 @@ class PageSession:
     def _execute(self, block: Block) -> None:
         text = self._addressed(block.text)
         lines = text.rstrip().splitlines()
-        if lines[-1].partition("#")[0].strip() == PLAIN and self.address and self._service is None:
+        if SERVICES.search(lines[-1].partition("#")[0]):
             self._tell(self._script(f"{_STRICT_CURL}\n" + "\n".join(lines[:-1])), block.place)
-        elif SERVICES.search(lines[-1].partition("#")[0]):
-            self._tell(self._script(f"{_STRICT_CURL}\n" + "\n".join(lines[:-1])), block.place)
-            self._start(lines[-1], block)
+            command = lines[-1].partition("#")[0].strip()
+            if there := self._shared(command):
+                self._now_at(there, block)
+            else:
+                self._start(command, block)
         elif block.until:
             self._until(text, block)
         else:
@@ -149,13 +144,14 @@ class PageSession:
     def _start(self, command: str, block: Block) -> None:
         self._stop_service()
         log = self._folder / f"service-{self._count}.log"
-        pid = int(
-            self._tell(f"{self._servers}{command.partition('#')[0]} >{log} 2>&1 & echo $!", block.place)
-        )
+        pid = int(self._tell(f"{self._servers}{command} >{log} 2>&1 & echo $!", block.place))
         self._service = pid, log
         ready = self._wait_for(_READY, pid, log, block)
-        self.address = ready[1]
-        self._tell(f"export AGENTROUTE_URL=http://{self.address}", block.place)
+        self._now_at(ready[1], block)
+
+    def _now_at(self, address: str, block: Block) -> None:
+        self.address = address
+        self._tell(f"export AGENTROUTE_URL=http://{address}", block.place)
 
     def _until(self, text: str, block: Block) -> str:
         assert block.until is not None
@@ -193,7 +189,7 @@ class PageSession:
         if self._python is None:
             with (self._folder / "python.log").open("w") as log:
                 self._python = subprocess.Popen(
-                    [sys.executable, "-c", _PYTHON],
+                    [self._programs / PYTHON],
                     cwd=folder,
                     env=self._environment(block),
                     stdin=subprocess.PIPE,
@@ -247,7 +243,7 @@ class PageSession:
     def close(self) -> None:
         """End everything that the page started."""
         if self._python is not None:
-            self._python.kill()
+            # The end of its input ends it.
             self._python.communicate()
         if self._shell.poll() is None:
             with contextlib.suppress(BlockFailed):
