@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,15 +34,42 @@ _REMOTE_SCRIPT = re.compile(r"https://(?:unpkg\.com|api\.github\.com)/[\w@./-]*"
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add the pages that are outside docs/, and the API reference."""
-    for place in repository_pages.found(_ROOT):
+    for place, site in repository_pages.found(_ROOT):
         content = (_ROOT / place).read_text(encoding="utf-8")
-        files.append(File.generated(config, repository_pages.SITE[place], content=content))
+        files.append(File.generated(config, site, content=content))
     document = json.loads(Path(os.environ[_OPENAPI]).read_text(encoding="utf-8"))
     # In place of the page that says where the reference is.
     if stub := files.get_file_from_path(_API):
         files.remove(stub)
     files.append(File.generated(config, _API, content=api_reference.page(document)))
+    _complete_navigation(config, files)
     return files
+
+
+def _complete_navigation(config: MkDocsConfig, files: Files) -> None:
+    """Put pages that ``mkdocs.yml`` does not name under "More": a new page is found before somebody gives it a place."""
+    named = set(_leaves(config.nav))
+    left = [
+        page.src_uri
+        for page in files.documentation_pages()
+        if page.src_uri not in named and not page.src_uri.startswith("adr/")
+    ]
+    if left and config.nav:
+        config.nav.append({"More": left})
+
+
+def _leaves(nav: object) -> Iterator[str]:
+    """Yield the pages of a navigation."""
+    match nav:
+        case str():
+            yield nav
+        case list():
+            for each in nav:
+                yield from _leaves(each)
+        case dict():
+            yield from _leaves(list(nav.values()))
+        case _:
+            pass
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -10,35 +10,46 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-SITE = {
+_PLACES = {
     "ARCHITECTURE.md": "architecture.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "bench/README.md": "benches.md",
     "clients/js/README.md": "how-to/javascript.md",
-    "clients/js/examples/react/README.md": "examples/react.md",
-    "clients/examples/react-copilotkit/README.md": "examples/react.md",
     "deploy/litellm/README.md": "deploy/litellm.md",
-    "examples/bring_your_agent/README.md": "examples/bring_your_agent.md",
-    "examples/knowledge/README.md": "examples/knowledge.md",
-    "examples/mcp_support_desk/README.md": "examples/mcp_support_desk.md",
-    "examples/two_agents/README.md": "examples/two_agents.md",
 }
-"""Place in the repository → place on the site."""
+"""Place in the repository → place on the site. Examples come by themselves."""
 
-_REPOSITORY = {site: place for place, site in SITE.items()}
+_EXAMPLE = re.compile(r"examples/(?P<name>[\w-]+)/README\.md")
+_EXAMPLE_ON_SITE = re.compile(r"examples/(?P<name>[\w-]+)\.md")
+_REPOSITORY = {site: place for place, site in _PLACES.items()}
 _HOME = {"README.md": "index.md", "docs": "index.md", "docs/adr": "adr/README.md"}
 
 _FENCE = re.compile(r"^\s*(```+|~~~+)")
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^)\s]+)\)")
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|//")
 _MARK = re.compile(r"^[ \t]*<!--.*?-->[ \t]*\n", re.MULTILINE | re.DOTALL)
-_TITLE = re.compile(r"^# (?P<number>\d{4}): ", re.MULTILINE)
 
 
-def found(root: Path) -> Iterator[str]:
-    """Yield the places of the pages outside docs/ that exist."""
-    return (place for place in SITE if (root / place).is_file())
+def found(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield the pages outside docs/ that exist: place in the repository, place on the site."""
+    examples = (path.relative_to(root).as_posix() for path in sorted((root / "examples").glob("*/README.md")))
+    for place in (*_PLACES, *examples):
+        site = site_place(place)
+        if site and (root / place).is_file():
+            yield place, site
+
+
+def site_place(place: str) -> str | None:
+    """Return the place on the site of a page outside docs/."""
+    example = _EXAMPLE.fullmatch(place)
+    return f"examples/{example['name']}.md" if example else _PLACES.get(place)
+
+
+def repository_place(site: str) -> str:
+    """Return the place in the repository of a page of the site."""
+    example = _EXAMPLE_ON_SITE.fullmatch(site)
+    return f"examples/{example['name']}/README.md" if example else _REPOSITORY.get(site, f"docs/{site}")
 
 
 def for_site(markdown: str, site: str, pages: set[str], root: Path) -> str:
@@ -52,7 +63,7 @@ def for_site(markdown: str, site: str, pages: set[str], root: Path) -> str:
         pages: The places of all files of the site.
         root: The repository.
     """
-    folder = posixpath.dirname(_REPOSITORY.get(site, f"docs/{site}"))
+    folder = posixpath.dirname(repository_place(site))
 
     def replaced(link: re.Match[str]) -> str:
         path, hash_, anchor = link["target"].partition("#")
@@ -77,10 +88,10 @@ def for_site(markdown: str, site: str, pages: set[str], root: Path) -> str:
 
 def _on_site(place: str, pages: set[str], root: Path) -> str | None:
     """Return where a file of the repository is on the site; absent if it is no page of it."""
-    target = SITE.get(place) or _HOME.get(place.rstrip("/"))
+    target = site_place(place) or _HOME.get(place.rstrip("/"))
     if target is None and place.startswith("docs/"):
         target = place.removeprefix("docs/")
     if target is None and (root / place).is_dir():
-        target = SITE.get(f"{place}/README.md")
+        target = site_place(f"{place}/README.md")
     # A place in docs/ that does not exist stays a link: the strict build names it.
     return target if target in pages or place.startswith("docs/") else None
