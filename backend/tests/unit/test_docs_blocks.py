@@ -18,6 +18,9 @@ import yaml
 from tests.support.doc_blocks import PARSED, REASONS, ROOT, RUN, SHOWN, Block, blocks, pages
 from tests.support.limits import HUNG_SECONDS
 
+from agentroute.app import create_app
+from core.config import Settings
+
 _BLOCKS = list(chain.from_iterable(blocks(page) for page in pages()))
 # What is left out, outside of strings: a member, an item, or a value.
 _LEFT_OUT = re.compile(r'("(?:\\.|[^"\\])*")|,\s*…|…\s*,?')
@@ -90,3 +93,9 @@ def test_every_error_code_has_its_heading_in_problems_and_in_troubleshooting() -
         r"^### `(.+)`$", (docs / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert sorted(headings) == sorted(problems)
+
+
+def test_every_route_is_on_the_page_with_examples() -> None:
+    page = (ROOT / "docs" / "routes.md").read_text(encoding="utf-8")
+    routes = [path.removeprefix("/api/v1/agent") for path in create_app(Settings()).openapi()["paths"]]
+    assert [route for route in routes if f"{route}`" not in page] == []
