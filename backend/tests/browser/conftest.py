@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, exp
 from tests.support.axe import violations
 from tests.support.browser_tab import Look, NewTab, Site, Tab
 from tests.support.chromium import ChromiumMissingError, chromium
-from tests.support.embedded_service import API, embedded_service
+from tests.support.embedded_service import API, bundled_service, embedded_service
 from tests.support.limits import PAGE_SECONDS
 from tests.support.node_project import NodeProject, NodeUnavailableError
 from tests.support.page_watch import PageWatch
@@ -63,6 +63,13 @@ def browser() -> Iterator[Browser]:
 def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One embedded service for the folder: each test has a thread of its own. Without Chromium none is started."""
     with embedded_service(tmp_path_factory.mktemp("service") / "data") as api:
+        yield Site(api.removesuffix(API), api)
+
+
+@pytest.fixture(scope="package")
+def bundled(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A service for tests that change its model or kill its processes; a module has it as its ``service``."""
+    with bundled_service(tmp_path_factory.mktemp("bundled") / "data") as api:
         yield Site(api.removesuffix(API), api)
 
 

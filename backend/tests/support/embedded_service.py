@@ -47,6 +47,14 @@ def embedded_service(data_dir: Path, env: Mapping[str, str] | None = None) -> It
         yield url + API
 
 
+@contextmanager
+def bundled_service(data_dir: Path) -> Iterator[str]:
+    """Run the service on a free port as it comes, with the bundled demo model; yields the base URL of its chat API."""
+    service = ["agentroute.cli", "embedded", "--port", "0", "--data-dir", str(data_dir)]
+    with _python(service, {}, stdout=subprocess.PIPE) as process:
+        yield _read_url(process) + API
+
+
 def _read_url(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     said: list[str] = []

@@ -85,6 +85,7 @@ export function problemOfText(status: number, body: string, header: (name: strin
     Number.isFinite(after) ? after : null,
     text("requestId") ?? header("X-Request-Id"),
     errors,
+    members,
   );
 }
 

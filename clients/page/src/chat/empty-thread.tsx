@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import type { ThreadSession } from "../session/types";
+import { FirstRun } from "../setup/first-run";
 import { currentAgent } from "../threads/agents";
 import { LogoMark } from "../ui/icons";
 import { toastError } from "../ui/toast";
@@ -33,6 +34,7 @@ export function EmptyThread({ session }: { session: ThreadSession }) {
           ))}
         </ul>
       )}
+      <FirstRun />
     </div>
   );
 }

@@ -1,6 +1,6 @@
 import type { ThreadSession } from "../session/types";
 import { IconButton } from "../ui/button";
-import { MoonIcon, PlusIcon, SidebarIcon, SunIcon, SystemThemeIcon } from "../ui/icons";
+import { MoonIcon, MoreIcon, PlusIcon, SidebarIcon, SunIcon, SystemThemeIcon } from "../ui/icons";
 import { Menu } from "../ui/menu";
 import { newThread } from "../threads/current";
 import { openPanel, panels, togglePanel } from "./panels";
@@ -27,19 +27,7 @@ export function Header({ session }: { session: ThreadSession }) {
       <h1 class="bar-title">{session.title.value ?? "New conversation"}</h1>
       <ThreadMeter key={session.threadId} session={session} />
       <div class="bar-tools">
-        {panels
-          .filter((panel) => panel.isOffered?.() ?? true)
-          .map((panel) => (
-            <IconButton
-              key={panel.id}
-              icon={panel.icon}
-              label={panel.title}
-              {...(panel.place === "dialog"
-                ? { "aria-haspopup": "dialog" as const }
-                : { "aria-pressed": openPanel.value === panel.id })}
-              onClick={() => togglePanel(panel)}
-            />
-          ))}
+        <PanelButtons />
         <Menu
           label="Theme"
           icon={themeIcon}
@@ -52,5 +40,29 @@ export function Header({ session }: { session: ThreadSession }) {
         />
       </div>
     </header>
+  );
+}
+
+function PanelButtons() {
+  const offered = panels.filter((panel) => panel.isOffered?.() ?? true);
+  if (!isWide.value) {
+    // A row of buttons would leave no room for the title.
+    const items = offered.map((panel) => ({ label: panel.title, icon: panel.icon, onSelect: () => togglePanel(panel) }));
+    return <Menu label="Panels" icon={MoreIcon} items={items} />;
+  }
+  return (
+    <>
+      {offered.map((panel) => (
+        <IconButton
+          key={panel.id}
+          icon={panel.icon}
+          label={panel.title}
+          {...(panel.place === "dialog"
+            ? { "aria-haspopup": "dialog" as const }
+            : { "aria-pressed": openPanel.value === panel.id })}
+          onClick={() => togglePanel(panel)}
+        />
+      ))}
+    </>
   );
 }

@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import type { ThreadSession } from "../session/types";
+import { embeddedPanels } from "../setup/panels";
 import { ChartIcon, type Icon, InspectorIcon, StateIcon } from "../ui/icons";
 
 export interface Panel {
@@ -38,6 +39,7 @@ export const panels: readonly Panel[] = [
     place: "dialog",
     load: () => import("../usage/usage-view").then((module) => module.UsageView),
   },
+  ...embeddedPanels,
 ];
 
 /** The panel beside the conversation. */

@@ -111,6 +111,8 @@ export class Problem extends Error {
     readonly requestId: string | null = null,
     /** What is wrong with a request, by JSON Pointer into its body. */
     readonly errors: readonly { pointer: string; message: string }[] = [],
+    /** All members of the problem document, for those that a code adds. */
+    readonly members: Readonly<Record<string, unknown>> = {},
   ) {
     super(message);
     this.name = "Problem";
