@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.clients.conftest import installed
 from tests.support.limits import HUNG_SECONDS
@@ -28,7 +29,7 @@ import { page } from "./page.mjs";
 const base = process.argv[2];
 const threadId = `recipe-${Date.now()}`;
 let cut = 0;
-/** Passes requests on to the service; each answer breaks off in the middle of its fourth block. */
+/** Passes requests on to the service; each answer breaks off in the middle of its third event. */
 const line = createServer(async (request, answer) => {
   let body = "";
   for await (const part of request) body += part;
@@ -43,7 +44,9 @@ const line = createServer(async (request, answer) => {
     const parts = (rest + decoder.decode(chunk, { stream: true })).split(/(?<=\\n\\n)/);
     rest = parts.at(-1).endsWith("\\n\\n") ? "" : parts.pop();
     for (const block of parts) {
-      if (++blocks === 4) {
+      // The pause is not what is tried.
+      if (block.startsWith("retry:")) continue;
+      if (++blocks === 3) {
         cut++;
         answer.write(block.slice(0, block.length / 2));
         setTimeout(() => answer.socket?.destroy(), 20);
@@ -132,6 +135,12 @@ def test_agents_of_the_recipes_survive_a_line_that_breaks_and_a_reload(service: 
     said = _run("driver.mjs", package, service)
 
     assert said == '{"same":[true,true,true],"followed":"closed","cut":true}\n'
+
+
+def test_the_embedded_mode_has_no_crowd_that_must_come_back_slowly(service: str) -> None:
+    answer = httpx.get(f"{service}/events", params={"threadId": "nobody-began-it", "connect": "true"})
+
+    assert answer.text.startswith("retry: 250\n\n")
 
 
 def test_the_readme_of_the_package_works(service: str, package: Path) -> None:

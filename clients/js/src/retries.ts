@@ -14,10 +14,7 @@ export interface RetryOptions {
   readonly tries?: number;
   /** The first pause, unless the server names one (`retry:`, `Retry-After`); it doubles with each failure. */
   readonly pauseMs?: number;
-  /**
-   * The longest pause, except where `Retry-After` asks for a longer one. The default is 30 s, or the server's `retry:` if
-   * that is longer.
-   */
+  /** The longest pause, 30 s by default, except where the server asks for a longer one (`retry:`, `Retry-After`). */
   readonly maxPauseMs?: number;
   /** What ends a pause early; the default is `browserWake`. */
   readonly wake?: Wake;
@@ -36,17 +33,15 @@ export interface Failure {
 /** Counts the failures in a row of one stream, and waits between its connections. */
 export class Retries {
   readonly wake: Wake;
-  readonly #options: Required<Omit<RetryOptions, "wake" | "onState" | "maxPauseMs">>;
-  readonly #maxPauseMs: number | undefined;
+  readonly #options: Required<Omit<RetryOptions, "wake" | "onState">>;
   readonly #onState: ((state: ConnectionState) => void) | undefined;
   #state: ConnectionState | null = null;
   #failures = 0;
   #retryMs: number | null = null;
 
   constructor(options: RetryOptions, signal?: AbortSignal | null) {
-    const { tries = 10, pauseMs = 2000, random = Math.random } = options;
-    this.#options = { tries, pauseMs, random };
-    this.#maxPauseMs = options.maxPauseMs;
+    const { tries = 10, pauseMs = 2000, maxPauseMs = 30_000, random = Math.random } = options;
+    this.#options = { tries, pauseMs, maxPauseMs, random };
     this.#onState = options.onState;
     this.wake = options.wake ?? browserWake;
     this.signal = signal ?? null;
@@ -84,9 +79,9 @@ export class Retries {
   }
 
   #pauseMs(response: Response | null | undefined): number {
-    const { pauseMs, random } = this.#options;
+    const { pauseMs, maxPauseMs, random } = this.#options;
     const first = this.#retryMs ?? pauseMs;
-    const grown = Math.min(first * 2 ** (this.#failures - 1), this.#maxPauseMs ?? Math.max(30_000, first));
+    const grown = Math.min(first * 2 ** (this.#failures - 1), Math.max(maxPauseMs, first));
     // Not all clients of a process that has ended come back in the same moment, and none before it is asked to.
     return Math.max(grown * (0.5 + random()), retryAfterMs(response) * (1 + random() / 2));
   }

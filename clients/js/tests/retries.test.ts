@@ -26,7 +26,8 @@ describe("pauses", () => {
     ["varies upwards", null, 1, [3000, 6000]],
     ["begins with what the server says", 250, 0.5, [250, 500, 1000]],
     ["is no shorter than the server says", 40_000, 0.5, [40_000, 40_000]],
-    ["has the longest that the caller wants", 40_000, 0.5, [3000], 3000],
+    ["grows as far as the caller wants", 1000, 0.5, [1000, 2000, 3000, 3000], 3000],
+    ["is what a crowd is told, whatever the caller wants", 40_000, 0.5, [40_000, 40_000], 3000],
   ])("a pause %s", async (_, retryMs, random, expected, maxPauseMs?: number) => {
     const retries = new Retries({ random: () => random, wake: never, ...(maxPauseMs && { maxPauseMs }) });
     retries.hint(retryMs);

@@ -116,6 +116,8 @@ class Embedded:
             "AGENT_SERVER__PUBLIC_URL": settings.server.public_url or f"http://{_LOOPBACK}:{port}",
             # A page in development is delivered by another port of this machine.
             "AGENT_SERVER__CORS_LOOPBACK": os.environ.get("AGENT_SERVER__CORS_LOOPBACK", "true"),
+            # A process that ended is there again in about a second, and its few clients are no crowd.
+            "AGENT_STREAM__RETRY_MILLISECONDS": os.environ.get("AGENT_STREAM__RETRY_MILLISECONDS", "250"),
         }
         """What the children get over the environment of this process."""
         self._alive = set[str]()

@@ -41,7 +41,8 @@ export class ThreadFeed extends HttpAgent {
       limit: NEWEST,
       headers: authorization,
       pauseMs: 1000,
-      maxPauseMs: 10_000,
+      // A service that restarts is there again in seconds. A crowd is told a longer pause by the service.
+      maxPauseMs: 3000,
       onState: options.onState,
       onFrame: (frame) => this.#take(frame),
     });
