@@ -17,10 +17,4 @@ export const PictureIcon = icon(
   </>,
 );
 export const SoundIcon = icon(<path d="M5 10v4M9 7v10M13 4.5v15M17 8v8M20.5 10.5v3" />);
-export const ClockIcon = icon(
-  <>
-    <circle cx="12" cy="12" r="8" />
-    <path d="M12 7.5V12l3 2" />
-  </>,
-);
 export const MoreSendIcon = icon(<path d="M7 10l5 5 5-5" />);
