@@ -29,6 +29,12 @@ app = typer.Typer(
 )
 
 
+_BUILD = "Build an agent"
+_TALK = "Talk to it"
+_OPERATE = "Run the service"
+"""Parts of the help, in the order of their first commands."""
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"agentroute {version('agentroute')}")
@@ -65,7 +71,7 @@ _Wait = Annotated[
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=_BUILD)
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder of the new agent, such as shop; . for this one.")],
     name: Annotated[str | None, typer.Option(help="Name of the agent.", show_default="the folder's")] = None,
@@ -77,7 +83,7 @@ def init(
         raise typer.Exit(run_init(folder, name, typer.echo))
 
 
-@app.command("import")
+@app.command("import", rich_help_panel=_BUILD)
 def import_agent(
     agent: Annotated[
         str,
@@ -103,7 +109,7 @@ def import_agent(
         raise typer.Exit(run_import(agent, typer.echo, check))
 
 
-@app.command()
+@app.command(rich_help_panel=_BUILD)
 def dev(
     project: Annotated[
         Path | None,
@@ -123,7 +129,7 @@ def dev(
         raise typer.Exit(run_dev(project, host=host, port=port, data_dir=data_dir, browse=browse))
 
 
-@app.command()
+@app.command(rich_help_panel=_OPERATE)
 def serve(
     host: _Host = None,
     port: _Port = None,
@@ -146,7 +152,7 @@ def serve(
         raise typer.Exit(run_server(settings, wait_seconds=wait, supervisor=supervisor))
 
 
-@app.command()
+@app.command(rich_help_panel=_OPERATE)
 def worker(
     name: Annotated[
         str,
@@ -179,7 +185,7 @@ def worker(
         )
 
 
-@app.command()
+@app.command(rich_help_panel=_OPERATE)
 def embedded(
     host: _Host = None,
     port: _Port = None,
@@ -194,7 +200,7 @@ def embedded(
         raise typer.Exit(run_embedded(settings, host=host, port=port, data_dir=data_dir, browse=browse))
 
 
-@app.command()
+@app.command(rich_help_panel=_OPERATE)
 def migrate(
     revision: Annotated[str, typer.Argument(help="Target revision.")] = "head",
     down: Annotated[bool, typer.Option("--down", help="Downgrade to the revision.")] = False,
@@ -216,7 +222,7 @@ def migrate(
             _fail(str(exc))
 
 
-@app.command()
+@app.command(rich_help_panel=_OPERATE)
 def rotate_secrets() -> None:
     """Encrypt what is stored for users with the first key of AGENT_SECRETS__KEY, so that older keys can go."""
     with _errors_as_lines():
@@ -232,7 +238,7 @@ def rotate_secrets() -> None:
         raise typer.Exit(0 if complete else 1)
 
 
-@app.command()
+@app.command(rich_help_panel=_OPERATE)
 def doctor() -> None:
     """Check what the service needs, and say how to fix what is missing."""
     with _errors_as_lines():
@@ -242,7 +248,7 @@ def doctor() -> None:
         raise typer.Exit(run_doctor(settings))
 
 
-@app.command()
+@app.command(rich_help_panel=_BUILD)
 def check(
     profile: Annotated[
         Path | None,
@@ -274,7 +280,7 @@ _TokenFile = Annotated[
 _Agent = Annotated[str | None, typer.Option(help="Agent of the thread; the default one without.")]
 
 
-@app.command()
+@app.command(rich_help_panel=_TALK)
 def chat(
     thread: Annotated[
         str | None, typer.Option(help="Thread to go on with; without it, a new one begins.")
@@ -291,7 +297,7 @@ def chat(
     raise typer.Exit(run_program(lambda: run_chat(options)))
 
 
-@app.command()
+@app.command(rich_help_panel=_TALK)
 def threads(
     words: Annotated[
         list[str] | None, typer.Argument(help="Only threads whose title or messages have these words.")
@@ -311,7 +317,7 @@ def threads(
     )
 
 
-@app.command()
+@app.command(rich_help_panel=_TALK)
 def tail(
     thread: Annotated[str, typer.Argument(help="The thread.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")] = False,

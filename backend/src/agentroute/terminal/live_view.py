@@ -248,7 +248,10 @@ class LiveView:
             self._live.update(self._tail())
 
     def _tail(self) -> RenderableType:
-        shown: list[RenderableType] = [Padding(_shown(item), (1, 0, 0, 0)) for item in self._growing.values()]
+        # A copy: Ctrl-C is told by another thread.
+        shown: list[RenderableType] = [
+            Padding(_shown(item), (1, 0, 0, 0)) for item in list(self._growing.values())
+        ]
         if status := self._waits_for or ("" if shown else self._status):
             shown.append(Padding(Spinner("dots", Text(f" {status} …", "dim")), (1, 0, 0, 0)))
         # What is higher than the screen cannot be drawn again. Its start comes when it is finished.

@@ -53,6 +53,8 @@ def test_help_lists_the_commands() -> None:
         "tail",
     ):
         assert command in result.stdout
+    for part in ("Build an agent", "Run the service", "Talk to it"):
+        assert part in result.stdout
 
 
 def test_dev_in_a_folder_without_an_agent_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
