@@ -41,7 +41,7 @@ def test_usage_is_drawn_by_day_and_told_by_model_and_conversation(
     chart.focus()
     chart.press("End")
     expect(chart.get_by_role("option").last).to_have_attribute("aria-selected", "true")
-    expect(view.locator(".chart-said")).to_contain_text("input")
+    expect(view.locator(".usage-said")).to_contain_text("input")
     view.get_by_label("Calls").check(force=True)
     expect(chart.get_by_role("option").last).to_have_attribute(
         "aria-label", re.compile(f"{totals['calls']} calls$")

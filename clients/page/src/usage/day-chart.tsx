@@ -56,8 +56,8 @@ export function DayChart({ bars, metric, format }: DayChartProps) {
         <g role="presentation" aria-hidden="true">
           {steps.map((value) => (
             <g key={value}>
-              <line class="chart-line" x1={LEFT} x2={width.value} y1={y(value)} y2={y(value)} />
-              <text class="chart-value" x={LEFT - 8} y={y(value) + 4}>
+              <line class="usage-line" x1={LEFT} x2={width.value} y1={y(value)} y2={y(value)} />
+              <text class="usage-value" x={LEFT - 8} y={y(value) + 4}>
                 {format(value)}
               </text>
             </g>
@@ -70,21 +70,21 @@ export function DayChart({ bars, metric, format }: DayChartProps) {
             role="option"
             aria-selected={index === active.value}
             aria-label={`${bar.title}: ${said(bar, metric, format)}`}
-            class={`chart-bar ${index === active.value ? "active" : ""}`}
+            class={`usage-bar ${index === active.value ? "active" : ""}`}
             onMouseEnter={() => (active.value = index)}
             onClick={() => (active.value = index)}
           >
-            <rect class="chart-back" x={LEFT + index * step} y={TOP} width={step} height={plot} />
+            <rect class="usage-back" x={LEFT + index * step} y={TOP} width={step} height={plot} />
             <Stack bar={bar} x={LEFT + index * step} step={step} y={y} />
             {isLabelled(index) && (
-              <text class="chart-day" x={LEFT + index * step + step / 2} y={HEIGHT - 6} aria-hidden="true">
+              <text class="usage-day" x={LEFT + index * step + step / 2} y={HEIGHT - 6} aria-hidden="true">
                 {bar.label}
               </text>
             )}
           </g>
         ))}
       </svg>
-      <p class="chart-said" aria-hidden="true">
+      <p class="usage-said" aria-hidden="true">
         {shown ? `${shown.title}: ${said(shown, metric, format)}` : "Choose a bar to see its numbers."}
       </p>
     </div>
@@ -103,7 +103,7 @@ function Stack({ bar, x, step, y }: { bar: DayBar; x: number; step: number; y(va
         const height = bottom - y(below);
         // What is there is seen, however small.
         const seen = value > 0 ? Math.max(height, 2) : 0;
-        return <rect key={part} class={`chart-part part-${part}`} x={x + (step - width) / 2} y={bottom - seen} width={width} height={seen} rx={Math.min(2, width / 2)} />;
+        return <rect key={part} class={`usage-stack part-${part}`} x={x + (step - width) / 2} y={bottom - seen} width={width} height={seen} rx={Math.min(2, width / 2)} />;
       })}
     </>
   );

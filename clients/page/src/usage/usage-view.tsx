@@ -104,10 +104,10 @@ function Report({ loaded }: { loaded: Loaded }) {
         </header>
         <DayChart bars={dayBars(range, day.rows, metric)} metric={metric} format={format} />
         {PARTS[metric].length > 1 && (
-          <p class="chart-keys" aria-hidden="true">
+          <p class="usage-keys" aria-hidden="true">
             {PARTS[metric].map((name, index) => (
               <span key={name}>
-                <i class={`chart-key part-${index}`} />
+                <i class={`usage-key part-${index}`} />
                 {name}
               </span>
             ))}
