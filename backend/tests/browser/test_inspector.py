@@ -126,10 +126,7 @@ def test_events_are_listed_as_they_arrive_and_found_again_after_a_reload(
     stored = events_of(api, thread, newest_run(api, thread)["runId"])
     panel = inspect(chat_page, "Events")
     grid = panel.get_by_role("grid", name="Events")
-    rows = grid.get_by_role("row")
-    # An element for each row in view, not for each event.
-    expect(grid).to_have_attribute("aria-rowcount", re.compile(r"^\d{2,}$"))
-    assert rows.count() < int(grid.get_attribute("aria-rowcount") or 0)
+    expect(grid.get_by_role("row").filter(has_text="RUN_FINISHED")).to_be_visible()
 
     panel.get_by_label("Type of the events").select_option("TOOL_CALL_RESULT")
     expect(grid).to_have_attribute("aria-rowcount", "2")

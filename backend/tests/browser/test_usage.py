@@ -15,6 +15,12 @@ def opened(page: Page) -> Locator:
     return page.get_by_role("dialog", name="Usage")
 
 
+def at_rest(api: httpx.Client) -> None:
+    """Wait until no run goes on, of whatever test: then the numbers stay."""
+    while any(thread["activeRun"] for thread in api.get("/threads").json()["threads"]):
+        pass
+
+
 def test_usage_is_drawn_by_day_and_told_by_model_and_conversation(
     chat_page: Page, api: httpx.Client, axe: Callable[..., None], screenshot: Callable[..., None]
 ) -> None:
@@ -23,6 +29,7 @@ def test_usage_is_drawn_by_day_and_told_by_model_and_conversation(
     box.press("Enter")
     expect(chat_page.locator(".message.assistant .meter")).to_have_count(2)
 
+    at_rest(api)
     view = opened(chat_page)
     by_thread = view.get_by_role("region", name="Usage by conversation")
     expect(by_thread.get_by_role("link", name="calculate 6*7").first).to_be_visible()
