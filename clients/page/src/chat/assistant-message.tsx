@@ -2,7 +2,7 @@ import { ToolCallCard } from "../cards/tool-call-card";
 import { textOf, type AssistantMessage } from "../session/message-parts";
 import type { ThreadSession } from "../session/types";
 import { MessageMeter } from "../usage/message-meter";
-import { isGrowing } from "./growing";
+import { useGrowing } from "./growing";
 import { Markdown } from "./markdown";
 import { AnswerActions } from "./message-actions";
 
@@ -13,10 +13,11 @@ interface AssistantMessageProps {
 
 export function AssistantMessageView({ session, message }: AssistantMessageProps) {
   const text = textOf(message.content);
+  const grows = useGrowing(session, message.id).value;
   const calls = message.toolCalls ?? [];
   return (
     <>
-      {text && <Markdown text={text} grows={isGrowing(session, message.id)} />}
+      {text && <Markdown text={text} grows={grows} />}
       {calls.length > 0 && (
         <div class="tool-calls">
           {calls.map((call) => (

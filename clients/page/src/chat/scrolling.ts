@@ -4,7 +4,8 @@
  * 1. At the end: it stays there, whatever grows or comes. Anywhere else: nothing moves under the reader's eyes.
  * 2. Near the top: an older page is loaded, and what was on the screen stays where it was.
  */
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { KeptPlace } from "./keep-place";
 
 /** Closer to the end than this counts as there, so that a line more or less does not lose the reader. */
 const NEAR_END = 48;
@@ -25,28 +26,38 @@ export function useScrolling(loadOlder: () => Promise<void>) {
 
   useLayoutEffect(() => {
     const box = scroller.current!;
+    const place = new KeptPlace(box, content.current!.querySelector(".message-list")!);
     toEnd();
     let isLoading = false;
-    let height = box.scrollHeight;
+    let top = box.scrollTop;
     const older = async () => {
       if (isLoading || box.scrollTop > NEAR_TOP_SCREENS * box.clientHeight) return;
       isLoading = true;
       await loadOlder();
       isLoading = false;
     };
-    const onScroll = () => {
+    const look = () => {
       const left = box.scrollHeight - box.clientHeight - box.scrollTop;
-      // Growth alone also moves the end away; only the reader's own scrolling gives it up.
+      // Growth alone also moves the end away. Only who goes upwards gives it up.
       if (left <= NEAR_END) follows.current = true;
-      else if (box.scrollHeight === height) follows.current = false;
-      height = box.scrollHeight;
+      else if (box.scrollTop < top - 1) follows.current = false;
+      top = box.scrollTop;
       setAtEnd(follows.current);
+    };
+    const onScroll = () => {
+      look();
+      place.look();
       void older();
     };
     const onGrowth = () => {
+      // The reader may have gone upwards since the last event of scrolling.
+      look();
       if (follows.current) toEnd();
-      height = box.scrollHeight;
-      void older();
+      else place.correct();
+      place.look();
+      top = box.scrollTop;
+      // A frame later: only then has the browser moved what it keeps in its place.
+      requestAnimationFrame(() => void older());
     };
     box.addEventListener("scroll", onScroll, { passive: true });
     const growth = new ResizeObserver(onGrowth);
@@ -55,25 +66,9 @@ export function useScrolling(loadOlder: () => Promise<void>) {
     return () => {
       box.removeEventListener("scroll", onScroll);
       growth.disconnect();
+      place.stop();
     };
   }, [loadOlder]);
 
-  useEffect(() => keepPlace(scroller.current!, content.current!), []);
   return { scroller, content, isAtEnd, toEnd };
-}
-
-/** Keep what is on the screen in its place when messages come in above; browsers do not at the very top. */
-function keepPlace(box: HTMLElement, content: HTMLElement): () => void {
-  const list = content.querySelector(".message-list")!;
-  const changes = new MutationObserver(() => {
-    if (box.scrollTop > 0 && CSS.supports("overflow-anchor", "auto")) return;
-    const first = known;
-    known = list.firstElementChild;
-    if (first?.isConnected && first !== known) {
-      box.scrollTop += first.getBoundingClientRect().top - list.getBoundingClientRect().top;
-    }
-  });
-  let known = list.firstElementChild;
-  changes.observe(list, { childList: true });
-  return () => changes.disconnect();
 }

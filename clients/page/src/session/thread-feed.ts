@@ -54,9 +54,18 @@ export class ThreadFeed extends HttpAgent {
 
   /** Follow until the end. @throws what the pipeline or the service refused. */
   async follow(): Promise<FollowEnd | null> {
-    const counting: AgentSubscriber = { onEvent: () => this.#count() };
-    this.subscribe(counting);
+    let failure: Error | null = null;
+    this.subscribe({
+      onEvent: () => this.#count(),
+      // Without this, the client writes every refusal of the service to the console as an error of its own.
+      onRunFailed: ({ error }) => {
+        failure = error;
+        // Read by `onError` of the client 1.0.0, though its types leave it out.
+        return { stopPropagation: true } as object;
+      },
+    });
     await this.connectAgent({}, this.#options.subscriber);
+    if (failure !== null) throw failure;
     return this.#thread.end;
   }
 

@@ -161,7 +161,11 @@ export class LiveThreadSession implements ThreadSession {
         if ((await feed.follow()) === "deleted") this.isGone.value = true;
       } catch (error) {
         if (error instanceof StreamError && error.status === 401) await this.#signedIn();
-        else await new Promise((resolve) => setTimeout(resolve, AGAIN_MILLISECONDS));
+        else {
+          // A stream that breaks the protocol is a fault to be found, although the page goes on.
+          if (!(error instanceof StreamError)) console.error(error);
+          await new Promise((resolve) => setTimeout(resolve, AGAIN_MILLISECONDS));
+        }
       }
       feed.close();
     }
@@ -196,6 +200,7 @@ export class LiveThreadSession implements ThreadSession {
   }
 
   #subscriber(feed: () => ThreadFeed): AgentSubscriber {
+    let isOpened = false;
     return {
       onEvent: ({ event }) => this.#take(event),
       onRunStartedEvent: ({ event, messages }) => this.#begun(event.runId, messages, feed().isReady),
@@ -205,7 +210,9 @@ export class LiveThreadSession implements ThreadSession {
         return input ? { messages: [...this.#with(messages, input)] } : undefined;
       },
       onMessagesSnapshotEvent: ({ event }) => {
-        if (!feed().isReady) this.#older.opened(this.store.messages.peek(), event.messages);
+        // The first one is that of the opening. It may be the opening's last event, which makes the feed ready.
+        if (!isOpened) this.#older.opened(this.store.messages.peek(), event.messages);
+        isOpened = true;
       },
       onRunFinishedEvent: () => this.#options.onActivity(this.threadId),
       onRunErrorEvent: () => this.#options.onActivity(this.threadId),

@@ -7,7 +7,7 @@ import { closeDrawer } from "../layout/sidebar-state";
 import { newId } from "../session/ids";
 import { LiveThreadSession } from "../session/thread-session";
 import { agentOfNewThreads } from "./agents";
-import { noteActivity, titleOf } from "./thread-list";
+import { isLoading, learnTitle, noteActivity, titleOf } from "./thread-list";
 
 function sessionOf(threadId: string, isNew: boolean): LiveThreadSession {
   return new LiveThreadSession({
@@ -63,6 +63,16 @@ effect(() => {
 effect(() => {
   const title = currentSession.value.title.value;
   document.title = title ? `${title} · AgentRoute` : "AgentRoute";
+});
+
+// A thread that was opened by its address need not be among those of the list.
+let opened: LiveThreadSession | null = null;
+effect(() => {
+  const session = currentSession.value;
+  if (!session.isOpened.value || isLoading.value || opened === session) return;
+  opened = session;
+  // One without messages does not exist yet, and is not asked for.
+  if (session.store.ids.peek().length > 0 && session.title.peek() === null) void learnTitle(session.threadId);
 });
 
 // A thread that was deleted elsewhere is no longer there to be looked at.

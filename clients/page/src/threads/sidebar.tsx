@@ -110,7 +110,8 @@ function MoreThreads() {
     const view = new IntersectionObserver((seen) => seen.some((entry) => entry.isIntersecting) && void more());
     view.observe(element.current!);
     return () => view.disconnect();
-  }, [nextBefore.value]);
+    // Anew for each page: an observer says nothing when its element stays in view.
+  }, [threads.value, nextBefore.value]);
   return (
     <div class="sidebar-note" ref={element}>
       <Button kind="quiet" busy={isBusy} onClick={more}>

@@ -1,5 +1,5 @@
 /** The list of threads: pages, search, and news of single threads. */
-import { signal } from "@preact/signals";
+import { batch, signal } from "@preact/signals";
 import * as api from "../api/threads";
 import type { ThreadItem } from "../api/threads";
 
@@ -20,15 +20,25 @@ export function titleOf(threadId: string): string | null {
 
 let asked = new AbortController();
 
-/** Read the list from its beginning. */
+/** Read the list from its beginning. What was loaded behind the first page stays, if the search is the same. */
 export async function refresh(): Promise<void> {
+  await read(true);
+}
+
+export async function search(words: string): Promise<void> {
+  query.value = words;
+  await read(false);
+}
+
+async function read(keeps: boolean): Promise<void> {
   asked.abort();
   const { signal: stop } = (asked = new AbortController());
   try {
     const page = await api.listThreads({ q: query.peek() }, stop);
-    note(page.threads);
-    threads.value = page.threads;
-    nextBefore.value = page.nextBefore;
+    const last = page.threads.at(-1);
+    const inPage = new Set(page.threads.map(({ threadId }) => threadId));
+    const behind = threads.peek().filter((one) => keeps && last && one.updatedAt < last.updatedAt && !inPage.has(one.threadId));
+    show([...page.threads, ...behind], behind.length > 0 ? nextBefore.peek() : page.nextBefore);
     failure.value = null;
   } catch (error) {
     if (stop.aborted) return;
@@ -37,20 +47,24 @@ export async function refresh(): Promise<void> {
   isLoading.value = false;
 }
 
-export async function search(words: string): Promise<void> {
-  query.value = words;
-  await refresh();
-}
-
+/** Read the next page. */
 export async function loadMore(): Promise<void> {
   const before = nextBefore.peek();
   if (before === null) return;
+  const { signal: stop } = asked;
   const page = await api.listThreads({ q: query.peek(), before });
-  if (before !== nextBefore.peek()) return;
-  note(page.threads);
+  // The list was read anew meanwhile, perhaps for other words.
+  if (stop.aborted) return;
   const known = new Set(threads.peek().map(({ threadId }) => threadId));
-  threads.value = [...threads.peek(), ...page.threads.filter(({ threadId }) => !known.has(threadId))];
-  nextBefore.value = page.nextBefore;
+  show([...threads.peek(), ...page.threads.filter(({ threadId }) => !known.has(threadId))], page.nextBefore);
+}
+
+function show(items: readonly ThreadItem[], next: string | null): void {
+  batch(() => {
+    note(items);
+    threads.value = items;
+    nextBefore.value = next;
+  });
 }
 
 export async function rename(threadId: string, title: string): Promise<void> {
@@ -72,6 +86,18 @@ export function noteActivity(threadId: string): void {
   void refresh();
   timers = titleOf(threadId) === null ? TITLE_MILLISECONDS.map((after) => setTimeout(lookForTitle, after, threadId)) : [];
 }
+
+/** Read the title of a thread that was opened by its address, and may be far down in the list. */
+export async function learnTitle(threadId: string): Promise<void> {
+  // Without a title the page says so; it is no reason to disturb.
+  const item = await api.getThread(threadId).catch(() => null);
+  if (item !== null) note([item]);
+}
+
+// Other devices begin conversations, too. Whoever comes back to the page sees them.
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible" && !isLoading.peek()) void refresh();
+});
 
 function lookForTitle(threadId: string): void {
   if (titleOf(threadId) === null) void refresh();

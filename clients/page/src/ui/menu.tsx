@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { IconButton } from "./button";
 import type { Icon } from "./icons";
 import "./menu.css";
@@ -23,7 +23,8 @@ interface MenuProps {
 export function Menu({ label, icon, items, small = false }: MenuProps) {
   const [open, setOpen] = useState(false);
   const anchor = useRef<HTMLSpanElement>(null);
-  useEffect(() => {
+  // Before the next key: an arrow that comes at once must find the focus in the menu.
+  useLayoutEffect(() => {
     if (!open) return;
     entries(anchor.current)[0]?.focus();
     const closeOutside = (event: Event) => {
