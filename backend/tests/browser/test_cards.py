@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 from playwright.sync_api import Locator, Page, Route, expect
+from tests.support.browser_tab import NewTab
 from tests.support.page_watch import PageWatch
 
 BOTH = "fetch https://example.com/ and also remember that I like tea"
@@ -163,3 +164,165 @@ def test_an_expired_question_is_laid_aside(chat_page: Page, screenshot: Callable
     screenshot(page, "approval-expired")
     card.get_by_role("button", name="Go on without it").click()
     expect(call(page, "remember").locator(".call-status")).to_have_text("Declined")
+
+
+FORM = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "minLength": 1},
+        "days": {"type": "integer", "minimum": 1},
+        "when": {"enum": ["today", "tomorrow"]},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "extra": {"additionalProperties": True, "type": "object"},
+    },
+    "required": ["city", "days"],
+}
+REASONED = {
+    "type": "object",
+    "properties": {"approved": {"type": "boolean"}, "reason": {"type": "string"}},
+    "required": ["approved"],
+}
+QUESTIONS: list[dict[str, Any]] = [
+    {
+        "id": "q1",
+        "reason": "connection_required",
+        "message": "Connect mail.",
+        "metadata": {"server": "mail", "url": "http://127.0.0.1:1/login"},
+    },
+    {
+        "id": "q2",
+        "reason": "connection_required",
+        "message": "Connect github.",
+        "metadata": {"server": "github"},
+    },
+    {"id": "q3", "reason": "trip", "message": "Where to?", "responseSchema": FORM},
+    {"id": "q4", "reason": "something_new", "message": "May I?", "responseSchema": REASONED},
+    {"id": "q5", "reason": "budget_exhausted", "message": "Go on?", "responseSchema": REASONED},
+]
+SUBAGENT_CALL = {"id": "c1", "type": "function", "function": {"name": "researcher", "arguments": "{}"}}
+INNER_CALL = {
+    "id": "c2",
+    "type": "function",
+    "function": {"name": "calculate", "arguments": '{"expression":"6*7"}'},
+}
+MESSAGES: list[dict[str, Any]] = [
+    {"id": "m1", "role": "user", "content": "Plan a trip."},
+    {"id": "m2", "role": "assistant", "toolCalls": [SUBAGENT_CALL]},
+    {
+        "id": "m3",
+        "role": "assistant",
+        "content": "Looking it up.",
+        "subagentRunId": "s1",
+        "toolCalls": [INNER_CALL],
+    },
+    {"id": "m4", "role": "tool", "toolCallId": "c2", "content": "42", "subagentRunId": "s1"},
+    {"id": "m5", "role": "tool", "toolCallId": "c1", "content": "Found."},
+]
+
+
+def asking(thread: str) -> str:
+    """The stream that a page gets when it opens a thread with these messages and questions."""
+    outcome = {"type": "interrupt", "interrupts": QUESTIONS}
+    events: list[dict[str, Any]] = [
+        {"type": "RUN_STARTED", "threadId": thread, "runId": "r1", "protocolVersion": "1.0"},
+        {"type": "MESSAGES_SNAPSHOT", "messages": MESSAGES},
+        {"type": "RUN_FINISHED", "threadId": thread, "runId": "r1", "outcome": outcome},
+    ]
+    ids = ("1-9.2", "1-9.1", "1-9")
+    return "".join(
+        f"id: {cursor}\ndata: {json.dumps(event)}\n\n" for cursor, event in zip(ids, events, strict=True)
+    )
+
+
+def test_every_kind_of_question_is_answered(
+    new_tab: NewTab, screenshot: Callable[..., None], axe: Callable[..., None]
+) -> None:
+    tab = new_tab("/")
+    page = tab.page
+    # The service does not know the thread that is told here.
+    tab.watch.allow("404")
+    sent: dict[str, Any] = {}
+
+    def opened(route: Route) -> None:
+        # What follows the opening stays silent.
+        if "connect=true" in route.request.url:
+            route.fulfill(content_type="text/event-stream", body=asking("t-asking"))
+
+    def kept(name: str, status: int, body: dict[str, Any]) -> Callable[[Route], None]:
+        def answer(route: Route) -> None:
+            sent[name] = json.loads(route.request.post_data or "null")
+            route.fulfill(status=status, content_type="application/json", body=json.dumps(body))
+
+        return answer
+
+    page.route("**/events?*", opened)
+    page.route(
+        "**/connections",
+        kept("list", 200, {"connections": [{"server": "mail", "auth": "oauth", "state": "connected"}]}),
+    )
+    page.route(
+        "**/connections/github",
+        kept("token", 200, {"server": "github", "auth": "user-token", "state": "connected"}),
+    )
+    page.route("**/resume", kept("resume", 202, {"runId": "r2", "threadId": "t-asking", "status": "queued"}))
+    page.goto(page.url.partition("#")[0] + "#/t/t-asking")
+    page.reload()
+    expect(page.get_by_role("heading", name="5 questions are open")).to_be_visible()
+    # A subagent's words stand inside of the call that began it, not in the conversation.
+    subagent = call(page, "researcher").locator(".subagent").first
+    subagent.locator("summary").first.click()
+    expect(subagent.get_by_text("Looking it up.")).to_be_visible()
+    expect(subagent.locator(".call-summary")).to_have_text("6*7")
+    expect(page.get_by_text("Looking it up.")).to_have_count(1)
+    cards = page.locator(".question")
+    # A login at the server's page: the page sees it when the user is back.
+    link = cards.nth(0).get_by_role("link", name="Log in at mail")
+    assert (link.get_attribute("target"), link.get_attribute("rel")) == ("_blank", "noopener")
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(cards.nth(0).get_by_text("You are connected to mail.")).to_be_visible()
+    cards.nth(0).get_by_role("button", name="Continue").click()
+    # A token.
+    cards.nth(1).get_by_role("button", name="Connect", exact=True).click()
+    expect(cards.nth(1).get_by_role("alert")).to_have_text("Paste the token first.")
+    cards.nth(1).get_by_label("Your token for github").fill("secret-token")
+    screenshot(page, "questions")
+    axe(page)
+    cards.nth(1).get_by_role("button", name="Connect", exact=True).click()
+    expect(cards.nth(1).get_by_text("Goes on with the login")).to_be_visible()
+    assert sent["token"] == {"token": "secret-token"}
+    # A form of every kind of field, with complaints beside them.
+    form = cards.nth(2)
+    form.get_by_label("Days").fill("0")
+    form.get_by_role("button", name="Send answer").click()
+    expect(form.locator(".entry-complaint")).to_have_text(["This is needed.", "At least 1."])
+    form.get_by_label("City").fill("Paris")
+    form.get_by_label("Days").fill("3")
+    form.get_by_role("button", name="When", exact=True).click()
+    form.get_by_role("combobox", name="When").select_option("tomorrow")
+    form.get_by_role("button", name="Tags", exact=True).click()
+    form.get_by_role("button", name="Add to tags").click()
+    form.get_by_label("Tags 1", exact=True).fill("art")
+    form.get_by_role("button", name="Extra", exact=True).click()
+    form.get_by_role("textbox", name="Extra").fill('{"a": ')
+    form.get_by_role("button", name="Send answer").click()
+    expect(form.locator(".entry-complaint")).to_have_text("This is no valid JSON.")
+    form.get_by_role("textbox", name="Extra").fill('{"a": 1}')
+    screenshot(page, "question-form")
+    axe(page)
+    form.get_by_role("button", name="Send answer").click()
+    # Declined with a reason, and approved.
+    cards.nth(3).get_by_role("button", name="Decline").click()
+    cards.nth(3).get_by_label("Why not? The assistant reads it.").fill("Too far")
+    cards.nth(3).get_by_role("button", name="Decline with this reason").click()
+    expect(cards.nth(4).get_by_role("heading")).to_have_text("The budget is used up")
+    cards.nth(4).get_by_role("button", name="Approve").click()
+    page.get_by_role("button", name="Send 5 answers").click()
+    expect(page.get_by_text("Answered", exact=True)).to_have_count(5)
+    answer = {"city": "Paris", "days": 3, "when": "tomorrow", "tags": ["art"], "extra": {"a": 1}}
+    assert sent["resume"]["resume"] == [
+        {"interruptId": "q1", "status": "resolved"},
+        {"interruptId": "q2", "status": "resolved"},
+        {"interruptId": "q3", "status": "resolved", "payload": answer},
+        {"interruptId": "q4", "status": "resolved", "payload": {"approved": False, "reason": "Too far"}},
+        {"interruptId": "q5", "status": "resolved", "payload": {"approved": True}},
+    ]

@@ -83,7 +83,10 @@ function TokenBody({ store, question, isOnly, server }: Props) {
           value={token}
           aria-invalid={complaint !== null}
           aria-describedby={`${field}-about`}
-          onInput={(event) => setToken(event.currentTarget.value)}
+          onInput={(event) => {
+            setToken(event.currentTarget.value);
+            setComplaint(null);
+          }}
         />
         <p class="entry-about" id={`${field}-about`}>
           It is stored encrypted, sent to this server only, and never shown again.

@@ -24,6 +24,14 @@ const TITLES: Record<string, string> = {
   connection_required: "A login is needed",
 };
 
+/** Of several questions: what will be sent. */
+const DECIDED: Record<Question["kind"], Record<"approve" | "decline", string>> = {
+  approval: { approve: "Will be approved", decline: "Will be declined" },
+  connection: { approve: "Goes on with the login", decline: "Goes on without the login" },
+  form: { approve: "Will be answered", decline: "Will not be answered" },
+  notice: { approve: "Goes on", decline: "Will be declined" },
+};
+
 export function QuestionCard({ now, ...props }: BodyProps & { now: number }) {
   const { store, question } = props;
   const { interrupt } = question;
@@ -52,7 +60,7 @@ export function QuestionCard({ now, ...props }: BodyProps & { now: number }) {
         <Expired {...props} />
       ) : draft.decision !== null && !props.isOnly ? (
         <Decided isNo={draft.decision === "decline"}>
-          {draft.decision === "approve" ? "Will be approved" : "Will be declined"}
+          {DECIDED[question.kind][draft.decision]}
           <Button kind="quiet" onClick={() => store.change(interrupt.id, { decision: null })}>
             Change
           </Button>

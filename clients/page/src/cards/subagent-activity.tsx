@@ -25,7 +25,7 @@ export function SubagentActivity({ session, callId }: { session: ThreadSession; 
 function Subagent({ session, subagent }: { session: ThreadSession; subagent: SubagentView }) {
   const activity = activityOf(session).value;
   const facts = factsOf(session).value;
-  const words = subagent.status === "running" ? (subagent.doing ?? "works") : subagent.status;
+  const words = { running: subagent.doing ?? "works", done: "Done", failed: "Failed" }[subagent.status];
   return (
     <details class={`subagent ${subagent.status}`} open={subagent.status === "running"}>
       <summary>

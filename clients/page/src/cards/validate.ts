@@ -48,8 +48,8 @@ function judge(field: Field, value: unknown, at: string, found: Map<string, stri
     case "object":
       if (!isObject(value)) return complain("Make an object.");
       for (const member of field.members) {
-        const given = value[member.name];
-        if (given !== undefined) judge(member.field, given, pointer(at, member.name), found);
+        // A member that is there without a value is text that is no JSON (yet).
+        if (member.name in value) judge(member.field, value[member.name], pointer(at, member.name), found);
         else if (member.isRequired) found.set(pointer(at, member.name), "This is needed.");
       }
       return;

@@ -4,10 +4,12 @@ import type { ToolCallView } from "../cards/tool-calls";
 import type { ThreadSession } from "../session/types";
 import { Button } from "../ui/button";
 import { carryOutOf } from "./carry-out";
-import { Chart } from "./chart";
-import { chartData } from "./chart-data";
+import { lazy } from "../ui/lazy";
+import { chartData, type ChartData } from "./chart-data";
 import { clientTools } from "./registry";
 import "./client-call.css";
+
+const Chart = lazy<{ data: ChartData }>(() => import("./chart").then((module) => module.Chart));
 
 /** The window that began the run answers at once; another one is asked only if it does not. */
 const PATIENCE_MILLISECONDS = 2_500;

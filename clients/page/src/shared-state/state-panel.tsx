@@ -6,6 +6,8 @@ import { sharedOf } from "./shared-store";
 import { StateConflict } from "./state-conflict";
 import { StateText } from "./state-text";
 import { StateTree } from "./state-tree";
+import "../cards/questions.css";
+import "../cards/schema-form.css";
 import "./state-panel.css";
 
 /** The state that the assistant and the user edit together. */

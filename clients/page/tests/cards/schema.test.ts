@@ -44,6 +44,7 @@ describe("complaintsOf", () => {
       tags: { type: "array", items: { enum: ["a", "b"] }, maxItems: 2 },
       note: { type: ["string", "null"] },
       code: { type: "string", pattern: "^[A-Z]+$" },
+      more: { type: "object" },
       evil: { type: "string", pattern: "^(a+)+$" },
     },
     required: ["name"],
@@ -62,6 +63,7 @@ describe("complaintsOf", () => {
     [{ name: "Ada", tags: ["a", "a", "a"] }, { "/tags": "At most 2 items." }],
     [{ name: "Ada", code: "ab" }, { "/code": "Does not fit the pattern ^[A-Z]+$." }],
     [{ name: "Ada", evil: `${"a".repeat(40)}!` }, {}],
+    [{ name: "Ada", more: undefined }, { "/more": "This is no valid JSON." }],
     [undefined, { "": "Make an object." }],
   ])("judges %j", (value, expected) => expect(Object.fromEntries(complaintsOf(field, value))).toEqual(expected));
 });
