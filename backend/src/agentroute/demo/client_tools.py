@@ -1,6 +1,6 @@
 """Arguments for the tools that the chat page carries out itself: its theme, and charts.
 
-Pure. The sentences that ask for them are in ``triggers``.
+Pure. The sentences that ask for them are in ``triggers``; which page carries a call out is in docs/adr/0050.
 """
 
 from __future__ import annotations

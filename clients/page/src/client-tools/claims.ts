@@ -1,6 +1,6 @@
 /**
  * A call of a client tool is carried out once, however many windows of this browser show it. What came of it is kept,
- * so that an answer that was lost is sent again instead of carrying the call out again.
+ * so that an answer that was lost is sent again instead of carrying the call out again (docs/adr/0050).
  */
 
 export interface CallResult {
