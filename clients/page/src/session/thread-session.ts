@@ -245,6 +245,8 @@ export class LiveThreadSession implements ThreadSession {
     const messages = this.#older.relieve(own && isReady ? this.#with(given, own) : given);
     if (own?.state === undefined) return { messages: [...messages] };
     if (own.state === this.#edited) this.#edited = null;
+    // At once and not with the next drawing: what the agent changes in the same moment is a change of this state.
+    if (isReady) this.agentState.value = this.#heldState = own.state.value;
     return { messages: [...messages], state: own.state.value };
   }
 
