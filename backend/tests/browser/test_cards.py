@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from tests.support.browser_tab import NewTab
 from tests.support.page_watch import PageWatch
 
+A_DAY = re.compile("^expires in (1 day|23 h)")
 BOTH = "fetch https://example.com/ and also remember that I like tea"
 
 
@@ -54,7 +56,7 @@ def test_a_call_is_edited_and_approved(
     say(page, "remember that I like tea")
     card = page.get_by_role("article", name="Approval needed")
     expect(card.get_by_text("Allow the tool remember?")).to_be_visible()
-    expect(card.get_by_text("expires in 1 day")).to_be_visible()
+    expect(card.locator(".question-expiry")).to_have_text(A_DAY)
     expect(call(page, "remember").locator(".call-status")).to_have_text("Waits for you")
     axe(page)
     screenshot(page, "approval")
@@ -156,7 +158,7 @@ def test_an_expired_question_is_laid_aside(chat_page: Page, screenshot: Callable
     page.clock.install()
     say(page, "remember that I like tea")
     card = page.get_by_role("article", name="Approval needed")
-    expect(card.get_by_text("expires in 1 day")).to_be_visible()
+    expect(card.locator(".question-expiry")).to_have_text(A_DAY)
     page.clock.fast_forward("23:58:00")
     expect(card.locator(".question-expiry.urgent")).to_be_visible()
     page.clock.fast_forward("02:00")
