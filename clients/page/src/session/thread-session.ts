@@ -246,7 +246,7 @@ export class LiveThreadSession implements ThreadSession {
     if (own?.state === undefined) return { messages: [...messages] };
     if (own.state === this.#edited) this.#edited = null;
     // At once and not with the next drawing: what the agent changes in the same moment is a change of this state.
-    if (isReady) this.agentState.value = this.#heldState = own.state.value;
+    this.agentState.value = this.#heldState = own.state.value;
     return { messages: [...messages], state: own.state.value };
   }
 

@@ -16,7 +16,10 @@ beforeEach(() => {
 });
 afterEach(() => void vi.unstubAllGlobals());
 
-test("what the agent changes in the moment in which it gets the user's state is a change, and no conflict", async () => {
+test.each([
+  ["which it gets the user's state", false],
+  ["which the thread is opened", true],
+])("what the agent changes in the moment in %s is a change, and no conflict", async (_when, isOpenedLate) => {
   let asked: string | null = null;
   let isTold = false;
   vi.stubGlobal("fetch", async (url: string, init: RequestInit) => {
@@ -24,12 +27,22 @@ test("what the agent changes in the moment in which it gets the user's state is 
       asked = (JSON.parse(init.body as string) as { runId: string }).runId;
       return Response.json({ runId: asked, threadId: "t-1", status: "running" });
     }
+    if (url.includes("connect=true") && isOpenedLate) {
+      await vi.waitUntil(() => asked !== null);
+      const messages = [{ id: "u-1", role: "user", content: "put milk on the list" }];
+      return stream(
+        ["1-3.3", started(asked!)],
+        ["1-3.2", { type: "STATE_SNAPSHOT", snapshot: { list: ["milk"] } }],
+        ["1-3.1", { type: "MESSAGES_SNAPSHOT", messages }],
+        ["1-3", finished(asked!)],
+      );
+    }
     if (url.includes("connect=true")) {
       const messages = [{ id: "u-1", role: "user", content: "hello" }];
       return stream(["1-2.2", started("r-1")], ["1-2.1", { type: "MESSAGES_SNAPSHOT", messages }], ["1-2", finished("r-1")]);
     }
     await vi.waitUntil(() => asked !== null);
-    if (isTold) return new Promise(() => {});
+    if (isTold || isOpenedLate) return new Promise(() => {});
     isTold = true;
     // One piece of the stream: the page draws once for all of it.
     return stream(
@@ -45,13 +58,13 @@ test("what the agent changes in the moment in which it gets the user's state is 
   const nothing = signal(null);
   const session = new LiveThreadSession({
     threadId: "t-1",
-    isNew: false,
+    isNew: isOpenedLate,
     title: nothing,
     agentId: nothing,
     tools: () => [],
     onActivity: () => {},
   });
-  await vi.waitFor(() => expect(session.messages.value).toHaveLength(1));
+  if (!isOpenedLate) await vi.waitFor(() => expect(session.messages.value).toHaveLength(1));
   const store = new SharedStore(session);
   store.edit({ list: [] });
 

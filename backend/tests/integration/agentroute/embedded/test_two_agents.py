@@ -18,8 +18,10 @@ EXAMPLE = Path(__file__).parents[5] / "examples" / "two_agents"
 
 def commands() -> list[str]:
     """Return the commands for the other terminal."""
-    script = re.findall(r"```sh\n(.*?)```", (EXAMPLE / "README.md").read_text(), re.DOTALL)[1]
-    return [part for part in script.replace("\\\n", "").split("\n\n") if "curl" in part]
+    text = (EXAMPLE / "README.md").read_text().replace("\\\n", "")
+    script = "\n\n".join(re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)[1:])
+    parts = [part.removeprefix("$ ").partition("\n{…")[0] for part in script.split("\n\n")]
+    return [part for part in parts if "curl" in part]
 
 
 def run(command: str, base: str) -> str:

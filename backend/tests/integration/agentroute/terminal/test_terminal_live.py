@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from tests.support.embedded_service import API, embedded_service
@@ -108,7 +109,7 @@ def test_a_thread_is_gone_on_with_while_the_service_restarts(url: str, client: A
         terminal.until("\u203a hello")
         say(terminal, "slowly")
         terminal.until("Slowly it is.")
-        kill_api()
+        kill_api(url)
         terminal.until("reconnecting")
         terminal.until("tokens in")
         leave(terminal)
@@ -119,12 +120,15 @@ def test_a_thread_is_gone_on_with_while_the_service_restarts(url: str, client: A
     assert "".join(terminal.text.split()).count("".join(answer.split())) == 1
 
 
-def kill_api() -> None:
-    """Kill the API process of the service; it is started again."""
+def kill_api(url: str) -> None:
+    """Kill the API process of the service; it is started again. Other services of this process stay."""
+    port = httpx.URL(url).port
     (api,) = (
         child
         for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "agentroute.cli serve" in " ".join(child.cmdline())
+        if child.status() != psutil.STATUS_ZOMBIE
+        and "agentroute.cli serve" in " ".join(child.cmdline())
+        and any(line.laddr.port == port for line in child.net_connections("inet"))
     )
     api.kill()
 

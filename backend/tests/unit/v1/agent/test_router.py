@@ -16,6 +16,7 @@ from tests.support.limits import HUNG_SECONDS
 from tests.support.memory_ports import MemoryRuns
 from tests.support.questions import a_question
 
+from agentroute.page.built_files import BuiltFiles
 from core import errors
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import RunFinished
@@ -37,6 +38,8 @@ PUBLIC = {
     ("GET", "/problems/{code}"),
     ("GET", "/docs"),
     ("GET", "/openapi.json"),
+    # The chat page: what it shows, it asks for with a token.
+    *(("GET", f"/{name}") for name in ("", *BuiltFiles().names())),
 }
 """Routes that ask nobody who they are. A new one must be put here on purpose."""
 
