@@ -104,7 +104,11 @@ def pty_session(
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env={**os.environ, "TERM": "xterm-256color", "EDITOR": "", "VISUAL": "", **(env or {})},
+        # COLUMNS and LINES would count for more than the size of the terminal.
+        env={
+            **{name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}},
+            **{"TERM": "xterm-256color", "EDITOR": "", "VISUAL": "", **(env or {})},
+        },
         start_new_session=True,
         # The terminal of the new session: Ctrl-C becomes a signal.
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),

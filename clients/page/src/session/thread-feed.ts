@@ -12,6 +12,8 @@ import type { Connection } from "./types";
 
 /** How many messages a thread begins with; older ones come by pages. */
 export const NEWEST = 50;
+/** Cursor of a thread without events. */
+const NO_EVENT = "0-0";
 const OPENING_MILLISECONDS = 1000;
 
 interface FeedOptions {
@@ -47,6 +49,9 @@ export class ThreadFeed extends HttpAgent {
       onFrame: (frame) => this.#take(frame),
     });
   }
+
+  /** Whether the service had the thread when it was opened: one without any run looks like an empty thread. */
+  exists = false;
 
   get isReady(): boolean {
     return this.#isReady;
@@ -105,6 +110,7 @@ export class ThreadFeed extends HttpAgent {
   #takeOpening({ cursor }: Frame): void {
     if (cursor === null || cursor.includes(".")) return;
     this.#openingEnds = this.#told;
+    this.exists = cursor !== NO_EVENT;
     // Should the pipeline drop an event that it does not know, the count would wait for ever.
     setTimeout(() => this.#ready(), OPENING_MILLISECONDS);
   }

