@@ -112,7 +112,7 @@ async def check_model(settings: Settings) -> CheckResult:
     base_url = settings.model.base_url.rstrip("/")
     if not base_url:
         return _no_url(name, "AGENT_MODEL__BASE_URL", "https://host/v1 of an OpenAI-compatible API")
-    place = _place(base_url)
+    place = place_of(base_url)
     listed = await list_models(base_url, settings.model.api_key.get_secret_value())
     match listed.status:
         case None:
@@ -195,7 +195,7 @@ def _no_url(name: str, variable: str, example: str) -> CheckResult:
 
 
 def _postgres_problem(error: Exception, settings: Settings) -> tuple[str, str]:
-    place = _place(settings.database.url.get_secret_value())
+    place = place_of(settings.database.url.get_secret_value())
     match error:
         case asyncpg.InvalidAuthorizationSpecificationError():  # a wrong password is one, too
             return f"{place} refuses the user or the password", "Correct AGENT_DATABASE__URL."
@@ -216,7 +216,7 @@ def _postgres_problem(error: Exception, settings: Settings) -> tuple[str, str]:
 
 
 def _redis_problem(error: Exception, url: str) -> tuple[str, str]:
-    place = _place(url)
+    place = place_of(url)
     match error:
         case AuthenticationError() if "@" not in url and "password=" not in url:
             return (
@@ -260,7 +260,7 @@ def _model_names(answer: httpx.Response) -> list[str]:
         return []
 
 
-def _place(url: str) -> str:
+def place_of(url: str) -> str:
     """Host and port of a URL, or its socket; never the user or the password."""
     try:
         parts = urlsplit(url)

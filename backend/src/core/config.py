@@ -22,17 +22,23 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_NO_ADDRESS = "must begin with http:// or https:// and name a host, such as https://api.example.com/v1"
+
+
 def _http_address(value: str) -> str:
     value = value.strip()
+    if not value:
+        return value
     try:
         parts = urlsplit(value)
-        usable = not value or (parts.scheme in {"http", "https"} and bool(parts.hostname))
     except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError(
-            "must begin with http:// or https:// and name a host, such as https://api.example.com/v1"
-        )
+        raise ValueError(_NO_ADDRESS) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(_NO_ADDRESS)
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("has a port that is not a number up to 65535") from None
     return value
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from agentroute.preflight import ModelList, list_models
+from agentroute.preflight import ModelList, list_models, place_of
 from core.config import ModelSettings
 from core.embedded_errors import ModelRefused
 
@@ -68,7 +68,7 @@ def refuse_unlisted(endpoint: Endpoint) -> None:
     if endpoint.names:
         return
     status = endpoint.listed.status
-    place = _place(endpoint.base_url)
+    place = place_of(endpoint.base_url)
     if status is None:
         raise _refused("unreachable", _unreachable(place))
     if status in _KEY_REFUSED:
@@ -98,7 +98,7 @@ async def check_model(
 
     endpoint = await find_endpoint(base_url, key)
     if endpoint.listed.status is None:
-        raise _refused("unreachable", _unreachable(_place(endpoint.base_url)))
+        raise _refused("unreachable", _unreachable(place_of(endpoint.base_url)))
     change = {"base_url": endpoint.base_url, "api_key": key, "name": name, "provider": ""}
     try:
         answers = await probe_choice(
@@ -121,7 +121,7 @@ async def check_model(
 def _judge(
     endpoint: Endpoint, model: str, status: int | None, detail: str, said: str, *, silent: bool
 ) -> ModelRefused:
-    place = _place(endpoint.base_url)
+    place = place_of(endpoint.base_url)
     if silent:
         return _refused("silent", f"{model} did not begin to answer within {_PATIENCE_SECONDS:.0f} s.")
     if status in _KEY_REFUSED:
@@ -169,9 +169,3 @@ def _without_call(base_url: str) -> str:
     for path in _PATHS_OF_CALLS:
         base_url = base_url.removesuffix(path)
     return base_url.rstrip("/")
-
-
-def _place(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.hostname}{port}"
