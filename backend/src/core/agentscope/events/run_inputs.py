@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -45,20 +46,17 @@ class RunInputs:
         look = self._looks.get(key)
         if look is None:
             look = self._looks[key] = asyncio.create_task(self._look(session_id, ordinal))
+            # Of the look, not of those who wait: all of them may be gone when it ends.
+            look.add_done_callback(partial(self._keep, key))
             if len(self._looks) > _KEPT:
                 del self._looks[next(iter(self._looks))]
-        try:
-            # Shielded: one who leaves takes the answer from nobody.
-            frame = await asyncio.shield(look)
-        except Exception:
-            self._forget(key, look)
-            raise
-        if len(frame) > _KEPT_BYTES:
-            self._forget(key, look)
-        return frame
+        # Shielded: one who leaves takes the answer from nobody.
+        return await asyncio.shield(look)
 
-    def _forget(self, key: tuple[int, int], look: asyncio.Task[bytes]) -> None:
-        if self._looks.get(key) is look:
+    def _keep(self, key: tuple[int, int], look: asyncio.Task[bytes]) -> None:
+        """Forget a look that has failed, or found much."""
+        good = not look.cancelled() and look.exception() is None and len(look.result()) <= _KEPT_BYTES
+        if not good and self._looks.get(key) is look:
             del self._looks[key]
 
     async def _look(self, session_id: int, ordinal: int) -> bytes:

@@ -92,6 +92,22 @@ async def test_all_who_follow_a_thread_share_one_look_and_a_failed_one_is_made_a
     assert await inputs.frame(2, 1) == b""
 
 
+async def test_a_look_that_fails_when_all_have_left_is_not_the_answer_of_the_next_one() -> None:
+    requests = Requests()
+    inputs = RunInputs(requests)  # pyright: ignore[reportArgumentType]
+    requests.away = True
+    leaving = asyncio.create_task(inputs.frame(1, 1))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert requests.looks == 1
+    requests.away = False
+
+    assert b'"runId":"r-1"' in await inputs.frame(1, 1)
+
+
 async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
     inputs = RunInputs(Requests())  # pyright: ignore[reportArgumentType]
     leaving = asyncio.create_task(inputs.frame(1, 1))
