@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
+from agentroute.embedded.private_file import write_private
 from core.config import SecretSettings
 from core.errors import ConfigurationError
 from core.secret_values import check_encryption_keys
@@ -76,13 +76,7 @@ class ChoiceFile:
             "name": choice.name,
             "api_key": self._sealed(choice.api_key.get_secret_value(), choice.base_url),
         }
-        draft = self.path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(document, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.path)
+        write_private(self.path, json.dumps(document))
 
     def remove(self) -> None:
         """Forget the choice, if there is one.

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from agentroute.embedded.local_server import LocalServerError
+from agentroute.embedded.private_file import write_private
 from core.secret_values import check_encryption_keys
 
 
@@ -23,14 +24,7 @@ def own_key(path: Path) -> str:
             key = path.read_text(encoding="ascii").strip()
         except FileNotFoundError:
             key = base64.b64encode(os.urandom(32)).decode()
-            # Whole or not at all: half a key would refuse every later start.
-            draft = path.with_suffix(".new")
-            draft.unlink(missing_ok=True)
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(f"{key}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
+            write_private(path, f"{key}\n")
         if not key:
             raise ValueError("it is empty")
         check_encryption_keys(SecretStr(key))
