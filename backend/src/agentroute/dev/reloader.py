@@ -20,15 +20,12 @@ from pathlib import Path
 from typing import Protocol
 
 from agentroute.embedded.child_process import ChildProcess
-from agentroute.embedded.handover import WorkerHandover, reason_of
+from agentroute.embedded.handover import LOOK_SECONDS, TRY_SECONDS, WorkerHandover, reason_of
 from agentroute.embedded.python_service import PythonService
 from agentroute.embedded.supervisor import Supervisor
 from agentroute.embedded.worker_service import WorkerService
 from agentroute.project import ENV_FILE
 
-_LOOK_SECONDS = 0.03
-_TRY_SECONDS = 120.0
-"""How long a new worker may take to become ready. The factory of an agent alone may take a minute."""
 _MANY = 3
 """More changed files than this are counted, not named."""
 
@@ -140,13 +137,13 @@ class Reloader:
         self._finish_first_look()
         if self._try is None and self._handover.active:
             # Another model is being taken into use.
-            return _LOOK_SECONDS
+            return LOOK_SECONDS
         if self._try is None or not self._try.in_use:
             # While an old worker is being asked to drain, changes wait for their turn.
             self._begin(self._changes())
         if self._try is not None:
             self._go_on(self._try)
-        return None if self._try is None and self._first_look is None else _LOOK_SECONDS
+        return None if self._try is None and self._first_look is None else LOOK_SECONDS
 
     def _finish_first_look(self) -> None:
         look = self._first_look
@@ -182,8 +179,8 @@ class Reloader:
             self._refuse(current, reason_of(current.worker.tail(40)))
         elif current.look.exit_code not in (None, 0):
             self._refuse(current, reason_of(current.look.tail(40)))
-        elif time.monotonic() - current.began_at > _TRY_SECONDS:
-            self._refuse(current, f"the worker was not ready after {_TRY_SECONDS:.0f} s")
+        elif time.monotonic() - current.began_at > TRY_SECONDS:
+            self._refuse(current, f"the worker was not ready after {TRY_SECONDS:.0f} s")
         elif current.worker.ready and not current.look.running:
             self._use(current)
 

@@ -11,6 +11,11 @@ from typing import Protocol
 from agentroute.embedded.supervisor import Supervisor
 from agentroute.embedded.worker_service import WorkerService
 
+LOOK_SECONDS = 0.03
+"""A new worker is looked at this often."""
+TRY_SECONDS = 120.0
+"""How long a new worker may take to become ready. The factory of an agent alone may take a minute."""
+
 
 class HasWorker(Protocol):
     """The instance whose worker is replaced."""
@@ -31,11 +36,19 @@ class WorkerHandover:
         """Whether somebody has begun a handover and not ended it."""
 
     def begin(self) -> WorkerService:
-        """Start a new worker beside the one in use. If it ends, it is not started again."""
+        """Start a new worker beside the one in use. If it ends, it is not started again.
+
+        Raises:
+            OSError: It cannot be started. No handover has begun.
+        """
         self.active = True
         instance = self._instance
         worker = instance.new_worker(self._free_number())
-        instance.supervisor.start(worker, on_end=worker.ended, again=False, beside=instance.worker)
+        try:
+            instance.supervisor.start(worker, on_end=worker.ended, again=False, beside=instance.worker)
+        except OSError:
+            self.give_up(worker)
+            raise
         return worker
 
     def use(self, worker: WorkerService) -> None:

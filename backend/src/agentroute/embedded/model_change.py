@@ -15,14 +15,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentroute.embedded.handover import WorkerHandover, reason_of
+from agentroute.embedded.handover import LOOK_SECONDS, TRY_SECONDS, WorkerHandover, reason_of
 from agentroute.embedded.model_choice import ModelChoice
 from agentroute.embedded.model_use import ModelUse
 from agentroute.embedded.worker_service import WorkerService
-
-_LOOK_SECONDS = 0.03
-_TRY_SECONDS = 120.0
-"""How long a new worker may take to become ready, as for changed files."""
 
 Done = Callable[[str], None]
 """Told why the model is not used; empty if it is."""
@@ -79,17 +75,27 @@ class ModelChange:
             self._begin(*self._waiting.pop(0))
         if self._try is not None:
             self._go_on(self._try)
-        return _LOOK_SECONDS if self._try is not None or self._waiting else None
+        return LOOK_SECONDS if self._try is not None or self._waiting else None
 
     def _begin(self, choice: ModelChoice | None, done: Done) -> None:
-        undo = self._model.take(choice)
-        self._try = _Try(self._handover.begin(), undo, self._clock(), done)
+        try:
+            undo = self._model.take(choice)
+            try:
+                worker = self._handover.begin()
+            except OSError:
+                undo()
+                raise
+        except OSError as exc:
+            # A full disk, say. Everything that runs goes on.
+            self._tell_refused(f"a new process cannot be started: {exc.strerror or exc}", done)
+            return
+        self._try = _Try(worker, undo, self._clock(), done)
 
     def _go_on(self, current: _Try) -> None:
         if not current.worker.running:
             self._refuse(current, f"the new worker did not start: {reason_of(current.worker.tail(40))}")
-        elif self._clock() - current.began_at > _TRY_SECONDS:
-            self._refuse(current, f"the new worker was not ready after {_TRY_SECONDS:.0f} s")
+        elif self._clock() - current.began_at > TRY_SECONDS:
+            self._refuse(current, f"the new worker was not ready after {TRY_SECONDS:.0f} s")
         elif current.worker.ready and self._is_answering():
             self._use(current)
 
@@ -119,5 +125,8 @@ class ModelChange:
         self._try = None
         current.undo()
         self._handover.give_up(current.worker)
+        self._tell_refused(reason, current.done)
+
+    def _tell_refused(self, reason: str, done: Done) -> None:
         self._say(f"The model was not changed: {reason}")
-        current.done(reason)
+        done(reason)

@@ -89,15 +89,23 @@ class ModelUse:
         self._fill()
 
     def take(self, choice: ModelChoice | None) -> Callable[[], None]:
-        """Have the processes to come ask another model, None for the demo; returns how to take that back."""
+        """Have the processes to come ask another model, None for the demo; returns how to take that back.
+
+        Raises:
+            OSError: The demo cannot be started. Nothing has changed.
+        """
         before = self.choice
-        self.choice = choice
-        self._fill()
 
         def undo() -> None:
             self.choice = before
             self._fill()
 
+        self.choice = choice
+        try:
+            self._fill()
+        except OSError:
+            undo()
+            raise
         return undo
 
     def keep(self) -> None:

@@ -88,7 +88,7 @@ class Service:
         self.worker, self.api, self.valkey = Part("Worker", 11), Part("API", 12), Part("Valkey", 13)
         self.model = Model()
         self.new: list[Part] = []
-        self.refuses_kill = False
+        self.refuses_kill = self.no_process_starts = False
         ours, self.theirs = socket.socketpair()
         self.api.line = SupervisorLine(ours)
         self.handover = WorkerHandover(cast("HasWorker", cast("Any", self)))
@@ -108,6 +108,8 @@ class Service:
 
     def start(self, service: Part, **_options: object) -> None:
         self.journal.append(f"start {service.number}")
+        if self.no_process_starts:
+            raise OSError(28, "No space left on device")
 
     def replace(self, old: Part, new: Part) -> None:
         self.journal.append(f"replace {old.number} by {new.number}")
@@ -205,6 +207,17 @@ def test_a_model_that_cannot_be_used_leaves_the_one_before(
     assert service.model.choice is None
     assert service.journal[1:] == ["dismiss 2", f"The model was not changed: {reason}"]
     assert not service.handover.active
+
+
+def test_a_worker_that_cannot_be_started_leaves_the_model_before(service: Service) -> None:
+    service.no_process_starts = True
+    reason = "a new process cannot be started: No space left on device"
+    assert service.ask(ask="use", choice=CHOICE) == {"refused": reason}
+
+    assert service.model.choice is None
+    assert service.journal == ["start 2", "dismiss 2", f"The model was not changed: {reason}"]
+    assert not service.handover.active
+    assert service.control.turn() is None
 
 
 def test_a_change_waits_while_changed_files_are_taken_into_use(service: Service) -> None:

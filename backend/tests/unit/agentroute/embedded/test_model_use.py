@@ -69,6 +69,25 @@ def test_a_choice_that_is_taken_back_leaves_everything_as_it_was(tmp_path: Path)
     assert instance.started == instance.started[:1]
 
 
+def test_a_demo_that_cannot_be_started_leaves_the_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Instance(tmp_path)
+    first.use.take(CHOICE)
+    first.use.keep()
+    instance = Instance(tmp_path)
+    before = dict(instance.env)
+
+    def fails(_demo: PythonService) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(instance.use, "_start", fails)
+    with pytest.raises(OSError, match="No space"):
+        instance.use.take(None)
+
+    assert (instance.use.choice, instance.env) == (CHOICE, before)
+
+
 @pytest.mark.parametrize(
     ("model", "variables", "source"),
     [
