@@ -44,22 +44,20 @@ class PythonService:
         self._pid_path = self.log_path.with_suffix(".pid")
         # -P: the folder of the caller may hold a `core` or a `models` of its own. -X takes any word: with it
         # a process list shows whose child this is, and so does the next start.
-        self._mark = f"agentroute={data_dir}"
-        self._command = [sys.executable, "-P", "-X", self._mark, "-m", *arguments]
+        self._command = [sys.executable, "-P", "-X", _mark(data_dir), "-m", *arguments]
         self._more_env = env
         self._stop_steps = ((signal.SIGTERM, stop_seconds),)
         self._probe = probe
         self._child: ChildProcess | None = None
 
     def start(self, extra: Sequence[str] = (), pass_fds: Sequence[int] = ()) -> None:
-        """Start the program and return at once; stops what a killed predecessor left running.
+        """Start the program and return at once.
 
         Args:
             extra: Arguments of this process only.
             pass_fds: Descriptors that this process gets.
         """
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        stop_leftover(self._pid_path, self._mark, ())
         # SIGKILL with the parent: Postgres goes with it too, so there is nothing to drain into.
         self._child = ChildProcess(
             [*self._command, *extra],
@@ -104,6 +102,20 @@ class PythonService:
     @property
     def pid(self) -> int | None:
         return None if self._child is None else self._child.pid
+
+
+def stop_leftovers(data_dir: Path) -> None:
+    """Stop every program of ours that a killed parent has left running.
+
+    Under any name: after a handover, the worker is not the first one. Call it while holding the lock of the data
+    directory, and before any of them is started.
+    """
+    for pid_path in (data_dir / "logs").glob("*.pid"):
+        stop_leftover(pid_path, _mark(data_dir), ())
+
+
+def _mark(data_dir: Path) -> str:
+    return f"agentroute={data_dir}"
 
 
 def answers(host: str, port: int, path: str) -> Probe:

@@ -31,7 +31,7 @@ from agentroute.embedded.model_change import ModelChange
 from agentroute.embedded.model_notice import tell_of_model
 from agentroute.embedded.model_use import ModelUse
 from agentroute.embedded.own_key import own_key
-from agentroute.embedded.python_service import Probe, PythonService, answers
+from agentroute.embedded.python_service import Probe, PythonService, answers, stop_leftovers
 from agentroute.embedded.supervisor import StopRequestedError, Supervisor
 from agentroute.embedded.worker_service import WorkerService
 from agentroute.own_packages import shadowed_packages
@@ -165,6 +165,7 @@ class Embedded:
         if check_profile:
             self._check_profile()
         self._started_at = time.monotonic()
+        stop_leftovers(self.data_dir)
         servers = self._begin_servers()
         self.model.begin(self._env.get("AGENT_SECRETS__KEY") or self._settings.secrets.key.get_secret_value())
         self.start_processes()

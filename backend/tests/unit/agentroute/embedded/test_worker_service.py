@@ -14,6 +14,7 @@ import pytest
 from tests.support.limits import HUNG_SECONDS
 
 from agentroute.embedded import worker_service
+from agentroute.embedded.python_service import stop_leftovers
 from agentroute.embedded.worker_service import WorkerService
 
 _WORKER = """
@@ -146,6 +147,7 @@ def test_the_first_start_after_a_crash_of_everything_repairs_what_it_left(instan
     name = instance.start()
     crashed = instance.worker
 
+    stop_leftovers(instance.data)
     instance.worker = instance.open()  # nobody told the old one that its process ended
     instance.start()
 
