@@ -23,6 +23,8 @@ from agentroute.preflight import find_local_servers
 from core.config import Settings
 from core.embedded_errors import ModelFixed, ModelNotUsed, ProcessUnavailable, SupervisorUnavailable
 from core.errors import NotFound
+from core.log import never_log
+from core.redaction import secret_forms
 from core.validation import parse
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 
@@ -157,6 +159,7 @@ def _refuse_fixed(used: dict[str, Any]) -> None:
 def _key(command: EndpointCommand, used: dict[str, Any]) -> SecretStr:
     """Return the key to send. The kept one is for its own address only."""
     if command.api_key is not None:
+        never_log(secret_forms(command.api_key.get_secret_value()))
         return command.api_key
     kept = used["source"] == "chosen" and used["base_url"].rstrip("/") == command.base_url.rstrip("/")
     return SecretStr(used["api_key"]) if kept else NO_KEY

@@ -18,9 +18,11 @@ from tests.support.scripted_endpoint import Request, ScriptedEndpoint, T, calls,
 from agentroute import preflight
 from agentroute.app import create_app
 from agentroute.embedded_api.supervisor_client import SupervisorClient
+from core import log
 from core.agentscope.runtime.model.request_form import STRUCTURED
 from core.config import IdentitySettings, ModelSettings, Settings
 from core.embedded_errors import SupervisorUnavailable
+from core.redaction import MASK
 
 KEY = "sk-0123456789abcdefghij"
 OK = stream(calls(STRUCTURED, '{"ok": true}'), T)
@@ -157,6 +159,14 @@ async def test_a_model_that_answers_is_used(client: httpx.AsyncClient, superviso
     assert use["choice"] == {"base_url": base_url, "name": "small", "api_key": KEY}
 
 
+async def test_a_pasted_key_is_never_logged_whether_it_is_used_or_not(client: httpx.AsyncClient) -> None:
+    pasted = "pasted-0123456789abcdef"
+    answer = await client.post("/models", json={"baseUrl": "http://127.0.0.1:1/v1", "apiKey": pasted})
+
+    assert answer.json()["reason"] == "unreachable"
+    assert log._redactor.text(f"the key {pasted} is wrong") == f"the key {MASK} is wrong"
+
+
 @pytest.mark.parametrize(
     ("address", "sent", "key"),
     [("", {}, KEY), ("", {"apiKey": ""}, ""), ("", {"apiKey": "sk-new"}, "sk-new"), ("/other", {}, "")],
@@ -211,6 +221,7 @@ def _refuses(supervisor: Supervisor) -> None:
         ("PUT", {"name": "m", "baseUrl": ""}, None, 422, "invalid-request", "/baseUrl"),
         ("PUT", {"name": "m", "baseUrl": "ftp://host/v1"}, None, 422, "invalid-request", "/baseUrl"),
         ("PUT", {"name": "m", "baseUrl": "http://u:p@host/v1"}, None, 422, "invalid-request", "/baseUrl"),
+        ("PUT", {"name": "m", "baseUrl": "http://host:114341/v1"}, None, 422, "invalid-request", "/baseUrl"),
         ("PUT", {"name": "m", "apiKey": "Bearer x"}, None, 422, "invalid-request", "/apiKey"),
     ],
 )
