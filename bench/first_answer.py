@@ -6,8 +6,8 @@
 - ``cached``: another fresh clone, with what the first one has downloaded.
 - ``warm``: ``script/run`` again in that clone.
 
-Each runs ``script/run``, opens the address that it prints in a headless Chromium (Debian's ``/usr/bin/chromium``), sends
-a message, and stops everything. The browser itself runs already: a user's does, too. Times are seconds since the command;
+Each runs ``script/run``, opens the address that it prints in a headless Chromium (``script/chromium``), sends a message,
+and stops everything. The browser itself runs already: a user's does, too. Times are seconds since the command;
 what a step took is behind it.
 """
 
@@ -25,10 +25,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urljoin
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "backend"))
+
+from tests.support.chromium import chromium
 
 _ROOT = Path(__file__).resolve().parents[1]
-_CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 _MESSAGE = "what is 6*7"
 _PATIENCE_MILLISECONDS = 120_000
 _FIRST_WORDS = "() => document.querySelector('.message.assistant')?.textContent.trim()"
@@ -126,12 +129,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=1, help="How often the warm start is measured.")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="first-answer-") as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory(prefix="first-answer-") as name, chromium() as browser:
         folder = Path(name)
         env = _environment(folder)
-        browser = playwright.chromium.launch(
-            executable_path=_CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
         print(f"{'':42} {'since begin':>11}   {'step':>9}")
         for case in ("cold", "cached"):
             watch = Watch(case)
@@ -139,7 +139,6 @@ def main() -> None:
             answer(folder / case, env, browser, watch)
         for _ in range(options.rounds):
             answer(folder / "cached", env, browser, Watch("warm"))
-        browser.close()
 
 
 if __name__ == "__main__":
