@@ -375,7 +375,7 @@ class ThreadHub:
     async def _patrol(self) -> None:
         while True:
             await asyncio.sleep(self._stream.patrol_seconds)
-            known = self.asked_about()
+            known = self.begin_round()
             if not known:
                 continue
             try:
@@ -391,8 +391,8 @@ class ThreadHub:
                 else:
                     tail.see(head)
 
-    def asked_about(self) -> dict[int, Cursor]:
-        """Begin a round of the patrol: return the threads that it asks about, with the places that are known.
+    def begin_round(self) -> dict[int, Cursor]:
+        """Begin a round of the patrol; return the threads that it asks about, with the places that are known.
 
         Thousands of threads are followed by pages that nobody uses. Of these, each round asks about a part.
         """

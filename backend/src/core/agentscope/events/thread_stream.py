@@ -7,7 +7,8 @@ Rules:
 2. A stream that rests is served by the hub's rounds. They write live events and heartbeats straight to the outlet. The
    bytes of an event are made once for all streams of the thread that rest at the same place.
 3. Whatever is not that simple ends the rest, and a task reads on: a gap, the last event of the run, the first one of a
-   run whose input is told, an event whose form depends on an unknown client, a client that is behind, a deleted thread, the drain, the age of the stream.
+   run whose input is told, an event whose form depends on an unknown client, a client that is behind, a deleted thread,
+   the drain, the age of the stream.
 
 So what is exact about a reader is in ``reader.py`` alone. A rest changes who writes, never what is written.
 """

@@ -208,16 +208,16 @@ async def test_the_patrol_asks_about_still_threads_in_turn_and_about_all_without
     hub = QuietHub(StreamSettings())
     async with AsyncExitStack() as readers:
         tails = [await readers.enter_async_context(hub.follow(number)) for number in range(10)]
-        first = [hub.asked_about() for _ in range(hub_module.STILL_ROUNDS)]
+        first = [hub.begin_round() for _ in range(hub_module.STILL_ROUNDS)]
         assert all(len(asked) == 10 for asked in first)
 
-        rounds = [hub.asked_about() for _ in range(hub_module.STILL_EVERY)]
+        rounds = [hub.begin_round() for _ in range(hub_module.STILL_EVERY)]
         assert [len(asked) for asked in rounds] == [2] * hub_module.STILL_EVERY
         assert sorted(number for asked in rounds for number in asked) == list(range(10)), "each has its turn"
 
         tails[3].add([event(1, 1)])
         tails[7].subscribed.clear()
-        assert all({3, 7} <= hub.asked_about().keys() for _ in range(hub_module.STILL_EVERY))
+        assert all({3, 7} <= hub.begin_round().keys() for _ in range(hub_module.STILL_EVERY))
 
 
 async def test_a_drain_wakes_readers_and_ends_a_rest() -> None:

@@ -1,8 +1,8 @@
 """Tool calls of a runner that have a result already, from one run to the next: the runner makes them again.
 
 A run that waits for an approval, or with an agent that waits, is not kept in memory. The runner begins at its first line
-when the user has answered. What it has called before then returns what it returned, and does not act. Calls are told apart by name and arguments; of
-calls that are the same, the first result is returned first.
+when the user has answered. What it has called before then returns what it returned, and does not act. Calls are told
+apart by name and arguments; of calls that are the same, the first result is returned first.
 
 They are in the state of the thread from the end of a run that waits until the next one. A new message of the user begins
 anew, and so does a runner that ended with a question or a client call of its own. See docs/adr/0044.
