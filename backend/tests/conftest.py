@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
+from tests.support.folder_scheduling import FolderScheduling
 from tests.support.scratch_databases import ScratchDatabases
+from xdist.remote import Producer
 
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_valkey import LocalValkey
@@ -29,6 +31,12 @@ settings.register_profile(
 )
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+@pytest.hookimpl
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderScheduling | None:
+    """Share out the files of ``--dist loadfile``; some folders as a whole."""
+    return FolderScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

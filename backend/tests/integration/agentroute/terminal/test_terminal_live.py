@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -198,6 +199,8 @@ def test_threads_are_a_table_in_a_terminal(url: str, client: AgentRouteClient) -
     assert any(thread in line and "hello" in line for line in listed), listed
     with pty_session(["threads", "--url", url], columns=120) as terminal:
         assert terminal.wait() == 0
+    assert re.search(rf"^{re.escape(thread)} +hello ", terminal.text, re.MULTILINE), terminal.text
+    assert b"\x1b" in terminal.raw
     with pty_session(["threads", "--url", url], {"NO_COLOR": "1", "TERM": "dumb"}) as terminal:
         assert terminal.wait() == 0
     assert b"\x1b" not in terminal.raw
