@@ -5,20 +5,17 @@ Everything is real: the service as ``agentroute embedded`` starts it, its script
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import httpx
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, expect
+from tests.support.chromium import chromium
+from tests.support.embedded_service import API, bundled_service
 
-_CHROMIUM = "/usr/bin/chromium"
-_SIZE = {"width": 1280, "height": 800}
+_SIZE: ViewportSize = {"width": 1280, "height": 800}
 _SECONDS = 60
 _EARLIER = (
     "think about 6 and calculate 6*7",
@@ -30,37 +27,10 @@ _SAID = ("calculate 19.99 * 3", "remember that I like tea")
 """What is said in the conversation that is shown. The last one asks for an approval."""
 
 
-@contextmanager
-def _service() -> Iterator[str]:
-    """Run the service in a folder of its own; yields its address."""
-    with tempfile.TemporaryDirectory(prefix="agentroute-") as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "agentroute",
-            "embedded",
-            "--port",
-            "0",
-            "--data-dir",
-            folder,
-        ]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
-            try:
-                ready = next(
-                    found
-                    for line in process.stdout or ()
-                    if (found := re.match(r"AgentRoute is ready: (\S+)", line))
-                )
-                yield ready[1]
-            finally:
-                process.terminate()
-                process.communicate()
-
-
-def _talk(address: str) -> str:
+def _talk(api: str) -> str:
     """Hold the conversations; returns the thread to show."""
     said = [(f"earlier-{number}", [text]) for number, text in enumerate(_EARLIER)]
-    with httpx.Client(base_url=f"{address}/api/v1/agent", timeout=_SECONDS) as client:
+    with httpx.Client(base_url=api, timeout=_SECONDS) as client:
         for thread, texts in [*reversed(said), ("shown", list(_SAID))]:
             for number, text in enumerate(texts):
                 message = {"id": f"m-{number}", "role": "user", "content": text}
@@ -73,7 +43,7 @@ def _talk(address: str) -> str:
 
 
 def _picture(browser: Browser, address: str, scheme: Literal["light", "dark"], file: Path) -> None:
-    context = browser.new_context(color_scheme=scheme, viewport=_SIZE, reduced_motion="reduce")  # pyright: ignore[reportArgumentType]
+    context = browser.new_context(color_scheme=scheme, viewport=_SIZE, reduced_motion="reduce")
     page = context.new_page()
     page.goto(address)
     expect(page.get_by_role("button", name="Approve").first).to_be_visible(timeout=_SECONDS * 1000)
@@ -84,14 +54,11 @@ def _picture(browser: Browser, address: str, scheme: Literal["light", "dark"], f
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    with _service() as service, sync_playwright() as playwright:
-        thread = _talk(service)
-        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+    with (
+        tempfile.TemporaryDirectory(prefix="agentroute-") as data,
+        bundled_service(Path(data)) as api,
+        chromium() as browser,
+    ):
+        thread = _talk(api)
         for scheme in ("light", "dark"):
-            _picture(
-                browser,
-                f"{service}/#/t/{thread}",
-                scheme,
-                folder / f"page-{scheme}.png",
-            )
-        browser.close()
+            _picture(browser, f"{api.removesuffix(API)}/#/t/{thread}", scheme, folder / f"page-{scheme}.png")
