@@ -36,6 +36,7 @@ def run_threads(
 
 
 def _print_table(found: tuple[ThreadItem, ...]) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -44,9 +45,9 @@ def _print_table(found: tuple[ThreadItem, ...]) -> None:
         print("There is no thread.")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    # An id is copied, so it is never cut.
-    table.add_column("thread", no_wrap=True, overflow="ignore")
-    table.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
+    # An id is copied, so it is never cut: the title gives way, the one column that may be wrapped. Its text is cut instead.
+    table.add_column("thread", no_wrap=True, min_width=max(cell_len(harmless(each.thread_id)) for each in found))
+    table.add_column("title", min_width=len("title"), overflow="ellipsis")
     for name in ("active", "messages", "cost"):
         table.add_column(name, no_wrap=True)
     for item in found:
@@ -59,7 +60,7 @@ def _print_table(found: tuple[ThreadItem, ...]) -> None:
         )
         cost = cost_text(item.usage.cost, is_complete=item.usage.cost_complete)
         cells = (item.thread_id, item.title or "", state, str(item.message_count), cost)
-        table.add_row(*(Text(harmless(cell)) for cell in cells))
+        table.add_row(*(Text(harmless(cell), no_wrap=True) for cell in cells))
     Console(highlight=False).print(table)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -13,6 +14,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agentroute.cli import app
+from agentroute.client import ThreadItem
+from agentroute.client.inputs import new_id
+from agentroute.terminal.thread_programs import _print_table
 
 THREAD = {
     "threadId": "t-1",
@@ -21,6 +25,7 @@ THREAD = {
     "updatedAt": "2026-11-27T18:00:00Z",
     "messageCount": 3,
 }
+TITLE = "Quokkas and where they live"
 AGENT = {"id": "default", "name": "A", "default": True}
 
 
@@ -140,6 +145,22 @@ def test_threads_in_a_pipe_are_one_line_each(service: _Service) -> None:
     result = run("threads", "tea", "time", "--limit", "5")
     assert result.stdout == "t-1\t2026-11-27T18:00:00+00:00\t3\tTea and\\x1b[2J\n"
     assert service.seen == ["/api/v1/agent/threads?q=tea+time&limit=5"]
+
+
+@pytest.mark.parametrize(("columns", "title"), [(200, TITLE), (80, "Quokkas an…"), (60, "Quok…")])
+def test_in_the_table_of_threads_the_titles_give_way_and_no_id_is_cut(
+    columns: int, title: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ids = [new_id("thread"), new_id("thread")]
+    at = datetime.now(UTC) - timedelta(minutes=10, seconds=30)
+    _print_table(
+        tuple(ThreadItem(thread_id=each, title=TITLE, created_at=at, updated_at=at) for each in ids)
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["thread", *ids]
+    assert [f"  {title}  " in line for line in lines] == [False, True, True]
+    assert all(len(line) <= columns for line in lines)
 
 
 @pytest.mark.parametrize("command", ["chat", "threads", "tail"])
