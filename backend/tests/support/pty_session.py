@@ -14,6 +14,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import IO
 
 import pyte
 from tests.support.limits import HUNG_SECONDS
@@ -23,6 +24,17 @@ from agentroute.terminal.shown import USER
 CTRL_C = "\x03"
 ENTER = "\r"
 
+# The leader of the terminal's session, as the shell of a user is one. It outlives the program: when the leader of a
+# session ends, Linux hangs up the terminal and throws away what nobody has read yet.
+_LEADER = """
+exec 3>&1 4<&0 <>"$1" >&0 2>&0
+shift
+trap : INT
+"$@" 3>&- 4<&-
+echo $? >&3
+read -r _ <&4
+"""
+
 
 class PtySession:
     """The other side of the terminal.
@@ -31,10 +43,10 @@ class PtySession:
         raw: Every byte that the program has written.
     """
 
-    def __init__(self, master: int, process: subprocess.Popen[bytes], columns: int, rows: int) -> None:
-        self.process = process
+    def __init__(self, master: int, status: IO[bytes], columns: int, rows: int) -> None:
         self.raw = b""
         self._master = master
+        self._status = status
         self._screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=0.5)
         self._stream = pyte.ByteStream(self._screen)
 
@@ -71,19 +83,19 @@ class PtySession:
         self.until_true(lambda: self.last_line == USER, "a prompt")
 
     def wait(self) -> int:
-        """Read to the end; returns the exit code."""
+        """Read to the end; returns the exit code, as a shell has it."""
         ends_at = time.monotonic() + HUNG_SECONDS
         while self._read(ends_at):
             pass
-        return self.process.wait(HUNG_SECONDS)
+        assert _can_be_read(self._status), f"the program does not end:\n{self.text}"
+        return int(self._status.readline())
 
     def _read(self, ends_at: float) -> bool:
         """Read a piece; says whether there was one before the end of the program and of the time."""
-        ready, _, _ = select.select([self._master], [], [], max(0.0, ends_at - time.monotonic()))
-        try:
-            piece = os.read(self._master, 1 << 16) if ready else b""
-        except OSError:
-            piece = b""  # Linux: the program has closed the terminal
+        left = max(0.0, ends_at - time.monotonic())
+        # Asked once more: the program may have written, and then ended, after the first look at its terminal.
+        select.select([self._master, self._status], [], [], left)
+        piece = os.read(self._master, 1 << 16) if _can_be_read(self._master) else b""
         self.raw += piece
         self._stream.feed(piece)
         # A program that edits lines asks where the cursor is, and waits for the answer.
@@ -99,25 +111,27 @@ def pty_session(
     """Run ``python -m agentroute …`` in a terminal of its own; it is killed at the end of the context."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    program = [sys.executable, "-m", "agentroute", *arguments]
     with subprocess.Popen(
-        [sys.executable, "-m", "agentroute", *arguments],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
+        # The terminal that the leader of a new session opens is that of the session: Ctrl-C becomes a signal.
+        ["/bin/sh", "-c", _LEADER, "sh", os.ttyname(slave), *program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         # COLUMNS and LINES would count for more than the size of the terminal.
         env={
             **{name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}},
             **{"TERM": "xterm-256color", "EDITOR": "", "VISUAL": "", **(env or {})},
         },
         start_new_session=True,
-        # The terminal of the new session: Ctrl-C becomes a signal.
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    ) as process:
-        os.close(slave)
+    ) as leader:
         try:
-            yield PtySession(master, process, columns, rows)
+            assert leader.stdout is not None
+            yield PtySession(master, leader.stdout, columns, rows)
         finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-            process.wait(HUNG_SECONDS)
+            os.killpg(leader.pid, signal.SIGKILL)
+            os.close(slave)
             os.close(master)
+
+
+def _can_be_read(file: int | IO[bytes]) -> bool:
+    return bool(select.select([file], [], [], 0)[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -195,11 +194,11 @@ def test_tail_ends_when_nobody_reads_it_any_more(url: str, client: AgentRouteCli
 
 def test_threads_are_a_table_in_a_terminal(url: str, client: AgentRouteClient) -> None:
     thread = client.ask("hello").thread_id
-    listed = piped("threads", "--url", url).stdout.split("\n")
-    assert any(thread in line and "hello" in line for line in listed), listed
     with pty_session(["threads", "--url", url], columns=120) as terminal:
         assert terminal.wait() == 0
-    assert re.search(rf"^{re.escape(thread)} +hello ", terminal.text, re.MULTILINE), terminal.text
+    rows = [line.split() for line in terminal.text.split("\n")]
+    assert rows[0] == ["thread", "title", "active", "messages", "cost"]
+    assert [(row[1], row[-2:]) for row in rows if row[0] == thread] == [("hello", ["2", "$0"])]
     assert b"\x1b" in terminal.raw
     with pty_session(["threads", "--url", url], {"NO_COLOR": "1", "TERM": "dumb"}) as terminal:
         assert terminal.wait() == 0
