@@ -62,9 +62,14 @@ def may_pass(error: AgentRouteError) -> bool:
     if isinstance(error, ProblemError):
         # 409 `run-active` is retryable, too, but the caller chooses between waiting and stopping the run.
         return (
-            error.retryable and error.status in (429, *_OF_PROXIES) and _wait(error) <= LONGEST_WAIT_SECONDS
+            error.retryable and error.status in (429, *_OF_PROXIES) and named_wait_seconds(error) <= LONGEST_WAIT_SECONDS
         )
     return isinstance(error, UnexpectedAnswer) and error.status in _OF_PROXIES
+
+
+def named_wait_seconds(error: AgentRouteError) -> float:
+    """Return how long the service asks to wait; 0 if it does not say."""
+    return (error.retry_after_seconds or 0.0) if isinstance(error, ProblemError) else 0.0
 
 
 def unreachable(exc: httpx.TransportError, address: str) -> ConnectionFailed:
@@ -118,16 +123,12 @@ class Attempts:
         seconds = pause(
             self._failures,
             base_seconds=_FIRST_PAUSE_SECONDS,
-            at_least_seconds=_wait(error),
+            at_least_seconds=named_wait_seconds(error),
             cap_seconds=self._patience.max_pause_seconds,
             random=self._patience.random,
         )
         self._patience.tell(Retry(failures=self._failures, pause_seconds=seconds, reason=str(error)))
         return seconds
-
-
-def _wait(error: AgentRouteError) -> float:
-    return (error.retry_after_seconds or 0.0) if isinstance(error, ProblemError) else 0.0
 
 
 def _words(exc: httpx.TransportError) -> str:

@@ -6,7 +6,6 @@ deletes or renames has the same effect the second time.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -16,7 +15,7 @@ from urllib.parse import quote
 from agentroute.client import answers
 from agentroute.client.errors import UnexpectedAnswer
 from agentroute.client.inputs import Upload, file_content, new_id
-from agentroute.client.wire_form import WireFormError, read
+from agentroute.client.wire_form import WireFormError, parse, read
 
 T = TypeVar("T")
 
@@ -202,18 +201,17 @@ def forget_server(server: str) -> Call[None]:
 def _reading(kind: type[T]) -> Callable[[bytes], T]:
     def reader(body: bytes) -> T:
         try:
-            return read(kind, json.loads(body))
-        except (ValueError, RecursionError) as exc:
-            told = str(exc) if isinstance(exc, WireFormError) else "it is not JSON"
-            raise UnexpectedAnswer(f"The answer is not one of AgentRoute: {told}") from exc
+            return read(kind, parse(body))
+        except WireFormError as exc:
+            raise UnexpectedAnswer(f"The answer is not one of AgentRoute: {exc}") from exc
 
     return reader
 
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        found: Any = json.loads(body)
-    except (ValueError, RecursionError):
+        found = parse(body)
+    except WireFormError:
         found = None
     if not isinstance(found, dict):
         raise UnexpectedAnswer("The answer is not one of AgentRoute: it is no JSON object")

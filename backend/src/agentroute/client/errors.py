@@ -10,12 +10,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agentroute.client.backoff import retry_after_seconds
+from agentroute.client.wire_form import WireFormError, parse
 
 _EXCERPT_CHARACTERS = 120
 
@@ -144,8 +144,8 @@ _BY_STATUS: Mapping[int, type[ProblemError]] = {
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> ProblemError | UnexpectedAnswer:
     """Return what an answer that is no success means. Never raises."""
     try:
-        problem: Any = json.loads(body)
-    except (ValueError, RecursionError):
+        problem = parse(body)
+    except WireFormError:
         problem = None
     if not isinstance(problem, dict) or not isinstance(problem.get("code"), str):
         excerpt = " ".join(body.decode(errors="replace").split())[:_EXCERPT_CHARACTERS]

@@ -13,17 +13,16 @@ See docs/adr/0002 for cursors, docs/adr/0019 for the ids of a stream that connec
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from agentroute.client.attempts import Patience, Retry, may_pass
+from agentroute.client.attempts import Patience, Retry, may_pass, named_wait_seconds
 from agentroute.client.backoff import pause
 from agentroute.client.errors import AgentRouteError, UnexpectedAnswer, refusal
 from agentroute.client.events import TERMINAL_TYPES, Event, read_event
 from agentroute.client.sse import Frame, SseParser
-from agentroute.client.wire_form import WireFormError
+from agentroute.client.wire_form import WireFormError, parse
 
 SILENCE_SECONDS = 60.0
 """A stream without a byte for so long is dead: the service sends a heartbeat every 15 seconds."""
@@ -114,7 +113,7 @@ class Following:
             error = refusal(status, headers, body)
             if not may_pass(error):
                 raise error
-            self._at_least = getattr(error, "retry_after_seconds", None) or 0.0
+            self._at_least = named_wait_seconds(error)
             return error
         if not headers.get("content-type", "").startswith("text/event-stream"):
             raise UnexpectedAnswer(
@@ -176,10 +175,9 @@ class Following:
         if _is_seen(cursor, self.cursor):
             return None
         try:
-            return read_event(json.loads(frame.data), cursor)
-        except (ValueError, RecursionError) as exc:
-            told = str(exc) if isinstance(exc, WireFormError) else "it is not JSON"
-            raise UnexpectedAnswer(f"An event of the stream cannot be read: {told}") from exc
+            return read_event(parse(frame.data), cursor)
+        except WireFormError as exc:
+            raise UnexpectedAnswer(f"An event of the stream cannot be read: {exc}") from exc
 
 
 def _is_seen(cursor: str | None, last: str | None) -> bool:

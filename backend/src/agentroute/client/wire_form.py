@@ -7,6 +7,7 @@ or null if its field has a default.
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -20,6 +21,18 @@ Reader = Callable[[Any], Any]
 
 class WireFormError(ValueError):
     """The JSON does not have the form that it should have."""
+
+
+def parse(text: str | bytes) -> Any:
+    """Return the JSON value of a text.
+
+    Raises:
+        WireFormError: It is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise WireFormError("it is not JSON") from exc
 
 
 def read(kind: type[T], value: Any, **more: Any) -> T:

@@ -42,7 +42,6 @@ class Chat:
         client: Of the service.
         view: Shows what happens.
         asker: Asks the user; without one, questions stay open.
-        calls: Name and arguments of the tool calls that the view has seen.
         agent_id: The agent of new threads.
         thread_id: The thread.
         is_begun: Whether the thread has a run.
@@ -52,7 +51,6 @@ class Chat:
     client: AgentRouteClient
     view: View
     asker: Asker | None
-    calls: Mapping[str, tuple[str, str]]
     agent_id: str | None = None
     thread_id: str = ""
     is_begun: bool = False
@@ -132,7 +130,7 @@ class Chat:
                     self.view.note(f"The agent asks: {interrupt.message}", is_error=True)
                 self.view.note(f"Answer with: agentroute chat --thread {self.thread_id}")
                 return False
-            questions = Questions(self.client, self.view, self.asker, self.calls)
+            questions = Questions(self.client, self.view, self.asker)
             try:
                 answers = questions.ask(self.open_questions)
             except (KeyboardInterrupt, EOFError):

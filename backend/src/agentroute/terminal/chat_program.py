@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentroute.client import AgentItem, AgentRouteClient, AgentRouteError, NotFound, Retry
+from agentroute.client import AgentItem, AgentRouteClient, AgentRouteError, Retry
 from agentroute.terminal.chat import Chat
 from agentroute.terminal.harmless import harmless
 from agentroute.terminal.plain_view import PlainView
-from agentroute.terminal.service import Service, TerminalError
+from agentroute.terminal.service import Service, TerminalError, existing_thread
 
 if TYPE_CHECKING:
     from agentroute.terminal.live_view import LiveView
@@ -76,12 +76,7 @@ def _checked(service: Service, options: ChatOptions) -> AgentItem | None:
         agents = client.agents()
         wanted = options.agent_id
         if options.thread_id is not None:
-            try:
-                wanted = client.thread(options.thread_id).agent_id or wanted
-            except NotFound:
-                raise TerminalError(
-                    f"there is no thread {options.thread_id}: `agentroute threads` lists yours"
-                ) from None
+            wanted = existing_thread(client, options.thread_id).agent_id or wanted
         elif wanted is not None and wanted not in {agent.id for agent in agents}:
             known = ", ".join(agent.id for agent in agents) or "none"
             raise TerminalError(f"there is no agent {wanted}; you may use: {known}")
@@ -99,7 +94,7 @@ def _run_once(service: Service, options: ChatOptions) -> int:
         reconnect_seconds=_PIPE_RECONNECT_SECONDS,
         on_retry=lambda retry: tell_retry(view, retry),
     ) as client:
-        chat = Chat(client, view, None, view.calls, agent_id=options.agent_id)
+        chat = Chat(client, view, None, agent_id=options.agent_id)
         chat.begin()
         if options.thread_id is not None:
             chat.thread_id, chat.is_begun = options.thread_id, True
@@ -117,7 +112,7 @@ def _talk(
     from agentroute.terminal.prompting import TerminalAsker
 
     asker = TerminalAsker(COMMANDS)
-    chat = Chat(client, view, asker, view.calls, agent_id=options.agent_id)
+    chat = Chat(client, view, asker, agent_id=options.agent_id)
     view.note(f"{agent.name if agent else 'AgentRoute'} · {url} · /help lists the commands")
     if options.thread_id is None:
         chat.begin()

@@ -24,20 +24,12 @@ class Questions:
         client: Takes the tokens of users.
         view: Shows what a question is about.
         asker: Asks.
-        calls: Name and arguments of tool calls, by id.
     """
 
-    def __init__(
-        self,
-        client: AgentRouteClient,
-        view: View,
-        asker: Asker,
-        calls: Mapping[str, tuple[str, str]],
-    ) -> None:
+    def __init__(self, client: AgentRouteClient, view: View, asker: Asker) -> None:
         self._client = client
         self._view = view
         self._asker = asker
-        self._calls = calls
 
     def ask(self, interrupts: Iterable[Interrupt]) -> list[Mapping[str, Any]]:
         """Return an answer to every question.
@@ -61,7 +53,7 @@ class Questions:
         return self._value(interrupt, place)
 
     def _decide(self, interrupt: Interrupt, place: str) -> Mapping[str, Any]:
-        name, arguments = self._calls.get(interrupt.tool_call_id or "", ("", ""))
+        name, arguments = self._view.calls.get(interrupt.tool_call_id or "", ("", ""))
         question = place + interrupt.message
         # A single call stands right above.
         if name and place:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentroute.client import AgentRouteClient, Retry
+from agentroute.client import AgentRouteClient, NotFound, Retry, ThreadItem
 from agentroute.client.connection import DEFAULT_URL, URL_VARIABLE
 
 TOKEN_VARIABLE = "AGENTROUTE_TOKEN"  # noqa: S105  a name
@@ -17,6 +17,19 @@ _MAX_PAUSE_SECONDS = 3.0
 
 class TerminalError(Exception):
     """What a user can mend, in one line."""
+
+
+def existing_thread(client: AgentRouteClient, thread_id: str) -> ThreadItem:
+    """Return a thread that the command was given.
+
+    Raises:
+        AgentRouteError: The service cannot be reached, or refuses.
+        TerminalError: There is no such thread.
+    """
+    try:
+        return client.thread(thread_id)
+    except NotFound:
+        raise TerminalError(f"there is no thread {thread_id}: `agentroute threads` lists yours") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ import json
 import sys
 from pathlib import Path
 
-from agentroute.client import AgentRouteClient, NotFound, ThreadItem
+from agentroute.client import AgentRouteClient, ThreadItem
 from agentroute.terminal.chat_program import make_view, tell_retry
 from agentroute.terminal.harmless import harmless
 from agentroute.terminal.plain_view import PlainView
 from agentroute.terminal.reader_gone import end_without_reader
-from agentroute.terminal.service import Service, TerminalError
+from agentroute.terminal.service import Service, existing_thread
 from agentroute.terminal.shown import age_text, cost_text
 
 
@@ -75,10 +75,7 @@ def run_tail(
     """
     service = Service.of(url, token_file)
     with service.client() as client:
-        try:
-            client.thread(thread_id)
-        except NotFound:
-            raise TerminalError(f"there is no thread {thread_id}: `agentroute threads` lists yours") from None
+        existing_thread(client, thread_id)
     end_without_reader()
     view = PlainView(sys.stdout, sys.stderr) if as_json else make_view()
     with service.client(reconnect_seconds=None, on_retry=lambda retry: tell_retry(view, retry)) as client:

@@ -12,6 +12,11 @@ from agentroute.client import Event
 class View(Protocol):
     """Shows what happens in a thread. A context manager for as long as something happens."""
 
+    @property
+    def calls(self) -> Mapping[str, tuple[str, str]]:
+        """Name and arguments of the tool calls seen, by id."""
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

@@ -52,6 +52,7 @@ APPROVED = {"type": "object", "properties": {"approved": {"type": "boolean"}}}
 EDITABLE = {"type": "object", "properties": {"approved": {}, "input": {}}}
 CALL: dict[str, Any] = {"id": "i", "reason": "tool_approval", "message": "May I?", "tool_call_id": "c"}
 LOGIN: dict[str, Any] = {"id": "i", "reason": "connection_required", "message": "Log in."}
+CALLS = {"c": ("look", '{"x":1}')}
 YES = {"interruptId": "i", "status": "resolved"}
 NO = {"interruptId": "i", "status": "cancelled"}
 
@@ -86,9 +87,9 @@ def test_a_question(
     interrupt: dict[str, Any], keys: list[str], expected: dict[str, Any], offered: list[str] | None
 ) -> None:
     asker = Keys(*keys)
-    view = PlainView(io.StringIO(), io.StringIO())
+    view = PlainView(io.StringIO(), io.StringIO(), CALLS)
     client = cast("AgentRouteClient", cast("object", Tokens()))
-    questions = Questions(client, view, asker, {"c": ("look", '{"x":1}')})
+    questions = Questions(client, view, asker)
     assert questions.ask([asked_for(interrupt)]) == [expected]
     assert offered is None or asker.offered == offered
 
@@ -96,7 +97,7 @@ def test_a_question(
 def test_several_questions_are_numbered_and_name_their_calls() -> None:
     notes = io.StringIO()
     client = cast("AgentRouteClient", cast("object", Tokens()))
-    questions = Questions(client, PlainView(io.StringIO(), notes), Keys("a", "d"), {"c": ("look", '{"x":1}')})
+    questions = Questions(client, PlainView(io.StringIO(), notes, CALLS), Keys("a", "d"))
     asked = [asked_for(CALL | {"id": each, "response_schema": APPROVED}) for each in ("i", "j")]
     assert [each["status"] for each in questions.ask(asked)] == ["resolved", "cancelled"]
     assert "(1/2) May I?  look(x=1)\n" in notes.getvalue()
