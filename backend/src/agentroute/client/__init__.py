@@ -26,6 +26,8 @@ from agentroute.client.answers import (
     ThreadPage,
     TokenTotals,
     Transcription,
+    TranscriptionTotals,
+    TranscriptionUsage,
     Usage,
 )
 from agentroute.client.async_client import AsyncAgentRouteClient
@@ -154,6 +156,8 @@ __all__ = [
     "ToolCallResultEvent",
     "ToolCallStartEvent",
     "Transcription",
+    "TranscriptionTotals",
+    "TranscriptionUsage",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedAnswer",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
 
 from tests.support.limits import HUNG_SECONDS
 
 import agentroute.client
+from agentroute.client import answers, events
 
 SCRIPT = Path(__file__).parents[5] / "script" / "sync_client.py"
 _HEAVY = (
@@ -52,3 +54,6 @@ def test_the_synchronous_client_is_the_asynchronous_one_without_await() -> None:
 def test_every_public_name_is_there() -> None:
     assert sorted(agentroute.client.__all__) == agentroute.client.__all__
     assert all(hasattr(agentroute.client, name) for name in agentroute.client.__all__)
+    # What a method returns is read member by member, so each part of it can be named.
+    parts = {name for module in (answers, events) for name, each in vars(module).items() if is_dataclass(each)}
+    assert parts - set(agentroute.client.__all__) == {"AgentList", "ConnectionList"}

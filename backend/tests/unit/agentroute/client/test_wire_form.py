@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from agentroute.client import answers
 from agentroute.client.wire_form import WireFormError, read, wire_name
@@ -73,7 +72,7 @@ def test_refuses_what_has_another_form(body: Any) -> None:
         read(Outer, body)
 
 
-_PAIRS: list[tuple[type[Any], type[BaseModel]]] = [
+_OF_THE_SERVICE: list[tuple[Any, ...]] = [
     (answers.Accepted, agent_runtime.AcceptedTaskResponse),
     (answers.ActiveRun, agent_runtime.ActiveRun),
     (answers.TokenTotals, agent_runtime.ThreadUsage),
@@ -84,7 +83,9 @@ _PAIRS: list[tuple[type[Any], type[BaseModel]]] = [
     (answers.ThreadPage, threads.ThreadListResponse),
     (answers.Transcription, wire.TranscriptionResponse),
     (answers.Usage, usage.UsageResponse),
+    (answers.CallTotals, usage.DayTotals, usage.ModelTotals, usage.ThreadTotals),
     (answers.TranscriptionUsage, usage.TranscriptionUsage),
+    (answers.TranscriptionTotals, usage.DayTranscriptions, usage.ModelTranscriptions),
     (answers.FileItem, files.FileItem),
     (answers.FilePage, files.FileListResponse),
     (answers.AgentItem, agents.AgentItem),
@@ -95,10 +96,11 @@ _LEFT_AWAY = {"eventsUrl", "taskId", "runsUrl"}
 """Links, which the client builds itself, and the id of the task, which is that of the run."""
 
 
-@pytest.mark.parametrize(("kind", "model"), _PAIRS, ids=lambda each: each.__name__)
-def test_the_answers_have_the_members_of_the_service(kind: type[Any], model: type[BaseModel]) -> None:
+@pytest.mark.parametrize("classes", _OF_THE_SERVICE, ids=lambda each: each[0].__name__)
+def test_the_answers_have_the_members_of_the_service(classes: tuple[Any, ...]) -> None:
+    kind, *models = classes
     known = {each.metadata.get("wire", wire_name(each.name)) for each in kind.__dataclass_fields__.values()}
-    served = {each.alias or name for name, each in model.model_fields.items()}
+    served = {each.alias or name for model in models for name, each in model.model_fields.items()}
     assert known <= served
     assert served - known <= _LEFT_AWAY
 
