@@ -216,7 +216,7 @@ class AsyncRequests:
         while True:
             try:
                 answer = await self._http.request(**self._connection.request(call))
-            except httpx.TransportError as exc:
+            except httpx.RequestError as exc:
                 seconds = attempts.broke(exc)
             else:
                 if answer.is_success:

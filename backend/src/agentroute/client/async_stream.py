@@ -83,7 +83,7 @@ class AsyncEventStream:
                                     yield event
                                 if following.is_over:
                                     break
-            except httpx.TransportError as exc:
+            except httpx.RequestError as exc:
                 error = unreachable(exc, self._connection.address)
             if not following.is_over:
                 await anyio.sleep(following.lost(error))

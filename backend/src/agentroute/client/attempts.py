@@ -62,7 +62,9 @@ def may_pass(error: AgentRouteError) -> bool:
     if isinstance(error, ProblemError):
         # 409 `run-active` is retryable, too, but the caller chooses between waiting and stopping the run.
         return (
-            error.retryable and error.status in (429, *_OF_PROXIES) and named_wait_seconds(error) <= LONGEST_WAIT_SECONDS
+            error.retryable
+            and error.status in (429, *_OF_PROXIES)
+            and named_wait_seconds(error) <= LONGEST_WAIT_SECONDS
         )
     return isinstance(error, UnexpectedAnswer) and error.status in _OF_PROXIES
 
@@ -72,7 +74,7 @@ def named_wait_seconds(error: AgentRouteError) -> float:
     return (error.retry_after_seconds or 0.0) if isinstance(error, ProblemError) else 0.0
 
 
-def unreachable(exc: httpx.TransportError, address: str) -> ConnectionFailed:
+def unreachable(exc: httpx.RequestError, address: str) -> ConnectionFailed:
     """Return the error for a service that cannot be reached."""
     if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
         return ConnectionFailed(f"Nothing answers at {address}. Is AgentRoute running there? ({_words(exc)})")
@@ -88,7 +90,7 @@ class Attempts:
         self._is_deletion = is_deletion
         self._failures = 0
 
-    def broke(self, exc: httpx.TransportError) -> float:
+    def broke(self, exc: httpx.RequestError) -> float:
         """Note that no answer came; returns how many seconds to wait before the next attempt.
 
         Raises:
@@ -131,5 +133,5 @@ class Attempts:
         return seconds
 
 
-def _words(exc: httpx.TransportError) -> str:
+def _words(exc: httpx.RequestError) -> str:
     return str(exc) or type(exc).__name__

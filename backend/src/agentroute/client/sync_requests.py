@@ -213,7 +213,7 @@ class Requests:
         while True:
             try:
                 answer = self._http.request(**self._connection.request(call))
-            except httpx.TransportError as exc:
+            except httpx.RequestError as exc:
                 seconds = attempts.broke(exc)
             else:
                 if answer.is_success:

@@ -82,7 +82,7 @@ class EventStream:
                                 yield from following.receive(chunk)
                                 if following.is_over:
                                     break
-            except httpx.TransportError as exc:
+            except httpx.RequestError as exc:
                 error = unreachable(exc, self._connection.address)
             if not following.is_over:
                 time.sleep(following.lost(error))

@@ -55,5 +55,7 @@ def test_every_public_name_is_there() -> None:
     assert sorted(agentroute.client.__all__) == agentroute.client.__all__
     assert all(hasattr(agentroute.client, name) for name in agentroute.client.__all__)
     # What a method returns is read member by member, so each part of it can be named.
-    parts = {name for module in (answers, events) for name, each in vars(module).items() if is_dataclass(each)}
+    parts = {
+        name for module in (answers, events) for name, each in vars(module).items() if is_dataclass(each)
+    }
     assert parts - set(agentroute.client.__all__) == {"AgentList", "ConnectionList"}

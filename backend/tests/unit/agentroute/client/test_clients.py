@@ -129,6 +129,10 @@ def broken(_: httpx.Request) -> httpx.Response:
     raise httpx.ReadError("the line broke")
 
 
+def unreadable(_: httpx.Request) -> httpx.Response:
+    raise httpx.DecodingError("it is no gzip")
+
+
 def stream(*events: dict[str, Any], first: int = 1) -> httpx.Response:
     body = "".join(
         f"id: 1-{number}\ndata: {json.dumps(event)}\n\n" for number, event in enumerate(events, first)
@@ -372,6 +376,9 @@ def test_what_does_not_pass_in_time_is_told(using: Any) -> None:
     away = Script(*[broken] * 3)
     with pytest.raises(ConnectionFailed, match="the line broke"):
         using(away, max_retries=2).do(lambda client: client.thread("t"))
+    garbled = Script(*[unreadable] * 3)
+    with pytest.raises(ConnectionFailed, match="no gzip"):
+        using(garbled, max_retries=2).do(lambda client: client.thread("t"))
     full = Script(*[problem(503, "overloaded", retryable=True)] * 3)
     with pytest.raises(Unavailable):
         using(full, max_retries=2).do(lambda client: client.thread("t"))
