@@ -53,6 +53,17 @@ def test_a_failed_answer_says_why_and_can_be_tried_again(
     expect(_answers(page).last).to_contain_text("You said: “do not”")
     expect(note).to_have_count(0)
 
+    # A failure that the conversation went on after is still seen; after a reload only that there is no answer.
+    _say(page, "fail")
+    expect(note).to_contain_text("The model cannot be reached.")
+    _say(page, "hello")
+    expect(_answers(page).last).to_contain_text("Hello!")
+    trace = page.locator(".run-trace")
+    expect(trace).to_have_text("This answer failed. The model cannot be reached.")
+    axe(page)
+    page.reload()
+    expect(trace).to_have_text("There was no answer.")
+
 
 def test_a_refused_message_keeps_its_text_and_is_sent_when_the_time_has_come(
     chat_page: Page, watch: PageWatch, screenshot: Callable[..., None], axe: Callable[..., None]

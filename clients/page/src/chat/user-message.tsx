@@ -1,4 +1,5 @@
 import { useComputed } from "@preact/signals";
+import { RunTrace } from "../cards/run-trace";
 import { textOf, type UserMessage } from "../session/message-parts";
 import type { ThreadSession } from "../session/types";
 import { MessageAttachments } from "./attachments/message-attachments";
@@ -33,6 +34,7 @@ export function UserMessageView({ session, message }: UserMessageProps) {
           <UserActions message={message} onEdit={() => (editedMessageId.value = message.id)} />
         )}
       </div>
+      <RunTrace session={session} messageId={message.id} />
     </>
   );
 }

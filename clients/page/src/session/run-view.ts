@@ -43,6 +43,19 @@ function failed(run: RunView, event: Event): RunView {
   return { ...run, status: "failed", error: { code, message: String(event.message) } };
 }
 
+/**
+ * Return the ends that a run of a question left behind, after it has ended once more: those that failed or were
+ * stopped, by the question. The same map if nothing of that has changed.
+ */
+export function afterEnd(ends: ReadonlyMap<string, RunView>, question: string | null, run: RunView): ReadonlyMap<string, RunView> {
+  const isMissing = run.status === "failed" || run.status === "cancelled";
+  if (question === null || (!isMissing && !ends.has(question))) return ends;
+  const next = new Map(ends);
+  if (isMissing) next.set(question, run);
+  else next.delete(question);
+  return next;
+}
+
 /** The run can still say something. */
 export function isLive(run: RunView | null): boolean {
   return run?.status === "queued" || run?.status === "running";

@@ -4,13 +4,14 @@ import { StreamError, type Frame } from "@agentroute/client";
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
 import { signInWanted, token } from "../api/http";
 import { cancelRun, startRun, type RunBody } from "../api/runs";
+import { lastQuestion } from "../chat/turns";
 import { MemoryEventLog } from "./event-log";
 import { newId } from "./ids";
 import { MessageStore } from "./message-store";
 import { isOnline } from "./online";
 import { OlderMessages } from "./older-messages";
 import { inputOf, isBegunHere, OwnRuns, withRun, type OwnRun } from "./own-runs";
-import { afterEvent, isLive } from "./run-view";
+import { afterEnd, afterEvent, isLive } from "./run-view";
 import { ThreadFeed } from "./thread-feed";
 import type { ClientTool, Connection, RunView, SendOptions, ThreadSession, UserContent } from "./types";
 
@@ -36,6 +37,7 @@ export class LiveThreadSession implements ThreadSession {
   readonly agentState = signal<unknown>({});
   readonly interrupts = signal<readonly Interrupt[]>([]);
   readonly run = signal<RunView | null>(null);
+  readonly unanswered = signal<ReadonlyMap<string, RunView>>(new Map());
   readonly #line = signal<Connection>("connecting");
   /** Without a network a line may look alive for long: nothing breaks it, and nothing comes. */
   readonly connection = computed<Connection>(() => (isOnline.value ? this.#line.value : "offline"));
@@ -236,6 +238,8 @@ export class LiveThreadSession implements ThreadSession {
     const run = afterEvent(this.#run, event);
     if (run === this.#run) return;
     this.#run = run;
+    // Here and not when it is drawn: the next run may begin before that.
+    if (run !== null && !isLive(run)) this.unanswered.value = afterEnd(this.unanswered.peek(), lastQuestion(this.#held), run);
     const outcome = (event as { outcome?: { type: string; interrupts?: Interrupt[] } }).outcome;
     this.#interrupts = outcome?.type === "interrupt" ? (outcome.interrupts ?? []) : [];
     this.#soon();

@@ -79,6 +79,8 @@ export interface ThreadSession {
   /** Open questions of the interrupted run. */
   readonly interrupts: ReadonlySignal<readonly Interrupt[]>;
   readonly run: ReadonlySignal<RunView | null>;
+  /** The runs that this page has seen fail or stop, by the user message that they were to answer. */
+  readonly unanswered: ReadonlySignal<ReadonlyMap<string, RunView>>;
   readonly connection: ReadonlySignal<Connection>;
   readonly log: EventLog;
   /** Whether this page has begun a run since it was loaded: then its client tools are carried out here. */

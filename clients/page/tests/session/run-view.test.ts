@@ -1,6 +1,6 @@
 import type { BaseEvent } from "@ag-ui/client";
 import { expect, it } from "vitest";
-import { afterEvent, isLive } from "../../src/session/run-view";
+import { afterEnd, afterEvent, isLive } from "../../src/session/run-view";
 import type { RunView } from "../../src/session/types";
 
 const fold = (...events: object[]) => (events as BaseEvent[]).reduce(afterEvent, null as RunView | null);
@@ -33,4 +33,14 @@ it("begins anew with the next run, and is the same object for events that say no
   const failed = fold(started, { type: "RUN_ERROR", message: "x" });
   expect(afterEvent(failed, { type: "TEXT_MESSAGE_CONTENT" } as BaseEvent)).toBe(failed);
   expect(afterEvent(failed, { ...started, runId: "r2" } as unknown as BaseEvent)).toMatchObject({ runId: "r2", error: null });
+});
+
+it("remembers which message a run left without an answer, until another run answers it", () => {
+  const ended = (status: RunView["status"]): RunView => ({ runId: "r", status, stages: [], error: null });
+  const none = new Map<string, RunView>();
+  expect(afterEnd(none, "m1", ended("succeeded"))).toBe(none);
+  expect(afterEnd(none, null, ended("failed"))).toBe(none);
+  const both = afterEnd(afterEnd(none, "m1", ended("failed")), "m2", ended("cancelled"));
+  expect([...both].map(([id, run]) => [id, run.status])).toEqual([["m1", "failed"], ["m2", "cancelled"]]);
+  expect([...afterEnd(both, "m1", ended("interrupted")).keys()]).toEqual(["m2"]);
 });
