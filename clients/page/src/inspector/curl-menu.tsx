@@ -1,7 +1,7 @@
 import { API, token } from "../api/http";
 import { Menu, type MenuItem } from "../ui/menu";
 import { toast } from "../ui/toast";
-import { isOfLog } from "./cursors";
+import { isOfLog } from "../session/cursors";
 import { type CurlTarget, curlOfAnswer, curlOfEvents, curlOfHistory, curlOfPost, curlOfRun } from "./curl";
 import { memberText } from "./event-rows";
 import { TerminalIcon } from "./icons";

@@ -5,7 +5,7 @@ import { CloseIcon } from "../ui/icons";
 import { byteSize, clock, duration, facts } from "../usage/format";
 import { curlOfEvents } from "./curl";
 import { copyCommand, curlTarget } from "./curl-menu";
-import { isOfLog } from "./cursors";
+import { isOfLog } from "../session/cursors";
 import type { EventRow } from "./event-rows";
 import { TerminalIcon } from "./icons";
 import { jsonPieces } from "./json-text";

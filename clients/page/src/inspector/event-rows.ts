@@ -1,7 +1,7 @@
 /** Events as the inspector lists them: joined from the live log and from what was loaded, filtered, in order. */
 import type { BaseEvent } from "@ag-ui/client";
 import type { LoggedEvent } from "../session/types";
-import { comparePlaces, placeOf } from "./cursors";
+import { comparePlaces, placeOf } from "../session/cursors";
 
 /** An event of the list. `receivedAt` is `null` for one that was loaded afterwards. */
 export interface EventRow {

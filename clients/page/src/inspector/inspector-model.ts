@@ -3,7 +3,7 @@ import { batch, computed, effect, signal } from "@preact/signals";
 import { isLive, isMadeUp, type RunDetails } from "../api/run-details";
 import { listRuns } from "../api/run-list";
 import { Problem, type LoggedEvent, type ThreadSession } from "../session/types";
-import { placeOf } from "./cursors";
+import { placeOf } from "../session/cursors";
 import { type EventFilter, type EventRow, joinRows, type ListedEvent, NO_FILTER, rowsOfRun } from "./event-rows";
 import { readRunEvents } from "./run-events";
 

@@ -1,5 +1,6 @@
 /** Whether anything was lost or came twice. Pure. */
 import type { Message } from "@ag-ui/client";
+import { comparePlaces, type Place, placeOf } from "../session/cursors";
 import { textOf } from "../session/message-parts";
 import type { LoggedEvent } from "../session/types";
 
@@ -12,28 +13,20 @@ export interface Arrivals {
 
 /** Look at the cursors of the events that came since a time. They only ever grow, unless an event comes twice. */
 export function arrivalsSince(entries: readonly LoggedEvent[], since: number): Arrivals {
-  let highest: [number, number] = [-1, -1];
-  const found: Arrivals = { count: 0, twice: 0 };
+  let highest: Place | null = null;
+  const arrivals: Arrivals = { count: 0, twice: 0 };
   for (const { cursor, receivedAt } of entries) {
-    const place = placeOf(cursor);
-    const isNew = place === null || isAfter(place, highest);
+    const found = placeOf(cursor);
+    // The opening of a stream (`3-17.2`) counts down, and says nothing of the order.
+    const place = found?.before === 0 ? found : null;
+    const isNew = place === null || highest === null || comparePlaces(place, highest) > 0;
     if (receivedAt >= since) {
-      found.count++;
-      if (!isNew) found.twice++;
+      arrivals.count++;
+      if (!isNew) arrivals.twice++;
     }
     if (place !== null && isNew) highest = place;
   }
-  return found;
-}
-
-function placeOf(cursor: string | null): [number, number] | null {
-  // Ids of an opening (`3-17.2`) count down, and say nothing of the order.
-  const found = /^(\d+)-(\d+)$/.exec(cursor ?? "");
-  return found ? [Number(found[1]), Number(found[2])] : null;
-}
-
-function isAfter([ordinal, sequence]: [number, number], [lastOrdinal, last]: [number, number]): boolean {
-  return ordinal > lastOrdinal || (ordinal === lastOrdinal && sequence > last);
+  return arrivals;
 }
 
 export interface Comparison {

@@ -1,6 +1,6 @@
 import type { BaseEvent } from "@ag-ui/client";
 import { describe, expect, it } from "vitest";
-import { isOfLog, placeOf } from "../../src/inspector/cursors";
+import { isOfLog, placeOf } from "../../src/session/cursors";
 import { filterRows, joinRows, NO_FILTER, rowsOfRun, summary, typeCounts } from "../../src/inspector/event-rows";
 import type { LoggedEvent } from "../../src/session/types";
 
