@@ -40,13 +40,3 @@ export function JsonField({ id, label, value, onChange, describedBy, rows }: Pro
     />
   );
 }
-
-/** Why a text is no JSON, in the browser's words. */
-export function jsonComplaint(text: string): string | null {
-  try {
-    JSON.parse(text);
-    return null;
-  } catch (error) {
-    return error instanceof Error ? error.message.replace(/^JSON\.parse: /, "") : "This is no valid JSON.";
-  }
-}

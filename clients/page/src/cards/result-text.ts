@@ -1,6 +1,6 @@
 /** How a tool's result is shown: as laid out JSON, as text, or as media parts; pure. */
+import type { ToolMessage } from "../session/message-parts";
 import { isObject, parsed } from "./loose-json";
-import type { ToolMessage } from "./tool-calls";
 
 /** About forty lines: what a person reads before asking for more. */
 const SHOWN_CHARACTERS = 2_000;

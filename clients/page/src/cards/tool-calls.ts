@@ -1,8 +1,9 @@
 /** What the thread says about its tool calls: pure, from messages, open questions and the newest run. */
 import type { Interrupt, Message } from "@ag-ui/client";
+import type { AssistantMessage, ToolCall, ToolMessage } from "../session/message-parts";
 import { isLive } from "../session/run-view";
 import type { RunView } from "../session/types";
-import { isObject } from "./loose-json";
+import { isObject, parsed } from "./loose-json";
 
 export type CallStatus =
   /** The model is still writing the arguments. */
@@ -26,10 +27,6 @@ export interface ToolCallView {
   status: CallStatus;
   result: ToolMessage | null;
 }
-
-export type AssistantMessage = Extract<Message, { role: "assistant" }>;
-export type ToolCall = NonNullable<AssistantMessage["toolCalls"]>[number];
-export type ToolMessage = Extract<Message, { role: "tool" }>;
 
 /** What the calls of all messages are judged by; read once for a thread, and not once a call. */
 export interface ThreadFacts {
@@ -87,17 +84,8 @@ function openStatus(
 ): CallStatus {
   if (facts.asked.has(call.id)) return "asking";
   if (!facts.newest.some((other) => other.id === message.id)) return "unanswered";
-  if (isLive(facts.run)) return isComplete(call.function.arguments) ? "running" : "writing";
+  if (isLive(facts.run)) return parsed(call.function.arguments) !== undefined ? "running" : "writing";
   return facts.run?.status === "succeeded" ? "pending" : "unanswered";
-}
-
-function isComplete(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** The service names what is no success in the result's metadata; a client's own result has `error`. */

@@ -1,6 +1,7 @@
 import type { Message } from "@ag-ui/client";
 
 export type AssistantMessage = Extract<Message, { role: "assistant" }>;
+export type ToolMessage = Extract<Message, { role: "tool" }>;
 export type UserMessage = Extract<Message, { role: "user" }>;
 export type ReasoningMessage = Extract<Message, { role: "reasoning" }>;
 export type ToolCall = NonNullable<AssistantMessage["toolCalls"]>[number];

@@ -6,9 +6,8 @@
  */
 import { batch, signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import type { Message } from "@ag-ui/client";
+import type { ToolMessage } from "./message-parts";
 import { sameJson } from "./same-json";
-
-export type ToolMessage = Extract<Message, { role: "tool" }>;
 
 export class MessageStore {
   readonly messages = signal<readonly Message[]>([]);

@@ -1,6 +1,7 @@
 import type { Interrupt, Message } from "@ag-ui/client";
 import { expect, it } from "vitest";
-import { type AssistantMessage, callsOf, pendingClientCalls, readThread } from "../../src/cards/tool-calls";
+import { callsOf, pendingClientCalls, readThread } from "../../src/cards/tool-calls";
+import type { AssistantMessage } from "../../src/session/message-parts";
 import type { RunView } from "../../src/session/types";
 
 const user: Message = { id: "u", role: "user", content: "hello" };
