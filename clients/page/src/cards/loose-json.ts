@@ -64,6 +64,12 @@ export function parsed(text: string): unknown {
   }
 }
 
+/** Parse JSON; what is none is a text. */
+export function jsonOrText(text: string): unknown {
+  const value = parsed(text);
+  return value === undefined ? text : value;
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

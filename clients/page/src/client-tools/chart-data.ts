@@ -70,6 +70,7 @@ function readSeries(given: Record<string, unknown>): Series[] | string {
   for (const [place, one] of several.entries()) {
     const values = isObject(one) ? numbers(one["values"]) : null;
     if (!values) return `'series[${place}].values' must be a list of numbers.`;
+    if (values.length === 0) return `'series[${place}].values' is empty; leave the series out.`;
     const name = isObject(one) && typeof one["name"] === "string" && one["name"] ? one["name"] : `Series ${place + 1}`;
     series.push({ name, values });
   }

@@ -13,9 +13,9 @@ export interface SharedState {
   /** The state as the service has it. */
   agent: unknown;
   /** The user's edit that is sent with the next run. */
-  draft: { value: unknown; base: unknown } | null;
+  draft: { value: unknown } | null;
   /** An edit that the assistant was faster than. */
-  conflict: { value: unknown; base: unknown } | null;
+  conflict: { value: unknown } | null;
   /** What the assistant changed in the newest run, as JSON Pointers. */
   changed: ReadonlySet<string>;
   /** The places that hold changed ones. */
@@ -30,8 +30,9 @@ export function newShared(agent: unknown, runId: string | null): SharedState {
 }
 
 export function edited(shared: SharedState, value: unknown): SharedState {
-  if (sameJson(value, shared.agent)) return { ...shared, draft: null };
-  return { ...shared, draft: { value, base: shared.draft?.base ?? shared.agent } };
+  // Whoever has taken over all of the edit that was kept has nothing left to decide.
+  const conflict = sameJson(value, shared.conflict?.value) ? null : shared.conflict;
+  return { ...shared, conflict, draft: sameJson(value, shared.agent) ? null : { value } };
 }
 
 export function takenBack(shared: SharedState): SharedState {

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { isObject, parsed } from "../cards/loose-json";
+import { isObject, jsonOrText } from "../cards/loose-json";
 import { Button } from "../ui/button";
 import { PlusIcon } from "../ui/icons";
 
@@ -74,7 +74,7 @@ function MemberForm({ taken, onAdd, onClose }: MemberFormProps) {
       class="state-new"
       onSubmit={(event) => {
         event.preventDefault();
-        if (name && !isTaken) onAdd(name, parsed(value) ?? value);
+        if (name && !isTaken) onAdd(name, jsonOrText(value));
       }}
       onKeyDown={(event) => {
         if (event.key !== "Escape") return;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { layOut } from "../../src/cards/loose-json";
+import { jsonOrText, layOut } from "../../src/cards/loose-json";
 import { summarise } from "../../src/cards/summary";
 
 describe("layOut", () => {
@@ -36,3 +36,5 @@ describe("summarise", () => {
     [JSON.stringify({ text: "x".repeat(300) }), `${"x".repeat(59)}…`],
   ])("says what %s is about", (text, expected) => expect(summarise(text)).toBe(expected));
 });
+
+it.each([["null", null], ["[1]", [1]], ["milk", "milk"], ["", ""]])("reads %j as JSON, or as a text", (text, value) => expect(jsonOrText(text)).toEqual(value));

@@ -20,6 +20,7 @@ it.each([
   [{ title: "T", values: Array(101).fill(1) }, "at most 100"],
   [{ title: "T", series: Array(7).fill({ name: "x", values: [1] }) }, "at most 6"],
   [{ title: "T", series: [{ name: "x" }] }, "series[0]"],
+  [{ title: "T", series: [{ name: "x", values: [1] }, { name: "y", values: [] }] }, "'series[1].values' is empty"],
 ])("says what is wrong with %j", (args, words) => expect(chartData(args)).toContain(words));
 
 it.each([

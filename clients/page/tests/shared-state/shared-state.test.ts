@@ -76,6 +76,16 @@ describe("SharedStore", () => {
     expect([shared().conflict, shared().draft?.value, sent.at(-1)]).toEqual([null, { list: ["milk", "bread"] }, { list: ["milk", "bread"] }]);
   });
 
+  it("has nothing left to decide when all of the user's edit is taken over place by place", () => {
+    const { store, agent, shared } = open({ a: 1, b: 1 });
+    store.edit({ a: 2, b: 2 });
+    agent({ a: 3, b: 3 }, "r2");
+    store.edit({ a: 2, b: 3 });
+    expect(shared().conflict).not.toBeNull();
+    store.edit({ a: 2, b: 2 });
+    expect([shared().conflict, shared().draft]).toEqual([null, { value: { a: 2, b: 2 } }]);
+  });
+
   it("drops the user's draft on the user's word, and an edit that changes nothing is none", () => {
     const { store, sent, agent, shared } = open({ n: 1 });
     store.edit({ n: 2 });
