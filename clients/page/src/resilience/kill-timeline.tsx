@@ -1,3 +1,4 @@
+import { count, plural } from "../usage/format";
 import type { KillWatch, Verdict } from "./kill-watch";
 
 /** What happened since a kill, drawn as a line from top to bottom. */
@@ -22,13 +23,12 @@ export function KillTimeline({ watch }: { watch: KillWatch }) {
 
 function VerdictWords({ verdict }: { verdict: Verdict }) {
   const isGood = verdict.isEqual && verdict.twice === 0;
-  const events = verdict.count === 1 ? "1 event" : `${verdict.count} events`;
   return (
     <div class={`kill-verdict ${isGood ? "good" : "bad"}`}>
       <strong>{isGood ? "None lost, none twice." : "Something differs."}</strong>
       <p>
-        {events} since the kill, {verdict.twice === 0 ? "each once" : `${verdict.twice} of them twice`}. The text{" "}
-        {verdict.isEqual ? "equals" : "differs from"} what is stored ({verdict.characters.toLocaleString()} characters).
+        {plural(verdict.count, "event")} since the kill, {verdict.twice === 0 ? "each once" : `${verdict.twice} of them twice`}. The text{" "}
+        {verdict.isEqual ? "equals" : "differs from"} what is stored ({count(verdict.characters)} characters).
       </p>
     </div>
   );

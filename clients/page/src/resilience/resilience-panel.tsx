@@ -1,10 +1,12 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
 import { killProcess, type ProcessName, type ServiceProcess } from "../api/embedded";
 import { isLive } from "../session/run-view";
 import type { ThreadSession } from "../session/types";
 import { model } from "../setup/embedded-mode";
 import { Button, Spinner } from "../ui/button";
 import { toastError } from "../ui/toast";
+import { facts } from "../usage/format";
 import { KillWatch } from "./kill-watch";
 import { followProcesses, processes } from "./processes";
 import { KillTimeline } from "./kill-timeline";
@@ -21,19 +23,19 @@ const QUESTION = "Tell me a story of about 400 words.";
 
 /** Kills processes while an answer streams, and shows what becomes of it. */
 export function ResiliencePanel({ session }: { session: ThreadSession }) {
-  const [watch, setWatch] = useState<KillWatch | null>(null);
-  const current = useRef<KillWatch | null>(null);
-  useEffect(() => followProcesses((read) => current.current?.report(read)), []);
-  useEffect(() => () => current.current?.stop(), [session]);
-  useEffect(() => setWatch(null), [session]);
+  const watch = useSignal<KillWatch | null>(null);
+  const show = (next: KillWatch | null) => {
+    watch.peek()?.stop();
+    watch.value = next;
+  };
+  useEffect(() => followProcesses((read) => watch.peek()?.report(read)), []);
+  useEffect(() => () => show(null), [session]);
   const isAnswering = isLive(session.run.value);
   const kill = async (name: ProcessName) => {
     try {
       const wasAnswering = isLive(session.run.peek());
       const killed = await killProcess(name);
-      current.current?.stop();
-      current.current = new KillWatch(session, killed, WORDS[name].title, wasAnswering);
-      setWatch(current.current);
+      show(new KillWatch(session, killed, WORDS[name].title, wasAnswering));
     } catch (error) {
       toastError(error);
     }
@@ -59,7 +61,7 @@ export function ResiliencePanel({ session }: { session: ThreadSession }) {
           ))}
         </ul>
       )}
-      {watch && <KillTimeline watch={watch} />}
+      {watch.value && <KillTimeline watch={watch.value} />}
     </div>
   );
 }
@@ -81,7 +83,7 @@ function ProcessEntry({ process, onKill }: { process: ServiceProcess; onKill(): 
           <small>{STATES[process.state]}</small>
         </h3>
         <p>{process.reason ?? does}</p>
-        {process.startedAt && <p class="process-facts">{facts(process)}</p>}
+        {process.startedAt && <p class="process-facts">{lifeOf(process)}</p>}
       </div>
       <Button kind="danger" disabled={process.state !== "running"} busy={isBusy} onClick={kill}>
         Kill<span class="unseen"> {title}</span>
@@ -90,8 +92,8 @@ function ProcessEntry({ process, onKill }: { process: ServiceProcess; onKill(): 
   );
 }
 
-function facts({ pid, startedAt, restarts = 0 }: ServiceProcess): string {
+function lifeOf({ pid, startedAt, restarts = 0 }: ServiceProcess): string {
   const since = new Date(startedAt!).toLocaleTimeString();
   const again = restarts === 0 ? "never restarted" : restarts === 1 ? "restarted once" : `restarted ${restarts} times`;
-  return [pid ? `process ${pid}` : null, `since ${since}`, again].filter(Boolean).join(" · ");
+  return facts(pid ? `process ${pid}` : null, `since ${since}`, again);
 }
