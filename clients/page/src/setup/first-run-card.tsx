@@ -3,7 +3,7 @@ import { openPanel } from "../layout/panels";
 import { Button } from "../ui/button";
 import { foundServers, model } from "./embedded-mode";
 import { ModelForm } from "./model-form";
-import { Chosen } from "./model-settings";
+import { Chosen, ModelFixed } from "./model-settings";
 import "./setup.css";
 
 /** Says that the demo is no AI, and takes a model in its place. */
@@ -26,7 +26,7 @@ export function FirstRunCard() {
         It shows tools, approvals and streaming, but it is not an AI. You can try everything with it, or use a real model now.
       </p>
       {used.variables.length > 0 ? (
-        <p class="setup-note">{used.variables.join(" and ")} is set where the service was started, and comes first.</p>
+        <ModelFixed variables={used.variables} />
       ) : isOpen ? (
         <ModelForm onDone={(chosen) => (model.value = chosen)} />
       ) : (

@@ -32,10 +32,7 @@ export function ModelSettings() {
       <ModelNow used={used} />
       {isDone && <Chosen used={used} />}
       {used.variables.length > 0 ? (
-        <p class="setup-note">
-          {used.variables.join(" and ")} {used.variables.length > 1 ? "are" : "is"} set where the service was started, and
-          comes first. Remove {used.variables.length > 1 ? "them" : "it"} and start again to choose a model here.
-        </p>
+        <ModelFixed variables={used.variables} />
       ) : (
         <>
           <h3>{used.source === "demo" ? "Use a real model" : "Use another model"}</h3>
@@ -75,6 +72,17 @@ function ModelNow({ used }: { used: ModelInUse }) {
         </>
       )}
     </dl>
+  );
+}
+
+/** Why no model can be chosen here. */
+export function ModelFixed({ variables }: { variables: readonly string[] }) {
+  const [are, come, them] = variables.length > 1 ? ["are", "come", "them"] : ["is", "comes", "it"];
+  return (
+    <p class="setup-note">
+      {variables.join(" and ")} {are} set where the service was started, and {come} first. Remove {them} and start again to
+      choose a model here.
+    </p>
   );
 }
 
