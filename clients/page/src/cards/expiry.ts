@@ -1,4 +1,5 @@
 /** How long a question can still be answered, in words. */
+import { plural } from "../usage/format";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -30,6 +31,5 @@ function inWords(left: number): string {
     const rest = minutes % 60;
     return rest === 0 ? `${minutes / 60} h` : `${Math.floor(minutes / 60)} h ${rest} min`;
   }
-  const days = Math.round(left / DAY);
-  return days === 1 ? "1 day" : `${days} days`;
+  return plural(Math.round(left / DAY), "day");
 }

@@ -1,4 +1,6 @@
 /** One line that says what a call is about: `city: Paris, days: 3`. */
+import { cut } from "../ui/cut";
+import { plural } from "../usage/format";
 import { isObject, parsed } from "./loose-json";
 
 const LONGEST_VALUE = 60;
@@ -19,11 +21,7 @@ function inWords(value: unknown): string {
   if (typeof value === "string") return cut(value.replace(/\s+/g, " ").trim(), LONGEST_VALUE);
   if (Array.isArray(value)) {
     const isShort = value.length <= 8 && value.every((item) => typeof item !== "object" || item === null);
-    return isShort ? cut(value.map(inWords).join(", "), LONGEST_VALUE) : `${value.length} ${value.length === 1 ? "item" : "items"}`;
+    return isShort ? cut(value.map(inWords).join(", "), LONGEST_VALUE) : plural(value.length, "item");
   }
   return isObject(value) ? cut(JSON.stringify(value), LONGEST_VALUE) : String(value);
-}
-
-export function cut(text: string, longest: number): string {
-  return text.length <= longest ? text : `${text.slice(0, longest - 1).trimEnd()}…`;
 }

@@ -1,4 +1,5 @@
 /** Judge a form's value: pure, in words that stand beside the field. */
+import { plural } from "../usage/format";
 import { isObject } from "./loose-json";
 import { type Field, isNullable } from "./schema";
 
@@ -40,8 +41,8 @@ function judge(field: Field, value: unknown, at: string, found: Map<string, stri
     case "list": {
       if (!Array.isArray(value)) return complain("Make a list.");
       const [fewest, most] = [limit(schema["minItems"]), limit(schema["maxItems"])];
-      if (fewest !== null && value.length < fewest) complain(`At least ${fewest} ${fewest === 1 ? "item" : "items"}.`);
-      if (most !== null && value.length > most) complain(`At most ${most} ${most === 1 ? "item" : "items"}.`);
+      if (fewest !== null && value.length < fewest) complain(`At least ${plural(fewest, "item")}.`);
+      if (most !== null && value.length > most) complain(`At most ${plural(most, "item")}.`);
       value.forEach((item, index) => judge(field.item, item, pointer(at, index), found));
       return;
     }

@@ -19,3 +19,8 @@ export function answeredBy(messages: readonly Message[]): Map<string, string> {
   end();
   return ends;
 }
+
+/** The newest message of the user: what is answered again after a failure. */
+export function lastQuestion(messages: readonly Message[]): string | null {
+  return messages.findLast((message) => message.role === "user")?.id ?? null;
+}

@@ -1,4 +1,6 @@
 /** Where the parts of a chart are, in the units of its drawing; pure. */
+import { cut } from "../ui/cut";
+import { roundSteps } from "../ui/round-steps";
 import type { ChartData } from "./chart-data";
 
 export const WIDTH = 640;
@@ -56,13 +58,7 @@ export function ticksFor(values: readonly number[]): number[] {
   const lowest = Math.min(0, ...values);
   // Zeros alone still have a scale.
   const highest = Math.max(0, ...values) || (lowest < 0 ? 0 : 1);
-  const rough = (highest - lowest) / 4;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.999)!;
-  const first = Math.floor(lowest / step);
-  const last = Math.ceil(highest / step);
-  // Multiplied, not added up: 0.1 + 0.2 is not 0.3.
-  return Array.from({ length: last - first + 1 }, (_, place) => Number(((first + place) * step).toPrecision(12)));
+  return roundSteps(lowest, highest, 4);
 }
 
 function barsOf(data: ChartData, slot: number, y: (value: number) => number): Bar[] {
@@ -87,6 +83,6 @@ function spaced(labels: readonly string[]): { text: string; point: number }[] {
   const fitting = Math.max(1, Math.floor((WIDTH - LEFT - RIGHT) / (longest * 10 + 12)));
   const every = Math.ceil(labels.length / fitting);
   return labels
-    .map((label, point) => ({ text: label.length > 12 ? `${label.slice(0, 11)}…` : label, point }))
+    .map((label, point) => ({ text: cut(label, 12), point }))
     .filter(({ point }) => point % every === 0);
 }

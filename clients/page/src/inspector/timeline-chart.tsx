@@ -1,5 +1,6 @@
-import { useSignal } from "@preact/signals";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useRef } from "preact/hooks";
+import { cut } from "../ui/cut";
+import { useWidth } from "../ui/use-width";
 import { duration } from "../usage/format";
 import type { Span, Timeline } from "./timeline";
 import { bar, ticks } from "./timeline-scale";
@@ -20,13 +21,8 @@ interface TimelineChartProps {
 /** The spans of a run as bars over time. Arrow keys go through them. */
 export function TimelineChart({ timeline, active, onActive }: TimelineChartProps) {
   const holder = useRef<HTMLDivElement>(null);
-  const width = useSignal(360);
+  const width = useWidth(holder, 240, 360);
   const id = useId();
-  useEffect(() => {
-    const observer = new ResizeObserver(([entry]) => (width.value = Math.max(entry!.contentRect.width, 240)));
-    observer.observe(holder.current!);
-    return () => observer.disconnect();
-  }, []);
 
   const { spans, length } = timeline;
   const labels = Math.min(Math.round(width.value * 0.36), 190);
@@ -149,6 +145,5 @@ function spoken(span: Span, end: number): string {
 
 /** About as many characters as there is room for. */
 function shortened(text: string, pixels: number): string {
-  const most = Math.max(Math.floor(pixels / 6.6), 3);
-  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+  return cut(text, Math.max(Math.floor(pixels / 6.6), 3));
 }

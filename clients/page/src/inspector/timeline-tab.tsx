@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Button } from "../ui/button";
+import { FactList } from "../ui/fact-list";
 import { count, duration, money } from "../usage/format";
 import { isLive } from "../api/run-details";
 import type { InspectorModel } from "./inspector-model";
@@ -84,16 +85,7 @@ function Totals({ model, timeline }: { model: InspectorModel; timeline: Timeline
   if (usage && usage.inputTokens + usage.outputTokens > 0) {
     cells.push(["Tokens", count(usage.inputTokens + usage.outputTokens)], ["Cost", money(usage.cost, usage.currency)]);
   }
-  return (
-    <dl class="timeline-totals">
-      {cells.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <FactList class="timeline-totals" facts={cells} />;
 }
 
 function Legend({ timeline }: { timeline: Timeline }) {
@@ -132,14 +124,7 @@ function Facts({ span, length }: { span: Span | null; length: number }) {
   return (
     <div class="timeline-facts">
       <strong>{[`${kindName(span)}: ${span.label}`, stateName(span)].filter(Boolean).join(", ")}</strong>
-      <dl>
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <FactList facts={facts} />
     </div>
   );
 }

@@ -1,6 +1,7 @@
 /** Places in a JSON value: reading, changing and comparing; pure, and nothing is changed in place. */
 import { isObject } from "../cards/loose-json";
 import { pointer } from "../cards/validate";
+import { cut } from "../ui/cut";
 
 export type Path = readonly (string | number)[];
 
@@ -66,7 +67,7 @@ export function changedPlaces(before: unknown, after: unknown): { exact: Set<str
 export function inShort(value: unknown): string {
   if (value === undefined) return "nothing";
   const text = typeof value === "string" ? `“${value}”` : JSON.stringify(value);
-  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
+  return cut(text, 60);
 }
 
 function commonKeys(before: unknown, after: unknown): (string | number)[] | null {

@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import type { ThreadSession } from "../session/types";
 import { Button } from "../ui/button";
+import { plural } from "../usage/format";
 import { isEmpty } from "./draft";
 import { sharedOf } from "./shared-store";
 import { StateConflict } from "./state-conflict";
@@ -57,7 +58,7 @@ export function StatePanel({ session }: { session: ThreadSession }) {
         </>
       )}
       <p class="unseen" aria-live="polite">
-        {changed.size > 0 ? `The assistant changed the shared state in ${changed.size} ${changed.size === 1 ? "place" : "places"}.` : ""}
+        {changed.size > 0 ? `The assistant changed the shared state in ${plural(changed.size, "place")}.` : ""}
       </p>
     </div>
   );

@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { isObject } from "../cards/loose-json";
 import { IconButton } from "../ui/button";
 import { ChevronIcon, CloseIcon } from "../ui/icons";
+import { plural } from "../usage/format";
 import { NewItem, NewMember } from "./new-places";
 import { type Path, pointerOf, removeAt, setAt } from "./paths";
 
@@ -60,14 +61,13 @@ function Row(props: NodeProps & { name: string }) {
   const mark = changed.has(at) ? "changed" : "";
   const removal = <IconButton small icon={CloseIcon} label={`Remove ${name}`} onClick={() => remove(path)} />;
   if (typeof node === "object" && node !== null) {
-    const count = Object.keys(node).length;
     return (
       <div class={`state-group ${mark}`} data-path={at}>
       <details open={path.length < 3 || holders.has(at)}>
         <summary>
           <ChevronIcon size={14} />
           <span class="state-name">{name}</span>
-          <span class="state-count">{Array.isArray(node) ? `${count} ${count === 1 ? "item" : "items"}` : `${count} ${count === 1 ? "member" : "members"}`}</span>
+          <span class="state-count">{plural(Object.keys(node).length, Array.isArray(node) ? "item" : "member")}</span>
           {mark && <ChangedMark />}
         </summary>
         <div class="state-members">

@@ -1,5 +1,6 @@
 /** The numbers of a chart by day: one bar a day, or a week where days would be too thin. */
 import type { DayUsage } from "../api/usage";
+import { roundSteps } from "../ui/round-steps";
 import { daysOf, longDay, shortDay, type UsageRange } from "./usage-range";
 
 export type Metric = "cost" | "tokens" | "calls";
@@ -54,13 +55,7 @@ export interface Axis {
 /** Three or four round steps up to the largest value; whole ones where parts of one do not exist. */
 export function axis(largest: number, whole: boolean): Axis {
   if (largest <= 0) return { top: 1, steps: [0] };
-  const rough = largest / 3;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  let step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough) ?? rough;
-  if (whole) step = Math.max(1, Math.ceil(step));
-  const count = Math.ceil(largest / step - 1e-9);
-  // Without the dust that multiplying decimals leaves.
-  const steps = Array.from({ length: count + 1 }, (_, index) => Number((index * step).toPrecision(12)));
+  const steps = roundSteps(0, largest, 3, whole);
   return { top: steps.at(-1)!, steps };
 }
 

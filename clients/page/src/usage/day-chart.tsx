@@ -1,5 +1,6 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useRef } from "preact/hooks";
+import { useWidth } from "../ui/use-width";
 import { axis, type DayBar, labelled, type Metric, PARTS } from "./day-bars";
 import "./day-chart.css";
 
@@ -18,14 +19,9 @@ interface DayChartProps {
 /** Bars by day. Arrow keys go through the days; the chosen one is told below. */
 export function DayChart({ bars, metric, format }: DayChartProps) {
   const holder = useRef<HTMLDivElement>(null);
-  const width = useSignal(600);
+  const width = useWidth(holder, 260, 600);
   const active = useSignal<number | null>(null);
   const id = useId();
-  useEffect(() => {
-    const observer = new ResizeObserver(([entry]) => (width.value = Math.max(entry!.contentRect.width, 260)));
-    observer.observe(holder.current!);
-    return () => observer.disconnect();
-  }, []);
 
   const { top, steps } = axis(Math.max(...bars.map((bar) => bar.total)), metric !== "cost");
   const plot = HEIGHT - TOP - BOTTOM;

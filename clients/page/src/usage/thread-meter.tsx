@@ -4,7 +4,7 @@ import { isMadeUp } from "../api/run-details";
 import { getThread, type Usage } from "../api/threads";
 import { Problem, type ThreadSession } from "../session/types";
 import { count, facts, money, plural, shortCount } from "./format";
-import "./meter.css";
+import { Meter } from "./meter";
 
 /** What the thread has taken so far: in the header, and in the inspector for phones. Read again when a run begins or ends. */
 export function ThreadMeter({ session }: { session: ThreadSession }) {
@@ -31,19 +31,11 @@ export function ThreadMeter({ session }: { session: ThreadSession }) {
   const known = usage.value;
   if (known === null || known.inputTokens + known.outputTokens === 0) return null;
   return (
-    <details class="meter">
-      <summary title="What this conversation has used">
-        {facts(`${shortCount(known.inputTokens + known.outputTokens)} tokens`, known.cost !== null && money(known.cost, known.currency))}
-      </summary>
-      <dl class="meter-details">
-        {details(known).map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
-    </details>
+    <Meter
+      line={facts(`${shortCount(known.inputTokens + known.outputTokens)} tokens`, known.cost !== null && money(known.cost, known.currency))}
+      title="What this conversation has used"
+      details={details(known)}
+    />
   );
 }
 
