@@ -14,10 +14,10 @@ export interface RunInput {
 
 /** Return the messages of a thread with the input of a run. The event may be told twice. */
 export function withInput(messages: readonly Message[], input: RunInput): Message[] {
-  const isNew = ({ id }: Message) => !messages.some((message) => message.id === id);
-  const added = input.messages.filter(isNew);
   const from = messages.findIndex(({ id }) => id === input.regenerateFrom);
   // Told again: what replaces is there already, and stays.
   const kept = from < 0 ? messages : messages.slice(0, from);
-  return [...kept, ...added];
+  // A message that is answered again is among those that it replaces.
+  const isNew = ({ id }: Message) => !kept.some((message) => message.id === id);
+  return [...kept, ...input.messages.filter(isNew)];
 }

@@ -209,6 +209,7 @@ describe("what another device asked", () => {
     ["is added", { messages: [other] }, [user, other, told]],
     ["is not added twice", { messages: [user] }, [user, told]],
     ["replaces what it regenerates", { messages: [other], regenerateFrom: "u-1" }, [other, told]],
+    ["stays when it is answered again", { messages: [user], regenerateFrom: "u-1" }, [user, told]],
     ["may replace without a message", { messages: [], regenerateFrom: "u-1" }, [told]],
   ])("%s", async (_, input, held) => {
     // Cut behind RUN_STARTED: it is told again.
