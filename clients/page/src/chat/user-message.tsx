@@ -41,7 +41,7 @@ export function UserMessageView({ session, message }: UserMessageProps) {
 
 /** Why a message has no answer yet; `null` when its run has begun, or is about to. */
 function pendingWords(session: ThreadSession, id: string): string | null {
-  if (composerOf(session).outbox.sending.value.has(id)) {
+  if (composerOf(session).outbox.isSending(id)) {
     return session.connection.value === "offline" ? "Sent when the network is back" : "Sending…";
   }
   // Behind a run that only waits for a worker it is no message that waits: it is its own.

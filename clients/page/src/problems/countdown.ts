@@ -1,4 +1,10 @@
 import { useEffect, useState } from "preact/hooks";
+import type { Problem } from "../session/types";
+
+/** Return the milliseconds since the epoch before which another try is refused again; `null` when it may be now. */
+export function retryTime({ retryAfter }: Problem): number | null {
+  return retryAfter === null ? null : Date.now() + retryAfter * 1000;
+}
 
 /** Return the whole seconds until a time, 0 when it has come; drawn again each second. */
 export function useSecondsUntil(time: number | null): number {

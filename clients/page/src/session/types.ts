@@ -121,6 +121,11 @@ export class Problem extends Error {
   }
 }
 
+/** Return what was thrown as a refusal; a fault of the page itself may be tried again. */
+export function asProblem(error: unknown): Problem {
+  return error instanceof Problem ? error : new Problem("internal-error", String(error), 0, true);
+}
+
 /** A tool that the page offers to the agent and carries out itself. */
 export interface ClientTool {
   name: string;

@@ -23,7 +23,6 @@ test("an accepted message leaves nothing behind", async () => {
   expect(await outbox.send("hello")).toBe(true);
 
   expect(outbox.unsent.value).toEqual([]);
-  expect(outbox.sending.value.size).toBe(0);
   expect(Object.keys(localStorage)).toEqual([]);
 });
 
@@ -31,9 +30,9 @@ test("a message is marked until the service has accepted it", async () => {
   const outbox = new Outbox(session.asSession);
   const sending = outbox.send("hello", { messageId: "m-1" });
 
-  expect(outbox.sending.value.has("m-1")).toBe(true);
+  expect(outbox.isSending("m-1")).toBe(true);
   await sending;
-  expect(outbox.sending.value.has("m-1")).toBe(false);
+  expect(outbox.isSending("m-1")).toBe(false);
 });
 
 test("a refused message keeps its text, and the time before which no other try helps", async () => {
@@ -89,6 +88,22 @@ test("over a reload an unsent message is still there, unless the thread has it",
   ]);
   session.show([...session.messages.peek(), { id: "m-1", role: "user", content: "lost?" }]);
   expect(after.unsent.value.map(({ id }) => id)).toEqual(["m-2"]);
+});
+
+test("over a reload every message that was on its way is still there", async () => {
+  const outbox = new Outbox(session.asSession);
+  const kept = () => new Outbox(new FakeSession().asSession).unsent.value.map(({ id }) => id);
+  const answers: (() => void)[] = [];
+  session.send = () => new Promise((resolve) => answers.push(resolve));
+  const sending = ["m-1", "m-2"].map((messageId) => outbox.send(messageId, { messageId }));
+
+  expect(kept()).toEqual(["m-1", "m-2"]);
+  answers[1]!();
+  await sending[1];
+  expect(kept()).toEqual(["m-1"]);
+  answers[0]!();
+  await sending[0];
+  expect(kept()).toEqual([]);
 });
 
 test("a message can be taken back to be changed", async () => {

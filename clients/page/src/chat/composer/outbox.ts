@@ -3,8 +3,9 @@
  * too. A message that is on its way is shown by the session; here it is only marked.
  */
 import { computed, signal, type ReadonlySignal } from "@preact/signals";
+import { retryTime } from "../../problems/countdown";
 import { newId } from "../../session/ids";
-import { Problem, type SendOptions, type ThreadSession, type UserContent } from "../../session/types";
+import { asProblem, Problem, type SendOptions, type ThreadSession, type UserContent } from "../../session/types";
 
 export interface Unsent {
   /** The message's id, the same for every try. */
@@ -21,7 +22,7 @@ const MAX_KEPT_CHARACTERS = 200_000;
 
 export class Outbox {
   readonly #failed = signal<readonly Unsent[]>([]);
-  readonly sending = signal<ReadonlySet<string>>(new Set());
+  readonly #sending = signal<ReadonlyMap<string, UserContent>>(new Map());
   /** Refused messages, oldest first; one that the thread has all the same is not among them. */
   readonly unsent: ReadonlySignal<readonly Unsent[]>;
   readonly #session: ThreadSession;
@@ -38,6 +39,11 @@ export class Outbox {
     });
   }
 
+  /** Whether a message is on its way. */
+  isSending(id: string): boolean {
+    return this.#sending.value.has(id);
+  }
+
   /** Send by itself what the network refused, when it is back; returns what ends it. */
   watchNetwork(): () => void {
     addEventListener("online", this.#onLine);
@@ -48,18 +54,17 @@ export class Outbox {
   async send(content: UserContent, options: SendOptions = {}): Promise<boolean> {
     const id = options.messageId ?? newId("m");
     this.#failed.value = this.#failed.peek().filter((one) => one.id !== id);
-    this.#mark(id, true);
-    this.#keep([{ id, content }]);
+    this.#sending.value = new Map(this.#sending.peek()).set(id, content);
+    this.#keep();
     try {
       await this.#session.send(content, { ...options, messageId: id });
       return true;
     } catch (error) {
-      const problem = error instanceof Problem ? error : new Problem("internal-error", String(error), 0, true);
-      const retryAt = problem.retryAfter === null ? null : Date.now() + problem.retryAfter * 1000;
-      this.#failed.value = [...this.#failed.peek(), { id, content, problem, retryAt }];
+      const problem = asProblem(error);
+      this.#failed.value = [...this.#failed.peek(), { id, content, problem, retryAt: retryTime(problem) }];
       return false;
     } finally {
-      this.#mark(id, false);
+      this.#sending.value = new Map([...this.#sending.peek()].filter(([one]) => one !== id));
       this.#keep();
     }
   }
@@ -84,15 +89,10 @@ export class Outbox {
     }
   }
 
-  #mark(id: string, isSending: boolean): void {
-    const marked = new Set(this.sending.peek());
-    if (isSending) marked.add(id);
-    else marked.delete(id);
-    this.sending.value = marked;
-  }
-
-  #keep(sending: readonly Pick<Unsent, "id" | "content">[] = []): void {
-    const kept = [...this.#failed.peek(), ...sending].map(({ id, content }) => ({ id, content }));
+  /** Store what has failed and what is on its way: the page may be closed before the service has answered. */
+  #keep(): void {
+    const failed = this.#failed.peek().map(({ id, content }) => ({ id, content }));
+    const kept = [...failed, ...[...this.#sending.peek()].map(([id, content]) => ({ id, content }))];
     try {
       const text = JSON.stringify(kept);
       if (kept.length === 0 || text.length > MAX_KEPT_CHARACTERS) localStorage.removeItem(PREFIX + this.#session.threadId);
