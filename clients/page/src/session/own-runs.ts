@@ -3,6 +3,7 @@
  * run begins. What other pages have sent comes as `agentroute.input`, right behind the beginning of its run.
  */
 import type { Message } from "@ag-ui/client";
+import { INPUT_EVENT, type RunInput } from "@agentroute/client";
 import { signal } from "@preact/signals";
 
 export interface OwnRun {
@@ -52,8 +53,8 @@ export class OwnRuns {
 
 /** Read what a run was asked, which a followed thread tells of every run (docs/clients.md); `null` for other events. */
 export function inputOf({ name, value }: { name: string; value?: unknown }): OwnRun | null {
-  if (name !== "agentroute.input") return null;
-  const { runId, messages, regenerateFrom } = value as { runId: string; messages: Message[]; regenerateFrom?: string };
+  if (name !== INPUT_EVENT) return null;
+  const { runId, messages, regenerateFrom } = value as RunInput;
   return { runId, messages, ...(regenerateFrom && { replaces: { messageId: regenerateFrom, keeps: false } }) };
 }
 
