@@ -1,7 +1,7 @@
 import { computed, useComputed, type ReadonlySignal } from "@preact/signals";
 import { isLive } from "../session/run-view";
 import { textOf, type AssistantMessage, type UserMessage } from "../session/message-parts";
-import { Problem, type ThreadSession } from "../session/types";
+import { asProblem, type ThreadSession } from "../session/types";
 import { IconButton } from "../ui/button";
 import { CopyButton } from "../ui/copy-button";
 import { PencilIcon } from "../ui/icons";
@@ -45,8 +45,8 @@ export async function answerAgain(session: ThreadSession, messageId: string): Pr
   try {
     await session.regenerate(messageId);
   } catch (error) {
-    const words = error instanceof Problem ? wordsOf(error) : null;
-    toast(words ? `${words.title} ${words.advice}` : String(error), { bad: true });
+    const { title, advice } = wordsOf(asProblem(error));
+    toast(`${title} ${advice}`, { bad: true });
   }
 }
 

@@ -1,12 +1,12 @@
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { fileLimits } from "../api/capabilities";
 import { ProblemNote } from "../problems/problem-note";
-import { type UserMessage } from "../session/message-parts";
-import { Problem, type ThreadSession } from "../session/types";
+import { textOf, type UserMessage } from "../session/message-parts";
+import { asProblem, type Problem, type ThreadSession } from "../session/types";
 import { Button } from "../ui/button";
 import { AttachmentStrip } from "./attachments/attachment-strip";
 import { AttachmentTray } from "./attachments/tray";
-import { attachmentsOf, contentOf, textOf } from "./composer/content";
+import { attachmentsOf, contentOf } from "./composer/content";
 import { whatEnterDoes } from "./composer/keys";
 
 interface MessageEditorProps {
@@ -42,7 +42,7 @@ export function MessageEditor({ session, message, onClose }: MessageEditorProps)
       onClose();
     } catch (error) {
       tray.restore(parts);
-      setProblem(error instanceof Problem ? error : new Problem("internal-error", String(error), 0, true));
+      setProblem(asProblem(error));
       setSending(false);
     }
   };

@@ -1,9 +1,10 @@
 import { beforeEach, expect, test, vi } from "vitest";
 import { described } from "../../src/chat/attachments/parts";
-import { attachmentsOf, contentOf, textOf } from "../../src/chat/composer/content";
+import { attachmentsOf, contentOf } from "../../src/chat/composer/content";
 import { forgetOldDrafts, loadDraft, saveDraft } from "../../src/chat/composer/drafts";
 import { whatEnterDoes } from "../../src/chat/composer/keys";
 import { answeredBy, lastQuestion } from "../../src/chat/turns";
+import { textOf } from "../../src/session/message-parts";
 import { clock, microphoneRefusal } from "../../src/chat/microphone/recorder";
 import { MemoryStorage } from "./memory-storage";
 
@@ -62,6 +63,7 @@ test("text and attachments come together and apart", () => {
   expect(content).toEqual([{ type: "text", text: "hello" }, part]);
   expect(contentOf("", [part])).toEqual([part]);
   expect([textOf(content), textOf("x"), attachmentsOf(content)]).toEqual(["hello", "x", [part]]);
+  expect(textOf([{ type: "text", text: "one" }, part, { type: "text", text: "two" }])).toBe("one\n\ntwo");
   expect(described(part)).toEqual({ fileId: "f", name: "a.png", mediaType: "image/png", data: null });
 });
 

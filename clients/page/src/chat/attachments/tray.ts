@@ -4,7 +4,7 @@ import { computed, signal, type ReadonlySignal } from "@preact/signals";
 import { uploadFile, type StoredFile } from "../../api/files";
 import { transcribe } from "../../api/transcribe";
 import { newId } from "../../session/ids";
-import { Problem } from "../../session/types";
+import { asProblem } from "../../session/types";
 import { wordsOf } from "../../problems/words";
 import { inWords, kindOf, mediaTypeOf, refusal, type Kind, type Limits } from "./media-type";
 import { described, inlinePart, partOf } from "./parts";
@@ -128,7 +128,7 @@ export class AttachmentTray {
       this.remove(id);
       return text.trim();
     } catch (error) {
-      if (!kept.abort.signal.aborted) this.#change(id, { status: "failed", reason: wordsOf(problemOf(error)).title });
+      if (!kept.abort.signal.aborted) this.#change(id, { status: "failed", reason: wordsOf(asProblem(error)).title });
       return null;
     }
   }
@@ -182,7 +182,7 @@ export class AttachmentTray {
       this.#change(id, { status: "ready", share: 1, stored, part: partOf(stored) });
     } catch (error) {
       if (signal.aborted) return;
-      const words = wordsOf(problemOf(error));
+      const words = wordsOf(asProblem(error));
       this.#change(id, { status: "failed", reason: words.title, canRetry: words.remedy === "again" });
     }
   }
@@ -190,10 +190,6 @@ export class AttachmentTray {
   #change(id: string, change: Partial<Attachment>): void {
     this.items.value = this.items.peek().map((item) => (item.id === id ? { ...item, ...change } : item));
   }
-}
-
-function problemOf(error: unknown): Problem {
-  return error instanceof Problem ? error : new Problem("internal-error", String(error), 0, true);
 }
 
 /** One line about an attachment, for eyes and for screen readers. */

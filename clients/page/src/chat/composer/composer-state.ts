@@ -1,10 +1,11 @@
 /** What belongs to the composer of a thread and outlives its drawing: text, attachments, and what was not sent. */
 import { computed, effect, signal, type ReadonlySignal } from "@preact/signals";
 import { fileLimits } from "../../api/capabilities";
+import { textOf } from "../../session/message-parts";
 import type { SendOptions, ThreadSession, UserContent } from "../../session/types";
 import { partOf } from "../attachments/parts";
 import { AttachmentTray } from "../attachments/tray";
-import { attachmentsOf, contentOf, textOf } from "./content";
+import { attachmentsOf, contentOf } from "./content";
 import { forgetOldDrafts, loadDraft, saveDraft } from "./drafts";
 import { Outbox } from "./outbox";
 

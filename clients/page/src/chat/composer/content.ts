@@ -8,11 +8,6 @@ export function contentOf(text: string, parts: readonly ContentPart[]): UserCont
   return [...(text === "" ? [] : [{ type: "text" as const, text }]), ...parts];
 }
 
-export function textOf(content: UserContent): string {
-  if (typeof content === "string") return content;
-  return content.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n\n");
-}
-
 export function attachmentsOf(content: UserContent): ContentPart[] {
   return typeof content === "string" ? [] : content.filter((part) => part.type !== "text");
 }

@@ -1,11 +1,11 @@
 import { ProblemNote } from "../../problems/problem-note";
 import { wordsOf } from "../../problems/words";
+import { textOf } from "../../session/message-parts";
 import type { ThreadSession } from "../../session/types";
 import { Button } from "../../ui/button";
 import { PencilIcon } from "../../ui/icons";
 import { MessageAttachments } from "../attachments/message-attachments";
 import type { ComposerState } from "./composer-state";
-import { textOf } from "./content";
 
 interface UnsentMessagesProps {
   session: ThreadSession;

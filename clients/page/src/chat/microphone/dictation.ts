@@ -1,7 +1,8 @@
 /** From the microphone to text: asked for, recorded, written down. */
 import { signal } from "@preact/signals";
 import { transcribe } from "../../api/transcribe";
-import { Problem } from "../../session/types";
+import { retryTime } from "../../problems/countdown";
+import { asProblem, Problem } from "../../session/types";
 import { Recorder, type MicrophoneRefusal } from "./recorder";
 
 export type Dictation =
@@ -66,9 +67,8 @@ export class Dictaphone {
       this.#onText(text.trim());
     } catch (error) {
       if (sending.signal.aborted) return;
-      const problem = error instanceof Problem ? error : new Problem("internal-error", String(error), 0, true);
-      const retryAt = problem.retryAfter === null ? null : Date.now() + problem.retryAfter * 1000;
-      this.now.value = { state: "failed", problem, recording, retryAt };
+      const problem = asProblem(error);
+      this.now.value = { state: "failed", problem, recording, retryAt: retryTime(problem) };
     }
   }
 }
