@@ -8,8 +8,8 @@ export const MicrophoneIcon = icon(
   </>,
 );
 export const RetryIcon = icon(<path d="M19.5 12a7.5 7.5 0 11-2.2-5.300L19.5 9M19.5 4v5h-5" />);
-export const DocumentIcon = icon(<path d="M13.5 3.5H7A1.5 1.5 0 005.5 5v14A1.5 1.5 0 007 20.5h10a1.5 1.5 0 001.5-1.5V8.5zM13.5 3.5v5h5M9 13h6M9 16.5h4" />);
-export const PictureIcon = icon(
+const DocumentIcon = icon(<path d="M13.5 3.5H7A1.5 1.5 0 005.5 5v14A1.5 1.5 0 007 20.5h10a1.5 1.5 0 001.5-1.5V8.5zM13.5 3.5v5h5M9 13h6M9 16.5h4" />);
+const PictureIcon = icon(
   <>
     <rect x="4" y="4.5" width="16" height="15" rx="2" />
     <circle cx="9" cy="9.5" r="1.5" />
@@ -17,4 +17,6 @@ export const PictureIcon = icon(
   </>,
 );
 export const SoundIcon = icon(<path d="M5 10v4M9 7v10M13 4.5v15M17 8v8M20.5 10.5v3" />);
+/** What an attachment is. */
+export const KIND_ICONS = { image: PictureIcon, audio: SoundIcon, document: DocumentIcon };
 export const MoreSendIcon = icon(<path d="M7 10l5 5 5-5" />);

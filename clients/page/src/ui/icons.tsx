@@ -31,7 +31,6 @@ export function icon(drawing: ComponentChildren): Icon {
 
 export const PlusIcon = icon(<path d="M12 5v14M5 12h14" />);
 export const CloseIcon = icon(<path d="M6 6l12 12M18 6L6 18" />);
-export const MenuIcon = icon(<path d="M4 7h16M4 12h16M4 17h10" />);
 export const SidebarIcon = icon(
   <>
     <rect x="3.5" y="4.5" width="17" height="15" rx="2.5" />
@@ -80,7 +79,6 @@ export const SystemThemeIcon = icon(
 );
 export const ToolIcon = icon(<path d="M14.5 6.5a4 4 0 005 5L11 20a2.1 2.1 0 01-3-3l8.5-8.5M14.5 6.5a4 4 0 014.2-3l-2.2 2.3.3 1.7 1.7.3L20.8 5.600" />);
 export const StateIcon = icon(<path d="M8 4.5H7a2 2 0 00-2 2v3.200a2.300 2.300 0 01-2 2.300 2.300 2.300 0 012 2.300v3.200a2 2 0 002 2h1M16 4.500h1a2 2 0 012 2v3.200a2.300 2.300 0 002 2.300 2.300 2.300 0 00-2 2.300v3.200a2 2 0 01-2 2h-1M12 12v.100" />);
-export const SparkIcon = icon(<path d="M12 3.500l1.900 5.600L19.500 11l-5.600 1.900L12 18.500l-1.900-5.600L4.500 11l5.600-1.900zM19 17v4M17 19h4" />);
 export const OfflineIcon = icon(<path d="M3 3l18 18M8.500 15.500a5 5 0 015.500-1M5 12a10 10 0 014.500-2.600M2 8.500a15 15 0 014-2.600M12.500 9a10 10 0 016.500 3M10.500 5a15 15 0 0111.500 3.500M12 19v.100" />);
 export const KeyIcon = icon(
   <>

@@ -64,7 +64,7 @@ test("text and attachments come together and apart", () => {
   expect(contentOf("", [part])).toEqual([part]);
   expect([textOf(content), textOf("x"), attachmentsOf(content)]).toEqual(["hello", "x", [part]]);
   expect(textOf([{ type: "text", text: "one" }, part, { type: "text", text: "two" }])).toBe("one\n\ntwo");
-  expect(described(part)).toEqual({ fileId: "f", name: "a.png", mediaType: "image/png", data: null });
+  expect(described(part)).toEqual({ kind: "image", fileId: "f", name: "a.png", mediaType: "image/png", address: null, bytes: 0 });
 });
 
 test("an answer ends with its last message, and belongs to the question before it", () => {

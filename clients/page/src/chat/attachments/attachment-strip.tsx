@@ -1,11 +1,9 @@
 import { Button, IconButton } from "../../ui/button";
 import { CloseIcon } from "../../ui/icons";
-import { DocumentIcon, PictureIcon, RetryIcon, SoundIcon } from "../icons";
+import { KIND_ICONS, RetryIcon } from "../icons";
 import { FilePicture } from "./file-picture";
 import { stateInWords, type Attachment, type AttachmentTray } from "./tray";
 import "./attachments.css";
-
-const ICONS = { image: PictureIcon, audio: SoundIcon, document: DocumentIcon };
 
 /** The attachments of the message that is being written. */
 export function AttachmentStrip({ tray, onText }: { tray: AttachmentTray; onText?: (text: string) => void }) {
@@ -27,7 +25,7 @@ interface ChipProps {
 }
 
 function Chip({ item, tray, onText }: ChipProps) {
-  const Drawing = ICONS[item.kind];
+  const Drawing = KIND_ICONS[item.kind];
   const words = stateInWords(item);
   return (
     <li class={`attachment-chip ${item.status}`}>

@@ -1,29 +1,18 @@
-import type { ContentPart } from "@ag-ui/client";
 import { useMemo, useState } from "preact/hooks";
 import { readFile } from "../../api/files";
 import { Dialog } from "../../ui/dialog";
 import { Button } from "../../ui/button";
-import { DocumentIcon, PictureIcon, SoundIcon } from "../icons";
+import { KIND_ICONS, SoundIcon } from "../icons";
 import { attachmentsOf } from "../composer/content";
 import type { UserContent } from "../../session/types";
 import { FilePicture, useFileAddress } from "./file-picture";
-import { inWords, kindOf, type Kind } from "./media-type";
-import { described } from "./parts";
+import { inWords } from "./media-type";
+import { described, type Described } from "./parts";
 import "./attachments.css";
-
-interface Shown {
-  kind: Kind;
-  name: string;
-  mediaType: string;
-  /** Of a stored file. */
-  fileId: string | null;
-  /** Of inline data, or another address. */
-  address: string | null;
-}
 
 /** The attachments of a message, as they are stored. */
 export function MessageAttachments({ content }: { content: UserContent }) {
-  const parts = attachmentsOf(content).map(shownOf);
+  const parts = attachmentsOf(content).map(described);
   if (parts.length === 0) return null;
   return (
     <ul class="message-attachments" aria-label="Attachments">
@@ -34,13 +23,7 @@ export function MessageAttachments({ content }: { content: UserContent }) {
   );
 }
 
-function shownOf(part: ContentPart): Shown {
-  const { name, mediaType, fileId, data } = described(part);
-  const kind = part.type === "image" || part.type === "audio" ? part.type : mediaType ? kindOf(mediaType) : "document";
-  return { kind, name, mediaType, fileId, address: data === null ? null : `data:${mediaType};base64,${data}` };
-}
-
-function Picture({ part }: { part: Shown }) {
+function Picture({ part }: { part: Described }) {
   const [isLarge, setLarge] = useState(false);
   const [isMissing, setMissing] = useState(false);
   if (isMissing || (part.fileId === null && part.address === null)) return <Card part={part} note="No longer stored" />;
@@ -67,7 +50,7 @@ function Picture({ part }: { part: Shown }) {
   );
 }
 
-function Sound({ part }: { part: Shown }) {
+function Sound({ part }: { part: Described }) {
   const fetched = useFileAddress(part.fileId);
   const inline = useInlineSound(part);
   const address = part.fileId === null ? inline : fetched;
@@ -84,7 +67,7 @@ function Sound({ part }: { part: Shown }) {
 }
 
 /** Sound elements get blobs only: the page's policy forbids them `data:` addresses. */
-function useInlineSound({ address, mediaType }: Shown): string | undefined {
+function useInlineSound({ address, mediaType }: Described): string | undefined {
   return useMemo(() => {
     if (address === null) return undefined;
     try {
@@ -96,7 +79,7 @@ function useInlineSound({ address, mediaType }: Shown): string | undefined {
   }, [address]);
 }
 
-function Document({ part }: { part: Shown }) {
+function Document({ part }: { part: Described }) {
   const [isMissing, setMissing] = useState(false);
   const open = async () => {
     try {
@@ -108,13 +91,13 @@ function Document({ part }: { part: Shown }) {
   return isMissing ? <Card part={part} note="No longer stored" /> : <Card part={part} note={noteOf(part)} onOpen={open} />;
 }
 
-function noteOf({ mediaType, address }: Shown): string {
+function noteOf({ mediaType, bytes }: Described): string {
   const type = mediaType.split("/").at(-1)?.replace(/^x-/, "").toUpperCase() ?? "";
-  return address ? `${type} · ${inWords(Math.floor(address.length * 0.75))}` : type || "File";
+  return bytes > 0 ? `${type} · ${inWords(bytes)}` : type || "File";
 }
 
-function Card({ part, note, onOpen }: { part: Shown; note: string; onOpen?: () => void }) {
-  const Drawing = part.kind === "image" ? PictureIcon : part.kind === "audio" ? SoundIcon : DocumentIcon;
+function Card({ part, note, onOpen }: { part: Described; note: string; onOpen?: () => void }) {
+  const Drawing = KIND_ICONS[part.kind];
   const inside = (
     <>
       <Drawing size={20} />
@@ -136,7 +119,7 @@ function Card({ part, note, onOpen }: { part: Shown; note: string; onOpen?: () =
 }
 
 /** Save a file under its name. Not opened in a tab: a page of somebody else's making is not ours to show. */
-async function save({ fileId, address, name }: Shown): Promise<void> {
+async function save({ fileId, address, name }: Described): Promise<void> {
   const url = fileId === null ? address! : URL.createObjectURL(await readFile(fileId));
   const link = document.createElement("a");
   link.href = url;

@@ -1,7 +1,7 @@
 /** Attachments as parts of a message: by the name of a stored file, or with their bytes. */
 import type { ContentPart } from "@ag-ui/client";
 import type { StoredFile } from "../../api/files";
-import { kindOf, mediaTypeOf } from "./media-type";
+import { kindOf, mediaTypeOf, type Kind } from "./media-type";
 
 /** The part of a message that names a file. */
 export function partOf({ fileId, name, mediaType }: StoredFile): ContentPart {
@@ -23,13 +23,16 @@ export async function inlinePart(file: File): Promise<ContentPart> {
   } as ContentPart;
 }
 
-interface Described {
+export interface Described {
+  kind: Kind;
   name: string;
   mediaType: string;
   /** Of a stored file. */
   fileId: string | null;
-  /** Of inline data, in base64. */
-  data: string | null;
+  /** Of inline data. */
+  address: string | null;
+  /** Of inline data; 0 when it is not known. */
+  bytes: number;
 }
 
 /** Say what a part of a message is. */
@@ -38,11 +41,15 @@ export function described(part: ContentPart): Described {
     source?: { type: string; value: string; mimeType?: string };
     metadata?: { filename?: string };
   };
+  const mediaType = source?.mimeType ?? "";
+  const data = source?.type === "data" ? source.value : null;
   return {
+    kind: part.type === "image" || part.type === "audio" ? part.type : kindOf(mediaType),
     name: metadata?.filename ?? ({ image: "Picture", audio: "Sound" }[part.type as string] ?? "Document"),
-    mediaType: source?.mimeType ?? "",
+    mediaType,
     fileId: source?.type === "file" ? source.value : null,
-    data: source?.type === "data" ? source.value : null,
+    address: data === null ? null : `data:${mediaType};base64,${data}`,
+    bytes: Math.floor((data?.length ?? 0) * 0.75),
   };
 }
 

@@ -82,19 +82,18 @@ export class AttachmentTray {
   /** Put back what is attached already: of a draft, or of a message that is to be changed. */
   restore(parts: readonly ContentPart[]): void {
     const items = parts.map((part): Attachment => {
-      const { name, mediaType, fileId, data } = described(part);
-      const kind = part.type === "image" || part.type === "audio" ? part.type : kindOf(mediaType);
+      const { kind, name, mediaType, fileId, address, bytes } = described(part);
       return {
         id: newId("file"),
         name,
         kind,
-        bytes: data === null ? 0 : Math.floor(data.length * 0.75),
+        bytes,
         status: "ready",
         share: 1,
         reason: null,
         canRetry: false,
         canWriteDown: false,
-        picture: kind === "image" && data !== null ? `data:${mediaType};base64,${data}` : null,
+        picture: kind === "image" ? address : null,
         part,
         stored: fileId === null ? null : { fileId, name, mediaType, bytes: 0 },
       };
