@@ -49,6 +49,7 @@ export interface FollowOptions extends RetryOptions {
   readonly onUnauthorized?: () => Promise<Record<string, string> | null>;
 }
 
+/** Cursor of a thread that has no events yet. */
 const START = "0-0";
 
 /** One stream over a thread. */
@@ -81,6 +82,11 @@ export class FollowedThread {
     return this.#last;
   }
 
+  /** Whether the service has told an event of the thread; of one that nobody has begun it tells an empty opening. */
+  get exists(): boolean {
+    return this.#place() !== START;
+  }
+
   /** Look at once: the thread has been begun. */
   begun(): void {
     this.#isBegun = true;
@@ -103,9 +109,8 @@ export class FollowedThread {
       this.#retries.say("connecting");
       yield* this.#connect();
       while (this.#end === null) {
-        if (this.#last === START) await this.#untilBegun();
-        // Within an opening, a place is no cursor.
-        yield* this.#once(`cursor=${(this.#last ?? START).split(".")[0]}`, false);
+        if (!this.exists) await this.#untilBegun();
+        yield* this.#once(`cursor=${this.#place()}`, false);
       }
     } catch (error) {
       if (this.#abort.signal.aborted) this.#end ??= "closed";
@@ -113,6 +118,11 @@ export class FollowedThread {
     } finally {
       this.close();
     }
+  }
+
+  /** Where the thread goes on. Within an opening, the id of an event is no cursor. */
+  #place(): string {
+    return (this.#last ?? START).split(".")[0]!;
   }
 
   async *#connect(): AsyncGenerator<string> {
@@ -166,8 +176,8 @@ export class FollowedThread {
     // Of a stream that connects: everything was told.
     if (response.status === 204) return;
     const refused = await refusal(response);
-    if (response.status === 404 && this.#last === START) return;
-    if (response.status === 404 && this.#last !== null) this.#end = "deleted";
+    if (response.status === 404 && this.exists) this.#end = "deleted";
+    else if (response.status === 404 && this.#last !== null) return;
     else if (response.status === 410 || refused.code === "cursor-ahead") this.#end = "expired";
     else throw refused;
   }

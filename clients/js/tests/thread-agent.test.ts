@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { StreamError, ThreadAgent, type Frame, type ThreadAgentConfig } from "../src/index.js";
+import { FollowedThread, StreamError, ThreadAgent, type Frame, type ThreadAgentConfig } from "../src/index.js";
 import { recordings } from "./recordings.js";
 
 /** Events of a thread's opening, whose ids count down to a cursor. */
@@ -123,6 +123,29 @@ describe("a thread that nobody has begun", () => {
     await quiet;
     agent.close();
     await following;
+  });
+
+  test.each([
+    ["is not there", EMPTY, false],
+    ["is there", OLD, true],
+  ])("%s, says the opening", async (_, told, exists) => {
+    const thread: FollowedThread = new FollowedThread({
+      baseUrl: "http://service.invalid",
+      threadId: "t-1",
+      fetch: async () => new Response(told.join(""), { headers: { "Content-Type": "text/event-stream" } }),
+      onFrame: ({ event }) => event.type === "RUN_FINISHED" && thread.close(),
+    });
+    for await (const block of thread.blocks()) void block;
+    expect(thread.exists).toBe(exists);
+  });
+
+  test("is not taken for a deleted one when its opening was cut off", async () => {
+    const { agent, asked, quiet } = thread([EMPTY.slice(0, 2), { status: 204 }, { status: 404 }], { lookMs: 1 });
+    const following = agent.follow();
+    await quiet;
+    expect(asked.at(-1)!.place).toBe("cursor=0-0");
+    agent.close();
+    expect(await following).toBe("closed");
   });
 
   test("may be begun by another device", async () => {

@@ -12,8 +12,6 @@ import type { Connection } from "./types";
 
 /** How many messages a thread begins with; older ones come by pages. */
 export const NEWEST = 50;
-/** Cursor of a thread without events. */
-const NO_EVENT = "0-0";
 const OPENING_MILLISECONDS = 1000;
 
 interface FeedOptions {
@@ -50,8 +48,10 @@ export class ThreadFeed extends HttpAgent {
     });
   }
 
-  /** Whether the service had the thread when it was opened: one without any run looks like an empty thread. */
-  exists = false;
+  /** Whether the service is known to have the thread. */
+  get exists(): boolean {
+    return this.#thread.exists;
+  }
 
   get isReady(): boolean {
     return this.#isReady;
@@ -110,7 +110,6 @@ export class ThreadFeed extends HttpAgent {
   #takeOpening({ cursor }: Frame): void {
     if (cursor === null || cursor.includes(".")) return;
     this.#openingEnds = this.#told;
-    this.exists = cursor !== NO_EVENT;
     // Should the pipeline drop an event that it does not know, the count would wait for ever.
     setTimeout(() => this.#ready(), OPENING_MILLISECONDS);
   }
