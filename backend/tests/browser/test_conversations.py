@@ -192,6 +192,12 @@ def test_a_phone_has_drawers_and_no_sideways_scrolling(new_tab: NewTab) -> None:
     rows = page.locator("nav button, nav a, nav .search")
     small = rows.evaluate_all("(all) => all.filter((one) => one.getBoundingClientRect().height < 44).length")
     assert small == 0
+    # A phone zooms into a field with smaller text.
+    sizes = page.locator("input, textarea").evaluate_all(
+        "(all) => all.map((one) => Number.parseFloat(getComputedStyle(one).fontSize))"
+    )
+    assert len(sizes) >= 2
+    assert min(sizes) >= 16
     page.keyboard.press("Escape")
     expect(page.get_by_role("navigation", name="Conversations")).to_have_count(0)
 

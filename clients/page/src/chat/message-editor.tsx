@@ -8,6 +8,7 @@ import { AttachmentStrip } from "./attachments/attachment-strip";
 import { AttachmentTray } from "./attachments/tray";
 import { attachmentsOf, contentOf } from "./composer/content";
 import { whatEnterDoes } from "./composer/keys";
+import { isTouch } from "./composer/text-field";
 
 interface MessageEditorProps {
   session: ThreadSession;
@@ -67,7 +68,7 @@ export function MessageEditor({ session, message, onClose }: MessageEditorProps)
         aria-label="Edited message"
         onInput={(event) => setText(event.currentTarget.value)}
         onKeyDown={(event) => {
-          if (whatEnterDoes(event, { isBusy: false, isTouch: matchMedia("(pointer: coarse)").matches }) === null) return;
+          if (whatEnterDoes(event, { isBusy: false, isTouch: isTouch() }) === null) return;
           event.preventDefault();
           void send();
         }}

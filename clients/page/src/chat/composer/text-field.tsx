@@ -20,7 +20,7 @@ interface TextFieldProps {
 }
 
 /** A keyboard on the glass covers half of the conversation: it comes when it is wanted. */
-const isTouch = () => matchMedia("(pointer: coarse)").matches;
+export const isTouch = () => matchMedia("(pointer: coarse)").matches;
 
 /** The text of a message; as high as it needs to be, up to a limit. */
 export function TextField({ handle, state, isBusy, onFiles, onSend, onInterrupt, onEditLast }: TextFieldProps) {
