@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from agentroute.page.built_files import INDEX, BuiltFile, BuiltFiles
 from agentroute.page.errors import PageNotBuilt
+from v1.agent.file_range import is_unchanged
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
@@ -56,9 +57,7 @@ def _answer(request: Request, file: BuiltFile) -> Response:
         "ETag": tag,
         "Vary": "Accept-Encoding",
     }
-    if tag in {
-        part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")
-    }:
+    if is_unchanged(request.headers, tag):
         return Response(status_code=304, headers=headers)
     if zipped:
         headers["Content-Encoding"] = "gzip"
