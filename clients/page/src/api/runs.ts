@@ -1,6 +1,7 @@
 import type { Message, ResumeEntry } from "@ag-ui/client";
 import { Problem, type ClientTool } from "../session/types";
 import { address, requestJson } from "./http";
+import type { RunStatus } from "./run-details";
 import { rememberRequest } from "./sent-requests";
 
 /** What a run is started with; members that are left out say nothing. */
@@ -17,7 +18,7 @@ export interface RunBody {
 export interface Accepted {
   runId: string;
   threadId: string;
-  status: "waiting" | "queued" | "running" | "succeeded" | "interrupted" | "cancelled" | "failed";
+  status: RunStatus;
 }
 
 const TRIES = 4;

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
-import { readRunStatus, type RunStatus } from "../api/run-status";
+import type { RunDetails } from "../api/run-details";
+import { readRun } from "../api/run-queries";
 import { isLive } from "../session/run-view";
 import type { RunView, ThreadSession } from "../session/types";
 import { CheckIcon } from "../ui/icons";
@@ -41,12 +42,12 @@ function Stages({ run }: { run: RunView }) {
 }
 
 function Waiting({ session, run }: { session: ThreadSession; run: RunView }) {
-  const [status, setStatus] = useState<RunStatus | null>(null);
+  const [asked, setAsked] = useState<RunDetails | null>(null);
   useEffect(() => {
     const stop = new AbortController();
     const look = async () => {
       if (document.visibilityState !== "visible") return;
-      setStatus(await readRunStatus(session.threadId, run.runId, stop.signal).catch(() => null));
+      setAsked(await readRun(session.threadId, run.runId, stop.signal).catch(() => null));
     };
     // A run that starts at once is not asked about.
     const first = setTimeout(look, 600);
@@ -59,7 +60,7 @@ function Waiting({ session, run }: { session: ThreadSession; run: RunView }) {
   }, [session, run.runId]);
   return (
     <p class="run-note" role="status">
-      <span class="spinner" aria-hidden="true" /> {waitingWords(status)}
+      <span class="spinner" aria-hidden="true" /> {waitingWords(asked)}
     </p>
   );
 }

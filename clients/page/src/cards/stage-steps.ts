@@ -1,5 +1,5 @@
 /** The stages of a run as steps that a person reads: pure. */
-import type { RunStatus } from "../api/run-status";
+import type { RunDetails } from "../api/run-details";
 import type { RunView, Stage } from "../session/types";
 
 export interface Step {
@@ -21,8 +21,8 @@ export function stageSteps(run: RunView): Step[] {
 }
 
 /** Say why a run has not begun. */
-export function waitingWords(status: RunStatus | null): string {
-  switch (status?.waitsFor) {
+export function waitingWords(run: Pick<RunDetails, "waitsFor"> | null): string {
+  switch (run?.waitsFor) {
     case "worker":
       return "Waiting for a free worker";
     case "earlier-run":

@@ -1,7 +1,7 @@
 /** What the inspector shows of a thread: which run, its events from every source, and what the service says of it. */
 import { batch, computed, effect, signal } from "@preact/signals";
 import { isLive, isMadeUp, type RunDetails } from "../api/run-details";
-import { listRuns } from "../api/run-list";
+import { listRuns } from "../api/run-queries";
 import { Problem, type LoggedEvent, type ThreadSession } from "../session/types";
 import { placeOf } from "../session/cursors";
 import { type EventFilter, type EventRow, joinRows, type ListedEvent, NO_FILTER, rowsOfRun } from "./event-rows";

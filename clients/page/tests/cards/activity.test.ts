@@ -99,5 +99,5 @@ it("tells the stages in words, and why a run waits", () => {
     { name: "own", words: "own", status: "running" },
   ]);
   expect(waitingWords(null)).toBe("Waiting to begin");
-  expect(waitingWords({ status: "queued", waitsFor: "worker", createdAt: "" })).toBe("Waiting for a free worker");
+  expect(waitingWords({ waitsFor: "worker" })).toBe("Waiting for a free worker");
 });
