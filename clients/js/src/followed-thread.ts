@@ -194,12 +194,6 @@ export class FollowedThread {
         signal: this.#abort.signal,
       });
     };
-    const line = await send();
-    if (line.response.status !== 401 || onUnauthorized === undefined) return line;
-    const fresh = await onUnauthorized();
-    if (fresh === null) return line;
-    line.close();
-    this.#fresh = fresh;
-    return await send();
+    return await Line.openSignedIn(send, onUnauthorized, (fresh) => void (this.#fresh = fresh));
   }
 }

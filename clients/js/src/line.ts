@@ -36,6 +36,26 @@ export class Line {
     }
   }
 
+  /**
+   * Send a request, and once more after a 401.
+   *
+   * @param ask Asked for other headers; `null` if there are none, then the refusal is returned.
+   * @param keep Takes the headers, for this request and all further ones.
+   */
+  static async openSignedIn(
+    send: () => Promise<Line>,
+    ask: (() => Promise<Record<string, string> | null>) | undefined,
+    keep: (headers: Record<string, string>) => void,
+  ): Promise<Line> {
+    const line = await send();
+    if (line.response.status !== 401 || ask === undefined) return line;
+    const headers = await ask();
+    if (headers === null) return line;
+    line.close();
+    keep(headers);
+    return await send();
+  }
+
   /** The answer carries events. */
   get isStream(): boolean {
     const type = this.response.headers.get("content-type") ?? "";

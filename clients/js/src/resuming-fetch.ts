@@ -122,12 +122,8 @@ class ResumedStream {
   async #send(): Promise<Line> {
     if (this.#last !== null) this.#headers.set("Last-Event-ID", this.#last);
     const send = () => Line.open(this.#fetch, this.#url, { ...this.#init, headers: Object.fromEntries(this.#headers) });
-    const line = await send();
-    if (line.response.status !== 401 || this.#options.onUnauthorized === undefined) return line;
-    const fresh = await this.#options.onUnauthorized();
-    if (fresh === null) return line;
-    line.close();
-    for (const [name, value] of Object.entries(fresh)) this.#headers.set(name, value);
-    return await send();
+    return await Line.openSignedIn(send, this.#options.onUnauthorized, (fresh) => {
+      for (const [name, value] of Object.entries(fresh)) this.#headers.set(name, value);
+    });
   }
 }

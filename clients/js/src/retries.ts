@@ -35,6 +35,7 @@ export class Retries {
   readonly wake: Wake;
   readonly #options: Required<Omit<RetryOptions, "wake" | "onState">>;
   readonly #onState: ((state: ConnectionState) => void) | undefined;
+  readonly #signal: AbortSignal | null;
   #state: ConnectionState | null = null;
   #failures = 0;
   #retryMs: number | null = null;
@@ -44,10 +45,8 @@ export class Retries {
     this.#options = { tries, pauseMs, maxPauseMs, random };
     this.#onState = options.onState;
     this.wake = options.wake ?? browserWake;
-    this.signal = signal ?? null;
+    this.#signal = signal ?? null;
   }
-
-  readonly signal: AbortSignal | null;
 
   /** Tell a change of the state. */
   say(state: ConnectionState): void {
@@ -72,10 +71,10 @@ export class Retries {
    * @throws StreamError when it has failed too often in a row; the signal's reason when aborted.
    */
   async wait({ error, response }: Failure): Promise<void> {
-    this.signal?.throwIfAborted();
+    this.#signal?.throwIfAborted();
     if (++this.#failures > this.#options.tries) throw this.#givenUp(error, response);
     this.say(isOffline() ? "offline" : "reconnecting");
-    await pause(this.#pauseMs(response), this.wake, this.signal);
+    await pause(this.#pauseMs(response), this.wake, this.#signal);
   }
 
   #pauseMs(response: Response | null | undefined): number {
