@@ -41,6 +41,11 @@ describe("what another page has sent", () => {
     expect(ids(withRun(withRun(talk, run), run))).toEqual(["m1", "a1", "m3"]);
   });
 
+  it("may be answered again, and stays then", () => {
+    const value = { runId: "r", messages: [message("m2")], regenerateFrom: "m2" };
+    expect(ids(withRun(talk, inputOf({ name: "agentroute.input", value })!))).toEqual(["m1", "a1", "m2"]);
+  });
+
   it("is nothing else", () => {
     expect(inputOf({ name: "agentroute.history", value: {} })).toBeNull();
   });
