@@ -218,6 +218,26 @@ def test_the_theme_follows_the_device_until_the_user_chooses(new_tab: NewTab, sc
     assert (page.evaluate(background) == light) == (scheme == "dark")
 
 
+def test_a_browser_that_lets_no_page_store_anything_has_the_conversation_all_the_same(
+    new_tab: NewTab, service: Site
+) -> None:
+    page = new_tab("/docs").page
+    page.add_init_script(
+        """for (const name of ["localStorage", "sessionStorage"])
+        Object.defineProperty(window, name, {
+          configurable: true, get() { throw new DOMException("switched off", "SecurityError"); },
+        });"""
+    )
+    page.goto(f"{service.url}/")
+    field = page.get_by_role("textbox", name="Message")
+    field.fill("what is 6*7")
+    field.press("Enter")
+    expect(page.locator(".message.assistant").last).to_contain_text("42")
+    page.get_by_role("button", name="Theme").click()
+    page.get_by_role("menuitemradio", name="Dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
 def test_a_service_that_wants_a_token_asks_for_one(
     new_tab: NewTab, service: Site, axe: Callable[..., None]
 ) -> None:

@@ -1,3 +1,4 @@
+import "./session/storage-stand-in";
 import { render } from "preact";
 import "./styles/tokens.css";
 import "./styles/base.css";

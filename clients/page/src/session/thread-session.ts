@@ -183,7 +183,7 @@ export class LiveThreadSession implements ThreadSession {
     signInWanted.value = true;
     await new Promise<void>((resolve) => {
       const stop = token.subscribe((now) => {
-        if (now === refused && signInWanted.peek()) return;
+        if (now === refused) return;
         queueMicrotask(() => stop());
         resolve();
       });

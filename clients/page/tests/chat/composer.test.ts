@@ -6,7 +6,7 @@ import { whatEnterDoes } from "../../src/chat/composer/keys";
 import { answeredBy, lastQuestion } from "../../src/chat/turns";
 import { textOf } from "../../src/session/message-parts";
 import { clock, microphoneRefusal } from "../../src/chat/microphone/recorder";
-import { MemoryStorage } from "./memory-storage";
+import { MemoryStorage } from "../../src/session/memory-storage";
 
 beforeEach(() => vi.stubGlobal("localStorage", new MemoryStorage()));
 

@@ -2,7 +2,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 import { Outbox } from "../../src/chat/composer/outbox";
 import { Problem } from "../../src/session/types";
 import { FakeSession } from "./fake-session";
-import { MemoryStorage } from "./memory-storage";
+import { MemoryStorage } from "../../src/session/memory-storage";
 
 let listeners: Record<string, () => void>;
 let session: FakeSession;
