@@ -51,7 +51,6 @@ export async function request(url: string, init: RequestInit = {}): Promise<Resp
     throw new Problem("network", "The service cannot be reached. Check the connection, then try again.", 0, true);
   }
   if (response.ok) return response;
-  if (response.status === 401) signInWanted.value = true;
   throw await problemOf(response);
 }
 
@@ -71,8 +70,9 @@ async function problemOf(response: Response): Promise<Problem> {
   return problemOfText(response.status, await response.text().catch(() => ""), (name) => response.headers.get(name));
 }
 
-/** Read a refusal, whoever wrote it: the service, or a proxy in front of it. */
+/** Read a refusal, whoever wrote it: the service, or a proxy in front of it. One without a valid token asks for one. */
 export function problemOfText(status: number, body: string, header: (name: string) => string | null): Problem {
+  if (status === 401) signInWanted.value = true;
   const members = parsed(body);
   const text = (name: string) => (typeof members[name] === "string" ? members[name] : null);
   const errors = Array.isArray(members.errors) ? (members.errors as { pointer: string; message: string }[]) : [];

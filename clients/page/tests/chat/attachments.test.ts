@@ -176,3 +176,25 @@ test("a token goes with the request for a picture, which is shown as a blob and 
   expect(fetched.mock.calls[0]![1].headers).toMatchObject({ Authorization: "Bearer secret" });
   token.value = "";
 });
+
+test("an upload that is refused for want of a token asks for one", async () => {
+  const { signInWanted } = await import("../../src/api/http");
+  const { uploadFile } = await import("../../src/api/files");
+  class Refused {
+    readonly status = 401;
+    readonly responseText = '{"code": "unauthenticated"}';
+    readonly upload = {};
+    onload = () => {};
+    open() {}
+    setRequestHeader() {}
+    getResponseHeader = () => null;
+    send() {
+      this.onload();
+    }
+  }
+  vi.stubGlobal("XMLHttpRequest", Refused);
+  const upload = uploadFile(text("a.txt"), { onProgress: () => {}, signal: new AbortController().signal });
+  await expect(upload).rejects.toMatchObject({ code: "unauthenticated" });
+  expect(signInWanted.value).toBe(true);
+  signInWanted.value = false;
+});
