@@ -235,12 +235,15 @@ describe("what another device asked", () => {
     ["stays when it is answered again", { messages: [user], regenerateFrom: "u-1" }, [user, told]],
     ["may replace without a message", { messages: [], regenerateFrom: "u-1" }, [told]],
   ])("%s", async (_, input, held) => {
-    // Cut behind RUN_STARTED: it is told again.
-    const { agent, quiet } = thread([OLD, [frame("3-1", started("r-3")), asked(input)], [asked(input), ...run]]);
-    const following = agent.follow();
-    await quiet;
-    agent.close();
-    await following;
-    expect(agent.messages).toEqual(held);
+    const begun = [frame("3-1", started("r-3")), asked(input)];
+    // On a whole line, and on one that is cut behind RUN_STARTED: then it is told again.
+    for (const lines of [[[...begun, ...run]], [begun, [asked(input), ...run]]]) {
+      const { agent, quiet } = thread([OLD, ...lines]);
+      const following = agent.follow();
+      await quiet;
+      agent.close();
+      await following;
+      expect(agent.messages).toEqual(held);
+    }
   });
 });
