@@ -1,0 +1,1 @@
+var e=/^(\d+)-(\d+)(?:\.(\d+))?$/;function t(t){let n=t===null?null:e.exec(t);return n===null?null:{ordinal:Number(n[1]),seq:Number(n[2]),before:Number(n[3]??0)}}function n(e){let n=t(e);return n!==null&&n.before===0&&n.seq>0}function r(e,t){return e.ordinal-t.ordinal||e.seq-t.seq||t.before-e.before}export{n,t as r,r as t};

@@ -1,0 +1,1 @@
+function e(e,t,n,r=!1){let i=(t-e)/n,a=10**Math.floor(Math.log10(i)),o=[1,2,2.5,5,10].map(e=>e*a).find(e=>e>=i*(1-1e-9)),s=r?Math.max(1,Math.ceil(o)):o,c=Math.floor(e/s+1e-9),l=Math.ceil(t/s-1e-9);return Array.from({length:l-c+1},(e,t)=>Number(((c+t)*s).toPrecision(12)))}export{e as t};
