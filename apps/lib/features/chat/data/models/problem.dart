@@ -117,7 +117,10 @@ sealed class AgentRouteException implements Exception {
 
 /// The service did not answer, not even after the retries. A request may have arrived all the same: send it again.
 final class ConnectionFailed extends AgentRouteException {
-  const ConnectionFailed(super.message);
+  const ConnectionFailed(super.message, {this.cause});
+
+  /// What the platform says of it.
+  final Object? cause;
 }
 
 /// The service refused, and said why.
