@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.config import IdentitySettings, ServerSettings
 from core.errors import ConfigurationError, Unauthenticated
 from core.loopback import LoopbackGuard, is_loopback, refuse_origins_of_anybody
+from core.scopes import ALL_SCOPES, USER_SCOPES, Role
 
 if TYPE_CHECKING:
     from core.bearer_token import TokenVerifier
@@ -18,10 +19,16 @@ _EXPOSED = (
     "set AGENT_SERVER__HOST=127.0.0.1 or AGENT_IDENTITY__MODE=jwt."
 )
 
+CredentialKind = Literal["local", "token", "key", "ticket"]
+"""``local``: none, in local mode. ``token``: a JSON Web Token. ``key``: an API key. ``ticket``: opens one stream."""
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The pair (tenant, user) of a request. Data of other principals looks absent."""
+    """The pair (tenant, user) of a request. Data of other principals looks absent.
+
+    Only the pair says who somebody is, and is compared. The rest says by what right the request comes.
+    """
 
     tenant_id: str
     user_id: str
@@ -33,9 +40,23 @@ class Principal:
     """Those of the claims that ``AGENT_IDENTITY__CLAIMS`` names: they are stored with a run, for the factory of its agent."""
     trusted: bool = field(default=False, compare=False)
     """The one user of local mode, who may use every agent. No token makes a caller trusted."""
+    scopes: frozenset[str] = field(default=USER_SCOPES, compare=False)
+    """What the credential permits (``core.scopes``). A credential that says nothing permits what a user may do."""
+    groups: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """The groups of the caller, for ``access = ["group:..."]`` of a profile."""
+    kind: CredentialKind = field(default="token", compare=False)
+    credential_id: str | None = field(default=None, compare=False)
+    """Names the credential, and is no secret: the claim ``jti`` of a token, the id of a key."""
+
+    @property
+    def role(self) -> Role:
+        """Who the caller is, for the table of the routes."""
+        if "admin" in self.scopes:
+            return "admin"
+        return "service" if self.kind == "key" else "user"
 
 
-LOCAL = Principal("local", "local", trusted=True)
+LOCAL = Principal("local", "local", trusted=True, scopes=ALL_SCOPES, kind="local")
 """The principal of all requests in local mode."""
 
 

@@ -46,7 +46,9 @@ def _print_table(found: tuple[ThreadItem, ...]) -> None:
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     # An id is copied, so it is never cut: the title gives way, the one column that may be wrapped. Its text is cut instead.
-    table.add_column("thread", no_wrap=True, min_width=max(cell_len(harmless(each.thread_id)) for each in found))
+    table.add_column(
+        "thread", no_wrap=True, min_width=max(cell_len(harmless(each.thread_id)) for each in found)
+    )
     table.add_column("title", min_width=len("title"), overflow="ellipsis")
     for name in ("active", "messages", "cost"):
         table.add_column(name, no_wrap=True)

@@ -14,6 +14,7 @@ from core.agentscope.schemas.messages import Id
 from core.identity import Principal
 from core.log import note_request
 from v1.agent.container import ApiContainer
+from v1.agent.route_access import check_access
 
 # Describes the scheme in the API document; the authenticator makes the check.
 _bearer = HTTPBearer(auto_error=False, description="A JSON Web Token, or an API key.")
@@ -37,9 +38,12 @@ async def current_principal(
 
     Raises:
         Unauthenticated: No valid credential.
+        Forbidden: The credential does not permit this route.
     """
     _note_ids(request)
-    return await container.authenticator.authenticate(request.headers)
+    principal = await container.authenticator.authenticate(request.headers)
+    check_access(principal, request.method, request.scope["route"].path)
+    return principal
 
 
 def _note_ids(request: Request) -> None:

@@ -154,9 +154,7 @@ def test_in_the_table_of_threads_the_titles_give_way_and_no_id_is_cut(
     monkeypatch.setenv("COLUMNS", str(columns))
     ids = [new_id("thread"), new_id("thread")]
     at = datetime.now(UTC) - timedelta(minutes=10, seconds=30)
-    _print_table(
-        tuple(ThreadItem(thread_id=each, title=TITLE, created_at=at, updated_at=at) for each in ids)
-    )
+    _print_table(tuple(ThreadItem(thread_id=each, title=TITLE, created_at=at, updated_at=at) for each in ids))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["thread", *ids]
     assert [f"  {title}  " in line for line in lines] == [False, True, True]

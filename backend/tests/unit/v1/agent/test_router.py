@@ -21,6 +21,7 @@ from core import errors
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import RunFinished
 from core.identity import Principal
+from v1.agent import route_access
 
 BASE = "/api/v1/agent"
 SSE = {"Accept": "text/event-stream"}
@@ -29,19 +30,11 @@ RUN = {"threadId": "t-1", "runId": "r-1", "messages": [HELLO]}
 RESUME = {"threadId": "t-1", "resume": [{"interruptId": "i-1", "status": "resolved"}]}
 
 PUBLIC = {
-    # The address is the secret of a login; browsers have no token.
-    ("GET", f"{BASE}/connections/login/{{loginId}}"),
-    ("POST", f"{BASE}/connections/login/{{loginId}}"),
-    ("GET", f"{BASE}/connections/callback/{{server}}"),
-    ("GET", "/healthz"),
-    ("GET", "/readyz"),
-    ("GET", "/problems/{code}"),
-    ("GET", "/docs"),
-    ("GET", "/openapi.json"),
+    *route_access.PUBLIC,
     # The chat page: what it shows, it asks for with a token.
     *(("GET", f"/{name}") for name in ("", *BuiltFiles().names())),
 }
-"""Routes that ask nobody who they are. A new one must be put here on purpose."""
+"""Routes that ask nobody who they are. A new one must be put into ``route_access`` on purpose."""
 
 
 def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from core.agentscope.runtime.profile.access import ClaimNames, may_use
 from core.agentscope.runtime.profile.agents import DEFAULT_ID, Agents
 from core.agentscope.schemas.agent_runtime import RunOptions
 from core.identity import Principal
+from core.scopes import permits_agent
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def agents_for(agents: Agents, names: ClaimNames) -> AgentsFor:
         ids = tuple(
             agent_id
             for agent_id, profile in agents.profiles.items()
-            if may_use(principal, profile.access, names)
+            if permits_agent(principal.scopes, agent_id) and may_use(principal, profile.access, names)
         )
         return UsableAgents(ids, agents.default_id, agents.keeps_ids)
 

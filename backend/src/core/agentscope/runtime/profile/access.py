@@ -8,7 +8,8 @@ Rules:
 3. A claim has a value when it is the value, or a list with it. Texts are compared as a whole, upper and lower case
    differ. ``true``, ``false`` and integers are compared as JSON writes them. Nothing else is ever a value.
 4. A claim of exactly that name comes first. Otherwise dots lead into objects: ``realm_access.roles``.
-5. A caller without a token has no claims. Only the one user of local mode needs none (``Principal.trusted``).
+5. ``group:NAME`` holds as well for a group of the principal, whatever its credential is.
+6. A caller without a token has no claims. Only the one user of local mode needs none (``Principal.trusted``).
 """
 
 from __future__ import annotations
@@ -53,15 +54,18 @@ def may_use(principal: Principal, rules: Iterable[str] | None, names: ClaimNames
     """
     if rules is None or principal.trusted:
         return True
-    return any(_holds(rule, principal.claims or {}, names) for rule in rules)
+    return any(_holds(rule, principal, names) for rule in rules)
 
 
-def _holds(rule: str, claims: Mapping[str, Any], names: ClaimNames) -> bool:
+def _holds(rule: str, principal: Principal, names: ClaimNames) -> bool:
     found = _FORM.fullmatch(rule)
+    claims = principal.claims or {}
     if found is None:
         return False
     if found["claim"]:
         return _has(claims, found["claim"], found["value"])
+    if found[1] == "group" and found["name"] in principal.groups:
+        return True
     return _has(claims, names.groups if found[1] == "group" else names.roles, found["name"])
 
 

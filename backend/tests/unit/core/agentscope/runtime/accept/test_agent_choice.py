@@ -97,5 +97,16 @@ def test_each_caller_sees_the_agents_of_the_own_claims() -> None:
     assert usable(Principal("t", "bob", claims={})).ids == ("support",)
 
 
+def test_a_credential_can_be_narrowed_to_agents() -> None:
+    profile = AgentProfile(name="a", description="d")
+    usable = agents_for(
+        Agents({"sales": profile, "support": profile}, "support", keeps_ids=True, paths={}), ClaimNames()
+    )
+    scopes = frozenset({"run", "read", "agent:sales", "agent:gone"})
+
+    assert usable(Principal("t", "ada", scopes=scopes)).ids == ("sales",)
+    assert usable(Principal("t", "ada", scopes=frozenset({"agent:gone"}))).ids == ()
+
+
 def test_without_profiles_there_is_one_agent_for_everybody() -> None:
     assert only_agent(Principal("t", "u")).choose(RunOptions(), None, is_new=True, answers=False) is None

@@ -1,0 +1,125 @@
+"""Who may do what: one row for each route of the service.
+
+Rules:
+
+1. A route with a credential asks for one scope, and is open to some roles. Both must hold; the answer is otherwise 403,
+   and says what is missing.
+2. A route that is not in the table is closed to everybody. A test walks the application and finds such a route.
+3. What a caller may do says nothing about whose data it sees: every route looks up by tenant and user first.
+
+``docs/access.md`` shows the table; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.agentscope.schemas.links import API_PREFIX
+from core.errors import Forbidden
+from core.identity import Principal
+from core.scopes import ROLES, Role, Scope
+
+ADMIN_PREFIX = "/api/v1/admin"
+_EMBEDDED = "/api/v1/embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a route asks of its caller."""
+
+    scope: Scope
+    roles: frozenset[Role] = frozenset(ROLES)
+
+
+RUN = Access("run")
+"""Starts, answers, changes or deletes something of the caller."""
+READ = Access("read")
+"""Shows something of the caller."""
+ADMIN = Access("admin", frozenset({"admin"}))
+"""For operators: may see and change what belongs to other users."""
+
+ACCESS: Mapping[tuple[str, str], Access] = {
+    ("POST", f"{API_PREFIX}/runs"): RUN,
+    ("POST", f"{API_PREFIX}/resume"): RUN,
+    ("GET", f"{API_PREFIX}/events"): READ,
+    ("POST", f"{API_PREFIX}/events"): READ,
+    ("GET", f"{API_PREFIX}/history"): READ,
+    ("GET", f"{API_PREFIX}/runs/{{runId}}"): READ,
+    ("POST", f"{API_PREFIX}/runs/{{runId}}/cancel"): RUN,
+    ("GET", f"{API_PREFIX}/capabilities"): READ,
+    ("GET", f"{API_PREFIX}/agents"): READ,
+    ("GET", f"{API_PREFIX}/agents/{{agentId}}/capabilities"): READ,
+    ("POST", f"{API_PREFIX}/agents/{{agentId}}/runs"): RUN,
+    ("POST", f"{API_PREFIX}/agents/{{agentId}}/resume"): RUN,
+    ("POST", f"{API_PREFIX}/agents/{{agentId}}/events"): READ,
+    ("GET", f"{API_PREFIX}/threads"): READ,
+    ("GET", f"{API_PREFIX}/threads/{{threadId}}"): READ,
+    ("GET", f"{API_PREFIX}/threads/{{threadId}}/runs"): READ,
+    ("PATCH", f"{API_PREFIX}/threads/{{threadId}}"): RUN,
+    ("DELETE", f"{API_PREFIX}/threads/{{threadId}}"): RUN,
+    ("GET", f"{API_PREFIX}/usage"): READ,
+    ("POST", f"{API_PREFIX}/files"): RUN,
+    ("GET", f"{API_PREFIX}/files"): READ,
+    ("GET", f"{API_PREFIX}/files/{{fileId}}"): READ,
+    ("DELETE", f"{API_PREFIX}/files/{{fileId}}"): RUN,
+    ("POST", f"{API_PREFIX}/connections/{{server}}/login"): RUN,
+    ("GET", f"{API_PREFIX}/connections"): READ,
+    ("PUT", f"{API_PREFIX}/connections/{{server}}"): RUN,
+    ("DELETE", f"{API_PREFIX}/connections/{{server}}"): RUN,
+    ("POST", f"{API_PREFIX}/transcribe"): RUN,
+    # Of the embedded mode only, and for the page of the same machine: see agentroute.embedded_api.guard.
+    ("GET", f"{_EMBEDDED}/model"): READ,
+    ("POST", f"{_EMBEDDED}/models"): RUN,
+    ("PUT", f"{_EMBEDDED}/model"): RUN,
+    ("DELETE", f"{_EMBEDDED}/model"): RUN,
+    ("GET", f"{_EMBEDDED}/processes"): READ,
+    ("POST", f"{_EMBEDDED}/processes/{{name}}/kill"): RUN,
+}
+"""Every route that asks for a credential."""
+
+PUBLIC: Mapping[tuple[str, str], str] = {
+    (
+        "GET",
+        f"{API_PREFIX}/connections/login/{{loginId}}",
+    ): "the address is the secret; a browser has no token",
+    ("POST", f"{API_PREFIX}/connections/login/{{loginId}}"): "the same, with the cookie of the page",
+    (
+        "GET",
+        f"{API_PREFIX}/connections/callback/{{server}}",
+    ): "a browser comes back; the cookie and `state` count",
+    ("GET", "/healthz"): "for the operator's probes; shows no data",
+    ("GET", "/readyz"): "for the operator's probes; shows no data",
+    ("GET", "/problems/{code}"): "explains error codes",
+    ("GET", "/docs"): "describes the routes; `AGENT_SERVER__DOCS=false` removes it",
+    ("GET", "/openapi.json"): "describes the routes; `AGENT_SERVER__DOCS=false` removes it",
+}
+"""Every other route, with the reason. The files of the chat page belong to them: what the page shows, it asks for."""
+
+
+def check_access(principal: Principal, method: str, path: str) -> None:
+    """Refuse a caller whose credential does not permit a route.
+
+    Args:
+        principal: The caller.
+        method: Of HTTP; a ``HEAD`` comes as the ``GET`` that answers it.
+        path: Of the route, with the names of its parameters.
+
+    Raises:
+        Forbidden: The scope is missing, or the route is for other roles; ``scope`` names the scope.
+    """
+    access = ACCESS.get((method, path))
+    if access is None:
+        # A mistake of ours, and safe: nobody decided who may use the route.
+        raise Forbidden("This route is open to nobody.")
+    if access.scope not in principal.scopes:
+        raise Forbidden(
+            f"The credential lacks the scope '{access.scope}'. It has: {_told(principal)}.",
+            scope=access.scope,
+        )
+    if principal.role not in access.roles:
+        raise Forbidden(f"This route is for: {', '.join(sorted(access.roles))}.", scope=access.scope)
+
+
+def _told(principal: Principal) -> str:
+    return ", ".join(sorted(principal.scopes)) or "none"
