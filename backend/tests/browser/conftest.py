@@ -210,7 +210,8 @@ def axe(axe_engine: Path) -> Callable[..., None]:
     """``axe(page)``: nothing of the page, as it is now, keeps anybody out, and its colours do not in dark either."""
 
     def axe(page: Page, within: str | None = None) -> None:
-        for look, rules in (("dark", COLOUR_RULES), ("light", None)):
+        looks: tuple[tuple[Look, tuple[str, ...] | None], ...] = (("dark", COLOUR_RULES), ("light", None))
+        for look, rules in looks:
             _put_on(page, look)
             found = violations(page, axe_engine, within, rules)
             assert not found, f"axe, {look}:\n" + "\n".join(found)
