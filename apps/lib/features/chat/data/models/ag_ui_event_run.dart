@@ -7,6 +7,7 @@ final class RunStartedEvent extends AgUiEvent {
     required this.runId,
     this.protocolVersion,
     this.parentRunId,
+    this.input,
     super.raw,
   });
 
@@ -15,6 +16,7 @@ final class RunStartedEvent extends AgUiEvent {
         runId: json.text('runId'),
         protocolVersion: json.textOrNull('protocolVersion'),
         parentRunId: json.textOrNull('parentRunId'),
+        input: json.objectOrNull('input')?.raw,
         raw: json.raw,
       );
 
@@ -22,6 +24,7 @@ final class RunStartedEvent extends AgUiEvent {
   final String runId;
   final String? protocolVersion;
   final String? parentRunId;
+  final Map<String, dynamic>? input;
 
   @override
   String get type => 'RUN_STARTED';
@@ -143,11 +146,12 @@ final class SubagentStartedEvent extends AgUiEvent {
 
 /// A subagent has answered.
 final class SubagentFinishedEvent extends AgUiEvent {
-  const SubagentFinishedEvent({required this.subagentRunId, this.result, super.raw});
+  const SubagentFinishedEvent({required this.subagentRunId, this.result, this.outcome, super.raw});
 
   factory SubagentFinishedEvent._(JsonObject json) => SubagentFinishedEvent(
         subagentRunId: json.text('subagentRunId'),
         result: json.raw['result'],
+        outcome: json.objectOrNull('outcome')?.raw,
         raw: json.raw,
       );
 
@@ -155,6 +159,7 @@ final class SubagentFinishedEvent extends AgUiEvent {
   final String subagentRunId;
 
   final Object? result;
+  final Map<String, dynamic>? outcome;
 
   @override
   String get type => 'SUBAGENT_FINISHED';

@@ -83,6 +83,7 @@ final class ToolCallResultEvent extends AgUiEvent {
     required this.messageId,
     required this.toolCallId,
     required this.content,
+    this.role = 'tool',
     super.raw,
   });
 
@@ -90,12 +91,14 @@ final class ToolCallResultEvent extends AgUiEvent {
         messageId: json.text('messageId'),
         toolCallId: json.text('toolCallId'),
         content: MessageContent.fromJson(json.raw['content']),
+        role: json.textOrNull('role') ?? 'tool',
         raw: json.raw,
       );
 
   final String messageId;
   final String toolCallId;
   final MessageContent content;
+  final String role;
 
   @override
   String get type => 'TOOL_CALL_RESULT';
