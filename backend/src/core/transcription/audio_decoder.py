@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -90,7 +92,7 @@ class AudioDecoder:
 
 async def _run(arguments: list[str], source: int, max_bytes: int) -> tuple[int | None, bytes, bytes]:
     """Run the child to its end; returns exit code (``None`` after the time limit), output, error output."""
-    child = await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
         stdin=source,
@@ -98,40 +100,62 @@ async def _run(arguments: list[str], source: int, max_bytes: int) -> tuple[int |
         stderr=asyncio.subprocess.PIPE,
         env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
     )
+    child = _Child(process)
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             output, complaint = await asyncio.gather(
-                _read(child, child.stdout, max_bytes), _read(child, child.stderr, _MAX_COMPLAINT_BYTES)
+                child.answer(max_bytes), _start_of(process.stderr, _MAX_COMPLAINT_BYTES)
             )
-            return await child.wait(), output, complaint
+            code = await process.wait()
+            return (-signal.SIGKILL if output is None else code), output or b"", complaint
     except TimeoutError:
         return None, b"", b""
     finally:
-        await _end(child)
+        await child.end()
 
 
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """Make sure that no process and no pipe is left."""
-    if child.returncode is not None:
-        return
-    child.kill()
-    try:
-        async with asyncio.timeout(_END_SECONDS):
-            # asyncio also waits for the end of the pipes (python/cpython#119710), so the pipes must be read.
-            await asyncio.gather(_read(child, child.stdout, 0), _read(child, child.stderr, 0))
-            await child.wait()
-    except TimeoutError:
-        log.error("audio_decoder_not_ended", pid=child.pid)
+class _Child:
+    """A child process that is killed at most once, and whose exit code says nothing after that.
+
+    ``Process.kill`` looks first whether the process has ended, and can so take its exit code away from asyncio's child
+    watcher. asyncio then reports 255 (Python 3.11 to 3.13: ``_do_waitpid`` and ``_do_wait`` in ``unix_events.py``).
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._is_killed = False
+
+    async def answer(self, max_bytes: int) -> bytes | None:
+        """Return the output; ``None`` for a child with more output than allowed, which is killed."""
+        output = await _start_of(self._process.stdout, max_bytes, self._kill)
+        return None if len(output) > max_bytes else output
+
+    async def end(self) -> None:
+        """Make sure that no process and no pipe is left."""
+        if self._process.returncode is not None:
+            return
+        self._kill()
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                # asyncio also waits for the end of the pipes (python/cpython#119710), so the pipes must be read.
+                await asyncio.gather(_start_of(self._process.stdout, 0), _start_of(self._process.stderr, 0))
+                await self._process.wait()
+        except TimeoutError:
+            log.error("audio_decoder_not_ended", pid=self._process.pid)
+
+    def _kill(self) -> None:
+        if not self._is_killed and self._process.returncode is None:
+            self._is_killed = True
+            self._process.kill()
 
 
-async def _read(
-    child: asyncio.subprocess.Process, stream: asyncio.StreamReader | None, max_bytes: int
+async def _start_of(
+    stream: asyncio.StreamReader | None, max_bytes: int, on_excess: Callable[[], None] | None = None
 ) -> bytes:
-    """Read to the end. A child with more output than allowed is killed."""
+    """Read to the end; returns at most one byte more than ``max_bytes``, the sign that there was more."""
     found = bytearray()
     while stream is not None and (chunk := await stream.read(1 << 16)):
-        if len(found) + len(chunk) <= max_bytes:
-            found += chunk
-        elif child.returncode is None:
-            child.kill()
+        found += chunk[: max_bytes + 1 - len(found)]
+        if len(found) > max_bytes and on_excess is not None:
+            on_excess()
     return bytes(found)

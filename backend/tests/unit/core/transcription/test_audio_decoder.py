@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from structlog.testing import capture_logs
@@ -234,6 +236,53 @@ async def test_a_child_that_does_not_end_is_ended(
     with pytest.raises(UnsupportedMediaType):
         await seconds(decoder, upload, audio.wav())
     assert [process.returncode for process in started] == [-9]
+
+
+async def test_more_output_than_an_answer_has_is_none_also_if_the_kill_comes_too_late(
+    child: Callable[[str], None], decoder: AudioDecoder, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_late(process: asyncio.subprocess.Process) -> None:
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+    monkeypatch.setattr(asyncio.subprocess.Process, "kill", too_late)
+    child("print(10**20)")
+
+    with capture_logs() as lines, pytest.raises(UnsupportedMediaType):
+        await seconds(decoder, upload, audio.wav())
+    assert [(line["event"], line["reason"]) for line in lines] == [("audio_decoder_stopped", "signal 9")]
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [("while True: print('x' * 4096)", "signal 9"), ("signal.pause()", "time")],
+    ids=["loud", "stuck"],
+)
+async def test_a_killed_child_is_not_judged_by_the_exit_code_that_asyncio_has_lost(
+    program: str,
+    reason: str,
+    child: Callable[[str], None],
+    decoder: AudioDecoder,
+    upload: Upload,
+    started: Started,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The stuck child waits for this; the loud one is killed long before, however slow the machine is.
+    monkeypatch.setattr(audio_decoder, "_PATIENCE_SECONDS", 0.5 if reason == "time" else HUNG_SECONDS)
+    wait = os.waitpid
+
+    def too_late(pid: int, options: int) -> NoReturn:
+        """What the child watcher finds after ``Popen.poll`` was quicker. ``Popen`` has a reference of its own."""
+        wait(pid, options)
+        raise ChildProcessError
+
+    monkeypatch.setattr(os, "waitpid", too_late)
+    child(program)
+
+    with capture_logs() as lines, pytest.raises(UnsupportedMediaType):
+        await seconds(decoder, upload, audio.wav())
+    assert [process.returncode for process in started] == [255]
+    assert [(line["event"], line["reason"]) for line in lines] == [("audio_decoder_stopped", reason)]
 
 
 async def test_a_caller_that_leaves_takes_the_child_along(
