@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 from hypothesis import HealthCheck, settings
 from tests.support.folder_scheduling import FolderScheduling
 from tests.support.scratch_databases import ScratchDatabases
@@ -31,6 +32,9 @@ settings.register_profile(
 )
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+# The default also draws every variable of every frame, which takes up to ten seconds an exception.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
 
 @pytest.hookimpl
