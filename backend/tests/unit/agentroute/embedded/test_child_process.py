@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -105,6 +106,32 @@ def test_a_ctrl_c_in_the_terminal_does_not_reach_a_child(spawn: Spawn) -> None:
     assert child.wait(10)
 
     assert child.output() == "True\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes the arguments first")
+def test_a_leftover_without_arguments_is_gone_when_it_has_ended(
+    spawn: Spawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = spawn(_DEAF)
+    _wait_for_output(child, "up")
+    line = child_process._command_line(child.pid)
+    seen: list[bool] = []
+
+    def without_arguments(pid: int) -> str:
+        """Its arguments only once: what Linux shows of a process that is ending, at last of one that has ended."""
+        if not seen:
+            seen.append(True)
+            return line
+        seen.append(True)
+        if len(seen) == 4:
+            os.kill(pid, signal.SIGKILL)
+        return ""
+
+    monkeypatch.setattr(child_process, "_command_line", without_arguments)
+
+    assert stop_leftover(tmp_path / "pid", "signal.SIG_IGN", [(signal.SIGTERM, HUNG_SECONDS)])
+    assert len(seen) >= 4
+    assert not child.running
 
 
 @pytest.mark.parametrize("steps", [[], [(signal.SIGTERM, 0.05)]], ids=["kill", "ask first"])

@@ -201,6 +201,7 @@ def test_a_start_that_fails_does_not_wait_for_the_repair_of_a_crash(
     instance.switch("hold", on=True)
     name = instance.start()
     crashed = instance.worker
+    stop_leftovers(instance.data)
     instance.worker = instance.open()
     instance.start("--slow")
     began = time.monotonic()
