@@ -9,7 +9,7 @@ import 'package:http/http.dart' as http;
 /// Returns the user's token, or null if the service wants none.
 ///
 /// Asked before each request, so it should remember the token. With [refresh] the service has just refused the token:
-/// get another one, or return the same if there is no other.
+/// get another one. The same one, none, or an exception mean that there is no other.
 typedef TokenProvider = Future<String?> Function({required bool refresh});
 
 /// Opens what sends requests.
@@ -50,38 +50,49 @@ final class ApiClient {
   Future<http.Response> send(http.BaseRequest Function() make, {Duration within = _answerWithin}) async {
     final attempts = Attempts(patience);
     var mayRefresh = true;
-    var refresh = false;
+    String? fresh;
     while (true) {
       final AgentRouteException error;
       try {
-        final streamed = await sendOnce(_client, make(), refresh: refresh).timeout(within);
+        final token = fresh ?? await presentToken();
+        fresh = null;
+        final streamed = await sendOnce(_client, make(), token).timeout(within);
         final response = await http.Response.fromStream(streamed).timeout(within);
         if (response.statusCode >= 200 && response.statusCode < 300) return response;
-        if (response.statusCode == 401 && mayRefresh && canRefresh) {
+        if (response.statusCode == 401 && mayRefresh) {
           mayRefresh = false;
-          refresh = true;
-          continue;
+          fresh = await otherToken(token);
+          if (fresh != null) continue;
         }
         error = refusal(response.statusCode, response.headers, response.bodyBytes, now: clock());
       } on AgentRouteException {
         rethrow;
       } on Exception catch (failure) {
-        refresh = false;
         await sleep(attempts.next(unreachable(failure)));
         continue;
       }
-      refresh = false;
       if (!mayPass(error)) throw error;
       await sleep(attempts.next(error));
     }
   }
 
-  /// Whether there is anybody to ask for another token.
-  bool get canRefresh => _token != null;
+  /// Returns the user's token.
+  Future<String?> presentToken() async {
+    return await _token?.call(refresh: false);
+  }
 
-  /// Sends a request with the user's token, over [client], and returns the head of the answer.
-  Future<http.StreamedResponse> sendOnce(http.Client client, http.BaseRequest request, {bool refresh = false}) async {
-    final token = await _token?.call(refresh: refresh);
+  /// Returns another token than the one that was [refused]; null if there is none.
+  Future<String?> otherToken(String? refused) async {
+    try {
+      final fresh = await _token?.call(refresh: true);
+      return fresh == refused ? null : fresh;
+    } on Exception {
+      return null;
+    }
+  }
+
+  /// Sends a request over [client], and returns the head of the answer.
+  Future<http.StreamedResponse> sendOnce(http.Client client, http.BaseRequest request, String? token) {
     if (token != null && token.isNotEmpty) request.headers['Authorization'] = 'Bearer $token';
     request.headers.putIfAbsent('Accept', () => 'application/json');
     return client.send(request);

@@ -93,10 +93,13 @@ final class EventStream {
   /// Sends the request, and once more with another token after a 401.
   Future<http.StreamedResponse> _answer(http.Client client, Following following) async {
     http.Request make() => http.Request('GET', _api.urls.events(following.query))..headers.addAll(following.headers);
-    final response = await _api.sendOnce(client, make()).timeout(_headWithin);
-    if (response.statusCode != 401 || !_api.canRefresh || _isStopped) return response;
+    final token = await _api.presentToken();
+    final response = await _api.sendOnce(client, make(), token).timeout(_headWithin);
+    if (response.statusCode != 401 || _isStopped) return response;
+    final fresh = await _api.otherToken(token);
+    if (fresh == null) return response;
     await _bytes(response);
-    return _api.sendOnce(client, make(), refresh: true).timeout(_headWithin);
+    return _api.sendOnce(client, make(), fresh).timeout(_headWithin);
   }
 
   /// The body of a refusal. One that breaks off says as much as an empty one.
@@ -118,7 +121,7 @@ final class EventStream {
       if (!end.isCompleted) end.completeError(error);
     }
 
-    final subscription = body.timeout(_api.silence).listen(
+    _body = body.timeout(_api.silence).listen(
       (chunk) {
         if (_isStopped || end.isCompleted) return;
         try {
@@ -132,13 +135,12 @@ final class EventStream {
       onDone: finish,
       cancelOnError: true,
     );
-    _body = subscription;
     _finishBody = finish;
-    if (_events.isPaused) subscription.pause();
+    if (_events.isPaused) _body?.pause();
     return end.future.whenComplete(() {
+      unawaited(_body?.cancel());
       _body = null;
       _finishBody = null;
-      unawaited(subscription.cancel());
     });
   }
 

@@ -94,24 +94,22 @@ final class Following {
     return null;
   }
 
-  /// Takes in bytes. Returns the events that they complete, each event of the stream once.
+  /// Takes in bytes, and yields the events that they complete, each event of the stream once.
   ///
-  /// Throws an [UnexpectedAnswer] if an event is no JSON object.
-  List<AgUiEnvelope> receive(List<int> chunk) {
-    final envelopes = <AgUiEnvelope>[];
+  /// Throws an [UnexpectedAnswer] at an event that is no JSON object. Whoever does not iterate takes nothing in.
+  Iterable<AgUiEnvelope> receive(List<int> chunk) sync* {
     final frames = _parser.feed(chunk);
     _retry = _parser.retry ?? _retry;
     for (final frame in frames) {
-      if (_isOver) break;
+      if (_isOver) return;
       final place = frame.id.isEmpty ? null : frame.id;
       if (_isSeen(place)) continue;
       final envelope = AgUiEnvelope(place, AgUiEvent.fromJson(_object(frame.data)));
       _failures = 0;
       _cursor = place ?? _cursor;
       _isOver = runId != null && envelope.event.isTerminal;
-      envelopes.add(envelope);
+      yield envelope;
     }
-    return envelopes;
   }
 
   /// Notes that the body ended, or never came. Returns how long to wait before the next request.

@@ -143,9 +143,8 @@ final class ThreadSession {
 
   void _stop() {
     _epoch++;
-    final events = _events;
+    unawaited(_events?.cancel());
     _events = null;
-    if (events != null) unawaited(events.cancel());
     _endOfEvents?.call();
     _ring();
   }

@@ -255,6 +255,23 @@ void main() {
       expect(http.requests.last.url.queryParameters['cursor'], '1-1');
     });
 
+    test('of which there is no other is not sent again', () async {
+      final other = <TokenProvider>[
+        ({required refresh}) async => 'one',
+        ({required refresh}) async => refresh ? null : 'one',
+        ({required refresh}) async => refresh ? throw Exception('not signed in') : 'one',
+      ];
+      for (final token in other) {
+        final http = FakeHttp([problem(401, 'unauthenticated'), problem(401, 'unauthenticated')]);
+        final service = serviceOf(http, token: token);
+        await expectLater(service.history('t-1'), throwsA(_problem('unauthenticated', 401)));
+        expect(http.requests, hasLength(1));
+        final stream = service.followThread(threadId: 't-1', cursor: '1-1');
+        await expectLater(stream, emitsInOrder([emitsError(_problem('unauthenticated', 401)), emitsDone]));
+        expect(http.requests, hasLength(2));
+      }
+    });
+
     test('is not asked for where there is nobody to ask', () async {
       final http = FakeHttp([problem(401, 'unauthenticated')]);
       await expectLater(serviceOf(http).history('t-1'), throwsA(_problem('unauthenticated', 401)));
