@@ -11,12 +11,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Self
 
+from core.agentscope.events.sse import StreamEnd, last_words
 from core.agentscope.events.thread_stream import Outlet
 from core.identity import Principal
 from v1.agent.parking import attach, close
 
-EXPIRED = b": the token has expired; reconnect with a new one\n\n"
-"""The last line of such a stream: a comment, which parsers skip. A client that reconnects with the old token gets 401."""
+# 1 s: the service is well, only the token was old. A client that reconnects with the old one gets 401.
+EXPIRED = last_words(StreamEnd.TOKEN_EXPIRED, 1000)
+"""The end of such a stream."""
 
 
 def until_expiry(

@@ -138,7 +138,8 @@ async def follow_events(
     `runId` the stream contains every run of the thread, and ends at its maximum age. Behind each `RUN_STARTED`, the
     `CUSTOM` event `agentroute.input` has the messages that the run was asked, and what they replace (`regenerateFrom`):
     they may come from another device. This event has no `id`. Closing the stream does not stop a run. Every stream ends
-    when the token of its request expires; reconnect with a new token and the last cursor.
+    when the token of its request expires; reconnect with a new token and the last cursor. A stream that the service ends
+    before its run (maximum age, stop of the process, token) says why in a comment, and in `retry:` when to come back.
 
     With `connect=true` the stream is for a client that holds nothing, such as a page after a reload. It is a valid AG-UI
     stream from its first event: `RUN_STARTED` (of the live run, otherwise of the last one), `STATE_SNAPSHOT` if there is

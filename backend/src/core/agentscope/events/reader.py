@@ -15,6 +15,7 @@ import structlog
 from core.agentscope.events.envelope import Envelope, first_bytes
 from core.agentscope.events.hub import Tail, ThreadHub
 from core.agentscope.events.redis_bus import RedisBus
+from core.agentscope.events.sse import StreamEnd
 from core.agentscope.events.store import EventStore
 from core.agentscope.schemas.cursor import Cursor
 from core.config import StreamSettings
@@ -47,6 +48,7 @@ class ThreadReader:
     __slots__ = (
         "_at_end_of_run",
         "_bus",
+        "_cut",
         "_done",
         "_is_new",
         "_kept",
@@ -85,6 +87,7 @@ class ThreadReader:
         self._ordinals = ordinals
         self._last_ordinal = max(ordinals) if ordinals else None
         self._done = False
+        self._cut: StreamEnd | None = None
         self._is_new = is_new
         self._kept: Tail | None = None
         """Where the reader rests."""
@@ -126,9 +129,14 @@ class ThreadReader:
         return self._position.seq == 0
 
     @property
-    def drained(self) -> bool:
-        """Whether the reader has ended because the process drains."""
-        return not self._done and self.hub.draining.is_set()
+    def cut(self) -> StreamEnd | None:
+        """Why the reader has ended before there was nothing left to read; ``None`` if it has not."""
+        if self._cut is None and not self._done and self.hub.draining.is_set():
+            return StreamEnd.DRAIN
+        return self._cut
+
+    def _end(self, why: StreamEnd) -> None:
+        self._done, self._cut = True, why
 
     async def read(
         self, ends_at: float, *, rest: Callable[[Tail], bool] | None = None
@@ -162,11 +170,13 @@ class ThreadReader:
                     async for batch in self._from_store():
                         yield batch
                     store_lost_at = None
-                    if self._position == before and known > before and not self.hub.draining.is_set():
+                    moved = self._position != before or known <= before
+                    if not (moved or self._done or self.hub.draining.is_set()):
                         # Retention deleted these events while the reader was reading. Others may follow.
                         seconds = min(self._settings.heartbeat_seconds, ends_at - loop.time())
                         await tail.wait(known, seconds)
                         if loop.time() >= ends_at:
+                            self._end(StreamEnd.MAX_AGE)
                             return
                         yield []
                 except Exception as exc:
@@ -175,6 +185,7 @@ class ThreadReader:
                     log.warning("replay_interrupted", error=type(exc).__name__)
                     store_lost_at = store_lost_at or loop.time()
                     if loop.time() - store_lost_at > STORE_PATIENCE_SECONDS:
+                        self._end(StreamEnd.STORE_UNAVAILABLE)
                         return
                     yield []
                     await self.hub.rest(1.0)
@@ -193,7 +204,7 @@ class ThreadReader:
             page = await self._store.page(self._session_id, self._position, limit, max_bytes)
             if page and self._within_run and page[0].ordinal != self._position.ordinal:
                 # Retention deleted the run's events meanwhile. The client reconnects and gets 410.
-                self._done = True
+                self._end(StreamEnd.EVENTS_EXPIRED)
                 return
             if batch := self._accept(page):
                 yield batch
@@ -210,7 +221,7 @@ class ThreadReader:
                 tail.after(self._position, at_end_of_run=self._at_end_of_run), self._settings.page_bytes
             )
             if not live and tail.gone:
-                self._done = True
+                self._end(StreamEnd.THREAD_DELETED)
                 return
             if not live and tail.head > self._position:
                 live = await self._from_redis()
@@ -222,7 +233,7 @@ class ThreadReader:
                     yield batch
                 continue
             if loop.time() >= ends_at:
-                self._done = True
+                self._end(StreamEnd.MAX_AGE)
                 return
             silence = self.quiet_since + self._settings.heartbeat_seconds - loop.time()
             if silence <= 0:

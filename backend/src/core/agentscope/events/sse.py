@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from enum import Enum
 
 from core.agentscope.events.connect import Start
 from core.agentscope.events.envelope import Envelope
@@ -21,6 +22,19 @@ HEARTBEAT = b": hb\n\n"
 NO_WORKER = b": waiting: no worker is running\n\n"
 """The heartbeat of a run that cannot begin. A comment, because a run's first event must be ``RUN_STARTED``."""
 _PIECE_BYTES = 1 << 16
+
+
+class StreamEnd(Enum):
+    """Why a stream ends although its run may go on. Told in a comment: a parser skips it, a developer reads it."""
+
+    MAX_AGE = b"max-age: the stream has reached its maximum age; reconnect with the last id"
+    DRAIN = b"drain: the process is stopping; reconnect with the last id"
+    TOKEN_EXPIRED = b"token-expired: the token has expired; reconnect with a new one and the last id"
+    THREAD_DELETED = b"thread-deleted: the thread was deleted"
+    EVENTS_EXPIRED = b"events-expired: the events that follow were deleted; load the history"
+    STORE_UNAVAILABLE = b"store-unavailable: the database does not answer; reconnect with the last id"
+
+
 HEADERS = {
     "Content-Type": "text/event-stream",
     # no-transform: a proxy that compresses would buffer.
@@ -38,6 +52,14 @@ def frame(envelope: Envelope) -> bytes:
 def retry_line(milliseconds: int) -> bytes:
     """Return the line that tells a client how long to wait before it reconnects."""
     return b"retry: %d\n\n" % milliseconds
+
+
+def last_words(why: StreamEnd, retry_milliseconds: int) -> bytes:
+    """Return how a stream ends before its run: the reason, and after which time to come back.
+
+    Two blocks, each of a form that every stream has from its beginning.
+    """
+    return b": %b\n\n" % why.value + retry_line(retry_milliseconds)
 
 
 async def no_worker_unknown() -> bool:

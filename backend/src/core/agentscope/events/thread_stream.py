@@ -29,9 +29,10 @@ from core.agentscope.events.reader import ThreadReader
 from core.agentscope.events.sse import (
     HEARTBEAT,
     NO_WORKER,
+    StreamEnd,
     frame,
+    last_words,
     no_worker_unknown,
-    retry_line,
     sse_opening,
     stream_ends_at,
 )
@@ -71,7 +72,7 @@ class ThreadStream:
     """Yields a reader's events as frames, several at a time, with heartbeats in the silences.
 
     Ends when the reader does: after a run's terminal event, at the stream's greatest age, or when the process drains.
-    Then the last line of one of many streams says anew when to come back. Never ends a run.
+    A stream that ends before its run says why, and when to come back. Never ends a run.
 
     Args:
         reader: Reads the events.
@@ -171,8 +172,11 @@ class ThreadStream:
                 yield b"".join([await self._told(envelope) for envelope in envelopes])
             else:
                 yield NO_WORKER if reader.awaits_start and await self._no_worker() else HEARTBEAT
-        if not reader.rests and reader.drained and reader.hub.crowded:
-            yield retry_line(reader.hub.return_milliseconds())
+        if not reader.rests and (why := reader.cut) is not None:
+            # The usual time, unless all streams of the process end together.
+            drains = why is StreamEnd.DRAIN
+            usual = self._settings.retry_milliseconds
+            yield last_words(why, reader.hub.return_milliseconds() if drains else usual)
 
     async def _told(self, envelope: Envelope) -> bytes:
         told = frame(await self._versions.fit(envelope))

@@ -13,7 +13,7 @@ import structlog
 
 from core.agentscope.events.hub import Tail, ThreadHub
 from core.agentscope.events.reader import STORE_PATIENCE_SECONDS, may_pass
-from core.agentscope.events.sse import HEARTBEAT, retry_line, stream_ends_at
+from core.agentscope.events.sse import HEARTBEAT, StreamEnd, last_words, retry_line, stream_ends_at
 from core.agentscope.schemas.cursor import Cursor
 from core.config import StreamSettings
 from core.errors import NotFound
@@ -31,7 +31,7 @@ async def sse_after_waiting(
 ) -> AsyncIterator[bytes]:
     """Yield heartbeats while a run waits behind another, then its stream.
 
-    Ends when the thread is deleted, at the greatest age of a stream, and when the process drains.
+    Ends when the thread is deleted, at the greatest age of a stream, and when the process drains: it then says so.
 
     Args:
         started: Returns the run's stream once it has its place in the log.
@@ -50,6 +50,7 @@ async def sse_after_waiting(
             try:
                 stream = await started()
             except NotFound:
+                yield last_words(StreamEnd.THREAD_DELETED, settings.retry_milliseconds)
                 return
             except Exception as exc:
                 if not may_pass(exc):
@@ -57,6 +58,7 @@ async def sse_after_waiting(
                 log.warning("waiting_unknown", error=type(exc).__name__)
                 lost_at = lost_at or loop.time()
                 if loop.time() - lost_at > STORE_PATIENCE_SECONDS:
+                    yield last_words(StreamEnd.STORE_UNAVAILABLE, settings.retry_milliseconds)
                     return
                 yield HEARTBEAT
                 await hub.rest(1.0)
@@ -67,10 +69,10 @@ async def sse_after_waiting(
                 async for beat in _beats(hub, tail, later, settings, ends_at):
                     yield beat
             if hub.draining.is_set():
-                if hub.crowded:
-                    yield retry_line(hub.return_milliseconds())
+                yield last_words(StreamEnd.DRAIN, hub.return_milliseconds())
                 return
             if loop.time() >= ends_at:
+                yield last_words(StreamEnd.MAX_AGE, settings.retry_milliseconds)
                 return
     async for chunk in stream:
         yield chunk

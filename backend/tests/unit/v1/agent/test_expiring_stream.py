@@ -61,9 +61,9 @@ async def test_a_stream_that_ends_before_its_token_is_unchanged(seconds: float |
     assert await read(Frames(b"a", ends=True), reader(seconds)) == [b"a"]
 
 
-def test_the_end_is_a_comment_that_parsers_skip() -> None:
-    assert EXPIRED.startswith(b":")
-    assert EXPIRED.endswith(b"\n\n")
+def test_the_end_is_a_comment_that_parsers_skip_and_when_to_come_back() -> None:
+    assert EXPIRED.startswith(b": token-expired: the token has expired")
+    assert EXPIRED.endswith(b"\n\nretry: 1000\n\n")
 
 
 async def test_the_validity_of_a_token_is_not_a_part_of_who_somebody_is() -> None:

@@ -22,7 +22,7 @@ from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.hub import Tail
 from core.agentscope.events.peer_version import PeerVersions
 from core.agentscope.events.reader import STORE_PATIENCE_SECONDS, ThreadReader
-from core.agentscope.events.sse import HEARTBEAT, NO_WORKER, frame
+from core.agentscope.events.sse import HEARTBEAT, NO_WORKER, StreamEnd, frame, last_words
 from core.agentscope.events.thread_stream import RESTS, ThreadStream
 from core.agentscope.schemas.cursor import Cursor
 from core.config import StreamSettings
@@ -30,6 +30,16 @@ from core.errors import Overloaded
 
 SETTINGS = StreamSettings(page_events=2)
 RETRY = b"retry: 2000\n\n"
+DRAINED, AGED, DELETED, PRUNED, LOST = (
+    last_words(why, 2000)
+    for why in (
+        StreamEnd.DRAIN,
+        StreamEnd.MAX_AGE,
+        StreamEnd.THREAD_DELETED,
+        StreamEnd.EVENTS_EXPIRED,
+        StreamEnd.STORE_UNAVAILABLE,
+    )
+)
 OUTAGE = OperationalError("SELECT", {}, OSError("gone"))
 
 
@@ -235,7 +245,7 @@ async def test_without_a_run_the_stream_follows_every_run_of_the_thread() -> Non
     assert not stream.task.done()
     thread.hub.drain()
 
-    assert await stream.end() == RETRY + frames([*first, *second])
+    assert await stream.end() == RETRY + frames([*first, *second]) + DRAINED
 
 
 async def test_a_lost_doorbell_is_made_good_by_the_next_patrol() -> None:
@@ -299,7 +309,7 @@ async def test_a_followed_thread_s_stream_ends_at_its_age_give_or_take_a_fifth()
     stream = Thread(run(1, 2), options=StreamSettings(max_age_seconds=900, heartbeat_seconds=3600)).open()
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await stream.end()
+    assert await stream.end() == RETRY + frames(run(1, 2)) + AGED
 
     assert 720 <= loop.time() - began <= 1081
 
@@ -310,7 +320,26 @@ async def test_streams_end_with_the_process() -> None:
     await pause()
     thread.hub.drain()
 
-    assert [await stream.end() for stream in streams] == [RETRY + frames(thread.log.events)] * 2
+    assert [await stream.end() for stream in streams] == [RETRY + frames(thread.log.events) + DRAINED] * 2
+
+
+def test_the_last_words_are_a_comment_and_a_time_in_blocks_that_every_parser_knows() -> None:
+    assert DRAINED == b": drain: the process is stopping; reconnect with the last id\n\nretry: 2000\n\n"
+    for why in StreamEnd:
+        comment, retry, rest = last_words(why, 250).split(b"\n\n")
+        assert comment.startswith(b": ")
+        assert b"\n" not in comment
+        assert (retry, rest) == (b"retry: 250", b"")
+
+
+async def test_a_stream_whose_run_was_deleted_under_it_says_so() -> None:
+    thread = Thread(run(1, 2, ended=False))
+    stream = thread.open(ordinals=frozenset({1}))
+    await pause()
+    thread.log.events[:] = run(2, 1)
+    thread.tail.see(Cursor(2, 1))
+
+    assert await stream.end() == RETRY + frames(run(1, 2, ended=False)) + PRUNED
 
 
 async def test_many_streams_that_a_drain_ends_come_back_one_after_the_other(
@@ -340,7 +369,7 @@ async def test_streams_of_a_deleted_thread_end() -> None:
     await pause()
     thread.tail.end()
 
-    assert await stream.end() == RETRY + frames(thread.log.events)
+    assert await stream.end() == RETRY + frames(thread.log.events) + DELETED
 
 
 async def test_a_run_that_no_worker_can_begin_says_so_in_its_heartbeats() -> None:
@@ -455,7 +484,7 @@ async def test_a_stream_outlasts_its_patience_with_postgres_only_while_events_co
     thread.log.failure = OUTAGE
     thread.tail.see(Cursor(1, 9))
     began = asyncio.get_running_loop().time()
-    await stream.end()
+    assert (await stream.end()).endswith(LOST)
 
     assert asyncio.get_running_loop().time() - began == pytest.approx(STORE_PATIENCE_SECONDS, abs=3)
 

@@ -11,7 +11,7 @@ from tests.support.thread_log import SESSION, QuietHub
 
 from core.agentscope.events.hub import Tail
 from core.agentscope.events.reader import STORE_PATIENCE_SECONDS
-from core.agentscope.events.sse import HEARTBEAT
+from core.agentscope.events.sse import HEARTBEAT, StreamEnd, last_words
 from core.agentscope.events.waiting import sse_after_waiting
 from core.agentscope.schemas.cursor import Cursor
 from core.config import StreamSettings
@@ -114,8 +114,9 @@ async def test_a_run_that_begins_between_the_look_and_the_rest_is_seen() -> None
 async def test_it_ends_at_its_age() -> None:
     waiting = Waiting()
 
-    chunks = await waiting.end()
+    *chunks, last = await waiting.end()
     assert set(chunks) == {HEARTBEAT}
+    assert last == last_words(StreamEnd.MAX_AGE, 2000)
     assert 720 - 15 <= waiting.times[-1] <= 1081
     assert waiting.looks <= 2
 
@@ -126,7 +127,7 @@ async def test_it_ends_with_its_thread() -> None:
     waiting.failure = NotFound("No such thread.")
     waiting.tail.end()
 
-    assert await waiting.end() == []
+    assert await waiting.end() == [last_words(StreamEnd.THREAD_DELETED, 2000)]
 
 
 async def test_a_drain_ends_it() -> None:
@@ -134,7 +135,7 @@ async def test_a_drain_ends_it() -> None:
     await asyncio.sleep(1)
     waiting.hub.drain()
 
-    assert await waiting.end() == []
+    assert await waiting.end() == [last_words(StreamEnd.DRAIN, 2000)]
 
 
 @pytest.mark.parametrize("failure", [OperationalError("SELECT", {}, OSError("gone")), Overloaded()])
@@ -147,7 +148,9 @@ async def test_it_outlasts_an_outage_but_not_for_ever(failure: Exception) -> Non
 
     other = Waiting()
     other.failure = failure
-    assert set(await other.end()) == {HEARTBEAT}
+    *beats, last = await other.end()
+    assert set(beats) == {HEARTBEAT}
+    assert last == last_words(StreamEnd.STORE_UNAVAILABLE, 2000)
     assert other.times[-1] == pytest.approx(STORE_PATIENCE_SECONDS, abs=3)
 
 
