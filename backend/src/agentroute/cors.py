@@ -16,9 +16,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.errors import AgentBackendError, Forbidden, MethodNotAllowed
 from core.loopback import is_loopback_origin
+from core.origins import Origins
 from core.problem import problem_response
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_SHOWN_HEADERS = (
+    "Accept-Ranges",
+    "Allow",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-Id",
+)
+"""Headers of answers that a page may read, besides those that Fetch lets every page read (``Content-Type``, …)."""
 _MAX_SHOWN = 100
 """Characters of an origin that are repeated in an answer and in the log."""
 
@@ -42,7 +55,7 @@ class Cors(CORSMiddleware):
 
         Args:
             app: The application.
-            origins: Origins that may call.
+            origins: Origins that may call, as ``core.origins.read_origin`` returns them.
             loopback: Origins of this machine may call as well, on any port.
         """
         super().__init__(
@@ -52,15 +65,9 @@ class Cors(CORSMiddleware):
             allow_headers=["*"],
             # A page of the internet may call a service in a private network if its origin is allowed.
             allow_private_network=True,
-            expose_headers=[
-                "Content-Disposition",
-                "Content-Range",
-                "ETag",
-                "Retry-After",
-                "WWW-Authenticate",
-                "X-Request-Id",
-            ],
+            expose_headers=_SHOWN_HEADERS,
         )
+        self._origins = Origins(origins)
         self._loopback = loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +81,11 @@ class Cors(CORSMiddleware):
         await super().__call__(scope, receive, send)
 
     def is_allowed_origin(self, origin: str) -> bool:
-        return super().is_allowed_origin(origin) or (self._loopback and is_loopback_origin(origin))
+        return (
+            super().is_allowed_origin(origin)
+            or self._origins.allow(origin)
+            or (self._loopback and is_loopback_origin(origin))
+        )
 
     def _refusal(self, origin: str, method: str) -> AgentBackendError | None:
         if self.is_allowed_origin(origin):

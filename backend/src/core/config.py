@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.origins import read_origin
 from core.secret_values import ApiKey, EncryptionKeys, SecretUrl, SharedSecret
 
 
@@ -44,6 +45,7 @@ def _http_address(value: str) -> str:
 
 HttpAddress = Annotated[str, AfterValidator(_http_address)]
 """An HTTP URL, or empty."""
+PageOrigin = Annotated[str, AfterValidator(read_origin)]
 
 
 class DatabaseSettings(_Section):
@@ -225,7 +227,8 @@ class ServerSettings(_Section):
     port: int = Field(default=8000, ge=0, le=65535)
     public_url: HttpAddress = ""
     """Where browsers reach the service, such as ``https://agents.example.com``: for logins at MCP servers."""
-    cors_origins: tuple[str, ...] = ()
+    cors_origins: tuple[PageOrigin, ...] = ()
+    """Origins of web pages that may call. ``*`` as the port stands for every port: ``http://localhost:*``."""
     cors_loopback: bool = False
     """Also pages of this machine (``http://localhost:...``) may call. Always so in local mode."""
     docs: bool = True

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from core.errors import ConfigurationError, Forbidden
+from core.origins import OF_ANYBODY, Origins
 
 _FOREIGN = (
     "Without authentication the server accepts requests from this machine only, but the {header} header names another machine. "
@@ -23,8 +24,6 @@ _ANYBODY = (
     "AGENT_SERVER__CORS_ORIGINS contains {origin}, which stands for pages of anybody, and AGENT_IDENTITY__MODE=local does "
     "not authenticate: name the origins of your pages, or use AGENT_IDENTITY__MODE=jwt."
 )
-_EVERYBODYS_ORIGINS = frozenset({"*", "null"})
-"""``null`` is the origin of every sandboxed frame and every local file."""
 
 # RFC 9110, section 7.2: uri-host [ ":" port ]. No userinfo, no path.
 _AUTHORITY = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?"
@@ -55,7 +54,7 @@ def refuse_origins_of_anybody(origins: Iterable[str]) -> None:
         ConfigurationError: An entry allows pages of anybody.
     """
     for origin in origins:
-        if origin.strip().lower() in _EVERYBODYS_ORIGINS:
+        if origin in OF_ANYBODY:
             raise ConfigurationError(_ANYBODY.format(origin=f'"{origin}"'))
 
 
@@ -63,8 +62,7 @@ class LoopbackGuard:
     """Refuses requests that a foreign web page sends through the user's browser."""
 
     def __init__(self, origins: Iterable[str] = ()) -> None:
-        self._origins = {origin.lower() for origin in origins}
-        self._hosts = {_named(_ORIGIN, origin) for origin in self._origins} - {""}
+        self._origins = Origins(origins)
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Check one request.
@@ -73,10 +71,10 @@ class LoopbackGuard:
             Forbidden: ``Host`` or ``Origin`` names another machine.
         """
         host = _named(_HOST, headers.get("host", ""))
-        if not is_loopback(host) and host not in self._hosts:
+        if not is_loopback(host) and host not in self._origins.hosts:
             raise Forbidden(_FOREIGN.format(header="Host"))
         origin = headers.get("origin")
-        if origin is not None and origin.lower() not in self._origins and not is_loopback_origin(origin):
+        if origin is not None and not self._origins.allow(origin) and not is_loopback_origin(origin):
             raise Forbidden(_FOREIGN.format(header="Origin"))
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from core.config import Settings
 from core.loopback import is_loopback_origin
+from core.origins import Origins
 
 
 class LoginOrigins:
@@ -20,7 +21,7 @@ class LoginOrigins:
     """
 
     def __init__(self, origins: Iterable[str], *, loopback: bool) -> None:
-        self._origins = frozenset(origin.strip().lower().rstrip("/") for origin in origins) - {"*", "null"}
+        self._origins = Origins(origins)
         self._loopback = loopback
 
     @classmethod
@@ -33,4 +34,4 @@ class LoginOrigins:
         """Return whether a browser may be sent to an address."""
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}".lower()
-        return origin in self._origins or (self._loopback and is_loopback_origin(origin))
+        return self._origins.allow(origin) or (self._loopback and is_loopback_origin(origin))

@@ -64,6 +64,59 @@ async def test_an_allowed_page_may_use_every_method_of_the_api(method: str) -> N
         assert (await preflight(client, APP, Method=method)).status_code == 200
 
 
+async def test_an_allowed_page_may_ask_every_route_with_every_method_that_it_has() -> None:
+    settings = Settings(identity=JWT, server=ServerSettings(cors_origins=(APP,)))
+    app = create_app(settings, container=memory_container(settings))
+    asked = {"Origin": APP, "Access-Control-Request-Headers": "authorization,content-type,last-event-id"}
+    paths = app.openapi()["paths"]
+    refused: list[str] = []
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000"
+    ) as client:
+        for path, methods in paths.items():
+            for method in map(str.upper, methods):
+                answer = await client.options(
+                    path.replace("{", "").replace("}", ""),
+                    headers=asked | {"Access-Control-Request-Method": method},
+                )
+                if answer.status_code != 200 or method not in answer.headers["access-control-allow-methods"]:
+                    refused.append(f"{method} {path}: {answer.status_code}")
+
+    assert len(paths) > 10
+    assert refused == []
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        ((APP,), APP, APP),
+        (("https://app.example:443/",), APP, APP),
+        (("http://localhost:*",), "http://localhost:61234", "http://localhost:61234"),
+        (("http://localhost:*",), "http://localhost", "http://localhost"),
+        (("http://localhost:*",), "http://localhost.evil.example:61234", None),
+        (("http://localhost:*",), "https://localhost:61234", None),
+        (("capacitor://localhost",), "capacitor://localhost", "capacitor://localhost"),
+        (("*",), "https://anybody.example", "*"),
+    ],
+)
+async def test_a_page_of_an_allowed_origin_reads_the_headers_that_it_needs_and_sends_no_cookies(
+    origins: tuple[str, ...], origin: str, allowed: str | None
+) -> None:
+    async with a_client(JWT, cors_origins=origins) as client:
+        asked = await preflight(client, origin, Headers="authorization,last-event-id,idempotency-key")
+        read = await client.get("/api/v1/agent/capabilities", headers={"Origin": origin})
+
+    assert asked.status_code == (403 if allowed is None else 200)
+    assert read.status_code == 401
+    shown = set(read.headers.get("access-control-expose-headers", "").split(", "))
+    for answer in (asked, read):
+        assert answer.headers.get("access-control-allow-origin") == allowed
+        assert "access-control-allow-credentials" not in answer.headers
+    if allowed is not None:
+        assert {"Location", "Retry-After", "X-Request-Id", "WWW-Authenticate", "ETag"} <= shown
+        assert allowed == "*" or "Origin" in read.headers["vary"]
+
+
 async def test_an_allowed_page_may_reach_a_private_network_and_no_other_page() -> None:
     async with a_client(JWT, cors_origins=(APP,)) as client:
         allowed = await preflight(client, APP, Private_Network="true")

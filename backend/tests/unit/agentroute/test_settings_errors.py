@@ -27,6 +27,11 @@ def _problems(*required: str) -> list[str]:
             "AGENT_SERVER__CORS_ORIGINS: input should be a valid string",
         ),
         (
+            "AGENT_SERVER__CORS_ORIGINS",
+            '["https://app.example", "https://app.example/chat"]',
+            'AGENT_SERVER__CORS_ORIGINS: "https://app.example/chat" is no origin: it has no path',
+        ),
+        (
             "AGENT_SERVER",
             "nonsense",
             "AGENT_SERVER: is a group of settings; set one of them, such as AGENT_SERVER__HOST",
