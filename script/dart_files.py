@@ -135,6 +135,14 @@ class DartFile:
             for node in descendants(child, "identifier", "type_identifier", "identifier_dollar_escaped")
         ]
 
+    @cached_property
+    def mentions(self) -> set[str]:
+        """The names in square brackets of documentation: for the analyzer, too, they are uses of an import."""
+        comments = " ".join(
+            text_of(node) for node in descendants(self.root, "documentation_comment", "comment")
+        )
+        return set(re.findall(r"\[(?:\w+\.)*?(\w+)", comments)) | set(re.findall(r"\[(\w+)\.", comments))
+
     def _top_level(self) -> Iterator[Node]:
         for child in self.root.children:
             yield child

@@ -96,6 +96,7 @@ def _target(package: DartPackage, file: DartFile, directive: Directive) -> Itera
 
 def _unused(package: DartPackage, file: DartFile) -> Iterator[Problem]:
     uses = {text_of(name) for part in package.library(file) for name in part.names}
+    uses |= {name for part in package.library(file) for name in part.mentions}
     seen: set[tuple[str, ...]] = set()
     for directive in file.directives:
         if directive.kind != "import":

@@ -182,6 +182,14 @@ def test_what_a_part_uses_counts_for_its_library(
     assert told(rules, tmp_path, files, capsys) == []
 
 
+def test_a_name_of_the_documentation_is_a_use(
+    rules: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"lib/a.dart": "import 'data/event.dart';\n\n/// Half of an [Event].\nint half() => 1;\n"}
+
+    assert told(rules, tmp_path, files, capsys) == []
+
+
 def test_a_file_of_one_platform_may_use_its_library(
     rules: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
