@@ -171,6 +171,95 @@ def test_a_fault_is_told_with_its_place(
     assert told(rules, tmp_path, changes, capsys) == [problem]
 
 
+FAMILY = """\
+sealed class Shape { const Shape(); }
+final class Round extends Shape { const Round({required this.size, this.name}); final int size; final String? name; }
+sealed class Flat extends Shape { const Flat(); factory Flat.of(int sides) => Square(sides); }
+final class Square extends Flat { Square(this.sides); final int sides; }
+final class Line extends Flat { const Line(); }
+enum Tone { light, dark; static Tone of(int hour) => hour > 6 ? light : dark; }
+abstract interface class Pen { Future<int> draw(Shape shape, {String? ink}); int get width; }
+class Both implements Pen {
+  @override Future<int> draw(Shape shape, {String? ink, int times = 1}) async => times;
+  @override final int width = 1;
+}
+int all(Shape? shape) => switch (shape) { null => 0, Round(:final size) => size, Flat() => 2 };
+int each(Shape shape) => switch (shape) { Round(size: > 3) => 1, Round() => 2, Square() || Line() => 3 };
+int most(Shape shape) { switch (shape) { case Round(): return 1; default: return 2; } }
+int tone(Tone tone) => switch (tone) { Tone.light => Tone.values.length, Tone.dark => Tone.of(1).index };
+Stream<int> some() async* { for (final x in [1].map((e) { return e; })) { yield x; } return; }
+Object made() => [const Round(size: 1), Square(4), Flat.of(4), Square.new, () async => await Both().draw(const Line())];
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("", None),
+        (
+            "int f(Shape s) => switch (s) { Round() => 1, Line() => 2 };",
+            "the switch has no case for Square",
+        ),
+        (
+            "int f(Shape s) => switch (s) { Round(size: 1) => 1, Flat() => 2 };",
+            "the switch has no case for Round",
+        ),
+        (
+            "int f(Shape s) => switch (s) { Round() when s.hashCode > 1 => 1, Flat() => 2 };",
+            "the switch has no case for Round",
+        ),
+        (
+            "void f(Shape s) { switch (s) { case Flat(): break; } switch (s) { case Shape(): break; } }",
+            None,
+        ),
+        (
+            "void f(Shape s) { switch (s) { case Square(): break; case Round(): break; } }",
+            "the switch has no case for Line",
+        ),
+        ("int f(Tone t) => switch (t) { Tone.dark => 1 };", "the switch has no case for Tone.light"),
+        ("final f = Round();", "Round needs size"),
+        ("final f = Round(size: 1, colour: 2);", "Round has no parameter colour"),
+        ("final f = Square();", "Square takes 1 to 1 positional arguments, not 0"),
+        ("final f = Flat.of(1, 2);", "Flat.of takes 1 to 1 positional arguments, not 2"),
+        ("final f = const Square(1);", "Square is no constant constructor"),
+        ("final f = Shape();", "Shape is of an abstract class"),
+        ("final f = Round.big();", "Round has no big"),
+        ("final f = Tone.grey;", "Tone has no grey"),
+        ("final f = Tone.of();", "Tone.of takes 1 to 1 positional arguments, not 0"),
+        (
+            "class F implements Pen { @override final int width = 1; }",
+            "F does not implement Pen.draw",
+        ),
+        (
+            "class F extends Both { @override Future<int> draw(Shape shape, {int times = 1}) async => 1; }",
+            "F.draw lacks the parameter ink of Both.draw",
+        ),
+        ("class F { F(); final int? size; }", "size gets no value from the constructor F"),
+        ("class F { F.of(); String name; }", "name gets no value from the constructor F.of"),
+        ("class F { F(int x) : size = x; final int size; late final int y; int? z; }", None),
+        (
+            "class F { const F(); int? size; }",
+            "size can change, but F has a constant constructor",
+        ),
+        ("int f() => await made();", "await in a function that is not async or async*"),
+        ("Stream<int> f() { yield 1; }", "yield in a function that is not async* or sync*"),
+        ("Stream<int> f() async* { return 1; }", "a generator returns no value"),
+    ],
+)
+def test_what_the_package_declares_is_used_as_it_is_declared(
+    rules: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+    problem: str | None,
+) -> None:
+    lines = told(rules, tmp_path, {"lib/shapes.dart": FAMILY + line}, capsys)
+
+    where = f"app/lib/shapes.dart:{len(FAMILY.splitlines()) + 1}: "
+    # A class that lacks a member is told of for each one that it lacks.
+    assert (lines[0] if lines else None) == (None if problem is None else where + problem)
+
+
 def test_what_a_part_uses_counts_for_its_library(
     rules: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
