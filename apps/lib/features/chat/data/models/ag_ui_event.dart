@@ -41,7 +41,7 @@ sealed class AgUiEvent {
   /// Milliseconds since 1970.
   int? get timestamp {
     final Object? value = raw['timestamp'];
-    return value is num ? value.toInt() : null;
+    return value is num && value.isFinite ? value.toInt() : null;
   }
 
   /// The subagent from which the event comes; null for the agent itself.

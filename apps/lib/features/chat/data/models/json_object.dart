@@ -35,7 +35,12 @@ final class JsonObject {
 
   String? textOrNull(String name) => _member<String>(name, 'a text');
 
-  int? integerOrNull(String name) => _member<num>(name, 'a number')?.toInt();
+  int? integerOrNull(String name) {
+    final value = numberOrNull(name);
+    // 1e999 is JSON, and infinite: no integer, and toInt would throw an error that nobody catches.
+    if (value != null && !value.isFinite) throw FormatException('$name is not finite');
+    return value?.toInt();
+  }
 
   num? numberOrNull(String name) => _member<num>(name, 'a number');
 

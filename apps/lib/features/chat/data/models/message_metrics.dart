@@ -22,7 +22,7 @@ final class MessageMetrics {
 
     int? number(String name) {
       final Object? value = metadata[name];
-      return value is num ? value.toInt() : null;
+      return value is num && value.isFinite ? value.toInt() : null;
     }
 
     Duration? time(String name) {

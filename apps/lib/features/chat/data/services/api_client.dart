@@ -1,4 +1,3 @@
-import 'dart:async';
 import 'dart:convert';
 
 import 'package:agentroute_chat/features/chat/data/models/problem.dart';

@@ -1,5 +1,4 @@
 /// What the line of a stream does.
-///
 enum LinkState {
   /// No answer yet.
   connecting,
