@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +22,10 @@ import pytest
 pytest.register_assert_rewrite("tests.support.client_report")
 
 from tests.support.client_report import ClientReport  # noqa: E402
-from tests.support.embedded_service import embedded_service  # noqa: E402
+from tests.support.client_service import client_service  # noqa: E402
 from tests.support.node_project import NodeProgram, NodeProject, NodeUnavailableError  # noqa: E402
 
 _HERE = Path(__file__).parent
-_SUBAGENT = """
-[[subagents]]
-name = "researcher"
-description = "Answers one question."
-prompt = "Answer the question."
-tools = ["calculate"]
-"""
-
-
 _VERSIONS = ("1.0.0", "0.0.59")
 """Of the official client: the protocol's 1.0, and what CopilotKit 1.75 is pinned to."""
 
@@ -76,13 +66,7 @@ def driving(program: NodeProgram, service: str) -> Iterator[Driver]:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of the API of an embedded service, shared by all tests here: each has threads of its own."""
-    directory = tmp_path_factory.mktemp("service")
-    agents = directory / "agents"
-    agents.mkdir()
-    bundled = files("core.agentscope.runtime.profile").joinpath("default_profile.toml").read_text()
-    (agents / "assistant.toml").write_text("default = true\n" + bundled + _SUBAGENT)
-    (agents / "sales.toml").write_text(bundled)
-    with embedded_service(directory / "data", {"AGENT_PROFILE_PATH": str(agents)}) as url:
+    with client_service(tmp_path_factory.mktemp("service")) as url:
         yield url
 
 

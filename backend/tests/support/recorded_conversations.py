@@ -8,13 +8,13 @@ appearance, times are left out, and the deltas of a message are joined, since th
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.stack import EventStream, Frame, Reply, Stack, Web, eventually
+from tests.support.comparable import Names, joined
+from tests.support.stack import EventStream, Reply, Stack, Web, eventually
 
 CONVERSATIONS = Path(__file__).parents[1] / "recorded" / "conversations"
 PROFILE = """
@@ -55,13 +55,6 @@ COLOUR = {
     "description": "Lets the user choose a colour.",
     "parameters": {"type": "object", "properties": {"prompt": {"type": "string"}}, "required": ["prompt"]},
 }
-_JOINED = ("TEXT_MESSAGE_CONTENT", "REASONING_MESSAGE_CONTENT", "TOOL_CALL_ARGS")
-_A_SENTENCE = "*"
-"""In place of an error's message: it is for people, and may change."""
-_GENERATED = re.compile(
-    r"(?<![0-9a-f])(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{16,64})(?![0-9a-f])"
-)
-_CURSOR = re.compile(r"\b(cursor=|cursor\": \")(\d+)-\d+")
 
 
 class Talk:
@@ -74,7 +67,13 @@ class Talk:
         self.user = f"user of {name}"
         self.steps: list[dict[str, Any]] = []
         self._runs = 0
-        self._known: dict[str, str] = {}
+        self._names = Names(
+            {
+                web.url: "http://web.test",
+                web.host: "web.test",
+                stack.demo.url: "http://model.test/v1",
+            }
+        )
 
     def body(self, text: str | None = None, **members: Any) -> dict[str, Any]:
         """Return the request of the thread's next run."""
@@ -143,7 +142,7 @@ class Talk:
         await self._get("/threads")
         usage = await self.stack.request("GET", "/usage", user=self.user)
         totals = {name: value for name, value in usage.json.items() if name not in ("from", "to", "rows")}
-        self.steps.append({"step": "/usage", "status": usage.status, "body": self._plain(totals)})
+        self.steps.append({"step": "/usage", "status": usage.status, "body": self._names.plain(totals)})
 
     async def _get(self, path: str, **params: str) -> None:
         self._keep(path, await self.stack.request("GET", path, user=self.user, params=params))
@@ -151,54 +150,15 @@ class Talk:
     def _keep(self, step: str, reply: Reply) -> Reply:
         kept: dict[str, Any] = {"step": step, "status": reply.status}
         if reply.headers["content-type"].startswith("text/event-stream"):
-            kept["frames"] = [self._plain(frame) for frame in _joined(reply.frames)]
+            told = joined((int(frame.id.split("-")[0]), frame.event) for frame in reply.frames)
+            kept["frames"] = [self._names.plain(event) for event in told]
         elif reply.status < 400:
-            kept["body"] = self._plain(reply.json)
+            kept["body"] = self._names.plain(reply.json)
         else:
             # A problem's sentences are for people, and may change.
             kept["body"] = {name: reply.json[name] for name in ("type", "code", "status", "retryable")}
         self.steps.append(kept)
         return reply
-
-    def _plain(self, value: Any) -> Any:
-        """Return a value without what differs from one time to the next."""
-        text = json.dumps(_timeless(value), ensure_ascii=False)
-        text = text.replace(self.web.url, "http://web.test").replace(self.web.host, "web.test")
-        text = text.replace(self.stack.demo.url, "http://model.test/v1")
-        text = _CURSOR.sub(r"\1\2-*", text)
-        return json.loads(_GENERATED.sub(self._named, text))
-
-    def _named(self, found: re.Match[str]) -> str:
-        return self._known.setdefault(found[0], f"generated-{len(self._known) + 1}")
-
-
-def _joined(frames: list[Frame]) -> list[dict[str, Any]]:
-    """Return events with the ordinal of their run; neighbouring deltas of one message are one event."""
-    joined: list[dict[str, Any]] = []
-    for frame in frames:
-        event = {"ordinal": int(frame.id.split("-")[0]), **frame.event}
-        if event["type"] in ("RUN_ERROR", "SUBAGENT_ERROR"):
-            event["message"] = _A_SENTENCE
-        last = joined[-1] if joined else {}
-        if event["type"] in _JOINED and _without_text(event) == _without_text(last):
-            last["delta"] += event["delta"]
-        else:
-            joined.append(event)
-    return joined
-
-
-def _without_text(event: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in event.items() if name not in ("delta", "timestamp")}
-
-
-def _timeless(value: Any, name: str = "") -> Any:
-    if value is not None and (name == "timestamp" or name.endswith(("Ms", "At"))):
-        return "*"
-    if isinstance(value, dict):
-        return {key: _timeless(item, key) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_timeless(item) for item in value]
-    return value
 
 
 # --- the conversations -------------------------------------------------------------------
