@@ -115,7 +115,7 @@ def receive(state: ChatState, cursor: str | None, event: Event) -> ChatState:
     return replace(reduce(state, event), cursor=cursor)
 
 
-def reduce(state: ChatState, event: Event) -> ChatState:  # noqa: C901, PLR0911, PLR0912  a table
+def reduce(state: ChatState, event: Event) -> ChatState:
     """Return the state after an event."""
     match event:
         case RunStartedEvent():
@@ -332,9 +332,7 @@ def _text_message_chunk(state: ChatState, event: TextMessageChunkEvent) -> ChatS
     message_id = event.message_id or _last_open(state, "assistant")
     if message_id is None:
         return state
-    return _grow(
-        _begin(state, message_id, event.role or "assistant", event), message_id, event.delta or ""
-    )
+    return _grow(_begin(state, message_id, event.role or "assistant", event), message_id, event.delta or "")
 
 
 def _reasoning_message_start(state: ChatState, event: ReasoningMessageStartEvent) -> ChatState:
@@ -456,9 +454,7 @@ def _tool_call_result(state: ChatState, event: ToolCallResultEvent) -> ChatState
     )
 
 
-def _begin_call(
-    state: ChatState, call_id: str, name: str, parent_id: str | None, event: Event
-) -> ChatState:
+def _begin_call(state: ChatState, call_id: str, name: str, parent_id: str | None, event: Event) -> ChatState:
     """A call begins. One that is there already goes on: a stream that connects opens it again."""
     call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": ""}}
     messages = (

@@ -78,7 +78,7 @@ class Recorder:
     def body(self, text: str | None = None, **members: Any) -> Json:
         """Return the request of a run; members that are ``None`` are left out."""
         messages = [] if text is None else [{"id": f"user-{uuid4().hex}", "role": "user", "content": text}]
-        body = {
+        body: Json = {
             "threadId": self.thread,
             "runId": f"run-{uuid4().hex}",
             "protocolVersion": "1.0",
@@ -125,7 +125,9 @@ class Recorder:
         Args:
             limit: How many messages the app wants at first.
         """
-        params = {"threadId": self.thread, "connect": "true"} | ({} if limit is None else {"limit": str(limit)})
+        params = {"threadId": self.thread, "connect": "true"} | (
+            {} if limit is None else {"limit": str(limit)}
+        )
         request = {"method": "GET", "path": "/events", "params": params}
         with self._streaming({"step": "connect", "holds": "nothing", "request": request}) as stream:
             yield stream
@@ -203,7 +205,9 @@ class Recorder:
             stream = Stream(response)
             yield stream
         # Through JSON: what is kept is what a file holds.
-        self._steps.append(json.loads(json.dumps({**step, "stream": [{"sse": sse} for sse in stream.blocks]})))
+        self._steps.append(
+            json.loads(json.dumps({**step, "stream": [{"sse": sse} for sse in stream.blocks]}))
+        )
 
 
 def _without_none(members: Json) -> Json:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 from tests.support.client_service import client_service
-from tests.support.contract_scenarios import ALL, Json, record
+from tests.support.contract_recorder import Json
+from tests.support.contract_scenarios import ALL, record
 from tests.support.contract_vectors import VECTORS, comparable, text_of, vectors, with_states
 from tests.support.limits import HUNG_SECONDS
 
@@ -27,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Record all scenarios. A vector is written only if the service, or the reducer, says something else."""
     parser = argparse.ArgumentParser(prog="script/contract", description=__doc__)
     parser.add_argument("--url", help="of a running service with the demo model; otherwise one is started")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if something differs")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if something differs"
+    )
     parser.add_argument("scenarios", nargs="*", help="their names; all, if there is none")
     options = parser.parse_args(arguments)
     known = vectors()
@@ -41,11 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if path.exists() and path.read_text() == text:
                 continue
             changed.append(name)
-            print(f"{name}: {'changed' if name in known else 'new'}", *diff, sep="\n")  # noqa: T201  a command
+            print(f"{name}: {'changed' if name in known else 'new'}", *diff, sep="\n")
             if not options.check:
                 VECTORS.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-    print(f"{len(changed)} of {len(options.scenarios or ALL)} vectors differ.")  # noqa: T201  a command
+    print(f"{len(changed)} of {len(options.scenarios or ALL)} vectors differ.")
     return 1 if options.check and changed else 0
 
 
@@ -54,7 +57,10 @@ def _service(url: str | None) -> Iterator[str]:
     if url is not None:
         yield url.rstrip("/").removesuffix("/api/v1/agent") + "/api/v1/agent"
         return
-    with tempfile.TemporaryDirectory(prefix="agentroute-") as directory, client_service(Path(directory)) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="agentroute-") as directory,
+        client_service(Path(directory)) as url,
+    ):
         yield url
 
 

@@ -7,19 +7,16 @@ from typing import Any
 import pytest
 from tests.support.chat_cursor import is_behind
 from tests.support.chat_events import read_chat_event
-from tests.support.chat_reducer import opened, receive, reduce, with_older
+from tests.support.chat_reducer import opened, receive, reduce
 from tests.support.chat_state import ChatState
 from tests.support.contract_vectors import (
     Told,
     begin,
-    changed,
-    changes_between,
     history_of,
     read_block,
     vectors,
     with_states,
 )
-from tests.support.json_patch import PatchError, apply_patch
 
 from core.agentscope.events.event_types import EVENT_TYPES
 
@@ -82,6 +79,185 @@ def test_events_that_are_told_again_change_nothing(name: str) -> None:
 
 
 def test_the_scenarios_have_every_event_that_the_service_sends() -> None:
-    told = {each.event["type"] for vector in _VECTORS.values() for step in vector["steps"] for each in _told(step)}
+    told = {
+        each.event["type"] for vector in _VECTORS.values() for step in vector["steps"] for each in _told(step)
+    }
 
     assert set(EVENT_TYPES) <= told
+
+
+# --- what the scenarios do not have -----------------------------------------------
+
+
+def _reduced(*events: dict[str, Any], state: ChatState | None = None) -> ChatState:
+    state = state or ChatState()
+    for event in events:
+        state = reduce(state, read_chat_event(event))
+    return state
+
+
+_STARTED = {"type": "RUN_STARTED", "threadId": "t", "runId": "r"}
+
+
+def test_pieces_without_a_start_build_messages_and_calls() -> None:
+    state = _reduced(
+        _STARTED,
+        {"type": "REASONING_MESSAGE_CHUNK", "messageId": "1", "delta": "h"},
+        {"type": "REASONING_MESSAGE_CHUNK", "delta": "m"},
+        {"type": "TEXT_MESSAGE_CHUNK", "delta": "lost: it belongs to nothing"},
+        {"type": "TEXT_MESSAGE_CHUNK", "messageId": "2", "role": "assistant", "delta": "He"},
+        {"type": "TEXT_MESSAGE_CHUNK", "delta": "llo"},
+        {
+            "type": "TOOL_CALL_CHUNK",
+            "toolCallId": "c",
+            "toolCallName": "f",
+            "parentMessageId": "2",
+            "delta": "{",
+        },
+        {"type": "TOOL_CALL_CHUNK", "delta": "}"},
+    )
+
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert state.messages == [
+        {"id": "1", "role": "reasoning", "content": "hm"},
+        {"id": "2", "role": "assistant", "content": "Hello", "toolCalls": [call]},
+    ]
+    assert (state.open, state.call_status("c")) == (["1", "2", "c"], "writing")
+
+
+def test_an_activity_is_a_message_that_is_patched() -> None:
+    snapshot = {
+        "type": "ACTIVITY_SNAPSHOT",
+        "messageId": "1",
+        "activityType": "plan",
+        "content": {"steps": ["a"]},
+    }
+    add = {"op": "add", "path": "/steps/-", "value": "b"}
+    broken = {"op": "remove", "path": "/steps/9"}
+    state = _reduced(
+        snapshot,
+        {"type": "ACTIVITY_DELTA", "messageId": "1", "activityType": "plan", "patch": [add]},
+        {"type": "ACTIVITY_DELTA", "messageId": "1", "activityType": "plan", "patch": [add, broken]},
+        {"type": "ACTIVITY_DELTA", "messageId": "2", "activityType": "plan", "patch": [add]},
+        {**snapshot, "content": {}, "replace": False},
+    )
+
+    assert [message["content"] for message in state.messages] == [{"steps": ["a", "b"]}]
+
+
+def test_what_is_agentroutes_own_is_kept_until_the_next_run() -> None:
+    progress = {"toolCallId": "c", "message": "half", "progress": 1, "total": 2}
+    state = _reduced(
+        _STARTED,
+        _custom("retrying", {"attempt": 2, "delayMs": 500, "code": "model-unavailable"}),
+        _custom("tool-progress", progress),
+        _custom("sources", {"query": "tea", "sources": []}),
+        _custom("data", {"mediaType": "image/png", "url": "https://example.org"}),
+        _custom("messages-snapshot-omitted", {"bytes": 9, "maxBytes": 8}),
+        _custom("tool-progress", "broken"),
+        _custom("input", {}),
+        _custom("unheard-of", {}),
+    )
+
+    assert (state.retrying or {})["attempt"] == 2
+    assert state.progress == {"c": progress}
+    assert ([each["query"] for each in state.sources], len(state.media)) == (["tea"], 1)
+    assert state.is_incomplete
+    after = _reduced(_STARTED, state=state)
+    assert (after.retrying, after.progress, after.sources, after.media) == (None, {}, [], [])
+
+
+def test_a_model_that_answers_is_not_asked_again() -> None:
+    retrying = _custom("retrying", {"attempt": 2})
+
+    assert _reduced(retrying, {"type": "TEXT_MESSAGE_START", "messageId": "m"}).retrying is None
+
+
+@pytest.mark.parametrize(
+    ("result", "status"),
+    [
+        ({}, "done"),
+        ({"metadata": {"state": "success"}}, "done"),
+        ({"metadata": {"state": "error"}}, "failed"),
+        ({"metadata": {"state": "denied"}}, "denied"),
+        ({"metadata": {"state": "interrupted"}}, "stopped"),
+        ({"metadata": {"state": "a word of the future"}}, "failed"),
+    ],
+)
+def test_a_result_says_how_its_call_went(result: dict[str, Any], status: str) -> None:
+    start = {"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "f"}
+    told = {"type": "TOOL_CALL_RESULT", "messageId": "m", "toolCallId": "c", "content": "", **result}
+    state = _reduced(_STARTED, start, {"type": "TOOL_CALL_END", "toolCallId": "c"})
+
+    assert state.call_status("c") == "running"
+    assert _reduced(told, told, state=state).call_status("c") == status
+    assert len(_reduced(told, told, state=state).messages) == 2
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "A_TYPE_OF_THE_FUTURE"},
+        {"type": "TEXT_MESSAGE_CONTENT", "messageId": "nobody began it", "delta": "x"},
+        {"type": "TEXT_MESSAGE_CONTENT", "messageId": 1},
+        {"type": "TOOL_CALL_ARGS", "toolCallId": "nobody began it", "delta": "x"},
+        {"type": "STATE_DELTA", "delta": [{"op": "remove", "path": "/nothing"}]},
+        {"type": "CUSTOM", "name": "agentroute.subagent", "value": None},
+        {"type": "REASONING_START", "messageId": "m"},
+        {"type": "RAW", "event": {}},
+    ],
+)
+def test_what_is_not_known_and_what_does_not_fit_change_nothing(event: dict[str, Any]) -> None:
+    state = _reduced(_STARTED, {"type": "STATE_SNAPSHOT", "snapshot": {"n": 1}})
+
+    assert _reduced(event, state=state) == state
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ({"type": "RUN_FINISHED", "threadId": "t", "runId": "r"}, "succeeded"),
+        (
+            {"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "outcome": {"type": "of the future"}},
+            "succeeded",
+        ),
+        ({"type": "RUN_FINISHED", "outcome": "broken"}, "succeeded"),
+        ({"type": "RUN_ERROR", "message": "no", "code": "cancelled"}, "cancelled"),
+        ({"type": "RUN_ERROR", "message": "no"}, "failed"),
+        ({"type": "RUN_ERROR"}, "failed"),
+    ],
+)
+def test_nothing_goes_on_after_the_end_of_a_run(end: dict[str, Any], status: str) -> None:
+    state = _reduced(
+        _STARTED,
+        {"type": "STEP_STARTED", "stepName": "execution"},
+        {"type": "SUBAGENT_STARTED", "subagentRunId": "s", "name": "n"},
+        {"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "f"},
+        end,
+    )
+
+    assert (state.status, state.open, state.call_status("c")) == (status, [], "stopped")
+    assert ([stage.is_open for stage in state.stages], state.subagents[0].status) == ([False], "stopped")
+
+
+@pytest.mark.parametrize(
+    ("cursor", "last", "expected"),
+    [
+        ("1-1", None, False),
+        ("1-1", "1-1", True),
+        ("1-2", "1-1", False),
+        ("1-9", "1-10", True),
+        ("2-1", "1-10", False),
+        ("3-17.2", "3-17", True),
+        ("3-17.1", "3-17.2", False),
+        ("3-17", "3-17.1", False),
+        ("3-17.5", "3-16", False),
+        ("of the future", "1-1", False),
+    ],
+)
+def test_a_cursor_is_behind_another(cursor: str, last: str | None, expected: bool) -> None:
+    assert is_behind(cursor, last) is expected
+
+
+def _custom(name: str, value: Any) -> dict[str, Any]:
+    return {"type": "CUSTOM", "name": f"agentroute.{name}", "value": value}

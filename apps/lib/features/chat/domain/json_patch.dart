@@ -21,14 +21,14 @@ Object? applyPatch(Object? document, List<Map<String, dynamic>> operations) {
 
 /// Whether two JSON values are equal: numbers by value, objects in any order.
 bool sameJson(Object? left, Object? right) {
-  if (left is Map && right is Map) {
+  if (left is Map<dynamic, dynamic> && right is Map<dynamic, dynamic>) {
     if (left.length != right.length) return false;
     for (final Object? name in left.keys) {
       if (!right.containsKey(name) || !sameJson(left[name], right[name])) return false;
     }
     return true;
   }
-  if (left is List && right is List) {
+  if (left is List<dynamic> && right is List<dynamic>) {
     if (left.length != right.length) return false;
     for (var place = 0; place < left.length; place++) {
       if (!sameJson(left[place], right[place])) return false;
