@@ -141,5 +141,15 @@ def _has_call(message: Message, call_id: str) -> bool:
     return any(call["id"] == call_id for call in message.get("toolCalls", []))
 
 
+def with_id(ids: list[str], each: str) -> list[str]:
+    """Return ids with one more, each once."""
+    return ids if each in ids else [*ids, each]
+
+
+def without_id(ids: list[str], gone: str) -> list[str]:
+    """Return ids without one."""
+    return [each for each in ids if each != gone]
+
+
 def _index(messages: Sequence[Message], is_it: Callable[[Message], bool]) -> int:
     return next((place for place, message in enumerate(messages) if is_it(message)), -1)

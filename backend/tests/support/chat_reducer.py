@@ -34,10 +34,12 @@ from tests.support.chat_messages import (
     new_message,
     replaced,
     with_call,
+    with_id,
     with_members,
     with_metadata,
     with_new,
     with_result,
+    without_id,
 )
 from tests.support.chat_state import ChatState, RunFailure, Stage, SubagentRun
 from tests.support.json_patch import PatchError, apply_patch
@@ -99,9 +101,13 @@ def with_older(state: ChatState, page: Mapping[str, Any]) -> ChatState:
 def asked(state: ChatState, messages: Sequence[Message], regenerate_from: str | None = None) -> ChatState:
     """Return the state when a run is asked something."""
     kept = state.messages
+    asks = messages
     if regenerate_from is not None:
+        again = state.message(regenerate_from)
+        if not messages and again is not None:
+            asks = [again]
         kept = before(kept, regenerate_from)
-    for message in messages:
+    for message in asks:
         kept = with_new(kept, message)
     return replace(state, messages=kept)
 
@@ -369,7 +375,7 @@ def _begin(state: ChatState, message_id: str, role: str, event: Event) -> ChatSt
     return replace(
         state,
         messages=with_metadata(messages, message_id, event.metadata),
-        open=_with(state.open, message_id),
+        open=with_id(state.open, message_id),
         retrying=None,
     )
 
@@ -379,7 +385,7 @@ def _grow(state: ChatState, message_id: str, delta: str) -> ChatState:
         return state
     # A message that history told in the middle of its writing was never begun here.
     return replace(
-        state, messages=grown(state.messages, message_id, delta), open=_with(state.open, message_id)
+        state, messages=grown(state.messages, message_id, delta), open=with_id(state.open, message_id)
     )
 
 
@@ -387,7 +393,7 @@ def _end(state: ChatState, message_id: str, event: Event) -> ChatState:
     return replace(
         state,
         messages=with_metadata(state.messages, message_id, event.metadata),
-        open=_without(state.open, message_id),
+        open=without_id(state.open, message_id),
     )
 
 
@@ -397,14 +403,6 @@ def _last_open(state: ChatState, role: str) -> str | None:
         if message["role"] == role and message["id"] in state.open:
             return message["id"]
     return None
-
-
-def _with(ids: list[str], each: str) -> list[str]:
-    return ids if each in ids else [*ids, each]
-
-
-def _without(ids: list[str], gone: str) -> list[str]:
-    return [each for each in ids if each != gone]
 
 
 # --- tool calls -------------------------------------------------------------------
@@ -419,7 +417,7 @@ def _tool_call_args(state: ChatState, event: ToolCallArgsEvent) -> ChatState:
 
 
 def _tool_call_end(state: ChatState, event: ToolCallEndEvent) -> ChatState:
-    return replace(state, open=_without(state.open, event.tool_call_id))
+    return replace(state, open=without_id(state.open, event.tool_call_id))
 
 
 def _tool_call_chunk(state: ChatState, event: ToolCallChunkEvent) -> ChatState:
@@ -446,8 +444,8 @@ def _tool_call_result(state: ChatState, event: ToolCallResultEvent) -> ChatState
     return replace(
         state,
         messages=with_result(state.messages, message, event.tool_call_id),
-        open=_without(state.open, event.tool_call_id),
-        pending_tool_call_ids=_without(state.pending_tool_call_ids, event.tool_call_id),
+        open=without_id(state.open, event.tool_call_id),
+        pending_tool_call_ids=without_id(state.pending_tool_call_ids, event.tool_call_id),
         progress={
             call_id: value for call_id, value in state.progress.items() if call_id != event.tool_call_id
         },
@@ -462,14 +460,14 @@ def _begin_call(state: ChatState, call_id: str, name: str, parent_id: str | None
         if state.tool_call(call_id) is None
         else state.messages
     )
-    return replace(state, messages=messages, open=_with(state.open, call_id), retrying=None)
+    return replace(state, messages=messages, open=with_id(state.open, call_id), retrying=None)
 
 
 def _grow_call(state: ChatState, call_id: str, delta: str) -> ChatState:
     if state.tool_call(call_id) is None:
         return state
     return replace(
-        state, messages=grown_call(state.messages, call_id, delta), open=_with(state.open, call_id)
+        state, messages=grown_call(state.messages, call_id, delta), open=with_id(state.open, call_id)
     )
 
 
@@ -543,6 +541,9 @@ def _custom(state: ChatState, event: CustomEvent) -> ChatState:
 
 
 def _input(state: ChatState, value: Mapping[str, Any]) -> ChatState:
+    # Told again, with the events of an older run: what came of it is there.
+    if value["runId"] != state.run_id:
+        return state
     # Told again behind a broken line: what was asked to be replaced is replaced.
     regenerate_from = None if value["runId"] == state.input_run_id else value.get("regenerateFrom")
     return replace(asked(state, value.get("messages", []), regenerate_from), input_run_id=value["runId"])

@@ -166,7 +166,7 @@ class Recorder:
 
     # --- what is not
 
-    def post(self, text: str, **members: Any) -> Json:
+    def post(self, text: str | None = None, **members: Any) -> Json:
         """Start a run without a stream; returns its request."""
         body = self.body(text, **members)
         self._http.post("/runs", json=body, headers={"Accept": "application/json"}).raise_for_status()

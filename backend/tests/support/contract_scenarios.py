@@ -133,6 +133,16 @@ def regenerated(app: Recorder) -> None:
     app.history()
 
 
+def answered_again(app: Recorder) -> None:
+    """The same message is answered once more."""
+    body = app.body("hello")
+    with app.open(body=body):
+        pass
+    app.run("calculate 6*7")
+    app.run(forwardedProps={"regenerateFrom": body["messages"][0]["id"]})
+    app.history()
+
+
 def imported(app: Recorder) -> None:
     """A conversation from elsewhere, with a picture."""
     picture = {"type": "image", "source": {"type": "data", "value": "AA==", "mimeType": "image/png"}}
@@ -172,9 +182,11 @@ def follower(app: Recorder) -> None:
     replaced = app.post("calculate 6*7")
     app.ended(replaced)
     regenerate = {"regenerateFrom": replaced["messages"][0]["id"]}
-    app.ended(app.post("calculate 6*8", forwardedProps=regenerate))
+    edited = app.post("calculate 6*8", forwardedProps=regenerate)
+    app.ended(edited)
+    app.ended(app.post(forwardedProps={"regenerateFrom": edited["messages"][0]["id"]}))
     app.ended(app.post("remember that I like tea"))
-    app.follow(cursor, runs=3)
+    app.follow(cursor, runs=4)
     app.history()
 
 
@@ -246,6 +258,7 @@ ALL: dict[str, Scenario] = {
         failed,
         superseded,
         regenerated,
+        answered_again,
         imported,
         client_before_1_0,
         behind,

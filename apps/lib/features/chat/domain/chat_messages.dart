@@ -132,3 +132,14 @@ List<ChatMessage> _withChangedCall(
 bool _hasCall(ChatMessage message, String callId) {
   return message is AssistantMessage && message.toolCalls.any((call) => call.id == callId);
 }
+
+/// Ids with one more, each once.
+List<String> withId(List<String> ids, String id) => ids.contains(id) ? ids : [...ids, id];
+
+/// Ids without one.
+List<String> withoutId(List<String> ids, String id) {
+  return [
+    for (final each in ids)
+      if (each != id) each,
+  ];
+}

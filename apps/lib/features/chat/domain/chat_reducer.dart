@@ -48,12 +48,18 @@ ChatState withOlder(ChatState state, HistoryPage page) {
 }
 
 /// The state when a run is asked something: first [regenerateFrom] goes, with everything after it, then [messages] come.
+/// Without a new message, the message is answered once more, and stays.
 ///
 /// For what the app itself sends, and for what other devices have sent.
 ChatState asked(ChatState state, List<ChatMessage> messages, {String? regenerateFrom}) {
   var kept = state.messages;
-  if (regenerateFrom != null) kept = before(kept, regenerateFrom);
-  for (final message in messages) {
+  var asks = messages;
+  if (regenerateFrom != null) {
+    final again = state.message(regenerateFrom);
+    if (messages.isEmpty && again != null) asks = [again];
+    kept = before(kept, regenerateFrom);
+  }
+  for (final message in asks) {
     kept = withNew(kept, message);
   }
   return state.copyWith(messages: kept);
@@ -279,7 +285,7 @@ ChatState _begin(ChatState state, String id, String role, AgUiEvent event) {
       : state.messages;
   return state.copyWith(
     messages: withMetadata(messages, id, event.metadata),
-    open: _with(state.open, id),
+    open: withId(state.open, id),
     retrying: () => null,
   );
 }
@@ -287,13 +293,13 @@ ChatState _begin(ChatState state, String id, String role, AgUiEvent event) {
 ChatState _grow(ChatState state, String id, String delta) {
   if (state.message(id) == null) return state;
   // A message that history told in the middle of its writing was never begun here.
-  return state.copyWith(messages: grown(state.messages, id, delta), open: _with(state.open, id));
+  return state.copyWith(messages: grown(state.messages, id, delta), open: withId(state.open, id));
 }
 
 ChatState _end(ChatState state, String id, AgUiEvent event) {
   return state.copyWith(
     messages: withMetadata(state.messages, id, event.metadata),
-    open: _without(state.open, id),
+    open: withoutId(state.open, id),
   );
 }
 
@@ -303,15 +309,6 @@ String? _lastOpen(ChatState state, String role) {
     if (message.role == role && state.open.contains(message.id)) return message.id;
   }
   return null;
-}
-
-List<String> _with(List<String> ids, String id) => ids.contains(id) ? ids : [...ids, id];
-
-List<String> _without(List<String> ids, String id) {
-  return [
-    for (final each in ids)
-      if (each != id) each,
-  ];
 }
 
 // --- tool calls -------------------------------------------------------------------
@@ -325,7 +322,7 @@ ChatState _toolCallArgs(ChatState state, ToolCallArgsEvent event) {
 }
 
 ChatState _toolCallEnd(ChatState state, ToolCallEndEvent event) {
-  return state.copyWith(open: _without(state.open, event.toolCallId));
+  return state.copyWith(open: withoutId(state.open, event.toolCallId));
 }
 
 ChatState _toolCallChunk(ChatState state, ToolCallChunkEvent event) {
@@ -345,8 +342,8 @@ ChatState _toolCallResult(ChatState state, ToolCallResultEvent event) {
   });
   return state.copyWith(
     messages: withResult(state.messages, message, event.toolCallId),
-    open: _without(state.open, event.toolCallId),
-    pendingToolCallIds: _without(state.pendingToolCallIds, event.toolCallId),
+    open: withoutId(state.open, event.toolCallId),
+    pendingToolCallIds: withoutId(state.pendingToolCallIds, event.toolCallId),
     progress: {...state.progress}..remove(event.toolCallId),
   );
 }
@@ -356,12 +353,12 @@ ChatState _beginCall(ChatState state, String id, String name, String? parentId, 
   final messages = state.toolCall(id) == null
       ? withCall(state.messages, ToolCall(id: id, name: name), parentId, attribution(event))
       : state.messages;
-  return state.copyWith(messages: messages, open: _with(state.open, id), retrying: () => null);
+  return state.copyWith(messages: messages, open: withId(state.open, id), retrying: () => null);
 }
 
 ChatState _growCall(ChatState state, String id, String delta) {
   if (state.toolCall(id) == null) return state;
-  return state.copyWith(messages: grownCall(state.messages, id, delta), open: _with(state.open, id));
+  return state.copyWith(messages: grownCall(state.messages, id, delta), open: withId(state.open, id));
 }
 
 String? _lastOpenCall(ChatState state) {
@@ -424,6 +421,8 @@ ChatState _custom(ChatState state, CustomEvent event) {
 }
 
 ChatState _input(ChatState state, RunInputValue value) {
+  // Told again, with the events of an older run: what came of it is there.
+  if (value.runId != state.runId) return state;
   // Told again behind a broken line: what was asked to be replaced is replaced.
   final from = value.runId == state.inputRunId ? null : value.regenerateFrom;
   return asked(state, value.messages, regenerateFrom: from).copyWith(inputRunId: value.runId);
