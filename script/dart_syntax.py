@@ -40,6 +40,21 @@ _DART_LIBRARIES = {
     ),
     *("js_interop_unsafe", "typed_data", "ui", "ui_web"),
 }
+_ONLY_THERE = {
+    "dart:async": (
+        "Completer|FutureOr|StreamConsumer|StreamController|StreamIterator|StreamSink|StreamSubscription|StreamTransformer|"
+        "StreamView|MultiStreamController|TimeoutException|Timer|Zone|runZoned|runZonedGuarded|scheduleMicrotask|unawaited|"
+        "ignore|onError|wait"
+    ),
+    "dart:convert": (
+        "ByteConversionSink|Codec|Converter|Encoding|JsonDecoder|JsonEncoder|LineSplitter|Utf8Decoder|Utf8Encoder|ascii|"
+        "base64|base64Decode|base64Encode|base64Url|base64UrlEncode|htmlEscape|json|jsonDecode|jsonEncode|latin1|utf8"
+    ),
+    "dart:io": "Directory|File|FileSystemEntity|HttpClient|HttpServer|Platform|Process|Socket|SocketException|stderr|stdout|exit",
+    "dart:math": "Point|Random|Rectangle|acos|asin|atan|atan2|cos|e|exp|ln10|ln2|log|max|min|pi|pow|sin|sqrt|tan",
+    "dart:typed_data": "ByteBuffer|ByteData|BytesBuilder|Endian|Float32List|Float64List|Int16List|Int32List|Uint16List|Uint8List",
+}
+"""What these libraries have and ``dart:core`` has not."""
 _OF_A_PLATFORM = {"dart:io": "_io", "dart:ffi": "_io", "dart:html": "_web", "dart:js_interop": "_web"}
 """A file with such an import is chosen by a conditional import, and its name says for what."""
 
@@ -106,6 +121,9 @@ def _unused(package: DartPackage, file: DartFile) -> Iterator[Problem]:
         if (key := (*directive.uris, directive.prefix)) in seen:
             yield file.path, directive.line, f"{directive.uris[0]} is imported twice"
         seen.add(key)
+        names = _ONLY_THERE.get(directive.uris[0])
+        if names is not None and not ({directive.prefix} if directive.prefix else {*names.split("|")}) & uses:
+            yield file.path, directive.line, f"{directive.uris[0]} is imported and not used"
         target = package.files.get(package.place(directive.uris[0], file) or Path())
         if target is None:
             continue

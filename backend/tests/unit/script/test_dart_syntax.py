@@ -132,8 +132,16 @@ def test_a_sound_package_has_no_problem(
         ),
         ({"lib/a.dart": "import 'dart:assync';\n"}, "app/lib/a.dart:1: dart:assync is no library of Dart"),
         (
-            {"lib/a.dart": "import 'dart:io';\n"},
+            {"lib/a.dart": "import 'dart:io';\nfinal File? a = null;\n"},
             "app/lib/a.dart:1: dart:io is not there on every platform: import a file *_io.dart conditionally",
+        ),
+        (
+            {"lib/a.dart": "import 'dart:async';\nFuture<int> a() async => 1;\n"},
+            "app/lib/a.dart:1: dart:async is imported and not used",
+        ),
+        (
+            {"lib/a.dart": "import 'dart:math' as math;\nint max() => 1;\n"},
+            "app/lib/a.dart:1: dart:math is imported and not used",
         ),
         (
             {"lib/a.dart": "import 'data/event.dart';\n"},

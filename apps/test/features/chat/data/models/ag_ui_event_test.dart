@@ -73,6 +73,14 @@ void main() {
       },
       'operations that are missing': {'type': 'STATE_DELTA'},
       'content that is a number': {'type': 'TOOL_CALL_RESULT', 'messageId': 'm', 'toolCallId': 'c', 'content': 7},
+      'a number without an end': {
+        'type': 'RUN_FINISHED',
+        'threadId': 't',
+        'runId': 'r',
+        'usage': [
+          {'inputTokens': double.infinity},
+        ],
+      },
       'a subagent without its id': {'type': 'SUBAGENT_STARTED', 'name': 'n'},
       'a question without an id': {
         'type': 'RUN_FINISHED',
