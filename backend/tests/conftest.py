@@ -18,6 +18,7 @@ import pytest
 import redis
 import structlog
 from hypothesis import HealthCheck, settings
+from tests.support.command_server import command_server
 from tests.support.folder_scheduling import FolderScheduling
 from tests.support.scratch_databases import ScratchDatabases
 from xdist.remote import Producer
@@ -62,6 +63,16 @@ def server_dir() -> Iterator[Path]:
     """A directory for servers, with a path short enough for unix sockets."""
     with tempfile.TemporaryDirectory(prefix="agentroute-") as directory:
         yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Path]:
+    """A folder with an ``agentroute`` whose short commands need no import of AgentScope: see ``command_server``."""
+    with (
+        tempfile.TemporaryDirectory(prefix="agentroute-") as folder,
+        command_server(Path(folder)) as programs,
+    ):
+        yield programs
 
 
 @pytest.fixture(scope="session")

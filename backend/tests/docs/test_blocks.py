@@ -13,7 +13,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.command_server import command_server
 from tests.support.doc_blocks import RUN, Block, blocks, pages
 from tests.support.doc_session import SERVICES, PageSession
 from tests.support.limits import HUNG_SECONDS
@@ -67,12 +66,6 @@ class SharedServices:
             self._addresses[command] = session.address
         empty(self._addresses[command])
         return self._addresses[command]
-
-
-@pytest.fixture(scope="module")
-def programs() -> Iterator[Path]:
-    with short_folder() as folder, command_server(folder) as programs:
-        yield programs
 
 
 @pytest.fixture(scope="module")

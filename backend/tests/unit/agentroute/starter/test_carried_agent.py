@@ -95,10 +95,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _import(given: str) -> subprocess.CompletedProcess[str]:
+def _import(programs: Path, given: str) -> subprocess.CompletedProcess[str]:
     # In a process of its own: it imports the user's module.
     return subprocess.run(
-        [sys.executable, "-P", "-m", "agentroute.cli", "import", given],
+        [programs / "agentroute", "import", given],
         capture_output=True,
         text=True,
         check=False,
@@ -106,10 +106,12 @@ def _import(given: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(("given", "code"), GIVEN.values(), ids=GIVEN)
-def test_what_is_written_makes_the_agent_unchanged(folder: Path, given: str, code: str | None) -> None:
+def test_what_is_written_makes_the_agent_unchanged(
+    folder: Path, programs: Path, given: str, code: str | None
+) -> None:
     folder = folder / "own" if given.startswith("own/") else folder
     before = _contents(folder)
-    done = _import(given)
+    done = _import(programs, given)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "look" in done.stdout
@@ -130,10 +132,12 @@ def _contents(folder: Path) -> dict[Path, str]:
     return {path: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()}
 
 
-def test_an_agent_that_cannot_be_made_leaves_nothing_in_the_way_of_the_next_try(folder: Path) -> None:
+def test_an_agent_that_cannot_be_made_leaves_nothing_in_the_way_of_the_next_try(
+    folder: Path, programs: Path
+) -> None:
     before = _contents(folder)
 
-    done = _import("my_shop.py:fails")
+    done = _import(programs, "my_shop.py:fails")
 
     assert done.returncode == 1
     assert "no key is set" in done.stdout
@@ -141,11 +145,11 @@ def test_an_agent_that_cannot_be_made_leaves_nothing_in_the_way_of_the_next_try(
     assert _contents(folder) == before
 
 
-def test_a_setting_that_is_wrong_leaves_nothing_either(folder: Path) -> None:
+def test_a_setting_that_is_wrong_leaves_nothing_either(folder: Path, programs: Path) -> None:
     (folder / ".env").write_text("AGENT_SERVER__PORT=none\n", encoding="utf-8")
     before = _contents(folder)
 
-    assert _import("my_shop.py:agent").returncode == 2
+    assert _import(programs, "my_shop.py:agent").returncode == 2
     assert _contents(folder) == before
 
 
@@ -157,8 +161,8 @@ def test_any_name_of_an_agent_is_written_as_toml(name: str) -> None:
     assert read["agent"] == {"factory": "a:b"}
 
 
-def test_what_cannot_be_kept_is_listed_and_is_the_exit_code(folder: Path) -> None:
-    done = _import("my_shop.py:bypass")
+def test_what_cannot_be_kept_is_listed_and_is_the_exit_code(folder: Path, programs: Path) -> None:
+    done = _import(programs, "my_shop.py:bypass")
 
     assert done.returncode == 1
     assert "problem: The permission mode bypass lets every tool act without asking" in done.stdout

@@ -30,7 +30,7 @@ def _contents(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
 
 
-def test_a_new_agent_is_complete_and_passes_the_linter_and_the_check(folder: Path) -> None:
+def test_a_new_agent_is_complete_and_passes_the_linter_and_the_check(folder: Path, programs: Path) -> None:
     result = _init("shoe-shop")
 
     assert result.exit_code == 0
@@ -46,7 +46,7 @@ def test_a_new_agent_is_complete_and_passes_the_linter_and_the_check(folder: Pat
     ):
         subprocess.run([sys.executable, "-m", "ruff", *arguments, "--isolated", "shoe-shop"], check=True)
     checked = subprocess.run(
-        [sys.executable, "-P", "-m", "agentroute.cli", "check", "--json", "shoe-shop"],
+        [programs / "agentroute", "check", "--json", "shoe-shop"],
         capture_output=True,
         text=True,
         check=False,
