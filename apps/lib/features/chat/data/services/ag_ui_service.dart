@@ -2,6 +2,7 @@ import 'dart:typed_data';
 
 import 'package:agentroute_chat/features/chat/data/models/accepted_run.dart';
 import 'package:agentroute_chat/features/chat/data/models/ag_ui_envelope.dart';
+import 'package:agentroute_chat/features/chat/data/models/agent_summary.dart';
 import 'package:agentroute_chat/features/chat/data/models/history_page.dart';
 import 'package:agentroute_chat/features/chat/data/models/problem.dart';
 import 'package:agentroute_chat/features/chat/data/models/run_input.dart';
@@ -38,6 +39,9 @@ abstract interface class AgUiService {
 
   /// Asks a run to stop. Its last event comes when it has. A run that has ended already is no error.
   Future<void> cancel({required String threadId, required String runId});
+
+  /// Lists the agents that a new thread may have, the default one first.
+  Future<List<AgentSummary>> agents();
 
   /// Lists threads, newest activity first; with [query] those whose title or messages have its words.
   Future<ThreadPage> threads({String? query, int limit = 30, String? before});

@@ -24,6 +24,8 @@ final class ApiUrls {
 
   Uri get resume => _url(['resume']);
 
+  Uri get agents => _url(['agents']);
+
   Uri get transcribe => _url(['transcribe']);
 
   Uri events(Map<String, String> query) => _url(['events'], query);

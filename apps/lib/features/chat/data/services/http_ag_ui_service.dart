@@ -2,6 +2,7 @@ import 'dart:typed_data';
 
 import 'package:agentroute_chat/features/chat/data/models/accepted_run.dart';
 import 'package:agentroute_chat/features/chat/data/models/ag_ui_envelope.dart';
+import 'package:agentroute_chat/features/chat/data/models/agent_summary.dart';
 import 'package:agentroute_chat/features/chat/data/models/history_page.dart';
 import 'package:agentroute_chat/features/chat/data/models/problem.dart';
 import 'package:agentroute_chat/features/chat/data/models/run_input.dart';
@@ -90,6 +91,12 @@ final class HttpAgUiService implements AgUiService {
     } on ProblemException catch (error) {
       if (error.code != ProblemCode.runFinished) rethrow;
     }
+  }
+
+  @override
+  Future<List<AgentSummary>> agents() async {
+    final response = await _api.send(() => http.Request('GET', _api.urls.agents));
+    return ApiClient.read(response, AgentSummary.listFromJson);
   }
 
   @override
