@@ -1,0 +1,161 @@
+import 'package:agentroute_chat/features/chat/data/models/chat_message.dart';
+import 'package:agentroute_chat/features/chat/presentation/cards/question_list.dart';
+import 'package:agentroute_chat/features/chat/presentation/controllers/chat_controller.dart';
+import 'package:agentroute_chat/features/chat/presentation/messages/assistant_view.dart';
+import 'package:agentroute_chat/features/chat/presentation/messages/reasoning_view.dart';
+import 'package:agentroute_chat/features/chat/presentation/messages/run_end.dart';
+import 'package:agentroute_chat/features/chat/presentation/messages/run_progress.dart';
+import 'package:agentroute_chat/features/chat/presentation/messages/sources_view.dart';
+import 'package:agentroute_chat/features/chat/presentation/messages/unsent_view.dart';
+import 'package:agentroute_chat/features/chat/presentation/messages/user_bubble.dart';
+import 'package:agentroute_chat/features/chat/presentation/problems/problem_note.dart';
+import 'package:flutter/material.dart';
+
+/// The conversation, with its newest end in view.
+class MessageList extends StatelessWidget {
+  const MessageList({
+    required this.controller,
+    required this.onNewThread,
+    required this.onEdit,
+    required this.onFailure,
+    super.key,
+  });
+
+  final ChatController controller;
+  final VoidCallback onNewThread;
+
+  /// Puts the text of a refused message back into the composer.
+  final ValueChanged<String> onEdit;
+
+  /// Shows what the service refuses.
+  final ValueChanged<Object> onFailure;
+
+  @override
+  Widget build(BuildContext context) {
+    final shown = controller.messages.where(_isShown).toList();
+    final end = _end(shown);
+    final hasOlder = controller.state.hasOlder;
+    final all = shown.length + 1 + (hasOlder ? 1 : 0);
+    // From its end: what grows there stays in view, and older messages come in front without a jump.
+    return ListView.builder(
+      reverse: true,
+      padding: const EdgeInsets.symmetric(horizontal: 16, vertical: 8),
+      itemCount: all,
+      itemBuilder: (context, at) {
+        if (at == 0) return _Width(key: const ValueKey('end'), child: end);
+        if (at > shown.length) return _older();
+        final message = shown[shown.length - at];
+        return _Width(key: ValueKey(message.id), child: _message(message, shown));
+      },
+    );
+  }
+
+  /// A tool's result is shown with its call, and what a subagent says is not shown at all.
+  static bool _isShown(ChatMessage message) {
+    if (message.raw['subagentRunId'] != null) return false;
+    return switch (message) {
+      UserMessage() => true,
+      AssistantMessage(:final content, :final toolCalls) => content.isNotEmpty || toolCalls.isNotEmpty,
+      ReasoningMessage(:final content) => content.isNotEmpty,
+      ToolMessage() || ActivityMessage() || SystemMessage() || UnknownMessage() => false,
+    };
+  }
+
+  Widget _message(ChatMessage message, List<ChatMessage> shown) {
+    final state = controller.state;
+    return switch (message) {
+      AssistantMessage() => AssistantView(
+          message: message,
+          state: state,
+          onAgain: _again(message, shown),
+        ),
+      ReasoningMessage(:final content) => ReasoningView(text: content, isThinking: state.isWriting(message.id)),
+      _ => UserBubble(message: message, note: _note(message.id)),
+    };
+  }
+
+  String? _note(String messageId) {
+    if (controller.isSending(messageId)) return 'Sending…';
+    return controller.isWaiting(messageId) ? 'Waits for the answer above' : null;
+  }
+
+  /// Only the newest answer, when it is complete: another one would take what follows with it.
+  VoidCallback? _again(AssistantMessage message, List<ChatMessage> shown) {
+    final question = _question(shown);
+    final isNewest = shown.isNotEmpty && shown.last.id == message.id;
+    if (!isNewest || question == null || controller.isBusy || controller.state.interrupts.isNotEmpty) return null;
+    return () => _answerAgain(question);
+  }
+
+  static String? _question(List<ChatMessage> shown) => shown.whereType<UserMessage>().lastOrNull?.id;
+
+  Future<void> _answerAgain(String messageId) async {
+    try {
+      await controller.answerAgain(messageId);
+    } on Object catch (error) {
+      onFailure(error);
+    }
+  }
+
+  Widget _end(List<ChatMessage> shown) {
+    final state = controller.state;
+    final question = _question(shown);
+    final toolProblem = controller.toolProblem;
+    return Column(
+      crossAxisAlignment: CrossAxisAlignment.stretch,
+      children: [
+        if (!controller.isBusy) SourcesView(sources: state.sources),
+        if (controller.isBusy)
+          RunProgress(state: state, isWaiting: !state.isRunning)
+        else
+          RunEnd(
+            state: state,
+            onAgain: question == null ? null : () => _answerAgain(question),
+            onNewThread: onNewThread,
+          ),
+        QuestionList(controller: controller),
+        if (toolProblem != null)
+          ProblemNote(
+            code: toolProblem.code,
+            message: toolProblem.message,
+            retryAt: toolProblem.retryAt,
+            onRetry: controller.carryOut,
+          ),
+        UnsentView(controller: controller, onEdit: onEdit),
+      ],
+    );
+  }
+
+  Widget _older() {
+    return Center(
+      child: controller.isLoadingOlder
+          ? const Padding(padding: EdgeInsets.all(12), child: CircularProgressIndicator())
+          : TextButton(onPressed: _loadOlder, child: const Text('Earlier messages')),
+    );
+  }
+
+  Future<void> _loadOlder() async {
+    try {
+      await controller.loadOlder();
+    } on Object catch (error) {
+      onFailure(error);
+    }
+  }
+}
+
+/// Lines that are too long are hard to read.
+class _Width extends StatelessWidget {
+  const _Width({required this.child, super.key});
+
+  final Widget child;
+
+  @override
+  Widget build(BuildContext context) {
+    return Center(
+      child: ConstrainedBox(
+        constraints: const BoxConstraints(maxWidth: 760),
+        child: SizedBox(width: double.infinity, child: child),
+      ),
+    );
+  }
+}

@@ -1,0 +1,61 @@
+import 'package:agentroute_chat/features/chat/data/models/chat_message.dart';
+import 'package:agentroute_chat/features/chat/presentation/format/format.dart';
+import 'package:flutter/material.dart';
+
+/// A message of the user.
+class UserBubble extends StatelessWidget {
+  const UserBubble({required this.message, this.note, super.key});
+
+  final ChatMessage message;
+
+  /// Why the message has no answer yet.
+  final String? note;
+
+  @override
+  Widget build(BuildContext context) {
+    final theme = Theme.of(context);
+    final message = this.message;
+    final note = this.note;
+    final media = message is UserMessage ? message.content.media.toList() : const <MediaPart>[];
+    return Align(
+      alignment: Alignment.centerRight,
+      child: Column(
+        crossAxisAlignment: CrossAxisAlignment.end,
+        children: [
+          Container(
+            margin: const EdgeInsets.only(top: 8, left: 48),
+            padding: const EdgeInsets.symmetric(horizontal: 16, vertical: 10),
+            decoration: BoxDecoration(
+              color: theme.colorScheme.primaryContainer,
+              borderRadius: BorderRadius.circular(16),
+            ),
+            child: Semantics(
+              label: 'You',
+              child: Column(
+                crossAxisAlignment: CrossAxisAlignment.start,
+                mainAxisSize: MainAxisSize.min,
+                children: [
+                  for (final part in media)
+                    Text(
+                      facts([part.filename ?? part.kind, part.mimeType]),
+                      style: theme.textTheme.bodySmall,
+                    ),
+                  if (message.text.isNotEmpty)
+                    SelectableText(
+                      message.text,
+                      style: TextStyle(color: theme.colorScheme.onPrimaryContainer),
+                    ),
+                ],
+              ),
+            ),
+          ),
+          if (note != null)
+            Padding(
+              padding: const EdgeInsets.only(top: 2, right: 8),
+              child: Text(note, style: theme.textTheme.bodySmall),
+            ),
+        ],
+      ),
+    );
+  }
+}
