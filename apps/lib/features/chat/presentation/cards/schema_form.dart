@@ -10,7 +10,7 @@ class SchemaForm extends StatefulWidget {
   final Map<String, dynamic> schema;
   final Object? initial;
 
-  /// The value so far; null as its second argument if something is no such value.
+  /// Told of the value after each change. It is not valid while something in it is missing, or no such value.
   final void Function(Object? value, {required bool isValid}) onChanged;
 
   @override

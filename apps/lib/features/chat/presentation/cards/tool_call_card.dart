@@ -32,6 +32,7 @@ class ToolCallCard extends StatelessWidget {
         title: Text(call.name, style: theme.textTheme.titleSmall),
         subtitle: Column(
           crossAxisAlignment: CrossAxisAlignment.start,
+          mainAxisSize: MainAxisSize.min,
           children: [
             Text(facts([summary, _words(status)]), maxLines: 2, overflow: TextOverflow.ellipsis),
             if (progress != null && result == null) _Progress(progress: progress),

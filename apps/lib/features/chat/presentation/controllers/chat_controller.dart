@@ -62,6 +62,7 @@ class ChatController extends ChangeNotifier {
   bool _needsSignIn = false;
   bool _isAnswering = false;
   bool _isLoadingOlder = false;
+  String? _title;
   ShownProblem? _openProblem;
   ShownProblem? _answerProblem;
   ShownProblem? _toolProblem;
@@ -77,6 +78,9 @@ class ChatController extends ChangeNotifier {
 
   /// The line to the service.
   LinkState get link => _link;
+
+  /// The title of the thread when it was read; null if it had none.
+  String? get title => _title;
 
   /// The messages are here, or the thread has none.
   bool get isOpened => _isOpened;
@@ -307,6 +311,7 @@ class ChatController extends ChangeNotifier {
 
   void _show(HistoryPage page) {
     _state = behindOlder(opened(page), _state);
+    _title = page.title;
     _isOpened = true;
     _openProblem = null;
     _needsSignIn = false;

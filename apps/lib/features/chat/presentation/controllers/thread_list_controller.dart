@@ -15,6 +15,9 @@ class ThreadListController extends ChangeNotifier {
   bool _isLoading = false;
   bool _isLoadingMore = false;
   bool _isDisposed = false;
+
+  /// Titles of all threads seen so far, also of those that a search leaves out.
+  final Map<String, String> _titles = {};
   ShownProblem? _problem;
 
   /// What an older request answers is not shown: the words may be others by then.
@@ -34,7 +37,7 @@ class ThreadListController extends ChangeNotifier {
   /// Why the list could not be read.
   ShownProblem? get problem => _problem;
 
-  ThreadSummary? find(String threadId) => _threads.where((thread) => thread.threadId == threadId).firstOrNull;
+  String? titleOf(String threadId) => _titles[threadId];
 
   /// Reads the list from its beginning. What was loaded behind the first page stays.
   Future<void> refresh() => _read(keepsRest: true);
@@ -125,6 +128,9 @@ class ThreadListController extends ChangeNotifier {
   }
 
   void _notify() {
+    for (final ThreadSummary(:threadId, :title) in _threads) {
+      if (title != null) _titles[threadId] = title;
+    }
     if (!_isDisposed) notifyListeners();
   }
 }

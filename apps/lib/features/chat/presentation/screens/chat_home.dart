@@ -45,12 +45,16 @@ class _ChatHomeState extends State<ChatHome> {
   /// From here on there is room for both: the list and the conversation.
   static const _wide = 840.0;
 
+  /// A title that a model makes comes after the end of the run.
+  static const _titleAfter = Duration(seconds: 4);
+
   late final ThreadListController _threads = ThreadListController(service: widget.service);
   late ChatController _chat;
   List<AgentSummary> _agents = const [];
 
   /// The agent of the next new conversation.
   AgentSummary? _agent;
+  Timer? _titleTimer;
 
   @override
   void initState() {
@@ -63,6 +67,7 @@ class _ChatHomeState extends State<ChatHome> {
 
   @override
   void dispose() {
+    _titleTimer?.cancel();
     _chat.dispose();
     _threads.dispose();
     super.dispose();
@@ -95,11 +100,18 @@ class _ChatHomeState extends State<ChatHome> {
       isNew: isNew,
       tools: widget.tools,
       agentId: isNew && !(_agent?.isDefault ?? true) ? _agent?.id : null,
-      onActivity: () {
-        widget.onThread?.call(threadId);
-        unawaited(_threads.refresh());
-      },
+      onActivity: () => _active(threadId),
     );
+  }
+
+  /// A run of a thread was accepted or has ended: the list has a new order, and perhaps a title.
+  void _active(String threadId) {
+    widget.onThread?.call(threadId);
+    unawaited(_threads.refresh());
+    _titleTimer?.cancel();
+    _titleTimer = Timer(_titleAfter, () {
+      if (_threads.titleOf(threadId) == null) unawaited(_threads.refresh());
+    });
   }
 
   void _show(String threadId, {required bool isNew}) {
@@ -127,8 +139,10 @@ class _ChatHomeState extends State<ChatHome> {
     return Scaffold(
       appBar: AppBar(
         title: ListenableBuilder(
-          listenable: _threads,
-          builder: (context, _) => Text(_threads.find(_chat.threadId)?.title ?? 'New conversation'),
+          listenable: Listenable.merge([_threads, _chat]),
+          builder: (context, _) {
+            return Text(_threads.titleOf(_chat.threadId) ?? _chat.title ?? 'New conversation');
+          },
         ),
         actions: [
           IconButton(tooltip: 'New conversation', icon: const Icon(Icons.add_comment_outlined), onPressed: _new),
