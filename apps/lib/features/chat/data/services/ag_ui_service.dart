@@ -57,6 +57,6 @@ abstract interface class AgUiService {
   /// Gives the user's own token for a server that a question of the reason `connection_required` names.
   Future<void> connectServer(String server, String token);
 
-  /// Lets go of all connections.
+  /// Lets go of the connections of single requests. A stream lets go of its own when nobody listens any more.
   void close();
 }
