@@ -3,8 +3,8 @@
 Rules:
 
 1. The events are ``RUN_STARTED``, ``STATE_SNAPSHOT`` if the thread has a state, ``MESSAGES_SNAPSHOT`` up to a cursor.
-   Then what is open at the cursor is opened again, and the tail after the cursor follows. Subagents of the run that
-   have ended are told, too: a later one may name them.
+   Then what is open at the cursor is opened again, and the tail after the cursor follows. Stages of the run that have
+   ended are told, too, and so are its subagents: a later one may name them.
 2. An open text, reasoning or tool call is in the snapshot, in its place, but empty. The stored event that opened it is
    told again, then one delta with everything so far. So the deltas add up, also for a client that reads no snapshots.
 3. The run is the live one; otherwise the one whose questions are open; otherwise the last one. If it has ended, its
@@ -251,7 +251,7 @@ async def _reopened_at(source: ConnectSource, cursor: Cursor, timestamp_ms: int)
     """Return what an opening at an earlier cursor opened again."""
     log = await source.structure(cursor)
     if not log.open:
-        return ()
+        return reopened(log, {}, timestamp_ms)
     _, said = emptied(await source.messages(cursor), log)
     return reopened(log, said, timestamp_ms)
 

@@ -1,7 +1,8 @@
 """Opens again what a run's stream has open, for a client that connects in the middle. Pure.
 
 An open text, reasoning or tool call is told as the stored event that opened it, then as one delta with everything so
-far. The snapshot of messages that comes before has it in its place, but empty.
+far. The snapshot of messages that comes before has it in its place, but empty. The stages of the run that have ended
+are told before all that: nothing else says how far the run has come.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ _DELTAS: Final = {
 
 _SPANS: Final = {"REASONING_START": True, "REASONING_END": False}
 """A reasoning's span and the message in it share an id, so ``event_types`` counts only the message as open."""
+
+_MAX_STAGES: Final = 50
+"""Code of users may name any number of steps; the newest are told."""
 
 STRUCTURE_TYPES: Final = sorted(
     {name for name, row in EVENT_TYPES.items() if row.opens or row.closes or row.terminal}
@@ -46,6 +50,8 @@ class RunStructure:
         """The newest event."""
         self.open: dict[tuple[str, ...], bytes] = {}
         """What is open, oldest first: the kind of thing and its id, and the event that opened it."""
+        self.stages: dict[str, tuple[bytes, bytes]] = {}
+        """The steps of the run itself that have ended, oldest first: by name, the events of their start and end."""
 
     def extend(self, payloads: Iterable[bytes]) -> None:
         """Take in the events that come next."""
@@ -64,20 +70,30 @@ class RunStructure:
         elif row.opens or _SPANS.get(type_) is True:
             self.open[row.opens or "span", *_key(body, row.item_of(body))] = payload
         elif row.closes or type_ in _SPANS:
-            self.open.pop((row.closes or "span", *_key(body, row.item_of(body))), None)
+            start = self.open.pop((row.closes or "span", *_key(body, row.item_of(body))), None)
+            # A step of a subagent is work within a stage.
+            if type_ == "STEP_FINISHED" and start is not None and "subagentRunId" not in body:
+                self._end_stage(body["stepName"], start, payload)
+
+    def _end_stage(self, name: str, start: bytes, end: bytes) -> None:
+        self.stages.pop(name, None)
+        self.stages[name] = (start, end)
+        if len(self.stages) > _MAX_STAGES:
+            del self.stages[next(iter(self.stages))]
 
 
 def reopened(
     structure: RunStructure, said: Mapping[tuple[str, str], str], timestamp_ms: int
 ) -> tuple[bytes, ...]:
-    """Return the events that open again what is open in a run.
+    """Return the events that tell the ended stages of a run, and open again what is open in it.
 
     Args:
         structure: The run, up to the cursor.
         said: What ``emptied`` took out of the messages.
         timestamp_ms: Time of the deltas.
     """
-    events: list[bytes] = []
+    # In front: the ids of an opening count from its end, and processes of the version before tell no stages.
+    events: list[bytes] = [event for stage in structure.stages.values() for event in stage]
     for (thing, item, *_), payload in structure.open.items():
         events.append(payload)
         if text := said.get((thing, item)):

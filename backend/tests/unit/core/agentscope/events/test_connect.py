@@ -23,7 +23,7 @@ from tests.support.dart_decode import decode_stream
 from tests.support.recorded_streams import recordings
 
 from core.agentscope.events.connect import ConnectRequest, LoggedRun, Start, start_of
-from core.agentscope.events.reopening import RunStructure
+from core.agentscope.events.reopening import RunStructure, reopened
 from core.agentscope.events.sse import frames_of
 from core.agentscope.schemas.agent_runtime import HistorySnapshotResponse, ThreadUsage
 from core.agentscope.schemas.cursor import ConnectCursor, Cursor
@@ -63,6 +63,43 @@ async def test_at_every_moment_a_client_comes_to_hold_what_one_holds_that_stayed
         # The tail begins right behind what the opening has told; RUN_STARTED is told in any case.
         assert start.cursor == Cursor(ORDINAL, max(seen, 1)), seen
         assert start.ids()[-1] == ConnectCursor(start.cursor)
+
+
+def stages(events: list[dict[str, Any]]) -> dict[str, bool]:
+    """Return the stages of a run, in order, and whether each has ended: what a progress of the run shows."""
+    seen: dict[str, bool] = {}
+    for event in events:
+        if event["type"] in ("STEP_STARTED", "STEP_FINISHED") and "subagentRunId" not in event:
+            seen.pop(event["stepName"], None)
+            seen[event["stepName"]] = event["type"] == "STEP_FINISHED"
+    return seen
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+async def test_stages_that_ended_before_a_client_came_are_told(run: RecordedRun) -> None:
+    held = run.held()
+    for seen in range(1, len(run.payloads) + 1):
+        thread = RecordedThread(run, held[seen], seen)
+        if thread.last is not None:
+            continue
+
+        start = await connect(thread)
+
+        opened = [orjson.loads(payload) for payload in start.events]
+        assert stages(opened) == stages(run.events[:seen]), seen
+
+
+def test_code_of_users_that_names_any_number_of_steps_makes_no_endless_opening() -> None:
+    structure = RunStructure()
+    for name in (*range(200), 150):
+        for type_ in ("STEP_STARTED", "STEP_FINISHED"):
+            structure.extend([orjson.dumps({"type": type_, "stepName": f"step {name}"})])
+
+    told = [orjson.loads(event) for event in reopened(structure, {}, 0)]
+
+    assert len(told) == 100
+    assert list(stages(told))[-2:] == ["step 199", "step 150"]
+    assert all(stages(told).values())
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
