@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import FastAPI, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, compile_path
 
 from agentroute.page.built_files import INDEX, BuiltFile, BuiltFiles
 from agentroute.page.errors import PageNotBuilt
@@ -32,6 +33,22 @@ def install_page(app: FastAPI, files: BuiltFiles | None = None) -> None:
     built = BuiltFiles() if files is None else files
     for name in ("", *built.names()):
         _add(app, built, name)
+    app.router.routes.append(_WithoutSlash())
+
+
+class _WithoutSlash(Route):
+    """The root path itself, as people type it: the page's addresses are relative to the path with a slash."""
+
+    def __init__(self) -> None:
+        super().__init__("/", _to_slash, methods=["GET"], include_in_schema=False)
+        # An empty path exists only below a root path, and Starlette's routes begin with a slash.
+        self.path_regex, self.path_format, self.param_convertors = compile_path("")
+
+
+async def _to_slash(request: Request) -> Response:
+    query = request.url.query
+    # A path alone: an address would contain the host of the Host header. Not for ever: a proxy may be set up anew.
+    return RedirectResponse(f"{request.scope['root_path']}/{'?' * bool(query)}{query}", status_code=307)
 
 
 def _add(app: FastAPI, built: BuiltFiles, name: str) -> None:

@@ -98,6 +98,21 @@ async def test_the_page_works_below_a_path_of_a_proxy() -> None:
     assert 'href="/' not in page.text
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_the_root_path_without_its_slash_leads_to_the_page(method: str) -> None:
+    async with _client(_app(), root_path="/chat") as client:
+        bare = await client.request(method, "/chat")
+        asked = await client.request(method, "/chat?thread=t-1")
+        wrong = await client.post("/chat")
+        other = await client.request(method, "/chatter")
+
+    # Not an address: it would contain whatever the Host header says.
+    assert (bare.status_code, bare.headers["location"]) == (307, "/chat/")
+    assert (asked.status_code, asked.headers["location"]) == (307, "/chat/?thread=t-1")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
+    assert other.status_code == 404
+
+
 async def test_the_page_can_be_switched_off_and_is_no_part_of_the_api() -> None:
     app = _app(page=False)
     async with _client(app) as client:
