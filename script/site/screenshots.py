@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, ViewportSize, expect
 from tests.support.chromium import chromium
 from tests.support.embedded_service import API, bundled_service
 
-_SIZE: ViewportSize = {"width": 1280, "height": 800}
+_SIZE: ViewportSize = {"width": 1280, "height": 832}
 _SECONDS = 60
 _EARLIER = (
     "think about 6 and calculate 6*7",
