@@ -56,15 +56,17 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One embedded service for the folder: each test has a thread of its own. Without Chromium none is started."""
-    with embedded_service(tmp_path_factory.mktemp("service") / "data") as api:
-        yield Site(api.removesuffix(API), api)
+    data = tmp_path_factory.mktemp("service") / "data"
+    with embedded_service(data) as api:
+        yield Site(api.removesuffix(API), api, data)
 
 
 @pytest.fixture(scope="package")
 def bundled(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A service for tests that change its model or kill its processes; a module has it as its ``service``."""
-    with bundled_service(tmp_path_factory.mktemp("bundled") / "data") as api:
-        yield Site(api.removesuffix(API), api)
+    data = tmp_path_factory.mktemp("bundled") / "data"
+    with bundled_service(data) as api:
+        yield Site(api.removesuffix(API), api, data)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from playwright.sync_api import Page
@@ -20,6 +21,8 @@ class Site:
     """Of the page, without a slash at the end."""
     api: str
     """Of the chat API."""
+    data: Path
+    """The data directory of the embedded service."""
 
 
 @dataclass(frozen=True, slots=True)

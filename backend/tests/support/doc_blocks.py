@@ -32,7 +32,9 @@ REASONS = {
 
 RUN = ("sh", "console", "python")
 PARSED = ("json", "toml", "yaml", "js", "ts")
-SHOWN = ("text", "diff", "markdown", "nginx", "ini", "dart", "tsx", "html", "http", "sql", "dockerfile")
+CHECKED = ("nginx", "ini", "sql")
+"""Languages of ``tests/docs/test_configurations.py``."""
+SHOWN = ("text", "diff", "markdown", "dart", "tsx", "html", "http", "dockerfile")
 """Languages that no test reads."""
 
 _OPEN = re.compile(r"^(?P<indent>[ ]*)(?P<fence>```+)(?P<language>\S*).*$")

@@ -15,7 +15,9 @@ import httpx
 from tests.support.limits import HUNG_SECONDS
 
 from agentroute.embedded.child_process import dying_with_parent
+from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_server import free_port
+from agentroute.embedded.local_valkey import LocalValkey
 
 API = "/api/v1/agent"
 _DELTA_SECONDS = 0.002
@@ -53,6 +55,22 @@ def bundled_service(data_dir: Path) -> Iterator[str]:
     service = ["agentroute.cli", "embedded", "--port", "0", "--data-dir", str(data_dir)]
     with _python(service, {}, stdout=subprocess.PIPE) as process:
         yield _read_url(process) + API
+
+
+@contextmanager
+def second_api(data_dir: Path, env: Mapping[str, str]) -> Iterator[str]:
+    """Run one more API process on the stores of a running service; yields the base URL of its chat API."""
+    port = free_port()
+    stores = {
+        "AGENT_DATABASE__URL": LocalPostgres(data_dir / "postgres").url,
+        "AGENT_REDIS__URL": LocalValkey(data_dir / "valkey").url,
+    }
+    serve = ["agentroute.cli", "serve", "--port", str(port)]
+    with _python(serve, {**stores, **env}, stdout=subprocess.DEVNULL) as process:
+        while not _answers(f"http://127.0.0.1:{port}/healthz"):
+            assert process.poll() is None, "the API process did not start"
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}{API}"
 
 
 def _read_url(process: subprocess.Popen[str]) -> str:

@@ -15,7 +15,7 @@ from itertools import chain
 
 import pytest
 import yaml
-from tests.support.doc_blocks import PARSED, REASONS, ROOT, RUN, SHOWN, Block, blocks, pages
+from tests.support.doc_blocks import CHECKED, PARSED, REASONS, ROOT, RUN, SHOWN, Block, blocks, pages
 from tests.support.limits import HUNG_SECONDS
 
 from agentroute.app import create_app
@@ -71,7 +71,7 @@ def test_blocks_of_javascript_can_be_read() -> None:
 
 
 def test_every_block_names_a_language_that_a_test_runs_or_reads_or_that_is_only_shown() -> None:
-    unknown = [each.place for each in _BLOCKS if each.language not in (*RUN, *PARSED, *SHOWN)]
+    unknown = [each.place for each in _BLOCKS if each.language not in (*RUN, *PARSED, *CHECKED, *SHOWN)]
     assert unknown == []
 
 
