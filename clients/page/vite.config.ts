@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import preact from "@preact/preset-vite";
-import { defineConfig } from "vite";
+import { defaultClientConditions, defineConfig } from "vite";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -9,10 +9,16 @@ export default defineConfig({
   // Relative addresses: the service may be mounted below a path of another host.
   base: "./",
   resolve: {
-    alias: {
-      "@agentroute/client": here("../js/src/index.ts"),
-      "@ag-ui/proto": here("src/session/without-protobuf.ts"),
-    },
+    // rxjs for browsers of today: its other form brings helpers for those without classes.
+    conditions: ["es2015", ...defaultClientConditions],
+    alias: [
+      { find: "@agentroute/client", replacement: here("../js/src/index.ts") },
+      // What the official client imports and the page does not use.
+      { find: "@ag-ui/proto", replacement: here("src/session/without-protobuf.ts") },
+      { find: "@ag-ui/core/schemas", replacement: here("src/session/without-schemas.ts") },
+      { find: "untruncate-json", replacement: here("src/session/without-partial-arguments.ts") },
+      { find: /^fast-json-patch$/, replacement: here("src/session/json-patch.ts") },
+    ],
   },
   build: {
     outDir: here("../../backend/src/agentroute/page/built"),

@@ -63,6 +63,8 @@ def _expect_all(page: Page, told: list[str]) -> None:
     expect(shown).to_have_count(len(told))
     expect(shown.last).to_contain_text(told[-1])
     assert [_plain(text).removeprefix("You: ") for text in shown.all_inner_texts()] == told
+    # A message that was cut off before its first word leaves no gap.
+    assert all(text.strip() for text in page.locator("li.message").all_inner_texts())
 
 
 def test_fifty_cuts_change_nothing_of_what_is_shown(

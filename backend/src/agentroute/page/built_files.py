@@ -67,6 +67,6 @@ def _file(path: Path) -> BuiltFile:
         media_type=_TYPES[path.suffix],
         content=content,
         # mtime: the same bytes in every process, as the tag says.
-        zipped=gzip.compress(content, 6, mtime=0),
+        zipped=gzip.compress(content, 9, mtime=0),
         tag=hashlib.sha256(content).hexdigest()[:32],
     )

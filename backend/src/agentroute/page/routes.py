@@ -1,7 +1,8 @@
 """``/``: the chat page. Its files, its policy, and what a checkout without a built page says.
 
 The page is a client as any other: it uses public routes only, and the address of each is relative to the page's own.
-So it works below a ``root_path``, and nothing in the files depends on where they are served. docs/adr/0047.
+So it works below a ``root_path``, and nothing in the files depends on where they are served. docs/adr/0047; what the
+page leaves out of the official client, docs/adr/0051.
 """
 
 from __future__ import annotations

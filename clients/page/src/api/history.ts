@@ -20,3 +20,9 @@ export interface History {
 export function readHistory(threadId: string, { before, limit = 50 }: { before?: string; limit?: number } = {}) {
   return requestJson<History>(address("/history", { threadId, before, limit }));
 }
+
+/** Return those of these calls that have a result; they are among the newest messages, or not open any more. */
+export async function findAnswered(threadId: string, callIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const { messages } = await readHistory(threadId);
+  return new Set(callIds.filter((id) => messages.some((message) => message.role === "tool" && message.toolCallId === id)));
+}

@@ -13,13 +13,14 @@ import "./cards.css";
 /** Why the last answer is missing, and how to get another one. */
 export function RunError({ session }: { session: ThreadSession }) {
   const run = session.run.value;
-  if (run?.status !== "failed" && run?.status !== "cancelled") return null;
   const question = lastQuestion(session.messages.value);
+  const isEmpty = run?.status === "succeeded" && session.unanswered.value.get(question ?? "") === run;
+  if (run?.status !== "failed" && run?.status !== "cancelled" && !isEmpty) return null;
   const again = question === null ? undefined : () => void answerAgain(session, question);
-  if (run.status === "cancelled") {
+  if (run.status !== "failed") {
     return (
       <p class="run-stopped" role="status">
-        The answer was stopped.
+        {isEmpty ? "There was no answer." : "The answer was stopped."}
         {again && (
           <Button kind="quiet" icon={RetryIcon} onClick={again}>
             Answer again

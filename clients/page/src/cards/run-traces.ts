@@ -1,8 +1,11 @@
 /** What is left to see of answers that are missing or end in the middle, when the conversation has gone on. Pure. */
 import type { Message } from "@ag-ui/client";
+import { isVisible } from "../chat/visible";
 import { wordsOf } from "../problems/words";
 import type { RunView } from "../session/types";
 import { isTopLevel } from "./subagents";
+
+type End = "missing" | "cut" | "whole";
 
 /**
  * Return the words for each user message without a whole answer, by its id. The newest one has none: what became of it
@@ -14,21 +17,27 @@ import { isTopLevel } from "./subagents";
 export function runTraces(messages: readonly Message[], unanswered: ReadonlyMap<string, RunView>): Map<string, string> {
   const traces = new Map<string, string>();
   let question: string | null = null;
-  let end: "missing" | "cut" | "whole" = "missing";
-  for (const message of messages.filter(isTopLevel)) {
+  let end: End = "missing";
+  for (const message of messages) {
     if (message.role === "user") {
       const words = question === null ? null : wordsFor(unanswered.get(question), end);
       if (question !== null && words !== null) traces.set(question, words);
       question = message.id;
       end = "missing";
-    } else if (message.role === "assistant") {
-      end = isCutOff(message) ? "cut" : "whole";
-    }
+    } else end = endAfter(end, message);
   }
   return traces;
 }
 
-function wordsFor(run: RunView | undefined, end: "missing" | "cut" | "whole"): string | null {
+/** Return how far an answer goes with one more message. */
+function endAfter(end: End, message: Message): End {
+  if (message.role !== "assistant" || !isTopLevel(message)) return end;
+  // One without a word says only that another one was to follow.
+  if (!isVisible(message)) return end === "whole" && isCutOff(message) ? "cut" : end;
+  return isCutOff(message) ? "cut" : "whole";
+}
+
+function wordsFor(run: RunView | undefined, end: End): string | null {
   if (run?.status === "cancelled") return "This answer was stopped.";
   if (run?.error) return `This answer failed. ${wordsOf(run.error).title}`;
   return { missing: "There was no answer.", cut: "This answer was cut off.", whole: null }[end];

@@ -2,22 +2,21 @@ import { ToolCallCard } from "../cards/tool-call-card";
 import { textOf, type AssistantMessage } from "../session/message-parts";
 import type { ThreadSession } from "../session/types";
 import { MessageMeter } from "../usage/message-meter";
-import { useGrowing } from "./growing";
 import { Markdown } from "./markdown";
 import { AnswerActions } from "./message-actions";
 
 interface AssistantMessageProps {
   session: ThreadSession;
   message: AssistantMessage;
+  grows: boolean;
 }
 
-export function AssistantMessageView({ session, message }: AssistantMessageProps) {
+export function AssistantMessageView({ session, message, grows }: AssistantMessageProps) {
   const text = textOf(message.content);
-  const grows = useGrowing(session, message.id).value;
   const calls = message.toolCalls ?? [];
   return (
     <>
-      {text && <Markdown text={text} grows={grows} />}
+      {text.trim() && <Markdown text={text} grows={grows} />}
       {calls.length > 0 && (
         <div class="tool-calls">
           {calls.map((call) => (

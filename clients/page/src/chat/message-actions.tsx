@@ -56,7 +56,11 @@ const known = new WeakMap<ThreadSession, ReadonlySignal<ReadonlyMap<string, stri
 function endsOf(session: ThreadSession): ReadonlySignal<ReadonlyMap<string, string>> {
   let ends = known.get(session);
   if (!ends) {
-    ends = computed(() => answeredBy(session.store.ids.value.flatMap((id) => session.store.message(id)?.peek() ?? [])));
+    ends = computed(() => {
+      // The last message may have been without a word when it came.
+      void session.run.value;
+      return answeredBy(session.store.ids.value.flatMap((id) => session.store.message(id)?.peek() ?? []));
+    });
     known.set(session, ends);
   }
   return ends;

@@ -1,15 +1,16 @@
-import { isTopLevel } from "../cards/subagents";
 import type { ThreadSession } from "../session/types";
 import { memo } from "../ui/memo";
 import { AssistantMessageView } from "./assistant-message";
+import { useGrowing } from "./growing";
 import { ReasoningView } from "./reasoning";
 import { UserMessageView } from "./user-message";
+import { isVisible } from "./visible";
 
 /** One message; drawn again when it changes, and not when another one does. */
 export const MessageView = memo(({ session, id }: { session: ThreadSession; id: string }) => {
   const message = session.store.message(id)?.value;
-  // What a subagent says is shown inside the call that began it.
-  if (message === undefined || !isTopLevel(message)) return null;
+  const grows = useGrowing(session, id).value;
+  if (message === undefined || !isVisible(message, grows)) return null;
   switch (message.role) {
     case "user":
       return (
@@ -20,17 +21,16 @@ export const MessageView = memo(({ session, id }: { session: ThreadSession; id: 
     case "assistant":
       return (
         <li class="message assistant" data-message-id={id}>
-          <AssistantMessageView session={session} message={message} />
+          <AssistantMessageView session={session} message={message} grows={grows} />
         </li>
       );
     case "reasoning":
       return (
         <li class="message reasoning" data-message-id={id}>
-          <ReasoningView session={session} message={message} />
+          <ReasoningView session={session} message={message} grows={grows} />
         </li>
       );
     default:
-      // A tool's result is shown with its call.
       return null;
   }
 });

@@ -1,4 +1,4 @@
-/** Carries out the calls of client tools that a thread leaves open, and answers them in one run. */
+/** Carries out the calls of client tools that a thread leaves open, and answers them in one run. docs/adr/0050 */
 import { effect, signal, type Signal } from "@preact/signals";
 import { pendingClientCalls, type ToolCallView } from "../cards/tool-calls";
 import { factsOf } from "../cards/thread-facts";
@@ -14,6 +14,9 @@ export interface CarryOutState {
   problem: string | null;
 }
 
+/** Returns those of these calls that have an answer, as the service knows it. */
+export type FindAnswered = (threadId: string, callIds: readonly string[]) => Promise<ReadonlySet<string>>;
+
 export class CarryOut {
   readonly state: Signal<CarryOutState> = signal({ busy: new Set<string>(), problem: null });
   readonly #tools: ReadonlyMap<string, ClientTool>;
@@ -22,6 +25,7 @@ export class CarryOut {
     private readonly session: ThreadSession,
     tools: readonly ClientTool[],
     private readonly claims: Claims,
+    private readonly findAnswered: FindAnswered,
   ) {
     this.#tools = new Map(tools.map((tool) => [tool.name, tool]));
   }
@@ -43,13 +47,27 @@ export class CarryOut {
     });
   }
 
-  /** Carry out these calls, each once, and answer them. */
-  async answer(calls: readonly ToolCallView[]): Promise<void> {
+  /**
+   * Carry out calls that the user has asked for here. The page may have heard nothing for a while, as on a phone that has
+   * slept: what another device has answered meanwhile is not carried out once more.
+   */
+  async answerAsked(calls: readonly ToolCallView[]): Promise<void> {
+    await this.answer(calls, async () => {
+      const answered = await this.findAnswered(this.session.threadId, calls.map(({ id }) => id));
+      return calls.filter(({ id }) => !answered.has(id));
+    });
+  }
+
+  /** Carry out these calls, each once, and answer them; with `stillOpen`, those that it returns. */
+  async answer(calls: readonly ToolCallView[], stillOpen?: () => Promise<readonly ToolCallView[]>): Promise<void> {
     const fresh = calls.filter((call) => !this.state.peek().busy.has(call.id));
     if (fresh.length === 0) return;
     this.#set({ busy: new Set([...this.state.peek().busy, ...fresh.map((call) => call.id)]), problem: null });
     try {
-      const results = await Promise.all(fresh.map((call) => this.claims.once(call.id, () => this.#run(call))));
+      const open = stillOpen ? await stillOpen() : fresh;
+      // The calls of another device stay busy: their results are about to be told.
+      if (open.length === 0) return;
+      const results = await Promise.all(open.map((call) => this.claims.once(call.id, () => this.#run(call))));
       await this.session.answerToolCalls(results);
       // The calls stay busy: the stream tells their results, and nobody is asked to carry them out meanwhile.
     } catch (error) {
@@ -79,16 +97,21 @@ export class CarryOut {
 
 function words(error: unknown): string {
   if (!(error instanceof Problem)) return "The result could not be sent. Try again.";
-  return error.code === "network" ? "No connection: the result was not sent. Try again." : error.message;
+  if (error.code === "network") return "No connection: the result was not sent. Try again.";
+  // Both devices have done the work; the service keeps the first result.
+  if (error.code === "run-active" || error.errors.some(({ pointer }) => pointer.endsWith("/toolCallId"))) {
+    return "Another device was faster: this result does not count.";
+  }
+  return error.message;
 }
 
 const known = new WeakMap<ThreadSession, CarryOut>();
 
 /** Return what carries out the calls of a thread in this window; it begins with the first call of this function. */
-export function carryOutOf(session: ThreadSession, tools: readonly ClientTool[]): CarryOut {
+export function carryOutOf(session: ThreadSession, tools: readonly ClientTool[], findAnswered: FindAnswered): CarryOut {
   let carryOut = known.get(session);
   if (!carryOut) {
-    carryOut = new CarryOut(session, tools, new Claims(localStorage, browserExclusive()));
+    carryOut = new CarryOut(session, tools, new Claims(localStorage, browserExclusive()), findAnswered);
     known.set(session, carryOut);
     carryOut.watch();
   }

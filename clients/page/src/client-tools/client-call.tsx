@@ -1,4 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
+import { findAnswered } from "../api/history";
 import { parsed } from "../cards/loose-json";
 import type { ToolCallView } from "../cards/tool-calls";
 import type { ThreadSession } from "../session/types";
@@ -32,7 +33,7 @@ function ShownChart({ call }: { call: ToolCallView }) {
 }
 
 function Pending({ session, call }: { session: ThreadSession; call: ToolCallView }) {
-  const carryOut = carryOutOf(session, clientTools);
+  const carryOut = carryOutOf(session, clientTools, findAnswered);
   const isLate = useLate(PATIENCE_MILLISECONDS);
   const { busy, problem } = carryOut.state.value;
   if (!carryOut.canCarryOut(call)) {
@@ -44,7 +45,7 @@ function Pending({ session, call }: { session: ThreadSession; call: ToolCallView
   return (
     <div class="call-offer" role="status">
       <span>{problem ?? "The window that began this has not carried it out."}</span>
-      <Button onClick={() => void carryOut.answer([call])}>{problem ? "Try again" : "Carry out here"}</Button>
+      <Button onClick={() => void carryOut.answerAsked([call])}>{problem ? "Try again" : "Carry out here"}</Button>
     </div>
   );
 }

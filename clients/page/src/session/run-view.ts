@@ -44,11 +44,16 @@ function failed(run: RunView, event: Event): RunView {
 }
 
 /**
- * Return the ends that a run of a question left behind, after it has ended once more: those that failed or were
- * stopped, by the question. The same map if nothing of that has changed.
+ * Return the ends that a run of a question left behind, after it has ended once more: those that failed, were stopped, or
+ * said nothing, by the question. The same map if nothing of that has changed.
  */
-export function afterEnd(ends: ReadonlyMap<string, RunView>, question: string | null, run: RunView): ReadonlyMap<string, RunView> {
-  const isMissing = run.status === "failed" || run.status === "cancelled";
+export function afterEnd(
+  ends: ReadonlyMap<string, RunView>,
+  question: string | null,
+  run: RunView,
+  isSilent = false,
+): ReadonlyMap<string, RunView> {
+  const isMissing = run.status === "failed" || run.status === "cancelled" || (run.status === "succeeded" && isSilent);
   if (question === null || (!isMissing && !ends.has(question))) return ends;
   const next = new Map(ends);
   if (isMissing) next.set(question, run);

@@ -1,10 +1,22 @@
 /**
- * One connection of a thread to the official client: everything so far, then every run, through its pipeline.
+ * One connection of a thread to the official client: everything so far, then every run.
  *
- * The client's verifier judges each event, and its reducer holds messages and state. A feed ends when the thread is
- * deleted, when it is closed, or when the pipeline refuses an event; then a new feed begins.
+ * The client's verifier judges each event, and its reducer holds messages and state. They are used without the client's
+ * agent: what an agent adds is for other services and older versions, and makes a fifth of the page (docs/adr/0051). A
+ * feed ends when the thread is deleted, when it is closed, or when the verifier refuses an event; then a new feed begins.
  */
-import { HttpAgent, type AgentSubscriber, type BaseEvent } from "@ag-ui/client";
+import {
+  defaultApplyEvents,
+  verifyEvents,
+  type AbstractAgent,
+  type AgentStateMutation,
+  type AgentSubscriber,
+  type BaseEvent,
+  type Interrupt,
+  type Message,
+  type RunAgentInput,
+  type State,
+} from "@ag-ui/client";
 import { FollowedThread, type FollowEnd, type Frame } from "@agentroute/client";
 import { Observable } from "rxjs";
 import { API, authorization } from "../api/http";
@@ -23,7 +35,11 @@ interface FeedOptions {
   onReady(): void;
 }
 
-export class ThreadFeed extends HttpAgent {
+export class ThreadFeed {
+  /** What the reducer holds. It reads and sets these three itself. */
+  messages: Message[] = [];
+  state: State = {};
+  pendingInterrupts: Interrupt[] = [];
   readonly #thread: FollowedThread;
   readonly #options: FeedOptions;
   #tell: (event: BaseEvent) => void = () => {};
@@ -33,7 +49,6 @@ export class ThreadFeed extends HttpAgent {
   #isReady = false;
 
   constructor(options: FeedOptions) {
-    super({ url: `${API}/runs`, threadId: options.threadId });
     this.#options = options;
     this.#thread = new FollowedThread({
       baseUrl: API,
@@ -57,20 +72,16 @@ export class ThreadFeed extends HttpAgent {
     return this.#isReady;
   }
 
-  /** Follow until the end. @throws what the pipeline or the service refused. */
+  /** Follow until the end. @throws what the verifier or the service refused. */
   async follow(): Promise<FollowEnd | null> {
-    let failure: Error | null = null;
-    this.subscribe({
-      onEvent: () => this.#count(),
-      // Without this, the client writes every refusal of the service to the console as an error of its own.
-      onRunFailed: ({ error }) => {
-        failure = error;
-        // Read by `onError` of the client 1.0.0, though its types leave it out.
-        return { stopPropagation: true } as object;
-      },
+    const { threadId } = this.#options;
+    const input: RunAgentInput = { threadId, runId: "", messages: [], tools: [], context: [], forwardedProps: {}, state: {} };
+    const agent = this as unknown as AbstractAgent;
+    const subscribers = [{ onEvent: () => this.#count() }, this.#options.subscriber];
+    const changes = defaultApplyEvents(input, verifyEvents()(this.#events()), agent, subscribers);
+    await new Promise<void>((resolve, reject) => {
+      changes.subscribe({ next: (change) => this.#hold(change, { agent, input }), error: reject, complete: resolve });
     });
-    await this.connectAgent({}, this.#options.subscriber);
-    if (failure !== null) throw failure;
     return this.#thread.end;
   }
 
@@ -83,9 +94,10 @@ export class ThreadFeed extends HttpAgent {
     this.#thread.close();
   }
 
-  protected override connect(): Observable<BaseEvent> {
+  #events(): Observable<BaseEvent> {
     return new Observable((pipeline) => {
-      this.#tell = (event) => pipeline.next(event);
+      // The reducer goes on writing in the messages of a snapshot, and the inspector shows the event as it came.
+      this.#tell = (event) => pipeline.next(structuredClone(event));
       const read = async () => {
         const blocks = this.#thread.blocks();
         // `#take` has passed each event on already, parsed once.
@@ -99,6 +111,18 @@ export class ThreadFeed extends HttpAgent {
     });
   }
 
+  #hold(change: AgentStateMutation, place: { agent: AbstractAgent; input: RunAgentInput }): void {
+    const { subscriber } = this.#options;
+    if (change.messages !== undefined) {
+      this.messages = change.messages;
+      subscriber.onMessagesChanged?.({ messages: this.messages, state: this.state, ...place });
+    }
+    if (change.state !== undefined) {
+      this.state = change.state;
+      subscriber.onStateChanged?.({ state: this.state, messages: this.messages, ...place });
+    }
+  }
+
   #take(frame: Frame): void {
     this.#told++;
     if (this.#openingEnds === null) this.#takeOpening(frame);
@@ -110,7 +134,7 @@ export class ThreadFeed extends HttpAgent {
   #takeOpening({ cursor }: Frame): void {
     if (cursor === null || cursor.includes(".")) return;
     this.#openingEnds = this.#told;
-    // Should the pipeline drop an event that it does not know, the count would wait for ever.
+    // Should the reducer drop an event that it does not know, the count would wait for ever.
     setTimeout(() => this.#ready(), OPENING_MILLISECONDS);
   }
 

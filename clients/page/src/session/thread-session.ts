@@ -4,7 +4,7 @@ import { StreamError, type Frame } from "@agentroute/client";
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
 import { signInWanted, token } from "../api/http";
 import { cancelRun, startRun, type RunBody } from "../api/runs";
-import { lastQuestion } from "../chat/turns";
+import { isUnanswered, lastQuestion } from "../chat/turns";
 import { MemoryEventLog } from "./event-log";
 import { newId } from "./ids";
 import { MessageStore } from "./message-store";
@@ -239,7 +239,9 @@ export class LiveThreadSession implements ThreadSession {
     if (run === this.#run) return;
     this.#run = run;
     // Here and not when it is drawn: the next run may begin before that.
-    if (run !== null && !isLive(run)) this.unanswered.value = afterEnd(this.unanswered.peek(), lastQuestion(this.#held), run);
+    if (run !== null && !isLive(run)) {
+      this.unanswered.value = afterEnd(this.unanswered.peek(), lastQuestion(this.#held), run, isUnanswered(this.#held));
+    }
     const outcome = (event as { outcome?: { type: string; interrupts?: Interrupt[] } }).outcome;
     this.#interrupts = outcome?.type === "interrupt" ? (outcome.interrupts ?? []) : [];
     this.#soon();

@@ -79,7 +79,7 @@ export interface ThreadSession {
   /** Open questions of the interrupted run. */
   readonly interrupts: ReadonlySignal<readonly Interrupt[]>;
   readonly run: ReadonlySignal<RunView | null>;
-  /** The runs that this page has seen fail or stop, by the user message that they were to answer. */
+  /** The runs that this page has seen fail, stop, or say nothing, by the user message that they were to answer. */
   readonly unanswered: ReadonlySignal<ReadonlyMap<string, RunView>>;
   readonly connection: ReadonlySignal<Connection>;
   readonly log: EventLog;

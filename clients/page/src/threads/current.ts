@@ -1,5 +1,6 @@
 /** Which thread is open, and its session: one at a time. */
 import { computed, effect, signal } from "@preact/signals";
+import { findAnswered } from "../api/history";
 import { carryOutOf } from "../client-tools/carry-out";
 import { clientTools } from "../client-tools/registry";
 import { addressedThread, showInAddress } from "../layout/address";
@@ -51,7 +52,7 @@ export function newThread(): void {
 
 // The tools of the page are carried out in the thread that is open.
 effect(() => {
-  carryOutOf(currentSession.value, clientTools);
+  carryOutOf(currentSession.value, clientTools, findAnswered);
 });
 
 // The address may change by a link and by the back button, too.

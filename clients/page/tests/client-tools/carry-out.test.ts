@@ -50,10 +50,11 @@ function page(messages: Message[], options: { own?: boolean; shelf?: Shelf; excl
     answerToolCalls,
   };
   const tools = [setThemeTool((theme) => themes.push(theme)), showChartTool];
-  const carryOut = new CarryOut(session as unknown as ThreadSession, tools, new Claims(shelf, exclusive));
+  const answered = vi.fn(async () => new Set<string>());
+  const carryOut = new CarryOut(session as unknown as ThreadSession, tools, new Claims(shelf, exclusive), answered);
   const pending = () => pendingClientCalls(readThread(session.messages.value, [], session.run.value));
   const end = () => void (session.run.value = { ...RUN, status: "succeeded" });
-  return { carryOut, session, themes, answerToolCalls, pending, end };
+  return { carryOut, session, themes, answerToolCalls, answered, pending, end };
 }
 
 describe("CarryOut", () => {
@@ -102,6 +103,28 @@ describe("CarryOut", () => {
     await carryOut.answer(pending());
     expect(themes).toEqual(["dark"]);
     expect(answerToolCalls.mock.calls[1]).toEqual([[{ toolCallId: "c", content: "The page now has the dark theme." }]]);
+  });
+
+  it("does nothing for a call that another device has answered, as a page does not know that has slept", async () => {
+    const { carryOut, themes, answerToolCalls, answered, pending, end } = page(asked(DARK));
+    end();
+    answered.mockRejectedValueOnce(new Problem("network", "x", 0, true)).mockResolvedValueOnce(new Set(["c"]));
+    await carryOut.answerAsked(pending());
+    expect(carryOut.state.value.problem).toBe("No connection: the result was not sent. Try again.");
+    await carryOut.answerAsked(pending());
+    expect(carryOut.state.value).toEqual({ busy: new Set(["c"]), problem: null });
+    expect([themes, answerToolCalls.mock.calls]).toEqual([[], []]);
+  });
+
+  it.each([
+    new Problem("run-active", "x", 409, true),
+    new Problem("invalid-request", "x", 422, false, null, null, [{ pointer: "/messages/0/toolCallId", message: "x" }]),
+  ])("says that another device was faster: %j", async (refusal) => {
+    const { carryOut, answerToolCalls, pending, end } = page(asked(DARK));
+    end();
+    answerToolCalls.mockRejectedValueOnce(refusal);
+    await carryOut.answerAsked(pending());
+    expect(carryOut.state.value.problem).toBe("Another device was faster: this result does not count.");
   });
 
   it("tells the model what is wrong with its arguments", async () => {

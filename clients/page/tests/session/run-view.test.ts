@@ -40,6 +40,7 @@ it("remembers which message a run left without an answer, until another run answ
   const none = new Map<string, RunView>();
   expect(afterEnd(none, "m1", ended("succeeded"))).toBe(none);
   expect(afterEnd(none, null, ended("failed"))).toBe(none);
+  expect([...afterEnd(none, "m1", ended("succeeded"), true).keys()]).toEqual(["m1"]);
   const both = afterEnd(afterEnd(none, "m1", ended("failed")), "m2", ended("cancelled"));
   expect([...both].map(([id, run]) => [id, run.status])).toEqual([["m1", "failed"], ["m2", "cancelled"]]);
   expect([...afterEnd(both, "m1", ended("interrupted")).keys()]).toEqual(["m2"]);
