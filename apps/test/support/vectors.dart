@@ -74,12 +74,40 @@ final class VectorFrame {
   Json get changes => _json['changes'] as Json? ?? const {};
 
   /// Null for a comment, and for the time to wait.
-  AgUiEnvelope? get envelope {
-    final frames = SseParser().feed(utf8.encode(_json['sse'] as String));
-    if (frames.isEmpty) return null;
-    final frame = frames.single;
-    final event = AgUiEvent.fromJson(jsonDecode(frame.data) as Json);
-    return AgUiEnvelope(frame.id.isEmpty ? null : frame.id, event);
+  AgUiEnvelope? get envelope => envelopeOf(_json['sse'] as String);
+}
+
+/// What a block of a stream tells; null for a comment, and for the time to wait.
+AgUiEnvelope? envelopeOf(String sse) {
+  final frames = SseParser().feed(utf8.encode(sse));
+  if (frames.isEmpty) return null;
+  final frame = frames.single;
+  final event = AgUiEvent.fromJson(jsonDecode(frame.data) as Json);
+  return AgUiEnvelope(frame.id.isEmpty ? null : frame.id, event);
+}
+
+/// One run that the service's own tests have recorded: what it told, and the messages that history has of it.
+final class RecordedRun {
+  RecordedRun._(this.name, this.told, this.messages);
+
+  final String name;
+  final List<AgUiEnvelope> told;
+  final List<Json> messages;
+
+  static List<RecordedRun> all() {
+    final files = Directory('../backend/tests/recorded/streams').listSync().whereType<File>().toList()
+      ..sort((one, other) => one.path.compareTo(other.path));
+    return [for (final file in files) RecordedRun._read(file)];
+  }
+
+  static RecordedRun _read(File file) {
+    final content = jsonDecode(file.readAsStringSync()) as Json;
+    final frames = (content['frames'] as List<dynamic>).cast<String>();
+    return RecordedRun._(
+      file.uri.pathSegments.last,
+      [for (final sse in frames) envelopeOf(sse)].nonNulls.toList(),
+      (content['messages'] as List<dynamic>).cast<Json>(),
+    );
   }
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.contract_vectors import (
     vectors,
     with_states,
 )
+from tests.support.recorded_streams import STREAMS
 
 from core.agentscope.events.event_types import EVENT_TYPES
 
@@ -84,6 +86,48 @@ def test_the_scenarios_have_every_event_that_the_service_sends() -> None:
     }
 
     assert set(EVENT_TYPES) <= told
+
+
+# --- runs of all kinds ------------------------------------------------------------
+
+_RECORDINGS = {path.stem: json.loads(path.read_text()) for path in sorted(STREAMS.glob("*.json"))}
+"""What the runtime can say, and what the service makes of it: frames, and the messages of history."""
+
+
+def _is_orphan(message: dict[str, Any], messages: list[dict[str, Any]]) -> bool:
+    """Say whether a message is the result of a call that is not there, so that its place is anywhere."""
+    calls = {call["id"] for each in messages for call in each.get("toolCalls", [])}
+    return message["role"] == "tool" and message["toolCallId"] not in calls
+
+
+def _in_order(messages: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    orphans = [message for message in messages if _is_orphan(message, messages)]
+    return [orphans, [message for message in messages if message not in orphans]]
+
+
+@pytest.mark.parametrize("name", _RECORDINGS)
+def test_the_messages_of_a_run_are_those_that_the_service_makes_of_it(name: str) -> None:
+    recording = _RECORDINGS[name]
+    told = [told for sse in recording["frames"] if (told := read_block(sse))]
+    # History has the conversation before; here a run alone is looked at.
+    own = [each for each in told if each.event["type"] != "MESSAGES_SNAPSHOT"]
+    state = _after(ChatState(), own)
+
+    assert _in_order(state.messages) == _in_order(recording["messages"])
+    assert _after(state, own) == state
+
+
+@pytest.mark.parametrize("name", _RECORDINGS)
+def test_the_older_vocabulary_says_the_same(name: str) -> None:
+    recording = _RECORDINGS[name]
+    older = {sse.split("\n")[0]: sse for sse in recording["older_frames"]}
+    frames = [older.get(sse.split("\n")[0], sse) for sse in recording["frames"]]
+    state = _after(ChatState(), [told for sse in frames if (told := read_block(sse))])
+    newer = _after(ChatState(), [told for sse in recording["frames"] if (told := read_block(sse))])
+
+    same = ("run_id", "status", "stages", "subagents", "open", "shared_state", "usage", "retrying", "sources")
+    assert [getattr(state, name) for name in same] == [getattr(newer, name) for name in same]
+    assert [message["id"] for message in state.messages] == [message["id"] for message in newer.messages]
 
 
 # --- what the scenarios do not have -----------------------------------------------

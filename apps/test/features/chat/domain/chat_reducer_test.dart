@@ -19,6 +19,12 @@ void main() {
     }
   });
 
+  group('the messages of a run are those that the service makes of it', () {
+    for (final run in RecordedRun.all()) {
+      test(run.name, () => _recorded(run));
+    }
+  });
+
   test('supports run/text/tool event sequence', () {
     final state = _reduced([
       {'type': 'RUN_STARTED', 'threadId': 't', 'runId': 'r'},
@@ -163,6 +169,29 @@ void _cuts(Vector vector) {
       }
     }
   }
+}
+
+void _recorded(RecordedRun run) {
+  // History has the conversation before; here a run alone is looked at.
+  final own = run.told.where((each) => each.event is! MessagesSnapshotEvent).toList();
+  final state = _after(const ChatState(), own);
+  final messages = (_json(state)['messages'] as List<dynamic>).cast<Json>();
+
+  expect(sameJson(_inOrder(messages), _inOrder(run.messages)), isTrue, reason: jsonEncode(messages));
+  expect(sameJson(_json(_after(state, own)), _json(state)), isTrue);
+}
+
+/// The results of calls that are not there, whose place is anywhere; and the others.
+List<List<Json>> _inOrder(List<Json> messages) {
+  final calls = {
+    for (final message in messages)
+      for (final Object? call in message['toolCalls'] as List<dynamic>? ?? const <dynamic>[]) (call! as Json)['id'],
+  };
+  bool isOrphan(Json message) => message['role'] == 'tool' && !calls.contains(message['toolCallId']);
+  return [
+    messages.where(isOrphan).toList(),
+    messages.where((message) => !isOrphan(message)).toList(),
+  ];
 }
 
 List<AgUiEnvelope> _told(VectorStep step) {
