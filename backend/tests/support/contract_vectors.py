@@ -196,8 +196,14 @@ def _without_cut_text(value: Json, cut: set[str], *, whole: bool = False) -> Jso
     return {**value, "messages": messages}
 
 
+_OF_A_SERVICE = ("inputTokens", "outputTokens", "provider", "agentId")
+
+
 def _constant(value: Any) -> Any:
-    """Return a value without counts of tokens: they depend on the prompt, and on what the user's memory has."""
+    """Return a value without what belongs to one service: its names, and counts of tokens.
+
+    The counts depend on the prompt, and on what the user's memory has; those that are not always there are left out.
+    """
     if isinstance(value, list):
         return [_constant(item) for item in value]
     if isinstance(value, str):
@@ -205,8 +211,8 @@ def _constant(value: Any) -> Any:
         return re.sub(r"^connect-\d+$", "connect-*", value)
     if not isinstance(value, dict):
         return value
-    counted = {
-        name: "*" if name in ("inputTokens", "outputTokens") else _constant(item)
+    return {
+        name: "*" if name in _OF_A_SERVICE else _constant(item)
         for name, item in value.items()
+        if name in _OF_A_SERVICE or not name.endswith("Tokens")
     }
-    return {name: item for name, item in counted.items() if item == "*" or not name.endswith("Tokens")}
