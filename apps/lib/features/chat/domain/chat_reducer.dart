@@ -205,7 +205,7 @@ bool _isStage(Stage stage, String name, String? subagentRunId) {
 
 ChatState _subagentStarted(ChatState state, SubagentStartedEvent event) {
   final id = event.subagentRunId;
-  if (id == null || state.subagents.any((subagent) => subagent.id == id)) return state;
+  if (state.subagents.any((subagent) => subagent.id == id)) return state;
   final subagent = SubagentRun(id: id, name: event.name, parentToolCallId: event.parentToolCallId);
   return state.copyWith(subagents: [...state.subagents, subagent]);
 }

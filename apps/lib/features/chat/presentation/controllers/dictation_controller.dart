@@ -1,5 +1,4 @@
 import 'dart:async';
-import 'dart:typed_data';
 
 import 'package:agentroute_chat/features/chat/data/services/ag_ui_service.dart';
 import 'package:agentroute_chat/features/chat/presentation/microphone/recorder.dart';

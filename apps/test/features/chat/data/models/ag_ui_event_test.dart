@@ -1,7 +1,7 @@
 import 'dart:convert';
 
-import 'package:agentroute_chat/features/chat/data/models/agent_route_value.dart';
 import 'package:agentroute_chat/features/chat/data/models/ag_ui_event.dart';
+import 'package:agentroute_chat/features/chat/data/models/agent_route_value.dart';
 import 'package:agentroute_chat/features/chat/data/services/sse_parser.dart';
 import 'package:flutter_test/flutter_test.dart';
 
