@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -305,6 +306,27 @@ def test_a_package_without_a_name_is_told(
     lines = told(rules, tmp_path, {}, capsys, pubspec="{}")
 
     assert lines[0] == "app/pubspec.yaml:1: is missing or names no package"
+
+
+_PAGES = [_SCRIPTS.parent / "docs" / "how-to" / "flutter.md", _SCRIPTS.parent / "apps" / "README.md"]
+_AROUND = ("{}", "void page() async {{\n{}\n}}", "final page =\n{};")
+"""A block is a file, statements, or an expression."""
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
+def test_the_dart_of_the_documentation_parses(rules: ModuleType, tmp_path: Path, page: Path) -> None:
+    blocks = re.findall(
+        r"^ *```dart\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+    assert blocks
+    for block in blocks:
+        faults: list[list[tuple[int, str]]] = []
+        for around in _AROUND:
+            path = tmp_path / "block.dart"
+            path.write_text(around.format(block))
+            faults.append(rules.DartFile.read(path).faults)
+        assert [] in faults, min(faults, key=len)
 
 
 def test_the_app_of_this_repository_has_no_problem(
