@@ -286,6 +286,8 @@ class ChatController extends ChangeNotifier {
     if (_isDisposed) return;
     _isNew = false;
     onActivity?.call();
+    // A line that was given up is worth another try: the service has just answered.
+    if (_openProblem != null) return restart();
     _session
       ..open()
       ..begun();

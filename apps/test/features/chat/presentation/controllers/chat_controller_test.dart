@@ -217,6 +217,17 @@ void main() {
     expect(controller.state.hasOlder, isFalse);
   });
 
+  test('a line that was given up is tried again when a message was accepted', () async {
+    final controller = await opened();
+    service.line.fail(refusal('forbidden', status: 403));
+    await arrive();
+    expect(controller.openProblem?.code, 'forbidden');
+    await controller.send('hello');
+    await arrive();
+    expect(controller.openProblem, isNull);
+    expect(service.lines, hasLength(2));
+  });
+
   test('stopping asks the service, and answering again replaces', () async {
     final controller = await opened(isNew: true);
     await controller.send('hello');
