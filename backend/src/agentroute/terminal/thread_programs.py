@@ -14,6 +14,9 @@ from agentroute.terminal.reader_gone import end_without_reader
 from agentroute.terminal.service import Service, existing_thread
 from agentroute.terminal.shown import age_text, cost_text
 
+_WIDTH_OF_OTHERS = 40
+"""Room for a short title, its age, the messages and the cost; a narrower terminal shows no messages and no cost."""
+
 
 def run_threads(
     query: str | None, *, limit: int, agent_id: str | None, url: str | None, token_file: Path | None
@@ -44,13 +47,14 @@ def _print_table(found: tuple[ThreadItem, ...]) -> None:
     if not found:
         print("There is no thread.")
         return
+    console = Console(highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     # An id is copied, so it is never cut: the title gives way, the one column that may be wrapped. Its text is cut instead.
-    table.add_column(
-        "thread", no_wrap=True, min_width=max(cell_len(harmless(each.thread_id)) for each in found)
-    )
+    widest_id = max(cell_len(harmless(each.thread_id)) for each in found)
+    table.add_column("thread", no_wrap=True, min_width=widest_id)
     table.add_column("title", min_width=len("title"), overflow="ellipsis")
-    for name in ("active", "messages", "cost"):
+    others = ("active", "messages", "cost") if console.width >= widest_id + _WIDTH_OF_OTHERS else ("active",)
+    for name in others:
         table.add_column(name, no_wrap=True)
     for item in found:
         state = (
@@ -60,10 +64,12 @@ def _print_table(found: tuple[ThreadItem, ...]) -> None:
             if item.pending_interrupts
             else age_text(item.updated_at)
         )
-        cost = cost_text(item.usage.cost, is_complete=item.usage.cost_complete)
+        usage = item.usage
+        # The head of the column says of what.
+        cost = "unknown" if usage.cost is None else cost_text(usage.cost, is_complete=usage.cost_complete)
         cells = (item.thread_id, item.title or "", state, str(item.message_count), cost)
-        table.add_row(*(Text(harmless(cell), no_wrap=True) for cell in cells))
-    Console(highlight=False).print(table)
+        table.add_row(*(Text(harmless(cell), no_wrap=True) for cell in cells[: len(others) + 2]))
+    console.print(table)
 
 
 def run_tail(

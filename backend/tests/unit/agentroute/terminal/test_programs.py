@@ -147,7 +147,7 @@ def test_threads_in_a_pipe_are_one_line_each(service: _Service) -> None:
     assert service.seen == ["/api/v1/agent/threads?q=tea+time&limit=5"]
 
 
-@pytest.mark.parametrize(("columns", "title"), [(200, TITLE), (80, "Quokkas an…"), (60, "Quok…")])
+@pytest.mark.parametrize(("columns", "title"), [(200, TITLE), (80, "Quokkas…"), (60, "Quokka…")])
 def test_in_the_table_of_threads_the_titles_give_way_and_no_id_is_cut(
     columns: int, title: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
