@@ -33,6 +33,11 @@ export class OwnRuns {
     begunHere.add(run.runId);
   }
 
+  /** Whether the run has not begun, as far as the stream has told. */
+  awaits(runId: string): boolean {
+    return this.#runs.some((run) => run.runId === runId);
+  }
+
   /** The run was refused, or has begun. Returns it, if it was one of ours. */
   take(runId: string): OwnRun | undefined {
     const run = this.#runs.find((one) => one.runId === runId);

@@ -146,7 +146,8 @@ export class LiveThreadSession implements ThreadSession {
     this.#show();
     try {
       const accepted = await startRun(body);
-      if (accepted.status === "queued" && !isLive(this.#run)) {
+      // The stream can be faster than this answer, and have told the whole run.
+      if (accepted.status === "queued" && this.#own.awaits(run.runId) && !isLive(this.#run)) {
         this.#run = { runId: run.runId, status: "queued", stages: [], error: null };
       }
     } catch (error) {

@@ -26,6 +26,8 @@ interface Played {
   connect(sent: readonly SentRun[]): Promise<Response>;
   /** Answers who follows; keeps quiet if it is absent. */
   follow?(sent: readonly SentRun[]): Promise<Response>;
+  /** Returns the status with which a run is accepted, when the answer is to come. */
+  accept?(): Promise<string>;
 }
 
 /** Give the tests of a file what a browser has and Node has not. */
@@ -40,13 +42,14 @@ export function playBrowser(): void {
 }
 
 /** Open the thread `t-1`. Every run is accepted. */
-export async function openSession({ isNew, connect, follow = () => new Promise(() => {}) }: Played): Promise<LiveThreadSession> {
+export async function openSession(played: Played): Promise<LiveThreadSession> {
+  const { isNew, connect, follow = () => new Promise(() => {}), accept = async () => "running" } = played;
   const sent: SentRun[] = [];
   vi.stubGlobal("fetch", async (url: string, init: RequestInit) => {
     if (init.method !== "POST") return await (url.includes("connect=true") ? connect(sent) : follow(sent));
     const run = JSON.parse(init.body as string) as SentRun;
     sent.push(run);
-    return Response.json({ runId: run.runId, threadId: "t-1", status: "running" });
+    return Response.json({ runId: run.runId, threadId: "t-1", status: await accept() });
   });
   // Later than the browser is played: it is looked at when the page is loaded.
   const { LiveThreadSession } = await import("../../src/session/thread-session");
