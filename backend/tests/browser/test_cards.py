@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from tests.support.browser_tab import NewTab
 from tests.support.page_watch import PageWatch
 
-A_DAY = re.compile("^expires in (1 day|23 h)")
+A_DAY = re.compile("^expires in (1 day|24 h|23 h)")
 BOTH = "fetch https://example.com/ and also remember that I like tea"
 
 
