@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -58,3 +59,15 @@ class BackgroundLoops:
             return
         log.critical("background_loop_ended", loop=task.get_name(), exc_info=task.exception())
         self._on_broken()
+
+
+@asynccontextmanager
+async def running(**loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run loops in the background while the context is open."""
+    tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=2)

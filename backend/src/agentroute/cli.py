@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentroute.command_errors import errors_as_lines, fail, read_settings
+from agentroute.key_commands import keys
 from agentroute.lean_imports import lean_imports
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _BUILD = "Build an agent"
 _TALK = "Talk to it"
 _OPERATE = "Run the service"
 """Parts of the help, in the order of their first commands."""
+
+app.add_typer(keys, rich_help_panel=_OPERATE)
 
 
 def _show_version(wanted: bool) -> None:
@@ -77,7 +80,7 @@ def init(
     name: Annotated[str | None, typer.Option(help="Name of the agent.", show_default="the folder's")] = None,
 ) -> None:
     """Write a new agent: profile, factory, tools. Nothing that exists is overwritten."""
-    with _errors_as_lines():
+    with errors_as_lines():
         from agentroute.starter.init_command import run_init
 
         raise typer.Exit(run_init(folder, name, typer.echo))
@@ -94,14 +97,14 @@ def import_agent(
     ],
 ) -> None:
     """Put an agent of a script behind the service: write a profile and a factory, and list what cannot be kept."""
-    with _errors_as_lines():
+    with errors_as_lines():
         from agentroute.starter.carried_agent import run_import
 
         def check(profile: Path, on_unusable: Callable[[], object]) -> int:
             typer.echo(
                 "Nothing of the agent was rewritten. This is what it amounts to, and what cannot be kept:"
             )
-            settings = _settings()
+            settings = read_settings()
             from agentroute.agent_check import run_check
 
             return run_check(settings, profile, as_json=False, on_unusable=on_unusable)
@@ -123,7 +126,7 @@ def dev(
     browse: _Open = False,
 ) -> None:
     """Run the agent of a folder on this machine, with its modules and its .env. Changed files are used at once."""
-    with _errors_as_lines():
+    with errors_as_lines():
         from agentroute.dev.session import run_dev
 
         raise typer.Exit(run_dev(project, host=host, port=port, data_dir=data_dir, browse=browse))
@@ -141,9 +144,9 @@ def serve(
     ] = None,
 ) -> None:
     """Run one API process. The settings come from AGENT_* variables; an option comes first."""
-    with _errors_as_lines():
+    with errors_as_lines():
         with lean_imports(worker=False):
-            settings = _listening_on(_settings("database", "redis"), host, port)
+            settings = _listening_on(read_settings("database", "redis"), host, port)
             from agentroute.server import run_server
 
             # By itself, the application imports this only when it opens one.
@@ -169,9 +172,9 @@ def worker(
     ] = None,
 ) -> None:
     """Run one worker process, which executes runs."""
-    with _errors_as_lines():
+    with errors_as_lines():
         with lean_imports(worker=True):
-            settings = _settings("database", "redis")
+            settings = read_settings("database", "redis")
             from agentroute.worker import run_worker
 
         raise typer.Exit(
@@ -193,8 +196,8 @@ def embedded(
     browse: _Open = False,
 ) -> None:
     """Run everything on this machine: Postgres, Valkey, a demo model, the API, a worker and the chat page."""
-    with _errors_as_lines():
-        settings = _settings()
+    with errors_as_lines():
+        settings = read_settings()
         from agentroute.embedded.service import run_embedded
 
         raise typer.Exit(run_embedded(settings, host=host, port=port, data_dir=data_dir, browse=browse))
@@ -206,33 +209,33 @@ def migrate(
     down: Annotated[bool, typer.Option("--down", help="Downgrade to the revision.")] = False,
 ) -> None:
     """Migrate the database schema to the newest revision. Several processes may do this at the same time."""
-    with _errors_as_lines():
-        settings = _settings("database")
+    with errors_as_lines():
+        settings = read_settings("database")
         from agentroute import migrations
         from agentroute.preflight import check_postgres
 
         reachable = asyncio.run(check_postgres(settings))
         if not reachable.ok:
-            _fail(reachable.line)
+            fail(reachable.line)
         url = settings.database.url.get_secret_value()
         try:
             asyncio.run((migrations.downgrade if down else migrations.upgrade)(url, revision))
             typer.echo(f"The schema is at {asyncio.run(migrations.current(url)) or 'nothing'}.")
         except migrations.MigrationError as exc:
-            _fail(str(exc))
+            fail(str(exc))
 
 
 @app.command(rich_help_panel=_OPERATE)
 def rotate_secrets() -> None:
     """Encrypt what is stored for users with the first key of AGENT_SECRETS__KEY, so that older keys can go."""
-    with _errors_as_lines():
-        settings = _settings("database")
+    with errors_as_lines():
+        settings = read_settings("database")
         from agentroute.preflight import check_migrations, check_postgres
         from agentroute.secret_rotation import rotate_secrets
 
         for check in (check_postgres, check_migrations):
             if not (result := asyncio.run(check(settings))).ok:
-                _fail(result.line)
+                fail(result.line)
         told, complete = asyncio.run(rotate_secrets(settings))
         typer.echo(told)
         raise typer.Exit(0 if complete else 1)
@@ -241,8 +244,8 @@ def rotate_secrets() -> None:
 @app.command(rich_help_panel=_OPERATE)
 def doctor() -> None:
     """Check what the service needs, and say how to fix what is missing."""
-    with _errors_as_lines():
-        settings = _settings()
+    with errors_as_lines():
+        settings = read_settings()
         from agentroute.doctor import run_doctor
 
         raise typer.Exit(run_doctor(settings))
@@ -260,12 +263,12 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make the agent once without a model call; print its tools, models and stages, and what is missing."""
-    with _errors_as_lines():
+    with errors_as_lines():
         from agentroute.project import find_project
 
         project = find_project(profile)
         project.enter()
-        settings = _settings()
+        settings = read_settings()
         from agentroute.agent_check import run_check
 
         raise typer.Exit(run_check(settings, project.profile, as_json=as_json))
@@ -339,37 +342,6 @@ def tail(
 def _listening_on(settings: Settings, host: str | None, port: int | None) -> Settings:
     chosen = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     return settings.model_copy(update={"server": settings.server.model_copy(update=chosen)})
-
-
-def _settings(*required: str) -> Settings:
-    from agentroute.settings_errors import load_settings
-
-    return load_settings(*required)
-
-
-@contextmanager
-def _errors_as_lines() -> Iterator[None]:
-    """Show errors that a user can fix as one line each, without a traceback."""
-    from agentroute.embedded.local_server import LocalServerError
-    from agentroute.settings_errors import InvalidSettings
-    from core.errors import ConfigurationError
-
-    try:
-        yield
-    except InvalidSettings as exc:
-        for problem in exc.problems:
-            typer.echo(f"error: {problem}", err=True)
-        raise typer.Exit(2) from None
-    except ConfigurationError as exc:
-        typer.echo(f"error: {exc}", err=True)
-        raise typer.Exit(2) from None
-    except LocalServerError as exc:
-        _fail(str(exc))
-
-
-def _fail(line: str) -> None:
-    typer.echo(f"error: {line}", err=True)
-    raise typer.Exit(1)
 
 
 if __name__ == "__main__":

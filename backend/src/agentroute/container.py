@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 from agentroute.agent_items import read_agents
+from agentroute.background_loops import running
+from agentroute.credentials import open_credentials
 from agentroute.logins import open_connections
 from agentroute.readiness import StoreReadiness
 from agentroute.schema_state import schema
@@ -23,7 +23,7 @@ from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.threads import AgentThreads
 from core.agentscope.runtime.hints import HintSender
-from core.broker import create_broker
+from core.broker import HintBroker, create_broker
 from core.config import Settings
 from core.database import create_engine
 from core.files.opening import open_files
@@ -67,15 +67,14 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         resources.push_async_callback(redis.aclose, close_connection_pool=True)
         readiness = StoreReadiness(settings.database, redis, schema=schema())
         resources.push_async_callback(readiness.aclose)
-        broker = create_broker(settings.redis)
-        await broker.startup()
-        resources.push_async_callback(broker.shutdown)
+        broker = await _open_broker(settings, resources)
         transcription = await open_transcription(settings, engine, redis, resources)
         bus = RedisBus(redis, settings.redis)
         gates = PoolGates.of(settings.database)
         store = EventStore(engine, gates.streams)
         hub = ThreadHub(redis, store.moved, settings.redis, settings.stream)
-        await resources.enter_async_context(_running(bus=bus.run(), hub=hub.run()))
+        await resources.enter_async_context(running(bus=bus.run(), hub=hub.run()))
+        credentials = await open_credentials(settings, engine, redis, resources)
         hints = HintSender(broker, redis, settings.redis)
         files = open_files(engine, settings.files)
         gateway = AgentRunGateway(
@@ -105,6 +104,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             limits=settings.limits,
             draining=hub.draining.is_set,
             workers=workers,
+            streams=credentials.streams,
         )
         bodies = JsonBodies(settings.limits)
         resources.callback(bodies.close)
@@ -123,20 +123,18 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             logins=logins,
             login_origins=LoginOrigins.of(settings),
             connections=connections,
-            authenticator=Authenticator(settings.identity, server=settings.server),
+            authenticator=Authenticator(settings.identity, server=settings.server, keys=credentials.keyring),
+            keys=credentials.keeper,
+            tickets=credentials.tickets,
+            open_streams=credentials.streams,
             agents=deployed.directory,
             readiness=readiness,
             drain=DrainSwitch(hub),
         )
 
 
-@asynccontextmanager
-async def _running(**loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run loops in the background while the context is open."""
-    tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=2)
+async def _open_broker(settings: Settings, resources: AsyncExitStack) -> HintBroker:
+    broker = create_broker(settings.redis)
+    await broker.startup()
+    resources.push_async_callback(broker.shutdown)
+    return broker

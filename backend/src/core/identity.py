@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from core.api_keys.key_form import is_key
 from core.config import IdentitySettings, ServerSettings
 from core.errors import ConfigurationError, Unauthenticated
 from core.loopback import LoopbackGuard, is_loopback, refuse_origins_of_anybody
 from core.scopes import ALL_SCOPES, USER_SCOPES, Role
 
 if TYPE_CHECKING:
+    from core.api_keys.keyring import KeyGrant, Keyring
     from core.bearer_token import TokenVerifier
 
 _EXPOSED = (
@@ -63,14 +65,22 @@ LOCAL = Principal("local", "local", trusted=True, scopes=ALL_SCOPES, kind="local
 class Authenticator:
     """Turns the headers of a request into a principal."""
 
-    def __init__(self, identity: IdentitySettings, *, server: ServerSettings) -> None:
+    def __init__(
+        self, identity: IdentitySettings, *, server: ServerSettings, keys: Keyring | None = None
+    ) -> None:
         """Check the settings once, at start.
+
+        Args:
+            identity: Who is calling.
+            server: The address, and the pages that may call.
+            keys: Checks API keys. Without it, no key is good.
 
         Raises:
             ConfigurationError: ``local`` on an address that other machines can reach or for pages of any origin,
                 or ``jwt`` without a secret.
         """
         self._tokens: TokenVerifier | None = None
+        self._keys = keys
         self._kept = identity.claims
         self._guard = LoopbackGuard(server.cors_origins)
         if identity.mode == "jwt":
@@ -93,13 +103,53 @@ class Authenticator:
             Unauthenticated: No credential, or one that failed a check.
             Forbidden: In local mode, the request comes from a foreign web page.
         """
+        self.check_page(headers)
+        credential = _bearer(headers)
+        if self._keys is not None and is_key(credential):
+            return self._with_key(await self._keys.verify(credential))
         if self._tokens is None:
-            self._guard.check(headers)
             return LOCAL
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        if not credential:
             raise Unauthenticated("Send Authorization: Bearer <token>.")
-        verified = self._tokens.verify(token.strip())
+        verified = self._tokens.verify(credential)
         # Claims are personal data, and stay as long as the run's input: only what the operator has named is kept.
         kept = {name: verified.claims[name] for name in self._kept if name in verified.claims}
         return Principal(verified.tenant, verified.user, verified.valid_until, verified.claims, kept or None)
+
+    def check_page(self, headers: Mapping[str, str]) -> None:
+        """Refuse what a foreign web page sends in local mode.
+
+        Raises:
+            Forbidden: ``Host`` or ``Origin`` names another machine.
+        """
+        if self._tokens is None:
+            self._guard.check(headers)
+
+    async def is_good(self, key: str) -> bool:
+        """Return whether an API key that was good still is.
+
+        Args:
+            key: The ``credential_id`` of its principal.
+        """
+        return self._keys is not None and await self._keys.is_good(key)
+
+    def _with_key(self, grant: KeyGrant) -> Principal:
+        # What a token would say of the same caller: rules and factories that ask for `sub` need not know what a key is.
+        claims = {"sub": grant.user_id, "tenant": grant.tenant_id}
+        kept = {name: claims[name] for name in self._kept if name in claims}
+        return Principal(
+            grant.tenant_id,
+            grant.user_id,
+            grant.valid_until,
+            claims,
+            kept or None,
+            scopes=grant.scopes,
+            kind="key",
+            credential_id=grant.credential_id,
+        )
+
+
+def _bearer(headers: Mapping[str, str]) -> str:
+    """Return the credential of ``Authorization: Bearer``; empty if there is none."""
+    scheme, _, credential = headers.get("authorization", "").partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else ""

@@ -90,6 +90,9 @@ _SHAPES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...
     # A digit or a capital: "basic tokens" is prose.
     (re.compile(r"\b((?i:bearer|basic))\s+(?=\S*[A-Z0-9])[A-Za-z0-9._~+/=-]{6,}"), rf"\g<1> {MASK}"),
     (_URL_RUN, _without_userinfo),
+    # Our API keys, whose id stays readable: it says which key to revoke. Our stream tickets.
+    (re.compile(r"(ar_[A-Za-z0-9]{12})_[A-Za-z0-9]{16,}"), rf"\g<1>_{MASK}"),
+    (re.compile(r"art_[A-Za-z0-9]{43}"), MASK),
     # Provider keys: sk-..., sk-ant-..., ghp_..., xoxb-..., AKIA..., AIza...
     (re.compile(r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}"), MASK),
     (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|hf_)[A-Za-z0-9_-]{8,}"), MASK),

@@ -1,5 +1,6 @@
 """All tables. Importing this package fills ``models.base.Base.metadata`` for Alembic."""
 
+from models.agent_api_key import AgentApiKey
 from models.agent_chat_message import AgentChatMessage
 from models.agent_chat_session import AgentChatSession
 from models.agent_checkpoint import AgentCheckpoint
@@ -21,6 +22,7 @@ from models.user_budget import UserBudget
 from models.user_budget_reservation import UserBudgetReservation
 
 __all__ = [
+    "AgentApiKey",
     "AgentChatMessage",
     "AgentChatSession",
     "AgentCheckpoint",

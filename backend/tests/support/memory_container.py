@@ -17,6 +17,7 @@ from core.request_body import JsonBodies
 from v1.agent.agent_directory import AgentDirectory
 from v1.agent.capabilities import agent_capabilities
 from v1.agent.container import ApiContainer
+from v1.agent.open_streams import OpenStreams
 from v1.agent.service import AgentService
 
 READY = Readiness(postgres=True, migrations=True, redis=True)
@@ -53,7 +54,7 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         settings: The limits and the identity that count.
         runs: What all ports share; new ones when absent.
         replaced: Members of ``ApiContainer`` to use instead. ``usage``,
-            ``transcription``, ``files`` and ``connections`` have no memory form: a test that needs one brings it.
+            ``transcription``, ``files``, ``keys``, ``tickets`` and ``connections`` have no memory form: a test that needs one brings it.
     """
     runs = runs or MemoryRuns()
     draining: asyncio.Event = runs.draining
@@ -70,6 +71,9 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         "connections": None,
         "logins": None,
         "login_origins": None,
+        "keys": None,
+        "tickets": None,
+        "open_streams": OpenStreams(),
         "authenticator": Authenticator(settings.identity, server=settings.server),
         "agents": AgentDirectory([agent_item("default")]),
         "readiness": ready,

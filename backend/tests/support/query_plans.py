@@ -48,6 +48,8 @@ SELECT 'local', 'more-' || n / 100, 'server', '', sha256(n::text::bytea), sha256
     now() + n * interval '1 minute' FROM generate_series(1, 10000) AS n;
 INSERT INTO agent_oauth_client (issuer, redirect_uri, client_id, sealed)
 SELECT n, n, n, '' FROM generate_series(1, 5000) AS n;
+INSERT INTO agent_api_key (key_id, tenant_id, user_id, scopes, digest, created_by)
+SELECT 'more' || n, 'tenant-' || n / 100, 'more', '{read}', sha256(n::text::bytea), 'cli' FROM generate_series(1, 10000) AS n;
 VACUUM ANALYZE;
 """
 _FIRST_COLUMNS = """

@@ -9,15 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.api_keys.keeper import KeyKeeper
 from core.connections.oauth.login import Logins
 from core.files.library import FileLibrary
 from core.identity import Authenticator
 from core.readiness import ReadinessProbe
 from core.request_body import JsonBodies
+from core.stream_tickets import StreamTickets
 from core.transcription.service import TranscriptionService
 from v1.agent.agent_directory import AgentDirectory
 from v1.agent.connection_directory import ConnectionDirectory
 from v1.agent.login_origins import LoginOrigins
+from v1.agent.open_streams import OpenStreams
 from v1.agent.ports import EventsFacade, RunDirectory, ThreadDirectory, ThreadHistory, UsageLedger
 from v1.agent.service import AgentService
 
@@ -53,6 +56,12 @@ class ApiContainer:
     connections: ConnectionDirectory
     """Users' own identities at MCP servers."""
     authenticator: Authenticator
+    keys: KeyKeeper
+    """Makes and revokes API keys."""
+    tickets: StreamTickets
+    """Credentials of ``EventSource``."""
+    open_streams: OpenStreams
+    """Those that end when their credential is withdrawn."""
     agents: AgentDirectory
     """What the routes say about agents, built once at the start."""
     readiness: ReadinessProbe

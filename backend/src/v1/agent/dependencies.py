@@ -10,9 +10,12 @@ from typing import Annotated, cast
 from fastapi import Depends, Header, Path, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from core.agentscope.schemas.links import EVENTS_PATH
 from core.agentscope.schemas.messages import Id
+from core.credential_errors import TicketInvalid
 from core.identity import Principal
 from core.log import note_request
+from core.stream_tickets import TicketUse
 from v1.agent.container import ApiContainer
 from v1.agent.route_access import check_access
 
@@ -38,12 +41,37 @@ async def current_principal(
 
     Raises:
         Unauthenticated: No valid credential.
+        TicketInvalid, TicketsUnavailable: The request has a ticket, which cannot be used.
         Forbidden: The credential does not permit this route.
     """
     _note_ids(request)
-    principal = await container.authenticator.authenticate(request.headers)
+    if (ticket := _ticket_of(request)) is not None:
+        principal = await _with_ticket(ticket, request, container)
+    else:
+        principal = await container.authenticator.authenticate(request.headers)
+        if principal.kind == "key" and principal.credential_id is not None:
+            note_request(key_id=principal.credential_id.partition(".")[0])
     check_access(principal, request.method, request.scope["route"].path)
     return principal
+
+
+def _ticket_of(request: Request) -> str | None:
+    """Return the ticket of a request to the one route that takes one."""
+    if request.method == "GET" and request.scope["route"].path == EVENTS_PATH:
+        return request.query_params.get("ticket")
+    return None
+
+
+async def _with_ticket(ticket: str, request: Request, container: ApiContainer) -> Principal:
+    """Use a ticket. A header beside it does not count: a request has one credential."""
+    container.authenticator.check_page(request.headers)
+    query = request.query_params
+    use = await container.tickets.use(ticket, query.get("threadId", ""), query.get("runId"))
+    key = use.principal.credential_id
+    if key is not None and not await container.authenticator.is_good(key):
+        raise TicketInvalid("The API key that asked for the ticket was revoked or has expired.")
+    request.state.ticket = use
+    return use.principal
 
 
 def _note_ids(request: Request) -> None:
@@ -53,6 +81,15 @@ def _note_ids(request: Request) -> None:
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+
+
+async def used_ticket(request: Request, _checked: CurrentPrincipal) -> TicketUse | None:
+    """Return the use of the ticket that opens a stream; ``None`` if another credential does."""
+    found: TicketUse | None = getattr(request.state, "ticket", None)
+    return found
+
+
+UsedTicket = Annotated[TicketUse | None, Depends(used_ticket)]
 
 ThreadIdQuery = Annotated[Id, Query(alias="threadId", description="The thread.", examples=["thread-1"])]
 RunIdQuery = Annotated[
@@ -83,6 +120,10 @@ RepeatedFromHeader = Annotated[
         description="If the request is a repeat: the last cursor seen. The stream begins with the next event.",
         examples=["3-17"],
     ),
+]
+TicketQuery = Annotated[
+    str | None,
+    Query(description="A ticket for exactly this stream, in place of the header: see `POST /events/ticket`."),
 ]
 CONNECT_LIMIT = 200
 ConnectQuery = Annotated[

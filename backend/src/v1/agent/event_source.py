@@ -10,9 +10,11 @@ it for a run without events. They send POST; and a GET made with ``fetch`` has n
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
+from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -47,6 +49,18 @@ def put_off(error: AgentBackendError) -> bytes:
     seconds = error.retry_after_seconds or 1.0
     milliseconds = int(seconds * random.uniform(1000, 2000))  # noqa: S311  not for security
     return b": %b\n" % error.code.encode() + retry_line(milliseconds)
+
+
+class SurvivableRoute(APIRoute):
+    """A route of a stream. Its dependencies count, too: a credential may be looked up in a database that is away."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def survive(request: Request) -> Response:
+            return await survivable(request, handler(request))
+
+        return survive
 
 
 async def survivable(request: Request, opening: Awaitable[Response]) -> Response:

@@ -10,13 +10,14 @@ from pydantic.json_schema import models_json_schema
 from core import agent_errors, errors
 from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
+from core.agentscope.schemas.api_keys import CreateKeyCommand, RotateKeyCommand
 from core.agentscope.schemas.connections import LoginCommand, TokenCommand
 from core.agentscope.schemas.links import API_PREFIX, events_url, file_url, history_url, runs_url
 from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
 from core.problem import MEDIA_TYPE, problem
 from v1.agent.agui_schemas import EVENT, add_agui_schemas
-from v1.agent.wire import CancelCommand, ConnectCommand, Problem
+from v1.agent.wire import CancelCommand, ConnectCommand, Problem, TicketCommand
 
 BODY_ERRORS: tuple[type[AgentBackendError], ...] = (
     errors.MalformedJson,
@@ -387,6 +388,9 @@ def add_schemas(document: dict[str, Any]) -> None:
         RenameThreadCommand,
         LoginCommand,
         TokenCommand,
+        CreateKeyCommand,
+        RotateKeyCommand,
+        TicketCommand,
         Problem,
     )
     _, definitions = models_json_schema(

@@ -44,6 +44,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", f"{API_PREFIX}/resume"): RUN,
     ("GET", f"{API_PREFIX}/events"): READ,
     ("POST", f"{API_PREFIX}/events"): READ,
+    ("POST", f"{API_PREFIX}/events/ticket"): READ,
     ("GET", f"{API_PREFIX}/history"): READ,
     ("GET", f"{API_PREFIX}/runs/{{runId}}"): READ,
     ("POST", f"{API_PREFIX}/runs/{{runId}}/cancel"): RUN,
@@ -68,6 +69,10 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("PUT", f"{API_PREFIX}/connections/{{server}}"): RUN,
     ("DELETE", f"{API_PREFIX}/connections/{{server}}"): RUN,
     ("POST", f"{API_PREFIX}/transcribe"): RUN,
+    ("POST", f"{API_PREFIX}/keys"): ADMIN,
+    ("GET", f"{API_PREFIX}/keys"): ADMIN,
+    ("POST", f"{API_PREFIX}/keys/{{keyId}}/rotate"): ADMIN,
+    ("DELETE", f"{API_PREFIX}/keys/{{keyId}}"): ADMIN,
     # Of the embedded mode only, and for the page of the same machine: see agentroute.embedded_api.guard.
     ("GET", f"{_EMBEDDED}/model"): READ,
     ("POST", f"{_EMBEDDED}/models"): RUN,

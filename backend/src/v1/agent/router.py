@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from core import agent_errors, errors
+from core import agent_errors, credential_errors, errors
 from core.agentscope.events.connect import ConnectRequest
 from core.agentscope.schemas.agent_runtime import (
     AcceptedTaskResponse,
@@ -33,9 +33,11 @@ from v1.agent.dependencies import (
     RunIdPath,
     RunIdQuery,
     ThreadIdQuery,
+    TicketQuery,
+    UsedTicket,
     current_principal,
 )
-from v1.agent.event_source import survivable
+from v1.agent.event_source import SurvivableRoute
 from v1.agent.negotiation import (
     connect_cursor,
     reader_cursor,
@@ -62,7 +64,13 @@ from v1.agent.wire import CancelAcceptedResponse, CancelCommand, ConnectCommand
 
 _ALWAYS = (errors.Unauthenticated, errors.NotFound, errors.InvalidRequest, errors.StoreUnavailable)
 
-router = APIRouter(prefix=API_PREFIX, tags=["agent"], dependencies=[Depends(current_principal)])
+router = APIRouter(
+    prefix=API_PREFIX,
+    tags=["agent"],
+    dependencies=[Depends(current_principal)],
+    # For GET /events. No other route is asked as an EventSource asks.
+    route_class=SurvivableRoute,
+)
 
 
 @router.post(
@@ -118,18 +126,28 @@ async def resume_run(
     "/events",
     response_class=Response,
     responses={200: STREAM_RESPONSE, 204: {"description": "The run has ended and has no more events."}}
-    | problems(*_ALWAYS, errors.Overloaded, errors.CursorInvalid, errors.CursorAhead, errors.CursorExpired),
+    | problems(
+        *_ALWAYS,
+        credential_errors.TicketInvalid,
+        credential_errors.TicketsUnavailable,
+        errors.Overloaded,
+        errors.CursorInvalid,
+        errors.CursorAhead,
+        errors.CursorExpired,
+    ),
 )
 async def follow_events(
     request: Request,
     principal: CurrentPrincipal,
     container: Container,
     thread_id: ThreadIdQuery,
+    used: UsedTicket,
     run_id: RunIdQuery = None,
     cursor: CursorQuery = None,
     last_event_id: LastEventIdHeader = None,
     connect: ConnectQuery = False,
     limit: ConnectLimitQuery = CONNECT_LIMIT,
+    _ticket: TicketQuery = None,
 ) -> Response:
     """Stream the events of a thread, or of one run, from a cursor.
 
@@ -138,8 +156,11 @@ async def follow_events(
     `runId` the stream contains every run of the thread, and ends at its maximum age. Behind each `RUN_STARTED`, the
     `CUSTOM` event `agentroute.input` has the messages that the run was asked, and what they replace (`regenerateFrom`):
     they may come from another device. This event has no `id`. Closing the stream does not stop a run. Every stream ends
-    when the token of its request expires; reconnect with a new token and the last cursor. A stream that the service ends
-    before its run (maximum age, stop of the process, token) says why in a comment, and in `retry:` when to come back.
+    within a minute when the credential of its request expires or is revoked; reconnect with a new one and the last cursor.
+    A stream that the service ends before its run (maximum age, stop of the process, credential) says why in a comment,
+    and in `retry:` when to come back.
+
+    A browser's `EventSource` cannot send a token: it opens the address that `POST /events/ticket` returns.
 
     With `connect=true` the stream is for a client that holds nothing, such as a page after a reload. It is a valid AG-UI
     stream from its first event: `RUN_STARTED` (of the live run, otherwise of the last one), `STATE_SNAPSHOT` if there is
@@ -159,7 +180,7 @@ async def follow_events(
         frames = container.events.follow(
             principal, thread_id, run_id=run_id, cursor=reader_cursor(last_event_id, cursor)
         )
-    return await survivable(request, stream_until_expiry(frames, principal))
+    return await stream_until_expiry(frames, principal, container, used)
 
 
 @router.post(

@@ -12,6 +12,7 @@ from core.agentscope.events.connect import ConnectRequest, Peer
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.messages import WireModel
 from core.identity import Principal
+from core.stream_tickets import TicketUse
 from core.validation import parse
 from v1.agent.checked_command import CheckedCommand, has_tools, read_command
 from v1.agent.container import ApiContainer
@@ -75,15 +76,20 @@ async def answer_connect(
             limit=limit,
             peer=Peer(command.protocol_version),
         )
-    return await stream_until_expiry(container.events.connect(principal, asked), principal)
+    return await stream_until_expiry(container.events.connect(principal, asked), principal, container)
 
 
 async def stream_until_expiry(
-    opening: Awaitable[AsyncIterator[bytes] | None], principal: Principal
+    opening: Awaitable[AsyncIterator[bytes] | None],
+    principal: Principal,
+    container: ApiContainer,
+    ticket: TicketUse | None = None,
 ) -> Response:
-    """Answer with a stream that ends when the token of its request does."""
+    """Answer with a stream that ends when the credential of its request does."""
     frames = await opening
-    return stream(frames if frames is None else until_expiry(frames, principal))
+    if frames is None:
+        return stream(None)
+    return stream(until_expiry(frames, principal, container.open_streams, ticket=ticket))
 
 
 def stream(frames: AsyncIterator[bytes] | None) -> Response:

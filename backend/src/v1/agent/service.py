@@ -24,6 +24,7 @@ from core.identity import Principal
 from core.log import note_request
 from v1.agent.checked_command import CheckedCommand
 from v1.agent.expiring_stream import until_expiry
+from v1.agent.open_streams import OpenStreams
 from v1.agent.ports import EventsFacade, RunGateway
 from v1.agent.stopping_stream import StoppingStream
 from v1.agent.worker_watch import WorkerWatch
@@ -44,11 +45,13 @@ class AgentService:
         limits: LimitSettings | None = None,
         draining: Callable[[], bool] = lambda: False,
         workers: WorkerWatch | None = None,
+        streams: OpenStreams | None = None,
     ) -> None:
         self._runtime = runtime
         self._events = events
         self._draining = draining
         self._workers = workers
+        self._streams = streams
         self._leaving: set[asyncio.Task[None]] = set()
         self.limits: LimitSettings = limits or LimitSettings()
 
@@ -112,7 +115,7 @@ class AgentService:
         if frames is None:
             return None
         # Inside the stopping stream: a token that expires does not mean that its user has left.
-        frames = until_expiry(frames, principal)
+        frames = until_expiry(frames, principal, self._streams)
         if checked.command.options().on_disconnect != "cancel":
             return frames
         return StoppingStream(frames, lambda: self._left(principal, accepted))

@@ -23,6 +23,28 @@ class ConnectCommand(WireModel):
     _null_is_absent = model_validator(mode="before")(without_nulls)
 
 
+class TicketCommand(WireModel):
+    """Body of ``POST /events/ticket``."""
+
+    thread_id: Id
+    run_id: Id | None = None
+    """Only this run; the whole thread when absent."""
+
+    _null_is_absent = model_validator(mode="before")(without_nulls)
+
+
+class TicketResponse(WireModel):
+    """201: a ticket for one stream."""
+
+    ticket: str
+    events_url: str
+    """The stream, with the ticket in it."""
+    first_use_seconds: int
+    """The stream must be opened within this time."""
+    lasts_seconds: int
+    """How long the ticket is good from then on, unless the credential that asked for it ends earlier."""
+
+
 class CancelCommand(WireModel):
     """Body of ``POST /runs/{runId}/cancel``."""
 

@@ -46,6 +46,7 @@ def test_help_lists_the_commands() -> None:
         "embedded",
         "migrate",
         "rotate-secrets",
+        "keys",
         "doctor",
         "check",
         "chat",

@@ -30,6 +30,10 @@ class StreamEnd(Enum):
     MAX_AGE = b"max-age: the stream has reached its maximum age; reconnect with the last id"
     DRAIN = b"drain: the process is stopping; reconnect with the last id"
     TOKEN_EXPIRED = b"token-expired: the token has expired; reconnect with a new one and the last id"
+    KEY_REVOKED = (
+        b"key-revoked: the API key was revoked or replaced; reconnect with another one and the last id"
+    )
+    TAKEN_OVER = b"taken-over: another connection with this ticket follows the stream"
     THREAD_DELETED = b"thread-deleted: the thread was deleted"
     EVENTS_EXPIRED = b"events-expired: the events that follow were deleted; load the history"
     STORE_UNAVAILABLE = b"store-unavailable: the database does not answer; reconnect with the last id"

@@ -128,13 +128,15 @@ class ThreadStream:
         return self
 
     def attach(self, outlet: Outlet, wake_at: float = math.inf) -> bool:
-        """Let the stream rest; True, because it can.
+        """Let the stream rest; True, because it can. A stream that rests already is served anew by what is said now.
 
         Args:
             outlet: Where it is written meanwhile.
             wake_at: Event loop time at which a rest ends at the latest.
         """
         self._outlet, self._wake_at = outlet, wake_at
+        if self._tail is not None:
+            self._reader.hub.rounds.serve((self,))
         return True
 
     async def __anext__(self) -> bytes:

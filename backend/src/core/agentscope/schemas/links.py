@@ -8,11 +8,14 @@ API_PREFIX = "/api/v1/agent"
 EVENTS_PATH = f"{API_PREFIX}/events"
 FILES_PATH = f"{API_PREFIX}/files"
 CONNECTIONS_PATH = f"{API_PREFIX}/connections"
+KEYS_PATH = f"{API_PREFIX}/keys"
+TICKET_PATH = f"{EVENTS_PATH}/ticket"
 
 
-def events_url(thread_id: str, run_id: str | None = None) -> str:
-    """Return the path of the event stream of a thread or of one run."""
+def events_url(thread_id: str, run_id: str | None = None, *, ticket: str | None = None) -> str:
+    """Return the path of the event stream of a thread or of one run; with a ticket, for a client that sends no headers."""
     query = {"threadId": thread_id} | ({"runId": run_id} if run_id else {})
+    query |= {"ticket": ticket} if ticket else {}
     return f"{EVENTS_PATH}?{urlencode(query)}"
 
 

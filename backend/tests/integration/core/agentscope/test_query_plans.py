@@ -19,9 +19,11 @@ from tests.support.release_dump import LIMITS, WORKER, answers, filled, question
 from tests.support.scratch_databases import ScratchDatabases
 from tests.support.stack import OpenStack, Stack
 
+from core.api_keys.keeper import KeyKeeper
 from core.connections.oauth.client_store import ClientStore
 from core.connections.oauth.grants import OAuthClient
 from core.connections.oauth.login_store import Attempt, LoginStore
+from core.credential_errors import KeyEnded
 from core.identity import Principal
 from models import AgentRun
 from v1.agent.connection_directory import ConnectionDirectory
@@ -75,6 +77,7 @@ async def sent(
             await _files(stack)
             await _connections(stack)
             await _logins(stack)
+            await _keys(stack)
             await _chores(stack)
     return noted
 
@@ -141,6 +144,23 @@ async def _connections(stack: Stack) -> None:
     assert found is not None
     await store.refuse(ADA, found)
     assert await store.forget(ADA, "github")
+
+
+async def _keys(stack: Stack) -> None:
+    container = stack.apis[0].app.state.container
+    keeper: KeyKeeper = container.keys
+    made = await keeper.create(tenant_id="default", user_id="robot", by="cli")
+    reply = await stack.request("GET", "/threads", headers={"Authorization": f"Bearer {made.key}"})
+    assert reply.status == 200, reply.body
+    key_id = made.known.key_id
+    await keeper.page("default", user_id="robot", ended=True, limit=10)
+    await keeper.page("default", limit=10, before=(made.known.created_at, key_id))
+    await keeper.rotate("default", key_id, by="cli")
+    await keeper.revoke("default", key_id, by="cli")
+    with pytest.raises(KeyEnded):
+        await keeper.rotate("default", key_id, by="cli")
+    # Written once a minute, and at the end of the process, which the statements of this test do not see.
+    await keeper._store.note_uses({key_id: made.known.created_at})
 
 
 async def _logins(stack: Stack) -> None:

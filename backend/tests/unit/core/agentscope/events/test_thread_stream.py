@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -701,3 +702,17 @@ async def test_an_event_of_an_unknown_client_is_fitted_by_a_task(may_rest: bool)
     thread.hub.drain()
 
     assert b'"RUN_ERROR"' in await stream.end()
+
+
+async def test_a_rest_that_is_cut_short_ends_at_once_and_not_with_the_next_heartbeat(may_rest: bool) -> None:
+    thread = Thread(run(1, 2, ended=False))
+    stream = thread.open()
+    await pause()
+    assert stream.rests == may_rest
+
+    if may_rest:
+        stream.source.attach(stream, -math.inf)
+        await pause()
+        assert stream._woken.is_set() or stream.source._tail is None
+    thread.hub.drain()
+    assert HEARTBEAT not in await stream.end()

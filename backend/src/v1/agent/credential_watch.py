@@ -1,0 +1,77 @@
+"""Ends the streams of API keys that were revoked, rotated or expired, and of tickets that have another stream elsewhere.
+
+One look for the whole process, however many streams it has: one statement at most, and one round trip to Redis. A look
+fails while Postgres or Redis is away. Then the streams stay: nobody can revoke a key without Postgres.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import structlog
+
+from core.api_keys.keyring import Keyring
+from core.credential_errors import TicketsUnavailable
+from core.outage import report_failure
+from core.stream_tickets import StreamTickets
+from v1.agent.open_streams import OpenStreams
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 15.0
+"""With the 30 s for which a key is remembered: a stream ends within 45 s."""
+
+
+class CredentialWatch:
+    """Looks after the credentials of open streams.
+
+    Args:
+        streams: Of the process.
+        keys: Of the process.
+        tickets: Of the deployment.
+    """
+
+    def __init__(self, streams: OpenStreams, keys: Keyring, tickets: StreamTickets) -> None:
+        self._streams = streams
+        self._keys = keys
+        self._tickets = tickets
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look for ever, and at once when a key was changed here."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._changed.wait()
+            self._changed.clear()
+            await self.look()
+
+    async def look(self) -> None:
+        """End the streams whose credential is good no more."""
+        try:
+            await self._look_at_keys()
+            await self._look_at_tickets()
+        except TicketsUnavailable:
+            log.warning("tickets_not_looked_at")
+        except Exception as exc:  # noqa: BLE001  the top of a background loop
+            report_failure("credentials_not_looked_at", exc)
+
+    def key_changed(self, key_id: str) -> None:
+        """Look a key up anew, for requests and for its streams: it was changed in this process."""
+        self._keys.forget(key_id)
+        self._changed.set()
+
+    async def _look_at_keys(self) -> None:
+        if not (keys := self._streams.keys()):
+            return
+        if count := self._streams.end_keys(await self._keys.ended(keys)):
+            log.info("streams_of_ended_keys_closed", streams=count)
+
+    async def _look_at_tickets(self) -> None:
+        if not (uses := self._streams.tickets()):
+            return
+        newest = await self._tickets.newest_uses(list(uses))
+        for (name, number), use in zip(uses.items(), newest, strict=True):
+            if use > number:
+                self._streams.end_ticket(name)
