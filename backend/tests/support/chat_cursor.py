@@ -17,7 +17,8 @@ def is_behind(cursor: str, last: str | None) -> bool:
     return place <= reached
 
 
-_CURSOR = re.compile(r"(\d+)-(\d+)(?:\.(\d+))?")
+# No more digits than a number has on the web.
+_CURSOR = re.compile(r"(\d{1,15})-(\d{1,15})(?:\.(\d{1,15}))?")
 
 
 def _place_of(cursor: str) -> list[int] | None:

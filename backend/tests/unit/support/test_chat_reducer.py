@@ -297,6 +297,8 @@ def test_nothing_goes_on_after_the_end_of_a_run(end: dict[str, Any], status: str
         ("3-17", "3-17.1", False),
         ("3-17.5", "3-16", False),
         ("of the future", "1-1", False),
+        ("9" * 40 + "-1", "1-1", False),
+        ("1-1", "9" * 40 + "-1", False),
     ],
 )
 def test_a_cursor_is_behind_another(cursor: str, last: str | None, expected: bool) -> None:

@@ -11,7 +11,8 @@ bool isBehind(String cursor, String? last) {
   return true;
 }
 
-final RegExp _cursor = RegExp(r'^(\d+)-(\d+)(?:\.(\d+))?$');
+// No more digits than a number has on the web.
+final RegExp _cursor = RegExp(r'^(\d{1,15})-(\d{1,15})(?:\.(\d{1,15}))?$');
 
 List<int>? _placeOf(String cursor) {
   final found = _cursor.firstMatch(cursor);

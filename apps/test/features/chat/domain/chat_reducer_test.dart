@@ -115,6 +115,8 @@ void main() {
       ('3-17.1', '3-17.2', false),
       ('3-17', '3-17.1', false),
       ('of the future', '1-1', false),
+      ('${'9' * 40}-1', '1-1', false),
+      ('1-1', '${'9' * 40}-1', false),
     ]) {
       expect(isBehind(cursor, last), expected, reason: '$cursor $last');
     }
