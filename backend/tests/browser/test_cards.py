@@ -72,6 +72,8 @@ def test_a_call_is_edited_and_approved(
     card.get_by_role("button", name="Approve with changes").click()
     expect(call(page, "remember").locator(".call-status")).to_have_text("Done")
     expect(card).to_have_count(0)
+    # The answer comes after the result of the call, and names what was remembered.
+    expect(page.locator(".message.assistant").last).to_contain_text("I like coffee")
     messages = api.get("/history", params={"threadId": thread_of(page)}).json()["messages"]
     assert "I like coffee" in json.dumps(messages)
 

@@ -19,6 +19,8 @@ export function titleOf(threadId: string): string | null {
 }
 
 let asked = new AbortController();
+/** How the list is being read: with what was loaded behind its first page, or without; `null` when nobody reads. */
+let reading: boolean | null = null;
 
 /** Read the list from its beginning. What was loaded behind the first page stays, if the search is the same. */
 export async function refresh(): Promise<void> {
@@ -33,6 +35,7 @@ export async function search(words: string): Promise<void> {
 async function read(keeps: boolean): Promise<void> {
   asked.abort();
   const { signal: stop } = (asked = new AbortController());
+  reading = keeps;
   try {
     const page = await api.listThreads({ q: query.peek() }, stop);
     const last = page.threads.at(-1);
@@ -44,7 +47,15 @@ async function read(keeps: boolean): Promise<void> {
     if (stop.aborted) return;
     failure.value = (error as Error).message;
   }
+  reading = null;
   isLoading.value = false;
+}
+
+/** What was asked for before a change is answered as it was before the change. */
+function readAnew(): void {
+  asked.abort();
+  asked = new AbortController();
+  if (reading !== null) void read(reading);
 }
 
 /** Read the next page. */
@@ -71,11 +82,13 @@ export async function rename(threadId: string, title: string): Promise<void> {
   const item = await api.renameThread(threadId, title);
   note([item]);
   threads.value = threads.peek().map((one) => (one.threadId === threadId ? item : one));
+  readAnew();
 }
 
 export async function remove(threadId: string): Promise<void> {
   await api.deleteThread(threadId);
   threads.value = threads.peek().filter((one) => one.threadId !== threadId);
+  readAnew();
 }
 
 let timers: ReturnType<typeof setTimeout>[] = [];
