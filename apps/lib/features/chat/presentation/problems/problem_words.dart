@@ -239,6 +239,16 @@ const problemWords = <String, ProblemWords>{
     'The service was perhaps restored from a backup. Open the conversation again.',
   ),
   'unauthenticated': ProblemWords('You are not signed in.', 'Sign in again. Your text is kept.', Remedy.again),
+  'ticket-invalid': ProblemWords(
+    'The ticket for this stream is not valid.',
+    'It is used up, or has expired. Open the conversation again for a new one.',
+  ),
+  'tickets-unavailable': ProblemWords(
+    'There are no tickets for streams at the moment.',
+    'Try again in a moment.',
+    Remedy.again,
+  ),
+  'key-ended': ProblemWords('This API key has ended.', 'It was revoked, or has expired. Create a new one.'),
   'forbidden': ProblemWords('You are not allowed to do this.', 'Ask the operator for the permission.'),
   'login-not-wanted': ProblemWords('This server needs no login of yours.', 'There is nothing to connect.'),
   'token-not-wanted': ProblemWords('This server takes no token of yours.', 'There is nothing to connect.'),
