@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadFileScheduling
 
-_WHOLE = ("tests/browser/", "tests/clients/")
+_WHOLE = ("tests/browser/", "tests/clients/", "tests/integration/litellm/")
 """Folders whose tests share services and programs; in two processes, each would start its own."""
 
 

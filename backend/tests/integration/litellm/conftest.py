@@ -1,4 +1,4 @@
-"""The LiteLLM proxy of the session; see ``tests/support/litellm_proxy.py``."""
+"""The LiteLLM proxy of this folder; see ``tests/support/litellm_proxy.py``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.support.stack import DemoModel, serving
 from agentroute.demo.model import create_demo_app
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 async def proxy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Proxy]:
-    """The proxy of the session: it starts once, in front of a scripted model that names no cost."""
+    """The proxy of the folder: it starts once, in front of a scripted model that names no cost."""
     await install()
     requests: list[dict[str, Any]] = []
     demo = create_demo_app(delay_seconds=0.001, recorder=lambda _route, body: requests.append(body))
