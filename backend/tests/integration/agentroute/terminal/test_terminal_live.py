@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,6 +174,7 @@ def test_tail_follows_a_thread_until_ctrl_c(url: str, client: AgentRouteClient, 
         last = client.history(thread).cursor
         while f'"cursor": "{last}"' not in told.read_text():
             assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert process.wait(HUNG_SECONDS) == 0
     events = [json.loads(line) for line in told.read_text().splitlines()]
