@@ -12,6 +12,7 @@ from rich.table import Table
 
 from agentroute import preflight
 from agentroute.check_result import CheckResult
+from agentroute.identity_probe import probe_identity
 from agentroute.mcp_probe import probe_mcp
 from agentroute.model_probe import probe_models
 from agentroute.own_packages import shadowed_packages
@@ -55,6 +56,7 @@ async def _results(settings: Settings) -> list[CheckResult]:
     results = list(await asyncio.gather(*(check(settings) for check in checks)))
     models = await probe_models(settings) if results[-1].ok else ()
     servers = await probe_mcp(settings)
+    results += await probe_identity(settings)
     return [*results, *await _workers(settings), *await _agent(settings), *models, *servers]
 
 

@@ -35,7 +35,20 @@ async def check_identity(settings: Settings) -> CheckResult:
         return refused(name, str(exc))
     if settings.identity.mode == "local":
         return CheckResult(name, True, "local: all callers are one user of this machine")
-    return CheckResult(name, True, "tokens (HS256)")
+    if not settings.identity.has_public_keys:
+        count = len(settings.identity.secrets)
+        return CheckResult(name, True, "tokens (HS256)" if count == 1 else f"tokens (HS256, {count} secrets)")
+    if (file := settings.identity.jwks_path) is not None:
+        # Here, because a file does not become better by waiting. An issuer that is away does: see ``probe_identity``.
+        from core.tokens.fetched_keys import KeysUnavailable
+        from core.tokens.issuer_http import fetch_keys
+
+        try:
+            await fetch_keys(settings.identity)
+        except KeysUnavailable as exc:
+            return refused(name, f"AGENT_IDENTITY__JWKS_PATH: {exc}")
+        return CheckResult(name, True, f"tokens signed with the keys in {file}")
+    return CheckResult(name, True, f"tokens of {settings.identity.issuer}")
 
 
 async def check_transcription(settings: Settings) -> CheckResult:

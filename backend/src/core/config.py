@@ -12,43 +12,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.identity_settings import IdentitySettings as IdentitySettings  # a section like those of this file
 from core.origins import read_origin
-from core.secret_values import ApiKey, EncryptionKeys, SecretUrl, SharedSecret
+from core.secret_values import ApiKey, EncryptionKeys, SecretUrl
+from core.settings_section import HttpAddress, SettingsSection
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-_NO_ADDRESS = "must begin with http:// or https:// and name a host, such as https://api.example.com/v1"
-
-
-def _http_address(value: str) -> str:
-    value = value.strip()
-    if not value:
-        return value
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        raise ValueError(_NO_ADDRESS) from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(_NO_ADDRESS)
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("has a port that is not a number up to 65535") from None
-    return value
-
-
-HttpAddress = Annotated[str, AfterValidator(_http_address)]
-"""An HTTP URL, or empty."""
 PageOrigin = Annotated[str, AfterValidator(read_origin)]
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(SettingsSection):
     """Postgres, the source of truth."""
 
     url: SecretUrl = SecretStr("")
@@ -62,7 +37,7 @@ class DatabaseSettings(_Section):
     """A server that has not answered this long after the statement timeout counts as unavailable."""
 
 
-class RedisSettings(_Section):
+class RedisSettings(SettingsSection):
     """Redis (or Valkey): hints for workers, and the tail of threads. A complete loss of Redis loses no data."""
 
     url: SecretUrl = SecretStr("")
@@ -80,7 +55,7 @@ class RedisSettings(_Section):
     """Maximum length of the hint stream. Hints may be lost: the reaper sends them again."""
 
 
-class ModelSettings(_Section):
+class ModelSettings(SettingsSection):
     """The OpenAI-compatible endpoint: a LiteLLM proxy or any provider."""
 
     base_url: HttpAddress = ""
@@ -102,7 +77,7 @@ class ModelSettings(_Section):
     """JSON price table that overrides the bundled one."""
 
 
-class TranscriptionSettings(_Section):
+class TranscriptionSettings(SettingsSection):
     """Speech to text."""
 
     engine: Literal["openai", "whisper"] = "openai"
@@ -133,7 +108,7 @@ class TranscriptionSettings(_Section):
     """How long a repeated upload gets the stored first answer."""
 
 
-class FileSettings(_Section):
+class FileSettings(SettingsSection):
     """Files that users upload. Without a URL, files are off, and attachments stay inline."""
 
     url: SecretUrl = SecretStr("")
@@ -186,41 +161,14 @@ class FileSettings(_Section):
         return self
 
 
-class SecretSettings(_Section):
+class SecretSettings(SettingsSection):
     """Encryption of what is stored for users: their own tokens for MCP servers."""
 
     key: EncryptionKeys = SecretStr("")
     """32 bytes in Base64, or several such keys with commas between them. The first one encrypts, all of them decrypt."""
 
 
-class IdentitySettings(_Section):
-    """Who is calling."""
-
-    mode: Literal["local", "jwt"] = "jwt"
-    """``local``: all callers are one local user; allowed on loopback addresses only."""
-    jwt_secret: SharedSecret = SecretStr("")
-    jwt_issuer: str = ""
-    jwt_audience: str = ""
-    max_lifetime_seconds: int = Field(default=86_400, gt=0)
-    leeway_seconds: int = Field(default=30, ge=0, le=300)
-    groups_claim: str = Field(default="groups", min_length=1)
-    """Claim with the groups of a user, for ``access = ["group:..."]`` of a profile. Dots lead into objects."""
-    roles_claim: str = Field(default="roles", min_length=1)
-    """The same for ``role:...``; of Keycloak ``realm_access.roles``."""
-
-    claims: tuple[str, ...] = ()
-    """Claims of the caller's token that are stored with each run, for the factory of its agent (``run.claims``)."""
-
-    @model_validator(mode="after")
-    def _secret_is_strong(self) -> IdentitySettings:
-        secret = self.jwt_secret.get_secret_value()
-        if secret and len(secret.encode()) < 32:
-            # RFC 7518, section 3.2: an HS256 key has at least 256 bits.
-            raise ValueError("AGENT_IDENTITY__JWT_SECRET must have at least 32 bytes")
-        return self
-
-
-class ServerSettings(_Section):
+class ServerSettings(SettingsSection):
     """The HTTP process."""
 
     host: str = "127.0.0.1"
@@ -240,7 +188,7 @@ class ServerSettings(_Section):
     """Open connections of one process; fewer if the process may open fewer files."""
 
 
-class StreamSettings(_Section):
+class StreamSettings(SettingsSection):
     """Server-sent events."""
 
     heartbeat_seconds: float = Field(default=15.0, gt=0)
@@ -255,7 +203,7 @@ class StreamSettings(_Section):
     """Interval of the patrol, which asks Postgres in one query which followed threads have moved on."""
 
 
-class WorkerSettings(_Section):
+class WorkerSettings(SettingsSection):
     """Processes that execute runs."""
 
     concurrency: int = Field(default=50, gt=0, le=1000)
@@ -287,7 +235,7 @@ class WorkerSettings(_Section):
     """The daily budgets of users."""
 
 
-class LimitSettings(_Section):
+class LimitSettings(SettingsSection):
     """What one request, run or user may use. See docs/adr/0007 for the sizes of requests."""
 
     max_body_bytes: int = Field(default=4 << 20, ge=1024)
@@ -315,7 +263,7 @@ class LimitSettings(_Section):
     """Longest answer that a budget assumes for a stage without ``max_tokens``."""
 
 
-class ToolSettings(_Section):
+class ToolSettings(SettingsSection):
     """Built-in tools."""
 
     timeout_seconds: float = Field(default=60.0, gt=0)

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.api_keys.key_form import is_key
-from core.config import IdentitySettings, ServerSettings
+from core.config import ServerSettings
 from core.errors import ConfigurationError, Unauthenticated
+from core.identity_settings import IdentitySettings
 from core.loopback import LoopbackGuard, is_loopback, refuse_origins_of_anybody
 from core.scopes import ALL_SCOPES, USER_SCOPES, Role
 
 if TYPE_CHECKING:
     from core.api_keys.keyring import KeyGrant, Keyring
-    from core.bearer_token import TokenVerifier
+    from core.tokens.fetched_keys import FetchKeys
+    from core.tokens.verifier import TokenVerifier
 
 _EXPOSED = (
     "AGENT_IDENTITY__MODE=local does not authenticate, and {host} is reachable from other machines: "
@@ -66,7 +68,12 @@ class Authenticator:
     """Turns the headers of a request into a principal."""
 
     def __init__(
-        self, identity: IdentitySettings, *, server: ServerSettings, keys: Keyring | None = None
+        self,
+        identity: IdentitySettings,
+        *,
+        server: ServerSettings,
+        keys: Keyring | None = None,
+        fetch_keys: FetchKeys | None = None,
     ) -> None:
         """Check the settings once, at start.
 
@@ -74,10 +81,11 @@ class Authenticator:
             identity: Who is calling.
             server: The address, and the pages that may call.
             keys: Checks API keys. Without it, no key is good.
+            fetch_keys: Gets the public keys of an issuer. Without it, tokens of an issuer cannot be checked.
 
         Raises:
             ConfigurationError: ``local`` on an address that other machines can reach or for pages of any origin,
-                or ``jwt`` without a secret.
+                or ``jwt`` without a secret or an issuer.
         """
         self._tokens: TokenVerifier | None = None
         self._keys = keys
@@ -85,9 +93,11 @@ class Authenticator:
         self._guard = LoopbackGuard(server.cors_origins)
         if identity.mode == "jwt":
             # Here: a worker authenticates nobody, and local mode has no tokens.
-            from core.bearer_token import TokenVerifier
+            from core.tokens.verifier import TokenVerifier
 
-            self._tokens = TokenVerifier(identity)
+            self._tokens = (
+                TokenVerifier(identity) if fetch_keys is None else TokenVerifier(identity, fetch_keys)
+            )
         elif not is_loopback(server.host):
             raise ConfigurationError(_EXPOSED.format(host=server.host))
         else:
@@ -101,6 +111,7 @@ class Authenticator:
 
         Raises:
             Unauthenticated: No credential, or one that failed a check.
+            IssuerUnavailable: The keys of the tokens' issuer are not known now.
             Forbidden: In local mode, the request comes from a foreign web page.
         """
         self.check_page(headers)
@@ -111,10 +122,24 @@ class Authenticator:
             return LOCAL
         if not credential:
             raise Unauthenticated("Send Authorization: Bearer <token>.")
-        verified = self._tokens.verify(credential)
+        verified = await self._tokens.verify(credential)
         # Claims are personal data, and stay as long as the run's input: only what the operator has named is kept.
         kept = {name: verified.claims[name] for name in self._kept if name in verified.claims}
-        return Principal(verified.tenant, verified.user, verified.valid_until, verified.claims, kept or None)
+        return Principal(
+            verified.tenant,
+            verified.user,
+            verified.valid_until,
+            verified.claims,
+            kept or None,
+            scopes=verified.scopes,
+            groups=verified.groups,
+            credential_id=verified.token_id,
+        )
+
+    async def run(self) -> None:
+        """Keep what credentials are checked with up to date. Runs until it is cancelled."""
+        if self._tokens is not None and self._tokens.source is not None:
+            await self._tokens.source.run()
 
     def check_page(self, headers: Mapping[str, str]) -> None:
         """Refuse what a foreign web page sends in local mode.

@@ -166,7 +166,9 @@ def secrets_of(settings: BaseModel) -> list[str]:
     found: list[str] = []
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        if isinstance(value, BaseModel):
+        if isinstance(value, tuple):
+            found += [form for each in value if isinstance(each, BaseModel) for form in secrets_of(each)]
+        elif isinstance(value, BaseModel):
             found += secrets_of(value)
         elif isinstance(value, SecretStr):
             found += secret_forms(value.get_secret_value())

@@ -158,7 +158,7 @@ class Embedded:
         """
         for name in unknown_variables():
             _say(f"warning: {name} is not a setting and has no effect")
-        if not self._settings.identity.jwt_secret.get_secret_value():
+        if not self._settings.identity.has_tokens:
             self._env.setdefault("AGENT_IDENTITY__MODE", os.environ.get("AGENT_IDENTITY__MODE", "local"))
         for package in shadowed_packages():
             _say(f"warning: {package.line}")
@@ -326,7 +326,7 @@ class Embedded:
 
 def _first_steps(url: str, settings: Settings) -> str:
     """Return a command to paste: the first question to the agent."""
-    token = "-H 'Authorization: Bearer …' " if settings.identity.jwt_secret.get_secret_value() else ""
+    token = "-H 'Authorization: Bearer …' " if settings.identity.has_tokens else ""
     body = '{"messages": [{"id": "m-1", "role": "user", "content": "what is 6*7"}]}'
     return (
         f"Try it: curl -N {url}{API_PREFIX}/runs {token}-H 'Accept: text/event-stream' "
@@ -335,7 +335,7 @@ def _first_steps(url: str, settings: Settings) -> str:
 
 
 def _refuse_open_house(settings: Settings, host: str) -> None:
-    if settings.identity.jwt_secret.get_secret_value():
+    if settings.identity.has_tokens:
         return
     refuse_origins_of_anybody(settings.server.cors_origins)
     if not is_loopback(host):

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 
 from core.agentscope.schemas.messages import WireModel
-from core.config import HttpAddress
 from core.secret_values import ApiKey
+from core.settings_section import HttpAddress
 
 
 def _plain_address(value: str) -> str:
