@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from agentroute import health, problem_pages
+from agentroute.admin_port import AdminPort
 from agentroute.cors import Cors
 from agentroute.docs_page import install_docs
 from agentroute.head_requests import HeadRequests
@@ -19,6 +20,7 @@ from agentroute.requests_in_turn import RequestsInTurn
 from core.config import Settings
 from core.problem import ErrorBoundary, install_problem_handlers
 from v1.agent import (
+    admin_routes,
     agent_routes,
     connection_routes,
     file_routes,
@@ -32,6 +34,7 @@ from v1.agent import (
 from v1.agent import router as agent
 from v1.agent.container import ApiContainer
 from v1.agent.openapi import add_schemas
+from v1.agent.route_access import add_scopes
 
 _DESCRIPTION = """Runs an AgentScope agent as a durable, resumable service that speaks AG-UI 1.0.
 
@@ -44,6 +47,7 @@ class AgentRouteApp(FastAPI):
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             add_schemas(super().openapi())
+            add_scopes(super().openapi())
         return super().openapi()
 
 
@@ -87,6 +91,7 @@ def create_app(
         key_routes.router,
         ticket_routes.router,
         transcribe.router,
+        admin_routes.router,
         health.router,
         problem_pages.router,
     ):
@@ -103,6 +108,8 @@ def create_app(
         install_page(app)
     # The last one added is the outermost. CORS lies outside the boundary, or a page
     # could not read why its request failed.
+    if server.admin_port is not None:
+        app.add_middleware(AdminPort, port=server.admin_port)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(HeadRequests)
     app.add_middleware(

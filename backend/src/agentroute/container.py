@@ -28,10 +28,8 @@ from core.config import Settings
 from core.database import create_engine
 from core.files.opening import open_files
 from core.gate import PoolGates
-from core.identity import Authenticator
 from core.redis_client import create_redis
 from core.request_body import JsonBodies
-from core.tokens.issuer_http import fetch_keys
 from v1.agent.container import ApiContainer
 from v1.agent.login_origins import LoginOrigins
 from v1.agent.service import AgentService
@@ -75,12 +73,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         store = EventStore(engine, gates.streams)
         hub = ThreadHub(redis, store.moved, settings.redis, settings.stream)
         credentials = await open_credentials(settings, engine, redis, resources)
-        authenticator = Authenticator(
-            settings.identity, server=settings.server, keys=credentials.keyring, fetch_keys=fetch_keys
-        )
-        await resources.enter_async_context(
-            running(bus=bus.run(), hub=hub.run(), identity=authenticator.run())
-        )
+        await resources.enter_async_context(running(bus=bus.run(), hub=hub.run()))
         hints = HintSender(broker, redis, settings.redis)
         files = open_files(engine, settings.files)
         gateway = AgentRunGateway(
@@ -129,7 +122,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             logins=logins,
             login_origins=LoginOrigins.of(settings),
             connections=connections,
-            authenticator=authenticator,
+            authenticator=credentials.authenticator,
             keys=credentials.keeper,
             tickets=credentials.tickets,
             open_streams=credentials.streams,

@@ -1,4 +1,4 @@
-"""What an API process keeps of API keys and stream tickets: how they are checked, and which streams depend on them."""
+"""What an API process keeps of credentials: how they are checked, and which streams depend on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from core.api_keys.key_store import KeyStore
 from core.api_keys.keyring import Keyring
 from core.api_keys.use_log import KeyUseLog
 from core.config import Settings
+from core.identity import Authenticator
 from core.stream_tickets import StreamTickets
+from core.tokens.issuer_http import fetch_keys
 from v1.agent.credential_watch import CredentialWatch
 from v1.agent.open_streams import OpenStreams
 
@@ -23,7 +25,7 @@ from v1.agent.open_streams import OpenStreams
 class Credentials:
     """The parts that routes and streams use."""
 
-    keyring: Keyring
+    authenticator: Authenticator
     keeper: KeyKeeper
     tickets: StreamTickets
     streams: OpenStreams
@@ -32,7 +34,11 @@ class Credentials:
 async def open_credentials(
     settings: Settings, engine: AsyncEngine, redis: Redis, resources: AsyncExitStack
 ) -> Credentials:
-    """Put the parts together, and begin to look after them until ``resources`` are closed."""
+    """Put the parts together, and begin to look after them until ``resources`` are closed.
+
+    Raises:
+        ConfigurationError: Callers cannot be told apart as the settings say.
+    """
     store = KeyStore(engine)
     keyring = Keyring(store.load)
     streams = OpenStreams()
@@ -42,6 +48,13 @@ async def open_credentials(
     # Closed in the other order: what was used last is written when nothing more is.
     resources.push_async_callback(uses.flush)
     await resources.enter_async_context(running(credentials=watch.run(), key_uses=uses.run()))
+    authenticator = Authenticator(
+        settings.identity, server=settings.server, keys=keyring, fetch_keys=fetch_keys
+    )
+    await resources.enter_async_context(running(identity=authenticator.run()))
     return Credentials(
-        keyring=keyring, keeper=KeyKeeper(store, watch.key_changed), tickets=tickets, streams=streams
+        authenticator=authenticator,
+        keeper=KeyKeeper(store, watch.key_changed),
+        tickets=tickets,
+        streams=streams,
     )

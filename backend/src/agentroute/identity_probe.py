@@ -40,7 +40,9 @@ async def probe_identity(settings: Settings) -> list[CheckResult]:
 
 def _judge(settings: Settings, found: FetchedKeys) -> CheckResult:
     kids = found.keys.kids
-    shown = f"{len(kids)} keys: {', '.join(kids[:5])}" + (", ..." if len(kids) > 5 else "")
+    shown = f"{len(kids)} key{'' if len(kids) == 1 else 's'}: {', '.join(kids[:5])}" + (
+        ", ..." if len(kids) > 5 else ""
+    )
     skew, leeway = found.clock_skew_seconds, settings.identity.leeway_seconds
     # The header has whole seconds, and the answer took a while.
     if skew is not None and abs(skew) > leeway + 2:

@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from agentroute.app import create_app
 from agentroute.http_protocol import BoundedProtocol, Connections
 from agentroute.start_checks import SERVE_CHECKS, first_failure, warn_of_shadowed_packages
-from core.config import ServerSettings, Settings, unknown_variables
+from core.config import Settings, unknown_variables
 from core.log import configure_logging
 from v1.agent.event_stream import WRITE_TIMEOUT_SECONDS
 
@@ -96,18 +96,22 @@ def run_server(settings: Settings, *, wait_seconds: float = 0.0, supervisor: int
     warn_of_shadowed_packages()
     if failed := asyncio.run(first_failure(settings, SERVE_CHECKS, wait_seconds=wait_seconds)):
         return _refuse(failed.line, failed.exit_code)
-    try:
-        listener = listen(settings.server)
-    except OSError as exc:
-        return _refuse(
-            f"Cannot listen on {settings.server.host}:{settings.server.port}: {exc.strerror or exc}."
-        )
-    with listener:
-        return serve(create_app(settings, supervisor=supervisor), settings, listener)
+    server = settings.server
+    addresses = [(server.host, server.port)]
+    if server.admin_port is not None:
+        addresses.append((server.admin_host, server.admin_port))
+    with contextlib.ExitStack() as opened:
+        listeners: list[socket.socket] = []
+        for host, port in addresses:
+            try:
+                listeners.append(opened.enter_context(listen(host, port)))
+            except OSError as exc:
+                return _refuse(f"Cannot listen on {host}:{port}: {exc.strerror or exc}.")
+        return serve(create_app(settings, supervisor=supervisor), settings, *listeners)
 
 
-def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
-    """Serve an application on an open socket until SIGTERM or SIGINT. Returns as :func:`run_server`."""
+def serve(app: FastAPI, settings: Settings, *listeners: socket.socket) -> int:
+    """Serve an application on open sockets until SIGTERM or SIGINT. Returns as :func:`run_server`."""
     connections = Connections(connection_limit(settings.server.max_connections))
     protocol: Any = partial(BoundedProtocol, connections=connections)
     config = uvicorn.Config(
@@ -121,7 +125,7 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
         timeout_graceful_shutdown=math.ceil(settings.server.drain_seconds),
     )
     try:
-        DrainingServer(config, app, connections).run(sockets=[listener])
+        DrainingServer(config, app, connections).run(sockets=list(listeners))
     except SystemExit:
         # uvicorn's way to say that the lifespan failed; it has logged why.
         return _refuse("The service could not start; the log above says why.")
@@ -148,13 +152,13 @@ def connection_limit(wanted: int) -> int:
     return limit
 
 
-def listen(server: ServerSettings) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Open the listening socket; port 0 takes a free one.
 
     Raises:
         OSError: The address is in use, belongs to another machine, or cannot be used.
     """
-    found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, *_, address = found[0]
     listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     if hasattr(socket, "TCP_USER_TIMEOUT"):

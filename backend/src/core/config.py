@@ -173,6 +173,9 @@ class ServerSettings(SettingsSection):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    admin_host: str = "127.0.0.1"
+    admin_port: int | None = Field(default=None, ge=1, le=65535)
+    """The routes of operators are on this port only. ``None``: they are with the others."""
     public_url: HttpAddress = ""
     """Where browsers reach the service, such as ``https://agents.example.com``: for logins at MCP servers."""
     cors_origins: tuple[PageOrigin, ...] = ()
@@ -186,6 +189,12 @@ class ServerSettings(SettingsSection):
     drain_seconds: float = Field(default=10.0, gt=0)
     max_connections: int = Field(default=10_000, ge=16)
     """Open connections of one process; fewer if the process may open fewer files."""
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> ServerSettings:
+        if self.admin_port is not None and self.admin_port == self.port:
+            raise ValueError("AGENT_SERVER__ADMIN_PORT must differ from AGENT_SERVER__PORT")
+        return self
 
 
 class StreamSettings(SettingsSection):

@@ -20,7 +20,14 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
-from core import agent_errors, connection_errors, credential_errors, embedded_errors, errors
+from core import (
+    agent_errors,
+    connection_errors,
+    credential_errors,
+    embedded_errors,
+    errors,
+    identity_errors,
+)
 from core.errors import (
     AgentBackendError,
     BodyTooLarge,
@@ -110,7 +117,7 @@ def retry_after(error: AgentBackendError) -> str | None:
     return None if error.retry_after_seconds is None else str(max(1, math.ceil(error.retry_after_seconds)))
 
 
-_KNOWN = (errors, agent_errors, connection_errors, credential_errors, embedded_errors)
+_KNOWN = (errors, agent_errors, connection_errors, credential_errors, embedded_errors, identity_errors)
 """The modules of the catalogue: a class is known once its module is imported."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 import jwt
@@ -24,9 +24,18 @@ METADATA = "/.well-known/openid-configuration"
 KEYS = "/keys"
 
 
-@cache
+_making = Lock()
+
+
 def private_key(kid: str, algorithm: str) -> Any:
     """Return the key of a name: the same one each time, because an RSA key takes a while to make."""
+    # The thread of the server and that of the test may want the same new key.
+    with _making:
+        return _made_key(kid, algorithm)
+
+
+@cache
+def _made_key(kid: str, algorithm: str) -> Any:
     match algorithm:
         case "RS256":
             return rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -70,6 +79,8 @@ class TokenIssuer:
         self.answers: dict[str, tuple[int, bytes]] = {}
         """What a path answers instead: the status and the body."""
         self.headers: dict[str, str] = {}
+        self.clock_ahead_seconds = 0
+        """How far the clock of the issuer is ahead."""
         self.asked: Counter[str] = Counter()
 
     def settings(self, **changes: Any) -> IdentitySettings:
@@ -116,6 +127,9 @@ def serve_issuer() -> Iterator[TokenIssuer]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string((timestamp or time.time()) + issuer.clock_ahead_seconds)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the library's name
             """Say nothing."""

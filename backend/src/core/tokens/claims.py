@@ -75,7 +75,7 @@ def _scopes(claims: Mapping[str, Any], settings: IdentitySettings) -> frozenset[
     named = own_scopes(_words(claims, settings.scopes_claim))
     if named or settings.scopes_required:
         return named
-    # ``openid profile`` says nothing about this service. See docs/adr/0052.
+    # ``openid profile`` says nothing about this service. See docs/adr/0053.
     return USER_SCOPES
 
 

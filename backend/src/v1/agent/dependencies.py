@@ -20,7 +20,10 @@ from v1.agent.container import ApiContainer
 from v1.agent.route_access import check_access
 
 # Describes the scheme in the API document; the authenticator makes the check.
-_bearer = HTTPBearer(auto_error=False, description="A JSON Web Token, or an API key.")
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="A JSON Web Token. Each route names the scope that it asks for; see `docs/access.md`.",
+)
 
 
 async def open_container(request: Request) -> ApiContainer:

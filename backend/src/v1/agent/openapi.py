@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from core import agent_errors, errors
+from core import agent_errors, errors, identity_errors
 from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
 from core.agentscope.schemas.api_keys import CreateKeyCommand, RotateKeyCommand
@@ -362,8 +362,13 @@ def answer(example: dict[str, Any], status: int = 200) -> dict[int | str, dict[s
 
 
 def problems(*kinds: type[AgentBackendError]) -> dict[int | str, dict[str, Any]]:
-    """Describe the error responses of a route, grouped by status, each with an example."""
+    """Describe the error responses of a route, grouped by status, each with an example.
+
+    A route that asks for a credential also refuses one that does not permit it, or that cannot be checked now.
+    """
     described: dict[int | str, dict[str, Any]] = {}
+    if errors.Unauthenticated in kinds:
+        kinds = tuple(dict.fromkeys((*kinds, errors.Forbidden, identity_errors.IssuerUnavailable)))
     for kind in kinds:
         response = described.setdefault(kind.status, {"description": "", "content": {}})
         titles = [response["description"], f"{kind.title} (`{kind.code}`)"]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from core.agentscope.schemas.links import API_PREFIX
 from core.errors import Forbidden
@@ -73,6 +74,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", f"{API_PREFIX}/keys"): ADMIN,
     ("POST", f"{API_PREFIX}/keys/{{keyId}}/rotate"): ADMIN,
     ("DELETE", f"{API_PREFIX}/keys/{{keyId}}"): ADMIN,
+    ("GET", f"{ADMIN_PREFIX}/access"): ADMIN,
     # Of the embedded mode only, and for the page of the same machine: see agentroute.embedded_api.guard.
     ("GET", f"{_EMBEDDED}/model"): READ,
     ("POST", f"{_EMBEDDED}/models"): RUN,
@@ -124,6 +126,28 @@ def check_access(principal: Principal, method: str, path: str) -> None:
         )
     if principal.role not in access.roles:
         raise Forbidden(f"This route is for: {', '.join(sorted(access.roles))}.", scope=access.scope)
+
+
+_ADMIN_PATHS = frozenset(
+    {
+        ADMIN_PREFIX,
+        *(path.partition("/{")[0] for (_, path), access in ACCESS.items() if access.scope == "admin"),
+    }
+)
+
+
+def is_admin_path(path: str) -> bool:
+    """Return whether a path belongs to the routes of operators."""
+    return any(path == start or path.startswith(f"{start}/") for start in _ADMIN_PATHS)
+
+
+def add_scopes(document: dict[str, Any]) -> None:
+    """Say in an OpenAPI document which scope each route asks for."""
+    for (method, path), access in ACCESS.items():
+        operation = document["paths"].get(path, {}).get(method.lower())
+        for requirement in [] if operation is None else operation["security"]:
+            # OpenAPI 3.1, Security Requirement Object: beside OAuth2, the names of roles that are needed.
+            requirement.update({name: [access.scope] for name in requirement})
 
 
 def _told(principal: Principal) -> str:

@@ -46,7 +46,7 @@ class Deaf(asyncio.Event):
 drain = Deaf() if sys.argv[2] == "deaf" else asyncio.Event()
 runs = Flooding(drain)
 container = memory_container(settings, runs)
-listener = listen(settings.server)
+listener = listen(settings.server.host, settings.server.port)
 print(listener.getsockname()[1], flush=True)
 sys.exit(serve(create_app(settings, container=container), settings, listener))
 """

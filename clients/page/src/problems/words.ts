@@ -104,6 +104,7 @@ export const WORDS: Readonly<Record<string, Words>> = {
   "rate-limited": words("You have sent a lot in a short time.", "Wait a moment, then try again.", "again"),
   overloaded: words("The service is very busy.", "Wait a moment, then try again.", "again"),
   "store-unavailable": words("The service cannot reach its database.", "Try again in a moment. Nothing is lost.", "again"),
+  "issuer-unavailable": words("The service cannot check your sign-in now.", "Try again in a moment. You stay signed in.", "again"),
   "schema-incompatible": words("The service is being updated.", "Try again in a minute.", "again"),
   "page-not-built": words("This page is not built in the checkout.", "Build it as the message in the details says, then reload."),
   "request-timeout": words("The request took too long to arrive.", "Check your connection, then try again.", "again"),

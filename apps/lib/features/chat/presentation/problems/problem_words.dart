@@ -280,6 +280,11 @@ const problemWords = <String, ProblemWords>{
     'Try again in a moment. Nothing is lost.',
     Remedy.again,
   ),
+  'issuer-unavailable': ProblemWords(
+    'The service cannot check your sign-in now.',
+    'Try again in a moment. You stay signed in.',
+    Remedy.again,
+  ),
   'schema-incompatible': ProblemWords('The service is being updated.', 'Try again in a minute.', Remedy.again),
   'page-not-built': ProblemWords(
     'This page is not built in the checkout.',
