@@ -100,8 +100,8 @@ def _with_keeper(work: Callable[[KeyKeeper], Awaitable[Result]]) -> Result:
     for check in (check_postgres, check_migrations):
         if not (result := asyncio.run(check(settings))).ok:
             fail(result.line)
-    # The record of a change goes to the log, on standard error.
-    configure_logging(settings)
+    # The row keeps who did what, and the command says it: a line of the log beside them would only be in the way.
+    configure_logging(settings.model_copy(update={"log_level": "WARNING"}))
 
     async def run() -> Result:
         engine = create_engine(settings.database, application_name="agentroute-keys")

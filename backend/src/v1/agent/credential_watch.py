@@ -65,8 +65,9 @@ class CredentialWatch:
     async def _look_at_keys(self) -> None:
         if not (keys := self._streams.keys()):
             return
-        if count := self._streams.end_keys(await self._keys.ended(keys)):
-            log.info("streams_of_ended_keys_closed", streams=count)
+        if ended := await self._keys.ended(keys):
+            self._streams.end_keys(ended)
+            log.info("streams_of_ended_keys_closed", keys=len(ended))
 
     async def _look_at_tickets(self) -> None:
         if not (uses := self._streams.tickets()):

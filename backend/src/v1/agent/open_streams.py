@@ -61,12 +61,11 @@ class OpenStreams:
         self._uses = {name: number for name, number in self._uses.items() if name in self._of_tickets}
         return dict(self._uses)
 
-    def end_keys(self, keys: Iterable[str]) -> int:
-        """End the streams of these credentials; returns how many."""
-        streams = [stream for key in keys for stream in self._of_keys.pop(key, ())]
-        for stream in streams:
-            stream.end(REVOKED)
-        return len(streams)
+    def end_keys(self, keys: Iterable[str]) -> None:
+        """End the streams of these credentials."""
+        for key in keys:
+            for stream in self._of_keys.pop(key, ()):
+                stream.end(REVOKED)
 
     def end_ticket(self, name: str) -> None:
         """End the stream of a ticket: it has another one elsewhere."""
