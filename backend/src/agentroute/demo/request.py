@@ -154,12 +154,12 @@ def _calls(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _results(turn: Sequence[Mapping[str, Any]]) -> tuple[ToolResult, ...]:
-    functions = {call.get("id"): call["function"] for message in turn for call in _calls(message)}
+    functions = {str(call.get("id")): call["function"] for message in turn for call in _calls(message)}
     results: list[ToolResult] = []
     for message in turn:
         if message.get("role") != "tool":
             continue
-        function: Mapping[str, Any] = functions.get(message.get("tool_call_id"), {})
+        function: Mapping[str, Any] = functions.get(str(message.get("tool_call_id")), {})
         name = str(function.get("name") or message.get("name") or "unknown")
         if name not in STRUCTURED_OUTPUT_TOOLS:
             results.append(ToolResult(name, _object(function.get("arguments")), text_of(message).strip()))

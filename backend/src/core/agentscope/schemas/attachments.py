@@ -98,7 +98,8 @@ def document_text(content: bytes) -> str:
 
 def as_inline(source: Any) -> Any:
     """Return a source with its data inline if its value is a ``data:`` URL; any other source unchanged."""
-    if not isinstance(source, dict) or source.get("type") not in {"url", "data"}:
+    # A tuple: nothing is validated yet, so the type may be an object, and a set refuses to look for one.
+    if not isinstance(source, dict) or source.get("type") not in ("url", "data"):
         return source
     value = source.get("value")
     if not isinstance(value, str) or value[:5].lower() != "data:":

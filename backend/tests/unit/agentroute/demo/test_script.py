@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from agentroute.demo import answers as answers
-from agentroute.demo.request import RequestInvalid
+from agentroute.demo.request import RequestInvalid, read_conversation
 from agentroute.demo.script import Failure, Pace, Script, decide
 from core.agentscope.runtime.agent.titles import TITLE_REQUEST
 
@@ -432,3 +432,19 @@ def test_what_is_no_chat_request_is_refused(body: dict[str, Any]) -> None:
 )
 def test_odd_messages_are_survived(message: dict[str, Any]) -> None:
     assert ask(message, tools={}, tool_choice={"type": "function"}).text
+
+
+@pytest.mark.parametrize("call_id", [None, {}, [], 5], ids=repr)
+def test_a_call_whose_id_is_no_text_has_a_result_all_the_same(call_id: Any) -> None:
+    call = {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    [result] = read_conversation(
+        {
+            "messages": [
+                {"role": "user", "content": "hello"},
+                {"role": "assistant", "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": call_id, "content": "done"},
+            ]
+        }
+    ).results
+
+    assert (result.name, result.text) == ("f", "done")

@@ -10,9 +10,10 @@ from typing import Any
 
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
 """Members of a message that hold its reasoning. Some servers send the same under two names: the first one counts."""
-_THOUGHTS = frozenset({"thinking", "reasoning", "thought", "reasoning_content"})
+# Tuples: an endpoint may send an object as a type, and a set refuses to look for one.
+_THOUGHTS = ("thinking", "reasoning", "thought", "reasoning_content")
 """Types of content parts that hold reasoning."""
-_DETAILS = frozenset({"reasoning.text", "reasoning.summary", "thinking"})
+_DETAILS = ("reasoning.text", "reasoning.summary", "thinking")
 """Types of ``reasoning_details`` and ``thinking_blocks`` that can be read."""
 
 
