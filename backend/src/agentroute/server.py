@@ -96,13 +96,9 @@ def run_server(settings: Settings, *, wait_seconds: float = 0.0, supervisor: int
     warn_of_shadowed_packages()
     if failed := asyncio.run(first_failure(settings, SERVE_CHECKS, wait_seconds=wait_seconds)):
         return _refuse(failed.line, failed.exit_code)
-    server = settings.server
-    addresses = [(server.host, server.port)]
-    if server.admin_port is not None:
-        addresses.append((server.admin_host, server.admin_port))
     with contextlib.ExitStack() as opened:
         listeners: list[socket.socket] = []
-        for host, port in addresses:
+        for host, port in settings.server.addresses:
             try:
                 listeners.append(opened.enter_context(listen(host, port)))
             except OSError as exc:

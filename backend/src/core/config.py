@@ -196,6 +196,12 @@ class ServerSettings(SettingsSection):
             raise ValueError("AGENT_SERVER__ADMIN_PORT must differ from AGENT_SERVER__PORT")
         return self
 
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Every address on which the process listens: host and port; that of operators is the last."""
+        own = (self.host, self.port)
+        return (own,) if self.admin_port is None else (own, (self.admin_host, self.admin_port))
+
 
 class StreamSettings(SettingsSection):
     """Server-sent events."""

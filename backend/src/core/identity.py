@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _EXPOSED = (
     "AGENT_IDENTITY__MODE=local does not authenticate, and {host} is reachable from other machines: "
-    "set AGENT_SERVER__HOST=127.0.0.1 or AGENT_IDENTITY__MODE=jwt."
+    "set {variable}=127.0.0.1 or AGENT_IDENTITY__MODE=jwt."
 )
 
 CredentialKind = Literal["local", "token", "key", "ticket"]
@@ -98,9 +98,8 @@ class Authenticator:
             self._tokens = (
                 TokenVerifier(identity) if fetch_keys is None else TokenVerifier(identity, fetch_keys)
             )
-        elif not is_loopback(server.host):
-            raise ConfigurationError(_EXPOSED.format(host=server.host))
         else:
+            _refuse_other_machines(server)
             refuse_origins_of_anybody(server.cors_origins)
 
     async def authenticate(self, headers: Mapping[str, str]) -> Principal:
@@ -178,3 +177,15 @@ def _bearer(headers: Mapping[str, str]) -> str:
     """Return the credential of ``Authorization: Bearer``; empty if there is none."""
     scheme, _, credential = headers.get("authorization", "").partition(" ")
     return credential.strip() if scheme.lower() == "bearer" else ""
+
+
+def _refuse_other_machines(server: ServerSettings) -> None:
+    """Check every address of a process that does not authenticate: on that of operators are the most powerful routes.
+
+    Raises:
+        ConfigurationError: Other machines can reach one of them.
+    """
+    names = ("AGENT_SERVER__HOST", "AGENT_SERVER__ADMIN_HOST")
+    for variable, (host, _) in zip(names, server.addresses, strict=False):
+        if not is_loopback(host):
+            raise ConfigurationError(_EXPOSED.format(host=host, variable=variable))

@@ -16,8 +16,6 @@ from core.scopes import USER_SCOPES, own_scopes
 
 DEFAULT_TENANT = "default"
 _MAX_NAME_CHARACTERS = 128
-_MAX_WORDS = 1000
-"""Groups or scopes of one token. A token of 8 KiB holds few more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +70,12 @@ def find_claim(claims: Mapping[str, Any], name: str) -> tuple[bool, Any]:
 
 
 def _scopes(claims: Mapping[str, Any], settings: IdentitySettings) -> frozenset[str]:
+    _, value = find_claim(claims, settings.scopes_claim)
+    if value is not None and not isinstance(value, str | list):
+        raise InvalidToken(f"The claim {settings.scopes_claim} must be text, or a list of texts.")
     named = own_scopes(_words(claims, settings.scopes_claim))
-    if named or settings.scopes_required:
+    # An empty list says "nothing", as the permissions of a user to whom none were given.
+    if named or settings.scopes_required or value == []:
         return named
     # ``openid profile`` says nothing about this service. See docs/adr/0053.
     return USER_SCOPES
@@ -82,8 +84,9 @@ def _scopes(claims: Mapping[str, Any], settings: IdentitySettings) -> frozenset[
 def _words(claims: Mapping[str, Any], name: str) -> frozenset[str]:
     """Return the words of a claim: a list of texts, or one text with spaces between them."""
     _, value = find_claim(claims, name)
+    # All of them: a token has 8 KiB at most, and a word that is left out could be the one that narrows the others.
     words = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
-    return frozenset(word for word in words[:_MAX_WORDS] if isinstance(word, str))
+    return frozenset(word for word in words if isinstance(word, str))
 
 
 def _number(value: Any) -> float:

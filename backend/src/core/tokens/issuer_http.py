@@ -49,7 +49,7 @@ async def fetch_keys(settings: IdentitySettings) -> FetchedKeys:
             document = await asyncio.to_thread(read_key_file, settings.jwks_path)
             return FetchedKeys(parse_key_set(document, settings.jwt_algorithms), None, None)
         async with asyncio.timeout(ANSWER_SECONDS), await _client(settings) as client:
-            url = settings.jwks_url or await _discover(client, settings.oidc_issuer)
+            url = settings.jwks_url or await discover(client, settings.oidc_issuer)
             answer = await _get(client, url)
     except TimeoutError:
         raise KeysUnavailable(f"{_source(settings)} does not answer in time") from None
@@ -79,7 +79,7 @@ def read_key_file(path: Path) -> Any:
 
 
 async def _client(settings: IdentitySettings) -> httpx.AsyncClient:
-    host = urlsplit(settings.jwks_url or settings.oidc_issuer).hostname or ""
+    host = _host(settings.jwks_url or settings.oidc_issuer)
     return httpx.AsyncClient(
         verify=await asyncio.to_thread(system_trust),
         # Many issuers are on the other side of a company's proxy.
@@ -90,8 +90,12 @@ async def _client(settings: IdentitySettings) -> httpx.AsyncClient:
     )
 
 
-async def _discover(client: httpx.AsyncClient, issuer: str) -> str:
-    """Return the address of the keys (OpenID Connect Discovery 1.0, section 4)."""
+async def discover(client: httpx.AsyncClient, issuer: str) -> str:
+    """Return the address of the keys (OpenID Connect Discovery 1.0, section 4).
+
+    Raises:
+        KeysUnavailable: The metadata is that of another issuer, or its address of the keys is not protected.
+    """
     url = issuer.rstrip("/") + _METADATA
     metadata = (await _get(client, url)).document
     found = metadata.get("issuer") if isinstance(metadata, dict) else None
@@ -105,7 +109,8 @@ async def _discover(client: httpx.AsyncClient, issuer: str) -> str:
     if not isinstance(keys, str) or not keys.startswith(("http://", "https://")):
         raise KeysUnavailable(f"{url} has no jwks_uri")
     try:
-        protected = is_protected(keys)
+        # Plain http to this machine is for an issuer of this machine: another one must not choose what is asked here.
+        protected = is_protected(keys) and (keys.startswith("https://") or is_loopback(_host(issuer)))
     except ValueError:
         protected = False
     if not protected:
@@ -143,6 +148,10 @@ def _skew(response: httpx.Response) -> float | None:
         return parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
+
+
+def _host(address: str) -> str:
+    return urlsplit(address).hostname or ""
 
 
 def _source(settings: IdentitySettings) -> str:

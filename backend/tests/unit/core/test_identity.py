@@ -222,6 +222,10 @@ def test_local_mode_does_not_start_where_others_can_reach_it(host: str) -> None:
         Authenticator(IdentitySettings(mode="local"), server=ServerSettings(host=host))
     assert "\n" not in str(caught.value)
 
+    # The same of the port of operators, whose routes are the most powerful ones.
+    with pytest.raises(ConfigurationError, match="AGENT_SERVER__ADMIN_HOST"):
+        Authenticator(IdentitySettings(mode="local"), server=ServerSettings(admin_port=9001, admin_host=host))
+
 
 # --- local ---
 

@@ -28,7 +28,16 @@ def read(claims: dict[str, Any], **settings: Any) -> Any:
         # Says nothing about this service: as before there were scopes.
         ({"scope": "openid profile email"}, {}, USER_SCOPES),
         ({"scope": ""}, {}, USER_SCOPES),
-        ({"scope": 7}, {}, USER_SCOPES),
+        ({"scope": None}, {}, USER_SCOPES),
+        # Says "nothing": the permissions of a user to whom none were given.
+        ({"permissions": []}, {"scopes_claim": "permissions"}, set[str]()),
+        # Scopes of another service may be many, and come first.
+        ({"scope": " ".join(["x"] * 1001 + ["read"])}, {}, {"read"}),
+        (
+            {"scope": ["run", *("x" * n for n in range(1, 1001)), "agent:sales"]},
+            {},
+            {"run", "agent:sales"},
+        ),
         ({"scope": "openid"}, {"scopes_required": True}, set[str]()),
         ({}, {"scopes_required": True}, set[str]()),
         ({"scope": "read"}, {"scopes_required": True}, {"read"}),
@@ -40,6 +49,12 @@ def read(claims: dict[str, Any], **settings: Any) -> Any:
 )
 def test_scopes(claims: dict[str, Any], settings: dict[str, Any], scopes: set[str]) -> None:
     assert read(claims, **settings).scopes == scopes
+
+
+@pytest.mark.parametrize("value", [7, True, {"read": True}], ids=str)
+def test_scopes_that_cannot_be_read_are_refused(value: Any) -> None:
+    with pytest.raises(InvalidToken, match="The claim scope must be text, or a list of texts"):
+        read({"scope": value})
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.support.token_issuer import KEYS, METADATA, TokenIssuer
 
 from core.tokens.fetched_keys import KeysUnavailable
-from core.tokens.issuer_http import MAX_ANSWER_BYTES, fetch_keys
+from core.tokens.issuer_http import MAX_ANSWER_BYTES, discover, fetch_keys
 
 
 async def test_an_issuer_that_answers(issuer: TokenIssuer) -> None:
@@ -84,3 +85,16 @@ async def test_a_file_of_keys(tmp_path: Path, content: bytes | None, told: str) 
 
     with pytest.raises(KeysUnavailable, match=told):
         await fetch_keys(issuer.settings(oidc_issuer="", jwt_issuer="x", jwks_path=file))
+
+
+@pytest.mark.parametrize("keys", ["http://127.0.0.1:1/k", "http://[::1]/k", "http://localhost/k"])
+async def test_a_foreign_issuer_sends_nobody_to_this_machine(keys: str) -> None:
+    issuer = "https://id.example"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert str(request.url) == issuer + METADATA
+        return httpx.Response(200, stream=httpx.ByteStream(metadata(issuer=issuer, jwks_uri=keys)))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(KeysUnavailable, match="not https"):
+            await discover(client, issuer)
