@@ -75,7 +75,7 @@ def revoke(key: _KeyId) -> None:
 def rotate(
     key: _KeyId,
     overlap_hours: Annotated[
-        float, typer.Option(min=0, help="How long the old secret stays good; 168 at most.")
+        float, typer.Option(min=0, max=168, help="How long the old secret stays good; 168 at most.")
     ] = 24,
     days: _Days = None,
 ) -> None:

@@ -92,6 +92,18 @@ async def used_ticket(request: Request, _checked: CurrentPrincipal) -> TicketUse
     return found
 
 
+def refuse_wider_stream(used: TicketUse | None, run_id: str | None) -> None:
+    """Refuse a stream that shows a whole thread to a ticket for one run of the thread.
+
+    Raises:
+        TicketInvalid: The ticket names a run.
+    """
+    if used is not None and run_id is not None:
+        raise TicketInvalid(
+            "The ticket is for one run, and connect=true shows the whole thread. Leave runId out of both."
+        )
+
+
 UsedTicket = Annotated[TicketUse | None, Depends(used_ticket)]
 
 ThreadIdQuery = Annotated[Id, Query(alias="threadId", description="The thread.", examples=["thread-1"])]

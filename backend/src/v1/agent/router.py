@@ -36,6 +36,7 @@ from v1.agent.dependencies import (
     TicketQuery,
     UsedTicket,
     current_principal,
+    refuse_wider_stream,
 )
 from v1.agent.event_source import SurvivableRoute
 from v1.agent.negotiation import (
@@ -173,6 +174,7 @@ async def follow_events(
     a 503: it gets an empty stream with a `retry:` line and comes back by itself.
     """
     if connect:
+        refuse_wider_stream(used, run_id)
         place = connect_cursor(last_event_id, cursor)
         asked = ConnectRequest(thread_id, run_id=run_id, after=place, limit=limit)
         frames = container.events.connect(principal, asked)

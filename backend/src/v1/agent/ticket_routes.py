@@ -39,8 +39,8 @@ router = APIRouter(prefix=TICKET_PATH, tags=["agent"], dependencies=[Depends(cur
 async def issue_ticket(request: Request, principal: CurrentPrincipal, container: Container) -> Response:
     """Make a ticket for one stream: for a browser's `EventSource`, which cannot send a token.
 
-    Open `eventsUrl` within 30 seconds; `cursor`, `connect` and `limit` may be added. From then on the ticket is good for
-    this stream, also when the `EventSource` reconnects, for as long as a stream may last and never longer than the
+    Open `eventsUrl` within 30 seconds; `cursor` may be added, and `connect` and `limit` if the ticket is for the whole
+    thread. From then on the ticket is good for this stream, also when the `EventSource` reconnects, for as long as a stream may last and never longer than the
     credential of this request. A ticket opens nothing else. A second connection with it takes the stream over, and the
     first one ends. After a 401 `ticket-invalid`, ask for another ticket and go on with the last cursor.
     """

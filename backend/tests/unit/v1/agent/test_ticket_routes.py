@@ -15,8 +15,9 @@ from tests.support.memory_ports import MemoryRuns
 
 from agentroute.app import create_app
 from core.config import IdentitySettings, RedisSettings, Settings
+from core.identity import Principal
 from core.redis_client import create_redis
-from core.stream_tickets import StreamTickets
+from core.stream_tickets import StreamTickets, TicketUse
 
 Connect = Callable[[str | None], httpx.AsyncClient]
 BASE = "/api/v1/agent"
@@ -110,3 +111,27 @@ async def test_a_ticket_is_in_no_log_line_and_in_no_answer(connect: Connect, tic
     assert ticket not in json.dumps(lines, default=str)
     assert [line["path"] for line in lines if line["event"] == "request"] == [f"{BASE}/events"]
     assert refused.headers["Referrer-Policy"] == "no-referrer"
+
+
+class GoodTickets:
+    """Every ticket is good, and Ada's."""
+
+    lasts_seconds = 900
+
+    async def use(self, ticket: str, thread_id: str, run_id: str | None) -> TicketUse:
+        return TicketUse(ticket, 1, Principal("default", "ada", scopes=frozenset({"read"}), kind="ticket"))
+
+
+async def test_a_ticket_of_one_run_does_not_show_the_whole_thread(
+    settings: Settings, runs: MemoryRuns, ada: httpx.AsyncClient
+) -> None:
+    await ada.post(f"{BASE}/runs", json=RUN)
+    app = create_app(settings, container=memory_container(settings, runs, tickets=GoodTickets()))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as nobody:
+        wider = await nobody.get(f"{STREAM}&connect=true")
+        refused = await nobody.get(f"{BASE}/history?threadId=t-1&ticket={TICKET}")
+
+    assert (wider.status_code, wider.json()["code"]) == (401, "ticket-invalid")
+    assert "connect=true" in wider.json()["detail"]
+    assert refused.status_code == 401
