@@ -9,6 +9,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from v1.agent.dependencies import ASKED_BY_HEAD
+
 
 class HeadRequests:
     """Lets the application answer a ``HEAD`` as a ``GET``, and ends the answer after its headers."""
@@ -39,4 +41,4 @@ class HeadRequests:
                 left.cancel()
                 done.cancel()
 
-        await self._app({**scope, "method": "GET"}, until_answered, only_headers)
+        await self._app({**scope, "method": "GET", ASKED_BY_HEAD: True}, until_answered, only_headers)

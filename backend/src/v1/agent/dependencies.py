@@ -26,6 +26,10 @@ _bearer = HTTPBearer(
 )
 
 
+ASKED_BY_HEAD = "agentroute.head"
+"""In the scope of a ``GET`` that stands for a ``HEAD``."""
+
+
 async def open_container(request: Request) -> ApiContainer:
     """Return the process's container."""
     return cast("ApiContainer", request.app.state.container)
@@ -59,7 +63,12 @@ async def current_principal(
 
 
 def _ticket_of(request: Request) -> str | None:
-    """Return the ticket of a request to the one route that takes one."""
+    """Return the ticket of a request to the one route that takes one.
+
+    Not of a ``HEAD``: a program that only checks an address would use the ticket, and take the stream from its reader.
+    """
+    if ASKED_BY_HEAD in request.scope:
+        return None
     if request.method == "GET" and request.scope["route"].path == EVENTS_PATH:
         return request.query_params.get("ticket")
     return None

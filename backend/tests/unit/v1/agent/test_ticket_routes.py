@@ -118,20 +118,29 @@ class GoodTickets:
 
     lasts_seconds = 900
 
+    def __init__(self) -> None:
+        self.used = 0
+
     async def use(self, ticket: str, thread_id: str, run_id: str | None) -> TicketUse:
+        self.used += 1
         return TicketUse(ticket, 1, Principal("default", "ada", scopes=frozenset({"read"}), kind="ticket"))
 
 
-async def test_a_ticket_of_one_run_does_not_show_the_whole_thread(
+async def test_a_ticket_shows_no_more_than_its_run_and_only_to_a_reader(
     settings: Settings, runs: MemoryRuns, ada: httpx.AsyncClient
 ) -> None:
     await ada.post(f"{BASE}/runs", json=RUN)
-    app = create_app(settings, container=memory_container(settings, runs, tickets=GoodTickets()))
+    tickets = GoodTickets()
+    app = create_app(settings, container=memory_container(settings, runs, tickets=tickets))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as nobody:
         wider = await nobody.get(f"{STREAM}&connect=true")
-        refused = await nobody.get(f"{BASE}/history?threadId=t-1&ticket={TICKET}")
+        used = tickets.used
+        elsewhere = await nobody.get(f"{BASE}/history?threadId=t-1&ticket={TICKET}")
+        checked = await nobody.head(STREAM)
 
     assert (wider.status_code, wider.json()["code"]) == (401, "ticket-invalid")
     assert "connect=true" in wider.json()["detail"]
-    assert refused.status_code == 401
+    assert (elsewhere.status_code, checked.status_code) == (401, 401)
+    # A HEAD of a link checker takes the stream from nobody.
+    assert (used, tickets.used) == (1, 1)
