@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from tests.support.memory_ports import MemoryRuns
 from agentroute.app import create_app
 from agentroute.embedded_api.routes import router as embedded
 from agentroute.page.built_files import BuiltFiles
+from core.api_keys.key_form import digest_of, new_key
+from core.api_keys.keyring import Keyring
+from core.api_keys.stored_key import StoredKey
 from core.config import IdentitySettings, Settings
 from core.errors import Forbidden
-from core.identity import LOCAL, Principal
-from core.scopes import ROLES
+from core.identity import LOCAL, Authenticator, Principal
+from core.scopes import ALL_SCOPES, ROLES
 from v1.agent.route_access import ACCESS, ADMIN, PUBLIC, READ, RUN, check_access
 
 BASE = "/api/v1/agent"
@@ -122,6 +126,30 @@ def unsigned() -> str:
     return f"{head}.{signed().split('.')[1]}."
 
 
+KEYS = {key_id: new_key(key_id) for key_id in ("revoked12345", "expired12345")}
+
+
+async def ended_keys(key_ids: Sequence[str]) -> dict[str, StoredKey]:
+    """Return keys that permitted everything, until they ended a minute ago."""
+    ended = datetime.now(UTC) - timedelta(minutes=1)
+    return {
+        key_id: StoredKey(
+            key_id=key_id,
+            tenant_id="default",
+            user_id="ada",
+            scopes=ALL_SCOPES,
+            version=1,
+            digest=digest_of(KEYS[key_id]),
+            previous_digest=None,
+            previous_until=None,
+            expires_at=ended if key_id.startswith("expired") else None,
+            revoked_at=ended if key_id.startswith("revoked") else None,
+        )
+        for key_id in key_ids
+        if key_id in KEYS
+    }
+
+
 CREDENTIALS: dict[str, Callable[[], dict[str, str]]] = {
     "none": dict,
     "malformed": lambda: {"Authorization": "Bearer x.y.z"},
@@ -132,7 +160,12 @@ CREDENTIALS: dict[str, Callable[[], dict[str, str]]] = {
     "wrong issuer": lambda: {"Authorization": f"Bearer {signed(iss='https://evil.example')}"},
     "wrong audience": lambda: {"Authorization": f"Bearer {signed(aud='another')}"},
     "alg none": lambda: {"Authorization": f"Bearer {unsigned()}"},
-    "unknown key": lambda: {"Authorization": "Bearer ar_0123456789abcdef0123456789abcdef0123456789abcdef"},
+    "malformed key": lambda: {"Authorization": "Bearer ar_0123456789abcdef0123456789abcdef0123456789abcdef"},
+    "unknown key": lambda: {"Authorization": f"Bearer {new_key('absent123456')}"},
+    "another secret of a key": lambda: {"Authorization": f"Bearer {new_key('revoked12345')}"},
+    "revoked key": lambda: {"Authorization": f"Bearer {KEYS['revoked12345']}"},
+    "expired key": lambda: {"Authorization": f"Bearer {KEYS['expired12345']}"},
+    "ticket": lambda: {"Authorization": f"Bearer art_{'a' * 43}"},
 }
 
 
@@ -140,7 +173,8 @@ CREDENTIALS: dict[str, Callable[[], dict[str, str]]] = {
 def guarded() -> FastAPI:
     identity = {"jwt_secret": SECRET, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
     settings = Settings(identity=IdentitySettings.model_validate(identity))
-    return create_app(settings, container=memory_container(settings))
+    known = Authenticator(settings.identity, server=settings.server, keys=Keyring(ended_keys))
+    return create_app(settings, container=memory_container(settings, authenticator=known))
 
 
 def client_of(app: FastAPI, headers: dict[str, str]) -> httpx.AsyncClient:
