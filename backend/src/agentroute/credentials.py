@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,9 +17,11 @@ from core.api_keys.use_log import KeyUseLog
 from core.config import Settings
 from core.identity import Authenticator
 from core.stream_tickets import StreamTickets
-from core.tokens.issuer_http import fetch_keys
 from v1.agent.credential_watch import CredentialWatch
 from v1.agent.open_streams import OpenStreams
+
+if TYPE_CHECKING:
+    from core.tokens.fetched_keys import FetchKeys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ async def open_credentials(
     resources.push_async_callback(uses.flush)
     await resources.enter_async_context(running(credentials=watch.run(), key_uses=uses.run()))
     authenticator = Authenticator(
-        settings.identity, server=settings.server, keys=keyring, fetch_keys=fetch_keys
+        settings.identity, server=settings.server, keys=keyring, fetch_keys=_fetch_keys(settings)
     )
     await resources.enter_async_context(running(identity=authenticator.run()))
     return Credentials(
@@ -58,3 +61,12 @@ async def open_credentials(
         tickets=tickets,
         streams=streams,
     )
+
+
+def _fetch_keys(settings: Settings) -> FetchKeys | None:
+    if not settings.identity.has_public_keys:
+        return None
+    # Here: only with an issuer, the process needs its HTTP and the keys' cryptography.
+    from core.tokens.issuer_http import fetch_keys
+
+    return fetch_keys

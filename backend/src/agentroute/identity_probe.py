@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from agentroute.check_result import CheckResult
 from core.config import Settings
-from core.tokens.fetched_keys import FetchedKeys, KeysUnavailable
-from core.tokens.issuer_http import fetch_keys
+
+if TYPE_CHECKING:
+    from core.tokens.fetched_keys import FetchedKeys
 
 _FIX = "Start the issuer, or correct AGENT_IDENTITY. Until it answers, the keys fetched before are used."
 
@@ -31,6 +34,10 @@ async def probe_identity(settings: Settings) -> list[CheckResult]:
         return [CheckResult("Issuer", True, told)]
     if identity.jwks_path is not None:
         return []
+    # Here: without an issuer, nothing of its keys is imported.
+    from core.tokens.fetched_keys import KeysUnavailable
+    from core.tokens.issuer_http import fetch_keys
+
     try:
         found = await fetch_keys(identity)
     except KeysUnavailable as exc:
