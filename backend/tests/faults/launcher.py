@@ -331,6 +331,7 @@ class Plot:
         self.nodes: list[Node] = []
         self._env = dict(env)
         self._expiring: set[asyncio.Task[bool]] = set()
+        self._idle: list[asyncpg.Connection] = []
 
     @property
     def apis(self) -> list[Node]:
@@ -408,12 +409,18 @@ class Plot:
         return jwt.encode(claims, SECRET, algorithm="HS256")
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a statement, past all proxies."""
-        connection = await asyncpg.connect(self.database_url, timeout=HUNG_SECONDS)
+        """Run a statement, past all proxies; on a connection of before, if one is idle: waits ask many times a second."""
+        connection = self._idle.pop() if self._idle else None
+        # A restart of Postgres has closed it.
+        if connection is None or connection.is_closed():
+            connection = await asyncpg.connect(self.database_url, timeout=HUNG_SECONDS)
         try:
-            return await connection.fetch(sql, *arguments)
-        finally:
-            await connection.close()
+            rows = await connection.fetch(sql, *arguments)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._idle.append(connection)
+        return rows
 
     async def expire_leases(self) -> None:
         """Let the leases of all runs that are executed now run out, until each run is taken away from its worker.
@@ -439,6 +446,8 @@ class Plot:
         for task in self._expiring:
             task.cancel()
         await asyncio.gather(*self._expiring, return_exceptions=True)
+        for connection in self._idle:
+            connection.terminate()
         for node in self.nodes:
             if node.running and node.pid == 0:
                 await eventually(lambda node=node: node.pid)
