@@ -352,8 +352,30 @@ def json_body(model: type[BaseModel], examples: dict[str, Any]) -> dict[str, Any
 
 
 def accepted(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """Describe a 202 by example."""
-    return {202: {"description": "Durable.", "content": {"application/json": {"example": example}}}}
+    """Describe a 202 by example. What it names can be followed, read and cancelled: its links."""
+    content = {"application/json": {"example": example}}
+    return {202: {"description": "Durable.", "content": content, "links": _links()}}
+
+
+def _links() -> dict[str, Any]:
+    thread = {"threadId": "$response.body#/threadId"}
+    run = thread | {"runId": "$response.body#/runId"}
+    return {
+        name: {"operationRef": f"#/paths/{path.replace('~', '~0').replace('/', '~1')}/{method}"} | members
+        for name, path, method, members in (
+            ("events", f"{API_PREFIX}/events", "get", {"parameters": run}),
+            ("run", f"{API_PREFIX}/runs/{{runId}}", "get", {"parameters": run}),
+            (
+                "cancel",
+                f"{API_PREFIX}/runs/{{runId}}/cancel",
+                "post",
+                {"parameters": {"runId": run["runId"]}, "requestBody": thread},
+            ),
+            ("history", f"{API_PREFIX}/history", "get", {"parameters": thread}),
+            ("thread", f"{API_PREFIX}/threads/{{threadId}}", "get", {"parameters": thread}),
+            ("runs", f"{API_PREFIX}/threads/{{threadId}}/runs", "get", {"parameters": thread}),
+        )
+    }
 
 
 def answer(example: dict[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:
