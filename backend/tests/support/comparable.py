@@ -14,6 +14,10 @@ _GENERATED = re.compile(
     r"(?<![0-9a-f])(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{16,64})(?![0-9a-f])"
 )
 _CURSOR = re.compile(r"\b(cursor=|cursor\": \")(\d+)-\d+")
+_TODAY = re.compile(r"\b\d{4}-\d\d-\d\d(?=: )")
+"""The day at which the memory tool took a note down."""
+_A_DAY = "2026-11-27"
+"""In place of that day: in the recordings it is the one of the first of them."""
 
 
 class Names:
@@ -32,7 +36,7 @@ class Names:
         text = json.dumps(_timeless(value), ensure_ascii=False)
         for place, instead in self._places.items():
             text = text.replace(place, instead)
-        text = _CURSOR.sub(r"\1\2-*", text)
+        text = _TODAY.sub(_A_DAY, _CURSOR.sub(r"\1\2-*", text))
         return json.loads(_GENERATED.sub(self._named, text))
 
     def _named(self, found: re.Match[str]) -> str:
