@@ -265,6 +265,8 @@ class LimitSettings(SettingsSection):
     max_tools: int = Field(default=64, ge=0)
     max_json_depth: int = Field(default=32, ge=4)
     max_queued_runs: int = Field(default=1000, ge=1)
+    tenant_queue_share: float = Field(default=0.75, gt=0, le=1)
+    """The largest part of the queue that one tenant may have; 1 is no limit. Local mode has no limit."""
     max_queue_age_seconds: float = Field(default=60.0, gt=0)
     max_runs_per_user: int = Field(default=100, ge=1)
     run_seconds: float = Field(default=600.0, gt=0)

@@ -275,9 +275,9 @@ class RateLimited(AgentBackendError):
 
 
 class QueueFull(AgentBackendError):
-    """Too many runs of this thread are waiting. Retry after the time in ``Retry-After``."""
+    """Too many runs of this thread, or of this tenant, are waiting. Retry after the time in ``Retry-After``."""
 
-    code, title, status, retryable = "queue-full", "The thread's queue is full", 429, True
+    code, title, status, retryable = "queue-full", "The queue is full", 429, True
     default_retry_after_seconds = 5
 
 

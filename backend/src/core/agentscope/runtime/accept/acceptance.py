@@ -55,8 +55,8 @@ class _Place:
     thread: AgentChatSession
     is_new: bool
     segment: int
-    queued: int
-    """How many runs the queue had when the request came."""
+    room: int
+    """How many more runs the queue took when the request came."""
     agent_id: str | None
     """The agent of the run, as it is stored."""
 
@@ -83,7 +83,7 @@ class Acceptance:
             return repeat
         if (named := self.request.command.options().agent_id) is not None:
             self.request.agents.require(named)
-        queued = await refuse_overload(session, self.request.principal, self.limits)
+        room = await refuse_overload(session, self.request.principal, self.limits)
         await refuse_spent_day(session, self.request.principal, self.limits)
         thread = await _lock_thread(session, self.request)
         if repeat := await find_repeat(session, self.request):
@@ -92,7 +92,7 @@ class Acceptance:
         segment = await next_segment(session, self.request, thread)
         is_new = thread.last_ordinal == 0
         agent_id = await self._agent(session, thread, is_new=is_new)
-        place = _Place(thread, is_new, segment, queued, agent_id)
+        place = _Place(thread, is_new, segment, room, agent_id)
         live = await session.scalar(
             select(AgentRun).where(AgentRun.session_id == thread.id, AgentRun.status.in_(LIVE))
         )
@@ -124,7 +124,7 @@ class Acceptance:
         snapshot = await copy.snapshot(messages, waits=False)
         brings_state = await copy.brings_state()
         run = self._queued(place, RunInput(messages, snapshot, brings_state=False), now)
-        await take_place(session, self.request.principal, self.limits, queued=place.queued)
+        await take_place(session, self.request.principal, self.limits, room=place.room)
         await _insert(session, run)
         if brings_state:
             thread.state = command.state
@@ -151,7 +151,7 @@ class Acceptance:
         given = RunInput(messages, snapshot, brings_state=await copy.brings_state())
         supersedes = command.options().on_busy == "supersede"
         run = waiting(self._queued(place, given, now), front=supersedes)
-        await take_place(session, self.request.principal, self.limits, queued=None)
+        await take_place(session, self.request.principal, self.limits, room=None)
         await _insert(session, run)
         return Accepted(
             accepted_run(run, thread.thread_id, created=True), run.id, superseded=live if supersedes else None

@@ -143,6 +143,8 @@ class UsualAcceptance:
         self._engine = engine
         self._limits = limits
         self._worker = worker
+        # If all queued runs are of one tenant, it still has room.
+        self._places = int(limits.max_queued_runs * limits.tenant_queue_share) - NEARLY_FULL
         self._day = DayLimits(limits.user_tokens_per_day, limits.user_cost_per_day)
 
     async def accept(self, request: RunRequest) -> Accepted | None:
@@ -152,8 +154,8 @@ class UsualAcceptance:
             asyncpg.PostgresError, OSError, sqlalchemy.exc.TimeoutError: Postgres is unavailable (``core.store_failure``).
         """
         found = guess(request.command, self._inline_bytes)
-        # Near the end of the queue, places are given one by one.
-        if found is None or self._limits.max_queued_runs <= NEARLY_FULL or await self._is_day_spent(request):
+        # Near the end of the queue or of a tenant's part of it, places are given one by one.
+        if found is None or self._places <= 0 or await self._is_day_spent(request):
             return None
         task_id = uuid.uuid4().hex
         arguments = self._arguments(request, found, task_id)
@@ -213,7 +215,7 @@ class UsualAcceptance:
             self._worker.hint_after_seconds,
             self._limits.queue_seconds,
             self._limits.max_queue_age_seconds,
-            self._limits.max_queued_runs - NEARLY_FULL,
+            self._places,
             self._limits.max_runs_per_user,
             found.agent_id,
             request.agents.default_id,

@@ -72,10 +72,14 @@ class RunExecutor:
 
         Args:
             run_pk: The row of the run.
-            principal: Its user, when the caller knows. ``None`` is returned when the user's share is used up, too; the
-                run is then started when a slot comes free, unless another worker has it.
+            principal: Its user, when the caller knows. ``None`` is returned when the user's share is used up, too. A run
+                of a known user that is not started now is started when a slot comes free, unless another worker has it.
         """
         if self.free <= 0:
+            if principal is not None and not self._draining:
+                # The reaper names each user's oldest run first. Hints come in the order of arrival: those of another
+                # user's thousand runs would be ahead of it.
+                self._slots.remember(principal, run_pk)
             return None
         principal = principal or self._only_user
         if principal is None:

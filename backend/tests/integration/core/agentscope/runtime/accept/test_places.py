@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 
 import asyncpg
+import jwt
 import pytest
-from tests.support.stack import OpenStack, Stack
+from tests.support.stack import SECRET, OpenStack, Stack
 
 from core.agentscope.runtime.accept import gateway as gateway_module
 from core.agentscope.runtime.accept import places
@@ -45,7 +47,9 @@ async def test_the_queue_never_has_more_runs_than_it_may(
     monkeypatch.setattr(places, "NEARLY_FULL", 4 if unseen else places.NEARLY_FULL)
     monkeypatch.setattr(places, "_UNSEEN", unseen)
     limit = 3 if not unseen else 12
-    async with open_stack(apis=2, workers=0, limits={"max_queued_runs": limit}) as stack:
+    async with open_stack(
+        apis=2, workers=0, limits={"max_queued_runs": limit, "tenant_queue_share": 1}
+    ) as stack:
         found = Counter[int]()
         for _ in range(3):
             found += await outcomes(stack, [f"user-{number}" for number in range(10)])
@@ -53,6 +57,26 @@ async def test_the_queue_never_has_more_runs_than_it_may(
         queued = await stack.fetch("SELECT 1 FROM agent_run WHERE status = 'queued'")
         assert len(queued) == found[202] == limit
         assert set(found) == {202, 503}
+
+
+async def test_a_tenant_never_fills_the_queue(open_stack: OpenStack) -> None:
+    async with open_stack(
+        apis=2, workers=0, limits={"max_queued_runs": 8, "tenant_queue_share": 0.75}
+    ) as stack:
+        found = await outcomes(stack, [f"user-{number}" for number in range(20)])
+        assert found == {202: 6, 429: 14}
+        refused = await stack.post_run("hello", user="eve")
+        assert "6 runs" in refused.problem(429, "queue-full")["detail"]
+        assert int(refused.headers["retry-after"]) >= 1
+
+        now = int(time.time())
+        other = jwt.encode(
+            {"sub": "eve", "tenant": "other", "iat": now, "exp": now + 600}, SECRET, algorithm="HS256"
+        )
+        # Even then the last place is kept for a third tenant.
+        for status in (202, 429):
+            reply = await stack.post_run("hello", headers={"Authorization": f"Bearer {other}"})
+            assert reply.status == status
 
 
 async def test_requests_of_different_users_wait_for_no_lock_of_each_other(open_stack: OpenStack) -> None:

@@ -906,7 +906,7 @@ async def test_a_cancelled_run_whose_worker_was_lost_before_it_showed_anything_e
 
 
 async def test_a_full_queue_refuses_runs_until_there_is_room(open_stack: OpenStack) -> None:
-    async with open_stack(workers=0, limits={"max_queued_runs": 2}) as stack:
+    async with open_stack(workers=0, limits={"max_queued_runs": 2, "tenant_queue_share": 1}) as stack:
         bodies = [stack.run_body("hello") for _ in range(3)]
         for body in bodies[:2]:
             assert (await stack.post_run(body=body)).status == 202

@@ -132,6 +132,26 @@ async def test_a_run_of_a_user_whose_share_is_used_up_is_left_to_another_worker(
     await queue.executor.drain(0)
 
 
+async def test_a_full_worker_remembers_the_run_of_a_user_who_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owners = dict.fromkeys(range(1, 4), HOG) | {99: OTHER}
+    queue = Queue(monkeypatch, owners, worker={"concurrency": 1, "user_share": 0.75})
+    await queue.start(1)
+    # As the reaper does, which names each user's oldest run first.
+    for run_pk in (2, 99, 3):
+        assert queue.executor.start(run_pk, owners[run_pk]) is None
+
+    order = []
+    for run_pk in (1, 99, 2, 3):
+        assert (run_pk, 1) in queue.running
+        queue.end(run_pk)
+        await queue.settle()
+        order.append(run_pk)
+    assert order == [1, 99, 2, 3]
+    await queue.executor.drain(0)
+
+
 async def test_a_full_worker_takes_hints_again_when_a_run_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = Queue(monkeypatch, {run_pk: Principal("t", str(run_pk)) for run_pk in range(1, 5)})
     await queue.start(1, 2, 3)

@@ -85,3 +85,55 @@ def test_never_more_than_all_and_the_last_slot_goes_to_a_user_without_any(
         assert sum(held.values()) == total - slots.free <= total
         # The last slot is only ever taken by a user who has no other.
         assert slots.free or 1 in held.values()
+
+
+@pytest.mark.parametrize(("total", "share"), [(1, 0.75), (4, 0.75), (4, 1)])
+def test_a_thousand_runs_of_one_user_delay_another_by_one_run_at_most(total: int, share: float) -> None:
+    slots = Slots(total, share)
+    running = fill(slots, HOG)
+    for run_pk in range(1000):
+        slots.remember(HOG, run_pk)
+    if slots.take(OTHER):
+        return  # at once
+    slots.remember(OTHER, 5000)
+
+    for _ in range(running):
+        slots.give_back(HOG)
+        if slots.take_next() == (OTHER, 5000):
+            return
+    raise AssertionError("a slot came free, and went to the user with the thousand runs")
+
+
+def test_users_with_equally_many_runs_take_turns() -> None:
+    slots = Slots(1, 0.75)
+    slots.take(HOG)
+    for user in (HOG, OTHER, THIRD):
+        for run_pk in range(2):
+            slots.remember(user, run_pk)
+
+    order, ends = [], HOG
+    for _ in range(6):
+        slots.give_back(ends)
+        taken = slots.take_next()
+        assert taken is not None
+        order.append(taken)
+        ends = taken[0]
+
+    assert order == [(OTHER, 0), (THIRD, 0), (HOG, 0), (OTHER, 1), (THIRD, 1), (HOG, 1)]
+
+
+def test_when_too_many_are_remembered_the_user_with_the_most_loses_the_newest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("core.agentscope.runtime.work.slots.MAX_REMEMBERED", 3)
+    slots = Slots(1, 0.75)
+    for run_pk in (1, 2, 3):
+        slots.remember(HOG, run_pk)
+    slots.remember(OTHER, 9)
+    slots.remember(HOG, 4)
+
+    order = []
+    while (taken := slots.take_next()) is not None:
+        order.append(taken)
+        slots.give_back(taken[0])
+    assert order == [(HOG, 1), (OTHER, 9), (HOG, 2)]
