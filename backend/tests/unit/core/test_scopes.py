@@ -17,7 +17,6 @@ def test_names_of_others_are_no_scopes() -> None:
 @pytest.mark.parametrize(
     ("scopes", "permitted"),
     [(set(), True), ({"run", "read"}, True), ({"agent:sales"}, True), ({"agent:support"}, False)],
-    ids=str,
 )
 def test_agents_are_narrowed_only_where_one_is_named(scopes: set[str], permitted: bool) -> None:
     assert permits_agent(frozenset(scopes), "sales") is permitted

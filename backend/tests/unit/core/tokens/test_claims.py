@@ -45,7 +45,6 @@ def read(claims: dict[str, Any], **settings: Any) -> Any:
         ({"a": {"b": ["read"]}}, {"scopes_claim": "a.b"}, {"read"}),
         ({"https://x.example/scopes": "read"}, {"scopes_claim": "https://x.example/scopes"}, {"read"}),
     ],
-    ids=str,
 )
 def test_scopes(claims: dict[str, Any], settings: dict[str, Any], scopes: set[str]) -> None:
     assert read(claims, **settings).scopes == scopes
@@ -67,7 +66,7 @@ def test_scopes_that_cannot_be_read_are_refused(value: Any) -> None:
         ({"groups": {"a": True}}, "groups", set[str]()),
         ({}, "groups", set[str]()),
     ],
-    ids=str,
+    ids=["list", "text", "nested", "list-in-between", "object", "absent"],
 )
 def test_groups(claims: dict[str, Any], name: str, groups: set[str]) -> None:
     assert read(claims, groups_claim=name).groups == groups

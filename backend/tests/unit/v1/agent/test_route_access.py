@@ -68,7 +68,7 @@ def test_a_route_that_the_table_lacks_is_open_to_nobody() -> None:
         ({"agent:sales"}, set[Any]()),
         (set[str](), set[Any]()),
     ],
-    ids=str,
+    ids=["run", "read", "both", "admin", "agent", "none"],
 )
 def test_no_scope_implies_another(
     scopes: set[str], permitted: set[Any], monkeypatch: pytest.MonkeyPatch
