@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from agentroute.agent_items import read_agents
 from agentroute.background_loops import running
 from agentroute.credentials import open_credentials
@@ -28,11 +31,14 @@ from core.config import Settings
 from core.database import create_engine
 from core.files.opening import open_files
 from core.gate import PoolGates
+from core.rates.rate_limits import RateLimits
+from core.rates.shared_buckets import shared_with
 from core.redis_client import create_redis
 from core.request_body import JsonBodies
 from v1.agent.container import ApiContainer
 from v1.agent.login_origins import LoginOrigins
 from v1.agent.service import AgentService
+from v1.agent.stream_places import StreamPlaces
 from v1.agent.worker_watch import WorkerWatch
 
 
@@ -49,6 +55,16 @@ class DrainSwitch:
         return self._hub.draining.is_set()
 
 
+def _open_stores(settings: Settings, resources: AsyncExitStack) -> tuple[AsyncEngine, Redis, StoreReadiness]:
+    engine = create_engine(settings.database, application_name="agentroute-api")
+    resources.push_async_callback(engine.dispose)
+    redis = create_redis(settings.redis)
+    resources.push_async_callback(redis.aclose, close_connection_pool=True)
+    readiness = StoreReadiness(settings.database, redis, schema=schema())
+    resources.push_async_callback(readiness.aclose)
+    return engine, redis, readiness
+
+
 @asynccontextmanager
 async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
     """Open the resources of an API process and close them again.
@@ -60,20 +76,17 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
     deployed = read_agents(settings)
     agents = deployed.agents
     async with AsyncExitStack() as resources:
-        engine = create_engine(settings.database, application_name="agentroute-api")
-        resources.push_async_callback(engine.dispose)
-        redis = create_redis(settings.redis)
-        resources.push_async_callback(redis.aclose, close_connection_pool=True)
-        readiness = StoreReadiness(settings.database, redis, schema=schema())
-        resources.push_async_callback(readiness.aclose)
+        engine, redis, readiness = _open_stores(settings, resources)
         broker = await _open_broker(settings, resources)
         transcription = await open_transcription(settings, engine, redis, resources)
         bus = RedisBus(redis, settings.redis)
         gates = PoolGates.of(settings.database)
         store = EventStore(engine, gates.streams)
         hub = ThreadHub(redis, store.moved, settings.redis, settings.stream)
+        rates = RateLimits(settings.rates)
+        loops = {"bus": bus.run(), "hub": hub.run(), "rates": shared_with(rates, redis, settings.redis).run()}
         credentials = await open_credentials(settings, engine, redis, resources)
-        await resources.enter_async_context(running(bus=bus.run(), hub=hub.run()))
+        await resources.enter_async_context(running(**loops))
         hints = HintSender(broker, redis, settings.redis)
         files = open_files(engine, settings.files)
         gateway = AgentRunGateway(
@@ -104,6 +117,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             draining=hub.draining.is_set,
             workers=workers,
             streams=credentials.streams,
+            rates=rates,
         )
         bodies = JsonBodies(settings.limits)
         resources.callback(bodies.close)
@@ -126,6 +140,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             keys=credentials.keeper,
             tickets=credentials.tickets,
             open_streams=credentials.streams,
+            rates=rates,
+            stream_places=StreamPlaces(settings.rates),
             agents=deployed.directory,
             readiness=readiness,
             drain=DrainSwitch(hub),

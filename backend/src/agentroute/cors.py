@@ -27,6 +27,8 @@ _SHOWN_HEADERS = (
     "Content-Range",
     "ETag",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "WWW-Authenticate",
     "X-Request-Id",

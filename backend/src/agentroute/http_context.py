@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from functools import partial
+from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.agentscope.schemas.links import CONNECTIONS_PATH
 from core.log import request_id
 from v1.agent.parking import parking_of
+from v1.agent.rate_checks import told_rates
 
 log = structlog.get_logger(__name__)
 # The address of a login is a secret: whoever opens it connects an account.
@@ -36,6 +38,8 @@ class HttpContext:
             return
         started_at = time.perf_counter()
         status = 0
+        # Here: a middleware inside may copy the scope, but not what is in it.
+        state: dict[str, Any] = scope.setdefault("state", {})
 
         with request_id(Headers(scope=scope).get("x-request-id")) as current:
 
@@ -43,7 +47,9 @@ class HttpContext:
                 nonlocal status
                 if message["type"] == "http.response.start":
                     status = message["status"]
-                    _complete(MutableHeaders(raw=message["headers"]), current)
+                    headers = MutableHeaders(raw=message["headers"])
+                    _complete(headers, current)
+                    headers.update(told_rates(state))
                 await send(message)
 
             try:

@@ -280,6 +280,22 @@ class LimitSettings(SettingsSection):
     """Longest answer that a budget assumes for a stage without ``max_tokens``."""
 
 
+class RateSettings(SettingsSection):
+    """How much a user and a tenant may do in a time; 0 is no limit. Local mode has no such limits."""
+
+    user_requests_per_minute: int = Field(default=6000, ge=0)
+    tenant_requests_per_minute: int = Field(default=0, ge=0)
+    user_runs_per_minute: int = Field(default=600, ge=0)
+    """Runs started. A repeat of a request starts none."""
+    tenant_runs_per_minute: int = Field(default=0, ge=0)
+    user_upload_bytes_per_hour: int = Field(default=4 << 30, ge=0)
+    """Uploaded files and recordings."""
+    tenant_upload_bytes_per_hour: int = Field(default=0, ge=0)
+    user_streams: int = Field(default=500, ge=0)
+    """Open event streams of a user, in one API process."""
+    tenant_streams: int = Field(default=0, ge=0)
+
+
 class ToolSettings(SettingsSection):
     """Built-in tools."""
 
@@ -312,6 +328,7 @@ class Settings(BaseSettings):
     stream: StreamSettings = StreamSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
+    rates: RateSettings = RateSettings()
     tools: ToolSettings = ToolSettings()
     profile_path: Path | None = None
     """Agent profile (TOML), or a folder with one for each agent. If absent, the bundled profile."""

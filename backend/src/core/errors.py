@@ -268,7 +268,7 @@ class CursorExpired(AgentBackendError):
 
 
 class RateLimited(AgentBackendError):
-    """The user has too many requests, large bodies or unfinished runs. Retry after the time in ``Retry-After``."""
+    """The user or the tenant has too many requests, runs, uploads or streams. Retry after the time in ``Retry-After``."""
 
     code, title, status, retryable = "rate-limited", "Too many requests", 429, True
     default_retry_after_seconds = 1

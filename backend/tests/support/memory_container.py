@@ -12,6 +12,7 @@ from core.agentscope.schemas.agents import AgentItem, AgentTool
 from core.agentscope.schemas.links import runs_url
 from core.config import Settings
 from core.identity import Authenticator
+from core.rates.rate_limits import RateLimits
 from core.readiness import Readiness
 from core.request_body import JsonBodies
 from v1.agent.agent_directory import AgentDirectory
@@ -19,6 +20,7 @@ from v1.agent.capabilities import agent_capabilities
 from v1.agent.container import ApiContainer
 from v1.agent.open_streams import OpenStreams
 from v1.agent.service import AgentService
+from v1.agent.stream_places import StreamPlaces
 
 READY = Readiness(postgres=True, migrations=True, redis=True)
 
@@ -58,9 +60,12 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
     """
     runs = runs or MemoryRuns()
     draining: asyncio.Event = runs.draining
+    rates = RateLimits(settings.rates)
     members: dict[str, Any] = {
         "bodies": JsonBodies(settings.limits),
-        "service": AgentService(runtime=runs, events=runs, limits=settings.limits, draining=draining.is_set),
+        "service": AgentService(
+            runtime=runs, events=runs, limits=settings.limits, draining=draining.is_set, rates=rates
+        ),
         "events": runs,
         "history": runs,
         "runs": runs,
@@ -75,6 +80,8 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         "tickets": None,
         "open_streams": OpenStreams(),
         "authenticator": Authenticator(settings.identity, server=settings.server),
+        "rates": rates,
+        "stream_places": StreamPlaces(settings.rates),
         "agents": AgentDirectory([agent_item("default")]),
         "readiness": ready,
         "drain": draining,

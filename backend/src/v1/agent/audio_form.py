@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 
 from python_multipart.exceptions import MultipartParseError
@@ -39,8 +39,15 @@ _ACCEPTED = "Supported formats: wav, mp3, flac, ogg, webm and m4a."
 
 
 @asynccontextmanager
-async def read_speech(request: Request, settings: TranscriptionSettings) -> AsyncIterator[Speech]:
+async def read_speech(
+    request: Request, settings: TranscriptionSettings, received: Callable[[int], None] = lambda _bytes: None
+) -> AsyncIterator[Speech]:
     """Read an upload. The file of the upload is deleted at the end of the context.
+
+    Args:
+        request: Brings the form.
+        settings: Limits.
+        received: Told how many bytes have arrived, each time.
 
     Raises:
         UnsupportedMediaType: The body is not a form, or the file is not audio in a supported format.
@@ -53,17 +60,26 @@ async def read_speech(request: Request, settings: TranscriptionSettings) -> Asyn
     with form:
         try:
             async with asyncio.timeout(settings.upload_seconds):
-                await _feed(request, form, settings.max_audio_bytes)
+                await _feed(_counted(request.stream(), received), boundary_of(request), form, settings)
         except TimeoutError as exc:
             raise UploadTimeout(f"The upload took more than {settings.upload_seconds:g} seconds.") from exc
         yield await form.speech()
 
 
-async def _feed(request: Request, form: _Form, max_audio_bytes: int) -> None:
+async def _counted(chunks: AsyncIterator[bytes], received: Callable[[int], None]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        received(len(chunk))
+        yield chunk
+
+
+async def _feed(
+    chunks: AsyncIterator[bytes], boundary: bytes, form: _Form, settings: TranscriptionSettings
+) -> None:
+    max_audio_bytes = settings.max_audio_bytes
     reader = PartReader()
-    parser = MultipartParser(boundary_of(request), reader.callbacks())
+    parser = MultipartParser(boundary, reader.callbacks())
     left = max_audio_bytes + _MAX_REST_BYTES
-    async for chunk in request.stream():
+    async for chunk in chunks:
         left -= len(chunk)
         if left < 0:
             raise _too_large(max_audio_bytes)

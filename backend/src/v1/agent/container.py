@@ -13,6 +13,7 @@ from core.api_keys.keeper import KeyKeeper
 from core.connections.oauth.login import Logins
 from core.files.library import FileLibrary
 from core.identity import Authenticator
+from core.rates.rate_limits import RateLimits
 from core.readiness import ReadinessProbe
 from core.request_body import JsonBodies
 from core.stream_tickets import StreamTickets
@@ -23,6 +24,7 @@ from v1.agent.login_origins import LoginOrigins
 from v1.agent.open_streams import OpenStreams
 from v1.agent.ports import EventsFacade, RunDirectory, ThreadDirectory, ThreadHistory, UsageLedger
 from v1.agent.service import AgentService
+from v1.agent.stream_places import StreamPlaces
 
 
 class Drain(Protocol):
@@ -62,6 +64,10 @@ class ApiContainer:
     """Credentials of ``EventSource``."""
     open_streams: OpenStreams
     """Those that end when their credential is withdrawn."""
+    rates: RateLimits
+    """What a user and a tenant may do in a time."""
+    stream_places: StreamPlaces
+    """The open event streams of users and tenants."""
     agents: AgentDirectory
     """What the routes say about agents, built once at the start."""
     readiness: ReadinessProbe

@@ -17,6 +17,7 @@ from core.identity import Principal
 from core.log import note_request
 from core.stream_tickets import TicketUse
 from v1.agent.container import ApiContainer
+from v1.agent.rate_checks import admit
 from v1.agent.route_access import check_access
 
 # Describes the scheme in the API document; the authenticator makes the check.
@@ -50,6 +51,7 @@ async def current_principal(
         Unauthenticated: No valid credential.
         TicketInvalid, TicketsUnavailable: The request has a ticket, which cannot be used.
         Forbidden: The credential does not permit this route.
+        RateLimited: The caller or its tenant has done too much lately.
     """
     _note_ids(request)
     if (ticket := _ticket_of(request)) is not None:
@@ -58,7 +60,9 @@ async def current_principal(
         principal = await container.authenticator.authenticate(request.headers)
         if principal.kind == "key" and principal.credential_id is not None:
             note_request(key_id=principal.credential_id.partition(".")[0])
-    check_access(principal, request.method, request.scope["route"].path)
+    method, path = request.method, request.scope["route"].path
+    check_access(principal, method, path)
+    admit(container.rates, principal, method, path, request.scope.setdefault("state", {}))
     return principal
 
 

@@ -78,7 +78,7 @@ async def survivable(request: Request, opening: Awaitable[Response]) -> Response
 def _passing(exc: Exception) -> AgentBackendError | None:
     """Return the error of the service if it will pass by itself; another one has to be seen."""
     if isinstance(exc, AgentBackendError):
-        return exc if exc.status == 503 and exc.retryable else None
+        return exc if exc.status in {429, 503} and exc.retryable else None
     return passing(exc)
 
 

@@ -7,7 +7,7 @@ first wrong byte, and unknown fields are skipped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
@@ -33,9 +33,19 @@ class FileForm:
         InvalidRequest: The form cannot be read.
     """
 
-    def __init__(self, request: Request, settings: FileSettings) -> None:
+    def __init__(
+        self, request: Request, settings: FileSettings, received: Callable[[int], None] = lambda _bytes: None
+    ) -> None:
+        """Look at the head of the request.
+
+        Args:
+            request: Brings the form.
+            settings: Limits.
+            received: Told how many bytes have arrived, each time.
+        """
         self._request = request
         self._settings = settings
+        self._on_bytes = received
         self._reader = PartReader()
         self._parser = MultipartParser(
             boundary_of(request), self._reader.callbacks(), max_header_size=_MAX_HEADER_BYTES
@@ -68,6 +78,7 @@ class FileForm:
         """
         left = self._most
         async for received in self._received():
+            self._on_bytes(len(received))
             left -= len(received)
             if left < 0:
                 raise _too_large(self._settings)

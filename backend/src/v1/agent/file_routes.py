@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -90,7 +91,7 @@ async def upload_file(request: Request, principal: CurrentPrincipal, container: 
     """
     library = _library(container)
     with library.admit(principal):
-        form = FileForm(request, library.settings)
+        form = FileForm(request, library.settings, partial(container.rates.take, principal, "upload-bytes"))
         file, is_new = await library.save(
             principal, form.chunks(), form.described, least_bytes=form.least_bytes
         )

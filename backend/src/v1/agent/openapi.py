@@ -386,11 +386,13 @@ def answer(example: dict[str, Any], status: int = 200) -> dict[int | str, dict[s
 def problems(*kinds: type[AgentBackendError]) -> dict[int | str, dict[str, Any]]:
     """Describe the error responses of a route, grouped by status, each with an example.
 
-    A route that asks for a credential also refuses one that does not permit it, or that cannot be checked now.
+    A route that asks for a credential also refuses one that does not permit it, that has been used too
+    often, or that cannot be checked now.
     """
     described: dict[int | str, dict[str, Any]] = {}
     if errors.Unauthenticated in kinds:
-        kinds = tuple(dict.fromkeys((*kinds, errors.Forbidden, identity_errors.IssuerUnavailable)))
+        of_all = (errors.Forbidden, errors.RateLimited, identity_errors.IssuerUnavailable)
+        kinds = tuple(dict.fromkeys((*kinds, *of_all)))
     for kind in kinds:
         response = described.setdefault(kind.status, {"description": "", "content": {}})
         titles = [response["description"], f"{kind.title} (`{kind.code}`)"]

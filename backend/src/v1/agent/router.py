@@ -170,8 +170,8 @@ async def follow_events(
     at once. A client that was cut off sends `Last-Event-ID` and gets exactly the rest, or 204. A thread that does not
     exist looks like an empty one.
 
-    If the stream cannot be opened now, the answer is 503 with `Retry-After`. A browser's `EventSource` would give up after
-    a 503: it gets an empty stream with a `retry:` line and comes back by itself.
+    If the stream cannot be opened now, the answer is 503 or 429 with `Retry-After`. A browser's `EventSource` would give up
+    after either: it gets an empty stream with a `retry:` line and comes back by itself.
     """
     if connect:
         refuse_wider_stream(used, run_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
 from typing import Any
 
 import orjson
@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from core.agentscope.events.connect import ConnectRequest, Peer
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.messages import WireModel
+from core.errors import RateLimited
 from core.identity import Principal
 from core.stream_tickets import TicketUse
 from core.validation import parse
@@ -53,9 +54,12 @@ async def answer_run(
     async with container.bodies.read(request, principal, read, takes_long=has_tools) as command:
         name = idempotency_key(key)
         if wants_event_stream(request.headers.getlist("accept")):
-            return stream(
-                await service.stream_run(principal, command, name, last_seen=repeat_cursor(last_event_id))
+            # Before the run exists: a refusal means that nothing has begun.
+            container.stream_places.check(principal)
+            frames = await service.stream_run(
+                principal, command, name, last_seen=repeat_cursor(last_event_id)
             )
+            return stream(frames if frames is None else container.stream_places.hold(principal, frames))
         return json_answer(await service.enqueue_run(principal, command, name), 202)
 
 
@@ -85,11 +89,30 @@ async def stream_until_expiry(
     container: ApiContainer,
     ticket: TicketUse | None = None,
 ) -> Response:
-    """Answer with a stream that ends when the credential of its request does."""
+    """Answer with a stream that ends when the credential of its request does, and that counts as one of its reader.
+
+    Args:
+        opening: Opens the stream. It is not awaited if the reader has too many.
+        principal: The reader.
+        container: Of the process.
+        ticket: What opened it, if it was a ticket.
+
+    Raises:
+        RateLimited: The reader has too many.
+    """
+    places = container.stream_places
+    try:
+        places.check(principal)
+    except RateLimited:
+        if isinstance(opening, Coroutine):
+            opening.close()
+        raise
     frames = await opening
     if frames is None:
         return stream(None)
-    return stream(until_expiry(frames, principal, container.open_streams, ticket=ticket))
+    return stream(
+        places.hold(principal, until_expiry(frames, principal, container.open_streams, ticket=ticket))
+    )
 
 
 def stream(frames: AsyncIterator[bytes] | None) -> Response:

@@ -17,11 +17,12 @@ from core.agentscope.schemas.agent_runtime import (
 )
 from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.links import events_url, history_url
-from core.config import LimitSettings
+from core.config import LimitSettings, RateSettings
 from core.crash_points import crash_point
 from core.errors import NotFound, RunAlreadyFinished
 from core.identity import Principal
 from core.log import note_request
+from core.rates.rate_limits import RateLimits
 from v1.agent.checked_command import CheckedCommand
 from v1.agent.expiring_stream import until_expiry
 from v1.agent.open_streams import OpenStreams
@@ -46,12 +47,14 @@ class AgentService:
         draining: Callable[[], bool] = lambda: False,
         workers: WorkerWatch | None = None,
         streams: OpenStreams | None = None,
+        rates: RateLimits | None = None,
     ) -> None:
         self._runtime = runtime
         self._events = events
         self._draining = draining
         self._workers = workers
         self._streams = streams
+        self._rates = rates or RateLimits(RateSettings())
         self._leaving: set[asyncio.Task[None]] = set()
         self.limits: LimitSettings = limits or LimitSettings()
 
@@ -174,12 +177,14 @@ class AgentService:
             }
         )
         note_request(thread_id=complete.thread_id, run_id=complete.run_id)
-        accepted = await self._runtime.accept(
-            principal,
-            complete,
-            idempotency_key=idempotency_key or complete.run_id or "",
-            request_hash=checked.request_hash,
-        )
+        with self._rates.reserve(principal, "runs") as place:
+            accepted = await self._runtime.accept(
+                principal,
+                complete,
+                idempotency_key=idempotency_key or complete.run_id or "",
+                request_hash=checked.request_hash,
+            )
+            place.used = accepted.created
         if self._workers is not None and accepted.created:
             self._workers.note(accepted.thread_id, accepted.run_id)
         return accepted

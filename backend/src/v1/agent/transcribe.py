@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -93,7 +94,8 @@ async def transcribe(
     `Idempotency-Key` belongs to one upload for the same time. `cost`, in US dollars, is absent if it is unknown.
     """
     service, wanted = container.transcription, idempotency_key(key)
-    async with service.admit(principal), read_speech(request, service.settings) as speech:
+    received = partial(container.rates.take, principal, "upload-bytes")
+    async with service.admit(principal), read_speech(request, service.settings, received) as speech:
         found = await service.transcribe(principal, speech, wanted)
     cost = None if found.cost is None else format(found.cost, "f")
     answer = TranscriptionResponse.model_validate(found.model_dump() | {"cost": cost})
