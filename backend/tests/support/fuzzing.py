@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
+import httpx
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -139,3 +142,81 @@ def faults(send: Callable[[], None]) -> list[str]:
     except (Failure, FailureGroup, AssertionError, ExceptionGroup) as found:
         return [f"{found}"]
     return []
+
+
+def documented(response: httpx.Response, statuses: Container[int]) -> None:
+    """Check an answer to a request that no API document describes.
+
+    Raises:
+        AssertionError: An unexpected status, or a refusal that is no problem document.
+    """
+    assert response.status_code in statuses, (response.status_code, response.text[:500])
+    if response.status_code >= 400:
+        assert response.headers["content-type"] == "application/problem+json", response.text[:500]
+        assert response.json()["status"] == response.status_code
+
+
+_BOUNDARY = "part"
+forms = st.lists(
+    st.sampled_from(
+        [
+            f"--{_BOUNDARY}",
+            f"--{_BOUNDARY}--",
+            "\r\n",
+            "\n",
+            "\r\n\r\n",
+            'Content-Disposition: form-data; name="file"; filename="a.wav"',
+            "Content-Disposition: form-data; name=\"file\"; filename*=UTF-8''%ff",
+            'Content-Disposition: form-data; name="language"',
+            'Content-Disposition: form-data; name=""',
+            "Content-Disposition: attachment",
+            "Content-Type: audio/wav",
+            "Content-Type: ;;;=",
+            "Content-Transfer-Encoding: base64",
+            "X: " + "y" * 9000,
+            "RIFF\x00\x00\x00\x00WAVEfmt ",
+            "\x00",
+        ]
+    )
+    | st.text(max_size=8),
+    max_size=14,
+).map(lambda pieces: "".join(pieces).encode())
+"""Bodies of ``multipart/form-data``, mostly with something wrong."""
+FORM_TYPE = f"multipart/form-data; boundary={_BOUNDARY}"
+
+# No client sends control characters in a header: the server refuses such a request before the service sees it.
+_visible = st.text(st.characters(min_codepoint=33, exclude_categories=["Cc", "Cs"]), min_size=1, max_size=3)
+cursors = st.lists(
+    st.sampled_from(["0", "1", "-", ".", "-0", "9" * 30, "+1", "01", "1e9", "%00", "NaN"]) | _visible,
+    max_size=5,
+).map("".join)
+
+_values = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([]) | st.just({})
+)
+_claims = st.dictionaries(
+    st.sampled_from(["sub", "exp", "iat", "nbf", "iss", "aud", "tenant", "scope"]), _values
+)
+_heads = st.fixed_dictionaries(
+    {"alg": st.sampled_from(["none", "None", "HS256", "HS512", "RS256", "ES256", "EdDSA", ""]) | _values},
+    optional={
+        "kid": _values,
+        "typ": _values,
+        "crit": _values,
+        "jwk": _values,
+        "jku": st.just("http://127.0.0.1:1/"),
+    },
+)
+
+
+def _part(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+tokens = st.builds(
+    lambda head, claims, signature: f"{_part(head)}.{_part(claims)}.{signature}",
+    _heads,
+    _claims,
+    st.sampled_from(["", "AAAA", "!", "a.b"]),
+) | st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
+"""Tokens that nobody has signed."""

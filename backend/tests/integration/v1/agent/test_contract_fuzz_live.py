@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import httpx
 import pytest
-from tests.support.fuzzing import Fuzz
-from tests.support.stack import OpenStack, Stack, eventually
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.fuzzing import EXAMPLES, FORM_TYPE, Fuzz, cursors, documented, few, forms, tokens
+from tests.support.limits import HUNG_SECONDS
+from tests.support.stack import BASE, OpenStack, Stack, eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 
@@ -49,6 +53,59 @@ async def test_what_an_answer_names_can_be_used(fuzzed: Stack) -> None:
     # A cancel that comes after the end of its run is a conflict.
     assert {status for _, status in fuzz.answers} <= {200, 202, 204, 409}
     await no_run_is_stuck(fuzzed)
+
+
+@pytest.mark.parametrize("path", ["/files", "/transcribe"])
+async def test_a_form_with_anything_in_it_is_read_or_refused(path: str, fuzzed: Stack) -> None:
+    def send_all(client: httpx.Client) -> None:
+        @few(10 * EXAMPLES)
+        @given(body=forms)
+        def send(body: bytes) -> None:
+            answer = client.post(path, content=body, headers={"Content-Type": FORM_TYPE})
+            documented(answer, {200, 201, 413, 415, 422, 429})
+
+        send()
+
+    await in_thread(fuzzed, send_all)
+
+
+async def test_a_cursor_of_any_text_is_read_or_refused(fuzzed: Stack) -> None:
+    run = (await fuzzed.stream_run("hello")).events[0]
+    place = {"threadId": run["threadId"], "runId": run["runId"]}
+
+    def send_all(client: httpx.Client) -> None:
+        @few(10 * EXAMPLES)
+        @given(cursor=cursors, header=cursors, connect=st.booleans())
+        def send(cursor: str, header: str, connect: bool) -> None:
+            params = place | {"cursor": cursor, "connect": str(connect).lower()}
+            answer = client.get(
+                "/events", params=params, headers={b"Last-Event-ID": header.encode("utf-8", "replace")}
+            )
+            documented(answer, {200, 204, 400, 410, 422})
+
+        send()
+
+    await in_thread(fuzzed, send_all)
+
+
+async def test_a_token_that_nobody_signed_opens_nothing(fuzzed: Stack) -> None:
+    def send_all(client: httpx.Client) -> None:
+        @few(10 * EXAMPLES)
+        @given(token=tokens)
+        def send(token: str) -> None:
+            documented(client.get("/threads", headers={"Authorization": f"Bearer {token}"}), {401})
+
+        send()
+
+    await in_thread(fuzzed, send_all)
+
+
+async def in_thread(stack: Stack, send_all: Callable[[httpx.Client], None]) -> None:
+    api = stack.apis[0]
+    with httpx.Client(
+        base_url=api.url + BASE, headers=api.client("ada").headers, timeout=HUNG_SECONDS, trust_env=False
+    ) as client:
+        await asyncio.to_thread(send_all, client)
 
 
 async def no_run_is_stuck(stack: Stack) -> None:
