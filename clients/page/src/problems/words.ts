@@ -50,7 +50,7 @@ export const WORDS: Readonly<Record<string, Words>> = {
   "interrupt-resolved": words("The question was answered already.", "Perhaps in another tab or on another device."),
   "interrupt-uncovered": words("Not every open question was answered.", "Answer all of them at once."),
   conflict: words("The thread has changed meanwhile.", "Look at what is new, then decide.", "again"),
-  "queue-full": words("Too many messages wait in this thread.", "Wait until the agent has caught up.", "again"),
+  "queue-full": words("Too many messages wait for the agent.", "Wait until the agent has caught up.", "again"),
   "not-found": words("This does not exist any more.", "It was deleted, or belongs to another user."),
   "events-expired": words("Old events of this thread were deleted.", "Its messages are kept. Reload the page to read them."),
 

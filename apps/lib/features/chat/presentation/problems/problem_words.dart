@@ -136,7 +136,7 @@ const problemWords = <String, ProblemWords>{
   'interrupt-uncovered': ProblemWords('Not every open question was answered.', 'Answer all of them at once.'),
   'conflict': ProblemWords('The thread has changed meanwhile.', 'Look at what is new, then decide.', Remedy.again),
   'queue-full': ProblemWords(
-    'Too many messages wait in this thread.',
+    'Too many messages wait for the agent.',
     'Wait until the agent has caught up.',
     Remedy.again,
   ),
