@@ -80,7 +80,9 @@ JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal = e.ordinal AND e.seq <
 
 async def idle_readers(ground: Ground, readers: int, *, threads: int) -> Growth:
     """Follow live runs in which nothing happens."""
-    async with ground.plot(AGENT_STREAM__HEARTBEAT_SECONDS="15") as plot, http_client() as client:
+    # One user reads them all: more than the rates allow as they ship.
+    settings = {"AGENT_STREAM__HEARTBEAT_SECONDS": "15", "AGENT_RATES__USER_STREAMS": "0"}
+    async with ground.plot(**settings) as plot, http_client() as client:
         api = await plot.start("api")
         worker = await plot.start("worker")
         recorder = Recorder(plot, client)
