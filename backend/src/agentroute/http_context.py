@@ -48,7 +48,7 @@ class HttpContext:
                 if message["type"] == "http.response.start":
                     status = message["status"]
                     headers = MutableHeaders(raw=message["headers"])
-                    _complete(headers, current)
+                    _complete(headers, current, personal=_is_personal(scope))
                     headers.update(told_rates(state))
                 await send(message)
 
@@ -85,9 +85,14 @@ SECURITY_HEADERS = {
 }
 
 
-def _complete(headers: MutableHeaders, current: str) -> None:
+def _complete(headers: MutableHeaders, current: str, *, personal: bool) -> None:
     headers["X-Request-Id"] = current
     for name, value in SECURITY_HEADERS.items():
         headers.setdefault(name, value)
-    if "json" in headers.get("content-type", ""):
+    if personal or "json" in headers.get("content-type", ""):
         headers.setdefault("Cache-Control", "no-store")
+
+
+def _is_personal(scope: Scope) -> bool:
+    """Return whether an answer may be about its caller: that of every route but the probes, the docs and the page."""
+    return scope["method"] != "OPTIONS" and "/api/" in scope["path"]
