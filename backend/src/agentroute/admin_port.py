@@ -2,21 +2,30 @@
 
 Rules:
 
-1. On the port of operators there are their routes and the probes. Everything else looks absent.
-2. On every other port their routes look absent, whatever the credential.
+1. On the port of operators there are their routes, the probes, and what a setting has moved there. Everything else
+   looks absent.
+2. On every other port their routes and what was moved look absent, whatever the credential.
 3. The port is that of the socket that took the connection. No header says it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.config import AdminOnly
 from core.errors import NotFound
 from core.problem import problem_response
 from v1.agent.route_access import is_admin_path
 
 _PROBES = frozenset({"/healthz", "/readyz"})
+_PLACES: dict[AdminOnly, tuple[str, ...]] = {
+    "docs": ("/docs", "/openapi.json"),
+    "healthz": ("/healthz",),
+    "readyz": ("/readyz",),
+}
 
 
 class AdminPort:
@@ -25,17 +34,24 @@ class AdminPort:
     Args:
         app: What answers.
         port: Of operators.
+        only: What is on their port and on no other, beside their routes.
     """
 
-    def __init__(self, app: ASGIApp, port: int) -> None:
+    def __init__(self, app: ASGIApp, port: int, only: Iterable[AdminOnly] = ()) -> None:
         self._app = app
         self._port = port
+        self._moved = tuple(place for name in only for place in _PLACES[name])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in _PROBES:
+        if scope["type"] == "http":
             # Without an address (a socket of unix, a test): one of the other ports.
             _, port = scope.get("server") or (None, None)
-            if (port == self._port) != is_admin_path(scope["path"]):
+            if not self._is_on(scope["path"], of_operators=port == self._port):
                 await problem_response(NotFound(), Request(scope))(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _is_on(self, path: str, *, of_operators: bool) -> bool:
+        if is_admin_path(path) or any(path == place or path.startswith(f"{place}/") for place in self._moved):
+            return of_operators
+        return path in _PROBES or not of_operators

@@ -109,7 +109,7 @@ def create_app(
     # The last one added is the outermost. CORS lies outside the boundary, or a page
     # could not read why its request failed.
     if server.admin_port is not None:
-        app.add_middleware(AdminPort, port=server.admin_port)
+        app.add_middleware(AdminPort, port=server.admin_port, only=server.admin_only)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(HeadRequests)
     app.add_middleware(

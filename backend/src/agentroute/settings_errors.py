@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from core.config import Settings
+from core.secret_files import SUFFIX, SecretFileError, variables_in_use, with_secret_files
 
 _REQUIRED = {"database": "postgresql://user:password@host:5432/name", "redis": "redis://host:6379/0"}
 
@@ -37,10 +39,13 @@ def load_settings(*required: str) -> Settings:
     """
     try:
         settings = Settings()
+    except SecretFileError as exc:
+        raise InvalidSettings(exc.problems) from None
     except ValidationError as exc:
-        raise InvalidSettings(_of_values(exc)) from None
+        raise InvalidSettings(_of_files(_of_values(exc))) from None
     except SettingsError as exc:
-        raise InvalidSettings(list(_of_json(os.environ)) or [str(exc)]) from None
+        found = _of_json(with_secret_files(os.environ, Settings))
+        raise InvalidSettings(_of_files(found) or [str(exc)]) from None
     missing = [name for name in required if not getattr(settings, name).url.get_secret_value()]
     if missing:
         raise InvalidSettings(
@@ -61,12 +66,26 @@ def _of_values(error: ValidationError) -> list[str]:
         if problem["type"] == "model_type":
             lines.append(_not_a_section(str(problem["loc"][0])))
         elif problem["type"] == "extra_forbidden":
-            lines.append(f"{variable}: this setting does not exist")
+            lines.append(f"{variable}: {_why_absent(problem['loc'][:2])}")
         elif message.startswith("AGENT_"):
             lines.append(message)
         else:
             lines.append(f"{variable}: {message[:1].lower()}{message[1:]}")
     return lines
+
+
+def _of_files(lines: Iterable[str]) -> list[str]:
+    """Name the variables that are set: the one of a file, where a file holds the secret."""
+    variables = variables_in_use(os.environ, Settings)
+    return [re.sub(r"\bAGENT_\w+", lambda name: variables.get(name[0], name[0]), line) for line in lines]
+
+
+def _why_absent(place: tuple[int | str, ...]) -> str:
+    section, member = (str(part).lower() for part in place)
+    plain = member.removesuffix(SUFFIX.lower())
+    if member != plain and plain in _members(section):
+        return f"only secrets are read from files; set AGENT_{section.upper()}__{plain.upper()}"
+    return "this setting does not exist"
 
 
 def _of_json(environ: Mapping[str, str]) -> Iterator[str]:

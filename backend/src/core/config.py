@@ -1,7 +1,8 @@
 """Settings of every process, read once from ``AGENT_*`` environment variables.
 
-There is one section per subsystem; nested names use two underscores (``AGENT_MODEL__BASE_URL``). The composition root
-builds the settings and passes them down. No module has a global copy.
+There is one section per subsystem; nested names use two underscores (``AGENT_MODEL__BASE_URL``). A secret may also be in
+a file, which ``AGENT_..._FILE`` names. The composition root builds the settings and passes them down. No module has a
+global copy.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.identity_settings import IdentitySettings as IdentitySettings  # a section like those of this file
 from core.origins import read_origin
+from core.secret_files import SecretFilesSource
 from core.secret_values import ApiKey, EncryptionKeys, SecretUrl
 from core.settings_section import HttpAddress, SettingsSection
 
 PageOrigin = Annotated[str, AfterValidator(read_origin)]
+AdminOnly = Literal["docs", "healthz", "readyz"]
 
 
 class DatabaseSettings(SettingsSection):
@@ -176,6 +179,8 @@ class ServerSettings(SettingsSection):
     admin_host: str = "127.0.0.1"
     admin_port: int | None = Field(default=None, ge=1, le=65535)
     """The routes of operators are on this port only. ``None``: they are with the others."""
+    admin_only: tuple[AdminOnly, ...] = ()
+    """What else is on the port of operators, and on no other: ``docs`` is ``/docs`` and ``/openapi.json``."""
     public_url: HttpAddress = ""
     """Where browsers reach the service, such as ``https://agents.example.com``: for logins at MCP servers."""
     cors_origins: tuple[PageOrigin, ...] = ()
@@ -194,7 +199,16 @@ class ServerSettings(SettingsSection):
     def _ports_differ(self) -> ServerSettings:
         if self.admin_port is not None and self.admin_port == self.port:
             raise ValueError("AGENT_SERVER__ADMIN_PORT must differ from AGENT_SERVER__PORT")
+        if self.admin_only and self.admin_port is None:
+            raise ValueError(
+                "AGENT_SERVER__ADMIN_ONLY needs a port of operators: set AGENT_SERVER__ADMIN_PORT"
+            )
         return self
+
+    @property
+    def readiness(self) -> tuple[str, int]:
+        """Host and port at which ``/readyz`` answers."""
+        return self.addresses[-1 if "readyz" in self.admin_only else 0]
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
@@ -336,6 +350,18 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     data_dir: Path | None = None
     """Where the embedded mode keeps its data."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the arguments first, then the environment, with the secrets of files."""
+        return init_settings, SecretFilesSource(settings_cls)
 
 
 def unknown_variables(environ: dict[str, str] | None = None) -> list[str]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from core.config import Settings, unknown_variables
+from core.secret_files import SUFFIX, secret_variables
 
 ROOT = Path(__file__).parents[3]
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -93,9 +94,17 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
     assert documented_defaults().keys() - SETTINGS.keys() == set()
 
 
+def test_the_settings_that_may_be_in_files_are_those_called_secret() -> None:
+    rows = re.findall(
+        r"^\| `(AGENT_[A-Z0-9_]+)` \|.* Secret\. \|$", CONFIGURATION.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(rows) == sorted(secret_variables(Settings))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_variable_a_document_names_exists(page: Path) -> None:
     named = set(_VARIABLE.findall(page.read_text(encoding="utf-8")))
+    named -= {f"{variable}{SUFFIX}" for variable in secret_variables(Settings)}
     sections = {
         variable for variable in named if "__" not in variable and not unknown_variables({variable: ""})
     }

@@ -5,6 +5,7 @@ The processes learn it from variables in their environment, so a process keeps t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from agentroute.embedded.local_server import free_port
 from agentroute.embedded.model_choice import ChoiceFile, ChoiceUnreadable, ModelChoice
 from agentroute.embedded.python_service import PythonService
 from core.config import ModelSettings, Settings
+from core.secret_files import variables_in_use
 
 _URL, _KEY, _NAME, _PROVIDER = (
     f"AGENT_MODEL__{member}" for member in ("BASE_URL", "API_KEY", "NAME", "PROVIDER")
@@ -140,5 +142,6 @@ class ModelUse:
 def _deciding(model: ModelSettings) -> list[str]:
     """Return the variables that say which model is asked."""
     given = {_URL: model.base_url, _KEY: model.api_key.get_secret_value()}
-    named = [name for name, value in given.items() if value]
+    in_files = variables_in_use(os.environ, Settings)
+    named = [in_files.get(name, name) for name, value in given.items() if value]
     return [*named, _NAME] if model.name != ModelSettings().name else named

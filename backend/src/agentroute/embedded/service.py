@@ -195,7 +195,8 @@ class Embedded:
             )
         url = _url(self._host, self._port)
         _say(f"Logs: {self.data_dir / 'logs'}")
-        _say(f"AgentRoute is ready: {url}  (chat API at {API_PREFIX}, docs at /docs) - Ctrl-C stops it")
+        docs = "" if "docs" in self._settings.server.admin_only else ", docs at /docs"
+        _say(f"AgentRoute is ready: {url}  (chat API at {API_PREFIX}{docs}) - Ctrl-C stops it")
         _say(_first_steps(url, self._settings))
         # The last line: what to do now.
         _say(f"Open {url}/ in a browser to chat.")
@@ -300,14 +301,16 @@ class Embedded:
         )
 
     def _new_api(self) -> ApiService:
+        server = self._settings.server.model_copy(update={"host": self._host, "port": self._port})
+        host, port = server.readiness
         # 0.0.0.0 and :: are addresses to listen on; not every system can connect to them.
-        host = {"0.0.0.0": _LOOPBACK, "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        host = {"0.0.0.0": _LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104
         return ApiService(
             data_dir=self.data_dir,
             env=self._env,
             options=_PATIENCE,
             stop_seconds=self._settings.server.drain_seconds + _STOP_MARGIN_SECONDS,
-            probe=answers(host, self._port, "/readyz"),
+            probe=answers(host, port, "/readyz"),
         )
 
     def _service(self, title: str, arguments: list[str], drain_seconds: float, probe: Probe) -> PythonService:

@@ -10,8 +10,11 @@ import jwt
 import pytest
 from fastapi import FastAPI
 from pydantic import ValidationError
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
 from tests.support.memory_container import memory_container
 
+from agentroute.admin_port import AdminPort
 from agentroute.app import create_app
 from core.config import IdentitySettings, ServerSettings, Settings
 from v1.agent.route_access import ACCESS, is_admin_path
@@ -29,15 +32,15 @@ PUBLIC_PLACES = (
 ADMIN_PLACES = ("/api/v1/admin/access", "/api/v1/admin", "/api/v1/admin/nothing")
 
 
-def an_app(admin_port: int | None) -> FastAPI:
+def an_app(admin_port: int | None, *only: str) -> FastAPI:
     settings = Settings(
         identity=IdentitySettings.model_validate({"jwt_secret": SECRET}),
-        server=ServerSettings(admin_port=admin_port),
+        server=ServerSettings.model_validate({"admin_port": admin_port, "admin_only": only}),
     )
     return create_app(settings, container=memory_container(settings))
 
 
-async def statuses(app: FastAPI, port: int, scope: str, *paths: str) -> list[int]:
+async def statuses(app: ASGIApp, port: int, scope: str, *paths: str) -> list[int]:
     now = int(time.time())
     token = jwt.encode({"sub": "op", "iat": now, "exp": now + 60, "scope": scope}, SECRET, algorithm="HS256")
     async with httpx.AsyncClient(
@@ -65,6 +68,42 @@ async def test_on_other_ports_they_look_absent() -> None:
 
     assert set(await statuses(app, 8000, "admin", *ADMIN_PLACES)) == {404}
     assert await statuses(app, 8000, "read", "/api/v1/agent/capabilities", "/healthz") == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("name", "paths"),
+    [
+        ("docs", ("/docs", "/docs/assets/swagger-ui.css", "/openapi.json")),
+        ("readyz", ("/readyz",)),
+        ("healthz", ("/healthz",)),
+    ],
+)
+async def test_what_is_moved_is_on_the_port_of_operators_alone(name: str, paths: tuple[str, ...]) -> None:
+    here, moved = an_app(PORT), an_app(PORT, name)
+    others = {"/docs", "/openapi.json", "/readyz", "/healthz", "/problems/forbidden", "/"} - {*paths}
+
+    assert set(await statuses(here, 8000, "", *paths)) == {200}
+    assert set(await statuses(moved, PORT, "", *paths)) == {200}
+    assert set(await statuses(moved, 8000, "", *paths)) == {404}
+    assert await statuses(moved, 8000, "", *others) == await statuses(here, 8000, "", *others)
+    assert await statuses(moved, PORT, "", *others) == await statuses(here, PORT, "", *others)
+
+
+async def test_what_only_begins_like_a_moved_path_stays() -> None:
+    app = AdminPort(PlainTextResponse("here"), PORT, ["docs"])
+
+    assert await statuses(app, 8000, "", "/docs", "/docs/", "/docsx", "/openapi.jsonx") == [
+        404,
+        404,
+        200,
+        200,
+    ]
+    assert await statuses(app, PORT, "", "/docs", "/docs/", "/docsx", "/openapi.jsonx") == [
+        200,
+        200,
+        404,
+        404,
+    ]
 
 
 async def test_absent_looks_the_same_everywhere() -> None:
@@ -103,6 +142,18 @@ def test_every_route_of_operators_and_no_other_is_on_their_port() -> None:
         assert is_admin_path(path) is (access.scope == "admin"), path
     for path in ("/api/v1/administrators", "/api/v1/agent/runs", "//api/v1/admin/access", ""):
         assert not is_admin_path(path)
+
+
+def test_nothing_is_moved_to_a_port_that_is_not_there() -> None:
+    with pytest.raises(ValidationError, match="set AGENT_SERVER__ADMIN_PORT"):
+        ServerSettings(admin_only=("docs",))
+
+
+def test_readiness_is_asked_where_it_answers() -> None:
+    ports = {"host": "127.0.0.1", "port": 8000, "admin_host": "127.0.0.2", "admin_port": PORT}
+    assert ServerSettings.model_validate(ports).readiness == ("127.0.0.1", 8000)
+    moved = ServerSettings.model_validate(ports | {"admin_only": ["readyz"]})
+    assert moved.readiness == ("127.0.0.2", PORT)
 
 
 def test_the_two_ports_differ() -> None:
