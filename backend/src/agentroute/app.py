@@ -16,6 +16,7 @@ from agentroute.docs_page import install_docs
 from agentroute.head_requests import HeadRequests
 from agentroute.http_context import HttpContext
 from agentroute.page.routes import install_page
+from agentroute.plain_address import PlainAddress
 from agentroute.requests_in_turn import RequestsInTurn
 from core.config import Settings
 from core.problem import ErrorBoundary, install_problem_handlers
@@ -110,6 +111,7 @@ def create_app(
     # could not read why its request failed.
     if server.admin_port is not None:
         app.add_middleware(AdminPort, port=server.admin_port, only=server.admin_only)
+    app.add_middleware(PlainAddress)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(HeadRequests)
     app.add_middleware(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
@@ -14,6 +15,13 @@ _Days = Annotated[int | None, typer.Option(min=1, help="How long the key is good
 _KeyId = Annotated[
     str, typer.Argument(metavar="KEY", help="Id of the key, or a whole key that was found somewhere.")
 ]
+
+
+def _finite(hours: float) -> float:
+    # The bounds let it pass: nothing is less or more than what is no number.
+    if not math.isfinite(hours):
+        raise typer.BadParameter("is no number of hours.")
+    return hours
 
 
 @keys.command()
@@ -75,7 +83,10 @@ def revoke(key: _KeyId) -> None:
 def rotate(
     key: _KeyId,
     overlap_hours: Annotated[
-        float, typer.Option(min=0, max=168, help="How long the old secret stays good; 168 at most.")
+        float,
+        typer.Option(
+            min=0, max=168, callback=_finite, help="How long the old secret stays good; 168 at most."
+        ),
     ] = 24,
     days: _Days = None,
 ) -> None:

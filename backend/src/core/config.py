@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -20,7 +19,7 @@ from core.identity_settings import IdentitySettings as IdentitySettings  # a sec
 from core.origins import read_origin
 from core.secret_files import SecretFilesSource
 from core.secret_values import ApiKey, EncryptionKeys, SecretUrl
-from core.settings_section import HttpAddress, SettingsSection
+from core.settings_section import HttpAddress, OptionalPath, SettingsSection
 
 PageOrigin = Annotated[str, AfterValidator(read_origin)]
 AdminOnly = Literal["docs", "healthz", "readyz"]
@@ -76,7 +75,7 @@ class ModelSettings(SettingsSection):
     max_retries: int = Field(default=3, ge=0, le=10)
     """Retries after the first try. A call is retried only before its first delta."""
     max_connections: int = Field(default=200, gt=0)
-    prices_path: Path | None = None
+    prices_path: OptionalPath = None
     """JSON price table that overrides the bundled one."""
 
 
@@ -344,11 +343,11 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     rates: RateSettings = RateSettings()
     tools: ToolSettings = ToolSettings()
-    profile_path: Path | None = None
+    profile_path: OptionalPath = None
     """Agent profile (TOML), or a folder with one for each agent. If absent, the bundled profile."""
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    data_dir: Path | None = None
+    data_dir: OptionalPath = None
     """Where the embedded mode keeps its data."""
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -10,7 +9,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from core.loopback import is_loopback
 from core.secret_values import SharedSecret
-from core.settings_section import HttpAddress, SettingsSection
+from core.settings_section import HttpAddress, OptionalPath, SettingsSection
 
 KeyAlgorithm = Literal["RS256", "ES256", "EdDSA"]
 _LEAST_SECRET_BYTES = 32
@@ -40,7 +39,7 @@ class IdentitySettings(SettingsSection):
     """An OpenID Connect provider: its metadata says where its keys are. Also ``iss`` of its tokens."""
     jwks_url: HttpAddress = ""
     """Where the public keys of the issuer are, for one without metadata."""
-    jwks_path: Path | None = None
+    jwks_path: OptionalPath = None
     """A file with the public keys of the issuer."""
     jwt_algorithms: tuple[KeyAlgorithm, ...] = Field(default=("RS256", "ES256", "EdDSA"), min_length=1)
     """Of tokens signed with keys. A key is used for its own algorithm only. Secrets are for HS256."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 
 class SettingsSection(BaseModel):
     """A group of settings: ``AGENT_<SECTION>__<MEMBER>``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A time or a share that is no finite number would fail where it is used, long after the start.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 _NO_ADDRESS = "must begin with http:// or https:// and name a host, such as https://api.example.com/v1"
@@ -36,3 +38,11 @@ def _http_address(value: str) -> str:
 
 HttpAddress = Annotated[str, AfterValidator(_http_address)]
 """An HTTP URL, or empty."""
+
+
+def _no_path(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+OptionalPath = Annotated[Path | None, BeforeValidator(_no_path)]
+"""A file or a folder. Empty is none: ``pathlib`` would take it for the current folder."""

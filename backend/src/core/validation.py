@@ -6,7 +6,7 @@ An input value is never repeated, because a body may contain secrets that must n
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -31,6 +31,7 @@ _MAX_PLACES = 64
 _UNKNOWN = object()
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+Read = TypeVar("Read")
 
 
 def parse(model: type[ModelT], value: Any, *, prefix: str = "") -> ModelT:
@@ -48,6 +49,25 @@ def parse(model: type[ModelT], value: Any, *, prefix: str = "") -> ModelT:
         return model.model_validate(value)
     except ValidationError as exc:
         raise invalid_request(exc, value, prefix=prefix) from exc
+
+
+def read_parameter(name: str, text: str | None, read: Callable[[str], Read]) -> Read | None:
+    """Return what a parameter of the query says; ``None`` if it is absent.
+
+    Args:
+        name: Of the parameter.
+        text: As it was sent.
+        read: Reads it. The text of its ``ValueError`` is for the caller.
+
+    Raises:
+        InvalidRequest: ``read`` has refused it.
+    """
+    try:
+        return None if text is None else read(text)
+    except ValueError as exc:
+        raise InvalidRequest(
+            f"'{name}' is {exc}.", errors=[{"pointer": f"/query/{name}", "message": str(exc)}]
+        ) from exc
 
 
 def invalid_request(exc: ValidationError, value: Any, *, prefix: str = "") -> InvalidRequest:

@@ -34,7 +34,8 @@ from core.agentscope.schemas.cursor import Cursor
 from core.agentscope.schemas.internal_events import RunFailed, RunFinished
 from core.agentscope.schemas.links import events_url, history_url
 from core.agentscope.schemas.messages import ToolMessage, UserMessage
-from core.agentscope.schemas.runs import RunListResponse, RunPlace
+from core.agentscope.schemas.page_place import NumberPlace
+from core.agentscope.schemas.runs import RunListResponse
 from core.agentscope.schemas.titles import title_of
 from core.errors import (
     CursorAhead,
@@ -47,6 +48,7 @@ from core.errors import (
     RunAlreadyFinished,
 )
 from core.identity import Principal
+from core.validation import read_parameter
 
 
 class MemoryRuns:
@@ -277,17 +279,12 @@ class MemoryRuns:
         thread = self.thread_of(principal, thread_id)
         newest = {run.run_id: (number, run) for number, run in enumerate(thread.runs, start=1)}
         found = sorted(newest.values(), key=lambda entry: entry[0], reverse=True)
-        if before is not None:
-            try:
-                place = RunPlace.parse(before)
-            except ValueError as exc:
-                errors = [{"pointer": "/query/before", "message": str(exc)}]
-                raise InvalidRequest("'before' comes from no page.", errors=errors) from exc
+        if (place := read_parameter("before", before, NumberPlace.parse)) is not None:
             found = [(number, run) for number, run in found if number < place.number]
         page = found[:limit]
         return RunListResponse(
             runs=[_status(thread, run) for _, run in page],
-            next_before=str(RunPlace(page[-1][0])) if len(found) > limit else None,
+            next_before=str(NumberPlace(page[-1][0])) if len(found) > limit else None,
         )
 
     def _announce(self) -> None:

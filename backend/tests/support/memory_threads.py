@@ -10,8 +10,8 @@ from tests.support.memory_thread import MemoryThread, said_from
 from core.agentscope.runtime.profile.agents import DEFAULT_ID
 from core.agentscope.schemas.agent_runtime import ThreadUsage
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse, ThreadPlace
-from core.errors import InvalidRequest
 from core.identity import Principal
+from core.validation import read_parameter
 
 
 class MemoryThreads:
@@ -35,12 +35,7 @@ class MemoryThreads:
             if (query is None or _has(thread, query)) and agent_id in (None, DEFAULT_ID)
         ]
         found.sort(key=lambda entry: (entry[0].updated_at, entry[0].session_id), reverse=True)
-        if before is not None:
-            try:
-                end = ThreadPlace.parse(before)
-            except ValueError as exc:
-                errors = [{"pointer": "/query/before", "message": str(exc)}]
-                raise InvalidRequest("'before' comes from no page.", errors=errors) from exc
+        if (end := read_parameter("before", before, ThreadPlace.parse)) is not None:
             found = [
                 (at, thread)
                 for at, thread in found

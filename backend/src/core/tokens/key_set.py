@@ -26,6 +26,11 @@ from core.identity_settings import SigningSecret
 _MOST_KEYS = 100
 _MOST_TRIED = 8
 _LEAST_RSA_BITS = 2048  # RFC 7518, section 3.3
+_MOST_RSA_BITS = 8192
+_MOST_EXPONENT_BITS = 64
+"""Of RSA. A check takes the cube of these sizes: one key of 64 Ki bits would take the processor for every token."""
+_MOST_NUMBER_CHARACTERS = 1400
+"""Of a number in an entry, which is Base64: a longer one is not even read."""
 
 
 class KeySetInvalid(Exception):
@@ -131,6 +136,8 @@ def _public_key(entry: Mapping[str, Any]) -> Any:
     if "d" in entry:
         # A published private key signs for everybody.
         return None
+    if any(len(entry[name]) > _MOST_NUMBER_CHARACTERS for name in ("n", "e", "x", "y") if name in entry):
+        return None
     match entry.get("kty"):
         case "RSA":
             return RSAAlgorithm.from_jwk(dict(entry))
@@ -144,7 +151,7 @@ def _public_key(entry: Mapping[str, Any]) -> Any:
 
 def _algorithm(key: Any) -> str:
     match key:
-        case RSAPublicKey() if key.key_size >= _LEAST_RSA_BITS:
+        case RSAPublicKey() if _is_usual_rsa(key):
             return "RS256"
         case EllipticCurvePublicKey() if isinstance(key.curve, SECP256R1):
             return "ES256"
@@ -152,6 +159,13 @@ def _algorithm(key: Any) -> str:
             return "EdDSA"
         case _:
             return ""
+
+
+def _is_usual_rsa(key: RSAPublicKey) -> bool:
+    return (
+        _LEAST_RSA_BITS <= key.key_size <= _MOST_RSA_BITS
+        and key.public_numbers().e.bit_length() <= _MOST_EXPONENT_BITS
+    )
 
 
 def _thumbprint(key: Any) -> bytes:

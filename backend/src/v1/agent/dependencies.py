@@ -13,12 +13,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from core.agentscope.schemas.links import EVENTS_PATH
 from core.agentscope.schemas.messages import Id
 from core.credential_errors import TicketInvalid
+from core.errors import NotFound
 from core.identity import Principal
 from core.log import note_request
 from core.stream_tickets import TicketUse
 from v1.agent.container import ApiContainer
 from v1.agent.rate_checks import admit
-from v1.agent.route_access import check_access
+from v1.agent.route_access import check_access, is_for_operators
 
 # Describes the scheme in the API document; the authenticator makes the check.
 _bearer = HTTPBearer(
@@ -29,6 +30,8 @@ _bearer = HTTPBearer(
 
 ASKED_BY_HEAD = "agentroute.head"
 """In the scope of a ``GET`` that stands for a ``HEAD``."""
+ON_OPERATORS_PORT = "agentroute.on_operators_port"
+"""In the scope where operators have a port of their own: whether the request came by it."""
 
 
 async def open_container(request: Request) -> ApiContainer:
@@ -52,7 +55,11 @@ async def current_principal(
         TicketInvalid, TicketsUnavailable: The request has a ticket, which cannot be used.
         Forbidden: The credential does not permit this route.
         RateLimited: The caller or its tenant has done too much lately.
+        NotFound: The route is on the other port, that of operators or that of everybody else.
     """
+    method, path = request.method, request.scope["route"].path
+    if request.scope.get(ON_OPERATORS_PORT, is_for_operators(method, path)) != is_for_operators(method, path):
+        raise NotFound
     _note_ids(request)
     if (ticket := _ticket_of(request)) is not None:
         principal = await _with_ticket(ticket, request, container)
@@ -60,7 +67,6 @@ async def current_principal(
         principal = await container.authenticator.authenticate(request.headers)
         if principal.kind == "key" and principal.credential_id is not None:
             note_request(key_id=principal.credential_id.partition(".")[0])
-    method, path = request.method, request.scope["route"].path
     check_access(principal, method, path)
     admit(container.rates, principal, method, path, request.scope.setdefault("state", {}))
     return principal

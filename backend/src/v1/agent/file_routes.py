@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
@@ -16,9 +14,11 @@ from starlette.types import Receive, Scope, Send
 from core import errors
 from core.agentscope.schemas.files import FileItem, FileListResponse
 from core.agentscope.schemas.links import FILES_PATH, file_url
+from core.agentscope.schemas.page_place import NumberPlace
 from core.files.catalogue import StoredFile
 from core.files.file_name import content_disposition
 from core.files.library import FileLibrary
+from core.validation import read_parameter
 from v1.agent.container import ApiContainer
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.file_form import FileForm
@@ -112,10 +112,12 @@ async def list_files(
     ] = None,
 ) -> Response:
     """List the caller's files, newest first. `nextBefore` is the start of the next page."""
-    place = None if before is None else _parse_place(before)
-    files = await _library(container).catalogue.list_page(principal, limit=limit + 1, before=place)
+    place = read_parameter("before", before, NumberPlace.parse)
+    files = await _library(container).catalogue.list_page(
+        principal, limit=limit + 1, before=None if place is None else place.number
+    )
     page = files[:limit]
-    following = _format_place(page[-1].id) if len(files) > limit else None
+    following = str(NumberPlace(page[-1].id)) if len(files) > limit else None
     return json_answer(FileListResponse(files=[_item(file) for file in page], next_before=following))
 
 
@@ -202,20 +204,3 @@ def _item(file: StoredFile) -> FileItem:
         created_at=file.created_at,
         url=file_url(file.file_id),
     )
-
-
-def _format_place(row: int) -> str:
-    return base64.urlsafe_b64encode(str(row).encode()).decode()
-
-
-def _parse_place(text: str) -> int:
-    try:
-        row = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True).decode("ascii")
-    except (UnicodeError, binascii.Error):
-        row = ""
-    if not 0 < len(row) < 19 or not row.isdigit():
-        raise errors.InvalidRequest(
-            "'before' is not the 'nextBefore' of a page.",
-            errors=[{"pointer": "/query/before", "message": "not the 'nextBefore' of a page"}],
-        )
-    return int(row)

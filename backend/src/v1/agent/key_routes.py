@@ -20,7 +20,7 @@ from core.agentscope.schemas.links import KEYS_PATH
 from core.agentscope.schemas.messages import Id
 from core.api_keys.keeper import KeyKeeper
 from core.identity import Principal
-from core.validation import parse
+from core.validation import parse, read_parameter
 from v1.agent.container import ApiContainer
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.key_examples import (
@@ -84,13 +84,7 @@ async def list_keys(
 ) -> Response:
     """List the API keys of the caller's tenant, newest first: whose they are, when they were used and when they end."""
     keeper = _keeper(principal, container)
-    try:
-        place = None if before is None else KeyPlace.parse(before)
-    except ValueError as exc:
-        raise errors.InvalidRequest(
-            "before is not the 'nextBefore' of a page.",
-            errors=[{"pointer": "/query/before", "message": str(exc)}],
-        ) from exc
+    place = read_parameter("before", before, KeyPlace.parse)
     found = await keeper.page(
         principal.tenant_id,
         user_id=user_id,

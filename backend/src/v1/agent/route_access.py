@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.agentscope.schemas.links import API_PREFIX
+from core.agentscope.schemas.links import API_PREFIX, EVENTS_PATH
 from core.errors import Forbidden
 from core.identity import Principal
 from core.scopes import ROLES, Role, Scope
@@ -136,6 +136,12 @@ _ADMIN_PATHS = frozenset(
 )
 
 
+def is_for_operators(method: str, path: str) -> bool:
+    """Return whether a route of the table is one of operators."""
+    access = ACCESS.get((method, path))
+    return access is not None and access.scope == "admin"
+
+
 def is_admin_path(path: str) -> bool:
     """Return whether a path belongs to the routes of operators."""
     return any(path == start or path.startswith(f"{start}/") for start in _ADMIN_PATHS)
@@ -148,6 +154,21 @@ def add_scopes(document: dict[str, Any]) -> None:
         for requirement in [] if operation is None else operation["security"]:
             # OpenAPI 3.1, Security Requirement Object: beside OAuth2, the names of roles that are needed.
             requirement.update({name: [access.scope] for name in requirement})
+    _add_ticket(document)
+
+
+def _add_ticket(document: dict[str, Any]) -> None:
+    """Say that a ticket opens the one route of streams, in place of the header."""
+    document["components"]["securitySchemes"]["StreamTicket"] = {
+        "type": "apiKey",
+        "in": "query",
+        "name": "ticket",
+        "description": "A ticket of `POST /events/ticket`, for a browser's `EventSource`. It opens its own stream only.",
+    }
+    operation = document["paths"][EVENTS_PATH]["get"]
+    ticket = {"StreamTicket": [ACCESS["GET", EVENTS_PATH].scope]}
+    if ticket not in operation["security"]:
+        operation["security"].append(ticket)
 
 
 def _told(principal: Principal) -> str:

@@ -97,7 +97,11 @@ def test_a_key_from_the_first_day_to_the_last(database: str) -> None:
         (["create", "--user", "a", "--days", "1", "--never-expires"], 2, "not both"),
         (["revoke", "nosuchkey123"], 1, "There is no such API key."),
         (["revoke", "no key"], 2, "neither the id of an API key nor an API key"),
-        (["rotate", "nosuchkey123", "--overlap-hours", "inf"], 2, "--overlap-hours"),
+        *(
+            (["rotate", "nosuchkey123", "--overlap-hours", hours], 2, "--overlap-hours")
+            for hours in ("inf", "-inf", "nan", "-1", "168.1", "1e400", "", "day")
+        ),
+        (["rotate", "nosuchkey123", "--overlap-hours", "0.5"], 1, "There is no such API key."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

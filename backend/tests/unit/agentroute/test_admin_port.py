@@ -32,6 +32,18 @@ PUBLIC_PLACES = (
 ADMIN_PLACES = ("/api/v1/admin/access", "/api/v1/admin", "/api/v1/admin/nothing")
 
 
+ROUTES_OF_OPERATORS = [
+    (method, path.replace("{", "").replace("}", ""))
+    for (method, path), access in ACCESS.items()
+    if access.scope == "admin"
+]
+ROUTES_OF_OTHERS = [
+    (method, path.replace("{", "").replace("}", ""))
+    for (method, path), access in ACCESS.items()
+    if access.scope != "admin" and "embedded" not in path
+]
+
+
 def an_app(admin_port: int | None, *only: str) -> FastAPI:
     settings = Settings(
         identity=IdentitySettings.model_validate({"jwt_secret": SECRET}),
@@ -135,6 +147,75 @@ async def test_operators_are_shown_the_table() -> None:
 
     assert [(row["method"], row["path"]) for row in body["routes"]] == list(ACCESS)
     assert all(row["scope"] == "admin" for row in body["routes"] if row["roles"] == ["admin"])
+
+
+SPELLINGS = {
+    "as it is": ("{}", ""),
+    "with a line feed": ("{}%0A", ""),
+    "with a carriage return": ("{}%0D", ""),
+    "with NUL": ("{}%00", ""),
+    "with a slash": ("{}/", ""),
+    "with two slashes": ("/{}", ""),
+    "with a dot": ("/.{}", ""),
+    "below a prefix": ("/prefix{}", "/prefix"),
+    "below a prefix that a proxy took away": ("{}", "/prefix"),
+    "below a prefix, with a line feed": ("/prefix{}%0A", "/prefix"),
+    "below a prefix of theirs": ("/api/v1/agent{}", "/api/v1/agent"),
+    "with a prefix that is a beginning": ("{}", "/api"),
+}
+"""How a path may be written, and the prefix under which the application is mounted."""
+
+
+async def answers(
+    app: FastAPI, port: int, spelling: str, places: list[tuple[str, str]]
+) -> list[tuple[str, str, int]]:
+    form, root_path = SPELLINGS[spelling]
+    now = int(time.time())
+    claims = {"sub": "op", "iat": now, "exp": now + 60, "scope": "run read admin"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, root_path=root_path),
+        base_url=f"http://test:{port}",
+        headers={"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"},
+    ) as client:
+        return [
+            (method, path, (await client.request(method, form.format(path))).status_code)
+            for method, path in places
+        ]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+async def test_no_spelling_of_a_path_opens_the_other_port(spelling: str) -> None:
+    app = an_app(PORT)
+
+    for port, places in ((8000, ROUTES_OF_OPERATORS), (PORT, ROUTES_OF_OTHERS)):
+        assert {status for _, _, status in await answers(app, port, spelling, places)} == {404}
+
+
+@pytest.mark.parametrize("spelling", ["as it is", "below a prefix", "below a prefix that a proxy took away"])
+async def test_each_port_has_its_routes_below_a_prefix_too(spelling: str) -> None:
+    app = an_app(PORT)
+    form, root_path = SPELLINGS[spelling]
+
+    found = await answers(
+        app, PORT, spelling, [("GET", "/api/v1/admin/access"), ("GET", "/healthz"), ("GET", "/readyz")]
+    )
+    assert [status for _, _, status in found] == [200, 200, 200]
+    found = await answers(app, 8000, spelling, [("GET", "/api/v1/agent/capabilities"), ("GET", "/healthz")])
+    assert [status for _, _, status in found] == [200, 200], (form, root_path)
+
+
+async def test_a_route_is_asked_again_when_the_path_was_taken_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Whatever the comparison of paths oversees.
+    monkeypatch.setattr("agentroute.admin_port.is_admin_path", lambda _path: False)
+    assert {
+        status for _, _, status in await answers(an_app(PORT), 8000, "as it is", ROUTES_OF_OPERATORS)
+    } == {404}
+    monkeypatch.setattr("agentroute.admin_port.is_admin_path", lambda _path: True)
+    assert {status for _, _, status in await answers(an_app(PORT), PORT, "as it is", ROUTES_OF_OTHERS)} == {
+        404
+    }
 
 
 def test_every_route_of_operators_and_no_other_is_on_their_port() -> None:

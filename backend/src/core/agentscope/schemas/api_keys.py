@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from core.agentscope.schemas.agent_runtime import without_nulls
 from core.agentscope.schemas.messages import WireModel
+from core.agentscope.schemas.page_place import micros_of, read_place, time_of, write_place
 from core.api_keys.key_rules import (
     DEFAULT_DAYS,
     DEFAULT_OVERLAP_SECONDS,
@@ -24,9 +23,7 @@ from core.api_keys.key_rules import (
 )
 from core.api_keys.stored_key import KnownKey
 
-_FORM = re.compile(rb"([1-9][0-9]{0,17})\.([0-9A-Za-z]{1,32})")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NOT_A_PLACE = "not the 'nextBefore' of a page"
+_FORM = re.compile(r"([1-9][0-9]{0,17})\.([0-9A-Za-z]{1,32})")
 
 
 class CreateKeyCommand(WireModel):
@@ -135,14 +132,8 @@ class KeyPlace:
         Raises:
             ValueError: The text is no place that a page gave.
         """
-        try:
-            found = _FORM.fullmatch(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True))
-            if found is None:
-                raise ValueError(_NOT_A_PLACE)
-            return cls(_EPOCH + timedelta(microseconds=int(found[1])), found[2].decode())
-        except (UnicodeEncodeError, binascii.Error, OverflowError) as exc:
-            raise ValueError(_NOT_A_PLACE) from exc
+        found = read_place(text, _FORM)
+        return cls(time_of(found[1]), found[2])
 
     def __str__(self) -> str:
-        micros = (self.created_at - _EPOCH) // timedelta(microseconds=1)
-        return base64.urlsafe_b64encode(f"{micros}.{self.key_id}".encode()).decode()
+        return write_place(f"{micros_of(self.created_at)}.{self.key_id}")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
 from core.agentscope.schemas.agent_runtime import ActiveRun, ThreadUsage
 from core.agentscope.schemas.messages import WireModel
+from core.agentscope.schemas.page_place import micros_of, read_place, time_of, write_place
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
-_FORM = re.compile(rb"(0|[1-9][0-9]{0,17})\.([1-9][0-9]{0,17})")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+_FORM = re.compile(r"(0|[1-9][0-9]{0,17})\.([1-9][0-9]{0,17})")
 
 
 class ThreadItem(WireModel):
@@ -75,14 +72,8 @@ class ThreadPlace:
         Raises:
             ValueError: The text is not a ``nextBefore`` value.
         """
-        try:
-            match = _FORM.fullmatch(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True))
-        except (UnicodeEncodeError, binascii.Error) as exc:
-            raise ValueError("not the 'nextBefore' of a page") from exc
-        if match is None or int(match[1]) > (_LATEST - _EPOCH) // timedelta(microseconds=1):
-            raise ValueError("not the 'nextBefore' of a page")
-        return cls(_EPOCH + timedelta(microseconds=int(match[1])), int(match[2]))
+        found = read_place(text, _FORM)
+        return cls(time_of(found[1]), int(found[2]))
 
     def __str__(self) -> str:
-        microseconds = (self.updated_at - _EPOCH) // timedelta(microseconds=1)
-        return base64.urlsafe_b64encode(f"{microseconds}.{self.session_id}".encode()).decode()
+        return write_place(f"{micros_of(self.updated_at)}.{self.session_id}")

@@ -106,8 +106,11 @@ def test_the_description_of_the_routes_names_the_scopes(app: FastAPI) -> None:
     for (method, path), access in ACCESS.items():
         if path in paths:
             operation = paths[path][method.lower()]
-            assert operation["security"] == [{"HTTPBearer": [access.scope]}], path
+            tickets = [{"StreamTicket": ["read"]}] if (method, path) == ("GET", f"{BASE}/events") else []
+            assert operation["security"] == [{"HTTPBearer": [access.scope]}, *tickets], path
             assert {"401", "403", "503"} <= operation["responses"].keys(), path
+    scheme = app.openapi()["components"]["securitySchemes"]["StreamTicket"]
+    assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "query", "ticket")
     for method, path in PUBLIC:
         assert "security" not in paths.get(path, {}).get(method.lower(), {}), path
 

@@ -15,9 +15,11 @@ from core.agentscope.events.queries.usage_totals import usage_of
 from core.agentscope.events.run_status import INTERRUPTED, QUEUED, SUCCEEDED, WAITING
 from core.agentscope.schemas.agent_runtime import RunStatusResponse
 from core.agentscope.schemas.links import events_url
-from core.agentscope.schemas.runs import RunListResponse, RunPlace
-from core.errors import InvalidRequest, NotFound
+from core.agentscope.schemas.page_place import NumberPlace
+from core.agentscope.schemas.runs import RunListResponse
+from core.errors import NotFound
 from core.identity import Principal
+from core.validation import read_parameter
 from models import AgentChatSession, AgentInterrupt, AgentRun
 
 
@@ -53,7 +55,7 @@ class RunReader:
             NotFound: The caller has no such thread.
             InvalidRequest: ``before`` comes from no page.
         """
-        place = _place(before)
+        place = read_parameter("before", before, NumberPlace.parse)
         async with self._engine.connect() as connection:
             return await connection.run_sync(
                 _list_runs, principal, thread_id, limit, place, self._default_agent
@@ -81,7 +83,7 @@ def _list_runs(
     principal: Principal,
     thread_id: str,
     limit: int,
-    place: RunPlace | None,
+    place: NumberPlace | None,
     default_agent: str | None,
 ) -> RunListResponse:
     with Session(connection) as session:
@@ -100,18 +102,8 @@ def _list_runs(
         asking = _asking(session, thread.id)
         return RunListResponse(
             runs=[_status(session, thread, run, asking, default_agent) for run in rows],
-            next_before=str(RunPlace(rows[-1].id)) if more else None,
+            next_before=str(NumberPlace(rows[-1].id)) if more else None,
         )
-
-
-def _place(before: str | None) -> RunPlace | None:
-    try:
-        return None if before is None else RunPlace.parse(before)
-    except ValueError as exc:
-        raise InvalidRequest(
-            "'before' is not the 'nextBefore' of a page of runs.",
-            errors=[{"pointer": "/query/before", "message": str(exc)}],
-        ) from exc
 
 
 def _asking(session: Session, session_id: int) -> frozenset[int]:

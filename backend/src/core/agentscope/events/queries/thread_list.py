@@ -18,8 +18,9 @@ from core.agentscope.events.status_sql import status_sql
 from core.agentscope.schemas.agent_runtime import ActiveRun
 from core.agentscope.schemas.links import events_url
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse, ThreadPlace
-from core.errors import InvalidRequest, NotFound
+from core.errors import NotFound
 from core.identity import Principal
+from core.validation import read_parameter
 
 
 class ThreadList:
@@ -53,7 +54,7 @@ class ThreadList:
         Raises:
             InvalidRequest: ``before`` comes from no page.
         """
-        place = _place(before)
+        place = read_parameter("before", before, ThreadPlace.parse)
         values: dict[str, Any] = {
             "tenant_id": principal.tenant_id,
             "user_id": principal.user_id,
@@ -86,18 +87,6 @@ class ThreadList:
         if row is None:
             raise NotFound("No such thread.")
         return _item(row, self._default_agent)
-
-
-def _place(before: str | None) -> ThreadPlace | None:
-    if before is None:
-        return None
-    try:
-        return ThreadPlace.parse(before)
-    except ValueError as exc:
-        raise InvalidRequest(
-            "'before' is not the 'nextBefore' of a page of threads.",
-            errors=[{"pointer": "/query/before", "message": str(exc)}],
-        ) from exc
 
 
 def _item(row: Row[Any], default_agent: str | None) -> ThreadItem:
