@@ -65,6 +65,12 @@ def _open_stores(settings: Settings, resources: AsyncExitStack) -> tuple[AsyncEn
     return engine, redis, readiness
 
 
+def _open_bodies(settings: Settings, resources: AsyncExitStack) -> JsonBodies:
+    bodies = JsonBodies(settings.limits)
+    resources.callback(bodies.close)
+    return bodies
+
+
 @asynccontextmanager
 async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
     """Open the resources of an API process and close them again.
@@ -99,6 +105,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             agent=agents.name_of,
             agents=deployed.usable,
             files=files,
+            rates=rates,
         )
         history = HistoryReader(engine, agents.default_id)
         threads = AgentThreads(
@@ -119,12 +126,10 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             streams=credentials.streams,
             rates=rates,
         )
-        bodies = JsonBodies(settings.limits)
-        resources.callback(bodies.close)
         resources.push_async_callback(service.aclose)
         logins, connections = open_connections(settings, engine, deployed)
         yield ApiContainer(
-            bodies=bodies,
+            bodies=_open_bodies(settings, resources),
             service=service,
             events=facade,
             history=history,

@@ -302,7 +302,7 @@ class RateSettings(SettingsSection):
     """Runs started. A repeat of a request starts none."""
     tenant_runs_per_minute: int = Field(default=0, ge=0)
     user_upload_bytes_per_hour: int = Field(default=4 << 30, ge=0)
-    """Uploaded files and recordings."""
+    """Uploaded files, recordings, and inline data of messages."""
     tenant_upload_bytes_per_hour: int = Field(default=0, ge=0)
     user_streams: int = Field(default=500, ge=0)
     """Open event streams of a user, in one API process."""

@@ -136,12 +136,12 @@ class MemoryRuns:
     async def accept(
         self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
     ) -> AcceptedRun:
+        repeat = await self.find_accepted(
+            principal, command, idempotency_key=idempotency_key, request_hash=request_hash
+        )
+        if repeat is not None:
+            return repeat
         known = self._accepted.get((principal, idempotency_key), [])
-        for first_hash, run in known:
-            if first_hash == request_hash:
-                return _accepted(run, created=False)
-        if known and not command.resume:
-            raise IdempotencyMismatch("The key belongs to another body.")
         thread_id = command.thread_id or ""
         thread = self._threads.get((principal, thread_id)) or MemoryThread(
             thread_id, self._numbers + 1, self._clock
@@ -178,6 +178,17 @@ class MemoryRuns:
             thread.title = next((title for message in asked if (title := title_of(message))), None)
         self._announce()
         return _accepted(run, created=True)
+
+    async def find_accepted(
+        self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
+    ) -> AcceptedRun | None:
+        known = self._accepted.get((principal, idempotency_key), [])
+        for first_hash, run in known:
+            if first_hash == request_hash:
+                return _accepted(run, created=False)
+        if known and not command.resume:
+            raise IdempotencyMismatch("The key belongs to another body.")
+        return None
 
     async def cancel(
         self, principal: Principal, thread_id: str, run_id: str, *, withdraw: bool = True

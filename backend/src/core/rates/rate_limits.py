@@ -80,9 +80,15 @@ class RateLimits:
         Raises:
             RateLimited: With the time after which there is something in it again.
         """
+        if (refusal := self.refusal(principal, counted)) is not None:
+            raise refusal
+
+    def refusal(self, principal: Principal, counted: Counted) -> RateLimited | None:
+        """Return the refusal of a principal who has used up a bucket; ``None`` if there is something in all of them."""
         for owner, bucket in self._buckets_of(principal, counted):
             if wait := self.buckets.level(bucket).wait_seconds:
-                raise _refusal(owner, counted, bucket.rate, wait)
+                return _refusal(owner, counted, bucket.rate, wait)
+        return None
 
     def take(self, principal: Principal, counted: Counted, amount: int = 1) -> None:
         """Take from the buckets of a principal, also more than they hold. A negative amount is given back."""

@@ -55,6 +55,8 @@ class EventStreamResponse(StreamingResponse):
             while (await asyncio.wait({pump, left}, timeout=_CANCEL_AGAIN_SECONDS))[1]:
                 pump.cancel()
             await asyncio.gather(pump, left, return_exceptions=True)
+            # A task that was cancelled before its first step has closed nothing.
+            await self._pump.close_unsent()
         if not pump.cancelled() and (error := pump.exception()) is not None:
             raise error
 
@@ -62,11 +64,12 @@ class EventStreamResponse(StreamingResponse):
 class _Pump:
     """Takes frames and sends them, in a task that ends when the stream rests."""
 
-    __slots__ = ("_frames", "_parked", "_parking", "_task", "_write_timeout")
+    __slots__ = ("_began", "_frames", "_parked", "_parking", "_task", "_write_timeout")
 
     def __init__(self, frames: AsyncIterator[bytes], write_timeout_seconds: float) -> None:
         self._frames = frames
         self._write_timeout = write_timeout_seconds
+        self._began = False
         self._parking: Parking | None = None
         self._parked: ParkedResponse | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -76,6 +79,11 @@ class _Pump:
         if parking is not None and parking.is_possible() and attach(self._frames, self):
             self._parking = parking
         await self._send_all(send, start)
+
+    async def close_unsent(self) -> None:
+        """Close the frames of an answer that never began."""
+        if not self._began:
+            await close(self._frames)
 
     # --- the outlet of a stream that rests -----------------------------------
 
@@ -100,6 +108,7 @@ class _Pump:
 
     async def _send_all(self, send: Send, start: Message) -> None:
         rests = False
+        self._began = True
         try:
             await self._send(send, start)
             if rests := await self._send_frames(send):

@@ -42,6 +42,19 @@ class RunGateway(Protocol):
         """
         ...
 
+    async def find_accepted(
+        self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
+    ) -> AcceptedRun | None:
+        """Find the run that a request has already made; nothing is written. The arguments are those of :meth:`accept`.
+
+        Returns:
+            ``None`` if the request is a new one.
+
+        Raises:
+            IdempotencyMismatch: The key belongs to a different body.
+        """
+        ...
+
     async def cancel(
         self, principal: Principal, thread_id: str, run_id: str, *, withdraw: bool = True
     ) -> RunStatus:

@@ -32,7 +32,8 @@ def admit(
 ) -> None:
     """Admit a request, and count it.
 
-    The run or the bytes it is about are counted where they are known: a repeat starts no run.
+    The run or the bytes it is about are counted where they are known. Whether a run is one too many is known there, too:
+    a repeat starts none, and is answered however many its user has started.
 
     Args:
         rates: Of the process.
@@ -42,11 +43,13 @@ def admit(
         state: Of the request: its answer, a refusal too, says what is left.
 
     Raises:
-        RateLimited: Too many requests, runs or bytes.
+        RateLimited: Too many requests or bytes.
     """
     counted = counts_as(method, path)
     state[_HEADERS] = partial(_headers, rates, principal, counted)
     for kind in counted:
+        if kind == "runs":
+            continue
         rates.check(principal, kind)
     rates.take(principal, "requests")
 

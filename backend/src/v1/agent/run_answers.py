@@ -11,7 +11,6 @@ from fastapi import Request, Response
 from core.agentscope.events.connect import ConnectRequest, Peer
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.messages import WireModel
-from core.errors import RateLimited
 from core.identity import Principal
 from core.stream_tickets import TicketUse
 from core.validation import parse
@@ -55,11 +54,11 @@ async def answer_run(
         name = idempotency_key(key)
         if wants_event_stream(request.headers.getlist("accept")):
             # Before the run exists: a refusal means that nothing has begun.
-            container.stream_places.check(principal)
-            frames = await service.stream_run(
-                principal, command, name, last_seen=repeat_cursor(last_event_id)
-            )
-            return stream(frames if frames is None else container.stream_places.hold(principal, frames))
+            with container.stream_places.take(principal) as place:
+                frames = await service.stream_run(
+                    principal, command, name, last_seen=repeat_cursor(last_event_id)
+                )
+                return stream(frames if frames is None else place.keep_for(frames))
         return json_answer(await service.enqueue_run(principal, command, name), 202)
 
 
@@ -100,19 +99,18 @@ async def stream_until_expiry(
     Raises:
         RateLimited: The reader has too many.
     """
-    places = container.stream_places
     try:
-        places.check(principal)
-    except RateLimited:
+        with container.stream_places.take(principal) as place:
+            frames = await opening
+            if frames is None:
+                return stream(None)
+            return stream(
+                place.keep_for(until_expiry(frames, principal, container.open_streams, ticket=ticket))
+            )
+    finally:
         if isinstance(opening, Coroutine):
+            # Of one that was awaited, this closes nothing.
             opening.close()
-        raise
-    frames = await opening
-    if frames is None:
-        return stream(None)
-    return stream(
-        places.hold(principal, until_expiry(frames, principal, container.open_streams, ticket=ticket))
-    )
 
 
 def stream(frames: AsyncIterator[bytes] | None) -> Response:

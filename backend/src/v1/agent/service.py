@@ -177,12 +177,18 @@ class AgentService:
             }
         )
         note_request(thread_id=complete.thread_id, run_id=complete.run_id)
+        key, digest = idempotency_key or complete.run_id or "", checked.request_hash
+        if (refusal := self._rates.refusal(principal, "runs")) is not None:
+            # A repeat starts no run, so the rate of runs does not refuse it.
+            found = await self._runtime.find_accepted(
+                principal, complete, idempotency_key=key, request_hash=digest
+            )
+            if found is None:
+                raise refusal
+            return found
         with self._rates.reserve(principal, "runs") as place:
             accepted = await self._runtime.accept(
-                principal,
-                complete,
-                idempotency_key=idempotency_key or complete.run_id or "",
-                request_hash=checked.request_hash,
+                principal, complete, idempotency_key=key, request_hash=digest
             )
             place.used = accepted.created
         if self._workers is not None and accepted.created:

@@ -1,10 +1,16 @@
-"""How many event streams one user and one tenant have open in this process."""
+"""How many event streams one user and one tenant have open in this process.
+
+A place is taken before anything is done for a stream, so requests that come together can not all find the last place
+free. It is given back on every way a stream can go: it could not be opened, it has ended, its client has left, or its
+answer was never sent.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Self, TypeVar
 
 from core.agentscope.events.thread_stream import Outlet
@@ -15,6 +21,32 @@ from core.identity import Principal
 from v1.agent.parking import attach, close
 
 Key = TypeVar("Key")
+
+
+class StreamPlace:
+    """The place of one stream, taken.
+
+    Args:
+        leave: Gives it back. ``None``: this reader has no limit.
+    """
+
+    __slots__ = ("_leave",)
+
+    def __init__(self, leave: Callable[[], None] | None) -> None:
+        self._leave = leave
+
+    def keep_for(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Return the frames, which hold the place from now on: until they are closed, have ended or are forgotten."""
+        if (leave := self._leave) is None:
+            return frames
+        self._leave = None
+        return _CountedStream(frames, leave)
+
+    def give_back(self) -> None:
+        """Give the place back, unless frames hold it."""
+        if (leave := self._leave) is not None:
+            self._leave = None
+            leave()
 
 
 class StreamPlaces:
@@ -29,27 +61,30 @@ class StreamPlaces:
         self._users: Counter[Principal] = Counter()
         self._tenants: Counter[str] = Counter()
 
-    def check(self, principal: Principal) -> None:
-        """Refuse one more stream of a principal; before anything is done for it.
+    @contextmanager
+    def take(self, principal: Principal) -> Iterator[StreamPlace]:
+        """Take a place for a stream that is opened in this context; what the frames did not get comes back at its end.
 
         Raises:
-            RateLimited: The user or the tenant has too many already.
+            RateLimited: The user or the tenant has too many already; nothing was done.
         """
-        if principal.trusted:
-            return
+        place = self._taken(principal)
+        try:
+            yield place
+        finally:
+            place.give_back()
+
+    def _taken(self, principal: Principal) -> StreamPlace:
         of_user, of_tenant = self._most
+        if principal.trusted or not (of_user or of_tenant):
+            return StreamPlace(None)
         if of_user and self._users[principal] >= of_user:
             raise _refusal("You have", of_user)
         if of_tenant and self._tenants[principal.tenant_id] >= of_tenant:
             raise _refusal("Your organisation has", of_tenant)
-
-    def hold(self, principal: Principal, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Return the frames, counted as one stream until they are closed or have ended."""
-        if principal.trusted or not any(self._most):
-            return frames
         self._users[principal] += 1
         self._tenants[principal.tenant_id] += 1
-        return _CountedStream(frames, lambda: self._leave(principal))
+        return StreamPlace(lambda: self._leave(principal))
 
     def _leave(self, principal: Principal) -> None:
         _take_away(self._users, principal)

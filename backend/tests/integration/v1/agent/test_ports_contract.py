@@ -27,6 +27,7 @@ from tests.support.scratch_databases import ScratchDatabases
 from agentroute.container import open_api_container
 from core.agentscope.events.connect import ConnectRequest
 from core.agentscope.runtime.accept.refusals import MAX_WAITING
+from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import (
     AcceptedTaskResponse,
     InternalRuntimeEvent,
@@ -258,6 +259,26 @@ async def ports(
 def ada(ports: tuple[ApiContainer, Worker]) -> Client:
     """A user without threads."""
     return Client(*ports)
+
+
+async def test_a_request_that_was_accepted_is_found_again_and_nothing_is_written(ada: Client) -> None:
+    body = {"threadId": T, "runId": "r-1", "messages": [{"id": "m", "role": "user", "content": "hello"}]}
+
+    async def found(client: Client, body: dict[str, Any], key: str) -> AcceptedRun | None:
+        read = read_command(RunCommand, body, client.container.service.limits)
+        return await client.container.service._runtime.find_accepted(
+            client.principal, read.command, idempotency_key=key, request_hash=read.request_hash
+        )
+
+    assert await found(ada, body, "r-1") is None
+    accepted = await ada.send(body)
+    repeat = await found(ada, body, "r-1")
+    assert repeat is not None
+    assert (repeat.task_id, repeat.run_id, repeat.created) == (accepted.task_id, "r-1", False)
+    assert await found(ada.stranger(), body, "r-1") is None
+    assert await found(ada, body, "another") is None
+    with pytest.raises(IdempotencyMismatch):
+        await found(ada, body | {"state": {"a": 1}}, "r-1")
 
 
 # --- connect ---------------------------------------------------------------------

@@ -87,6 +87,21 @@ async def test_runs_count_when_they_are_started_and_repeats_do_not(
 
 
 @pytest.mark.parametrize("rates", [{"user_runs_per_minute": 1}])
+async def test_a_repeat_is_answered_although_no_run_may_be_started(ada: httpx.AsyncClient) -> None:
+    first = await ada.post(f"{BASE}/runs", json=run("1"))
+    stream = {"Accept": "text/event-stream", "Last-Event-ID": "1-0"}
+
+    for _ in range(2):
+        again = await ada.post(f"{BASE}/runs", json=run("1"))
+        assert (again.status_code, again.json()) == (202, first.json())
+        assert '"user-runs";r=0' in again.headers["ratelimit"]
+    other_body = await ada.post(f"{BASE}/runs", json=run("1", state={"a": 1}))
+    assert (other_body.status_code, other_body.json()["code"]) == (422, "idempotency-mismatch")
+    for headers in ({}, stream):
+        assert (await ada.post(f"{BASE}/runs", json=run("2"), headers=headers)).status_code == 429
+
+
+@pytest.mark.parametrize("rates", [{"user_runs_per_minute": 1}])
 async def test_a_run_that_is_refused_counts_for_nothing(ada: httpx.AsyncClient) -> None:
     assert (await ada.post(f"{BASE}/runs", json={"messages": 5})).status_code == 422
 
@@ -99,7 +114,8 @@ async def test_a_stream_too_many_is_refused_before_anything_begins(
 ) -> None:
     assert (await ada.post(f"{BASE}/runs", json=run("1"))).status_code == 202
     stream = {"Accept": "text/event-stream"}
-    held = app.state.container.stream_places.hold(ada_principal, no_frames())
+    with app.state.container.stream_places.take(ada_principal) as place:
+        held = place.keep_for(no_frames())
 
     reading = await ada.get(f"{BASE}/events", params={"threadId": "t-1"}, headers=stream)
     starting = await ada.post(f"{BASE}/runs", json=run("2"), headers=stream)

@@ -30,7 +30,7 @@ from core.agentscope.runtime.accept.interrupts import (
     refuse_if_open,
     write_answers,
 )
-from core.agentscope.runtime.accept.message_files import with_named_files
+from core.agentscope.runtime.accept.message_files import inline_data_bytes, with_named_files
 from core.agentscope.runtime.accept.new_messages import NewMessages
 from core.agentscope.runtime.accept.places import refuse_overload, take_place
 from core.agentscope.runtime.accept.refusals import (
@@ -45,6 +45,7 @@ from core.agentscope.runtime.accept.run_row import Accepted, RunInput, accepted_
 from core.agentscope.schemas.messages import ToolMessage
 from core.config import LimitSettings, WorkerSettings
 from core.crash_points import crash_point
+from core.rates.rate_limits import RateLimits
 from models import AgentChatSession, AgentRun
 
 
@@ -70,11 +71,14 @@ class Acceptance:
     worker: WorkerSettings
     inline_bytes: int | None = None
     """Inline data of messages above this size becomes a file; ``None``: none does."""
+    rates: RateLimits | None = None
+    """Inline data is refused to who has uploaded too much lately."""
 
     async def accept(self, session: AsyncSession) -> Accepted:
         """Accept inside the caller's transaction.
 
         Raises:
+            RateLimited: Also of inline data, of a user who has uploaded too much.
             AgentBackendError: The refusals named by ``v1.agent.ports.RunGateway.accept``.
             InlineData: Data of a message is to be stored first; nothing was written.
             sqlalchemy.exc.IntegrityError: Another request won a race; a new transaction decides.
@@ -120,6 +124,7 @@ class Acceptance:
         now = await _now(session)
         answers = await self._answers(session, thread, now)
         messages, copy = await read_messages(session, thread, command, is_new=place.is_new)
+        inline_bytes = self._inline_data(messages)
         messages = await self._with_files(session, thread, messages)
         snapshot = await copy.snapshot(messages, waits=False)
         brings_state = await copy.brings_state()
@@ -135,7 +140,8 @@ class Acceptance:
         await write_messages(session, thread, run, messages)
         thread.last_ordinal += 1
         thread.updated_at = now
-        return Accepted(accepted_run(run, thread.thread_id, created=True), run.id)
+        told = accepted_run(run, thread.thread_id, created=True)
+        return Accepted(told, run.id, inline_bytes=inline_bytes)
 
     async def _wait(self, session: AsyncSession, place: _Place, live: AgentRun) -> Accepted:
         """Put the run behind the live one: what it brings comes into the thread when its turn does."""
@@ -146,6 +152,7 @@ class Acceptance:
         if any(isinstance(message, ToolMessage) for message in messages.fresh):
             # Whether the call of the answer will still be open is unknown until the live run has ended.
             raise run_active(thread, live)
+        inline_bytes = self._inline_data(messages)
         messages = await self._with_files(session, thread, messages)
         snapshot = await copy.snapshot(messages, waits=True)
         given = RunInput(messages, snapshot, brings_state=await copy.brings_state())
@@ -154,7 +161,10 @@ class Acceptance:
         await take_place(session, self.request.principal, self.limits, room=None)
         await _insert(session, run)
         return Accepted(
-            accepted_run(run, thread.thread_id, created=True), run.id, superseded=live if supersedes else None
+            accepted_run(run, thread.thread_id, created=True),
+            run.id,
+            superseded=live if supersedes else None,
+            inline_bytes=inline_bytes,
         )
 
     async def _answers(self, session: AsyncSession, thread: AgentChatSession, now: datetime) -> list[Answer]:
@@ -164,6 +174,13 @@ class Acceptance:
         if command.options().on_interrupt != "cancel":
             await refuse_if_open(session, thread.id)
         return []
+
+    def _inline_data(self, messages: NewMessages) -> int:
+        """Return how many bytes of inline data come; refuses them to who has uploaded too much lately."""
+        size = inline_data_bytes(messages)
+        if size and self.rates is not None:
+            self.rates.check(self.request.principal, "upload-bytes")
+        return size
 
     async def _with_files(
         self, session: AsyncSession, thread: AgentChatSession, messages: NewMessages

@@ -22,6 +22,7 @@ from core.agentscope.runtime.accept.acceptance import Acceptance
 from core.agentscope.runtime.accept.after_commit import AfterCommit, in_transaction
 from core.agentscope.runtime.accept.agent_choice import AgentsFor, only_agent
 from core.agentscope.runtime.accept.message_files import InlineData, InlineFiles
+from core.agentscope.runtime.accept.repeats import find_repeat
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.runtime.accept.run_row import Accepted
 from core.agentscope.runtime.accept.user_turns import UserTurns
@@ -36,6 +37,7 @@ from core.errors import FilesUnavailable, LeaseLost, NotFound, RunAlreadyFinishe
 from core.files.library import FileLibrary
 from core.gate import PoolGates
 from core.identity import Principal
+from core.rates.rate_limits import RateLimits
 from models import AgentChatSession, AgentInterrupt, AgentRun
 
 _REQUEST_CANCEL = status_text("""
@@ -62,7 +64,9 @@ class AgentRunGateway:
         agent: AgentName = nameless,
         agents: AgentsFor = only_agent,
         files: FileLibrary | None = None,
+        rates: RateLimits | None = None,
     ) -> None:
+        self._rates = rates
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._hints = hints
         self._agent = agent
@@ -73,15 +77,15 @@ class AgentRunGateway:
         self._worker = worker
         self._files = files
         self._inline_bytes = None if files is None else files.settings.inline_bytes
-        self._usual = UsualAcceptance(engine, limits, worker, self._inline_bytes)
+        self._usual = UsualAcceptance(engine, limits, worker, self._inline_bytes, rates)
         self._turns = UserTurns(limits.max_runs_per_user)
 
     async def accept(
         self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
     ) -> AcceptedRun:
         """Make a run durable, then hint a worker. See ``v1.agent.ports.RunGateway.accept``."""
-        request = RunRequest(principal, command, idempotency_key, request_hash, self._agents(principal))
-        acceptance = Acceptance(request, self._limits, self._worker, self._inline_bytes)
+        request = self._request(principal, command, idempotency_key, request_hash)
+        acceptance = Acceptance(request, self._limits, self._worker, self._inline_bytes, self._rates)
         after = AfterCommit(self._agent)
 
         async def unit(session: AsyncSession) -> Accepted:
@@ -97,11 +101,27 @@ class AgentRunGateway:
             if accepted is None:
                 accepted = await self._accept_carefully(principal, unit)
         crash_point("accept-committed")
+        self._count_upload(principal, accepted.inline_bytes)
         if accepted.run.created and accepted.run.status == QUEUED:
             after.to_start[accepted.run_pk] = accepted.run.task_id
         await after.tell(self._publisher, self._hints)
         crash_point("accept-hinted")
         return accepted.run
+
+    async def find_accepted(
+        self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
+    ) -> AcceptedRun | None:
+        """Find the run of a repeated request. See ``v1.agent.ports.RunGateway.find_accepted``."""
+        request = self._request(principal, command, idempotency_key, request_hash)
+        # In turn, like what is accepted: these are the requests of users who send too many.
+        async with self._turns.turn(principal), self._gates.careful, self._sessions() as session:
+            found = await find_repeat(session, request)
+        return None if found is None else found.run
+
+    def _request(
+        self, principal: Principal, command: RunCommand, idempotency_key: str, request_hash: bytes
+    ) -> RunRequest:
+        return RunRequest(principal, command, idempotency_key, request_hash, self._agents(principal))
 
     async def _accept_carefully(
         self, principal: Principal, unit: Callable[[AsyncSession], Awaitable[Accepted]]
@@ -119,10 +139,19 @@ class AgentRunGateway:
             await inline.store(found)
             async with self._gates.careful:
                 return await in_transaction(self._sessions, unit)
-        except InlineData as exc:
-            raise FilesUnavailable("An attachment was deleted while it was stored. Send it again.") from exc
+        except BaseException as exc:
+            # The run is not accepted, but its data was uploaded.
+            self._count_upload(principal, sum(len(data.content) for data in found.values()))
+            if isinstance(exc, InlineData):
+                why = "An attachment was deleted while it was stored. Send it again."
+                raise FilesUnavailable(why) from exc
+            raise
         finally:
             await inline.take_back()
+
+    def _count_upload(self, principal: Principal, size: int) -> None:
+        if size and self._rates is not None:
+            self._rates.take(principal, "upload-bytes", size)
 
     async def cancel(
         self, principal: Principal, thread_id: str, run_id: str, *, withdraw: bool = True

@@ -70,6 +70,12 @@ def has_files(message: UserMessage, inline_bytes: int | None) -> bool:
     )
 
 
+def inline_data_bytes(messages: NewMessages) -> int:
+    """Return how many bytes of inline data new messages bring."""
+    new = (*messages.imported, *messages.fresh)
+    return sum(_data_bytes(part) for message in new for part in _media(message))
+
+
 async def with_named_files(
     connection: AsyncConnection,
     request: RunRequest,
@@ -160,11 +166,15 @@ def _media(message: object) -> Iterator[MediaPart]:
 
 
 def _is_large(part: MediaPart, inline_bytes: int | None) -> bool:
-    if inline_bytes is None or not isinstance(part.source, DataSource):
-        return False
+    return inline_bytes is not None and _data_bytes(part) > inline_bytes
+
+
+def _data_bytes(part: MediaPart) -> int:
+    if not isinstance(part.source, DataSource):
+        return 0
     data = part.source.value
     # Base64 has four characters for three bytes.
-    return len(data) * 3 // 4 - data[-2:].count("=") > inline_bytes
+    return len(data) * 3 // 4 - data[-2:].count("=")
 
 
 def _inline(part: MediaPart, inline_bytes: int | None) -> Inline | None:

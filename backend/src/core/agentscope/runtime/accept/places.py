@@ -7,7 +7,8 @@ Rules:
    each other. The locks come after the thread's and end with the transaction, and whoever holds one waits for no thread.
 3. The queue of all users has a lock that requests share, so that nobody waits. Only in a queue that is nearly full it
    is exclusive. Requests that share it do not see each other, so they stay ``_UNSEEN`` places away from the limit.
-4. A tenant may have at most so many times the places of the queue that stay free: there is always room for another.
+4. A tenant may have at most so many times the places of the queue that stay free. A tenant with no run in the queue
+   needs one free place alone: the last one goes to nobody else.
 
 See docs/adr/0018 and docs/adr/0054.
 """
@@ -49,7 +50,8 @@ class _Load:
             return free
         # The dynamic threshold of ``work/slots.py``: a tenant holds at most ``weight`` times what then stays free.
         weight = share / (1 - share)
-        return min(free, math.floor((weight * free - self.queued_of_tenant) / (1 + weight) + 1e-6))
+        room = math.floor((weight * free - self.queued_of_tenant) / (1 + weight) + 1e-6)
+        return min(free, room if self.queued_of_tenant else max(room, 1))
 
 
 async def refuse_overload(session: AsyncSession, principal: Principal, limits: LimitSettings) -> int:
@@ -96,6 +98,13 @@ async def take_place(
     refuse_user(load.unended, limits)
     if room is not None:
         _refuse_queue(load, principal, limits, unseen=0 if one_by_one else _UNSEEN)
+
+
+def sure_places(principal: Principal, limits: LimitSettings) -> int:
+    """Return how long the queue may be for a run to find room, whoever has the runs in it, without a place counted alone."""
+    share = 1.0 if principal.trusted else limits.tenant_queue_share
+    # If all queued runs are of one tenant, it still has room.
+    return int(limits.max_queued_runs * share) - NEARLY_FULL
 
 
 def _refuse_queue(load: _Load, principal: Principal, limits: LimitSettings, *, unseen: int = 0) -> None:

@@ -24,6 +24,8 @@ class Accepted:
     run: AcceptedRun
     run_pk: int
     superseded: AgentRun | None = None
+    inline_bytes: int = 0
+    """Inline data that its new messages brought."""
 
 
 @dataclass(frozen=True, slots=True)

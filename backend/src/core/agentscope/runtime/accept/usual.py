@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.agentscope.events.ledger.budget_store import DayLimits, used_up_for
 from core.agentscope.events.message_rows import to_row
 from core.agentscope.events.run_status import QUEUED
-from core.agentscope.runtime.accept.message_files import has_files
+from core.agentscope.runtime.accept.message_files import has_files, inline_data_bytes
 from core.agentscope.runtime.accept.new_messages import NewMessages, select_new_messages
-from core.agentscope.runtime.accept.places import NEARLY_FULL
+from core.agentscope.runtime.accept.places import sure_places
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.runtime.accept.run_row import Accepted, RunInput, input_of
 from core.agentscope.schemas.accepted import AcceptedRun
@@ -33,6 +33,7 @@ from core.config import LimitSettings, WorkerSettings
 from core.crash_points import crash_point_soon
 from core.direct_sql import fetch
 from core.errors import AgentBackendError
+from core.rates.rate_limits import RateLimits
 from core.store_failure import is_lost_race, is_store_failure
 from core.text import json_text
 
@@ -130,6 +131,7 @@ class UsualAcceptance:
         limits: Of this deployment.
         worker: When a run that no worker has begun is hinted again.
         inline_bytes: As in :func:`guess`.
+        rates: Who has uploaded too much lately brings no inline data.
     """
 
     def __init__(
@@ -138,13 +140,13 @@ class UsualAcceptance:
         limits: LimitSettings,
         worker: WorkerSettings,
         inline_bytes: int | None = None,
+        rates: RateLimits | None = None,
     ) -> None:
+        self._rates = rates
         self._inline_bytes = inline_bytes
         self._engine = engine
         self._limits = limits
         self._worker = worker
-        # If all queued runs are of one tenant, it still has room.
-        self._places = int(limits.max_queued_runs * limits.tenant_queue_share) - NEARLY_FULL
         self._day = DayLimits(limits.user_tokens_per_day, limits.user_cost_per_day)
 
     async def accept(self, request: RunRequest) -> Accepted | None:
@@ -154,11 +156,16 @@ class UsualAcceptance:
             asyncpg.PostgresError, OSError, sqlalchemy.exc.TimeoutError: Postgres is unavailable (``core.store_failure``).
         """
         found = guess(request.command, self._inline_bytes)
+        places = sure_places(request.principal, self._limits)
         # Near the end of the queue or of a tenant's part of it, places are given one by one.
-        if found is None or self._places <= 0 or await self._is_day_spent(request):
+        if found is None or places <= 0 or await self._is_day_spent(request):
+            return None
+        inline_bytes = inline_data_bytes(NewMessages((), (found.message,)))
+        if inline_bytes and self._rates and self._rates.refusal(request.principal, "upload-bytes"):
+            # The careful way refuses it, or finds that it is a repeat.
             return None
         task_id = uuid.uuid4().hex
-        arguments = self._arguments(request, found, task_id)
+        arguments = self._arguments(request, found, task_id, places)
         crash_point_soon("accept-inserted")
         try:
             rows = await fetch(self._engine, _ACCEPT, *arguments)
@@ -180,7 +187,7 @@ class UsualAcceptance:
             created=True,
             session_id=rows[0]["session_pk"],
         )
-        return Accepted(run, rows[0]["run_pk"])
+        return Accepted(run, rows[0]["run_pk"], inline_bytes=inline_bytes)
 
     async def _is_day_spent(self, request: RunRequest) -> bool:
         if not self._day.any:
@@ -188,7 +195,7 @@ class UsualAcceptance:
         async with self._engine.connect() as connection:
             return await used_up_for(connection, request.principal, self._day) is not None
 
-    def _arguments(self, request: RunRequest, found: Guess, task_id: str) -> tuple[object, ...]:
+    def _arguments(self, request: RunRequest, found: Guess, task_id: str, places: int) -> tuple[object, ...]:
         command, principal = request.command, request.principal
         given = RunInput(NewMessages((), (found.message,)), found.snapshot, brings_state=False)
         row = to_row(found.message.wire(), session_id=0, position=0, ordinal=0)
@@ -215,7 +222,7 @@ class UsualAcceptance:
             self._worker.hint_after_seconds,
             self._limits.queue_seconds,
             self._limits.max_queue_age_seconds,
-            self._places,
+            places,
             self._limits.max_runs_per_user,
             found.agent_id,
             request.agents.default_id,

@@ -69,14 +69,30 @@ async def test_a_tenant_never_fills_the_queue(open_stack: OpenStack) -> None:
         assert "6 runs" in refused.problem(429, "queue-full")["detail"]
         assert int(refused.headers["retry-after"]) >= 1
 
-        now = int(time.time())
-        other = jwt.encode(
-            {"sub": "eve", "tenant": "other", "iat": now, "exp": now + 600}, SECRET, algorithm="HS256"
-        )
-        # Even then the last place is kept for a third tenant.
-        for status in (202, 429):
-            reply = await stack.post_run("hello", headers={"Authorization": f"Bearer {other}"})
-            assert reply.status == status
+        # Even then the last place is kept for a third tenant, and nobody else gets it.
+        for tenant, status in (("other", 202), ("other", 429), ("third", 202), ("fourth", 503)):
+            reply = await stack.post_run("hello", headers=bearer("eve", tenant))
+            assert (tenant, reply.status) == (tenant, status)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+async def test_whatever_the_share_a_tenant_without_a_run_finds_the_last_place(
+    open_stack: OpenStack, share: float
+) -> None:
+    async with open_stack(workers=0, limits={"max_queued_runs": 4, "tenant_queue_share": share}) as stack:
+        # One of each tenant, as long as there is a place.
+        for number in range(4):
+            reply = await stack.post_run("hello", headers=bearer("eve", f"tenant-{number}"))
+            assert reply.status == 202
+        assert (await stack.post_run("hello", headers=bearer("eve", "one-more"))).status == 503
+
+
+def bearer(user: str, tenant: str) -> dict[str, str]:
+    now = int(time.time())
+    token = jwt.encode(
+        {"sub": user, "tenant": tenant, "iat": now, "exp": now + 600}, SECRET, algorithm="HS256"
+    )
+    return {"Authorization": f"Bearer {token}"}
 
 
 async def test_requests_of_different_users_wait_for_no_lock_of_each_other(open_stack: OpenStack) -> None:
