@@ -28,7 +28,11 @@ final class FakeHttp {
   final List<Answer> _answers;
   final List<SentRequest> requests = [];
 
+  /// How many clients were opened.
+  int opened = 0;
+
   http.Client open() {
+    opened++;
     return MockClient.streaming((request, body) async {
       final sent = SentRequest(request.method, request.url, request.headers, await body.bytesToString());
       requests.add(sent);
@@ -50,7 +54,14 @@ Answer json(Object? body, {int status = 200, Map<String, String> headers = const
 /// A refusal in the service's form.
 Answer problem(int status, String code, {bool retryable = false, Map<String, String> headers = const {}}) {
   return json(
-    {'type': '/problems/$code', 'title': code, 'status': status, 'detail': 'Why.', 'code': code, 'retryable': retryable},
+    {
+      'type': '/problems/$code',
+      'title': code,
+      'status': status,
+      'detail': 'Why.',
+      'code': code,
+      'retryable': retryable,
+    },
     status: status,
     headers: headers,
   );

@@ -391,7 +391,11 @@ ChatState _messagesSnapshot(ChatState state, MessagesSnapshotEvent event) {
 
 ChatState _activitySnapshot(ChatState state, ActivitySnapshotEvent event) {
   if (state.message(event.messageId) != null && !event.replace) return state;
-  final members = <String, dynamic>{'activityType': event.activityType, 'content': event.content, ...attribution(event)};
+  final members = <String, dynamic>{
+    'activityType': event.activityType,
+    'content': event.content,
+    ...attribution(event),
+  };
   return state.copyWith(messages: replaced(state.messages, newMessage(event.messageId, 'activity', members)));
 }
 

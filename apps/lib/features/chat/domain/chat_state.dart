@@ -43,7 +43,12 @@ final class Stage {
 
 /// A subagent of the newest run.
 final class SubagentRun {
-  const SubagentRun({required this.id, required this.name, this.parentToolCallId, this.status = SubagentStatus.running});
+  const SubagentRun({
+    required this.id,
+    required this.name,
+    this.parentToolCallId,
+    this.status = SubagentStatus.running,
+  });
 
   final String id;
   final String name;

@@ -104,7 +104,9 @@ final class ToolProgressValue extends AgentRouteValue {
     final done = progress;
     final all = total;
     if (done == null || all == null || all <= 0) return null;
-    return (done / all).clamp(0.0, 1.0).toDouble();
+    final part = done / all;
+    // 1e999 is JSON: two numbers without an end have no part.
+    return part.isNaN ? null : part.clamp(0.0, 1.0).toDouble();
   }
 }
 

@@ -107,6 +107,8 @@ final class ResumeAnswer {
   const ResumeAnswer.decline(String interruptId) : this._(interruptId, 'cancelled');
 
   /// Any other answer: [payload] has the form of the interrupt's `responseSchema`. None says that the user is back.
+  ///
+  /// To the service an answer without a payload has the payload null: so null, too, can be answered.
   const ResumeAnswer.resolve(String interruptId, {Object? payload})
       : this._(interruptId, 'resolved', payload: payload);
 

@@ -11,7 +11,9 @@ final class MessageContent {
   /// Throws a [FormatException] if it is neither.
   factory MessageContent.fromJson(Object? value) {
     if (value is String) return MessageContent.ofText(value);
-    if (value is List<Object?>) return MessageContent.ofParts([for (final Object? part in value) ContentPart.fromJson(part)]);
+    if (value is List<Object?>) {
+      return MessageContent.ofParts([for (final Object? part in value) ContentPart.fromJson(part)]);
+    }
     throw const FormatException('the content is neither a text nor a list of parts');
   }
 

@@ -32,6 +32,10 @@ final class ApiClient {
 
   static const Duration _answerWithin = Duration(seconds: 30);
 
+  // What servers and phones keep open without a request is dead soon after, and looks open.
+  static const Duration _keptFor = Duration(seconds: 10);
+  static final RegExp _visible = RegExp(r'^[\x21-\x7e]+$');
+
   final ApiUrls urls;
   final OpenClient openClient;
   final Patience patience;
@@ -41,7 +45,10 @@ final class ApiClient {
   /// A stream that says less is dead, whatever the phone thinks of it: the service sends a heartbeat every 15 s.
   final Duration silence;
   final TokenProvider? _token;
-  late final http.Client _client = openClient();
+  http.Client? _client;
+  int _underWay = 0;
+  DateTime? _usedAt;
+  bool _isClosed = false;
 
   /// Sends a request, made by [make] for each attempt, until there is an answer that stays.
   ///
@@ -51,12 +58,11 @@ final class ApiClient {
     var mayRefresh = true;
     String? fresh;
     while (true) {
-      final AgentRouteException error;
+      AgentRouteException error;
       try {
         final token = fresh ?? await presentToken();
         fresh = null;
-        final streamed = await sendOnce(_client, make(), token).timeout(within);
-        final response = await http.Response.fromStream(streamed).timeout(within);
+        final response = await _answer(make(), token, within);
         if (response.statusCode >= 200 && response.statusCode < 300) return response;
         if (response.statusCode == 401 && mayRefresh) {
           mayRefresh = false;
@@ -64,15 +70,38 @@ final class ApiClient {
           if (fresh != null) continue;
         }
         error = refusal(response.statusCode, response.headers, response.bodyBytes, now: clock());
-      } on AgentRouteException {
-        rethrow;
       } on Exception catch (failure) {
-        await sleep(attempts.next(unreachable(failure)));
-        continue;
+        error = unreachable(failure);
       }
-      if (!mayPass(error)) throw error;
+      // Nobody waits any more: what the closed connections say is no reason to try again.
+      if (_isClosed || !mayPass(error)) throw error;
       await sleep(attempts.next(error));
     }
+  }
+
+  /// Sends a request over a connection that is not dead from waiting, and reads the answer to its end.
+  Future<http.Response> _answer(http.BaseRequest request, String? token, Duration within) async {
+    final client = _present();
+    _underWay++;
+    try {
+      final streamed = await sendOnce(client, request, token).timeout(within);
+      return await http.Response.fromStream(streamed).timeout(within);
+    } finally {
+      _underWay--;
+      _usedAt = clock();
+    }
+  }
+
+  /// The client of single requests: another one after a pause. The phone may have slept, or changed its network.
+  http.Client _present() {
+    if (_isClosed) throw ConnectionFailed('The app uses the service at ${urls.service} no more.');
+    final usedAt = _usedAt;
+    final isOld = usedAt != null && clock().difference(usedAt) >= _keptFor;
+    if (isOld && _underWay == 0) {
+      _client?.close();
+      _client = null;
+    }
+    return _client ??= openClient();
   }
 
   /// Returns the user's token.
@@ -92,10 +121,21 @@ final class ApiClient {
 
   /// Sends a request over [client], and returns the head of the answer.
   Future<http.StreamedResponse> sendOnce(http.Client client, http.BaseRequest request, String? token) {
-    if (token != null && token.isNotEmpty) request.headers['Authorization'] = 'Bearer $token';
+    if (token != null && token.isNotEmpty) {
+      // No header takes it, and no other try would: a token that was cut or copied wrongly is one that is refused.
+      if (!_visible.hasMatch(token)) throw ProblemException(_brokenToken);
+      request.headers['Authorization'] = 'Bearer $token';
+    }
     request.headers.putIfAbsent('Accept', () => 'application/json');
     return client.send(request);
   }
+
+  static const Problem _brokenToken = Problem(
+    status: 401,
+    code: ProblemCode.unauthenticated,
+    title: 'The token cannot be sent.',
+    detail: 'The token has characters that no token has. Copy it again, whole and without anything else.',
+  );
 
   /// Returns the error for a service that cannot be reached.
   AgentRouteException unreachable(Object cause) {
@@ -122,6 +162,9 @@ final class ApiClient {
     }
   }
 
-  /// Lets go of the connections of single requests.
-  void close() => _client.close();
+  /// Lets go of the connections of single requests. What is under way fails, and is not sent again.
+  void close() {
+    _isClosed = true;
+    _client?.close();
+  }
 }

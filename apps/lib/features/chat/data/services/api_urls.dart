@@ -6,16 +6,57 @@ final class ApiUrls {
   ///
   /// Throws a [FormatException] that says what is wrong with the address.
   factory ApiUrls(String address) {
-    final url = Uri.tryParse(address.trim());
-    if (url == null || (url.scheme != 'http' && url.scheme != 'https') || url.host.isEmpty) {
-      throw FormatException('"$address" is no address: write one like http://127.0.0.1:8000');
-    }
+    final problem = problemOf(address);
+    if (problem != null) throw FormatException(problem);
+    final url = Uri.parse(address.trim());
     final parts = url.pathSegments.where((part) => part.isNotEmpty).toList();
     if ('/${parts.join('/')}'.endsWith('/${_api.join('/')}')) parts.length -= _api.length;
     return ApiUrls._(Uri(scheme: url.scheme, host: url.host, port: url.hasPort ? url.port : null, pathSegments: parts));
   }
 
   static const List<String> _api = ['api', 'v1', 'agent'];
+
+  /// What is between the host and the path.
+  static final RegExp _port = RegExp(
+    r'^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?:\[[^\]/?#]*\]|[^/?#:@\[]*):([^/?#]+)',
+  );
+  static final RegExp _hostName = RegExp(r'^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$');
+  static final RegExp _number = RegExp(r'^[0-9]{1,5}$');
+
+  /// Says what is wrong with the address of a service, for the user; null if nothing is.
+  static String? problemOf(String address) {
+    final text = address.trim();
+    // `Uri` takes every number as a port, and says nothing before the port is used.
+    final port = _port.firstMatch(text)?.group(1);
+    if (port != null && !_isPort(port)) return 'The port behind the colon is a number from 1 to 65535.';
+    final url = Uri.tryParse(text);
+    if (url == null || !url.hasScheme || url.host.isEmpty || !_isReadable(url)) {
+      return 'An address looks like https://chat.example.com.';
+    }
+    if (url.scheme != 'http' && url.scheme != 'https') return 'The address has to begin with http:// or https://.';
+    if (url.userInfo.isNotEmpty || url.hasQuery || url.hasFragment) {
+      return 'Only the address, without anything behind it.';
+    }
+    // What is no name of a host, `Uri` writes in percent signs.
+    final isNumber = url.host.contains(':');
+    if (!isNumber && !_hostName.hasMatch(url.host)) return 'The name of the host has a character too many.';
+    return null;
+  }
+
+  static bool _isPort(String text) {
+    if (!_number.hasMatch(text)) return false;
+    final port = int.parse(text);
+    return port >= 1 && port <= 65535;
+  }
+
+  /// Whether the path is text. What stands behind a percent sign is decoded when it is asked for.
+  static bool _isReadable(Uri url) {
+    try {
+      return url.pathSegments.length >= 0;
+    } on FormatException {
+      return false;
+    }
+  }
 
   /// The address without the path of the API.
   final Uri service;

@@ -5,6 +5,7 @@ import 'package:agentroute_chat/features/chat/data/models/problem.dart';
 import 'package:agentroute_chat/features/chat/data/services/api_client.dart';
 import 'package:agentroute_chat/features/chat/data/services/following.dart';
 import 'package:agentroute_chat/features/chat/data/services/link_state.dart';
+import 'package:agentroute_chat/features/chat/data/services/reconnect.dart';
 import 'package:http/http.dart' as http;
 
 /// Events, in order, each one once, across broken lines and restarts of the service.
@@ -56,8 +57,9 @@ final class EventStream {
         _say(LinkState.reconnecting);
         await Future.any<void>([_api.sleep(pause), _stopped.future]);
       }
-    } on Exception catch (error, trace) {
-      if (!_isStopped) _events.addError(_api.unreachable(error), trace);
+    } on Object catch (error, trace) {
+      // A fault of the app, too: a stream that ended without a word would be taken for one that is over.
+      if (!_isStopped) _events.addError(error is Exception ? _api.unreachable(error) : error, trace);
     } finally {
       _say(LinkState.ended);
       unawaited(_events.close());
@@ -69,14 +71,15 @@ final class EventStream {
     // A connection of its own: after a sleep of the phone, those that are kept open are dead.
     final client = _api.openClient();
     _client = client;
-    final http.StreamedResponse response;
     try {
-      response = await _answer(client, following);
-    } on Exception catch (error) {
-      client.close();
-      return _api.unreachable(error);
-    }
-    try {
+      final http.StreamedResponse response;
+      try {
+        response = await _answer(client, following);
+      } on Exception catch (failure) {
+        final error = _api.unreachable(failure);
+        if (!mayPass(error)) throw error;
+        return error;
+      }
       if (_isStopped) return null;
       final isStream = response.statusCode == 200;
       final body = isStream ? const <int>[] : await _bytes(response);
@@ -117,8 +120,8 @@ final class EventStream {
       if (!end.isCompleted) end.complete(error);
     }
 
-    void fail(AgentRouteException error) {
-      if (!end.isCompleted) end.completeError(error);
+    void fail(Object error, StackTrace trace) {
+      if (!end.isCompleted) end.completeError(error, trace);
     }
 
     _body = body.timeout(_api.silence).listen(
@@ -126,8 +129,8 @@ final class EventStream {
         if (_isStopped || end.isCompleted) return;
         try {
           following.receive(chunk).forEach(_events.add);
-        } on AgentRouteException catch (error) {
-          fail(error);
+        } on Object catch (error, trace) {
+          fail(error, trace);
         }
         if (following.isOver) finish();
       },

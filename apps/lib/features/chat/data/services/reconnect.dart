@@ -50,7 +50,10 @@ final class Patience {
   /// [failures] is 1 for the first. [base] is the longest wait after it, and doubles with each further one. The wait at
   /// random is added to [atLeast], the time that the server named.
   Duration pause(int failures, {required Duration base, Duration atLeast = Duration.zero}) {
-    final grown = base * pow(2, min(failures - 1, 16)).toInt();
+    // Cut before it grows, too: what a server names (`retry:`) may be so long that doubling it leaves the range of
+    // numbers, and comes out below zero.
+    final first = base < maxPause ? base : maxPause;
+    final grown = first * pow(2, min(failures - 1, 16)).toInt();
     final longest = grown < maxPause ? grown : maxPause;
     return atLeast + longest * random();
   }

@@ -38,11 +38,12 @@ final class ThreadGone extends ThreadUpdate {
   const ThreadGone();
 }
 
-/// The service refuses for good. Nothing follows until [ThreadSession.restart].
+/// It cannot go on by itself. Nothing follows until [ThreadSession.restart].
 final class ThreadFailed extends ThreadUpdate {
   const ThreadFailed(this.error);
 
-  final AgentRouteException error;
+  /// An [AgentRouteException] if the service refuses for good; anything else is a fault of the app.
+  final Object error;
 }
 
 /// One thread on the screen of a phone.
@@ -156,9 +157,9 @@ final class ThreadSession {
       final HistoryPage page;
       try {
         page = await _load();
-      } on AgentRouteException catch (error) {
+      } on Object catch (error) {
         if (epoch != _epoch) return;
-        if (!mayPass(error)) {
+        if (error is! AgentRouteException || !mayPass(error)) {
           _fail(error);
           return;
         }
@@ -209,9 +210,9 @@ final class ThreadSession {
   }
 
   /// Reads events to their end. Returns why they ended.
-  Future<AgentRouteException?> _read(String from, int epoch, {required void Function() onEvent}) {
-    final end = Completer<AgentRouteException?>();
-    void finish([AgentRouteException? error]) {
+  Future<Object?> _read(String from, int epoch, {required void Function() onEvent}) {
+    final end = Completer<Object?>();
+    void finish([Object? error]) {
       if (!end.isCompleted) end.complete(error);
     }
 
@@ -229,20 +230,19 @@ final class ThreadSession {
         onEvent();
         _tell(ThreadEvent(envelope));
       },
-      onError: (Object error) {
-        finish(error is AgentRouteException ? error : ConnectionFailed('The stream broke.', cause: error));
-      },
+      onError: (Object error) => finish(error),
       onDone: finish,
+      cancelOnError: true,
     );
     return end.future;
   }
 
-  static bool _isPlaceGone(AgentRouteException error) {
+  static bool _isPlaceGone(Object error) {
     if (error is! ProblemException) return false;
     return error.status == 410 || error.code == ProblemCode.cursorAhead;
   }
 
-  void _fail(AgentRouteException error) {
+  void _fail(Object error) {
     _epoch++;
     final isGone = error is ProblemException && error.status == 404;
     _tellLink(LinkState.ended);

@@ -232,6 +232,15 @@ void main() {
       expect((progress! as ToolProgressValue).fraction, 0.75);
       final without = value('tool-progress', {'toolCallId': 'c', 'message': 'soon'});
       expect((without! as ToolProgressValue).fraction, isNull);
+      for (final (part, all, fraction) in <(num, num, double?)>[
+        (double.infinity, double.infinity, null),
+        (double.infinity, 4, 1),
+        (-1, 4, 0),
+        (1, 0, null),
+      ]) {
+        final told = ToolProgressValue(toolCallId: 'c', progress: part, total: all);
+        expect(told.fraction, fraction, reason: '$part of $all');
+      }
     });
 
     test('what a search found', () {

@@ -72,5 +72,6 @@ void main() {
     });
     expect(const ResumeAnswer.decline('i').toJson(), {'interruptId': 'i', 'status': 'cancelled'});
     expect(const ResumeAnswer.resolve('i').toJson(), {'interruptId': 'i', 'status': 'resolved'});
+    expect(const ResumeAnswer.resolve('i', payload: false).toJson(), containsPair('payload', false));
   });
 }

@@ -212,6 +212,12 @@ void main() {
       expect(links.last, LinkState.live);
     });
 
+    test('ends with a fault of the app itself, and not as if it were over', () async {
+      final service = serviceOf(FakeHttp([]), token: ({required refresh}) => throw StateError('no login'));
+      final stream = service.followThread(threadId: 't-1', cursor: '1-1');
+      await expectLater(stream, emitsInOrder([emitsError(isA<StateError>()), emitsDone]));
+    });
+
     test('hands an unknown and a broken event on', () async {
       final http = FakeHttp([
         sse(frame('1-1', {'type': 'NEW_TYPE'}) + frame('1-2', {'type': 'TEXT_MESSAGE_END'}) + _end('1-3')),
@@ -272,6 +278,18 @@ void main() {
       }
     });
 
+    test('that no header takes is refused here, and not tried again', () async {
+      for (final broken in ['two words', 'two\nlines', 'ümlaut']) {
+        final http = FakeHttp([]);
+        final service = serviceOf(http, token: ({required refresh}) async => broken);
+        await expectLater(service.history('t-1'), throwsA(_problem('unauthenticated', 401)));
+        final stream = service.followThread(threadId: 't-1', cursor: '1-1');
+        await expectLater(stream, emitsInOrder([emitsError(_problem('unauthenticated', 401)), emitsDone]));
+        expect(http.requests, isEmpty);
+      }
+      expect(pauses, isEmpty);
+    });
+
     test('is not asked for where there is nobody to ask', () async {
       final http = FakeHttp([problem(401, 'unauthenticated')]);
       await expectLater(serviceOf(http).history('t-1'), throwsA(_problem('unauthenticated', 401)));
@@ -293,6 +311,27 @@ void main() {
       final http = FakeHttp([]);
       await expectLater(serviceOf(http).threads(), throwsA(isA<ConnectionFailed>()));
       expect(http.requests, hasLength(5));
+    });
+
+    test('uses a connection again, but none that has waited: the phone may have slept', () async {
+      var now = DateTime.utc(2026);
+      final page = json({'threads': <Object>[]});
+      final http = FakeHttp([page, page, page]);
+      final service = serviceOf(http, clock: () => now);
+      await service.threads();
+      now = now.add(const Duration(seconds: 9));
+      await service.threads();
+      expect(http.opened, 1);
+      now = now.add(const Duration(seconds: 10));
+      await service.threads();
+      expect(http.opened, 2);
+    });
+
+    test('is not sent, and not tried again, when the app has let go of the service', () async {
+      final http = FakeHttp([]);
+      final service = serviceOf(http)..close();
+      await expectLater(service.threads(), throwsA(isA<ConnectionFailed>()));
+      expect((http.requests.length, pauses.length), (0, 0));
     });
 
     test('that something else than AgentRoute answers says so', () async {

@@ -16,9 +16,29 @@ void main() {
   });
 
   test('what is no address is refused in words', () {
-    for (final address in ['', 'localhost:8000', 'ftp://example.com', 'https://', '::']) {
+    for (final address in [
+      ...['', 'localhost:8000', 'ftp://example.com', 'https://', '::', 'https://h/%ff'],
+      ...['http://my host', 'http://h!', 'https://me@chat.example.com', 'https://a.b?c=d', 'https://a.b/#c'],
+    ]) {
       expect(() => ApiUrls(address), throwsFormatException, reason: address);
+      expect(ApiUrls.problemOf(address), isNotNull, reason: address);
     }
+    expect(ApiUrls.problemOf('https://chat.example.com/api/v1/agent'), isNull);
+  });
+
+  test('a port is a number that a port can be', () {
+    for (final port in ['1', '8000', '08000', '65535']) {
+      expect(ApiUrls.problemOf('http://h:$port/x'), isNull, reason: port);
+      expect(ApiUrls('http://[::1]:$port').runs.port, int.parse(port), reason: port);
+    }
+    for (final port in ['0', '65536', '99999', '123456', '9' * 30, '80a', '-1', '8:0', '%38']) {
+      for (final address in ['http://h:$port', 'https://h:$port/x', 'http://[::1]:$port/']) {
+        expect(() => ApiUrls(address), throwsFormatException, reason: address);
+        expect(ApiUrls.problemOf(address), contains('65535'), reason: address);
+      }
+    }
+    expect(ApiUrls('http://h:').runs.toString(), 'http://h/api/v1/agent/runs', reason: 'a colon alone says nothing');
+    expect(ApiUrls.problemOf('http://h/a:b'), isNull, reason: 'that colon is in the path');
   });
 
   test('an id is one part of a path, whatever is in it', () {

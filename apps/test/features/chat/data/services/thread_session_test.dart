@@ -104,6 +104,18 @@ void main() {
     await seen.until('event 1-2');
   });
 
+  test('a fault of the app is told, and is no broken line', () async {
+    final http = FakeHttp([_history('1-1'), (request) => throw StateError('a fault'), _history('1-1')]);
+    final seen = _Seen(http);
+    await seen.until('failed Bad state: a fault');
+    expect(seen.told.sublist(seen.told.length - 2), ['ended', 'failed Bad state: a fault']);
+    expect(seen.asked, ['history', 'events 1-1']);
+
+    final unread = _Seen(FakeHttp([(request) => throw StateError('a fault')]));
+    await unread.until('failed Bad state: a fault');
+    expect(unread.told, ['connecting', 'ended', 'failed Bad state: a fault']);
+  });
+
   test('nothing is told after it is closed', () async {
     final seen = _Seen(FakeHttp([_history('1-1'), sseOf(_open([_text('1-2')]))]));
     await seen.until('event 1-2');
