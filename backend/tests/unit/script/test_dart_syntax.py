@@ -269,6 +269,63 @@ def test_what_the_package_declares_is_used_as_it_is_declared(
     assert (lines[0] if lines else None) == (None if problem is None else where + problem)
 
 
+FUNCTIONS = """\
+import 'dart:async';
+import 'dart:convert';
+
+int twice(int number, {int times = 2}) => number * times;
+class Desk {
+  Desk(this.given);
+  final int Function(int number, {int other}) given;
+  int _lift(int weight, [int? by]) => weight;
+  int twice(int number, {String? unit}) => _lift(number, 1) + given(1, other: 2);
+  Future<int> all(Desk other) async { unawaited(all(other)); return this._lift(1) + other._lift(2); }
+}
+String told(List<int> numbers) => jsonEncode([for (final lift in numbers) twice(lift, times: 3)]);
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("", None),
+        ("final f = twice(1, unit: 'kg');", None),  # which of the two is meant is not known
+        ("final f = twice(1, tims: 3);", "twice has no parameter tims"),
+        ("final f = twice();", "twice takes 1 to 1 positional arguments, not 0"),
+        ("int f(Desk desk) => desk._lift(1, to: 2);", "_lift has no parameter to"),
+        ("int f(Desk desk) => desk._lift(1, 2, 3);", "_lift takes 1 to 2 positional arguments, not 3"),
+        ("int f(int Function() twice) => twice();", None),
+        ("final f = halved(1);", "halved of lib/half.dart is not imported"),
+        ("int halved(int number) => 1; final f = halved(1);", None),
+        ("final f = Uint8List(1);", "Uint8List of dart:typed_data is not imported"),
+        ("final f = 1.max(2) + min(1);", None),
+    ],
+)
+def test_functions_are_called_as_they_are_declared_and_are_imported(
+    rules: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+    problem: str | None,
+) -> None:
+    files = {"lib/desk.dart": FUNCTIONS + line, "lib/half.dart": "int halved(int number) => number ~/ 2;\n"}
+    lines = told(rules, tmp_path, files, capsys)
+
+    where = f"app/lib/desk.dart:{len(FUNCTIONS.splitlines()) + 1}: "
+    assert lines == ([] if problem is None else [where + problem])
+
+
+def test_a_library_of_dart_that_is_not_imported_is_told(
+    rules: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = told(rules, tmp_path, {"lib/a.dart": "Timer? a;\nString b() => jsonEncode(1);\n"}, capsys)
+
+    assert lines == [
+        "app/lib/a.dart:1: Timer of dart:async is not imported",
+        "app/lib/a.dart:2: jsonEncode of dart:convert is not imported",
+    ]
+
+
 def test_what_a_part_uses_counts_for_its_library(
     rules: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
