@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentroute.command_errors import errors_as_lines, fail, read_settings
+from agentroute.first_process import end_on_sigterm
 from agentroute.key_commands import keys
 from agentroute.lean_imports import lean_imports
 
@@ -49,7 +50,8 @@ def _main(
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
-) -> None: ...
+) -> None:
+    end_on_sigterm()
 
 
 _Host = Annotated[str | None, typer.Option(help="Address to listen on  [AGENT_SERVER__HOST]")]

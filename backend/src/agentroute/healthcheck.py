@@ -1,0 +1,42 @@
+"""Asks a process of this machine whether it lives, and exits with 0 or 1: the health check of a container.
+
+``python -m agentroute.healthcheck [PORT [PATH]]`` asks ``/healthz`` on ``AGENT_SERVER__ADMIN_PORT``, which always has
+the probes, else on ``AGENT_SERVER__PORT`` (8000). An image with this needs no curl, and the check imports next to
+nothing: it runs every few seconds.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import sys
+from collections.abc import Sequence
+
+_SECONDS = 4.0
+"""Less than the timeout of the check, so that the reason is in its log."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Ask; print why not on standard error.
+
+    Args:
+        arguments: The port, then the path; both may be absent.
+    """
+    port, path = [*arguments, *("", "")[len(arguments) :]][:2]
+    given = port or os.environ.get("AGENT_SERVER__ADMIN_PORT") or os.environ.get("AGENT_SERVER__PORT") or 8000
+    connection = http.client.HTTPConnection("127.0.0.1", int(given), timeout=_SECONDS)
+    try:
+        connection.request("GET", path or "/healthz")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as exc:
+        print(f"no answer: {exc}", file=sys.stderr)
+        return 1
+    finally:
+        connection.close()
+    if status != 200:
+        print(f"status {status}", file=sys.stderr)
+    return 0 if status == 200 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
