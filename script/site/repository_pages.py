@@ -14,6 +14,7 @@ _PLACES = {
     "ARCHITECTURE.md": "architecture.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
     "apps/README.md": "how-to/flutter-app.md",
     "bench/README.md": "benches.md",
     "clients/js/README.md": "how-to/javascript.md",

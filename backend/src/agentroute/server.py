@@ -118,6 +118,8 @@ def serve(app: FastAPI, settings: Settings, *listeners: socket.socket) -> int:
         log_config=None,  # core.log has routed uvicorn's loggers
         access_log=False,  # one line a request comes from HttpContext, without the query
         server_header=False,
+        # A header of anybody would otherwise say who calls, and whether by https. Nothing of ours asks a proxy that.
+        proxy_headers=False,
         timeout_graceful_shutdown=math.ceil(settings.server.drain_seconds),
     )
     try:

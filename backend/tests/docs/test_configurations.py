@@ -24,7 +24,9 @@ from core.config import Settings
 _BLOCKS = list(chain.from_iterable(blocks(page) for page in pages()))
 # Folders of nginx, which only root may make where they are by default.
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-_PROXY, _UNIT = "docs/how-to/deployment.md", "[Unit]"
+_PROXIES, _UNIT = ("docs/how-to/deployment.md", "docs/how-to/hardening.md"), "[Unit]"
+_RIGHTS = "docs/how-to/hardening.md"
+"""Its SQL gives rights, and is run by ``tests/integration/agentroute/test_hardening.py``."""
 
 Directive = tuple[list[str], "list[Directive] | None"]
 """Words of an nginx directive, and what is in its braces."""
@@ -47,7 +49,7 @@ def _needs(program: str) -> str:
 async def test_every_query_runs_on_the_schema(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     try:
-        for block in of_language("sql"):
+        for block in (each for each in of_language("sql") if each.page != _RIGHTS):
             async with connection.transaction(readonly=True):
                 for query in filter(str.strip, block.text.split(";")):
                     await connection.fetch(query)
@@ -70,7 +72,8 @@ def test_the_variables_of_a_deployment_are_settings(monkeypatch: pytest.MonkeyPa
 
 
 def _unit(block: Block) -> configparser.ConfigParser:
-    unit = configparser.ConfigParser(interpolation=None)
+    # Not strict: systemd adds up what is said several times.
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # pyright: ignore[reportAttributeAccessIssue]  as its documentation says
     unit.read_string(block.text)
     return unit
@@ -145,7 +148,7 @@ def test_a_proxy_lets_streams_and_uploads_through() -> None:
         assert read["proxy_buffering"] == [["off"]], block.place
         named = {words[0] for words in read["upstream"]}
         assert {words[0] for words in read["proxy_pass"]} <= {f"http://{name}" for name in named}, block.place
-        if block.page == _PROXY:
+        if block.page in _PROXIES:
             assert _seconds(read["proxy_read_timeout"]) > 2 * settings.stream.heartbeat_seconds
             largest = max(settings.files.max_file_bytes, settings.transcription.max_audio_bytes)
             assert int(read["client_max_body_size"][0][0].removesuffix("m")) << 20 > largest

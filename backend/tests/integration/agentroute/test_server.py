@@ -50,6 +50,22 @@ listener = listen(settings.server.host, settings.server.port)
 print(listener.getsockname()[1], flush=True)
 sys.exit(serve(create_app(settings, container=container), settings, listener))
 """
+ECHO = """
+import sys
+from fastapi import FastAPI, Request
+from agentroute.server import listen, serve
+from core.config import Settings
+
+app = FastAPI()
+
+@app.get("/")
+def echo(request: Request):
+    return [request.client.host, request.url.scheme, request.scope["server"][1]]
+
+listener = listen("127.0.0.1", 0)
+print(listener.getsockname()[1], flush=True)
+sys.exit(serve(app, Settings(), listener))
+"""
 RUN = {"threadId": "t-1", "runId": "r-1", "messages": [{"id": "m-1", "role": "user", "content": "hello"}]}
 
 Start = Callable[..., tuple[subprocess.Popen[str], str]]
@@ -215,3 +231,23 @@ def test_an_unknown_setting_is_told(redis_url: str) -> None:
     )
 
     assert "AGENT_REDISS__URL" in done.stderr
+
+
+def test_no_header_says_who_calls_and_how() -> None:
+    told = {
+        "X-Forwarded-For": "192.0.2.7",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Port": "9001",
+        "X-Forwarded-Host": "evil.example",
+        "Forwarded": "for=192.0.2.7;proto=https",
+    }
+    with subprocess.Popen([sys.executable, "-c", ECHO], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            answer = httpx.get(f"http://127.0.0.1:{port}/", headers=told, timeout=HUNG_SECONDS)
+        finally:
+            process.terminate()
+            process.communicate(timeout=HUNG_SECONDS)
+
+    assert answer.json() == ["127.0.0.1", "http", port]

@@ -5,28 +5,20 @@ Nor does a statement inside a function or a trigger of the database.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
 import orjson
 import pytest
-from tests.support.manual_worker import manual_reaper
 from tests.support.nested_plans import NestedScan, call, statement_lines
 from tests.support.query_plans import Scan, grow, scans, statements_noted
-from tests.support.release_dump import LIMITS, WORKER, answers, filled, questions
 from tests.support.scratch_databases import ScratchDatabases
-from tests.support.stack import OpenStack, Stack
+from tests.support.stack import OpenStack
+from tests.support.whole_service import do_everything, sections_for_everything
 
-from core.api_keys.keeper import KeyKeeper
-from core.connections.oauth.client_store import ClientStore
-from core.connections.oauth.grants import OAuthClient
-from core.connections.oauth.login_store import Attempt, LoginStore
-from core.credential_errors import KeyEnded
 from core.identity import Principal
 from models import AgentRun
-from v1.agent.connection_directory import ConnectionDirectory
 
 ADA = Principal("default", "ada")
 RUNS = 4000
@@ -65,148 +57,10 @@ async def sent(
     with statements_noted() as noted, databases.migrated() as url:
         async with open_stack(
             database_url=url,
-            limits=LIMITS,
-            worker=WORKER,
-            files={"url": folder.as_uri()},
-            secrets={"key": base64.b64encode(bytes(range(32))).decode()},
+            **sections_for_everything(folder),
         ) as stack:
-            async with filled(stack):
-                await answers(stack, await questions(stack))
-                await _pages(stack)
-            # Later: a run waits for those that are held until then.
-            await _files(stack)
-            await _connections(stack)
-            await _logins(stack)
-            await _keys(stack)
-            await _chores(stack)
+            await do_everything(stack)
     return noted
-
-
-async def _pages(stack: Stack) -> None:
-    """What clients ask beside what a recorded release was asked: later pages, connections, what waits."""
-    asked: list[tuple[str, dict[str, str]]] = [
-        ("/threads", {"limit": "2"}),
-        ("/threads", {"limit": "1", "q": "hello"}),
-        ("/threads", {"limit": "1", "agentId": "default"}),
-        ("/threads", {"limit": "1", "agentId": "default", "q": "hello"}),
-        *(("/usage", {"agentId": "default", "groupBy": group_by}) for group_by in ("day", "model", "thread")),
-        ("/threads/chat", {}),
-        ("/threads/chat/runs", {"limit": "1"}),
-    ]
-    for path, params in asked:
-        first = await stack.request("GET", path, params=params)
-        assert first.status == 200, first.body
-        if before := first.json.get("nextBefore"):
-            later = await stack.request("GET", path, params=params | {"before": before})
-            assert later.status == 200, later.body
-    page = await stack.history("chat", limit=1)
-    await stack.history("chat", limit=1, before=page["nextBefore"])
-    connected = {"threadId": "chat", "connect": "true"}
-    await stack.request("GET", "/events", params=connected, headers={"Accept": "text/event-stream"})
-    (api,) = stack.apis
-    assert (await api.client("ada").get(f"{api.url}/readyz")).status_code == 200
-
-
-async def _files(stack: Stack) -> None:
-    """What becomes of files: stored, listed, read, refused, named by a message, deleted alone and with a thread."""
-    ids: list[str] = []
-    for content in (b"one", b"two", b"two"):
-        stored = await stack.request("POST", "/files", files={"file": ("a.txt", content)})
-        assert stored.status in {200, 201}, stored.body
-        ids.append(stored.json["fileId"])
-    (await stack.request("POST", "/files", files={"file": ("a", b"")})).problem(422, "file-empty")
-    page = await stack.request("GET", "/files", params={"limit": "1"})
-    await stack.request("GET", "/files", params={"limit": "1", "before": page.json["nextBefore"]})
-    assert (await stack.request("GET", f"/files/{ids[0]}")).body == b"one"
-    assert (await stack.request("DELETE", f"/files/{ids[0]}")).status == 204
-    source = {"type": "file", "value": ids[1]}
-    data = {"type": "data", "value": base64.b64encode(bytes(100_000)).decode(), "mimeType": "image/png"}
-    for number, part in enumerate(
-        ({"type": "document", "source": source}, {"type": "image", "source": data})
-    ):
-        message = {"id": f"with-file-{number}", "role": "user", "content": [part]}
-        await stack.stream_run(thread="with-files", messages=[message])
-    assert (await stack.request("DELETE", "/threads/with-files")).status == 204
-
-
-async def _connections(stack: Stack) -> None:
-    """What becomes of a user's connection: made, listed, found, refreshed, refused, forgotten."""
-    (api,) = stack.apis
-    directory: ConnectionDirectory = api.app.state.container.connections
-    store = directory.store
-    await store.save(ADA, "github", "", "oauth", "old", renewable=True)
-    await store.list_all(ADA)
-    async with store.locked(ADA, "github", "") as held:
-        assert await held.replace("new") is not None
-    async with store.locked(ADA, "no-such", "") as held:
-        assert held.connection is None
-    found = await store.find(ADA, "github", "")
-    assert found is not None
-    await store.refuse(ADA, found)
-    assert await store.forget(ADA, "github")
-
-
-async def _keys(stack: Stack) -> None:
-    container = stack.apis[0].app.state.container
-    keeper: KeyKeeper = container.keys
-    made = await keeper.create(tenant_id="default", user_id="robot", by="cli")
-    reply = await stack.request("GET", "/threads", headers={"Authorization": f"Bearer {made.key}"})
-    assert reply.status == 200, reply.body
-    key_id = made.known.key_id
-    await keeper.page("default", user_id="robot", ended=True, limit=10)
-    await keeper.page("default", limit=10, before=(made.known.created_at, key_id))
-    await keeper.rotate("default", key_id, by="cli")
-    await keeper.revoke("default", key_id, by="cli")
-    with pytest.raises(KeyEnded):
-        await keeper.rotate("default", key_id, by="cli")
-    # Written once a minute, and at the end of the process, which the statements of this test do not see.
-    await keeper._store.note_uses({key_id: made.known.created_at})
-
-
-async def _logins(stack: Stack) -> None:
-    """What becomes of logins and of the clients that they need."""
-    (api,) = stack.apis
-    connections: ConnectionDirectory = api.app.state.container.connections
-    parts = connections.store._engine, connections.store._vault
-    logins, clients = LoginStore(*parts), ClientStore(*parts)
-    link = await logins.begin(ADA, "mail", "", lasts_seconds=60)
-    login = await logins.find(link)
-    assert login is not None
-    attempt = Attempt(
-        link,
-        "",
-        "",
-        "",
-        "",
-        None,
-        "",
-        names_issuer=True,
-        client_id="",
-        client_secret=None,
-        client_auth="none",
-    )
-    assert await logins.leave(login, attempt, state="s", browser="b")
-    assert await logins.come_back("s", "b") is not None
-    await logins.finish(login)
-    for turn in range(3):
-        await clients.save("issuer", "back", OAuthClient("me"), scopes=(), expires_at=None, instead_of=None)
-        if turn == 1:
-            await stack.fetch("UPDATE agent_oauth_client SET expires_at = now() WHERE client_id = 'me'")
-    await clients.forget("issuer", "me")
-
-
-async def _chores(stack: Stack) -> None:
-    """What the workers do in the background, with something to do in each step."""
-    async with manual_reaper(stack.settings) as reaper:
-        await stack.fetch("UPDATE agent_interrupt SET expires_at = now() WHERE status = 'open'")
-        await stack.fetch(
-            "UPDATE agent_run SET ended_at = ended_at - interval '90 days' WHERE ended_at IS NOT NULL"
-        )
-        await reaper.tend()
-        await reaper.reap()
-        await reaper.prune()
-    (api,) = stack.apis
-    await api.app.state.container.files.clean_up()
 
 
 def whole(found: list[Scan]) -> list[Scan]:
