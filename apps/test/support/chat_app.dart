@@ -1,3 +1,4 @@
+import 'dart:async';
 import 'dart:typed_data';
 
 import 'package:agentroute_chat/features/chat/data/models/agent_summary.dart';
@@ -18,10 +19,16 @@ class FakeRecorder implements Recorder {
   bool isRecording = false;
   bool isDisposed = false;
 
+  /// What the system asks the user before a recording begins; answered at once if null.
+  Completer<void>? permission;
+  int starts = 0;
+
   @override
   Future<void> start() async {
+    starts++;
     final refused = refusal;
     if (refused != null) throw refused;
+    await permission?.future;
     isRecording = true;
   }
 

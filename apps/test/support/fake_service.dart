@@ -62,6 +62,9 @@ class FakeService implements AgUiService {
   Object? transcribeRefusal;
   int historyReads = 0;
 
+  /// Whether nobody answers when the history is read.
+  bool isSilent = false;
+
   FakeLine get line => lines.last;
 
   @override
@@ -83,6 +86,7 @@ class FakeService implements AgUiService {
   @override
   Future<HistoryPage> history(String threadId, {int limit = 50, String? before}) async {
     historyReads++;
+    if (isSilent) return Completer<HistoryPage>().future;
     return pages[before] ?? HistoryPage(threadId: threadId, cursor: '0-0');
   }
 

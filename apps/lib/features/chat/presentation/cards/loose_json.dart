@@ -18,17 +18,20 @@ String laidOut(String text) {
   return value == null ? text : prettyJson(value);
 }
 
-String prettyJson(Object? value) => const JsonEncoder.withIndent('  ').convert(value);
+/// `1e999` is JSON, and infinite: the encoder throws an error at it, unless it is told what to write.
+String prettyJson(Object? value) => const JsonEncoder.withIndent('  ', _inWords).convert(value);
 
-/// Whether two JSON values say the same.
-bool sameJson(Object? one, Object? other) {
-  if (one is Map && other is Map) {
-    return one.length == other.length &&
-        one.keys.every((key) => other.containsKey(key) && sameJson(one[key], other[key]));
-  }
-  if (one is List && other is List) {
-    return one.length == other.length &&
-        Iterable<int>.generate(one.length).every((at) => sameJson(one[at], other[at]));
-  }
-  return one == other;
+/// The same on one line.
+String shortJson(Object? value) => jsonEncode(value, toEncodable: _inWords);
+
+/// Whether a JSON value can be written as JSON again: numbers without an end cannot.
+bool isSendable(Object? value) {
+  return switch (value) {
+    final num number => number.isFinite,
+    final List<dynamic> list => list.every(isSendable),
+    final Map<dynamic, dynamic> map => map.values.every(isSendable),
+    _ => true,
+  };
 }
+
+Object? _inWords(Object? value) => '$value';

@@ -1,7 +1,6 @@
-import 'dart:async';
-
 import 'package:agentroute_chat/features/chat/data/models/interrupt.dart';
 import 'package:agentroute_chat/features/chat/presentation/cards/loose_json.dart';
+import 'package:agentroute_chat/features/chat/presentation/cards/question_draft.dart';
 import 'package:agentroute_chat/features/chat/presentation/cards/questions.dart';
 import 'package:agentroute_chat/features/chat/presentation/cards/schema_form.dart';
 import 'package:agentroute_chat/features/chat/presentation/theme.dart';
@@ -11,27 +10,35 @@ import 'package:flutter/material.dart';
 class QuestionCard extends StatefulWidget {
   const QuestionCard({
     required this.question,
+    required this.draft,
+    required this.now,
     required this.onAnswer,
     this.onConnect,
-    this.decided,
     this.onChange,
-    this.isAnswered = false,
+    this.isOnly = true,
+    this.answered,
     this.isSending = false,
     super.key,
   });
 
   final Question question;
+
+  /// What the user has written and decided so far; the thread keeps it.
+  final QuestionDraft draft;
+  final DateTime now;
   final ValueChanged<ResumeAnswer> onAnswer;
 
   /// Lets the user log in where the question needs it.
   final Future<void> Function()? onConnect;
 
-  /// Of several questions: what will be sent for this one.
-  final ResumeAnswer? decided;
-
-  /// Takes such a decision back.
+  /// Of several questions: takes a decision back.
   final VoidCallback? onChange;
-  final bool isAnswered;
+
+  /// No other question is open: its answer is sent at once.
+  final bool isOnly;
+
+  /// How the question was answered; null while it was not.
+  final String? answered;
   final bool isSending;
 
   @override
@@ -39,26 +46,14 @@ class QuestionCard extends StatefulWidget {
 }
 
 class _QuestionCardState extends State<QuestionCard> {
-  final TextEditingController _reason = TextEditingController();
-  Timer? _clock;
-  bool _isEditing = false;
-  bool _asksReason = false;
-  bool _isValid = true;
-  Object? _edited;
+  late final TextEditingController _reason = TextEditingController(text: widget.draft.reason);
 
   Question get _question => widget.question;
 
-  @override
-  void initState() {
-    super.initState();
-    if (_question.interrupt.expiresAt != null) {
-      _clock = Timer.periodic(const Duration(seconds: 1), (_) => setState(() {}));
-    }
-  }
+  QuestionDraft get _draft => widget.draft;
 
   @override
   void dispose() {
-    _clock?.cancel();
     _reason.dispose();
     super.dispose();
   }
@@ -66,8 +61,7 @@ class _QuestionCardState extends State<QuestionCard> {
   @override
   Widget build(BuildContext context) {
     final theme = Theme.of(context);
-    final now = DateTime.now();
-    final expiry = expiryWords(_question.interrupt.expiresAt, now);
+    final expiry = expiryWords(_question.interrupt.expiresAt, widget.now);
     return Semantics(
       container: true,
       child: Card(
@@ -82,7 +76,7 @@ class _QuestionCardState extends State<QuestionCard> {
               if (expiry != null) Text(expiry, style: theme.textTheme.bodySmall),
               const SizedBox(height: 8),
               Text(_question.message),
-              ..._body(context, isExpired: _question.interrupt.isExpired(now)),
+              ..._body(context),
             ],
           ),
         ),
@@ -90,11 +84,12 @@ class _QuestionCardState extends State<QuestionCard> {
     );
   }
 
-  List<Widget> _body(BuildContext context, {required bool isExpired}) {
-    if (widget.isAnswered) return const [_Decided(words: 'Answered', isYes: true)];
-    if (isExpired) return _expired();
-    final decided = widget.decided;
-    if (decided != null) return _decided(decided);
+  List<Widget> _body(BuildContext context) {
+    final answered = widget.answered;
+    if (answered != null) return [_Decided(words: answered, isYes: true)];
+    if (_question.interrupt.isExpired(widget.now)) return _expired();
+    final decided = _draft.decided;
+    if (decided != null && !widget.isOnly) return _decided(decided);
     return switch (_question.kind) {
       QuestionKind.approval => _approval(context),
       QuestionKind.connection => _connection(),
@@ -109,24 +104,20 @@ class _QuestionCardState extends State<QuestionCard> {
   }
 
   List<Widget> _approval(BuildContext context) {
-    final schema = _question.inputSchema;
     final call = _question.call;
+    final changes = _draft.arguments;
+    final extras = _draft.extras;
+    final asksReason = _draft.reason != null;
     return [
-      if (call != null && schema != null && _isEditing)
-        SchemaForm(
-          schema: schema,
-          initial: _question.arguments,
-          onChanged: (value, {required isValid}) => setState(() {
-            _edited = value;
-            _isValid = isValid;
-          }),
-        )
+      if (changes != null)
+        SchemaForm(draft: changes)
       else if (call != null) ...[
         const SizedBox(height: 8),
         Text(call.name, style: Theme.of(context).textTheme.labelLarge),
         SelectableText(laidOut(call.arguments), style: codeStyle(context)),
       ],
-      if (_asksReason)
+      if (extras != null) SchemaForm(draft: extras),
+      if (asksReason)
         Padding(
           padding: const EdgeInsets.only(top: 12),
           child: TextField(
@@ -134,14 +125,19 @@ class _QuestionCardState extends State<QuestionCard> {
             decoration: const InputDecoration(labelText: 'Why not? The assistant reads it.'),
             maxLines: 3,
             minLines: 1,
+            onChanged: (text) => _draft.reason = text,
           ),
         ),
       _buttons([
-        _yes(_isEditing ? 'Approve with changes' : 'Approve', _isValid ? _approve : null),
-        _no(_asksReason ? 'Decline with this reason' : 'Decline', _decline),
-        if (schema != null && call != null && !_isEditing)
-          TextButton(onPressed: () => setState(() => _isEditing = true), child: const Text('Edit')),
-        if (_isEditing) TextButton(onPressed: _stopEditing, child: const Text('Undo changes')),
+        _yes(changes == null ? 'Approve' : 'Approve with changes', () => _send(_draft.approved())),
+        _no(asksReason ? 'Decline with this reason' : 'Decline', _decline),
+        if (_question.isEditable && changes == null)
+          TextButton(onPressed: () => setState(_draft.edit), child: const Text('Edit')),
+        if (changes != null)
+          TextButton(
+            onPressed: () => setState(() => _draft.arguments = null),
+            child: const Text('Undo changes'),
+          ),
       ]),
     ];
   }
@@ -158,17 +154,11 @@ class _QuestionCardState extends State<QuestionCard> {
   }
 
   List<Widget> _form() {
+    final answer = _draft.answer;
     return [
-      SchemaForm(
-        schema: _question.interrupt.responseSchema,
-        initial: null,
-        onChanged: (value, {required isValid}) => setState(() {
-          _edited = value;
-          _isValid = isValid;
-        }),
-      ),
+      if (answer != null) SchemaForm(draft: answer),
       _buttons([
-        _yes('Answer', _isValid && _edited != null ? () => widget.onAnswer(_question.answer(_edited)) : null),
+        _yes('Answer', () => _send(_draft.answered())),
         _no('Do not answer', () => widget.onAnswer(_question.decline())),
       ]),
     ];
@@ -180,39 +170,33 @@ class _QuestionCardState extends State<QuestionCard> {
       const Text(
         'Nobody answered in time, so nothing was done. You can go on without it, or write a new message.',
       ),
-      _buttons([_no('Go on without it', () => widget.onAnswer(_question.layAside()))]),
+      // Of several, the button below all of them lays it aside.
+      if (widget.isOnly) _buttons([_no('Go on without it', () => widget.onAnswer(_question.layAside()))]),
     ];
   }
 
   List<Widget> _decided(ResumeAnswer decided) {
     final payload = decided.payload;
-    final isYes = decided.status == 'resolved' && !(payload is Map && payload['approved'] == false);
+    final isYes = decided.status == 'resolved' && !(payload is Map<String, dynamic> && payload['approved'] == false);
     return [
-      _Decided(words: isYes ? 'Will be sent' : 'Will be declined', isYes: isYes),
+      _Decided(words: decisionWords(_question.kind, isYes: isYes), isYes: isYes),
       TextButton(onPressed: widget.onChange, child: const Text('Change')),
     ];
   }
 
-  void _approve() {
-    final edited = _edited;
-    widget.onAnswer(_question.approve(changed: _isEditing && edited is Map<String, dynamic> ? edited : null));
+  /// Sends an answer. Without one something that was written does not fit: the form says what.
+  void _send(ResumeAnswer? answer) {
+    setState(() {});
+    if (answer != null) widget.onAnswer(answer);
   }
 
   void _decline() {
     // Where the question takes a reason, the first tap asks for it and the second one declines.
-    if (_question.reasonName != null && !_asksReason) {
-      setState(() => _asksReason = true);
+    if (_question.reasonName != null && _draft.reason == null) {
+      setState(() => _draft.reason = '');
     } else {
-      widget.onAnswer(_question.decline(reason: _reason.text));
+      widget.onAnswer(_draft.declined());
     }
-  }
-
-  void _stopEditing() {
-    setState(() {
-      _isEditing = false;
-      _isValid = true;
-      _edited = null;
-    });
   }
 
   Widget _buttons(List<Widget> children) {
@@ -222,7 +206,7 @@ class _QuestionCardState extends State<QuestionCard> {
     );
   }
 
-  Widget _yes(String words, VoidCallback? onPressed) {
+  Widget _yes(String words, VoidCallback onPressed) {
     return FilledButton(onPressed: widget.isSending ? null : onPressed, child: Text(words));
   }
 
@@ -242,7 +226,11 @@ class _Decided extends StatelessWidget {
     return Padding(
       padding: const EdgeInsets.only(top: 12),
       child: Row(
-        children: [Icon(isYes ? Icons.check : Icons.close, size: 18), const SizedBox(width: 8), Text(words)],
+        children: [
+          Icon(isYes ? Icons.check : Icons.close, size: 18),
+          const SizedBox(width: 8),
+          Expanded(child: Text(words)),
+        ],
       ),
     );
   }

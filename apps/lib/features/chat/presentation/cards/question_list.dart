@@ -1,3 +1,5 @@
+import 'dart:async';
+
 import 'package:agentroute_chat/features/chat/data/models/interrupt.dart';
 import 'package:agentroute_chat/features/chat/presentation/cards/connect_dialog.dart';
 import 'package:agentroute_chat/features/chat/presentation/cards/question_card.dart';
@@ -7,6 +9,8 @@ import 'package:agentroute_chat/features/chat/presentation/problems/shown_proble
 import 'package:flutter/material.dart';
 
 /// The open questions of a thread: one card each, and one answer to all of them.
+///
+/// What the user has written and decided is kept by the controller: a list that is scrolled lets go of its widgets.
 class QuestionList extends StatefulWidget {
   const QuestionList({required this.controller, super.key});
 
@@ -17,17 +21,26 @@ class QuestionList extends StatefulWidget {
 }
 
 class _QuestionListState extends State<QuestionList> {
-  /// What the user has decided and not sent yet, by interrupt.
-  final Map<String, ResumeAnswer> _decisions = {};
+  Timer? _clock;
+
+  ChatController get _controller => widget.controller;
+
+  @override
+  void dispose() {
+    _clock?.cancel();
+    super.dispose();
+  }
 
   @override
   Widget build(BuildContext context) {
-    final controller = widget.controller;
-    final state = controller.state;
+    final now = DateTime.now();
+    final state = _controller.state;
     final questions = [for (final one in state.interrupts) Question.of(one, state.messages)];
+    _watch(questions, now);
     if (questions.isEmpty) return const SizedBox.shrink();
     final isOnly = questions.length == 1;
-    final problem = controller.answerProblem;
+    final problem = _controller.answerProblem;
+    final isOver = problem != null && isQuestionOver(problem);
     return Column(
       crossAxisAlignment: CrossAxisAlignment.stretch,
       children: [
@@ -40,57 +53,106 @@ class _QuestionListState extends State<QuestionList> {
           QuestionCard(
             key: ValueKey(question.id),
             question: question,
-            onAnswer: (answer) => _decide(questions, answer),
-            onConnect: question.kind == QuestionKind.connection
-                ? () => connect(context, question.interrupt, controller.connectServer)
+            draft: _controller.draftOf(question),
+            now: now,
+            onAnswer: (answer) => _decide(questions, question, answer),
+            onConnect: question.canConnect
+                ? () => connect(context, question.interrupt, _controller.connectServer)
                 : null,
-            decided: isOnly ? null : _decisions[question.id],
-            onChange: () => setState(() => _decisions.remove(question.id)),
-            isAnswered: controller.isAnswered(question.id),
-            isSending: controller.isAnswering,
+            onChange: () => setState(() => _controller.draftOf(question).decided = null),
+            isOnly: isOnly,
+            answered: !_controller.isAnswered(question.id)
+                ? null
+                : isOver
+                    ? 'Answered elsewhere'
+                    : 'Answered',
+            isSending: _controller.isAnswering,
           ),
-        if (!isOnly) _sendAll(questions),
+        if (!isOnly) _sendAll(questions, now),
         if (problem != null)
           Semantics(
             liveRegion: true,
             child: Text(
               resumeWords(problem),
-              style: TextStyle(color: isQuestionOver(problem) ? null : Theme.of(context).colorScheme.error),
+              style: TextStyle(color: isOver ? null : Theme.of(context).colorScheme.error),
             ),
           ),
       ],
     );
   }
 
-  Widget _sendAll(List<Question> questions) {
-    final left = questions.where((question) => _answerOf(question) == null).length;
-    final isOver = questions.every((question) => widget.controller.isAnswered(question.id));
-    if (isOver) return const SizedBox.shrink();
-    final isReady = left == 0 && !widget.controller.isAnswering;
-    return FilledButton(
-      onPressed: isReady ? () => _send(questions) : null,
-      child: Text(left > 0 ? 'Send answers ($left left)' : 'Send ${questions.length} answers'),
+  /// A second counts only while a question can still expire.
+  void _watch(List<Question> questions, DateTime now) {
+    final canExpire = questions.any((question) {
+      return question.interrupt.expiresAt != null && !question.interrupt.isExpired(now);
+    });
+    if (canExpire) {
+      _clock ??= Timer.periodic(const Duration(seconds: 1), (_) => setState(() {}));
+    } else {
+      _clock?.cancel();
+      _clock = null;
+    }
+  }
+
+  Widget _sendAll(List<Question> questions, DateTime now) {
+    if (questions.every((question) => _controller.isAnswered(question.id))) return const SizedBox.shrink();
+    final left = questions.where((question) => _answerOf(question, now) == null).length;
+    final isSending = _controller.isAnswering;
+    return Wrap(
+      spacing: 8,
+      runSpacing: 4,
+      children: [
+        FilledButton(
+          onPressed: left == 0 && !isSending ? () => unawaited(_send(questions)) : null,
+          child: Text(left > 0 ? 'Send answers ($left left)' : 'Send ${questions.length} answers'),
+        ),
+        OutlinedButton(
+          onPressed: isSending ? null : () => _decideAll(questions, isYes: true),
+          child: const Text('Approve all'),
+        ),
+        TextButton(
+          onPressed: isSending ? null : () => _decideAll(questions, isYes: false),
+          child: const Text('Decline all'),
+        ),
+      ],
     );
   }
 
   /// An expired question can only be laid aside.
-  ResumeAnswer? _answerOf(Question question) {
-    if (question.interrupt.isExpired(DateTime.now())) return question.layAside();
-    return _decisions[question.id];
+  ResumeAnswer? _answerOf(Question question, DateTime now) {
+    return question.interrupt.isExpired(now) ? question.layAside() : _controller.draftOf(question).decided;
   }
 
-  void _decide(List<Question> questions, ResumeAnswer answer) {
-    setState(() => _decisions[answer.interruptId] = answer);
-    if (questions.length == 1) _send(questions);
+  void _decide(List<Question> questions, Question question, ResumeAnswer answer) {
+    setState(() => _controller.draftOf(question).decided = answer);
+    if (questions.length == 1) unawaited(_send(questions));
+  }
+
+  /// Decides all questions that can be decided without a form, and sends if none is left.
+  void _decideAll(List<Question> questions, {required bool isYes}) {
+    setState(() {
+      for (final question in questions) {
+        final draft = _controller.draftOf(question);
+        final needsMore = question.kind == QuestionKind.form || question.kind == QuestionKind.connection;
+        if (!isYes) {
+          draft.decided = draft.declined();
+        } else if (!needsMore) {
+          draft.decided = draft.approved();
+        }
+      }
+    });
+    final now = DateTime.now();
+    if (questions.every((question) => _answerOf(question, now) != null)) unawaited(_send(questions));
   }
 
   Future<void> _send(List<Question> questions) async {
-    final answers = [for (final question in questions) _answerOf(question)].nonNulls.toList();
+    final now = DateTime.now();
+    final answers = [for (final question in questions) _answerOf(question, now)].nonNulls.toList();
     if (answers.length != questions.length) return;
-    await widget.controller.answer(answers);
+    await _controller.answer(answers);
     // A refused answer is no answer yet; what was written stays in the card.
-    if (mounted && widget.controller.answerProblem != null && questions.length == 1) {
-      setState(_decisions.clear);
+    if (_controller.answerProblem != null && questions.length == 1) {
+      _controller.draftOf(questions.single).decided = null;
     }
   }
 }

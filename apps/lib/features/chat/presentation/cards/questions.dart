@@ -4,6 +4,8 @@ library;
 import 'package:agentroute_chat/features/chat/data/models/chat_message.dart';
 import 'package:agentroute_chat/features/chat/data/models/interrupt.dart';
 import 'package:agentroute_chat/features/chat/data/models/json_object.dart';
+import 'package:agentroute_chat/features/chat/domain/json_patch.dart' show sameJson;
+import 'package:agentroute_chat/features/chat/presentation/cards/form_draft.dart';
 import 'package:agentroute_chat/features/chat/presentation/cards/loose_json.dart';
 import 'package:agentroute_chat/features/chat/presentation/format/format.dart';
 
@@ -20,7 +22,7 @@ class Question {
       interrupt: interrupt,
       kind: switch (interrupt) {
         Interrupt(asksConnection: true) => QuestionKind.connection,
-        _ when _isYesOrNo(interrupt, schema, properties) => QuestionKind.approval,
+        _ when _isYesOrNo(interrupt, properties) => QuestionKind.approval,
         _ => schema.isEmpty ? QuestionKind.notice : QuestionKind.form,
       },
       call: _callNamed(interrupt.toolCallId, messages),
@@ -59,26 +61,49 @@ class Question {
     return JsonObject.asObject(parsedJson(call?.arguments ?? '')) ?? const <String, dynamic>{};
   }
 
-  /// JSON Schema of the call's arguments; null if whoever approves may not change them.
-  Map<String, dynamic>? get inputSchema {
-    final properties = JsonObject.asObject(interrupt.responseSchema['properties']);
-    return properties == null ? null : JsonObject.asObject(properties['input']);
+  /// Whether the app can help with the login.
+  bool get canConnect {
+    return kind == QuestionKind.connection && (loginPageOf(interrupt) != null || interrupt.server != null);
+  }
+
+  /// Whether whoever approves may change the arguments.
+  bool get isEditable => call != null && _inputSchema != null;
+
+  /// A form for other arguments: a JSON object, whatever its schema says.
+  FormDraft? newArguments() {
+    final schema = _inputSchema;
+    if (schema == null) return null;
+    return FormDraft(schema: schema, root: interrupt.responseSchema, initial: arguments, mustBeObject: true);
+  }
+
+  /// A form for what else an approval has; null if it has nothing.
+  FormDraft? newExtras() {
+    final names = _extraNames;
+    if (kind != QuestionKind.approval || names.isEmpty) return null;
+    final schema = interrupt.responseSchema;
+    final members = {for (final name in names) name: _properties[name]};
+    return FormDraft(schema: {...schema, 'properties': members});
   }
 
   /// The answer yes, with other arguments if they were changed.
-  ResumeAnswer approve({Map<String, dynamic>? changed}) {
+  ResumeAnswer approve({Map<String, dynamic>? changed, Map<String, dynamic> extras = const {}}) {
     if (kind != QuestionKind.approval) return ResumeAnswer.resolve(id);
     final isChanged = changed != null && !sameJson(changed, arguments);
-    return ResumeAnswer.approve(id, arguments: isChanged ? changed : null);
+    return ResumeAnswer.resolve(
+      id,
+      payload: <String, dynamic>{'approved': true, ...extras, if (isChanged) 'input': changed},
+    );
   }
 
-  /// The answer no, with a reason where the question takes one.
+  /// The answer no, with a reason where the question takes one. It fits, whatever else an approval needs.
   ResumeAnswer decline({String reason = ''}) {
-    if (kind != QuestionKind.approval) return ResumeAnswer.decline(id);
+    final Object? needed = interrupt.responseSchema['required'];
+    final needsMore = needed is List<dynamic> && needed.any(_extraNames.contains);
+    if (kind != QuestionKind.approval || needsMore) return ResumeAnswer.decline(id);
     final name = reasonName;
     return ResumeAnswer.resolve(
       id,
-      payload: {
+      payload: <String, dynamic>{
         'approved': false,
         if (name != null && reason.trim().isNotEmpty) name: reason.trim(),
       },
@@ -89,14 +114,25 @@ class Question {
 
   /// The only answer that an expired question takes.
   ResumeAnswer layAside() => ResumeAnswer.decline(id);
+
+  Map<String, dynamic> get _properties {
+    return JsonObject.asObject(interrupt.responseSchema['properties']) ?? const <String, dynamic>{};
+  }
+
+  Map<String, dynamic>? get _inputSchema => JsonObject.asObject(_properties['input']);
+
+  Set<String> get _extraNames {
+    return {
+      for (final name in _properties.keys)
+        if (name != 'approved' && name != 'input' && name != reasonName) name,
+    };
+  }
 }
 
-/// Whether the answer is yes or no, and needs nothing that the card does not ask for.
-bool _isYesOrNo(Interrupt interrupt, Map<String, dynamic> schema, Map<String, dynamic> properties) {
+/// Whether the answer is yes or no. What it has besides is asked for in the same card.
+bool _isYesOrNo(Interrupt interrupt, Map<String, dynamic> properties) {
   if (interrupt.reason == Interrupt.toolApproval || interrupt.reason == Interrupt.budgetExhausted) return true;
-  if (_typeOf(properties['approved']) != 'boolean') return false;
-  final Object? needed = schema['required'];
-  return needed is! List || needed.every((name) => name == 'approved' || name == 'input');
+  return _typeOf(properties['approved']) == 'boolean';
 }
 
 String? _typeOf(Object? schema) {
@@ -113,6 +149,22 @@ ToolCall? _callNamed(String? id, List<ChatMessage> messages) {
     }
   }
   return null;
+}
+
+/// The page of a login; null if a token is asked for. Only addresses of the web are opened.
+Uri? loginPageOf(Interrupt interrupt) {
+  final url = Uri.tryParse(interrupt.url ?? '');
+  return url != null && (url.isScheme('http') || url.isScheme('https')) && url.host.isNotEmpty ? url : null;
+}
+
+/// Of several questions: what will be sent for one.
+String decisionWords(QuestionKind kind, {required bool isYes}) {
+  return switch (kind) {
+    QuestionKind.approval => isYes ? 'Will be approved' : 'Will be declined',
+    QuestionKind.connection => isYes ? 'Goes on with the login' : 'Goes on without the login',
+    QuestionKind.form => isYes ? 'Will be answered' : 'Will not be answered',
+    QuestionKind.notice => isYes ? 'Goes on' : 'Will be declined',
+  };
 }
 
 /// How long a question can still be answered; null if for ever.

@@ -1,8 +1,6 @@
 /// One line that says what a call is about: `city: Paris, days: 3`. Pure.
 library;
 
-import 'dart:convert';
-
 import 'package:agentroute_chat/features/chat/presentation/cards/loose_json.dart';
 import 'package:agentroute_chat/features/chat/presentation/format/format.dart';
 
@@ -12,7 +10,7 @@ const _longestLine = 120;
 String summarise(String arguments) {
   final value = parsedJson(arguments);
   if (value == null) return cut(_oneLine(arguments), _longestLine);
-  if (value is! Map<String, dynamic>) return cut(jsonEncode(value), _longestLine);
+  if (value is! Map<String, dynamic>) return cut(shortJson(value), _longestLine);
   final Object? title = value['title'];
   if (title is String && title.trim().isNotEmpty) return cut(title.trim(), _longestLine);
   // The name of a single argument says nothing that the tool's name does not say.
@@ -27,9 +25,10 @@ String _oneLine(String text) => text.replaceAll(RegExp(r'\s+'), ' ').trim();
 
 String _inWords(Object? value) {
   if (value is String) return cut(_oneLine(value), _longestValue);
-  if (value is List) {
-    final isShort = value.length <= 8 && value.every((item) => item is! List && item is! Map);
+  if (value is List<dynamic>) {
+    final isFlat = value.every((Object? item) => item is! List<dynamic> && item is! Map<dynamic, dynamic>);
+    final isShort = value.length <= 8 && isFlat;
     return isShort ? cut(value.map(_inWords).join(', '), _longestValue) : plural(value.length, 'item');
   }
-  return value is Map ? cut(jsonEncode(value), _longestValue) : '$value';
+  return value is Map<dynamic, dynamic> ? cut(shortJson(value), _longestValue) : '$value';
 }

@@ -28,6 +28,8 @@ class ToolCallCard extends StatelessWidget {
       margin: const EdgeInsets.symmetric(vertical: 4),
       clipBehavior: Clip.antiAlias,
       child: ExpansionTile(
+        // Remembered while the card is scrolled away.
+        key: PageStorageKey<String>('call-${call.id}'),
         leading: _StatusIcon(status: status),
         title: Text(call.name, style: theme.textTheme.titleSmall),
         subtitle: Column(

@@ -53,7 +53,7 @@ class _ComposerState extends State<Composer> {
       event.logicalKey,
       isShift: pressed.isShiftPressed || pressed.isAltPressed,
       isControl: pressed.isControlPressed || pressed.isMetaPressed,
-      isComposing: widget.text.value.composing.isValid,
+      isComposing: widget.text.value.isComposingRangeValid && !widget.text.value.composing.isCollapsed,
       isBusy: widget.isBusy,
       isTouch: _isTouch,
     );
@@ -74,6 +74,8 @@ class _ComposerState extends State<Composer> {
     if (text.isEmpty) return;
     widget.text.clear();
     send(text);
+    // Whoever clicks on the button goes on writing; on a phone the keyboard stays as it is.
+    if (!_isTouch) _focus.requestFocus();
   }
 
   @override

@@ -4,6 +4,7 @@ import 'package:agentroute_chat/features/chat/presentation/controllers/dictation
 import 'package:agentroute_chat/features/chat/presentation/format/format.dart';
 import 'package:agentroute_chat/features/chat/presentation/problems/problem_note.dart';
 import 'package:agentroute_chat/features/chat/presentation/problems/problem_words.dart';
+import 'package:agentroute_chat/features/chat/presentation/problems/shown_problem.dart';
 import 'package:flutter/material.dart';
 
 /// What stands above the composer while somebody speaks; nothing when nobody does.
@@ -28,15 +29,21 @@ class RecordingBar extends StatelessWidget {
       DictationFailed(:final problem) => ProblemNote(
           code: problem.code,
           message: problem.message,
+          retryable: problem.isRetryable,
+          requestId: problem.requestId,
           retryAt: problem.retryAt,
-          onRetry: wordsOf(problem.code, problem.message).remedy == Remedy.again && problem.code != 'audio-empty'
-              ? dictation.retry
-              : null,
+          onRetry: _canRetry(problem) ? dictation.retry : null,
           actions: [
             OutlinedButton(onPressed: dictation.cancel, child: const Text('Discard the recording')),
           ],
         ),
     };
+  }
+
+  /// The same silence once more is no help.
+  static bool _canRetry(ShownProblem problem) {
+    final words = wordsOf(problem.code, problem.message, retryable: problem.isRetryable);
+    return words.remedy == Remedy.again && problem.code != 'audio-empty';
   }
 }
 

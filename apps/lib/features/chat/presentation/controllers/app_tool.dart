@@ -50,7 +50,4 @@ class ToolRunner {
     _carriedOut.addAll(calls.map((call) => call.id));
     return {for (final call in calls) call.id: await _tools[call.name]!.carryOut(call)};
   }
-
-  /// The results could not be sent: the calls may be carried out again.
-  void forget(Iterable<String> callIds) => _carriedOut.removeAll(callIds);
 }

@@ -10,6 +10,8 @@ import 'package:agentroute_chat/features/chat/data/services/link_state.dart';
 import 'package:agentroute_chat/features/chat/data/services/thread_session.dart';
 import 'package:agentroute_chat/features/chat/domain/chat_reducer.dart';
 import 'package:agentroute_chat/features/chat/domain/chat_state.dart';
+import 'package:agentroute_chat/features/chat/presentation/cards/question_draft.dart';
+import 'package:agentroute_chat/features/chat/presentation/cards/questions.dart';
 import 'package:agentroute_chat/features/chat/presentation/controllers/app_tool.dart';
 import 'package:agentroute_chat/features/chat/presentation/controllers/own_runs.dart';
 import 'package:agentroute_chat/features/chat/presentation/controllers/thread_inputs.dart';
@@ -27,6 +29,7 @@ class ChatController extends ChangeNotifier {
     required this.threadId,
     required bool isNew,
     List<AppTool> tools = const [],
+    List<UnsentMessage> unsent = const [],
     this.onActivity,
     this.agentId,
   })  : _service = service,
@@ -36,6 +39,7 @@ class ChatController extends ChangeNotifier {
         _isNew = isNew,
         _isOpened = isNew,
         _link = isNew ? LinkState.live : LinkState.connecting,
+        _unsent = unsent,
         _state = ChatState(threadId: threadId) {
     _updates = _session.updates.listen(_take);
   }
@@ -67,9 +71,15 @@ class ChatController extends ChangeNotifier {
   ShownProblem? _answerProblem;
   ShownProblem? _toolProblem;
   List<RunInput> _own = const [];
-  List<UnsentMessage> _unsent = const [];
+  List<UnsentMessage> _unsent;
   Set<String> _sending = const {};
   Set<String> _answered = const {};
+
+  /// By interrupt. They are kept here because a card that is scrolled away is gone.
+  final Map<String, QuestionDraft> _drafts = {};
+
+  /// The results of calls that the service has not accepted. They are sent again; the calls are not made again.
+  RunInput? _refusedResults;
 
   /// Runs that this app has begun and has not seen the end of.
   final Set<String> _ownLive = {};
@@ -84,6 +94,9 @@ class ChatController extends ChangeNotifier {
 
   /// The messages are here, or the thread has none.
   bool get isOpened => _isOpened;
+
+  /// The service has accepted nothing for this thread.
+  bool get isNew => _isNew;
 
   /// The thread was deleted.
   bool get isGone => _isGone;
@@ -126,9 +139,13 @@ class ChatController extends ChangeNotifier {
   /// Whether a question was answered; it goes with the next event.
   bool isAnswered(String interruptId) => _answered.contains(interruptId);
 
+  /// What the user has written and decided about an open question.
+  QuestionDraft draftOf(Question question) => _drafts.putIfAbsent(question.id, () => QuestionDraft(question));
+
   /// Reads the thread and follows it. A thread that nobody has begun is not asked for.
   void open() {
-    if (!_isNew) _session.open();
+    final waits = _unsent.any((one) => one.problem.code == ShownProblem.network);
+    if (!_isNew || waits) _session.open();
   }
 
   /// The app went to the background: lets go of the line.
@@ -171,6 +188,9 @@ class ChatController extends ChangeNotifier {
 
   /// Has a message of the user answered once more; what followed it is replaced. Throws what the service refuses.
   Future<void> answerAgain(String messageId) => _start(_inputs.regenerate(messageId));
+
+  /// Puts a message in other words in the place of an older one; what followed goes. Throws what the service refuses.
+  Future<void> edit(String messageId, MessageContent content) => _start(_inputs.edited(messageId, content));
 
   /// Answers all open questions at once. A refusal is shown, not thrown.
   Future<void> answer(List<ResumeAnswer> answers) async {
@@ -220,16 +240,14 @@ class ChatController extends ChangeNotifier {
 
   /// Carries out the calls of this app's tools that the thread waits for, and sends their results.
   Future<void> carryOut() async {
-    _toolProblem = null;
     final results = await _runner.carryOut(_state);
-    if (results == null || _isDisposed) return;
-    try {
-      await _start(_inputs.toolResults(results));
-    } on Object catch (error) {
-      _runner.forget(results.keys);
-      _toolProblem = ShownProblem.of(error);
-      _notify();
-    }
+    if (results != null && !_isDisposed) await _sendResults(_inputs.toolResults(results));
+  }
+
+  /// Sends the refused results of this app's tools again.
+  Future<void> sendResults() async {
+    final refused = _refusedResults;
+    if (refused != null) await _sendResults(refused);
   }
 
   @override
@@ -252,10 +270,26 @@ class ChatController extends ChangeNotifier {
       await _start(input);
       return true;
     } on Object catch (error) {
-      _unsent = [..._unsent, UnsentMessage(input: input, problem: ShownProblem.of(error))];
+      final problem = ShownProblem.of(error);
+      _unsent = [..._unsent, UnsentMessage(input: input, problem: problem)];
+      // The line of the thread knows when the network is back; a new thread has none yet.
+      if (problem.code == ShownProblem.network) _session.open();
       return false;
     } finally {
       _sending = {..._sending}..remove(id);
+      _notify();
+    }
+  }
+
+  Future<void> _sendResults(RunInput results) async {
+    _refusedResults = null;
+    _toolProblem = null;
+    _notify();
+    try {
+      await _start(results);
+    } on Object catch (error) {
+      _refusedResults = results;
+      _toolProblem = ShownProblem.of(error);
       _notify();
     }
   }
@@ -285,6 +319,7 @@ class ChatController extends ChangeNotifier {
     }
     if (_isDisposed) return;
     _isNew = false;
+    _needsSignIn = false;
     onActivity?.call();
     // A line that was given up is worth another try: the service has just answered.
     if (_openProblem != null) return restart();
@@ -301,7 +336,7 @@ class ChatController extends ChangeNotifier {
         _receive(envelope);
       case ThreadLink(:final state):
         _link = state;
-        if (state == LinkState.live) unawaited(_sendUnsent());
+        if (state == LinkState.live) unawaited(_sendAgain());
       case ThreadGone():
         _isGone = true;
       case ThreadFailed(:final error):
@@ -342,7 +377,14 @@ class ChatController extends ChangeNotifier {
     _own = untold(_own, _state);
     final open = {for (final interrupt in _state.interrupts) interrupt.id};
     _answered = _answered.intersection(open);
+    _drafts.removeWhere((id, _) => !open.contains(id));
     if (open.isEmpty) _answerProblem = null;
+    final results = _refusedResults?.messages.whereType<ToolMessage>();
+    if (results != null && results.every((result) => _state.resultOf(result.toolCallId) != null)) {
+      // Another device was faster, or only the reply was lost.
+      _refusedResults = null;
+      _toolProblem = null;
+    }
     _unsent = [
       for (final one in _unsent)
         if (_state.message(one.id) == null) one,
@@ -350,9 +392,11 @@ class ChatController extends ChangeNotifier {
   }
 
   /// The network is back: what only the network refused is sent, in the order in which it was written.
-  Future<void> _sendUnsent() async {
+  Future<void> _sendAgain() async {
+    if (_toolProblem?.code == ShownProblem.network) await sendResults();
     for (final one in _unsent) {
-      if (one.problem.code != ShownProblem.network) continue;
+      // It may have been sent, or taken back, meanwhile.
+      if (one.problem.code != ShownProblem.network || !_unsent.contains(one)) continue;
       if (!await retry(one.id)) return;
     }
   }

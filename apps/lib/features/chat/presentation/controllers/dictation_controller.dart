@@ -70,14 +70,23 @@ class DictationController extends ChangeNotifier {
   /// What an older dictation still tells is not listened to.
   int _turn = 0;
 
+  /// The last thing that the microphone was asked for. It is asked for one thing at a time.
+  Future<void> _asked = Future<void>.value();
+
   Dictation get now => _now;
 
+  /// Begins, unless a dictation has begun already.
   Future<void> start() async {
+    if (_now is! DictationIdle && _now is! DictationRefused) return;
     final turn = ++_turn;
     _set(const DictationAsking());
     try {
-      await _recorder.start();
-      if (turn != _turn) return await _recorder.cancel();
+      await _inTurn(() async {
+        // A permission can take long: who has cancelled meanwhile wants no recording any more.
+        if (turn == _turn) await _recorder.start();
+        if (turn != _turn) await _recorder.cancel();
+      });
+      if (turn != _turn) return;
       _end = Timer(longest, () => unawaited(finish()));
       _set(DictationRecording(since: DateTime.now()));
     } on MicrophoneRefused catch (refusal) {
@@ -91,8 +100,12 @@ class DictationController extends ChangeNotifier {
     final turn = ++_turn;
     _end?.cancel();
     _set(const DictationWriting());
-    final recording = await _recorder.stop();
-    if (turn == _turn) await _write(recording);
+    try {
+      final recording = await _inTurn(_recorder.stop);
+      if (turn == _turn) await _write(recording);
+    } on MicrophoneRefused catch (refusal) {
+      if (turn == _turn) _set(DictationRefused(refusal: refusal));
+    }
   }
 
   Future<void> retry() async {
@@ -109,7 +122,7 @@ class DictationController extends ChangeNotifier {
     _end?.cancel();
     final wasRecording = _now is DictationRecording;
     _set(const DictationIdle());
-    if (wasRecording) await _recorder.cancel();
+    if (wasRecording) await _inTurn(_recorder.cancel);
   }
 
   @override
@@ -117,8 +130,22 @@ class DictationController extends ChangeNotifier {
     _isDisposed = true;
     ++_turn;
     _end?.cancel();
-    unawaited(_recorder.dispose());
+    unawaited(_letGo());
     super.dispose();
+  }
+
+  Future<void> _letGo() async {
+    try {
+      await _inTurn(_recorder.dispose);
+    } on Object catch (error) {
+      debugPrint('The microphone could not be let go of: $error');
+    }
+  }
+
+  Future<T> _inTurn<T>(Future<T> Function() work) {
+    final mine = _asked.then((_) => work());
+    _asked = mine.then<void>((_) {}, onError: (Object _) {});
+    return mine;
   }
 
   Future<void> _write(Uint8List recording) async {

@@ -46,8 +46,8 @@ List<ChatMessage> withOwn(List<ChatMessage> messages, List<RunInput> own) {
     final again = input.options.regenerateFrom;
     if (again != null) {
       final place = shown.indexWhere((message) => message.id == again);
-      // The message itself stays: it is answered once more.
-      if (place >= 0) shown = shown.sublist(0, place + 1);
+      // Without another message in its place it stays: it is answered once more.
+      if (place >= 0) shown = shown.sublist(0, input.messages.isEmpty ? place + 1 : place);
     }
     final held = {for (final message in shown) message.id};
     final missing = [

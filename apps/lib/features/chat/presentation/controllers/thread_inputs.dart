@@ -58,6 +58,16 @@ class ThreadInputs {
     return _lastAnswer = RunInput.answers(threadId: threadId, answers: answers, tools: tools);
   }
 
+  /// A message of the user in other words: it takes the place of the old one, and what followed goes.
+  RunInput edited(String messageId, MessageContent content) {
+    return RunInput.message(
+      threadId: threadId,
+      content: content,
+      tools: tools,
+      options: RunOptions(regenerateFrom: messageId, onBusy: 'supersede'),
+    );
+  }
+
   RunInput toolResults(Map<String, String> results) {
     return RunInput.toolResults(threadId: threadId, results: results, tools: tools);
   }

@@ -104,7 +104,8 @@ class ThreadListController extends ChangeNotifier {
     try {
       final page = await _service.threads(query: _words);
       if (turn != _turn) return;
-      final rest = keepsRest ? _behind(page.threads) : const <ThreadSummary>[];
+      // A page without a next one has everything: what else was loaded is gone.
+      final rest = keepsRest && page.nextBefore != null ? _behind(page.threads) : const <ThreadSummary>[];
       _threads = [...page.threads, ...rest];
       if (rest.isEmpty) _nextBefore = page.nextBefore;
       _problem = null;

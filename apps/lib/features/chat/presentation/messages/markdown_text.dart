@@ -7,10 +7,22 @@ const _schemes = {'http', 'https', 'mailto', 'tel'};
 /// Opens an address outside of the app. Returns whether it was opened.
 typedef LinkOpener = Future<bool> Function(Uri uri);
 
-/// Opens what a person may want to open; an answer may name other schemes, and those are left alone.
+/// Opens what a person may want to open; an answer may name other schemes, and those are left alone. Never throws.
 Future<bool> openLink(Uri uri) async {
   if (!_schemes.contains(uri.scheme.toLowerCase())) return false;
-  return launchUrl(uri, mode: LaunchMode.externalApplication);
+  try {
+    return await launchUrl(uri, mode: LaunchMode.externalApplication);
+  } on Exception {
+    // The platform has nothing that opens it.
+    return false;
+  }
+}
+
+/// Opens a link, and says so if nothing opens it.
+Future<void> openOrSay(BuildContext context, Uri? uri, {LinkOpener open = openLink}) async {
+  final messenger = ScaffoldMessenger.maybeOf(context);
+  final isOpened = uri != null && await open(uri);
+  if (!isOpened) messenger?.showSnackBar(const SnackBar(content: Text('This link cannot be opened.')));
 }
 
 /// An answer as Markdown. HTML in it is shown as text, and an image is a link: the app asks no other host for
@@ -44,16 +56,8 @@ class MarkdownText extends StatelessWidget {
     );
   }
 
-  Future<void> _open(BuildContext context, String? href) async {
-    final messenger = ScaffoldMessenger.maybeOf(context);
-    final uri = href == null ? null : Uri.tryParse(href);
-    var isOpened = false;
-    try {
-      isOpened = uri != null && await onOpenLink(uri);
-    } on Exception {
-      // The platform has nothing that opens it.
-    }
-    if (!isOpened) messenger?.showSnackBar(const SnackBar(content: Text('This link cannot be opened.')));
+  Future<void> _open(BuildContext context, String? href) {
+    return openOrSay(context, href == null ? null : Uri.tryParse(href), open: onOpenLink);
   }
 }
 

@@ -9,6 +9,7 @@ import 'package:agentroute_chat/features/chat/presentation/messages/sources_view
 import 'package:agentroute_chat/features/chat/presentation/messages/unsent_view.dart';
 import 'package:agentroute_chat/features/chat/presentation/messages/user_bubble.dart';
 import 'package:agentroute_chat/features/chat/presentation/problems/problem_note.dart';
+import 'package:agentroute_chat/features/chat/presentation/problems/shown_problem.dart';
 import 'package:flutter/material.dart';
 
 /// The conversation, with its newest end in view.
@@ -30,6 +31,10 @@ class MessageList extends StatelessWidget {
   /// Shows what the service refuses.
   final ValueChanged<Object> onFailure;
 
+  static const _endKey = ValueKey<String>('end');
+  static const _olderKey = ValueKey<String>('older');
+  static const _messageKey = 'message-';
+
   @override
   Widget build(BuildContext context) {
     final shown = controller.messages.where(_isShown).toList();
@@ -41,13 +46,24 @@ class MessageList extends StatelessWidget {
       reverse: true,
       padding: const EdgeInsets.symmetric(horizontal: 16, vertical: 8),
       itemCount: all,
+      // A new message moves all others by one: without this each would be built anew, and lose what is unfolded.
+      findChildIndexCallback: (key) => _placeOf(key, shown, hasOlder: hasOlder),
       itemBuilder: (context, at) {
-        if (at == 0) return _Width(key: const ValueKey('end'), child: end);
+        if (at == 0) return _Width(key: _endKey, child: end);
         if (at > shown.length) return _older();
         final message = shown[shown.length - at];
-        return _Width(key: ValueKey(message.id), child: _message(message, shown));
+        return _Width(key: ValueKey<String>('$_messageKey${message.id}'), child: _message(message, shown));
       },
     );
+  }
+
+  /// The place of a child in the list, which counts from its end.
+  static int? _placeOf(Key key, List<ChatMessage> shown, {required bool hasOlder}) {
+    if (key == _endKey) return 0;
+    if (key == _olderKey) return hasOlder ? shown.length + 1 : null;
+    if (key is! ValueKey<String>) return null;
+    final place = shown.lastIndexWhere((message) => key.value == '$_messageKey${message.id}');
+    return place < 0 ? null : shown.length - place;
   }
 
   /// A tool's result is shown with its call, and what a subagent says is not shown at all.
@@ -69,7 +85,11 @@ class MessageList extends StatelessWidget {
           state: state,
           onAgain: _again(message, shown),
         ),
-      ReasoningMessage(:final content) => ReasoningView(text: content, isThinking: state.isWriting(message.id)),
+      ReasoningMessage(:final content) => ReasoningView(
+          id: message.id,
+          text: content,
+          isThinking: state.isWriting(message.id),
+        ),
       _ => UserBubble(message: message, note: _note(message.id)),
     };
   }
@@ -114,22 +134,33 @@ class MessageList extends StatelessWidget {
             onNewThread: onNewThread,
           ),
         QuestionList(controller: controller),
-        if (toolProblem != null)
-          ProblemNote(
-            code: toolProblem.code,
-            message: toolProblem.message,
-            retryAt: toolProblem.retryAt,
-            onRetry: controller.carryOut,
-          ),
+        if (toolProblem != null) _toolNote(toolProblem),
         UnsentView(controller: controller, onEdit: onEdit),
       ],
     );
   }
 
+  Widget _toolNote(ShownProblem problem) {
+    final lost = resultWords(problem);
+    if (lost != null) return Semantics(liveRegion: true, child: Text(lost));
+    return ProblemNote(
+      code: problem.code,
+      message: problem.message,
+      retryable: problem.isRetryable,
+      requestId: problem.requestId,
+      retryAt: problem.retryAt,
+      onRetry: controller.sendResults,
+    );
+  }
+
   Widget _older() {
     return Center(
+      key: _olderKey,
       child: controller.isLoadingOlder
-          ? const Padding(padding: EdgeInsets.all(12), child: CircularProgressIndicator())
+          ? const Padding(
+              padding: EdgeInsets.all(12),
+              child: CircularProgressIndicator(semanticsLabel: 'Loading earlier messages'),
+            )
           : TextButton(onPressed: _loadOlder, child: const Text('Earlier messages')),
     );
   }

@@ -18,7 +18,7 @@ class MessageMeter extends StatelessWidget {
         style: TextButton.styleFrom(
           minimumSize: const Size(48, 48),
           padding: const EdgeInsets.symmetric(horizontal: 8),
-          alignment: Alignment.centerLeft,
+          alignment: AlignmentDirectional.centerStart,
           textStyle: Theme.of(context).textTheme.bodySmall,
         ),
         onPressed: () => showModalBottomSheet<void>(

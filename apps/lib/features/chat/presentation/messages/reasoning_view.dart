@@ -3,8 +3,10 @@ import 'package:flutter/material.dart';
 
 /// What the model thought, folded. Not drawn until somebody looks.
 class ReasoningView extends StatelessWidget {
-  const ReasoningView({required this.text, required this.isThinking, super.key});
+  const ReasoningView({required this.id, required this.text, required this.isThinking, super.key});
 
+  /// Of the message.
+  final String id;
   final String text;
   final bool isThinking;
 
@@ -14,6 +16,8 @@ class ReasoningView extends StatelessWidget {
     return Theme(
       data: theme.copyWith(dividerColor: Colors.transparent),
       child: ExpansionTile(
+        // Remembered while the message is scrolled away.
+        key: PageStorageKey<String>('reasoning-$id'),
         tilePadding: EdgeInsets.zero,
         leading: isThinking
             ? const SizedBox.square(dimension: 16, child: CircularProgressIndicator(strokeWidth: 2))

@@ -35,7 +35,7 @@ class _Source extends StatelessWidget {
       title: Text(source.title ?? source.id ?? 'Source'),
       subtitle: Text(source.snippet, maxLines: 3, overflow: TextOverflow.ellipsis),
       trailing: isLink ? const Icon(Icons.open_in_new, size: 18) : null,
-      onTap: isLink ? () => openLink(uri) : null,
+      onTap: isLink ? () => openOrSay(context, uri) : null,
     );
   }
 }

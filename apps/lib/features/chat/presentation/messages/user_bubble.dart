@@ -18,12 +18,12 @@ class UserBubble extends StatelessWidget {
     final note = this.note;
     final media = message is UserMessage ? message.content.media.toList() : const <MediaPart>[];
     return Align(
-      alignment: Alignment.centerRight,
+      alignment: AlignmentDirectional.centerEnd,
       child: Column(
         crossAxisAlignment: CrossAxisAlignment.end,
         children: [
           Container(
-            margin: const EdgeInsets.only(top: 8, left: 48),
+            margin: const EdgeInsetsDirectional.only(top: 8, start: 48),
             padding: const EdgeInsets.symmetric(horizontal: 16, vertical: 10),
             decoration: BoxDecoration(
               color: theme.colorScheme.primaryContainer,
@@ -51,7 +51,7 @@ class UserBubble extends StatelessWidget {
           ),
           if (note != null)
             Padding(
-              padding: const EdgeInsets.only(top: 2, right: 8),
+              padding: const EdgeInsetsDirectional.only(top: 2, end: 8),
               child: Text(note, style: theme.textTheme.bodySmall),
             ),
         ],

@@ -1,15 +1,17 @@
 import 'dart:async';
 import 'dart:typed_data';
 
+import 'package:agentroute_chat/features/chat/presentation/microphone/sample_source.dart';
 import 'package:agentroute_chat/features/chat/presentation/microphone/wav.dart';
-import 'package:record/record.dart';
 
 /// The microphone. Tests have one of their own.
+///
+/// One call at a time: the next one waits for the end of the one before.
 abstract interface class Recorder {
   /// Begins. Throws a [MicrophoneRefused] when there is no microphone, or it may not be used.
   Future<void> start();
 
-  /// Ends the recording and returns it as a WAV file.
+  /// Ends the recording and returns it as a WAV file. Throws a [MicrophoneRefused] when the microphone has failed.
   Future<Uint8List> stop();
 
   /// Ends the recording and forgets it.
@@ -39,14 +41,21 @@ class MicrophoneRefused implements Exception {
   String toString() => '$title $advice';
 }
 
-/// The microphone of the device, through the package `record`.
-///
-/// It is read as a stream of samples: every platform has that, the web too, and no file has to be kept or deleted.
+/// The microphone of the device: it collects samples, and makes a file of them.
 class DeviceRecorder implements Recorder {
-  /// Enough for speech: 32 kB a second, so that ten minutes stay below the 25 MiB that the service takes.
-  static const _sampleRate = 16000;
+  DeviceRecorder({OpenSampleSource openSource = PlatformSampleSource.new, this.lastSamplesWithin = _patience})
+      : _openSource = openSource;
 
-  AudioRecorder? _recorder;
+  /// Enough for speech: 32 kB a second, so that ten minutes stay below the 25 MiB that the service takes.
+  static const sampleRate = 16000;
+
+  static const _patience = Duration(seconds: 2);
+
+  /// How long a stopped microphone may take to hand over the rest.
+  final Duration lastSamplesWithin;
+  final OpenSampleSource _openSource;
+
+  SampleSource? _source;
   StreamSubscription<Uint8List>? _listening;
   Completer<void>? _ended;
   BytesBuilder _samples = BytesBuilder(copy: false);
@@ -54,28 +63,17 @@ class DeviceRecorder implements Recorder {
   @override
   Future<void> start() async {
     await cancel();
-    // Made at the first use: a device without a microphone may still run the app.
-    final recorder = _recorder ??= AudioRecorder();
     try {
-      if (!await recorder.hasPermission()) throw MicrophoneRefused.blocked;
-      const config = RecordConfig(
-        encoder: AudioEncoder.pcm16bits,
-        sampleRate: _sampleRate,
-        numChannels: 1,
-        echoCancel: true,
-        noiseSuppress: true,
-      );
-      final samples = await recorder.startStream(config);
+      // Made at the first use: a device without a microphone may still run the app.
+      final source = _source ??= _openSource();
+      if (!await source.isAllowed()) throw MicrophoneRefused.blocked;
+      final samples = await source.start(sampleRate: sampleRate);
       final ended = _ended = Completer<void>();
-      _listening = samples.listen(
-        _samples.add,
-        onError: (Object _) {
-          if (!ended.isCompleted) ended.complete();
-        },
-        onDone: () {
-          if (!ended.isCompleted) ended.complete();
-        },
-      );
+      void end() {
+        if (!ended.isCompleted) ended.complete();
+      }
+
+      _listening = samples.listen(_samples.add, onError: (Object _) => end(), onDone: end);
     } on MicrophoneRefused {
       rethrow;
     } on Object {
@@ -86,31 +84,41 @@ class DeviceRecorder implements Recorder {
 
   @override
   Future<Uint8List> stop() async {
-    await _recorder?.stop();
-    // The last samples come before the end of the stream.
-    await _ended?.future.timeout(const Duration(seconds: 2), onTimeout: () {});
-    final samples = _samples.takeBytes();
-    await _release();
-    return wavFile(samples, sampleRate: _sampleRate);
+    try {
+      await _source?.stop();
+      // The last samples come before the end of the stream.
+      await _ended?.future.timeout(lastSamplesWithin, onTimeout: () {});
+      return wavFile(_samples.takeBytes(), sampleRate: sampleRate);
+    } on Object {
+      throw MicrophoneRefused.unusable;
+    } finally {
+      await _release();
+    }
   }
 
   @override
   Future<void> cancel() async {
-    if (_listening != null) await _recorder?.stop();
-    await _release();
+    try {
+      if (_listening != null) await _source?.stop();
+    } on Object {
+      // What is thrown away need not end well.
+    } finally {
+      await _release();
+    }
   }
 
   @override
   Future<void> dispose() async {
     await cancel();
-    await _recorder?.dispose();
-    _recorder = null;
+    await _source?.dispose();
+    _source = null;
   }
 
   Future<void> _release() async {
-    await _listening?.cancel();
+    final listening = _listening;
     _listening = null;
     _ended = null;
     _samples = BytesBuilder(copy: false);
+    await listening?.cancel();
   }
 }

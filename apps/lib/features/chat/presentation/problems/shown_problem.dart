@@ -52,6 +52,14 @@ String resumeWords(ShownProblem problem) {
   return details.isEmpty ? problem.message : '${problem.message} ${details.join('; ')}.';
 }
 
+/// Why the result of a tool of this app does not count, if another one does; null for every other refusal.
+String? resultWords(ShownProblem problem) {
+  final isAnswered = problem.errors.any((error) => error.pointer.endsWith('/toolCallId'));
+  return problem.code == ProblemCode.runActive || isAnswered
+      ? 'Another device was faster: this result does not count.'
+      : null;
+}
+
 /// Whether the question is over: it cannot be answered here any more.
 bool isQuestionOver(ShownProblem problem) => _over.containsKey(problem.code);
 

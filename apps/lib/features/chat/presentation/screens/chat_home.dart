@@ -34,8 +34,8 @@ class ChatHome extends StatefulWidget {
   /// The conversation to begin with; a new one if null.
   final String? firstThreadId;
 
-  /// Told of the conversation that is open, once it exists.
-  final ValueChanged<String>? onThread;
+  /// Told of the conversation that is open, once it exists; null when it was deleted.
+  final ValueChanged<String?>? onThread;
 
   @override
   State<ChatHome> createState() => _ChatHomeState();
@@ -55,6 +55,12 @@ class _ChatHomeState extends State<ChatHome> {
   /// The agent of the next new conversation.
   AgentSummary? _agent;
   Timer? _titleTimer;
+
+  /// Conversations that were left, with the messages that the service has refused in them.
+  final Map<String, ChatController> _left = {};
+
+  /// What is written and not sent, by conversation. New ones have the empty name: they share it.
+  final Map<String, String> _drafts = {};
 
   @override
   void initState() {
@@ -99,15 +105,20 @@ class _ChatHomeState extends State<ChatHome> {
       threadId: threadId,
       isNew: isNew,
       tools: widget.tools,
-      agentId: isNew && !(_agent?.isDefault ?? true) ? _agent?.id : null,
+      unsent: _left.remove(threadId)?.unsent ?? const [],
+      agentId: isNew ? _chosenAgentId : null,
       onActivity: () => _active(threadId),
     );
   }
+
+  String? get _chosenAgentId => _agent?.isDefault ?? true ? null : _agent?.id;
 
   /// A run of a thread was accepted or has ended: the list has a new order, and perhaps a title.
   void _active(String threadId) {
     widget.onThread?.call(threadId);
     unawaited(_threads.refresh());
+    // The service answers: now they may be there.
+    if (_agents.isEmpty) unawaited(_loadAgents());
     _titleTimer?.cancel();
     _titleTimer = Timer(_titleAfter, () {
       if (_threads.titleOf(threadId) == null) unawaited(_threads.refresh());
@@ -115,7 +126,9 @@ class _ChatHomeState extends State<ChatHome> {
   }
 
   void _show(String threadId, {required bool isNew}) {
+    if (!mounted) return;
     final before = _chat;
+    if (!before.isGone) _left[before.threadId] = before;
     setState(() => _chat = _controller(threadId, isNew: isNew));
     // When nobody shows it any more.
     WidgetsBinding.instance.addPostFrameCallback((_) => before.dispose());
@@ -127,15 +140,31 @@ class _ChatHomeState extends State<ChatHome> {
     widget.onThread?.call(threadId);
   }
 
-  void _new() => _show(newId('thread'), isNew: true);
+  /// Begins a conversation; one that was left before anything of it was accepted goes on, for no list has it.
+  void _new() {
+    final isForgotten = _chat.isGone;
+    final left = _left.values.where((one) {
+      return one.isNew && one.agentId == _chosenAgentId && one.unsent.isNotEmpty && one != _chat;
+    });
+    _show(left.lastOrNull?.threadId ?? newId('thread'), isNew: true);
+    if (isForgotten) widget.onThread?.call(null);
+  }
 
   void _deleted(String threadId) {
-    if (threadId == _chat.threadId) _new();
+    _left.remove(threadId);
+    _drafts.remove(threadId);
+    if (!mounted || threadId != _chat.threadId) return;
+    _new();
+    _left.remove(threadId);
+    widget.onThread?.call(null);
   }
+
+  static String _draftOf(ChatController chat) => chat.isNew ? '' : chat.threadId;
 
   @override
   Widget build(BuildContext context) {
     final isWide = MediaQuery.sizeOf(context).width >= _wide;
+    final chat = _chat;
     return Scaffold(
       appBar: AppBar(
         title: ListenableBuilder(
@@ -149,22 +178,29 @@ class _ChatHomeState extends State<ChatHome> {
         ],
       ),
       drawer: isWide ? null : Drawer(child: Builder(builder: (context) => _panel(context, isDrawer: true))),
-      body: Row(
-        children: [
-          if (isWide) SizedBox(width: 300, child: _panel(context, isDrawer: false)),
-          if (isWide) const VerticalDivider(width: 1),
-          Expanded(
-            child: ChatView(
-              key: ValueKey(_chat.threadId),
-              controller: _chat,
-              service: widget.service,
-              recorder: widget.recorder,
-              onNewThread: _new,
-              onSettings: widget.onSettings,
-              agent: _agent,
+      // A phone on its side has its camera there.
+      body: SafeArea(
+        top: false,
+        bottom: false,
+        child: Row(
+          children: [
+            if (isWide) SizedBox(width: 300, child: _panel(context, isDrawer: false)),
+            if (isWide) const VerticalDivider(width: 1),
+            Expanded(
+              child: ChatView(
+                key: ValueKey(chat.threadId),
+                controller: chat,
+                service: widget.service,
+                recorder: widget.recorder,
+                onNewThread: _new,
+                onSettings: widget.onSettings,
+                agent: _agent,
+                draft: _drafts[_draftOf(chat)] ?? '',
+                onDraft: (text) => _drafts[_draftOf(chat)] = text,
+              ),
             ),
-          ),
-        ],
+          ],
+        ),
       ),
     );
   }
@@ -192,7 +228,10 @@ class _ChatHomeState extends State<ChatHome> {
         close();
         _choose(agent);
       },
-      onSettings: widget.onSettings,
+      onSettings: () {
+        close();
+        widget.onSettings();
+      },
     );
   }
 }

@@ -23,6 +23,8 @@ class ChatView extends StatefulWidget {
     required this.onNewThread,
     required this.onSettings,
     this.agent,
+    this.draft = '',
+    this.onDraft,
     super.key,
   });
 
@@ -38,12 +40,18 @@ class ChatView extends StatefulWidget {
   /// The agent of a new conversation: it says the first words.
   final AgentSummary? agent;
 
+  /// What was written here before another conversation was opened.
+  final String draft;
+
+  /// Told of what is written and not sent.
+  final ValueChanged<String>? onDraft;
+
   @override
   State<ChatView> createState() => _ChatViewState();
 }
 
 class _ChatViewState extends State<ChatView> with WidgetsBindingObserver {
-  final TextEditingController _text = TextEditingController();
+  late final TextEditingController _text = TextEditingController(text: widget.draft);
   late final DictationController _dictation = DictationController(
     service: widget.service,
     recorder: widget.recorder(),
@@ -56,6 +64,7 @@ class _ChatViewState extends State<ChatView> with WidgetsBindingObserver {
   void initState() {
     super.initState();
     WidgetsBinding.instance.addObserver(this);
+    _text.addListener(_keepDraft);
     _controller.open();
   }
 
@@ -78,6 +87,8 @@ class _ChatViewState extends State<ChatView> with WidgetsBindingObserver {
     switch (state) {
       case AppLifecycleState.paused || AppLifecycleState.detached:
         _controller.pause();
+        // No system lets an app listen in the background: what was said so far is written down.
+        unawaited(_dictation.finish());
       case AppLifecycleState.resumed:
         _controller.resume();
       // A glance at the notifications, or another window: the line lives on.
@@ -85,6 +96,8 @@ class _ChatViewState extends State<ChatView> with WidgetsBindingObserver {
         break;
     }
   }
+
+  void _keepDraft() => widget.onDraft?.call(_text.text);
 
   /// Puts a text where the user writes.
   void _insert(String text) {
@@ -201,7 +214,10 @@ class _SignIn extends StatelessWidget {
   Widget build(BuildContext context) {
     return MaterialBanner(
       leading: const Icon(Icons.key),
-      content: const Text('You are not signed in. Sign in again. Your text is kept.'),
+      content: Semantics(
+        liveRegion: true,
+        child: const Text('You are not signed in. Sign in again. Your text is kept.'),
+      ),
       actions: [TextButton(onPressed: onSettings, child: const Text('Sign in'))],
     );
   }
@@ -216,9 +232,12 @@ class _Notice extends StatelessWidget {
   @override
   Widget build(BuildContext context) {
     return Center(
-      child: Column(
-        mainAxisSize: MainAxisSize.min,
-        children: [Text(words), const SizedBox(height: 16), button],
+      child: SingleChildScrollView(
+        padding: const EdgeInsets.all(16),
+        child: Column(
+          mainAxisSize: MainAxisSize.min,
+          children: [Text(words, textAlign: TextAlign.center), const SizedBox(height: 16), button],
+        ),
       ),
     );
   }

@@ -1,3 +1,4 @@
+import 'package:agentroute_chat/features/chat/data/services/api_urls.dart';
 import 'package:flutter/foundation.dart';
 import 'package:shared_preferences/shared_preferences.dart';
 
@@ -35,7 +36,7 @@ class AppSettings extends ChangeNotifier {
     try {
       final preferences = await SharedPreferences.getInstance();
       final kept = preferences.getString(_urlKey);
-      if (kept != null && serverUrlProblem(kept) == null) _serverUrl = kept;
+      if (kept != null && ApiUrls.problemOf(kept) == null) _serverUrl = kept;
       _lastThreadId = preferences.getString(_threadKey);
     } on Exception catch (error) {
       debugPrint('The settings could not be read: $error');
@@ -46,16 +47,19 @@ class AppSettings extends ChangeNotifier {
   /// Takes another service or another token into use.
   Future<void> change({required String serverUrl, required String token}) async {
     final url = cleanServerUrl(serverUrl);
+    final secret = token.trim();
+    // Nothing is new: the open conversation stays, with what is written in it.
+    if (url == _serverUrl && secret == _token) return;
     // Another service has other conversations.
     if (url != _serverUrl) _lastThreadId = null;
     _serverUrl = url;
-    _token = token.trim();
+    _token = secret;
     notifyListeners();
     await _keep();
   }
 
-  /// Remembers the open conversation.
-  Future<void> keepThread(String threadId) async {
+  /// Remembers the open conversation; null forgets it.
+  Future<void> keepThread(String? threadId) async {
     if (threadId == _lastThreadId) return;
     _lastThreadId = threadId;
     await _keep();
@@ -77,15 +81,11 @@ class AppSettings extends ChangeNotifier {
   }
 }
 
-/// Says what is wrong with the address of a service; null if nothing is.
-String? serverUrlProblem(String text) {
-  final url = Uri.tryParse(text.trim());
-  if (url == null || !url.hasScheme || url.host.isEmpty) return 'An address looks like https://chat.example.com.';
-  if (url.scheme != 'http' && url.scheme != 'https') return 'The address has to begin with http:// or https://.';
-  if (url.userInfo.isNotEmpty || url.hasQuery || url.hasFragment) {
-    return 'Only the address, without anything behind it.';
-  }
-  return null;
+/// Says what is wrong with a token; null if nothing is, or if there is none.
+String? tokenProblem(String text) {
+  final token = text.trim();
+  if (token.toLowerCase().startsWith('bearer ')) return 'Only the token, without the word before it.';
+  return RegExp(r'^[\x21-\x7e]*$').hasMatch(token) ? null : 'A token has no blanks and no special characters.';
 }
 
 /// The form in which an address is kept.

@@ -1,3 +1,4 @@
+import 'package:agentroute_chat/features/chat/data/services/api_urls.dart';
 import 'package:agentroute_chat/features/chat/presentation/settings/app_settings.dart';
 import 'package:flutter/material.dart';
 
@@ -44,11 +45,13 @@ class _SettingsScreenState extends State<SettingsScreen> {
                 decoration: const InputDecoration(
                   labelText: 'Address of the service',
                   helperText: 'With or without /api/v1/agent behind it.',
+                  helperMaxLines: 3,
+                  errorMaxLines: 3,
                 ),
                 keyboardType: TextInputType.url,
                 autocorrect: false,
                 textInputAction: TextInputAction.next,
-                validator: (text) => serverUrlProblem(text ?? ''),
+                validator: (text) => ApiUrls.problemOf(text ?? ''),
               ),
               const SizedBox(height: 16),
               TextFormField(
@@ -57,7 +60,9 @@ class _SettingsScreenState extends State<SettingsScreen> {
                   labelText: 'Bearer token',
                   helperText: 'Only where the service wants one. It is kept until the app is closed.',
                   helperMaxLines: 3,
+                  errorMaxLines: 3,
                 ),
+                validator: (text) => tokenProblem(text ?? ''),
                 obscureText: true,
                 autocorrect: false,
                 enableSuggestions: false,

@@ -57,6 +57,12 @@ class _ThreadPanelState extends State<ThreadPanel> {
     _timer = Timer(_typing, () => unawaited(widget.threads.search(words)));
   }
 
+  Future<void> _refresh() async {
+    await widget.threads.refresh();
+    final problem = widget.threads.problem;
+    if (problem != null) _say(problem);
+  }
+
   Future<void> _loadMore() async {
     try {
       await widget.threads.loadMore();
@@ -85,10 +91,11 @@ class _ThreadPanelState extends State<ThreadPanel> {
     }
   }
 
-  void _fail(Object error) {
+  void _fail(Object error) => _say(ShownProblem.of(error));
+
+  void _say(ShownProblem problem) {
     if (!mounted) return;
-    final problem = ShownProblem.of(error);
-    final words = wordsOf(problem.code, problem.message);
+    final words = wordsOf(problem.code, problem.message, retryable: problem.isRetryable);
     ScaffoldMessenger.of(context).showSnackBar(SnackBar(content: Text('${words.title} ${words.advice}')));
   }
 
@@ -159,7 +166,7 @@ class _ThreadPanelState extends State<ThreadPanel> {
     }
     final problem = list.problem;
     if (problem != null && list.threads.isEmpty) {
-      final words = wordsOf(problem.code, problem.message);
+      final words = wordsOf(problem.code, problem.message, retryable: problem.isRetryable);
       return _Note(
         words: '${words.title} ${words.advice}',
         button: OutlinedButton(onPressed: list.refresh, child: const Text('Try again')),
@@ -171,8 +178,15 @@ class _ThreadPanelState extends State<ThreadPanel> {
       );
     }
     return RefreshIndicator(
-      onRefresh: list.refresh,
+      onRefresh: _refresh,
       child: ListView.builder(
+        // A short list is pulled down, too.
+        physics: const AlwaysScrollableScrollPhysics(),
+        // The list has a new order after each answer: a menu that is open stays with its conversation.
+        findChildIndexCallback: (key) {
+          final place = list.threads.indexWhere((thread) => key == ValueKey<String>(thread.threadId));
+          return place < 0 ? null : place;
+        },
         itemCount: list.threads.length + (list.hasMore ? 1 : 0),
         itemBuilder: (context, at) => at < list.threads.length ? _entry(list.threads[at]) : _more(),
       ),
@@ -182,7 +196,7 @@ class _ThreadPanelState extends State<ThreadPanel> {
   Widget _entry(ThreadSummary thread) {
     final title = thread.title ?? 'Untitled';
     return ListTile(
-      key: ValueKey(thread.threadId),
+      key: ValueKey<String>(thread.threadId),
       selected: thread.threadId == widget.currentId,
       title: Text(title, maxLines: 2, overflow: TextOverflow.ellipsis),
       subtitle: switch (thread) {
@@ -204,7 +218,12 @@ class _ThreadPanelState extends State<ThreadPanel> {
 
   Widget _more() {
     if (widget.threads.isLoadingMore) {
-      return const Center(child: Padding(padding: EdgeInsets.all(12), child: CircularProgressIndicator()));
+      return const Center(
+        child: Padding(
+          padding: EdgeInsets.all(12),
+          child: CircularProgressIndicator(semanticsLabel: 'Loading more conversations'),
+        ),
+      );
     }
     return TextButton(onPressed: _loadMore, child: const Text('Load more'));
   }
@@ -220,7 +239,7 @@ class _Note extends StatelessWidget {
   Widget build(BuildContext context) {
     final below = button;
     return Center(
-      child: Padding(
+      child: SingleChildScrollView(
         padding: const EdgeInsets.all(16),
         child: Column(
           mainAxisSize: MainAxisSize.min,

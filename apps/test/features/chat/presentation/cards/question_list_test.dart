@@ -1,3 +1,4 @@
+import 'package:agentroute_chat/features/chat/data/models/history_page.dart';
 import 'package:flutter/material.dart';
 import 'package:flutter_test/flutter_test.dart';
 
@@ -37,10 +38,11 @@ void main() {
       ]),
     ]);
     expect(words('2 questions are open.'), findsOneWidget);
-    await tester.ensureVisible(words('Approve'));
-    await tester.tap(words('Approve'));
+    final approve = find.widgetWithText(FilledButton, 'Approve');
+    await tester.ensureVisible(approve);
+    await tester.tap(approve);
     await settle(tester);
-    expect(words('Will be sent'), findsOneWidget);
+    expect(words('Will be approved'), findsOneWidget);
     expect(words('Send answers (1 left)'), findsOneWidget);
     expect(service.started, isEmpty);
 
@@ -61,9 +63,60 @@ void main() {
       {
         'interruptId': 'i-2',
         'status': 'resolved',
-        'payload': {'name': 'Ada', 'formal': false},
+        'payload': {'name': 'Ada'},
       },
     ]);
+  });
+
+  testWidgets('what is written in a card is there when the card comes back', (tester) async {
+    service.pages[null] = HistoryPage(
+      threadId: 't-1',
+      cursor: '1-1',
+      messages: [
+        for (var at = 0; at < 60; at++) UserMessage.ofText(id: 'm-$at', text: 'message $at'),
+      ],
+    );
+    await showChat(tester, service);
+    await tell(tester, service, [
+      started('r-1'),
+      asks([
+        {'id': 'i-1', 'reason': 'budget_exhausted', 'message': 'Go on with as much again?'},
+        name,
+      ]),
+    ]);
+    await tester.enterText(find.widgetWithText(TextField, 'Name'), 'Ada');
+    await settle(tester);
+    final approve = find.widgetWithText(FilledButton, 'Approve');
+    await tester.ensureVisible(approve);
+    await tester.tap(approve);
+    await settle(tester);
+    // A field with the focus is kept alive by the list.
+    FocusManager.instance.primaryFocus?.unfocus();
+    await settle(tester);
+    await tester.drag(find.byType(ListView), const Offset(0, 3000));
+    await settle(tester);
+    expect(find.widgetWithText(TextField, 'Name'), findsNothing, reason: 'the card is scrolled away');
+    await tester.drag(find.byType(ListView), const Offset(0, -9000));
+    await settle(tester);
+    expect(find.widgetWithText(TextField, 'Ada'), findsOneWidget);
+    expect(words('Will be approved'), findsOneWidget);
+  });
+
+  testWidgets('all questions are declined at once', (tester) async {
+    await showChat(tester, service);
+    await tell(tester, service, [
+      started('r-1'),
+      asks([
+        {'id': 'i-1', 'reason': 'budget_exhausted', 'message': 'Go on with as much again?'},
+        name,
+      ]),
+    ]);
+    await tester.ensureVisible(words('Decline all'));
+    await tester.tap(words('Decline all'));
+    await settle(tester);
+    final [budget, form] = service.started.single.resume;
+    expect(budget.payload, {'approved': false});
+    expect(form.status, 'cancelled');
   });
 
   testWidgets('a question that has expired can only be laid aside', (tester) async {

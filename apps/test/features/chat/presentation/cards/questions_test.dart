@@ -1,5 +1,6 @@
 import 'package:agentroute_chat/features/chat/data/models/chat_message.dart';
 import 'package:agentroute_chat/features/chat/data/models/interrupt.dart';
+import 'package:agentroute_chat/features/chat/presentation/cards/question_draft.dart';
 import 'package:agentroute_chat/features/chat/presentation/cards/questions.dart';
 import 'package:flutter_test/flutter_test.dart';
 
@@ -31,9 +32,49 @@ void main() {
     expect(question('connection_required').kind, QuestionKind.connection);
     expect(question('other', schema({'approved': 'boolean'})).kind, QuestionKind.approval);
     expect(question('other', schema({'name': 'string'})).kind, QuestionKind.form);
-    final more = schema({'approved': 'boolean', 'amount': 'integer'}, needed: ['approved', 'amount']);
-    expect(question('other', more).kind, QuestionKind.form, reason: 'yes and no leave something out');
     expect(question('other').kind, QuestionKind.notice);
+  });
+
+  test('what an approval has besides is asked for', () {
+    expect(question('tool_approval', schema({'approved': 'boolean', 'note': 'string'})).newExtras(), isNull);
+    final asked = question(
+      'other',
+      schema({'approved': 'boolean', 'amount': 'integer'}, needed: ['approved', 'amount']),
+    );
+    expect(asked.kind, QuestionKind.approval);
+    final draft = QuestionDraft(asked);
+    expect(draft.approved(), isNull, reason: 'the amount is missing');
+    expect(draft.extras!.complaintAbout(draft.extras!.fields.single), isNotNull);
+    draft.extras!.write(draft.extras!.fields.single, '3');
+    expect(draft.approved()?.payload, {'approved': true, 'amount': 3});
+    expect(draft.declined().status, 'cancelled', reason: 'a refusal with a payload would lack the amount');
+  });
+
+  test('changed arguments that are no JSON object are not sent, and not replaced by the old ones', () {
+    final draft = QuestionDraft(question('tool_approval', schema({'approved': 'boolean', 'input': 'object'})));
+    draft.edit();
+    final form = draft.arguments!;
+    for (final text in ['[1]', '"ada"', 'null', '{"to":', '']) {
+      form.write(form.fields.single, text);
+      expect(draft.approved(), isNull, reason: text);
+      expect(form.complaintAbout(form.fields.single), isNotNull, reason: text);
+    }
+    form.write(form.fields.single, '{"to": "bob"}');
+    expect(draft.approved()?.payload, {
+      'approved': true,
+      'input': {'to': 'bob'},
+    });
+  });
+
+  test('a page of a login is one of the web', () {
+    Uri? page(String url) {
+      return loginPageOf(Interrupt(id: 'i-1', reason: 'connection_required', metadata: {'url': url}));
+    }
+
+    expect(page('https://login.example.com/a'), isNotNull);
+    expect(page('javascript:alert(1)'), isNull);
+    expect(page('file:///etc/passwd'), isNull);
+    expect(page(''), isNull);
   });
 
   test('arguments are sent only if they were changed', () {

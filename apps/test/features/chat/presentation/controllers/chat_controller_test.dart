@@ -44,7 +44,9 @@ void main() {
   });
 
   test('the same message is sent again as the same run, and under other rules as another', () async {
-    service.refusals.addAll([const ConnectionFailed('lost'), refusal('run-active'), refusal('run-active')]);
+    service
+      ..isSilent = true
+      ..refusals.addAll([const ConnectionFailed('lost'), refusal('run-active'), refusal('run-active')]);
     final controller = await opened(isNew: true);
     expect(await controller.send('hello'), isFalse);
     final id = controller.unsent.single.id;
@@ -84,6 +86,17 @@ void main() {
     await arrive();
     expect([for (final run in service.started) run.messages.single.text], ['one', 'two', 'one']);
     expect(controller.unsent.single.text, 'two');
+  });
+
+  test('the first message of a thread is sent when the network is back, too', () async {
+    service.refusals.add(const ConnectionFailed('lost'));
+    final controller = await opened(isNew: true);
+    expect(await controller.send('hello'), isFalse);
+    await arrive();
+    expect(service.lines, hasLength(1), reason: 'the line of the thread tells when the network is back');
+    final [first, again] = service.started;
+    expect(again.runId, first.runId);
+    expect(controller.unsent, isEmpty);
   });
 
   test('answers are given once, and again as the same request', () async {
@@ -179,6 +192,30 @@ void main() {
       controller.resume();
       await arrive();
       expect(service.started.last.messages.single.text, 'HEY');
+    });
+
+    test('are carried out once, and their results sent again when the network is back', () async {
+      var carriedOut = 0;
+      final counting = AppTool(
+        tool: const ClientTool(name: 'shout'),
+        run: (_) => '${++carriedOut}',
+      );
+      final controller = await opened(isNew: true, tools: [counting]);
+      await controller.send('shout');
+      await arrive();
+      final run = service.started.single;
+      service.refusals.add(const ConnectionFailed('lost'));
+      [started(run.runId), ...call('c-1', 'shout', '{}'), waits(run.runId)].forEach(service.line.tell);
+      await arrive();
+      expect(controller.toolProblem?.code, 'network');
+      service.line
+        ..link(LinkState.reconnecting)
+        ..link(LinkState.live);
+      await arrive();
+      final [_, refused, again] = service.started;
+      expect(again.runId, refused.runId, reason: 'a lost reply means no second run');
+      expect((again.messages.single.text, carriedOut), ('1', 1));
+      expect(controller.toolProblem, isNull);
     });
 
     test('that fail tell the model so', () async {

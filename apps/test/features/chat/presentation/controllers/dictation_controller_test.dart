@@ -1,3 +1,5 @@
+import 'dart:async';
+
 import 'package:agentroute_chat/features/chat/data/models/problem.dart';
 import 'package:agentroute_chat/features/chat/presentation/controllers/dictation_controller.dart';
 import 'package:agentroute_chat/features/chat/presentation/microphone/recorder.dart';
@@ -58,6 +60,32 @@ void main() {
     final controller = dictation(FakeRecorder(refusal: MicrophoneRefused.blocked));
     await controller.start();
     expect((controller.now as DictationRefused).refusal.advice, contains('settings'));
+  });
+
+  test('a second tap begins no second recording', () async {
+    final recorder = FakeRecorder();
+    final controller = dictation(recorder);
+    await Future.wait([controller.start(), controller.start()]);
+    expect(recorder.starts, 1);
+    expect(controller.now, isA<DictationRecording>());
+    await Future.wait([controller.finish(), controller.finish()]);
+    expect(said, ['what was said']);
+  });
+
+  test('a recording that begins after it was cancelled is thrown away, and the next one is not', () async {
+    final permission = Completer<void>();
+    final recorder = FakeRecorder()..permission = permission;
+    final controller = dictation(recorder);
+    final first = controller.start();
+    await pumpEventQueue();
+    await controller.cancel();
+    final second = controller.start();
+    permission.complete();
+    await first;
+    await second;
+    expect(recorder.starts, 2);
+    expect(recorder.isRecording, isTrue);
+    expect(controller.now, isA<DictationRecording>());
   });
 
   test('a recording is thrown away', () async {

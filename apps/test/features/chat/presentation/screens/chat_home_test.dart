@@ -9,7 +9,7 @@ import '../../../../support/fake_service.dart';
 
 void main() {
   late FakeService service;
-  late List<String> opened;
+  late List<String?> opened;
 
   setUp(() {
     opened = [];
@@ -45,6 +45,29 @@ void main() {
     expect(service.historyReads, 1);
     expect(service.lines, hasLength(1));
     expect(opened, ['t-9']);
+  });
+
+  testWidgets('what is written in a conversation waits there', (tester) async {
+    await show(tester);
+    await tester.enterText(find.byType(TextField).last, 'a draft');
+    await tester.tap(words('The weather'));
+    await settle(tester);
+    expect(find.widgetWithText(TextField, 'a draft'), findsNothing);
+    await tester.tap(find.byTooltip('New conversation'));
+    await settle(tester);
+    expect(find.widgetWithText(TextField, 'a draft'), findsOneWidget);
+  });
+
+  testWidgets('a refused message is not lost with another conversation', (tester) async {
+    await show(tester);
+    service.refusals.add(refusal('rate-limited', status: 429));
+    await write(tester, 'hello');
+    await tester.tap(words('The weather'));
+    await settle(tester);
+    expect(words('hello'), findsNothing);
+    await tester.tap(find.byTooltip('New conversation'));
+    await settle(tester);
+    expect(words('hello'), findsOneWidget);
   });
 
   testWidgets('on a phone the list is a drawer', (tester) async {

@@ -83,6 +83,35 @@ void main() {
     expect(words('"sky": "blue"'), findsOneWidget);
   });
 
+  testWidgets('what is unfolded stays so when a message comes', (tester) async {
+    await showChat(tester, service);
+    await tell(tester, service, [
+      started('r-1'),
+      ...call('c-1', 'weather', '{"city": "Paris", "days": 3}'),
+      finished('r-1'),
+    ]);
+    await tester.tap(words('weather'));
+    await settle(tester);
+    expect(words('Arguments'), findsOneWidget);
+    await tell(tester, service, answer('r-2', 'Sunny.'));
+    expect(words('Sunny.'), findsOneWidget);
+    expect(words('Arguments'), findsOneWidget);
+  });
+
+  testWidgets('a recording ends in the background, and is written down', (tester) async {
+    addTearDown(() => tester.binding.handleAppLifecycleStateChanged(AppLifecycleState.resumed));
+    final recorder = FakeRecorder();
+    await showChat(tester, service, isNew: true, recorder: recorder);
+    await tester.tap(find.byTooltip('Dictate'));
+    await settle(tester);
+    tester.binding.handleAppLifecycleStateChanged(AppLifecycleState.paused);
+    await settle(tester);
+    expect(recorder.isRecording, isFalse);
+    tester.binding.handleAppLifecycleStateChanged(AppLifecycleState.resumed);
+    await settle(tester);
+    expect(find.widgetWithText(TextField, 'what was said'), findsOneWidget);
+  });
+
   testWidgets('a question is answered', (tester) async {
     await showChat(tester, service);
     await tell(tester, service, [
@@ -174,7 +203,9 @@ void main() {
   });
 
   testWidgets('a refused message stays, with what can be done', (tester) async {
-    service.refusals.add(const ConnectionFailed('no route'));
+    service
+      ..isSilent = true
+      ..refusals.add(const ConnectionFailed('no route'));
     await showChat(tester, service, isNew: true);
     await write(tester, 'hello');
     expect(words('The service cannot be reached.'), findsOneWidget);
@@ -214,9 +245,13 @@ void main() {
     await showChat(tester, service);
     expect(service.historyReads, 1);
     final before = service.line;
-    tester.binding.handleAppLifecycleStateChanged(AppLifecycleState.inactive);
-    await settle(tester);
-    expect(before.isOpen, isTrue, reason: 'a glance at the notifications is no break');
+    // The states in the order in which a phone goes through them.
+    for (final state in [AppLifecycleState.inactive, AppLifecycleState.hidden]) {
+      tester.binding.handleAppLifecycleStateChanged(state);
+      await settle(tester);
+      expect(before.isOpen, isTrue, reason: 'a glance at the notifications is no break');
+      expect(service.historyReads, 1);
+    }
 
     tester.binding.handleAppLifecycleStateChanged(AppLifecycleState.paused);
     await settle(tester);
@@ -229,8 +264,14 @@ void main() {
         AssistantMessage(id: 'a-1', content: 'written meanwhile'),
       ],
     );
+    for (final state in [AppLifecycleState.hidden, AppLifecycleState.inactive]) {
+      tester.binding.handleAppLifecycleStateChanged(state);
+      await settle(tester);
+      expect(service.historyReads, 1, reason: 'not back yet');
+    }
     tester.binding.handleAppLifecycleStateChanged(AppLifecycleState.resumed);
     await settle(tester);
+    expect(service.historyReads, 2);
     expect(words('written meanwhile'), findsOneWidget);
     expect(service.line.cursor, '2-7', reason: 'followed from the place of the history');
     expect(service.line, isNot(same(before)));

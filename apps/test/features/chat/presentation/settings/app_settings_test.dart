@@ -26,11 +26,28 @@ void main() {
     expect(next.lastThreadId, isNull);
   });
 
-  test('what is no address is refused in words', () {
-    expect(serverUrlProblem('https://chat.example.com'), isNull);
-    expect(serverUrlProblem('http://10.0.2.2:8000/'), isNull);
-    for (final text in ['', 'chat', 'ftp://chat.example.com', 'https://me@chat.example.com', 'https://a.b?c=d']) {
-      expect(serverUrlProblem(text), isNotNull, reason: text);
+  test('an address that was kept and cannot be used is left alone', () async {
+    SharedPreferences.setMockInitialValues({'serverUrl': 'http://localhost:99999'});
+    final settings = AppSettings(serverUrl: 'http://localhost:8000');
+    await settings.load();
+    expect(settings.serverUrl, 'http://localhost:8000');
+  });
+
+  test('what cannot stand in a header is no token', () {
+    expect(tokenProblem(''), isNull);
+    expect(tokenProblem(' eyJhbGciOi.J9_-~ '), isNull);
+    for (final text in ['Bearer abc', 'two words', 'lin\ne', 'schlüssel']) {
+      expect(tokenProblem(text), isNotNull, reason: text);
     }
+  });
+
+  test('settings that are saved without a change leave the conversation alone', () async {
+    final settings = AppSettings(serverUrl: 'http://localhost:8000');
+    var changes = 0;
+    settings.addListener(() => changes++);
+    await settings.change(serverUrl: 'http://localhost:8000/', token: ' ');
+    expect(changes, 0);
+    await settings.change(serverUrl: 'http://localhost:8000', token: 'other');
+    expect(changes, 1);
   });
 }
