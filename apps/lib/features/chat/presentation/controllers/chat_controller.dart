@@ -13,6 +13,7 @@ import 'package:agentroute_chat/features/chat/domain/chat_state.dart';
 import 'package:agentroute_chat/features/chat/presentation/cards/question_draft.dart';
 import 'package:agentroute_chat/features/chat/presentation/cards/questions.dart';
 import 'package:agentroute_chat/features/chat/presentation/controllers/app_tool.dart';
+import 'package:agentroute_chat/features/chat/presentation/controllers/message_edit.dart';
 import 'package:agentroute_chat/features/chat/presentation/controllers/own_runs.dart';
 import 'package:agentroute_chat/features/chat/presentation/controllers/thread_inputs.dart';
 import 'package:agentroute_chat/features/chat/presentation/problems/shown_problem.dart';
@@ -74,6 +75,8 @@ class ChatController extends ChangeNotifier {
   List<UnsentMessage> _unsent;
   Set<String> _sending = const {};
   Set<String> _answered = const {};
+
+  MessageEdit? _edited;
 
   /// By interrupt. They are kept here because a card that is scrolled away is gone.
   final Map<String, QuestionDraft> _drafts = {};
@@ -189,8 +192,36 @@ class ChatController extends ChangeNotifier {
   /// Has a message of the user answered once more; what followed it is replaced. Throws what the service refuses.
   Future<void> answerAgain(String messageId) => _start(_inputs.regenerate(messageId));
 
-  /// Puts a message in other words in the place of an older one; what followed goes. Throws what the service refuses.
-  Future<void> edit(String messageId, MessageContent content) => _start(_inputs.edited(messageId, content));
+  /// The message that is being changed; one at a time.
+  MessageEdit? get edited => _edited;
+
+  void beginEdit(UserMessage message) {
+    _edited = MessageEdit(message);
+    _notify();
+  }
+
+  void endEdit() {
+    _edited = null;
+    _notify();
+  }
+
+  /// Sends the changed message; what followed the old one is replaced. A refusal is shown, not thrown.
+  Future<void> sendEdit() async {
+    final edit = _edited;
+    if (edit == null || edit.isSending || edit.isEmpty) return;
+    edit
+      ..isSending = true
+      ..problem = null;
+    try {
+      await _start(edit.request(_inputs));
+      if (_edited == edit) _edited = null;
+    } on Object catch (error) {
+      edit.problem = ShownProblem.of(error);
+    } finally {
+      edit.isSending = false;
+      _notify();
+    }
+  }
 
   /// Answers all open questions at once. A refusal is shown, not thrown.
   Future<void> answer(List<ResumeAnswer> answers) async {
@@ -378,6 +409,9 @@ class ChatController extends ChangeNotifier {
     final open = {for (final interrupt in _state.interrupts) interrupt.id};
     _answered = _answered.intersection(open);
     _drafts.removeWhere((id, _) => !open.contains(id));
+    final edit = _edited;
+    // Replaced meanwhile, by this app or by another one.
+    if (edit != null && _state.message(edit.message.id) == null) _edited = null;
     if (open.isEmpty) _answerProblem = null;
     final results = _refusedResults?.messages.whereType<ToolMessage>();
     if (results != null && results.every((result) => _state.resultOf(result.toolCallId) != null)) {

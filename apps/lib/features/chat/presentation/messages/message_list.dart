@@ -2,6 +2,7 @@ import 'package:agentroute_chat/features/chat/data/models/chat_message.dart';
 import 'package:agentroute_chat/features/chat/presentation/cards/question_list.dart';
 import 'package:agentroute_chat/features/chat/presentation/controllers/chat_controller.dart';
 import 'package:agentroute_chat/features/chat/presentation/messages/assistant_view.dart';
+import 'package:agentroute_chat/features/chat/presentation/messages/message_editor.dart';
 import 'package:agentroute_chat/features/chat/presentation/messages/reasoning_view.dart';
 import 'package:agentroute_chat/features/chat/presentation/messages/run_end.dart';
 import 'package:agentroute_chat/features/chat/presentation/messages/run_progress.dart';
@@ -90,8 +91,23 @@ class MessageList extends StatelessWidget {
           text: content,
           isThinking: state.isWriting(message.id),
         ),
-      _ => UserBubble(message: message, note: _note(message.id)),
+      final UserMessage it => _userMessage(it),
+      _ => UserBubble(message: message),
     };
+  }
+
+  Widget _userMessage(UserMessage message) {
+    final edit = controller.edited;
+    if (edit != null && edit.message.id == message.id) {
+      return MessageEditor(key: ObjectKey(edit), edit: edit, controller: controller);
+    }
+    // Nobody but the app knows of a message that is on its way.
+    final isTold = controller.state.message(message.id) != null;
+    return UserBubble(
+      message: message,
+      note: _note(message.id),
+      onEdit: isTold ? () => controller.beginEdit(message) : null,
+    );
   }
 
   String? _note(String messageId) {

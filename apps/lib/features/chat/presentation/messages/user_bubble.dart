@@ -4,12 +4,15 @@ import 'package:flutter/material.dart';
 
 /// A message of the user.
 class UserBubble extends StatelessWidget {
-  const UserBubble({required this.message, this.note, super.key});
+  const UserBubble({required this.message, this.note, this.onEdit, super.key});
 
   final ChatMessage message;
 
   /// Why the message has no answer yet.
   final String? note;
+
+  /// Begins to change the message; null if it cannot be changed.
+  final VoidCallback? onEdit;
 
   @override
   Widget build(BuildContext context) {
@@ -53,6 +56,12 @@ class UserBubble extends StatelessWidget {
             Padding(
               padding: const EdgeInsetsDirectional.only(top: 2, end: 8),
               child: Text(note, style: theme.textTheme.bodySmall),
+            )
+          else if (onEdit != null)
+            IconButton(
+              tooltip: 'Edit the message',
+              icon: const Icon(Icons.edit_outlined, size: 18),
+              onPressed: onEdit,
             ),
         ],
       ),

@@ -265,6 +265,36 @@ void main() {
     expect(service.lines, hasLength(2));
   });
 
+  test('a changed message keeps its attachments, and is given up when another device has replaced it', () async {
+    const picture = MediaPart(kind: 'image', sourceType: 'file', value: 'f-1', mimeType: 'image/png');
+    const message = UserMessage(id: 'm-1', content: MessageContent.ofParts([TextPart('what is it?'), picture]));
+    service.pages[null] = const HistoryPage(threadId: 't-1', cursor: '1-1', messages: [message]);
+    final controller = await opened();
+    controller.beginEdit(message);
+    expect(controller.edited?.text, 'what is it?');
+    controller.edited?.text = 'who is it?';
+    await controller.sendEdit();
+    final sent = service.started.single.messages.single as UserMessage;
+    expect((sent.text, sent.content.media.single.value), ('who is it?', 'f-1'));
+    expect(sent.id, isNot('m-1'));
+    expect(controller.edited, isNull);
+
+    controller.beginEdit(message);
+    service.line
+      ..tell(started('r-9'))
+      ..mention({
+        'type': 'CUSTOM',
+        'name': 'agentroute.input',
+        'value': {
+          'runId': 'r-9',
+          'regenerateFrom': 'm-1',
+          'messages': [UserMessage.ofText(id: 'm-2', text: 'from the other phone').toJson()],
+        },
+      });
+    await arrive();
+    expect(controller.edited, isNull);
+  });
+
   test('stopping asks the service, and answering again replaces', () async {
     final controller = await opened(isNew: true);
     await controller.send('hello');

@@ -184,6 +184,40 @@ void main() {
     expect(service.started.single.options.regenerateFrom, 'm-1');
   });
 
+  testWidgets('a message that was sent is changed, and what followed it is replaced', (tester) async {
+    service.pages[null] = const HistoryPage(
+      threadId: 't-1',
+      cursor: '1-5',
+      messages: [
+        UserMessage(id: 'm-1', content: MessageContent.ofText('tell me a story')),
+        AssistantMessage(id: 'a-1', content: 'Once upon a time'),
+      ],
+    );
+    await showChat(tester, service);
+    await tester.tap(find.byTooltip('Edit the message'));
+    await settle(tester);
+    final field = find.widgetWithText(TextField, 'Edited message');
+    await tester.enterText(field, 'tell me a joke');
+    await settle(tester);
+    service.refusals.add(refusal('rate-limited', status: 429));
+    await tester.ensureVisible(find.widgetWithText(FilledButton, 'Send'));
+    await tester.tap(find.widgetWithText(FilledButton, 'Send'));
+    await settle(tester);
+    expect(find.widgetWithText(TextField, 'tell me a joke'), findsOneWidget, reason: 'a refused text stays');
+    expect(words('You have sent a lot in a short time.'), findsOneWidget);
+    expect(words('Once upon a time'), findsOneWidget);
+
+    await tester.ensureVisible(find.widgetWithText(FilledButton, 'Send'));
+    await tester.tap(find.widgetWithText(FilledButton, 'Send'));
+    await settle(tester);
+    final [refused, run] = service.started;
+    expect(run.runId, refused.runId, reason: 'the same text is the same request');
+    expect((run.options.regenerateFrom, run.messages.single.text), ('m-1', 'tell me a joke'));
+    expect(words('tell me a joke'), findsOneWidget);
+    expect(words('tell me a story'), findsNothing);
+    expect(words('Once upon a time'), findsNothing);
+  });
+
   testWidgets('a failure is told in words, and tried again', (tester) async {
     service.pages[null] = const HistoryPage(
       threadId: 't-1',
