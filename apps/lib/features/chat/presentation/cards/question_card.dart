@@ -129,10 +129,10 @@ class _QuestionCardState extends State<QuestionCard> {
           ),
         ),
       _buttons([
-        _yes(changes == null ? 'Approve' : 'Approve with changes', () => _send(_draft.approved())),
+        _yes(changes == null ? 'Approve' : 'Approve with changes', () => _send(_draft.approved(_question))),
         _no(asksReason ? 'Decline with this reason' : 'Decline', _decline),
         if (_question.isEditable && changes == null)
-          TextButton(onPressed: () => setState(_draft.edit), child: const Text('Edit')),
+          TextButton(onPressed: () => setState(() => _draft.edit(_question)), child: const Text('Edit')),
         if (changes != null)
           TextButton(
             onPressed: () => setState(() => _draft.arguments = null),
@@ -158,7 +158,7 @@ class _QuestionCardState extends State<QuestionCard> {
     return [
       if (answer != null) SchemaForm(draft: answer),
       _buttons([
-        _yes('Answer', () => _send(_draft.answered())),
+        _yes('Answer', () => _send(_draft.answered(_question))),
         _no('Do not answer', () => widget.onAnswer(_question.decline())),
       ]),
     ];
@@ -195,7 +195,7 @@ class _QuestionCardState extends State<QuestionCard> {
     if (_question.reasonName != null && _draft.reason == null) {
       setState(() => _draft.reason = '');
     } else {
-      widget.onAnswer(_draft.declined());
+      widget.onAnswer(_draft.declined(_question));
     }
   }
 

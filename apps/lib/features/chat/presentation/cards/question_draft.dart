@@ -5,13 +5,12 @@ import 'package:agentroute_chat/features/chat/presentation/cards/questions.dart'
 import 'package:agentroute_chat/features/chat/presentation/cards/schema_fields.dart';
 
 /// What the user has written and decided about one question, and not sent yet.
+///
+/// The question comes with each call: what it is about may be loaded later than the question itself.
 class QuestionDraft {
   QuestionDraft(Question question)
-      : _question = question,
-        extras = question.newExtras(),
+      : extras = question.newExtras(),
         answer = question.kind == QuestionKind.form ? FormDraft(schema: question.interrupt.responseSchema) : null;
-
-  final Question _question;
 
   /// What else an approval asks for; null if nothing.
   final FormDraft? extras;
@@ -28,25 +27,25 @@ class QuestionDraft {
   /// Of several questions: what will be sent for this one.
   ResumeAnswer? decided;
 
-  void edit() => arguments = _question.newArguments();
+  void edit(Question question) => arguments = question.newArguments();
 
   /// The answer yes, with what was written; null if something that was written does not fit.
-  ResumeAnswer? approved() {
+  ResumeAnswer? approved(Question question) {
     final changed = _tried(arguments);
     final more = _tried(extras);
     if (changed?.complaint != null || more?.complaint != null) return null;
-    return _question.approve(
+    return question.approve(
       changed: JsonObject.asObject(changed?.value),
       extras: JsonObject.asObject(more?.value) ?? const <String, dynamic>{},
     );
   }
 
-  ResumeAnswer declined() => _question.decline(reason: reason ?? '');
+  ResumeAnswer declined(Question question) => question.decline(reason: reason ?? '');
 
   /// The answer that was written; null if it does not fit.
-  ResumeAnswer? answered() {
+  ResumeAnswer? answered(Question question) {
     final found = _tried(answer);
-    return found == null || found.complaint != null ? null : _question.answer(found.value);
+    return found == null || found.complaint != null ? null : question.answer(found.value);
   }
 
   static FieldValue? _tried(FormDraft? form) {

@@ -135,9 +135,9 @@ class _QuestionListState extends State<QuestionList> {
         final draft = _controller.draftOf(question);
         final needsMore = question.kind == QuestionKind.form || question.kind == QuestionKind.connection;
         if (!isYes) {
-          draft.decided = draft.declined();
+          draft.decided = draft.declined(question);
         } else if (!needsMore) {
-          draft.decided = draft.approved();
+          draft.decided = draft.approved(question);
         }
       }
     });

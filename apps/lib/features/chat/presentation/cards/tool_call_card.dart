@@ -9,9 +9,19 @@ import 'package:flutter/material.dart';
 
 /// A tool's call: one line, and folded its arguments and its result.
 class ToolCallCard extends StatelessWidget {
-  const ToolCallCard({required this.call, required this.status, this.result, this.progress, super.key});
+  const ToolCallCard({
+    required this.call,
+    required this.status,
+    required this.unfolded,
+    this.result,
+    this.progress,
+    super.key,
+  });
 
   final ToolCall call;
+
+  /// Ids of the calls that are unfolded; a card that is scrolled away is gone, so whoever shows it keeps them.
+  final Set<String> unfolded;
   final CallStatus status;
   final ToolMessage? result;
 
@@ -28,8 +38,8 @@ class ToolCallCard extends StatelessWidget {
       margin: const EdgeInsets.symmetric(vertical: 4),
       clipBehavior: Clip.antiAlias,
       child: ExpansionTile(
-        // Remembered while the card is scrolled away.
-        key: PageStorageKey<String>('call-${call.id}'),
+        initiallyExpanded: unfolded.contains(call.id),
+        onExpansionChanged: (isOpen) => isOpen ? unfolded.add(call.id) : unfolded.remove(call.id),
         leading: _StatusIcon(status: status),
         title: Text(call.name, style: theme.textTheme.titleSmall),
         subtitle: Column(

@@ -78,6 +78,9 @@ class ChatController extends ChangeNotifier {
 
   MessageEdit? _edited;
 
+  /// Ids of calls and messages of reasoning that the user has unfolded.
+  final Set<String> unfolded = {};
+
   /// By interrupt. They are kept here because a card that is scrolled away is gone.
   final Map<String, QuestionDraft> _drafts = {};
 

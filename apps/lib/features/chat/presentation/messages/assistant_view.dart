@@ -8,10 +8,19 @@ import 'package:flutter/services.dart';
 
 /// A message of the assistant: its text, its calls, and what it took.
 class AssistantView extends StatelessWidget {
-  const AssistantView({required this.message, required this.state, this.onAgain, super.key});
+  const AssistantView({
+    required this.message,
+    required this.state,
+    required this.unfolded,
+    this.onAgain,
+    super.key,
+  });
 
   final AssistantMessage message;
   final ChatState state;
+
+  /// Ids of the calls that are unfolded.
+  final Set<String> unfolded;
 
   /// Has the question answered once more.
   final VoidCallback? onAgain;
@@ -32,6 +41,7 @@ class AssistantView extends StatelessWidget {
               ToolCallCard(
                 key: ValueKey(call.id),
                 call: call,
+                unfolded: unfolded,
                 status: state.callStatus(call.id),
                 result: state.resultOf(call.id),
                 progress: state.progress[call.id],

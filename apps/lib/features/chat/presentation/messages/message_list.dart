@@ -84,12 +84,14 @@ class MessageList extends StatelessWidget {
       AssistantMessage() => AssistantView(
           message: message,
           state: state,
+          unfolded: controller.unfolded,
           onAgain: _again(message, shown),
         ),
       ReasoningMessage(:final content) => ReasoningView(
           id: message.id,
           text: content,
           isThinking: state.isWriting(message.id),
+          unfolded: controller.unfolded,
         ),
       final UserMessage it => _userMessage(it),
       _ => UserBubble(message: message),

@@ -3,12 +3,21 @@ import 'package:flutter/material.dart';
 
 /// What the model thought, folded. Not drawn until somebody looks.
 class ReasoningView extends StatelessWidget {
-  const ReasoningView({required this.id, required this.text, required this.isThinking, super.key});
+  const ReasoningView({
+    required this.id,
+    required this.text,
+    required this.isThinking,
+    required this.unfolded,
+    super.key,
+  });
 
   /// Of the message.
   final String id;
   final String text;
   final bool isThinking;
+
+  /// Ids of the messages that are unfolded; a message that is scrolled away is gone, so whoever shows it keeps them.
+  final Set<String> unfolded;
 
   @override
   Widget build(BuildContext context) {
@@ -16,8 +25,8 @@ class ReasoningView extends StatelessWidget {
     return Theme(
       data: theme.copyWith(dividerColor: Colors.transparent),
       child: ExpansionTile(
-        // Remembered while the message is scrolled away.
-        key: PageStorageKey<String>('reasoning-$id'),
+        initiallyExpanded: unfolded.contains(id),
+        onExpansionChanged: (isOpen) => isOpen ? unfolded.add(id) : unfolded.remove(id),
         tilePadding: EdgeInsets.zero,
         leading: isThinking
             ? const SizedBox.square(dimension: 16, child: CircularProgressIndicator(strokeWidth: 2))

@@ -43,24 +43,24 @@ void main() {
     );
     expect(asked.kind, QuestionKind.approval);
     final draft = QuestionDraft(asked);
-    expect(draft.approved(), isNull, reason: 'the amount is missing');
+    expect(draft.approved(asked), isNull, reason: 'the amount is missing');
     expect(draft.extras!.complaintAbout(draft.extras!.fields.single), isNotNull);
     draft.extras!.write(draft.extras!.fields.single, '3');
-    expect(draft.approved()?.payload, {'approved': true, 'amount': 3});
-    expect(draft.declined().status, 'cancelled', reason: 'a refusal with a payload would lack the amount');
+    expect(draft.approved(asked)?.payload, {'approved': true, 'amount': 3});
+    expect(draft.declined(asked).status, 'cancelled', reason: 'a refusal with a payload would lack the amount');
   });
 
   test('changed arguments that are no JSON object are not sent, and not replaced by the old ones', () {
-    final draft = QuestionDraft(question('tool_approval', schema({'approved': 'boolean', 'input': 'object'})));
-    draft.edit();
+    final asked = question('tool_approval', schema({'approved': 'boolean', 'input': 'object'}));
+    final draft = QuestionDraft(asked)..edit(asked);
     final form = draft.arguments!;
     for (final text in ['[1]', '"ada"', 'null', '{"to":', '']) {
       form.write(form.fields.single, text);
-      expect(draft.approved(), isNull, reason: text);
+      expect(draft.approved(asked), isNull, reason: text);
       expect(form.complaintAbout(form.fields.single), isNotNull, reason: text);
     }
     form.write(form.fields.single, '{"to": "bob"}');
-    expect(draft.approved()?.payload, {
+    expect(draft.approved(asked)?.payload, {
       'approved': true,
       'input': {'to': 'bob'},
     });
