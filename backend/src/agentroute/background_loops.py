@@ -57,17 +57,30 @@ class BackgroundLoops:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if self._closing or task.cancelled():
             return
-        log.critical("background_loop_ended", loop=task.get_name(), exc_info=task.exception())
+        _tell(task)
         self._on_broken()
 
 
 @asynccontextmanager
 async def running(**loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run loops in the background while the context is open."""
+    """Run loops in the background while the context is open. A loop that fails is logged, with its name."""
     tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
+    for task in tasks:
+        task.add_done_callback(_tell_failure)
     try:
         yield
     finally:
         for task in tasks:
+            task.remove_done_callback(_tell_failure)
             task.cancel()
         await asyncio.wait(tasks, timeout=2)
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    # A loop with nothing to do in this deployment returns.
+    if not task.cancelled() and task.exception() is not None:
+        _tell(task)
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    log.critical("background_loop_ended", loop=task.get_name(), exc_info=task.exception())

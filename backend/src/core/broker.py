@@ -21,7 +21,7 @@ from taskiq import AckableMessage
 from taskiq_redis import RedisStreamBroker
 
 from core.config import RedisSettings
-from core.redis_client import heed_cancels
+from core.redis_client import mend_connections
 
 log = structlog.get_logger(__name__)
 
@@ -159,5 +159,5 @@ def create_broker(settings: RedisSettings) -> HintBroker:
         socket_connect_timeout=settings.command_timeout_seconds,
         retry=Retry(NoBackoff(), 0),
     )
-    heed_cancels(broker.connection_pool)
+    mend_connections(broker.connection_pool)
     return broker

@@ -15,6 +15,7 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from core.config import RedisSettings
@@ -42,21 +43,24 @@ def create_redis(settings: RedisSettings) -> Redis:
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
-    heed_cancels(pool)
+    mend_connections(pool)
     return Redis(connection_pool=pool)
 
 
-def heed_cancels(pool: ConnectionPool) -> None:
-    """Make the connections of a pool pass on every cancellation.
+def mend_connections(pool: ConnectionPool) -> None:
+    """Make the connections of a pool pass on every cancellation, and send nothing where nothing is read any more.
 
     redis-py sends inside ``asyncio.wait_for``. In Python 3.11, ``wait_for`` loses a cancellation that arrives together
     with the result or the error. A task that was told to stop then continued to read for ever, and its process did not
-    end. Remove this together with support for Python 3.11 (python/cpython#86296).
+    end. Remove that part together with support for Python 3.11 (python/cpython#86296).
+
+    A transport that is closing drops what is written, without an error. The caller then waited for an answer until its
+    time was up, although a new connection would have answered at once.
     """
-    pool.connection_class = _HEEDING[pool.connection_class]
+    pool.connection_class = _MENDED[pool.connection_class]
 
 
-class _HeedingCancels(AbstractConnection):
+class _MendedConnection(AbstractConnection):
     """What is added to each kind of connection."""
 
     async def send_packed_command(
@@ -64,6 +68,9 @@ class _HeedingCancels(AbstractConnection):
     ) -> None:
         task = asyncio.current_task()
         before = task.cancelling() if task is not None else 0
+        if self._writer is not None and self._writer.transport.is_closing():
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError("The connection to Redis is closing.")
         try:
             await super().send_packed_command(command, check_health)
         except Exception as exc:
@@ -76,8 +83,8 @@ class _HeedingCancels(AbstractConnection):
             raise asyncio.CancelledError
 
 
-_HEEDING: dict[type[AbstractConnection], type[AbstractConnection]] = {
-    base: type(f"Heeding{base.__name__}", (_HeedingCancels, base), {})
+_MENDED: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    base: type(f"Mended{base.__name__}", (_MendedConnection, base), {})
     for base in (Connection, SSLConnection, UnixDomainSocketConnection)
 }
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from agentroute.background_loops import BackgroundLoops
+from agentroute.background_loops import BackgroundLoops, running
 
 
 class Closable:
@@ -68,3 +68,24 @@ async def test_a_loop_that_ends_by_itself_breaks_the_process(*, fails: bool) -> 
     ]
     assert isinstance(lines[0]["exc_info"], ValueError) == fails
     await loops.close()
+
+
+async def test_a_loop_that_fails_while_it_is_needed_is_in_the_log_and_the_others_go_on() -> None:
+    order: list[str] = []
+    failed = asyncio.Event()
+
+    async def fail() -> None:
+        failed.set()
+        raise ValueError("ours")
+
+    async def nothing_to_do() -> None:
+        pass
+
+    with capture_logs() as lines:
+        async with running(broken=fail(), idle=nothing_to_do(), other=forever("other", order)):
+            await failed.wait()
+            await asyncio.sleep(0)
+            assert order == []
+
+    assert [(line["event"], line["loop"]) for line in lines] == [("background_loop_ended", "broken")]
+    assert order == ["other"]

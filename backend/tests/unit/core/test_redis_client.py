@@ -1,16 +1,23 @@
-"""A subscription asks for a sign of life in the silences, and is given up when there is none."""
+"""A subscription asks for a sign of life in the silences, and is given up when there is none.
+
+No command is written where nobody reads.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import ConnectionPool
 from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from core.redis_client import LOST_ROUND, PING_ROUND, subscription_rounds
+from core.config import RedisSettings
+from core.redis_client import LOST_ROUND, PING_ROUND, create_redis, subscription_rounds
 
 MESSAGE = {"type": "message", "channel": b"c", "data": b"1"}
 PONG = {"type": "pong", "channel": None, "data": b""}
@@ -62,3 +69,30 @@ async def test_a_subscription_that_hears_something_is_not_asked() -> None:
     heard = [await anext(rounds) for _ in range(20 * PING_ROUND)]
     assert heard.count(MESSAGE) == 20
     assert subscription.pings == 0
+
+
+async def test_a_command_for_a_connection_that_is_closing_fails_at_once() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1024):
+            writer.write(b"+OK\r\n")
+        writer.close()
+        left.set()
+
+    left = asyncio.Event()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    redis = create_redis(RedisSettings(url=SecretStr(f"redis://127.0.0.1:{port}/0")))
+    connection = await redis.connection_pool.get_connection()
+    try:
+        writer = connection._writer
+        assert writer is not None
+        writer.transport.close()
+        with pytest.raises(RedisConnectionError, match="closing"):
+            await connection.send_command("PING", check_health=False)
+        assert not connection.is_connected
+    finally:
+        await redis.connection_pool.release(connection)
+        await redis.aclose(close_connection_pool=True)
+        await left.wait()
+        server.close()
