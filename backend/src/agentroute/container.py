@@ -94,7 +94,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         loops = {"bus": bus.run(), "hub": hub.run(), "rates": shared_with(rates, redis, settings.redis).run()}
         await resources.enter_async_context(running(**loops))
         hints = HintSender(broker, redis, settings.redis)
-        files = open_files(engine, settings.files)
+        files = open_files(engine, settings.files, settings.limits)
         gateway = AgentRunGateway(
             engine,
             hints,

@@ -238,7 +238,7 @@ async def open_worker(
         resources.push_async_callback(engine.dispose)
         redis = create_redis(settings.redis)
         resources.push_async_callback(redis.aclose, close_connection_pool=True)
-        files = open_files(engine, settings.files)
+        files = open_files(engine, settings.files, settings.limits)
         client = await resources.enter_async_context(
             open_model_client(settings.model, needed=agents.need_the_model)
         )

@@ -291,6 +291,10 @@ class LimitSettings(SettingsSection):
     """US dollars of a user's model calls per day (UTC)."""
     reserved_output_tokens: int = Field(default=4096, ge=1)
     """Longest answer that a budget assumes for a stage without ``max_tokens``."""
+    user_stored_bytes: int = Field(default=10 << 30, ge=0)
+    """Files, messages, shared state and notes of one user; 0 is no limit. Local mode has no limit."""
+    tenant_stored_bytes: int = Field(default=0, ge=0)
+    """The same for all users of a tenant."""
 
 
 class RateSettings(SettingsSection):

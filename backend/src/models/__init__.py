@@ -17,6 +17,9 @@ from models.agent_run import AgentRun
 from models.agent_run_event import AgentRunEvent
 from models.agent_state import AgentState
 from models.agent_state_part import AgentStatePart
+from models.agent_stored_change import AgentStoredChange
+from models.agent_stored_tenant import AgentStoredTenant
+from models.agent_stored_user import AgentStoredUser
 from models.agent_transcription import AgentTranscription
 from models.user_budget import UserBudget
 from models.user_budget_reservation import UserBudgetReservation
@@ -39,6 +42,9 @@ __all__ = [
     "AgentRunEvent",
     "AgentState",
     "AgentStatePart",
+    "AgentStoredChange",
+    "AgentStoredTenant",
+    "AgentStoredUser",
     "AgentTranscription",
     "UserBudget",
     "UserBudgetReservation",

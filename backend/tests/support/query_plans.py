@@ -50,6 +50,10 @@ INSERT INTO agent_oauth_client (issuer, redirect_uri, client_id, sealed)
 SELECT n, n, n, '' FROM generate_series(1, 5000) AS n;
 INSERT INTO agent_api_key (key_id, tenant_id, user_id, scopes, digest, created_by)
 SELECT 'more' || n, 'tenant-' || n / 100, 'more', '{read}', sha256(n::text::bytea), 'cli' FROM generate_series(1, 10000) AS n;
+UPDATE agent_stored_change SET tenant_id = 'tenant-' || id % 1000;
+INSERT INTO agent_stored_user (tenant_id, user_id, bytes)
+SELECT 'local', 'more-' || n, 1 FROM generate_series(1, 10000) AS n;
+INSERT INTO agent_stored_tenant (tenant_id, bytes) SELECT 'tenant-' || n, 1 FROM generate_series(1, 10000) AS n;
 VACUUM ANALYZE;
 """
 _FIRST_COLUMNS = """

@@ -26,10 +26,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.config import FileSettings
+from core.config import FileSettings, LimitSettings
 from core.errors import FileQuotaExceeded, FilesUnavailable
 from core.files.store import new_name
 from core.identity import Principal
+from core.stored_bytes import refuse_full
 
 _OWNER_LOCK = 1095193158  # "AGFF": a class of advisory locks of its own
 BATCH = 100
@@ -78,12 +79,14 @@ class FileCatalogue:
 
     Args:
         engine: Of the process.
-        settings: The quotas.
+        settings: The quotas of files.
+        limits: The quotas of everything that is stored.
     """
 
-    def __init__(self, engine: AsyncEngine, settings: FileSettings) -> None:
+    def __init__(self, engine: AsyncEngine, settings: FileSettings, limits: LimitSettings) -> None:
         self._engine = engine
         self._settings = settings
+        self._limits = limits
 
     async def begin(self, principal: Principal, least_bytes: int) -> StoredBytes:
         """Write the row of an upload.
@@ -93,11 +96,12 @@ class FileCatalogue:
             least_bytes: As many bytes will come at least, as far as is known.
 
         Raises:
-            FileQuotaExceeded: The user certainly has no room for them.
+            FileQuotaExceeded, StorageQuotaExceeded: The user certainly has no room for them.
         """
         name = new_name(_folder_of(principal))
         async with self._engine.begin() as connection:
             self._check(await _used(connection, principal), least_bytes)
+            await refuse_full(connection, principal, self._limits, max(least_bytes, 1))
             key = {**_key(principal), "name": name}
             return StoredBytes((await connection.execute(_BEGIN, key)).scalar_one(), name)
 
@@ -110,7 +114,7 @@ class FileCatalogue:
         be discarded.
 
         Raises:
-            FileQuotaExceeded: The user has no room for it.
+            FileQuotaExceeded, StorageQuotaExceeded: The user has no room for it.
             FilesUnavailable: The upload took so long that the chore gave it up.
         """
         values = {**_key(principal), "id": pending.id, "sha256": arrived.sha256, "name": arrived.name}
@@ -120,6 +124,7 @@ class FileCatalogue:
             if known is not None:
                 return StoredFile(**known), False
             self._check(await _used(connection, principal), arrived.bytes)
+            await refuse_full(connection, principal, self._limits, arrived.bytes)
             values |= {"media_type": arrived.media_type, "bytes": arrived.bytes}
             row = (await connection.execute(_FINISH, values)).mappings().one_or_none()
             if row is None:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.config import FileSettings
+from core.config import FileSettings, LimitSettings
 from core.errors import BodyTooLarge, FileEmpty, NotFound
 from core.files.catalogue import Arrived, FileCatalogue, StoredBytes, StoredFile
 from core.files.contents import FileContents
@@ -32,12 +32,15 @@ class FileLibrary:
     Args:
         engine: Of the process.
         store: Where the bytes are.
-        settings: Limits.
+        settings: Limits of files.
+        limits: Of everything that is stored.
     """
 
-    def __init__(self, engine: AsyncEngine, store: FileStore, settings: FileSettings) -> None:
+    def __init__(
+        self, engine: AsyncEngine, store: FileStore, settings: FileSettings, limits: LimitSettings
+    ) -> None:
         self.settings: FileSettings = settings
-        self.catalogue: FileCatalogue = FileCatalogue(engine, settings)
+        self.catalogue: FileCatalogue = FileCatalogue(engine, settings, limits)
         self._store = store
         self._uploads = Places(settings.max_uploads_per_user, settings.max_uploads)
         self._downloads = Places(settings.max_downloads_per_user, settings.max_downloads)
@@ -83,7 +86,7 @@ class FileLibrary:
         Whatever goes wrong, nothing of it stays. An exception of ``chunks`` passes through unchanged.
 
         Raises:
-            FileQuotaExceeded: The user has no room for it.
+            FileQuotaExceeded, StorageQuotaExceeded: The user has no room for it.
             BodyTooLarge: The file has more than ``max_file_bytes``.
             FileEmpty: It has no bytes.
             FilesUnavailable: The store does not take it.

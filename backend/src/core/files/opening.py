@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.config import FileSettings
+from core.config import FileSettings, LimitSettings
 from core.errors import ConfigurationError
 from core.files.folder import FolderStore
 from core.files.library import FileLibrary
@@ -35,11 +35,11 @@ def open_store(settings: FileSettings) -> FileStore | None:
         raise ConfigurationError(f"the file store cannot be opened: {exc}") from exc
 
 
-def open_files(engine: AsyncEngine, settings: FileSettings) -> FileLibrary | None:
+def open_files(engine: AsyncEngine, settings: FileSettings, limits: LimitSettings) -> FileLibrary | None:
     """Return the files of a process' users; ``None`` if files are off.
 
     Raises:
         ConfigurationError: As :func:`open_store`.
     """
     store = open_store(settings)
-    return None if store is None else FileLibrary(engine, store, settings)
+    return None if store is None else FileLibrary(engine, store, settings, limits)

@@ -18,6 +18,7 @@ from core.agentscope.schemas.page_place import NumberPlace
 from core.files.catalogue import StoredFile
 from core.files.file_name import content_disposition
 from core.files.library import FileLibrary
+from core.storage_errors import StorageQuotaExceeded
 from core.validation import read_parameter
 from v1.agent.container import ApiContainer
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
@@ -33,6 +34,7 @@ _UPLOAD = (
     errors.UploadTimeout,
     errors.BodyTooLarge,
     errors.FileQuotaExceeded,
+    StorageQuotaExceeded,
     errors.UnsupportedMediaType,
     errors.InvalidRequest,
     errors.FileEmpty,

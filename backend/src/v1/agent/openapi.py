@@ -16,6 +16,7 @@ from core.agentscope.schemas.links import API_PREFIX, events_url, file_url, hist
 from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
 from core.problem import MEDIA_TYPE, problem
+from core.storage_errors import StorageQuotaExceeded
 from v1.agent.agui_schemas import EVENT, add_agui_schemas
 from v1.agent.wire import CancelCommand, ConnectCommand, Problem, TicketCommand
 
@@ -47,6 +48,7 @@ START_ERRORS: tuple[type[AgentBackendError], ...] = (
     errors.AttachmentUnsupported,
     errors.FileUnknown,
     errors.FileQuotaExceeded,
+    StorageQuotaExceeded,
     errors.FilesUnavailable,
     errors.IdempotencyMismatch,
     errors.UrlNotAllowed,

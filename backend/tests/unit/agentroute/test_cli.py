@@ -47,6 +47,7 @@ def test_help_lists_the_commands() -> None:
         "migrate",
         "rotate-secrets",
         "keys",
+        "storage",
         "doctor",
         "check",
         "chat",

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.memory_file_store import MemoryStore
 
-from core.config import DatabaseSettings, FileSettings
+from core.config import DatabaseSettings, FileSettings, LimitSettings
 from core.database import create_engine
 from core.errors import (
     BodyTooLarge,
@@ -56,7 +56,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def library(engine: AsyncEngine, store: MemoryStore) -> FileLibrary:
-    return FileLibrary(engine, store, LIMITS)
+    return FileLibrary(engine, store, LIMITS, LimitSettings())
 
 
 async def pieces(*contents: bytes) -> AsyncIterator[bytes]:

@@ -14,7 +14,13 @@ from referencing.jsonschema import DRAFT202012
 
 from agentroute.app import create_app
 from core.config import Settings
-from core.errors import AgentBackendError, FileQuotaExceeded, FilesUnavailable, FileUnknown
+from core.errors import (
+    AgentBackendError,
+    FileQuotaExceeded,
+    FilesUnavailable,
+    FileUnknown,
+)
+from core.storage_errors import StorageQuotaExceeded
 
 RECORDED = Path(__file__).parents[3] / "recorded"
 BASE = "/api/v1/agent"
@@ -120,7 +126,7 @@ def test_every_answer_of_the_api_has_an_example_that_fits(document: dict[str, An
                 assert not [*validator(content["schema"]).iter_errors(example)], (route, status)
 
 
-@pytest.mark.parametrize("error", [FileUnknown, FileQuotaExceeded, FilesUnavailable])
+@pytest.mark.parametrize("error", [FileUnknown, FileQuotaExceeded, StorageQuotaExceeded, FilesUnavailable])
 @pytest.mark.parametrize("path", ["/runs", "/resume", "/agents/{agentId}/runs", "/agents/{agentId}/resume"])
 def test_every_route_that_starts_a_run_tells_what_can_be_wrong_with_its_files(
     document: dict[str, Any], path: str, error: type[AgentBackendError]

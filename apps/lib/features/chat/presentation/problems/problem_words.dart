@@ -157,6 +157,11 @@ const problemWords = <String, ProblemWords>{
     'Delete threads with files that you no longer need.',
     Remedy.again,
   ),
+  'storage-quota-exceeded': ProblemWords(
+    'There is no room left to store more.',
+    'Delete threads or files that you no longer need, then send it again.',
+    Remedy.again,
+  ),
   'files-unavailable': ProblemWords('The store of files does not answer.', 'Try again in a moment.', Remedy.again),
   'files-off': ProblemWords(
     'This service keeps no files.',

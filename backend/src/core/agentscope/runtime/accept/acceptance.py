@@ -46,6 +46,7 @@ from core.agentscope.schemas.messages import ToolMessage
 from core.config import LimitSettings, WorkerSettings
 from core.crash_points import crash_point
 from core.rates.rate_limits import RateLimits
+from core.stored_bytes import refuse_full
 from models import AgentChatSession, AgentRun
 
 
@@ -89,6 +90,7 @@ class Acceptance:
             self.request.agents.require(named)
         room = await refuse_overload(session, self.request.principal, self.limits)
         await refuse_spent_day(session, self.request.principal, self.limits)
+        await refuse_full(await session.connection(), self.request.principal, self.limits)
         thread = await _lock_thread(session, self.request)
         if repeat := await find_repeat(session, self.request):
             # The same request, accepted while this one waited for the thread.

@@ -35,6 +35,7 @@ from core.direct_sql import fetch
 from core.errors import AgentBackendError
 from core.rates.rate_limits import RateLimits
 from core.store_failure import is_lost_race, is_store_failure
+from core.stored_bytes import StorageLimits
 from core.text import json_text
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,12 @@ _ACCEPT = """
 SELECT run_pk, session_pk, run_ordinal FROM agent_accept_usual_run(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13::text::jsonb, $14, $15, $16::text::jsonb,
     $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)
+"""
+
+# Decided before the function is called: the condition names nothing of its rows.
+_ACCEPT_IF_ROOM = f"""{_ACCEPT.rstrip()}
+WHERE (SELECT ($29::bigint IS NULL OR agent_stored($1, $2) < $29)
+    AND ($30::bigint IS NULL OR agent_stored($1, NULL) < $30))
 """
 
 
@@ -165,10 +172,13 @@ class UsualAcceptance:
             # The careful way refuses it, or finds that it is a repeat.
             return None
         task_id = uuid.uuid4().hex
-        arguments = self._arguments(request, found, task_id, places)
+        statement, arguments = _ACCEPT, self._arguments(request, found, task_id, places)
+        if (storage := StorageLimits.of(request.principal, self._limits)).any:
+            statement = _ACCEPT_IF_ROOM
+            arguments = (*arguments, storage.user_bytes, storage.tenant_bytes)
         crash_point_soon("accept-inserted")
         try:
-            rows = await fetch(self._engine, _ACCEPT, *arguments)
+            rows = await fetch(self._engine, statement, *arguments)
         except asyncpg.PostgresError as exc:
             if is_store_failure(exc) and not is_lost_race(exc):
                 raise

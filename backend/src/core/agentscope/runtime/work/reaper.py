@@ -40,6 +40,7 @@ from core.errors import LeaseLost, QueueTimeout, RunTimeout, WorkerLost
 from core.identity import Principal
 from core.outage import report_failure
 from core.store_failure import is_store_failure, is_time_limit
+from core.stored_bytes import add_up
 from models import AgentChatSession, AgentRun
 
 log = structlog.get_logger(__name__)
@@ -198,6 +199,7 @@ class Reaper:
         for session_id in stranded:
             touched += await self._promote_stranded(session_id)
         await release_expired(self._engine)
+        await add_up(self._engine)
         return touched
 
     async def repair_dead(self, worker_id: str) -> int:
