@@ -193,3 +193,26 @@ install_environment() {
     fingerprint "${locks[@]}" >"$stamp"
     unlock_tools
 }
+
+# ensure_tool NAME LOCK WORDS: an environment of its own in .tools/NAME: the tests and the service need none of its packages.
+ensure_tool() {
+    local folder="$TOOLS/$1" wanted
+    local stamp="$folder/.agentroute"
+    wanted=$(printf '%s\n' "$folder" && cksum <"$2")
+    [[ -f $stamp && $(<"$stamp") == "$wanted" ]] && return
+    lock_tools
+    if [[ ! -f $stamp || $(<"$stamp") != "$wanted" ]]; then
+        find_uv
+        trust_system_certificates
+        ensure_cache
+        say "Installing $3 into .tools/$1 (once) ..."
+        "$UV" venv --quiet --clear --no-project --prompt "$1" --python "$VENV/bin/python" "$folder" ||
+            die "no environment for $3; the reason is above"
+        # From the lock's folder: no settings of the backend count.
+        (cd "$(dirname -- "$2")" &&
+            "$UV" pip install --quiet --compile-bytecode --python "$folder/bin/python" --require-hashes -r "$2") ||
+            die "$3 could not be installed; the reason is above"
+        printf '%s\n' "$wanted" >"$stamp"
+    fi
+    unlock_tools
+}
