@@ -78,6 +78,14 @@ _Wait = Annotated[
 ]
 
 
+_MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=65535, help="Port for /metrics, /healthz and /readyz  [AGENT_METRICS__PORT, else none]"
+    ),
+]
+
+
 @app.command(rich_help_panel=_BUILD)
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder of the new agent, such as shop; . for this one.")],
@@ -140,6 +148,7 @@ def dev(
 def serve(
     host: _Host = None,
     port: _Port = None,
+    metrics_port: _MetricsPort = None,
     wait: _Wait = 0,
     supervisor: Annotated[
         int | None,
@@ -150,7 +159,9 @@ def serve(
     """Run one API process. The settings come from AGENT_* variables; an option comes first."""
     with errors_as_lines():
         with lean_imports(worker=False):
-            settings = _listening_on(read_settings("database", "redis"), host, port)
+            settings = _measured_on(
+                _listening_on(read_settings("database", "redis"), host, port), metrics_port
+            )
             from agentroute.server import run_server
 
             # By itself, the application imports this only when it opens one.
@@ -167,6 +178,7 @@ def worker(
         typer.Option(hidden=True, help="Name of this process; never used for another one."),
     ] = "",
     wait: _Wait = 0,
+    metrics_port: _MetricsPort = None,
     ready_file: Annotated[
         Path | None,
         typer.Option(
@@ -178,7 +190,7 @@ def worker(
     """Run one worker process, which executes runs."""
     with errors_as_lines():
         with lean_imports(worker=True):
-            settings = read_settings("database", "redis")
+            settings = _measured_on(read_settings("database", "redis"), metrics_port)
             from agentroute.worker import run_worker
 
         raise typer.Exit(
@@ -346,6 +358,12 @@ def tail(
 def _listening_on(settings: Settings, host: str | None, port: int | None) -> Settings:
     chosen = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     return settings.model_copy(update={"server": settings.server.model_copy(update=chosen)})
+
+
+def _measured_on(settings: Settings, port: int | None) -> Settings:
+    if port is None:
+        return settings
+    return settings.model_copy(update={"metrics": settings.metrics.model_copy(update={"port": port})})
 
 
 if __name__ == "__main__":

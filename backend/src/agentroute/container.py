@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -12,6 +13,8 @@ from agentroute.agent_items import read_agents
 from agentroute.background_loops import running
 from agentroute.credentials import open_credentials
 from agentroute.logins import open_connections
+from agentroute.metrics.loop_watch import LoopWatch
+from agentroute.metrics.opening import pool_reading
 from agentroute.readiness import StoreReadiness
 from agentroute.schema_state import schema
 from agentroute.transcription import open_transcription
@@ -31,6 +34,9 @@ from core.config import Settings
 from core.database import create_engine
 from core.files.opening import open_files
 from core.gate import PoolGates
+from core.metrics.catalogue import LOOP_STALL, OPEN_STREAMS, POOL_CONNECTIONS
+from core.metrics.instruments import Gauge
+from core.metrics.readings import LiveReadings, Reading
 from core.rates.rate_limits import RateLimits
 from core.rates.shared_buckets import shared_with
 from core.redis_client import create_redis
@@ -128,6 +134,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         )
         resources.push_async_callback(service.aclose)
         logins, connections = open_connections(settings, engine, deployed)
+        live = None if settings.metrics.port is None else _readings(hub, engine, resources)
         yield ApiContainer(
             bodies=_open_bodies(settings, resources),
             service=service,
@@ -150,7 +157,21 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             agents=deployed.directory,
             readiness=readiness,
             drain=DrainSwitch(hub),
+            live=live,
         )
+
+
+def _readings(hub: ThreadHub, engine: AsyncEngine, resources: AsyncExitStack) -> LiveReadings:
+    # Never gives up: open streams and accepted runs are worth more than an API process that is slow.
+    watch = LoopWatch(give_up_seconds=0)
+    watch.start()
+    resources.callback(watch.stop)
+    gauges: dict[Gauge, Reading] = {
+        OPEN_STREAMS: lambda: hub.readers,
+        LOOP_STALL: lambda: watch.stalled_seconds,
+        POOL_CONNECTIONS: pool_reading(engine),
+    }
+    return LiveReadings(asyncio.get_running_loop(), gauges)
 
 
 async def _open_broker(settings: Settings, resources: AsyncExitStack) -> HintBroker:

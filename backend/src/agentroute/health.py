@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from agentroute.readiness_report import checks
 from core.errors import SchemaIncompatible, StoreUnavailable
 from core.readiness import Readiness
 from v1.agent.dependencies import Container
@@ -35,11 +36,7 @@ async def readyz(container: Container) -> dict[str, Any]:
             found = await container.readiness()
     except TimeoutError:
         found = Readiness(postgres=False, migrations=False, redis=False)
-    report = {
-        "postgres": "ok" if found.postgres else "unreachable",
-        "migrations": _migrations(found),
-        "redis": "ok" if found.redis else "unreachable",
-    }
+    report = checks(found)
     if found.schema_ahead:
         raise SchemaIncompatible("A newer version migrated the database.", checks=report)
     if not found.ready:
@@ -54,11 +51,3 @@ def _workers(live: int | None) -> dict[str, Any]:
     if live == 0:
         report["warning"] = "No worker is running: runs are accepted and wait. Start `agentroute worker`."
     return {"workers": report}
-
-
-def _migrations(found: Readiness) -> str:
-    if found.migrations:
-        return "ok"
-    if not found.postgres:
-        return "unknown"
-    return "incompatible" if found.schema_ahead else "behind"

@@ -7,8 +7,8 @@ import inspect
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
+from core.error_codes import catalogue
 from core.errors import InvalidRequest, NotFound
-from core.problem import catalogue
 from v1.agent.openapi import problems
 
 router = APIRouter(prefix="/problems", tags=["operations"])

@@ -23,9 +23,12 @@ from fastapi import FastAPI
 
 from agentroute.app import create_app
 from agentroute.http_protocol import BoundedProtocol, Connections
+from agentroute.metrics.opening import open_metrics, refusal
 from agentroute.start_checks import SERVE_CHECKS, first_failure, warn_of_shadowed_packages
 from core.config import Settings, unknown_variables
 from core.log import configure_logging
+from core.metrics.readings import LiveReadings
+from v1.agent.container import ApiContainer
 from v1.agent.event_stream import WRITE_TIMEOUT_SECONDS
 
 log = structlog.get_logger(__name__)
@@ -103,7 +106,18 @@ def run_server(settings: Settings, *, wait_seconds: float = 0.0, supervisor: int
                 listeners.append(opened.enter_context(listen(host, port)))
             except OSError as exc:
                 return _refuse(f"Cannot listen on {host}:{port}: {exc.strerror or exc}.")
-        return serve(create_app(settings, supervisor=supervisor), settings, *listeners)
+        app = create_app(settings, supervisor=supervisor)
+        if settings.metrics.port is not None:
+            try:
+                opened.enter_context(open_metrics(settings, "api", lambda: _live(app)))
+            except OSError as exc:
+                return _refuse(refusal(settings.metrics, exc))
+        return serve(app, settings, *listeners)
+
+
+def _live(app: FastAPI) -> LiveReadings | None:
+    container: ApiContainer | None = app.state.container
+    return None if container is None else container.live
 
 
 def serve(app: FastAPI, settings: Settings, *listeners: socket.socket) -> int:

@@ -22,6 +22,8 @@ import uvloop
 from taskiq.receiver import Receiver
 
 from agentroute.background_loops import BackgroundLoops
+from agentroute.metrics.loop_watch import EXIT_CODE, LoopWatch
+from agentroute.metrics.opening import open_metrics, pool_reading, refusal
 from agentroute.start_checks import WORKER_CHECKS, first_failure, warn_of_shadowed_packages
 from agentroute.user_access import open_user_access
 from core.agentscope.events.append_store import PostgresAppendStore
@@ -44,6 +46,7 @@ from core.agentscope.runtime.work.leases import Heartbeat, Leases
 from core.agentscope.runtime.work.reaper import Reaper
 from core.agentscope.runtime.work.run_ending import RunEnding
 from core.agentscope.runtime.work.run_scope import RunServices
+from core.agentscope.runtime.work.run_watch import RunWatch
 from core.agentscope.runtime.work.tasks import register_run_task
 from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.mcp.toolset import McpConnections
@@ -53,6 +56,9 @@ from core.config import Settings, unknown_variables
 from core.database import create_engine, create_session_factory
 from core.files.opening import open_files
 from core.log import configure_logging
+from core.metrics.catalogue import HUNG_RUNS, LOOP_STALL, POOL_CONNECTIONS, WORKER_RUNS, WORKER_SLOTS
+from core.metrics.instruments import Gauge
+from core.metrics.readings import LiveReadings, Reading
 from core.redis_client import create_redis
 
 log = structlog.get_logger(__name__)
@@ -64,6 +70,8 @@ class Worker:
 
     executor: RunExecutor
     broker: HintBroker
+    live: LiveReadings | None = None
+    """What it knows of itself."""
 
 
 def run_worker(
@@ -126,12 +134,21 @@ async def _main(
         broken = True
         stopped.set()
 
+    opened: list[Worker] = []
     async with AsyncExitStack() as stack:
+        if settings.metrics.port is not None:
+            try:
+                stack.enter_context(
+                    open_metrics(settings, "worker", lambda: opened[0].live if opened else None)
+                )
+            except OSError as exc:
+                return _refuse(refusal(settings.metrics, exc))
         opening = open_worker(settings, worker_id=worker_id, on_broken=give_up)
         worker = await start.unless_given_up(stack.enter_async_context(opening))
         if worker is None:
             log.info("worker_stopped_before_it_was_ready")
             return 0
+        opened.append(worker)
         finish = asyncio.Event()
         log.info("worker_ready", concurrency=settings.worker.concurrency)
         # No await between the start of the loops and this call: no loop has had a turn yet.
@@ -146,6 +163,10 @@ async def _main(
         if on_drain is not None:
             on_drain(worker.executor.running)
         await worker.executor.drain(settings.worker.drain_seconds)
+        if hung := worker.executor.running:
+            # Nothing ends them: neither a cancellation nor the end of the event loop, which would wait for them.
+            log.critical("worker_leaves_hung_runs", runs=hung)
+            leave(EXIT_CODE)
         listening.cancel()
         await asyncio.wait({listening}, timeout=3)
     return 1 if broken else 0
@@ -295,7 +316,24 @@ async def open_worker(
         loops.start("cancels", listen_for_cancels(redis, settings.redis, executor.cancel))
         loops.start("writer", writer.run(), close=writer.close)
         loops.start("bus", bus.run(), close=bus.close)
-        yield Worker(executor, broker)
+        places = settings.worker.concurrency
+        loops.start("runs", RunWatch(executor, heartbeat, places=places).run())
+        watch = LoopWatch(give_up_seconds=settings.worker.stall_seconds)
+        watch.start()
+        resources.callback(watch.stop)
+        gauges: dict[Gauge, Reading] = {
+            WORKER_RUNS: lambda: executor.running,
+            WORKER_SLOTS: lambda: places,
+            HUNG_RUNS: lambda: len(executor.hung()),
+            LOOP_STALL: lambda: watch.stalled_seconds,
+            POOL_CONNECTIONS: pool_reading(engine),
+        }
+        yield Worker(executor, broker, LiveReadings(asyncio.get_running_loop(), gauges))
+
+
+def leave(code: int) -> None:
+    """End the process at once."""
+    os._exit(code)
 
 
 def _worker_id() -> str:

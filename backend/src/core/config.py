@@ -216,6 +216,14 @@ class ServerSettings(SettingsSection):
         return (own,) if self.admin_port is None else (own, (self.admin_host, self.admin_port))
 
 
+class MetricsSettings(SettingsSection):
+    """The port on which a process shows its metrics and its health, beside its work."""
+
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """``None``: there is no such port. Each process needs one of its own; 0 takes a free one, which the log names."""
+
+
 class StreamSettings(SettingsSection):
     """Server-sent events."""
 
@@ -244,6 +252,8 @@ class WorkerSettings(SettingsSection):
     """The hint for a queued run is sent again after this time."""
     drain_seconds: float = Field(default=25.0, ge=0)
     max_attempts: int = Field(default=2, ge=1, le=10)
+    stall_seconds: float = Field(default=120.0, ge=0)
+    """A worker whose event loop has not answered for this time ends itself; 0 is never."""
     flush_interval_seconds: float = Field(default=0.01, ge=0, le=1)
     """Minimum time between the starts of two flushes. Urgent events do not wait."""
     max_pending_bytes: int = Field(default=1 << 20, ge=1 << 16)
@@ -342,6 +352,7 @@ class Settings(BaseSettings):
     secrets: SecretSettings = SecretSettings()
     identity: IdentitySettings = IdentitySettings()
     server: ServerSettings = ServerSettings()
+    metrics: MetricsSettings = MetricsSettings()
     stream: StreamSettings = StreamSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()

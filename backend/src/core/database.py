@@ -6,15 +6,31 @@ hot path.
 
 from __future__ import annotations
 
+import time
+
 import asyncpg
 import orjson
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 
 from core.config import DatabaseSettings
+from core.metrics.catalogue import POOL_WAIT_SECONDS
 from core.postgres_connection import answer_seconds, asyncpg_dsn, open_connection
 from core.text import json_text
+
+
+class TimedPool(AsyncAdaptedQueuePool):
+    """The usual pool; how long each connection was waited for is counted."""
+
+    def connect(self) -> PoolProxiedConnection:
+        began = time.perf_counter()
+        try:
+            return super().connect()
+        finally:
+            POOL_WAIT_SECONDS.observe(time.perf_counter() - began)
+
 
 SessionFactory = async_sessionmaker[AsyncSession]
 
@@ -43,6 +59,7 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
+        poolclass=TimedPool,
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_seconds,

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from core.config import DatabaseSettings
 from core.errors import Overloaded
+from core.metrics.catalogue import GATE_WAIT_SECONDS
 
 _RETRY_AFTER_SECONDS = (2.0, 8.0)
 """Varied: those who are refused together do not come back together."""
@@ -27,6 +29,7 @@ class Gate:
         places: How many at a time.
         patience_seconds: How long one waits for its place.
         refusal: What a caller is told who has waited that long.
+        name: As metrics call it.
     """
 
     def __init__(
@@ -34,10 +37,13 @@ class Gate:
         places: int,
         patience_seconds: float,
         refusal: str = "Too many requests at once. Send this one again.",
+        *,
+        name: str = "other",
     ) -> None:
         self._places = asyncio.Semaphore(places)
         self._patience_seconds = patience_seconds
         self._refusal = refusal
+        self._name = name
 
     async def __aenter__(self) -> None:
         """Wait for a place.
@@ -47,12 +53,16 @@ class Gate:
         """
         if not self._places.locked():
             await self._places.acquire()
+            GATE_WAIT_SECONDS.observe(0.0, self._name)
             return
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self._patience_seconds):
                 await self._places.acquire()
         except TimeoutError as exc:
             raise Overloaded(self._refusal, retry_after_seconds=soon()) from exc
+        finally:
+            GATE_WAIT_SECONDS.observe(time.monotonic() - began, self._name)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -88,13 +98,15 @@ class PoolGates:
                 max(streams, 1),
                 patience,
                 "Too many streams are being opened. Open this one again after the time in Retry-After.",
+                name="streams",
             ),
             *(
                 Gate(
                     max(places, 1),
                     patience,
                     "Too many runs are being accepted. Send the same request again after the time in Retry-After.",
+                    name=name,
                 )
-                for places in (usual, careful)
+                for name, places in (("usual", usual), ("careful", careful))
             ),
         )

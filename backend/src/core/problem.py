@@ -7,7 +7,6 @@ exception text.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any, cast
 
 import orjson
@@ -20,14 +19,6 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
-from core import (
-    agent_errors,
-    connection_errors,
-    credential_errors,
-    embedded_errors,
-    errors,
-    identity_errors,
-)
 from core.errors import (
     AgentBackendError,
     BodyTooLarge,
@@ -45,6 +36,7 @@ from core.errors import (
 )
 from core.gate import soon
 from core.log import current_request_id
+from core.metrics.catalogue import PROBLEMS
 from core.store_failure import is_crowd, is_store_failure
 from core.validation import escape, from_errors
 
@@ -90,6 +82,7 @@ def problem(error: AgentBackendError, *, instance: str) -> dict[str, Any]:
 
 def problem_response(error: AgentBackendError, request: Request) -> Response:
     """Return the response for an error, with the headers of the error."""
+    PROBLEMS.add(str(error.status), error.code)
     headers: dict[str, str] = {}
     if (wait := retry_after(error)) is not None:
         headers["Retry-After"] = wait
@@ -115,18 +108,6 @@ def problem_response(error: AgentBackendError, request: Request) -> Response:
 def retry_after(error: AgentBackendError) -> str | None:
     """Return the value of the header ``Retry-After``; ``None`` if the error has none."""
     return None if error.retry_after_seconds is None else str(max(1, math.ceil(error.retry_after_seconds)))
-
-
-_KNOWN = (errors, agent_errors, connection_errors, credential_errors, embedded_errors, identity_errors)
-"""The modules of the catalogue: a class is known once its module is imported."""
-
-
-def catalogue() -> dict[str, type[AgentBackendError]]:
-    """Return the class of each code. If several classes share a code, the most general one."""
-    found: dict[str, type[AgentBackendError]] = {}
-    for kind in _descendants(AgentBackendError):
-        found.setdefault(kind.code, kind)
-    return found
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -235,9 +216,3 @@ def _allowed(request: Request, known: str) -> list[str]:
     if "GET" in found:
         found.add("HEAD")
     return sorted(found)
-
-
-def _descendants(kind: type[AgentBackendError]) -> Iterator[type[AgentBackendError]]:
-    yield kind
-    for child in kind.__subclasses__():
-        yield from _descendants(child)

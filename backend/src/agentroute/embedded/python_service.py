@@ -11,6 +11,8 @@ from pathlib import Path
 
 from agentroute.embedded.child_process import ChildProcess, stop_leftover
 
+_METRICS_PORT = "AGENT_METRICS__PORT"
+
 Probe = Callable[["PythonService"], bool]
 
 
@@ -69,7 +71,9 @@ class PythonService:
 
     @property
     def _env(self) -> dict[str, str]:
-        return {**os.environ, **self._more_env, "PYTHONUNBUFFERED": "1"}
+        # One address for several processes: each but the first would refuse to start.
+        inherited = {name: value for name, value in os.environ.items() if name.upper() != _METRICS_PORT}
+        return {**inherited, **self._more_env, "PYTHONUNBUFFERED": "1"}
 
     @property
     def running(self) -> bool:

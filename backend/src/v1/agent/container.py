@@ -13,6 +13,7 @@ from core.api_keys.keeper import KeyKeeper
 from core.connections.oauth.login import Logins
 from core.files.library import FileLibrary
 from core.identity import Authenticator
+from core.metrics.readings import LiveReadings
 from core.rates.rate_limits import RateLimits
 from core.readiness import ReadinessProbe
 from core.request_body import JsonBodies
@@ -72,3 +73,5 @@ class ApiContainer:
     """What the routes say about agents, built once at the start."""
     readiness: ReadinessProbe
     drain: Drain
+    live: LiveReadings | None = None
+    """What the process knows of itself, for its metrics; None if nobody looks."""

@@ -19,7 +19,8 @@ from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from core import errors
-from core.problem import ErrorBoundary, catalogue, install_problem_handlers
+from core.error_codes import catalogue
+from core.problem import ErrorBoundary, install_problem_handlers
 
 DOCS = Path(__file__).parents[4] / "docs" / "problems.md"
 CANARY = "canary-3f9a"

@@ -31,6 +31,7 @@ from core.agentscope.events.pending_events import EncodedEvent, PendingEvents
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.config import WorkerSettings
 from core.errors import LeaseLost, OutputTooLarge, StoreUnavailable
+from core.metrics.catalogue import APPEND_SECONDS, APPENDED_EVENTS, FENCED, FIRST_EVENT_SECONDS
 from core.store_failure import is_time_limit
 
 log = structlog.get_logger(__name__)
@@ -101,6 +102,9 @@ class RunAppender:
         """Sequence of the newest committed event."""
         self.failure: Exception | None = None
         self.on_cancel = on_cancel
+        self.accepted_at: float | None = None
+        """When the run was accepted, on the clock of the event loop; None if nobody wants to know how long its first
+        event took."""
         self._writer = writer
         self._pending = PendingEvents(writer.settings.max_event_bytes)
         self._total_bytes = 0
@@ -278,7 +282,7 @@ class GroupCommitWriter:
             # After a failure in parts: the statement may have been too large for its time limit.
             part = _lighter_half(batches) if unknown else dict(batches)
             try:
-                results = await self._store.append(list(part.values()))
+                results = await self._timed_append(list(part.values()), loop)
             except StoreUnavailable as exc:
                 # A refusal at once (a standby, a full disk) is an outage, whatever the size.
                 alone += len(batches) == 1 and (isinstance(exc.__cause__, TimeoutError) or is_time_limit(exc))
@@ -310,6 +314,15 @@ class GroupCommitWriter:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
 
+    async def _timed_append(
+        self, batches: list[AppendBatch], loop: asyncio.AbstractEventLoop
+    ) -> dict[Claim, AppendResult]:
+        sent_at = loop.time()
+        try:
+            return await self._store.append(batches)
+        finally:
+            APPEND_SECONDS.observe(loop.time() - sent_at)
+
     def _fail(
         self, batches: dict[Claim, AppendBatch], appenders: dict[Claim, RunAppender], failure: Exception
     ) -> None:
@@ -327,8 +340,10 @@ class GroupCommitWriter:
             appender = appenders[claim]
             result = results.get(claim)
             if result is None:
+                FENCED.add("append")
                 appender.fail(LeaseLost())
                 continue
+            _count(appender, batch, result)
             shown.append(StreamBatch(batch.session_id, batch.ordinal, result.base + 1, batch.payloads))
             appender.end_flush(result.base + len(batch.payloads))
             if result.cancel_requested:
@@ -375,6 +390,12 @@ class GroupCommitWriter:
         heavier = {claim: batch for claim, batch in batches.items() if claim not in lighter}
         for part in (lighter, heavier):
             await self._commit(part, appenders, unknown=unknown)
+
+
+def _count(appender: RunAppender, batch: AppendBatch, result: AppendResult) -> None:
+    APPENDED_EVENTS.add(amount=len(batch.payloads))
+    if result.base == 0 and appender.accepted_at is not None:
+        FIRST_EVENT_SECONDS.observe(asyncio.get_running_loop().time() - appender.accepted_at)
 
 
 def _batch(appender: RunAppender, events: Sequence[EncodedEvent]) -> AppendBatch:

@@ -226,7 +226,8 @@ class ThreadHub:
         self._window_bytes = 0
         self._pubsub: PubSub | None = None
         self._round = 0
-        self._readers = 0
+        self.readers = 0
+        """How many streams of this process follow a thread now."""
         self._leaving = 0
         """How many readers the drain has sent away."""
         self.rounds = Rounds(stream.heartbeat_seconds)
@@ -266,7 +267,7 @@ class ThreadHub:
     def keep(self, tail: Tail) -> None:
         """Count a reader more: its thread stays followed until :meth:`release`."""
         tail.readers += 1
-        self._readers += 1
+        self.readers += 1
 
     def release(self, tail: Tail) -> None:
         """Count a reader less. The subscription of a thread without readers ends soon after."""
@@ -278,7 +279,7 @@ class ThreadHub:
     def _forget(self, tail: Tail) -> bool:
         """Count a reader less; True if it was the thread's last."""
         tail.readers -= 1
-        self._readers -= 1
+        self.readers -= 1
         if tail.readers:
             return False
         self._tails.pop(tail.session_id, None)
@@ -289,7 +290,7 @@ class ThreadHub:
 
     def drain(self) -> None:
         """End every stream; the clients reconnect with their cursors."""
-        self._leaving = self._readers
+        self._leaving = self.readers
         self.draining.set()
         for tail in self._tails.values():
             tail.wake()
@@ -309,7 +310,7 @@ class ThreadHub:
 
     @property
     def _streams(self) -> int:
-        return max(self._readers, self._leaving)
+        return max(self.readers, self._leaving)
 
     async def rest(self, seconds: float) -> bool:
         """Sleep, but not through a drain; True when the process drains."""

@@ -12,6 +12,7 @@ import structlog
 
 from core.agentscope.events.run_status import EndStatus
 from core.identity import Principal
+from core.metrics.catalogue import FIRST_TOKEN_SECONDS, QUEUE_SECONDS, RUN_SECONDS, RUNS_ENDED
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +51,14 @@ class RunSummary:
 
 
 def log_ended_runs(runs: Iterable[RunSummary], *, agent: AgentName) -> None:
-    """Write one line ``run_ended`` for each run. Call it after the commit.
+    """Count each run, and write one line ``run_ended`` for it. Call it after the commit.
 
     Args:
         runs: The runs that one transaction has ended.
         agent: Names the agents of the runs.
     """
     for run in runs:
+        _count(run)
         log.info(
             "run_ended",
             user=hash_user(run.principal),
@@ -73,6 +75,15 @@ def log_ended_runs(runs: Iterable[RunSummary], *, agent: AgentName) -> None:
             output_tokens=run.output_tokens,
             cost=None if run.cost is None else format(run.cost.normalize(), "f"),
         )
+
+
+def _count(run: RunSummary) -> None:
+    RUNS_ENDED.add(run.status, run.error_code or "")
+    RUN_SECONDS.observe((run.ended_at - run.created_at).total_seconds())
+    if run.started_at is not None:
+        QUEUE_SECONDS.observe((run.started_at - run.created_at).total_seconds())
+    if run.first_token_at is not None:
+        FIRST_TOKEN_SECONDS.observe((run.first_token_at - run.created_at).total_seconds())
 
 
 def hash_user(principal: Principal) -> str:

@@ -29,6 +29,7 @@ from core.agentscope.runtime.model.provider_words import (
 from core.agentscope.runtime.model.refusals import Refusal, read_refusal
 from core.errors import ContentFiltered, ModelStreamError, ModelTimeout, ModelUnavailable, RunFailure
 from core.litellm_status import meant_status
+from core.metrics.catalogue import MODEL_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -200,7 +201,8 @@ def from_silence(*, answering: bool) -> CallFailed:
 
 
 def log_failure(failed: CallFailed, safe: Callable[[str], str], **ids: str) -> None:
-    """Log a failure in the provider's words; ``safe`` shortens them and takes the key out, as ``ChatEndpoint.safe``."""
+    """Count a failure, and log it in the provider's words; ``safe`` shortens them and takes the key out, as ``ChatEndpoint.safe``."""
+    MODEL_ERRORS.add(failed.error.code)
     reason = safe(failed.reason or repr(failed.__cause__))
     log.warning("model_call_failed", code=failed.error.code, transient=failed.transient, reason=reason, **ids)
 

@@ -32,6 +32,8 @@ from core.agentscope.runtime.model.outer_call import inside, is_inside
 from core.agentscope.runtime.model.token_counts import TokenCounts
 from core.agentscope.schemas.internal_events import CallStage, ModelUsage
 from core.errors import AgentBackendError
+from core.metrics.catalogue import MODEL_ERRORS
+from core.metrics.instruments import OTHER
 
 _KEPT_FAILURES = 8
 
@@ -153,6 +155,7 @@ class _Call:
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
             outcome = "cancelled"
         elif error is not None:
+            MODEL_ERRORS.add(error.code if isinstance(error, AgentBackendError) else OTHER)
             self._owner._failures.append(error)
             outcome = "failed"
             if not self._meter.answering and cost_nothing(error):

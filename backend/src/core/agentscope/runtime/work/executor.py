@@ -8,6 +8,7 @@ slots in ``slots.py``.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -25,6 +26,9 @@ from core.turns import Turns
 
 log = structlog.get_logger(__name__)
 
+HANG_SECONDS = 30.0
+"""A run that goes on for so long after its deadline hangs. The reaper ends it at the same time."""
+_LOOK_SECONDS = 1.0
 AT_ONCE = 4
 """Runs that begin at once, up to their first model call: enough to share statements."""
 MOST_SECONDS = 0.25
@@ -38,6 +42,8 @@ class RunExecutor:
         self._leases = leases
         self._services = services
         self._stops: dict[Claim, StopSignal] = {}
+        self._hang_at: dict[asyncio.Task[None], tuple[int, float]] = {}
+        """By the task that executes it: the row of a run, and when its time has been up for so long that it hangs."""
         self._tasks: set[asyncio.Task[None]] = set()
         worker, identity = services.settings.worker, services.settings.identity
         # Local mode has one user: nobody else waits, and nobody has to be looked for.
@@ -59,6 +65,11 @@ class RunExecutor:
     def running(self) -> int:
         """How many runs this process executes."""
         return len(self._tasks)
+
+    def hung(self) -> list[int]:
+        """Return the rows of the runs that go on long after their deadline. From any thread."""
+        now = time.monotonic()
+        return [run_pk for run_pk, hangs_at in list(self._hang_at.values()) if hangs_at <= now]
 
     async def room(self) -> int:
         """Return how many more runs this process may execute, once there is room for any; never while it drains."""
@@ -96,16 +107,23 @@ class RunExecutor:
                 stop.set("user")
 
     async def drain(self, grace_seconds: float) -> None:
-        """Accept no more runs, wait for the running ones, then stop them; returns when all have ended."""
+        """Accept no more runs, wait for the running ones, then stop them.
+
+        Returns when all have ended but those that hang: the reaper has ended them long ago.
+        """
         self._draining = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_seconds)
         self._stopping = True
         for stop in list(self._stops.values()):
             stop.set("shutdown")
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        while ending := self._tasks - self._hung_tasks():
+            await asyncio.wait(ending, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         await self._services.titles.stop()
+
+    def _hung_tasks(self) -> set[asyncio.Task[None]]:
+        now = time.monotonic()
+        return {task for task, (_, hangs_at) in self._hang_at.items() if hangs_at <= now}
 
     def _spawn(self, work: Coroutine[Any, Any, None], run_pk: int) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"run-{run_pk}")
@@ -158,6 +176,10 @@ class RunExecutor:
         if self._stopping:
             # Its claim was under way when the others were told to stop.
             stop.set("shutdown")
+        task = asyncio.current_task()
+        if task is not None:
+            hangs_at = time.monotonic() + max(claimed.seconds_left, 0) + HANG_SECONDS
+            self._hang_at[task] = run_pk, hangs_at
         try:
             await RunScope(claimed, stop, self._services, begun).execute()
         except StoreUnavailable:
@@ -166,3 +188,5 @@ class RunExecutor:
             log.exception("run_abandoned", reason="its end could not be written; the reaper ends it")
         finally:
             self._stops.pop(claimed.owned.claim, None)
+            if task is not None:
+                self._hang_at.pop(task, None)

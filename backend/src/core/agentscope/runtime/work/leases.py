@@ -38,6 +38,7 @@ RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.inpu
           -- A process of the version before names no agent: its run has that of its thread.
           coalesce(r.agent_id, s.agent_id) AS agent_id,
           extract(epoch FROM r.deadline_at - clock_timestamp())::float8 AS seconds_left,
+          extract(epoch FROM clock_timestamp() - r.created_at)::float8 AS age_seconds,
           clock_timestamp() AS database_time
 """)
 # A run that somebody has locked just now holds up no other: it is claimed alone.
@@ -70,6 +71,8 @@ class ClaimedRun:
     input: str
     parent_run_id: str | None
     seconds_left: float
+    age_seconds: float = 0.0
+    """How long ago it was accepted, when it was claimed."""
 
 
 class Leases:
@@ -135,6 +138,7 @@ class Leases:
             input=row["input"],
             parent_run_id=row["parent_run_id"],
             seconds_left=row["seconds_left"],
+            age_seconds=row["age_seconds"],
         )
 
 
@@ -170,6 +174,11 @@ class Heartbeat:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(timeout=2.0)
+
+    @property
+    def alive(self) -> bool:
+        """Whether leases are renewed, or the thread has been stopped in order."""
+        return self._stopped.is_set() or (self._thread is not None and self._thread.is_alive())
 
     def watch(self, run: OwnedRun, on_signal: OnSignal) -> Callable[[], None]:
         """Renew a run's lease until the returned function is called."""

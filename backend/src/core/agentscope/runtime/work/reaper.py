@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -38,6 +39,7 @@ from core.connections.oauth.login_store import drop_logins
 from core.crash_points import crash_point
 from core.errors import LeaseLost, QueueTimeout, RunTimeout, WorkerLost
 from core.identity import Principal
+from core.metrics.catalogue import LEASES_EXPIRED, LEDGER_LOST
 from core.outage import report_failure
 from core.store_failure import is_store_failure, is_time_limit
 from core.stored_bytes import add_up
@@ -104,6 +106,19 @@ _EXPIRE_INTERRUPTS = status_text("""
 UPDATE agent_interrupt SET status = {expired_interrupt}, resolved_at = clock_timestamp()
 WHERE status = {open_interrupt} AND expires_at < statement_timestamp()
 """)
+
+_LOST_CALLS = text("SELECT count(*) FROM agent_model_call WHERE run_pk = :run_pk AND outcome = 'lost'")
+
+
+@dataclass(slots=True)
+class _LostRun:
+    """What was found of a run whose worker is lost."""
+
+    outcome: str | None = None
+    """What becomes of it; None if its worker lives and only its time is over."""
+    calls: int = 0
+    """Model calls of it whose cost nobody knows."""
+
 
 _Repair = Callable[[AsyncConnection, AgentRun, str, datetime], Awaitable[Ended | None]]
 
@@ -249,9 +264,14 @@ class Reaper:
 
     async def _repair_lost(self, run_pk: int, session_id: int, *, dead_worker: str | None = None) -> int:
         """End or requeue a run whose worker is lost: its lease is over, or ``dead_worker`` is known to have had it."""
-        end_lost = partial(self._end_lost, dead_worker=dead_worker)
+        found = _LostRun()
+        end_lost = partial(self._end_lost, found, dead_worker=dead_worker)
         # Its thread must not stay stuck: the second try keeps of its output what can be read and stored.
-        return await self._repair(run_pk, session_id, end_lost, rescue=partial(end_lost, rescue=True))
+        touched = await self._repair(run_pk, session_id, end_lost, rescue=partial(end_lost, rescue=True))
+        if touched and found.outcome is not None:
+            LEASES_EXPIRED.add(found.outcome)
+            LEDGER_LOST.add(amount=found.calls)
+        return touched
 
     async def _repair(
         self, run_pk: int, session_id: int, repair: _Repair, *, rescue: _Repair | None = None
@@ -287,6 +307,7 @@ class Reaper:
 
     async def _end_lost(
         self,
+        found: _LostRun,
         connection: AsyncConnection,
         run: AgentRun,
         thread_id: str,
@@ -304,11 +325,15 @@ class Reaper:
         lost = run.lease_until < now if dead_worker is None else run.worker_id == dead_worker
         if not lost and not overtime:
             raise LeaseLost
+        if lost:
+            found.calls = (await connection.execute(_LOST_CALLS, {"run_pk": run.id})).scalar_one()
+            found.outcome = "ended"
         # Readers saw nothing but RUN_STARTED, and no tool can have started: the run can safely be executed again.
         pristine = run.last_seq <= 1
         if pristine and not overtime and run.attempt - run.released < self._settings.worker.max_attempts:
             await connection.execute(_REQUEUE, {"run_pk": run.id})
             await release_run(connection, run.id)
+            found.outcome = "requeued"
             log.warning("run_requeued", run_id=run.run_id, attempt=run.attempt)
             return None
         code, message = (

@@ -31,6 +31,7 @@ from core.agentscope.runtime.work.leases import ClaimedRun
 from core.agentscope.schemas.internal_events import RunFailed
 from core.crash_points import crash_point
 from core.errors import AgentBackendError, LeaseLost, OutputNotStorable, RunFailure, StoreUnavailable
+from core.metrics.catalogue import FENCED
 from core.outage import through_outage
 from core.store_failure import is_refused_data
 
@@ -136,6 +137,7 @@ class RunEnding:
             except LeaseLost:
                 if await self._has_ended_as(run, tried):
                     return None
+                FENCED.add("end")
                 raise
 
         ended = await through_outage(attempt, seconds=self._outage_seconds, what="run_end")

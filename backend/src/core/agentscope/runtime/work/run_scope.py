@@ -93,6 +93,7 @@ class RunScope:
         self._claims: dict[str, Any] = {}
         self._outage_seconds = services.settings.worker.outage_seconds
         self._appender = services.writer.open(run.owned, self._stopped_by_writer)
+        self._appender.accepted_at = asyncio.get_running_loop().time() - run.age_seconds
         self._checkpoints = CheckpointSaver(services.engine, run.owned)
         self._calls_ahead = CallsAhead(
             services.lines, run.owned, run.principal, outage_seconds=self._outage_seconds, begun=begun

@@ -1,0 +1,66 @@
+"""Opens the port of operators, if the settings name one. Only then are Prometheus' library and the rest imported."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
+
+from core.config import MetricsSettings, Settings
+from core.metrics.readings import LiveReadings, Reading
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import Pool
+
+
+@contextmanager
+def open_metrics(
+    settings: Settings, process: Literal["api", "worker"], live: Callable[[], LiveReadings | None]
+) -> Iterator[None]:
+    """Show what a process counts while the context is open. ``settings.metrics.port`` is set.
+
+    Args:
+        settings: Of the process.
+        process: Which kind of process it is.
+        live: Returns what the process knows of itself; None while it starts or has stopped.
+
+    Raises:
+        OSError: The address cannot be used; ``refusal`` says it in a line.
+    """
+    metrics = settings.metrics
+    with _listen(metrics.host, metrics.port or 0) as listener:
+        from agentroute.metrics.process_port import open_port
+
+        with open_port(settings, process, listener, live):
+            yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server(address[:2], family=family)
+
+
+def refusal(settings: MetricsSettings, error: OSError) -> str:
+    """Return the line that a process prints which cannot use the address."""
+    why = error.strerror or str(error)
+    return (
+        f"Cannot listen on {settings.host}:{settings.port} for metrics: {why}. "
+        "Each process needs a port of its own: --metrics-port, or AGENT_METRICS__PORT."
+    )
+
+
+def pool_reading(engine: AsyncEngine) -> Reading:
+    """Return a function that says how many connections of an engine's pool are in use, and how many rest."""
+
+    def read() -> Mapping[str, float]:
+        # Asked anew: an engine that was disposed has another pool.
+        pool: Pool = engine.pool
+        if not isinstance(pool, QueuePool):
+            return {}
+        return {"used": float(pool.checkedout()), "free": float(pool.checkedin())}
+
+    return read

@@ -1,0 +1,156 @@
+"""Figures that only the database has, such as the length of the queue.
+
+Rules:
+
+1. All of them are read by one statement, on a connection that nobody else uses, and not more often than every five
+   seconds, however many ask. The pool of the routes is not touched.
+2. Only API processes have them. Each says the same: take the maximum of all instances, never the sum.
+3. To add a figure, add a row to ``STORE_GAUGES``. Its query returns one number, or rows ``(label, number)`` as jsonb, from
+   an index: it is executed every few seconds for ever. ``test_query_plans.py`` explains it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from core.agentscope.events.status_sql import status_sql
+from core.config import DatabaseSettings
+from core.metrics.instruments import Gauge
+from core.postgres_connection import asyncpg_dsn, open_connection
+
+KEEP_SECONDS = 5.0
+"""How long an answer is given again. Prometheus asks every 15 s or less often."""
+_LOOK_SECONDS = 4.0
+
+Readings = dict[tuple[str, ...], float]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreGauge:
+    """A figure and its query: an expression that gives one number, or an object of jsonb with a number for each label."""
+
+    gauge: Gauge
+    sql: str
+
+
+STORE_GAUGES: tuple[StoreGauge, ...] = (
+    StoreGauge(
+        Gauge("agentroute_runs", "Runs that have not ended, by status.", ("status",)),
+        status_sql(
+            """(SELECT jsonb_build_object(
+                'queued', count(*) FILTER (WHERE status = {queued}),
+                'running', count(*) FILTER (WHERE status = {running}),
+                'waiting', count(*) FILTER (WHERE status = {waiting}))
+            FROM agent_run WHERE status IN {unended})"""
+        ),
+    ),
+    StoreGauge(
+        Gauge("agentroute_queue_oldest_seconds", "Age of the oldest run that no worker has; 0 without one."),
+        status_sql(
+            """(SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
+            FROM agent_run WHERE status = {queued})"""
+        ),
+    ),
+    StoreGauge(
+        Gauge(
+            "agentroute_runs_overdue",
+            "Running runs whose lease is over: their worker is lost, nobody has noticed.",
+        ),
+        status_sql(
+            """(SELECT count(*) FROM agent_run
+            WHERE status = {running} AND lease_until < clock_timestamp())"""
+        ),
+    ),
+)
+
+
+class StoreFigures:
+    """Reads the figures for all who ask meanwhile and shortly after. Belongs to one event loop.
+
+    Args:
+        settings: Where Postgres is.
+        gauges: What is read.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        gauges: Sequence[StoreGauge] = STORE_GAUGES,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._gauges = gauges
+        self._clock = clock
+        self._connection: asyncpg.Connection | None = None
+        self._looking: asyncio.Task[dict[Gauge, Readings]] | None = None
+        self._found_at = float("-inf")
+
+    async def read(self) -> dict[Gauge, Readings]:
+        """Return the figures; none while the database cannot be read."""
+        if not self._gauges:
+            return {}
+        if self._looking is None or (self._looking.done() and self._clock() - self._found_at >= KEEP_SECONDS):
+            self._looking = asyncio.create_task(self._look())
+        # Shielded: one who leaves takes the answer from nobody.
+        return await asyncio.shield(self._looking)
+
+    async def aclose(self) -> None:
+        """End a look that is under way, and close the connection."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
+        self._give_up()
+
+    async def _look(self) -> dict[Gauge, Readings]:
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                row = await (await self._connected()).fetchrow(figures_sql(self._gauges))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            # The state of the connection is unknown.
+            self._give_up()
+            return {}
+        finally:
+            self._found_at = self._clock()
+        return (
+            {}
+            if row is None
+            else {
+                each.gauge: _readings(json.loads(value))
+                for each, value in zip(self._gauges, row, strict=True)
+            }
+        )
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await open_connection(
+                asyncpg_dsn(self._settings),
+                application_name="agentroute-metrics",
+                connect_seconds=_LOOK_SECONDS,
+                statement_seconds=_LOOK_SECONDS,
+                statement_timeout=str(int(_LOOK_SECONDS * 1000)),
+            )
+        return self._connection
+
+    def _give_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+def figures_sql(gauges: Sequence[StoreGauge]) -> str:
+    """Return the statement that reads the figures, each as jsonb."""
+    return "SELECT " + ", ".join(f"to_jsonb({each.sql}) AS figure_{at}" for at, each in enumerate(gauges))
+
+
+def _readings(value: object) -> Readings:
+    if isinstance(value, dict):
+        return {(str(label),): float(number) for label, number in value.items()}
+    return {(): float(str(value))}
