@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def approved_effect(note: str, context: ToolContext) -> str:
         note: What it is about.
     """
     return record(note, context.run_id, context.tool_call_id)
+
+
+@tool(permission="allow", name="block", timeout_seconds=10)
+async def block(note: str, context: ToolContext) -> str:
+    """Wait for ever without `await`: the event loop of the worker hangs, and so does everything in it.
+
+    Args:
+        note: What it is about.
+    """
+    record(note, context.run_id, context.tool_call_id)
+    threading.Event().wait()
+    return "never"
 
 
 def charged(note: str) -> str:
