@@ -134,7 +134,6 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         )
         resources.push_async_callback(service.aclose)
         logins, connections = open_connections(settings, engine, deployed)
-        live = None if settings.metrics.port is None else _readings(hub, engine, resources)
         yield ApiContainer(
             bodies=_open_bodies(settings, resources),
             service=service,
@@ -157,7 +156,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             agents=deployed.directory,
             readiness=readiness,
             drain=DrainSwitch(hub),
-            live=live,
+            live=None if settings.metrics.port is None else _readings(hub, engine, resources),
         )
 
 

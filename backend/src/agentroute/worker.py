@@ -19,6 +19,7 @@ from functools import partial
 
 import structlog
 import uvloop
+from sqlalchemy.ext.asyncio import AsyncEngine
 from taskiq.receiver import Receiver
 
 from agentroute.background_loops import BackgroundLoops
@@ -316,19 +317,24 @@ async def open_worker(
         loops.start("cancels", listen_for_cancels(redis, settings.redis, executor.cancel))
         loops.start("writer", writer.run(), close=writer.close)
         loops.start("bus", bus.run(), close=bus.close)
-        places = settings.worker.concurrency
-        loops.start("runs", RunWatch(executor, heartbeat, places=places).run())
-        watch = LoopWatch(give_up_seconds=settings.worker.stall_seconds)
-        watch.start()
-        resources.callback(watch.stop)
-        gauges: dict[Gauge, Reading] = {
-            WORKER_RUNS: lambda: executor.running,
-            WORKER_SLOTS: lambda: places,
-            HUNG_RUNS: lambda: len(executor.hung()),
-            LOOP_STALL: lambda: watch.stalled_seconds,
-            POOL_CONNECTIONS: pool_reading(engine),
-        }
-        yield Worker(executor, broker, LiveReadings(asyncio.get_running_loop(), gauges))
+        loops.start("runs", RunWatch(executor, heartbeat, places=settings.worker.concurrency).run())
+        yield Worker(executor, broker, _readings(executor, engine, settings, resources))
+
+
+def _readings(
+    executor: RunExecutor, engine: AsyncEngine, settings: Settings, resources: AsyncExitStack
+) -> LiveReadings:
+    watch = LoopWatch(give_up_seconds=settings.worker.stall_seconds)
+    watch.start()
+    resources.callback(watch.stop)
+    gauges: dict[Gauge, Reading] = {
+        WORKER_RUNS: lambda: executor.running,
+        WORKER_SLOTS: lambda: settings.worker.concurrency,
+        HUNG_RUNS: lambda: len(executor.hung()),
+        LOOP_STALL: lambda: watch.stalled_seconds,
+        POOL_CONNECTIONS: pool_reading(engine),
+    }
+    return LiveReadings(asyncio.get_running_loop(), gauges)
 
 
 def leave(code: int) -> None:

@@ -74,6 +74,26 @@ async def test_the_end_of_the_intake_at_a_drain_is_in_order(monkeypatch: pytest.
     assert "background_loop_ended" not in [line["event"] for line in lines]
 
 
+async def test_a_worker_with_runs_that_hang_leaves_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+
+    async def ends(*_arguments: object) -> None:
+        return None
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", lambda *_call: None)
+    monkeypatch.setattr(worker_module, "first_failure", passes)
+    monkeypatch.setattr(worker_module, "open_worker", opened)
+    monkeypatch.setattr(worker_module, "_listen", ends)
+    monkeypatch.setattr(worker_module, "leave", left.append)
+    monkeypatch.setattr(Drained, "running", 2)
+    with capture_logs() as lines:
+        assert await run_main() == 1
+
+    assert left == [70]
+    (told,) = [line for line in lines if line["event"] == "worker_leaves_hung_runs"]
+    assert (told["log_level"], told["runs"]) == ("critical", 2)
+
+
 async def run_main() -> int:
     settings = Settings(identity=IdentitySettings(mode="local"))
     return await worker_module._main(settings, "", 0.0, None)

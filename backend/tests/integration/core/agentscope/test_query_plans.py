@@ -14,9 +14,10 @@ import pytest
 from tests.support.nested_plans import NestedScan, call, statement_lines
 from tests.support.query_plans import Scan, grow, scans, statements_noted
 from tests.support.scratch_databases import ScratchDatabases
-from tests.support.stack import OpenStack
+from tests.support.stack import OpenStack, Stack
 from tests.support.whole_service import do_everything, sections_for_everything
 
+from agentroute.metrics.store_gauges import STORE_GAUGES, StoreFigures
 from core.identity import Principal
 from models import AgentRun
 
@@ -63,7 +64,15 @@ async def sent(
             **sections_for_everything(folder),
         ) as stack:
             await do_everything(stack)
+            await _figures(stack)
     return noted
+
+
+async def _figures(stack: Stack) -> None:
+    """What a process reads for its metrics."""
+    figures = StoreFigures(stack.settings.database)
+    assert set(await figures.read()) == {each.gauge for each in STORE_GAUGES}
+    await figures.aclose()
 
 
 def whole(found: list[Scan]) -> list[Scan]:

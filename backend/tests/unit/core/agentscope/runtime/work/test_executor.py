@@ -171,6 +171,37 @@ async def test_a_full_worker_takes_hints_again_when_a_run_leaves_it(monkeypatch:
     left.cancel()
 
 
+async def test_a_run_that_ignores_its_end_is_known_to_hang_and_a_drain_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = Queue(monkeypatch, {1: HOG, 2: OTHER})
+    deaf = asyncio.Event()
+
+    async def ignores_the_stop(claim: tuple[int, int], _stop: StopSignal) -> None:
+        queue.running[claim] = asyncio.get_running_loop().create_future()
+        await deaf.wait()
+
+    now = 0.0
+    monkeypatch.setattr(executor_module, "time", SimpleNamespace(monotonic=lambda: now))
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "execute", ignores_the_stop)
+        await queue.start(1)
+    # Claimed for 60 s more.
+    now = 60.0 + executor_module.HANG_SECONDS - 1
+    assert queue.executor.hung() == []
+    now += 1
+    assert queue.executor.hung() == [1]
+    await queue.start(2)
+
+    await queue.executor.drain(0)
+
+    assert queue.reasons == {(2, 1): "shutdown"}
+    assert queue.executor.running == 1
+    deaf.set()
+    await queue.settle()
+    assert (queue.executor.running, queue.executor.hung()) == (0, [])
+
+
 async def test_few_runs_begin_at_once_and_each_that_has_begun_lets_the_next_begin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
