@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -30,11 +29,16 @@ class Operator:
         self._client = client
 
     async def ask(self, node: Node, path: str) -> httpx.Response:
-        line = await eventually(lambda: node.logged("metrics_listening"))
-        return await self._client.get(f"http://127.0.0.1:{line['port']}{path}", timeout=HUNG_SECONDS)
+        return await self._client.get(f"http://127.0.0.1:{await port_of(node)}{path}", timeout=HUNG_SECONDS)
 
     async def samples(self, node: Node) -> Samples:
         return read(await self.ask(node, "/metrics"))
+
+
+async def port_of(node: Node) -> int:
+    line = await eventually(lambda: node.logged("metrics_listening"))
+    assert line is not None
+    return line["port"]
 
 
 def read(page: httpx.Response) -> Samples:
@@ -105,16 +109,13 @@ async def test_a_queue_grows_old_and_streams_are_open(ground: Ground) -> None:
             recorder.run(wish, thread_id=seen.thread_id, owner=OWNER, following=seen, stream=True)
         )
 
-        async def queued() -> Samples | None:
+        async def queued() -> bool:
             found = await operator.samples(api)
-            return (
-                found
-                if found["agentroute_runs", "queued"] == found["agentroute_open_streams",] == 1
-                else None
-            )
+            return found["agentroute_runs", "queued"] == found["agentroute_open_streams",] == 1
 
         # The figures of the database are at most five seconds old.
-        found = await eventually(queued)
+        await eventually(queued)
+        found = await operator.samples(api)
         assert found["agentroute_queue_oldest_seconds",] > 0
 
         await plot.start("worker")
@@ -170,11 +171,11 @@ async def test_health_of_a_worker_follows_its_servers(ground: Ground) -> None:
 
         await worker.postgres.close()
 
-        async def away() -> dict[str, Any] | None:
-            answer = await operator.ask(worker, "/readyz")
-            return answer.json() if answer.status_code == 503 else None
+        async def away() -> bool:
+            return (await operator.ask(worker, "/readyz")).status_code == 503
 
-        told = await eventually(away)
+        await eventually(away)
+        told = (await operator.ask(worker, "/readyz")).json()
         assert (told["status"], told["checks"]["postgres"]) == ("not-ready", "unreachable")
         # A restart repairs no database.
         assert (await operator.ask(worker, "/healthz")).status_code == 200
@@ -183,12 +184,12 @@ async def test_health_of_a_worker_follows_its_servers(ground: Ground) -> None:
 async def test_the_address_of_another_process_is_refused_in_a_line(ground: Ground) -> None:
     async with ground.plot() as plot:
         first = await plot.start("worker", env=METRICS)
-        line = await eventually(lambda: first.logged("metrics_listening"))
+        port = await port_of(first)
         for role in ("worker", "api"):
-            second = await plot.start(role, env={"AGENT_METRICS__PORT": str(line["port"])}, ready=False)
+            second = await plot.start(role, env={"AGENT_METRICS__PORT": str(port)}, ready=False)
             assert await second.wait() == 1
             told = second.log_path.read_text()
-            assert f"error: Cannot listen on 127.0.0.1:{line['port']} for metrics:" in told
+            assert f"error: Cannot listen on 127.0.0.1:{port} for metrics:" in told
             assert "--metrics-port, or AGENT_METRICS__PORT" in told
 
 
@@ -197,8 +198,12 @@ async def test_a_worker_whose_event_loop_hangs_ends_and_another_one_takes_over(
 ) -> None:
     profile = tmp_path / "agent.toml"
     profile.write_text(
-        'name = "Blocks"\ndescription = "Has a tool that hangs."\n'
-        '[[tools]]\nimport = "tests.faults.effects:block"\npermission = "allow"\n'
+        """name = "Blocks"
+description = "Has a tool that hangs."
+[[tools]]
+import = "tests.faults.effects:block"
+permission = "allow"
+"""
     )
     async with (
         ground.plot(AGENT_PROFILE_PATH=str(profile), AGENT_LIMITS__RUN_SECONDS=str(NEVER_SECONDS)) as plot,
