@@ -11,7 +11,7 @@ from core.config import ServerSettings
 from core.errors import ConfigurationError, Unauthenticated
 from core.identity_settings import IdentitySettings
 from core.loopback import LoopbackGuard, is_loopback, refuse_origins_of_anybody
-from core.scopes import ALL_SCOPES, USER_SCOPES, Role
+from core.scopes import ALL_SCOPES, USER_SCOPES, Role, named_agents, permits_agent
 
 if TYPE_CHECKING:
     from core.api_keys.keyring import KeyGrant, Keyring
@@ -58,6 +58,15 @@ class Principal:
         if "admin" in self.scopes:
             return "admin"
         return "service" if self.kind == "key" else "user"
+
+    @property
+    def agents(self) -> list[str] | None:
+        """The agents to whose threads the credential is limited; ``None``: it is not limited."""
+        return named_agents(self.scopes)
+
+    def may_see(self, agent_id: str | None) -> bool:
+        """Return whether the threads of an agent are there for the credential."""
+        return permits_agent(self.scopes, agent_id)
 
 
 LOCAL = Principal("local", "local", trusted=True, scopes=ALL_SCOPES, kind="local")

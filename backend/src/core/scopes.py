@@ -3,8 +3,9 @@
 Rules:
 
 1. ``run`` starts, answers and changes; ``read`` looks; ``admin`` is for the routes of operators. None implies another.
-2. ``agent:NAME`` narrows the other scopes to the named agents. Without such a scope, they count for every agent that the
-   caller may use.
+2. ``agent:NAME`` narrows the other scopes to the named agents, their threads and what is in these. Without such a scope,
+   they count for every agent that the caller may use, and for every thread of the caller.
+   See docs/adr/0056.
 3. Names that are not of this service (``openid``, ``email``) permit nothing and forbid nothing.
 """
 
@@ -35,6 +36,17 @@ def is_scope(name: str) -> bool:
     return name in ALL_SCOPES or (name.startswith(AGENT_PREFIX) and len(name) > len(AGENT_PREFIX))
 
 
-def permits_agent(scopes: frozenset[str], agent_id: str) -> bool:
-    """Return whether the scopes leave an agent to the caller: it is named, or none is."""
-    return f"{AGENT_PREFIX}{agent_id}" in scopes or not any(name.startswith(AGENT_PREFIX) for name in scopes)
+def named_agents(scopes: Iterable[str]) -> list[str] | None:
+    """Return the agents that the scopes leave to the caller; ``None``: every one, because none is named."""
+    named = [name.removeprefix(AGENT_PREFIX) for name in scopes if name.startswith(AGENT_PREFIX)]
+    return sorted(named) or None
+
+
+def permits_agent(scopes: frozenset[str], agent_id: str | None) -> bool:
+    """Return whether the scopes leave an agent to the caller: it is named, or none is.
+
+    Args:
+        scopes: Of the credential.
+        agent_id: ``None``: an agent that nobody knows, which no scope names.
+    """
+    return f"{AGENT_PREFIX}{agent_id}" in scopes or named_agents(scopes) is None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import time
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from tests.support.manual_worker import manual_reaper
 from tests.support.release_dump import LIMITS, WORKER, answers, filled, questions
-from tests.support.stack import Stack
+from tests.support.stack import SECRET, Stack
 
 from core.api_keys.keeper import KeyKeeper
 from core.connections.oauth.client_store import ClientStore
@@ -43,6 +45,7 @@ async def do_everything(stack: Stack) -> None:
         await _pages(stack)
     # Later: a run waits for those that are held until then.
     await _files(stack)
+    await _files_of_an_agent(stack)
     await _connections(stack)
     await _logins(stack)
     await _keys(stack)
@@ -94,6 +97,26 @@ async def _files(stack: Stack) -> None:
         message = {"id": f"with-file-{number}", "role": "user", "content": [part]}
         await stack.stream_run(thread="with-files", messages=[message])
     assert (await stack.request("DELETE", "/threads/with-files")).status == 204
+
+
+async def _files_of_an_agent(stack: Stack) -> None:
+    """The same with a credential that is limited to an agent."""
+    now = int(time.time())
+    claims = {"sub": "ada", "iat": now, "exp": now + 600, "scope": "run read agent:default"}
+    limited = {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}
+    stored = await stack.request("POST", "/files", files={"file": ("a.txt", b"three")}, headers=limited)
+    file = stored.json["fileId"]
+    part = {"type": "document", "source": {"type": "file", "value": file}}
+    body = stack.run_body(
+        thread="of-an-agent", messages=[{"id": "of-an-agent", "role": "user", "content": [part]}]
+    )
+    for _ in range(2):
+        assert (await stack.request("POST", "/runs", json=body, headers=limited)).status == 202
+    await stack.ended("of-an-agent")
+    assert (await stack.request("GET", "/files", headers=limited)).json["files"]
+    assert (await stack.request("GET", f"/files/{file}", headers=limited)).body == b"three"
+    assert (await stack.request("DELETE", f"/files/{file}", headers=limited)).status == 204
+    assert (await stack.request("DELETE", "/threads/of-an-agent", headers=limited)).status == 204
 
 
 async def _connections(stack: Stack) -> None:

@@ -12,6 +12,9 @@ Rules:
 4. An upload is a promise: a message may name the file for ``unused_seconds``. So a file that was uploaded again since a
    message named it outlives its last thread (``uploaded_again_at``).
 
+5. A credential that is limited to agents has the files that messages in threads of these agents name, and those that were
+   uploaded for a message to come. All others look absent to it.
+
 See docs/adr/0031.
 """
 
@@ -23,7 +26,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.config import FileSettings, LimitSettings
@@ -81,10 +84,18 @@ class FileCatalogue:
         engine: Of the process.
         settings: The quotas of files.
         limits: The quotas of everything that is stored.
+        default_agent: The agent of threads without an id of one.
     """
 
-    def __init__(self, engine: AsyncEngine, settings: FileSettings, limits: LimitSettings) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        settings: FileSettings,
+        limits: LimitSettings,
+        default_agent: str | None = None,
+    ) -> None:
         self._engine = engine
+        self._default_agent = default_agent
         self._settings = settings
         self._limits = limits
 
@@ -133,26 +144,27 @@ class FileCatalogue:
 
     async def find(self, principal: Principal, file_ids: Collection[str]) -> dict[str, StoredFile]:
         """Return those of the files that the user has, by id."""
-        values = {**_key(principal), "ids": _digests(file_ids)}
+        values = {**self._left(principal), "ids": _digests(file_ids)}
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(_FIND, values)).mappings()
+            rows = (await connection.execute(_FIND[principal.agents is not None], values)).mappings()
             return {row["file_id"]: StoredFile(**row) for row in rows}
 
     async def list_page(self, principal: Principal, *, limit: int, before: int | None) -> list[StoredFile]:
         """Return the user's files, newest first: those before a row id, if one is given."""
         values = {
-            **_key(principal),
+            **self._left(principal),
             "limit": limit,
             "before": before if before is not None else (1 << 63) - 1,
         }
         async with self._engine.connect() as connection:
-            return [StoredFile(**row) for row in (await connection.execute(_LIST, values)).mappings()]
+            rows = await connection.execute(_LIST[principal.agents is not None], values)
+            return [StoredFile(**row) for row in rows.mappings()]
 
     async def mark_deleted(self, principal: Principal, file_id: str) -> list[StoredBytes]:
         """Make a file of the user absent; returns what is to be removed from the store: nothing if there is none."""
-        values = {**_key(principal), "ids": _digests([file_id])}
+        values = {**self._left(principal), "ids": _digests([file_id])}
         async with self._engine.begin() as connection:
-            rows = await connection.execute(_MARK, values)
+            rows = await connection.execute(_MARK[principal.agents is not None], values)
             return [StoredBytes(row.id, row.name_in_store) for row in rows]
 
     async def take_back(self, principal: Principal, files: Iterable[StoredFile]) -> list[StoredBytes]:
@@ -210,6 +222,9 @@ class FileCatalogue:
             rows = await connection.execute(_LEAVING, {"batch": BATCH, "after": after})
             return [StoredBytes(row.id, row.name_in_store) for row in rows]
 
+    def _left(self, principal: Principal) -> dict[str, Any]:
+        return _left(principal, self._default_agent)
+
     def _check(self, used: tuple[int, int], more: int) -> None:
         files, size = used
         if files >= self._settings.max_user_files:
@@ -226,15 +241,20 @@ class FileCatalogue:
 
 
 async def name_files(
-    connection: AsyncConnection, principal: Principal, session_id: int, file_ids: Collection[str]
+    connection: AsyncConnection,
+    principal: Principal,
+    session_id: int,
+    file_ids: Collection[str],
+    *,
+    default_agent: str | None = None,
 ) -> dict[str, StoredFile]:
     """Note that messages of a thread name files; returns those that exist, by id.
 
     In the caller's transaction, which holds the thread's lock: from here to its end, none of them can be deleted.
     """
-    values = {**_key(principal), "ids": _digests(file_ids), "session_id": session_id}
+    values = {**_left(principal, default_agent), "ids": _digests(file_ids), "session_id": session_id}
     # In the order of their ids: two transactions that name the same files wait for each other once.
-    rows = (await connection.execute(_HOLD, values)).mappings().all()
+    rows = (await connection.execute(_HOLD[principal.agents is not None], values)).mappings().all()
     if rows:
         values["rows"] = [row["id"] for row in rows]
         await connection.execute(_IN_USE, values)
@@ -268,6 +288,13 @@ def _key(principal: Principal) -> dict[str, Any]:
     return {"tenant_id": principal.tenant_id, "user_id": principal.user_id}
 
 
+def _left(principal: Principal, default_agent: str | None) -> dict[str, Any]:
+    """Return the values of a statement on the files that the credential leaves to its caller."""
+    if principal.agents is None:
+        return _key(principal)
+    return _key(principal) | {"agents": principal.agents, "default_agent": default_agent}
+
+
 def _folder_of(principal: Principal) -> str:
     """Return the folder of a user in the store: it tells nothing of who it is."""
     owner = f"{len(principal.tenant_id)}/{principal.tenant_id}/{principal.user_id}"
@@ -285,7 +312,22 @@ def is_file_id(text_: str) -> bool:
 
 
 _OWNED = "tenant_id = :tenant_id AND user_id = :user_id AND state = 'ready'"
-_READY = f"{_OWNED} AND sha256 = ANY(CAST(:ids AS bytea[]))"
+_READY = "{owned} AND sha256 = ANY(CAST(:ids AS bytea[]))"
+
+# Only in the statements of credentials that are limited to agents. Without a thread that names it, a file is no agent's.
+_OF_AGENTS = """(unused_since IS NOT NULL OR uploaded_again_at IS NOT NULL OR EXISTS (
+    SELECT FROM agent_file_use AS u JOIN agent_chat_session AS s ON s.id = u.session_id
+    WHERE u.file_id = agent_file.id
+        AND coalesce(s.agent_id, CAST(:default_agent AS text)) = ANY (CAST(:agents AS text[]))))"""
+
+
+def _left_or_all(statement: str) -> dict[bool, TextClause]:
+    """Return the two forms of a statement, by whether the credential is limited to agents."""
+    return {
+        limited: text(statement.replace("{owned}", f"{_OWNED} AND {_OF_AGENTS}" if limited else _OWNED))
+        for limited in (False, True)
+    }
+
 
 _LOCK_OWNER = text("SELECT pg_advisory_xact_lock(:lock, hashtext(:owner))")
 _USED = text(f"""
@@ -305,11 +347,11 @@ UPDATE agent_file SET state = 'ready', sha256 = :sha256, media_type = :media_typ
     unused_since = clock_timestamp()
 WHERE id = :id AND state = 'pending' RETURNING {_COLUMNS}
 """)  # noqa: S608
-_FIND = text(f"SELECT {_COLUMNS} FROM agent_file WHERE {_READY}")  # noqa: S608
-_LIST = text(f"""
-SELECT {_COLUMNS} FROM agent_file WHERE {_OWNED} AND id < :before ORDER BY id DESC LIMIT :limit
+_FIND = _left_or_all(f"SELECT {_COLUMNS} FROM agent_file WHERE {_READY}")  # noqa: S608
+_LIST = _left_or_all(f"""
+SELECT {_COLUMNS} FROM agent_file WHERE {{owned}} AND id < :before ORDER BY id DESC LIMIT :limit
 """)  # noqa: S608
-_MARK = text(f"""
+_MARK = _left_or_all(f"""
 UPDATE agent_file SET state = 'deleting', unused_since = NULL WHERE {_READY} RETURNING id, name_in_store
 """)  # noqa: S608
 _TAKE_BACK = text(f"""
@@ -349,7 +391,9 @@ _LEAVING = text("""
 SELECT id, name_in_store FROM agent_file WHERE state <> 'ready' AND state = 'deleting' AND id > :after
 ORDER BY id LIMIT :batch
 """)
-_HOLD = text(f"SELECT {_COLUMNS} FROM agent_file WHERE {_READY} ORDER BY id FOR NO KEY UPDATE")  # noqa: S608
+_HOLD = _left_or_all(
+    f"SELECT {_COLUMNS} FROM agent_file WHERE {_READY} ORDER BY id FOR NO KEY UPDATE"  # noqa: S608
+)
 _IN_USE = text("""
 UPDATE agent_file SET unused_since = NULL, uploaded_again_at = NULL
 WHERE id = ANY(CAST(:rows AS bigint[])) AND (unused_since IS NOT NULL OR uploaded_again_at IS NOT NULL)

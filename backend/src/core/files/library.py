@@ -34,13 +34,19 @@ class FileLibrary:
         store: Where the bytes are.
         settings: Limits of files.
         limits: Of everything that is stored.
+        default_agent: The agent of threads without an id of one.
     """
 
     def __init__(
-        self, engine: AsyncEngine, store: FileStore, settings: FileSettings, limits: LimitSettings
+        self,
+        engine: AsyncEngine,
+        store: FileStore,
+        settings: FileSettings,
+        limits: LimitSettings,
+        default_agent: str | None = None,
     ) -> None:
         self.settings: FileSettings = settings
-        self.catalogue: FileCatalogue = FileCatalogue(engine, settings, limits)
+        self.catalogue: FileCatalogue = FileCatalogue(engine, settings, limits, default_agent)
         self._store = store
         self._uploads = Places(settings.max_uploads_per_user, settings.max_uploads)
         self._downloads = Places(settings.max_downloads_per_user, settings.max_downloads)

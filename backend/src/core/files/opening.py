@@ -35,11 +35,19 @@ def open_store(settings: FileSettings) -> FileStore | None:
         raise ConfigurationError(f"the file store cannot be opened: {exc}") from exc
 
 
-def open_files(engine: AsyncEngine, settings: FileSettings, limits: LimitSettings) -> FileLibrary | None:
+def open_files(
+    engine: AsyncEngine, settings: FileSettings, limits: LimitSettings, default_agent: str | None = None
+) -> FileLibrary | None:
     """Return the files of a process' users; ``None`` if files are off.
+
+    Args:
+        engine: Of the process.
+        settings: Where they are.
+        limits: Of everything that is stored.
+        default_agent: The agent of threads without an id of one.
 
     Raises:
         ConfigurationError: As :func:`open_store`.
     """
     store = open_store(settings)
-    return None if store is None else FileLibrary(engine, store, settings, limits)
+    return None if store is None else FileLibrary(engine, store, settings, limits, default_agent)

@@ -20,7 +20,13 @@ router = APIRouter(
 async def list_access() -> Response:
     """Say who may do what: each route with its scope and the roles it is open to, and the public ones with the reason."""
     asking = [
-        {"method": method, "path": path, "scope": access.scope, "roles": sorted(access.roles)}
+        {
+            "method": method,
+            "path": path,
+            "scope": access.scope,
+            "roles": sorted(access.roles),
+            "byAgent": access.by_agent,
+        }
         for (method, path), access in ACCESS.items()
     ]
     public = [{"method": method, "path": path, "why": why} for (method, path), why in PUBLIC.items()]

@@ -100,7 +100,12 @@ class ConnectionDirectory:
         return _item(server, known)
 
     async def forget(self, principal: Principal, name: str) -> None:
-        """Delete the caller's connection, if there is one: also to a server that no agent names any more."""
+        """Delete the caller's connection, if there is one: also to a server that no agent names any more.
+
+        A credential that is limited to agents reaches the servers of these agents only.
+        """
+        if principal.agents is not None and all(server.name != name for server in self._named(principal)):
+            return
         await self.store.forget(principal, name)
 
     def _named(self, principal: Principal) -> list[NamedServer]:

@@ -18,10 +18,8 @@ from core.agentscope.schemas.api_keys import (
 )
 from core.agentscope.schemas.links import KEYS_PATH
 from core.agentscope.schemas.messages import Id
-from core.api_keys.keeper import KeyKeeper
 from core.identity import Principal
 from core.validation import parse, read_parameter
-from v1.agent.container import ApiContainer
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.key_examples import (
     CREATE_KEY_EXAMPLES,
@@ -54,7 +52,7 @@ async def create_key(request: Request, principal: CurrentPrincipal, container: C
 
     The key is a credential like a token: `Authorization: Bearer ar_…`, on every route that its scopes permit.
     """
-    keeper = _keeper(principal, container)
+    keeper = container.keys
     async with container.bodies.read(request, principal, partial(parse, CreateKeyCommand)) as command:
         issued = await keeper.create(
             tenant_id=principal.tenant_id,
@@ -83,7 +81,7 @@ async def list_keys(
     before: Annotated[str | None, Query(description="`nextBefore` of the page before this one.")] = None,
 ) -> Response:
     """List the API keys of the caller's tenant, newest first: whose they are, when they were used and when they end."""
-    keeper = _keeper(principal, container)
+    keeper = container.keys
     place = read_parameter("before", before, KeyPlace.parse)
     found = await keeper.page(
         principal.tenant_id,
@@ -116,7 +114,7 @@ async def rotate_key(
 
     The key keeps its id, its user and its scopes. Rotated again within the overlap, the oldest secret ends at once.
     """
-    keeper = _keeper(principal, container)
+    keeper = container.keys
     async with container.bodies.read(request, principal, partial(parse, RotateKeyCommand)) as command:
         issued = await keeper.rotate(
             principal.tenant_id,
@@ -138,19 +136,8 @@ async def revoke_key(principal: CurrentPrincipal, container: Container, key_id: 
 
     This process refuses the key at once, every other one within 30 seconds. Its open streams end within a minute.
     """
-    keeper = _keeper(principal, container)
+    keeper = container.keys
     return json_answer(ApiKeyItem.of(await keeper.revoke(principal.tenant_id, key_id, by=_who(principal))))
-
-
-def _keeper(principal: Principal, container: ApiContainer) -> KeyKeeper:
-    """Return who keeps the keys.
-
-    Raises:
-        Forbidden: The caller's own credential is limited to agents: a key that it made could be used for others.
-    """
-    if any(scope.startswith("agent:") for scope in principal.scopes):
-        raise errors.Forbidden("A credential that is limited to agents cannot administer API keys.")
-    return container.keys
 
 
 def _who(principal: Principal) -> str:

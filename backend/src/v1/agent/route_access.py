@@ -5,7 +5,9 @@ Rules:
 1. A route with a credential asks for one scope, and is open to some roles. Both must hold; the answer is otherwise 403,
    and says what is missing.
 2. A route that is not in the table is closed to everybody. A test walks the application and finds such a route.
-3. What a caller may do says nothing about whose data it sees: every route looks up by tenant and user first.
+3. A credential that is limited to agents (``agent:NAME``) is given the part of the route that the row names. The reads
+   and writes themselves leave out the rest, so that it looks absent; only ``none`` is refused here.
+4. What a caller may do says nothing about whose data it sees: every route looks up by tenant and user first.
 
 ``docs/access.md`` shows the table; a test compares the two.
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from core.agentscope.schemas.links import API_PREFIX, EVENTS_PATH
 from core.errors import Forbidden
@@ -25,19 +27,35 @@ ADMIN_PREFIX = "/api/v1/admin"
 _EMBEDDED = "/api/v1/embedded"
 
 
+ByAgent = Literal["threads", "agents", "files", "all", "none"]
+"""What is left to a credential that is limited to agents.
+
+``threads``: the threads of these agents. ``agents``: these agents. ``files``: those that their threads name, and uploads
+that no message names yet. ``all``: everything, because nothing of it belongs to an agent. ``none``: nothing.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """What a route asks of its caller."""
 
     scope: Scope
     roles: frozenset[Role] = frozenset(ROLES)
+    by_agent: ByAgent = "threads"
+    """What ``agent:NAME`` leaves of the route."""
 
 
 RUN = Access("run")
-"""Starts, answers, changes or deletes something of the caller."""
+"""Starts, answers, changes or deletes something in the caller's threads."""
 READ = Access("read")
-"""Shows something of the caller."""
-ADMIN = Access("admin", frozenset({"admin"}))
+"""Shows something of the caller's threads."""
+RUN_OF_AGENT, READ_OF_AGENT = Access("run", by_agent="agents"), Access("read", by_agent="agents")
+"""The same of the agents that the caller may use."""
+RUN_FILES, READ_FILES = Access("run", by_agent="files"), Access("read", by_agent="files")
+"""The same of the caller's files."""
+RUN_OF_NONE, READ_OF_NONE = Access("run", by_agent="all"), Access("read", by_agent="all")
+"""The same of what belongs to no agent."""
+ADMIN = Access("admin", frozenset({"admin"}), by_agent="none")
 """For operators: may see and change what belongs to other users."""
 
 ACCESS: Mapping[tuple[str, str], Access] = {
@@ -49,9 +67,9 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", f"{API_PREFIX}/history"): READ,
     ("GET", f"{API_PREFIX}/runs/{{runId}}"): READ,
     ("POST", f"{API_PREFIX}/runs/{{runId}}/cancel"): RUN,
-    ("GET", f"{API_PREFIX}/capabilities"): READ,
-    ("GET", f"{API_PREFIX}/agents"): READ,
-    ("GET", f"{API_PREFIX}/agents/{{agentId}}/capabilities"): READ,
+    ("GET", f"{API_PREFIX}/capabilities"): READ_OF_AGENT,
+    ("GET", f"{API_PREFIX}/agents"): READ_OF_AGENT,
+    ("GET", f"{API_PREFIX}/agents/{{agentId}}/capabilities"): READ_OF_AGENT,
     ("POST", f"{API_PREFIX}/agents/{{agentId}}/runs"): RUN,
     ("POST", f"{API_PREFIX}/agents/{{agentId}}/resume"): RUN,
     ("POST", f"{API_PREFIX}/agents/{{agentId}}/events"): READ,
@@ -61,27 +79,27 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("PATCH", f"{API_PREFIX}/threads/{{threadId}}"): RUN,
     ("DELETE", f"{API_PREFIX}/threads/{{threadId}}"): RUN,
     ("GET", f"{API_PREFIX}/usage"): READ,
-    ("POST", f"{API_PREFIX}/files"): RUN,
-    ("GET", f"{API_PREFIX}/files"): READ,
-    ("GET", f"{API_PREFIX}/files/{{fileId}}"): READ,
-    ("DELETE", f"{API_PREFIX}/files/{{fileId}}"): RUN,
-    ("POST", f"{API_PREFIX}/connections/{{server}}/login"): RUN,
-    ("GET", f"{API_PREFIX}/connections"): READ,
-    ("PUT", f"{API_PREFIX}/connections/{{server}}"): RUN,
-    ("DELETE", f"{API_PREFIX}/connections/{{server}}"): RUN,
-    ("POST", f"{API_PREFIX}/transcribe"): RUN,
+    ("POST", f"{API_PREFIX}/files"): RUN_FILES,
+    ("GET", f"{API_PREFIX}/files"): READ_FILES,
+    ("GET", f"{API_PREFIX}/files/{{fileId}}"): READ_FILES,
+    ("DELETE", f"{API_PREFIX}/files/{{fileId}}"): RUN_FILES,
+    ("POST", f"{API_PREFIX}/connections/{{server}}/login"): RUN_OF_AGENT,
+    ("GET", f"{API_PREFIX}/connections"): READ_OF_AGENT,
+    ("PUT", f"{API_PREFIX}/connections/{{server}}"): RUN_OF_AGENT,
+    ("DELETE", f"{API_PREFIX}/connections/{{server}}"): RUN_OF_AGENT,
+    ("POST", f"{API_PREFIX}/transcribe"): RUN_OF_NONE,
     ("POST", f"{API_PREFIX}/keys"): ADMIN,
     ("GET", f"{API_PREFIX}/keys"): ADMIN,
     ("POST", f"{API_PREFIX}/keys/{{keyId}}/rotate"): ADMIN,
     ("DELETE", f"{API_PREFIX}/keys/{{keyId}}"): ADMIN,
     ("GET", f"{ADMIN_PREFIX}/access"): ADMIN,
     # Of the embedded mode only, and for the page of the same machine: see agentroute.embedded_api.guard.
-    ("GET", f"{_EMBEDDED}/model"): READ,
-    ("POST", f"{_EMBEDDED}/models"): RUN,
-    ("PUT", f"{_EMBEDDED}/model"): RUN,
-    ("DELETE", f"{_EMBEDDED}/model"): RUN,
-    ("GET", f"{_EMBEDDED}/processes"): READ,
-    ("POST", f"{_EMBEDDED}/processes/{{name}}/kill"): RUN,
+    ("GET", f"{_EMBEDDED}/model"): READ_OF_NONE,
+    ("POST", f"{_EMBEDDED}/models"): RUN_OF_NONE,
+    ("PUT", f"{_EMBEDDED}/model"): RUN_OF_NONE,
+    ("DELETE", f"{_EMBEDDED}/model"): RUN_OF_NONE,
+    ("GET", f"{_EMBEDDED}/processes"): READ_OF_NONE,
+    ("POST", f"{_EMBEDDED}/processes/{{name}}/kill"): RUN_OF_NONE,
 }
 """Every route that asks for a credential."""
 
@@ -113,7 +131,8 @@ def check_access(principal: Principal, method: str, path: str) -> None:
         path: Of the route, with the names of its parameters.
 
     Raises:
-        Forbidden: The scope is missing, or the route is for other roles; ``scope`` names the scope.
+        Forbidden: The scope is missing, or the route is for other roles or for credentials of every agent; ``scope``
+            names the scope.
     """
     access = ACCESS.get((method, path))
     if access is None:
@@ -126,6 +145,9 @@ def check_access(principal: Principal, method: str, path: str) -> None:
         )
     if principal.role not in access.roles:
         raise Forbidden(f"This route is for: {', '.join(sorted(access.roles))}.", scope=access.scope)
+    if access.by_agent == "none" and principal.agents is not None:
+        # A key that it made could be used for others.
+        raise Forbidden("A credential that is limited to agents cannot use this route.", scope=access.scope)
 
 
 _ADMIN_PATHS = frozenset(

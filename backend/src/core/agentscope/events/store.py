@@ -16,7 +16,7 @@ from core.gate import Gate
 from core.identity import Principal
 
 _THREAD = """
-SELECT s.id, s.thread_id, s.last_ordinal, s.pruned_ordinal, coalesce(r.last_seq, 0) AS last_seq
+SELECT s.id, s.thread_id, s.agent_id, s.last_ordinal, s.pruned_ordinal, coalesce(r.last_seq, 0) AS last_seq
 FROM agent_chat_session AS s
 LEFT JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal = s.last_ordinal
 WHERE s.tenant_id = $1 AND s.user_id = $2 AND s.thread_id = $3
@@ -92,18 +92,22 @@ class EventStore:
     Args:
         engine: Of the process.
         gate: What every read of a stream passes.
+        default_agent: The agent of threads without an id of one.
 
     Every read except :meth:`moved` raises ``Overloaded`` if it gets no place at the gate.
     """
 
-    def __init__(self, engine: AsyncEngine, gate: Gate) -> None:
+    def __init__(self, engine: AsyncEngine, gate: Gate, default_agent: str | None = None) -> None:
         self._engine = engine
+        self._default_agent = default_agent
         self._gate = gate
 
     async def find_thread(self, principal: Principal, thread_id: str) -> ThreadHead | None:
         """Return the caller's thread; a foreign one is ``None`` like an absent one."""
         rows = await self._fetch(_THREAD, principal.tenant_id, principal.user_id, thread_id)
-        return next((_head(row) for row in rows), None)
+        return next(
+            (_head(row) for row in rows if principal.may_see(row["agent_id"] or self._default_agent)), None
+        )
 
     async def list_segments(self, session_id: int, run_id: str) -> list[RunSegment]:
         """Return the rows of a run, oldest first; empty when the thread has no such run."""

@@ -94,7 +94,7 @@ def test_the_document_shows_the_table() -> None:
     lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
 
     expected = [
-        f"| `{method} {path}` | `{access.scope}` | {' | '.join('yes' if role in access.roles else '–' for role in ROLES)} |"  # noqa: RUF001  the page's sign for no
+        f"| `{method} {path}` | `{access.scope}` | {' | '.join('yes' if role in access.roles else '–' for role in ROLES)} | {access.by_agent} |"  # noqa: RUF001  the page's sign for no
         for (method, path), access in ACCESS.items()
     ] + [f"| `{method} {path}` | {why} |" for (method, path), why in PUBLIC.items()]
     assert [line for line in lines if line.startswith("| `")] == expected, "\n".join(expected)

@@ -100,7 +100,7 @@ class _Live:
 
 def _read_live(connection: Connection, asked: _Asked) -> _Live:
     with Session(connection) as session:
-        thread = get_thread_row(session, asked.principal, asked.thread_id)
+        thread = get_thread_row(session, asked.principal, asked.thread_id, asked.default_agent)
         run = _live_run(session, thread)
         return _Live(thread.id, None if run is None else run.ordinal)
 
@@ -124,7 +124,7 @@ def _read_history(
         _RunsChanged: The live run is another.
     """
     with Session(connection) as session:
-        thread = get_thread_row(session, asked.principal, asked.thread_id)
+        thread = get_thread_row(session, asked.principal, asked.thread_id, asked.default_agent)
         rows, has_more = _page(session, thread.id, asked.limit, asked.before)
         messages = [to_message(row) for row in reversed(rows)]
         live = _live_run(session, thread)

@@ -66,7 +66,7 @@ def _get_run(
     connection: Connection, principal: Principal, thread_id: str, run_id: str, default_agent: str | None
 ) -> RunStatusResponse:
     with Session(connection) as session:
-        thread = get_thread_row(session, principal, thread_id)
+        thread = get_thread_row(session, principal, thread_id, default_agent)
         run = session.scalar(
             select(AgentRun)
             .where(AgentRun.session_id == thread.id, AgentRun.run_id == run_id)
@@ -87,7 +87,7 @@ def _list_runs(
     default_agent: str | None,
 ) -> RunListResponse:
     with Session(connection) as session:
-        thread = get_thread_row(session, principal, thread_id)
+        thread = get_thread_row(session, principal, thread_id, default_agent)
         later = aliased(AgentRun)
         resumed = exists().where(
             later.session_id == AgentRun.session_id,

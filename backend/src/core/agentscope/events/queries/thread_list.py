@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.agentscope.events.queries.agents_asked import agents_asked
 from core.agentscope.events.queries.usage_totals import usage_of
 from core.agentscope.events.status_sql import status_sql
 from core.agentscope.schemas.agent_runtime import ActiveRun
@@ -64,10 +65,11 @@ class ThreadList:
             values |= {"updated_at": place.updated_at, "session_id": place.session_id}
         if query is not None:
             values["query"] = query
-        if agent_id is not None:
-            values |= {"agent_id": agent_id, "default_agent": self._default_agent}
+        agents = agents_asked(principal, agent_id)
+        if agents is not None:
+            values |= {"agents": agents, "default_agent": self._default_agent}
         async with self._engine.connect() as connection:
-            statement = _PAGES[query is not None, place is not None, agent_id is not None]
+            statement = _PAGES[query is not None, place is not None, agents is not None]
             rows = (await connection.execute(statement, values)).all()
         more, rows = len(rows) > limit, rows[:limit]
         return ThreadListResponse(
@@ -84,7 +86,7 @@ class ThreadList:
         values = {"tenant_id": principal.tenant_id, "user_id": principal.user_id, "thread_id": thread_id}
         async with self._engine.connect() as connection:
             row = (await connection.execute(_ONE, values)).one_or_none()
-        if row is None:
+        if row is None or not principal.may_see(row.agent_id or self._default_agent):
             raise NotFound("No such thread.")
         return _item(row, self._default_agent)
 
@@ -155,7 +157,7 @@ asked AS (
 _IS_FOUND = "AND s.id IN (SELECT session_id FROM found)"
 _IS_LATER = "AND (s.updated_at, s.id) < (:updated_at, :session_id)"
 # Threads of a deployment with one agent have no id, and show the default's.
-_IS_OF_AGENT = "AND coalesce(s.agent_id, CAST(:default_agent AS text)) = :agent_id"
+_IS_OF_AGENT = "AND coalesce(s.agent_id, CAST(:default_agent AS text)) = ANY (CAST(:agents AS text[]))"
 _NEWEST = "ORDER BY s.updated_at DESC, s.id DESC LIMIT :rows"
 
 _ONE = text("\n".join(("WITH page AS (", _OWNED, "AND s.thread_id = :thread_id)", _ITEMS)))

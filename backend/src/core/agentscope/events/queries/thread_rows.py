@@ -14,8 +14,16 @@ from core.identity import Principal
 from models import AgentChatSession, AgentInterrupt
 
 
-def get_thread_row(session: Session, principal: Principal, thread_id: str) -> AgentChatSession:
+def get_thread_row(
+    session: Session, principal: Principal, thread_id: str, default_agent: str | None
+) -> AgentChatSession:
     """Return the caller's thread.
+
+    Args:
+        session: Of the read.
+        principal: The caller.
+        thread_id: The thread.
+        default_agent: The agent of a thread without an id of one.
 
     Raises:
         NotFound: The caller has no such thread.
@@ -27,7 +35,7 @@ def get_thread_row(session: Session, principal: Principal, thread_id: str) -> Ag
             AgentChatSession.thread_id == thread_id,
         )
     )
-    if thread is None:
+    if thread is None or not principal.may_see(thread.agent_id or default_agent):
         raise NotFound("No such thread.")
     return thread
 

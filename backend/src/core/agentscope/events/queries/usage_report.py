@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.agentscope.events.queries.agents_asked import agents_asked
 from core.agentscope.events.queries.usage_totals import decimal_text
 from core.agentscope.schemas.usage import (
     CallTotals,
@@ -56,8 +57,9 @@ class UsageReader:
             # One additional row for the totals, and one more to detect that rows were omitted.
             "rows": self._max_rows + 2,
         }
-        of_agent = agent_id is not None
-        asked = values | {"agent_id": agent_id, "default_agent": self._default_agent} if of_agent else values
+        agents = agents_asked(principal, agent_id)
+        of_agent = agents is not None
+        asked = values | {"agents": agents, "default_agent": self._default_agent} if of_agent else values
         async with self._engine.connect() as connection:
             total, *rows = (await connection.execute(_CALLS[group_by, of_agent], asked)).all()
             transcriptions = _TRANSCRIPTIONS[group_by, of_agent]
@@ -143,7 +145,7 @@ _OF_RUNS = "LEFT JOIN agent_run AS r ON r.id = c.run_pk"
 _OF_THREADS = "LEFT JOIN agent_chat_session AS s ON s.id = r.session_id"
 _COSTLY_FIRST = "cost DESC NULLS LAST, sum(c.input_tokens + c.output_tokens) DESC"
 # Runs of a deployment with one agent have no id, and are the default's. The run of a deleted thread is not there.
-_IS_OF_AGENT = "AND r.id IS NOT NULL AND coalesce(r.agent_id, CAST(:default_agent AS text)) = :agent_id"
+_IS_OF_AGENT = "AND r.id IS NOT NULL AND coalesce(r.agent_id, CAST(:default_agent AS text)) = ANY (CAST(:agents AS text[]))"
 # A transcription is of no agent.
 _NONE = "AND false"
 

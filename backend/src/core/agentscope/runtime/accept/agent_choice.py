@@ -5,7 +5,8 @@ Rules:
 1. A new thread begins with the agent that the request names, otherwise with the default.
 2. A thread keeps its agent. A request that names another one is refused, unless it says ``switchAgent``; then the
    thread goes on with the other agent, from this run on. An answer to an interrupt always goes to the agent that asked.
-3. What the caller may not use looks like what does not exist, also if it is the agent of a thread.
+3. What the caller may not use looks like what does not exist, also if it is the agent of a thread. A thread of such an
+   agent can be switched to another one, except by a credential that is limited to agents.
 4. A deployment with one profile file stores no ids. A row without an id, also one of the version before, means the
    default agent.
 
@@ -24,6 +25,8 @@ from core.agentscope.schemas.agent_runtime import RunOptions
 from core.identity import Principal
 from core.scopes import permits_agent
 
+_NOT_THERE = "The thread's agent is not there for you."
+
 
 @dataclass(frozen=True, slots=True)
 class UsableAgents:
@@ -34,6 +37,8 @@ class UsableAgents:
     """Of the deployment; the caller may be unable to use it."""
     keeps_ids: bool
     """Threads and runs get the id of their agent."""
+    limited_to: tuple[str, ...] | None = None
+    """The agents that the caller's credential names; ``None``: it is not limited to some."""
 
     def require(self, agent_id: str) -> None:
         """Refuse an agent that is not there for the caller.
@@ -63,6 +68,9 @@ class UsableAgents:
         if named is not None:
             self.require(named)
         current = thread_agent or self.default_id
+        if self.limited_to is not None and not is_new and current not in self.limited_to:
+            # Also not by ``switchAgent``: whoever takes a thread over can read it.
+            raise AgentUnknown(self._absent(_NOT_THERE), agentIds=list(self.ids))
         chosen = named or current
         if chosen != current and not is_new and (answers or not options.switch_agent):
             raise AgentFixed(
@@ -72,9 +80,7 @@ class UsableAgents:
                 agentId=current,
             )
         if chosen not in self.ids:
-            told = (
-                "You may not use the default agent." if is_new else "The thread's agent is not there for you."
-            )
+            told = "You may not use the default agent." if is_new else _NOT_THERE
             raise AgentUnknown(self._absent(told), agentIds=list(self.ids))
         return chosen if self.keeps_ids or chosen != current else thread_agent
 
@@ -105,6 +111,9 @@ def agents_for(agents: Agents, names: ClaimNames) -> AgentsFor:
             for agent_id, profile in agents.profiles.items()
             if permits_agent(principal.scopes, agent_id) and may_use(principal, profile.access, names)
         )
-        return UsableAgents(ids, agents.default_id, agents.keeps_ids)
+        limited_to = principal.agents
+        return UsableAgents(
+            ids, agents.default_id, agents.keeps_ids, None if limited_to is None else tuple(limited_to)
+        )
 
     return usable

@@ -96,8 +96,11 @@ class AgentRunGateway:
             return accepted
 
         async with self._turns.turn(principal):
-            async with self._gates.usual:
-                accepted = await self._usual.accept(request)
+            accepted = None
+            # The function of the database knows who may use an agent, and not to whose threads a credential is limited.
+            if principal.agents is None:
+                async with self._gates.usual:
+                    accepted = await self._usual.accept(request)
             if accepted is None:
                 accepted = await self._accept_carefully(principal, unit)
         crash_point("accept-committed")
@@ -161,7 +164,7 @@ class AgentRunGateway:
 
         async def unit(session: AsyncSession) -> RunStatus:
             after.clear()
-            run = await _newest_segment(session, principal, thread_id, run_id)
+            run = await self._newest_segment(session, principal, thread_id, run_id)
             if withdraw and run.status == INTERRUPTED and await _withdraw_interrupts(session, run):
                 return CANCELLED
             if run.status in ENDED:
@@ -174,6 +177,28 @@ class AgentRunGateway:
             status = await in_transaction(self._sessions, unit)
         await after.tell(self._publisher, self._hints)
         return status
+
+    async def _newest_segment(
+        self, session: AsyncSession, principal: Principal, thread_id: str, run_id: str
+    ) -> AgentRun:
+        found = (
+            await session.execute(
+                select(AgentRun, AgentChatSession.agent_id)
+                .join(AgentChatSession, AgentChatSession.id == AgentRun.session_id)
+                .where(
+                    AgentChatSession.tenant_id == principal.tenant_id,
+                    AgentChatSession.user_id == principal.user_id,
+                    AgentChatSession.thread_id == thread_id,
+                    AgentRun.run_id == run_id,
+                )
+                .order_by(AgentRun.segment.desc())
+                .limit(1)
+            )
+        ).one_or_none()
+        if found is None or not principal.may_see(found.agent_id or self._agents(principal).default_id):
+            raise NotFound("No such run in this thread.")
+        run: AgentRun = found.AgentRun
+        return run
 
 
 async def _stop_run(session: AsyncSession, run: AgentRun, thread_id: str, after: AfterCommit) -> RunStatus:
@@ -226,23 +251,3 @@ async def _withdraw_interrupts(session: AsyncSession, run: AgentRun) -> bool:
         )
     )
     return bool(withdrawn)
-
-
-async def _newest_segment(
-    session: AsyncSession, principal: Principal, thread_id: str, run_id: str
-) -> AgentRun:
-    run = await session.scalar(
-        select(AgentRun)
-        .join(AgentChatSession, AgentChatSession.id == AgentRun.session_id)
-        .where(
-            AgentChatSession.tenant_id == principal.tenant_id,
-            AgentChatSession.user_id == principal.user_id,
-            AgentChatSession.thread_id == thread_id,
-            AgentRun.run_id == run_id,
-        )
-        .order_by(AgentRun.segment.desc())
-        .limit(1)
-    )
-    if run is None:
-        raise NotFound("No such run in this thread.")
-    return run

@@ -112,7 +112,13 @@ async def with_named_files(
             inline.setdefault(file_id, found)
     if not by_part:
         return messages
-    files = await name_files(connection, request.principal, session_id, named | inline.keys())
+    files = await name_files(
+        connection,
+        request.principal,
+        session_id,
+        named | inline.keys(),
+        default_agent=request.agents.default_id,
+    )
     if missing := {file_id: found for file_id, found in inline.items() if file_id not in files}:
         raise InlineData(missing)
     places = {message.id: place for place, message in enumerate(request.command.messages)}

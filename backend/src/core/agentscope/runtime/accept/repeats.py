@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.runtime.accept.run_row import Accepted, accepted_run
-from core.errors import IdempotencyMismatch
+from core.errors import IdempotencyMismatch, NotFound
 from models import AgentChatSession, AgentRun
 
 
@@ -19,10 +19,11 @@ async def find_repeat(session: AsyncSession, request: RunRequest) -> Accepted | 
 
     Raises:
         IdempotencyMismatch: The key was used with a different body.
+        NotFound: It has, in a thread of an agent that the credential does not name.
     """
     rows = (
         await session.execute(
-            select(AgentRun, AgentChatSession.thread_id)
+            select(AgentRun, AgentChatSession.thread_id, AgentChatSession.agent_id)
             .join(AgentChatSession, AgentChatSession.id == AgentRun.session_id)
             .where(
                 AgentRun.tenant_id == request.principal.tenant_id,
@@ -31,8 +32,10 @@ async def find_repeat(session: AsyncSession, request: RunRequest) -> Accepted | 
             )
         )
     ).all()
-    for run, thread_id in rows:
+    for run, thread_id, agent_id in rows:
         if run.request_hash == request.request_hash:
+            if not request.principal.may_see(agent_id or request.agents.default_id):
+                raise NotFound("No such thread.")
             return Accepted(accepted_run(run, thread_id, created=False), run.id)
     if rows and not request.command.resume:
         raise IdempotencyMismatch(

@@ -69,6 +69,7 @@ class AgentThreads:
         self._engine = engine
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._list = ThreadList(engine, default_agent)
+        self._default_agent = default_agent
         self._hints = hints
         self._publisher = publisher
         self._tail = tail
@@ -101,7 +102,7 @@ class AgentThreads:
         """
 
         async def unit(session: AsyncSession) -> None:
-            (await _lock(session, principal, thread_id)).title = title
+            (await self._lock(session, principal, thread_id)).title = title
 
         await in_transaction(self._sessions, unit)
         return await self._list.get_thread(principal, thread_id)
@@ -120,7 +121,7 @@ class AgentThreads:
 
         async def end(session: AsyncSession) -> AgentChatSession:
             after.clear()
-            thread = await _lock(session, principal, thread_id)
+            thread = await self._lock(session, principal, thread_id)
             await _end_runs(session, thread, after)
             return thread
 
@@ -128,7 +129,7 @@ class AgentThreads:
 
         async def drop(session: AsyncSession) -> None:
             after.clear()
-            thread = await _lock(session, principal, thread_id)
+            thread = await self._lock(session, principal, thread_id)
             # The full lock of the runs, before any other step: a checkpoint or a model call that is being written holds
             # its run's lock and then takes more locks, so a lock that is upgraded later could deadlock.
             await session.execute(
@@ -155,16 +156,15 @@ class AgentThreads:
         if self._files is not None:
             await self._files.remove(unnamed)
 
-
-async def _lock(session: AsyncSession, principal: Principal, thread_id: str) -> AgentChatSession:
-    thread = await session.scalar(
-        select(AgentChatSession)
-        .filter_by(tenant_id=principal.tenant_id, user_id=principal.user_id, thread_id=thread_id)
-        .with_for_update(key_share=True)
-    )
-    if thread is None:
-        raise NotFound("No such thread.")
-    return thread
+    async def _lock(self, session: AsyncSession, principal: Principal, thread_id: str) -> AgentChatSession:
+        thread = await session.scalar(
+            select(AgentChatSession)
+            .filter_by(tenant_id=principal.tenant_id, user_id=principal.user_id, thread_id=thread_id)
+            .with_for_update(key_share=True)
+        )
+        if thread is None or not principal.may_see(thread.agent_id or self._default_agent):
+            raise NotFound("No such thread.")
+        return thread
 
 
 async def _end_runs(session: AsyncSession, thread: AgentChatSession, after: AfterCommit) -> None:
