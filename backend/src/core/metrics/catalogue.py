@@ -44,11 +44,13 @@ FENCED = Counter(
     "agentroute_fenced",
     "Writes of a worker that had lost its run, and that were refused, by what they were.",
     {"write": one_of("append", "end")},
+    from_zero=True,
 )
 LEASES_EXPIRED = Counter(
     "agentroute_leases_expired",
     "Runs whose worker was lost, by what became of them.",
     {"outcome": one_of("requeued", "ended")},
+    from_zero=True,
 )
 LEDGER_LOST = Counter(
     "agentroute_ledger_lost_calls",
@@ -59,12 +61,13 @@ MODEL_CALLS = Counter(
     "agentroute_model_calls",
     "Model calls in the ledger, by how they ended.",
     {"outcome": one_of("completed", "cancelled", "failed")},
+    from_zero=True,
 )
 MODEL_ERRORS = Counter(
     "agentroute_model_errors", "Failed tries of model calls, by code.", {"code": known_codes}
 )
 MODEL_TOKENS = Counter(
-    "agentroute_model_tokens", "Tokens of model calls.", {"kind": one_of("input", "output")}
+    "agentroute_model_tokens", "Tokens of model calls.", {"kind": one_of("input", "output")}, from_zero=True
 )
 MODEL_COST = Counter("agentroute_model_cost_dollars", "Known cost of model calls, in US dollars.")
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 OTHER = "other"
 
@@ -34,14 +35,22 @@ class Counter:
         name: As Prometheus shows it, without ``_total``.
         about: One sentence.
         labels: The labels, in order, and which values each may have.
+        from_zero: Show each combination from the start. Otherwise the first event of a kind is no growth to Prometheus,
+            which has seen no number before it. Only for few combinations.
     """
 
-    def __init__(self, name: str, about: str, labels: Mapping[str, Known] | None = None) -> None:
+    def __init__(
+        self, name: str, about: str, labels: Mapping[str, Known] | None = None, *, from_zero: bool = False
+    ) -> None:
         self.name = name
         self.about = about
         self.labels = tuple(labels or {})
         self._known = tuple((labels or {}).values())
-        self._values: dict[tuple[str, ...], float] = {}
+        self._values: dict[tuple[str, ...], float] = (
+            dict.fromkeys(product(*(sorted(known()) for known in self._known)), 0.0)
+            if from_zero and labels
+            else {}
+        )
 
     def add(self, *values: str, amount: float = 1.0) -> None:
         """Count.

@@ -23,6 +23,11 @@ def test_a_counter_adds_up_by_its_labels() -> None:
     assert counter.read() == {("a",): 2.0, ("b",): 2.5}
 
 
+def test_a_rare_event_is_there_before_it_happens_so_that_its_first_time_is_growth() -> None:
+    counter = Counter("n", "About.", {"kind": one_of("a", "b")}, from_zero=True)
+    assert counter.read() == {("a",): 0.0, ("b",): 0.0}
+
+
 def test_a_counter_without_labels_is_there_before_anything_was_counted() -> None:
     counter = Counter("n", "About.")
     assert counter.read() == {(): 0.0}
