@@ -218,3 +218,12 @@ class DartPackage:
                 if target in self.files and target not in seen:
                     names |= directive.passes(self.visible(self.files[target], seen | {file.path}))
         return names
+
+    def brought(self, file: DartFile) -> set[str]:
+        """Return the names of the package that a file may use. What it exports alone is for others."""
+        names = {name for part in self.library(file) for name in part.declares}
+        for directive in file.directives:
+            target = self.files.get(self.place(directive.uris[0], file) or Path())
+            if directive.kind == "import" and target is not None:
+                names |= directive.passes(self.visible(target))
+        return names

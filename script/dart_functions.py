@@ -21,8 +21,9 @@ _BINDINGS = (
     "initialized_identifier",
     "variable_pattern",
 )
-_OF_OTHERS = {"dart:typed_data": "package:flutter/", "dart:async": "package:flutter/"}
+_OF_OTHERS = {"dart:typed_data": "package:flutter/"}
 """Packages that hand on names of a library of Dart."""
+_SHORT = {"utf8", "base64"}
 
 
 def function_problems(package: DartPackage, dart_names: Mapping[str, str]) -> Iterator[Problem]:
@@ -37,6 +38,7 @@ def function_problems(package: DartPackage, dart_names: Mapping[str, str]) -> It
     for file in package.files.values():
         for name, found in signatures(file.root).items():
             members.setdefault(name, []).extend(found)
+    prefixes = {each.prefix for file in package.files.values() for each in file.directives if each.prefix}
     for file in package.files.values():
         library = package.library(file)
         bound = {name for part in library for name in _bound(part)}
@@ -44,6 +46,7 @@ def function_problems(package: DartPackage, dart_names: Mapping[str, str]) -> It
         if not file.is_part:
             yield from _not_imported(package, file, bound, members)
             yield from _dart_libraries(file, library, bound, dart_names)
+            yield from _prefixes(file, library, prefixes - bound)
 
 
 def _signatures(root: Node) -> dict[str, list[Signature]]:
@@ -84,11 +87,7 @@ def _not_imported(
     package: DartPackage, file: DartFile, bound: set[str], members: Mapping[str, list[Signature]]
 ) -> Iterator[Problem]:
     """Find calls of functions that only another file of the package declares, and that no import brings."""
-    here = set(package.visible(file))
-    for directive in file.directives:
-        target = package.files.get(package.place(directive.uris[0], file) or Path())
-        if directive.kind == "import" and target is not None:
-            here |= directive.passes(package.visible(target))
+    here = package.brought(file)
     library = package.library(file)
     own = {name for part in library for name in _signatures(part.root)}
     for part in library:
@@ -116,11 +115,24 @@ def _dart_libraries(
         if uri in imports or any(each.startswith(others) for each in imports):
             continue
         # Short names in small letters are everybody's.
-        wanted = {name for name in names.split("|") if name[0].isupper() or len(name) > 8} - declared
+        wanted = {
+            name for name in names.split("|") if name[0].isupper() or len(name) > 8 or name in _SHORT
+        } - declared
         for part in library:
             for node in part.names:
                 if text_of(node) in wanted and not _is_behind_dot(node):
                     yield part.path, line_of(node), f"{text_of(node)} of {uri} is not imported"
+
+
+def _prefixes(file: DartFile, library: list[DartFile], prefixes: set[str]) -> Iterator[Problem]:
+    """Find names such as ``http.Client`` without the import that gives the prefix, as others of the package have it."""
+    wanted = prefixes - {directive.prefix for directive in file.directives}
+    for part in library:
+        for node in part.names:
+            after = node.next_sibling
+            is_prefix = after is not None and text_of(after).startswith(".") and not _is_behind_dot(node)
+            if is_prefix and text_of(node) in wanted:
+                yield part.path, line_of(node), f"the prefix {text_of(node)} is not imported"
 
 
 def _arguments_behind(node: Node) -> Node | None:

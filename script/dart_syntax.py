@@ -147,11 +147,7 @@ def _not_imported(package: DartPackage, file: DartFile) -> Iterator[Problem]:
     """Find types of other files of the package that a file uses without an import: nothing else declares them."""
     if file.is_part:
         return
-    here = set(package.visible(file))
-    for directive in file.directives:
-        target = package.files.get(package.place(directive.uris[0], file) or Path())
-        if directive.kind == "import" and target is not None:
-            here |= directive.passes(package.visible(target))
+    here = package.brought(file)
     elsewhere = {
         name: other.path.relative_to(package.folder)
         for other in package.files.values()

@@ -318,12 +318,24 @@ def test_functions_are_called_as_they_are_declared_and_are_imported(
 def test_a_library_of_dart_that_is_not_imported_is_told(
     rules: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = told(rules, tmp_path, {"lib/a.dart": "Timer? a;\nString b() => jsonEncode(1);\n"}, capsys)
+    text = "Timer? a;\nString b() => jsonEncode(1);\nfinal c = utf8.encode('c');\nhttp.Client? d;\nfinal e = http.read(f);\n"
+    lines = told(rules, tmp_path, {"lib/a.dart": text}, capsys)
 
-    assert lines == [
+    assert sorted(lines) == [
         "app/lib/a.dart:1: Timer of dart:async is not imported",
         "app/lib/a.dart:2: jsonEncode of dart:convert is not imported",
+        "app/lib/a.dart:3: utf8 of dart:convert is not imported",
+        "app/lib/a.dart:4: the prefix http is not imported",
+        "app/lib/a.dart:5: the prefix http is not imported",
     ]
+
+
+def test_an_export_brings_nothing_to_its_own_file(
+    rules: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = told(rules, tmp_path, {"lib/a.dart": "export 'data/event.dart';\nEvent? a;\n"}, capsys)
+
+    assert lines == ["app/lib/a.dart:2: Event of lib/data/event.dart is not imported"]
 
 
 def test_what_a_part_uses_counts_for_its_library(
