@@ -46,15 +46,15 @@ async def open_credentials(
     keyring = Keyring(store.load)
     streams = OpenStreams()
     tickets = StreamTickets(redis, settings.redis, lasts_seconds=settings.stream.max_age_seconds)
-    watch = CredentialWatch(streams, keyring, tickets)
+    authenticator = Authenticator(
+        settings.identity, server=settings.server, keys=keyring, fetch_keys=_fetch_keys(settings)
+    )
+    watch = CredentialWatch(streams, keyring, tickets, authenticator.is_withdrawn)
     uses = KeyUseLog(keyring.take_uses, store.note_uses)
     # Closed in the other order: what was used last is written when nothing more is.
     resources.push_async_callback(uses.flush)
     await resources.enter_async_context(running(credentials=watch.run(), key_uses=uses.run()))
-    authenticator = Authenticator(
-        settings.identity, server=settings.server, keys=keyring, fetch_keys=_fetch_keys(settings)
-    )
-    await resources.enter_async_context(running(identity=authenticator.run()))
+    await resources.enter_async_context(running(identity=authenticator.run(watch.look_soon)))
     return Credentials(
         authenticator=authenticator,
         keeper=KeyKeeper(store, watch.key_changed),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,6 +51,8 @@ class Principal:
     kind: CredentialKind = field(default="token", compare=False)
     credential_id: str | None = field(default=None, compare=False)
     """Names the credential, and is no secret: the claim ``jti`` of a token, the id of a key."""
+    signer: str | None = field(default=None, compare=False, repr=False)
+    """Names the issuer's key that has signed the token, also the token that asked for a ticket. No secret."""
 
     @property
     def role(self) -> Role:
@@ -142,12 +144,26 @@ class Authenticator:
             scopes=verified.scopes,
             groups=verified.groups,
             credential_id=verified.token_id,
+            signer=verified.signer,
         )
 
-    async def run(self) -> None:
-        """Keep what credentials are checked with up to date. Runs until it is cancelled."""
+    async def run(self, changed: Callable[[], None]) -> None:
+        """Keep what credentials are checked with up to date. Runs until it is cancelled.
+
+        Args:
+            changed: Called when the keys of the issuer have changed.
+        """
         if self._tokens is not None and self._tokens.source is not None:
-            await self._tokens.source.run()
+            await self._tokens.source.run(changed)
+
+    def is_withdrawn(self, signer: str) -> bool:
+        """Return whether the issuer has withdrawn a key with which a good token was signed.
+
+        Args:
+            signer: That of its principal.
+        """
+        source = None if self._tokens is None else self._tokens.source
+        return source is not None and source.is_withdrawn(signer)
 
     def check_page(self, headers: Mapping[str, str]) -> None:
         """Refuse what a foreign web page sends in local mode.

@@ -43,8 +43,10 @@ class IdentitySettings(SettingsSection):
     """A file with the public keys of the issuer."""
     jwt_algorithms: tuple[KeyAlgorithm, ...] = Field(default=("RS256", "ES256", "EdDSA"), min_length=1)
     """Of tokens signed with keys. A key is used for its own algorithm only. Secrets are for HS256."""
-    jwks_refresh_seconds: float = Field(default=600.0, ge=10, le=86_400)
-    """Keys are fetched again after this time; earlier if the issuer says so, or a token names an unknown key."""
+    jwks_refresh_seconds: float = Field(default=45.0, ge=10, le=86_400)
+    """Keys are fetched again after this time; earlier if the issuer says so, or a token names an unknown key. A key that
+    the issuer withdraws counts until then, and the streams of its tokens go on until then: 45 s leave time for an answer
+    that comes late, within a minute."""
     jwks_stale_seconds: float = Field(default=3600.0, ge=0, le=604_800)
     """How long keys are good after the time at which they should have been fetched again, if the issuer is down."""
     jwt_issuer: str = ""

@@ -149,6 +149,7 @@ class StreamTickets:
             scopes=frozenset(holder["scopes"]),
             kind="ticket",
             credential_id=holder["key"],
+            signer=holder.get("signer"),
         )
 
 
@@ -169,7 +170,8 @@ def _holder(principal: Principal) -> str:
             "user": principal.user_id,
             "validUntil": principal.valid_until,
             "scopes": ["read", *agents],
-            # A token cannot be revoked: only its end counts.
+            # A token cannot be revoked: its end counts, and the key of its issuer.
             "key": principal.credential_id if principal.kind == "key" else None,
+            "signer": principal.signer,
         }
     )

@@ -33,10 +33,19 @@ class VerifiedToken:
     """The claim ``jti``."""
     claims: Mapping[str, Any]
     """All claims."""
+    signer: str | None = None
+    """The mark of the issuer's key that has signed it; ``None`` with a shared secret."""
 
 
-def read_claims(claims: Mapping[str, Any], settings: IdentitySettings) -> VerifiedToken:
+def read_claims(
+    claims: Mapping[str, Any], settings: IdentitySettings, signer: str | None = None
+) -> VerifiedToken:
     """Return what the claims say.
+
+    Args:
+        claims: Of the token.
+        settings: Which claims count.
+        signer: The mark of the issuer's key that has signed it.
 
     Raises:
         InvalidToken: A claim has no usable value, or the token lives too long.
@@ -54,6 +63,7 @@ def read_claims(claims: Mapping[str, Any], settings: IdentitySettings) -> Verifi
         groups=_words(claims, settings.groups_claim),
         token_id=token_id[:_MAX_NAME_CHARACTERS] if isinstance(token_id, str) else None,
         claims=claims,
+        signer=signer,
     )
 
 

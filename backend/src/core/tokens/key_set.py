@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,12 @@ class CheckingKey:
     thumbprint: bytes = b""
     """The public key as bytes. Tells whether two sets are the same."""
 
+    @property
+    def mark(self) -> str:
+        """Names the key under this name and for this algorithm. No secret; another key of the same name has another."""
+        name = f"{self.algorithm} {self.kid!r} ".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(name + self.thumbprint).hexdigest()
+
 
 class KeySet:
     """The keys of one issuer at one time."""
@@ -55,6 +62,8 @@ class KeySet:
     def __init__(self, keys: Iterable[CheckingKey], *, unnamed_check_all: bool = False) -> None:
         self._keys = tuple(keys)
         self._unnamed_check_all = unnamed_check_all
+        self.marks = frozenset(key.mark for key in self._keys if key.thumbprint)
+        """The marks of the public keys."""
 
     @property
     def kids(self) -> list[str]:
@@ -73,10 +82,7 @@ class KeySet:
 
     def is_same(self, other: KeySet | None) -> bool:
         """Return whether another set has the same keys under the same names."""
-        return other is not None and self._marks() == other._marks()
-
-    def _marks(self) -> frozenset[tuple[str | None, str, bytes]]:
-        return frozenset((key.kid, key.algorithm, key.thumbprint) for key in self._keys)
+        return other is not None and self.marks == other.marks
 
 
 def secret_keys(secrets: Iterable[SigningSecret]) -> KeySet:

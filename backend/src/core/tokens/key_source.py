@@ -7,6 +7,8 @@ Rules:
 2. A key that is not known causes a fetch at most every ``UNKNOWN_KEY_SECONDS``, however many tokens name one.
 3. A fetch that succeeds replaces all keys, so a withdrawn key ends with it. One that fails replaces nothing: the keys at
    hand are good until ``jwks_stale_seconds`` after the time at which they should have been fetched again.
+4. A key that was there and is there no more is withdrawn. A key that was never there is, too, if a fetch that began
+   after somebody had asked about it does not bring it: another process may have seen a key that is newer than ours.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -29,6 +32,8 @@ UNKNOWN_KEY_SECONDS = 10.0
 _LEAST_REFRESH_SECONDS = 30.0
 _RETRY_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 60.0
+_MOST_MARKS = 1000
+"""Of withdrawn keys, and of unknown ones: the oldest are forgotten."""
 
 
 class KeySource:
@@ -56,6 +61,10 @@ class KeySource:
         """When the last fetch began."""
         self._failures = 0
         self._fetching: asyncio.Task[None] | None = None
+        self._withdrawn: dict[str, None] = {}
+        self._unknown: dict[str, float] = {}
+        """Keys that others have seen, and when they were first asked about."""
+        self._changed: Callable[[], None] = lambda: None
         self.generation = 0
         """Grows when the keys change. What was checked with others before counts no more."""
 
@@ -77,8 +86,26 @@ class KeySource:
         await self._fetched(UNKNOWN_KEY_SECONDS)
         return self.keys
 
-    async def run(self) -> None:
-        """Fetch the keys at the start, and before they get old. Runs until it is cancelled."""
+    def is_withdrawn(self, mark: str) -> bool:
+        """Return whether the issuer had this key and has it no more.
+
+        Args:
+            mark: ``signer`` of a token that was good.
+        """
+        if mark in self._withdrawn:
+            return True
+        if self._keys is not None and mark not in self._keys.marks:
+            self._unknown.setdefault(mark, self._clock())
+            _forget_oldest(self._unknown)
+        return False
+
+    async def run(self, changed: Callable[[], None] = lambda: None) -> None:
+        """Fetch the keys at the start, and before they get old. Runs until it is cancelled.
+
+        Args:
+            changed: Called when keys were added or withdrawn, or when an unknown one was found to be withdrawn.
+        """
+        self._changed = changed
         while True:
             await self._begin_fetch()
             await asyncio.sleep(self._pause())
@@ -100,6 +127,7 @@ class KeySource:
         return self._fetching
 
     async def _fetch_once(self) -> None:
+        began_at = self._clock()
         try:
             found = await self._fetch(self._settings)
         except KeysUnavailable as exc:
@@ -111,18 +139,39 @@ class KeySource:
             self._failures += 1
             log.exception("issuer_keys_failed")
             return
-        self._take(found)
+        self._take(found, began_at)
 
-    def _take(self, found: FetchedKeys) -> None:
+    def _take(self, found: FetchedKeys, began_at: float) -> None:
         self._failures = 0
         wanted = self._settings.jwks_refresh_seconds
         if found.max_age_seconds is not None:
             wanted = min(wanted, max(found.max_age_seconds, _LEAST_REFRESH_SECONDS))
         self._refresh_at = self._clock() + wanted
+        is_news = self._note_withdrawn(found.keys, began_at)
         if not found.keys.is_same(self._keys):
+            is_news = True
             self.generation += 1
             log.info("issuer_keys_changed", kids=found.keys.kids)
         self._keys = found.keys
+        if is_news:
+            self._changed()
+
+    def _note_withdrawn(self, found: KeySet, began_at: float) -> bool:
+        """Note which keys are there no more; returns whether there is a new one among them."""
+        before = frozenset[str]() if self._keys is None else self._keys.marks
+        missed = {mark for mark, asked_at in self._unknown.items() if asked_at < began_at}
+        gone = (before | missed) - found.marks
+        self._unknown = {
+            mark: asked_at
+            for mark, asked_at in self._unknown.items()
+            if mark not in gone and mark not in found.marks
+        }
+        is_news = not gone <= self._withdrawn.keys()
+        # A key that comes back counts again.
+        known = {mark: None for mark in self._withdrawn if mark not in found.marks}
+        self._withdrawn = known | dict.fromkeys(sorted(gone))
+        _forget_oldest(self._withdrawn)
+        return is_news
 
     def _pause(self) -> float:
         if self._failures:
@@ -130,3 +179,8 @@ class KeySource:
             return longest * random.uniform(0.75, 1.0)  # noqa: S311  spreads processes, protects nothing
         # Before the keys get old, and not all processes at once.
         return max(1.0, (self._refresh_at - self._clock()) * random.uniform(0.75, 0.9))  # noqa: S311
+
+
+def _forget_oldest(marks: dict[str, Any]) -> None:
+    while len(marks) > _MOST_MARKS:
+        del marks[next(iter(marks))]

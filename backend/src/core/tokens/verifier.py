@@ -100,7 +100,8 @@ class TokenVerifier:
             found = () if newer is None else newer.find(kid, algorithm)
         if not found:
             raise InvalidToken(_UNKNOWN_KEY if self.source else "The token's signature is not valid.")
-        verified = read_claims(self._decode(token, found), self._settings)
+        claims, key = self._decode(token, found)
+        verified = read_claims(claims, self._settings, key.mark if self.source else None)
         self._verified.keep(token, verified, generation)
         return verified
 
@@ -123,12 +124,12 @@ class TokenVerifier:
             raise InvalidToken("The token's algorithm is not accepted.")
         return kid, algorithm
 
-    def _decode(self, token: str, keys: Sequence[CheckingKey]) -> dict[str, Any]:
-        """Return the claims, by the first key whose signature the token has."""
+    def _decode(self, token: str, keys: Sequence[CheckingKey]) -> tuple[dict[str, Any], CheckingKey]:
+        """Return the claims, and the first key whose signature the token has."""
         failure: Exception = jwt.InvalidSignatureError()
         for key in keys:
             try:
-                return jwt.decode(
+                claims = jwt.decode(
                     token,
                     key.key,
                     algorithms=[key.algorithm],
@@ -138,6 +139,7 @@ class TokenVerifier:
                     audience=self._settings.jwt_audience or None,
                     options={"require": self._required},
                 )
+                return claims, key
             except jwt.InvalidSignatureError as exc:
                 failure = exc
             except _FAILURES as exc:

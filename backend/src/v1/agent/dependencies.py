@@ -92,6 +92,9 @@ async def _with_ticket(ticket: str, request: Request, container: ApiContainer) -
     key = use.principal.credential_id
     if key is not None and not await container.authenticator.is_good(key):
         raise TicketInvalid("The API key that asked for the ticket was revoked or has expired.")
+    signer = use.principal.signer
+    if signer is not None and container.authenticator.is_withdrawn(signer):
+        raise TicketInvalid("The issuer has withdrawn the key of the token that asked for the ticket.")
     request.state.ticket = use
     return use.principal
 

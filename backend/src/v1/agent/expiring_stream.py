@@ -43,13 +43,13 @@ def until_expiry(
         clock: Unix time.
     """
     key = reader.credential_id if reader.kind in {"key", "ticket"} else None
-    watched = streams is not None and (key is not None or ticket is not None)
+    watched = streams is not None and (key is not None or reader.signer is not None or ticket is not None)
     if reader.valid_until is None and not watched:
         return frames
     lasts = math.inf if reader.valid_until is None else reader.valid_until - clock()
     stream = _ExpiringStream(frames, asyncio.get_running_loop().time() + lasts)
     if streams is not None and watched:
-        streams.enter(stream, key, ticket)
+        streams.enter(stream, key, ticket, signer=reader.signer)
     return stream
 
 

@@ -1,4 +1,4 @@
-"""The open streams of a process whose credential can be withdrawn: those of API keys and of tickets."""
+"""The open streams of a process whose credential can be withdrawn: of API keys, of tickets, of tokens of an issuer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from core.stream_tickets import TicketUse
 
 REVOKED = last_words(StreamEnd.KEY_REVOKED, 1000)
 """A client that comes back without a good credential gets 401."""
+SIGNER_WITHDRAWN = last_words(StreamEnd.SIGNER_WITHDRAWN, 1000)
 TAKEN_OVER = last_words(StreamEnd.TAKEN_OVER, 60_000)
 """A minute: if two clients share the ticket of a stream, each takes it from the other when it comes back."""
 
@@ -28,17 +29,23 @@ class OpenStreams:
 
     def __init__(self) -> None:
         self._of_keys: dict[str, WeakSet[Endable]] = {}
+        self._of_signers: dict[str, WeakSet[Endable]] = {}
         self._of_tickets: WeakValueDictionary[str, Endable] = WeakValueDictionary()
         self._uses: dict[str, int] = {}
 
-    def enter(self, stream: Endable, key: str | None, ticket: TicketUse | None) -> None:
+    def enter(
+        self, stream: Endable, key: str | None, ticket: TicketUse | None, *, signer: str | None = None
+    ) -> None:
         """Know a stream.
 
         Args:
             stream: Has just been opened.
             key: The ``credential_id`` of the API key that opened it, or that asked for its ticket.
             ticket: What opened it. The stream that the ticket opened before ends.
+            signer: The key of the issuer that has signed the token that opened it, or that asked for its ticket.
         """
+        if signer is not None:
+            self._of_signers.setdefault(signer, WeakSet()).add(stream)
         if key is not None:
             self._of_keys.setdefault(key, WeakSet()).add(stream)
         if ticket is None:
@@ -53,8 +60,13 @@ class OpenStreams:
 
     def keys(self) -> list[str]:
         """Return the ``credential_id`` of every key that has a stream."""
-        self._of_keys = {key: streams for key, streams in self._of_keys.items() if len(streams)}
+        self._of_keys = _with_streams(self._of_keys)
         return list(self._of_keys)
+
+    def signers(self) -> list[str]:
+        """Return every key of an issuer on which a stream depends."""
+        self._of_signers = _with_streams(self._of_signers)
+        return list(self._of_signers)
 
     def tickets(self) -> dict[str, int]:
         """Return the tickets that have a stream, and which use of each has it."""
@@ -63,11 +75,23 @@ class OpenStreams:
 
     def end_keys(self, keys: Iterable[str]) -> None:
         """End the streams of these credentials."""
-        for key in keys:
-            for stream in self._of_keys.pop(key, ()):
-                stream.end(REVOKED)
+        _end(self._of_keys, keys, REVOKED)
+
+    def end_signers(self, signers: Iterable[str]) -> None:
+        """End the streams of tokens that were signed with these keys."""
+        _end(self._of_signers, signers, SIGNER_WITHDRAWN)
 
     def end_ticket(self, name: str) -> None:
         """End the stream of a ticket: it has another one elsewhere."""
         if (stream := self._of_tickets.get(name)) is not None:
             stream.end(TAKEN_OVER)
+
+
+def _with_streams(found: dict[str, WeakSet[Endable]]) -> dict[str, WeakSet[Endable]]:
+    return {name: streams for name, streams in found.items() if len(streams)}
+
+
+def _end(found: dict[str, WeakSet[Endable]], names: Iterable[str], last: bytes) -> None:
+    for name in names:
+        for stream in found.pop(name, ()):
+            stream.end(last)

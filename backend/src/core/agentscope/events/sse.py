@@ -33,6 +33,7 @@ class StreamEnd(Enum):
     KEY_REVOKED = (
         b"key-revoked: the API key was revoked or replaced; reconnect with another one and the last id"
     )
+    SIGNER_WITHDRAWN = b"signing-key-withdrawn: the issuer has withdrawn the key of the token; reconnect with a new token and the last id"
     TAKEN_OVER = b"taken-over: another connection with this ticket follows the stream"
     THREAD_DELETED = b"thread-deleted: the thread was deleted"
     EVENTS_EXPIRED = b"events-expired: the events that follow were deleted; load the history"

@@ -15,7 +15,7 @@ from core.tokens.fetched_keys import FetchedKeys, KeysUnavailable
 from core.tokens.key_set import parse_key_set
 from core.tokens.key_source import KeySource
 
-SETTINGS = TokenIssuer("https://id.example").settings()
+SETTINGS = TokenIssuer("https://id.example").settings(jwks_refresh_seconds=600)
 
 
 def answer(*kids: str, max_age: float | None = None) -> FetchedKeys:
