@@ -1,14 +1,11 @@
 /** Follows a thread's event log: what its newest run does beside its messages. */
 import { effect, type ReadonlySignal, signal } from "@preact/signals";
-import type { LoggedEvent, ThreadSession } from "../session/types";
+import { perSession } from "../session/per-session";
+import type { LoggedEvent } from "../session/types";
 import { type Activity, afterActivity, NO_ACTIVITY } from "./activity";
 
-const known = new WeakMap<ThreadSession, ReadonlySignal<Activity>>();
-
 /** Return the activity of a thread. It is followed from the first call on, as long as the session is kept. */
-export function activityOf(session: ThreadSession): ReadonlySignal<Activity> {
-  const before = known.get(session);
-  if (before) return before;
+export const activityOf = perSession((session): ReadonlySignal<Activity> => {
   const activity = signal(NO_ACTIVITY);
   let last: LoggedEvent | undefined;
   effect(() => {
@@ -21,6 +18,5 @@ export function activityOf(session: ThreadSession): ReadonlySignal<Activity> {
     last = entries.at(-1);
     activity.value = next;
   });
-  known.set(session, activity);
   return activity;
-}
+});

@@ -1,6 +1,7 @@
 /** The answers that a user is about to give to a thread's open questions. They are sent together, all at once. */
 import type { ReadonlySignal, Signal } from "@preact/signals";
 import { computed, signal } from "@preact/signals";
+import { perSession } from "../session/per-session";
 import type { ThreadSession } from "../session/types";
 import { type Draft, emptyDraft, entryOf, isExpired, type Question, questionOf } from "./questions";
 import { type ResumeProblem, resumeProblem } from "./resume-problem";
@@ -84,10 +85,4 @@ export class QuestionStore {
   }
 }
 
-const known = new WeakMap<ThreadSession, QuestionStore>();
-
-export function questionsOf(session: ThreadSession): QuestionStore {
-  let store = known.get(session);
-  if (!store) known.set(session, (store = new QuestionStore(session)));
-  return store;
-}
+export const questionsOf = perSession((session) => new QuestionStore(session));

@@ -1,7 +1,7 @@
 import { editedMessageId } from "../chat/editing";
 import { answerAgain } from "../chat/message-actions";
 import { RetryIcon } from "../chat/icons";
-import { lastQuestion } from "../chat/turns";
+import { lastQuestion } from "../session/turns";
 import { ProblemNote } from "../problems/problem-note";
 import { wordsOf } from "../problems/words";
 import type { ThreadSession } from "../session/types";

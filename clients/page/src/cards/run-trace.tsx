@@ -1,4 +1,5 @@
-import { computed, type ReadonlySignal, useComputed } from "@preact/signals";
+import { computed, useComputed } from "@preact/signals";
+import { perSession } from "../session/per-session";
 import type { ThreadSession } from "../session/types";
 import { runTraces } from "./run-traces";
 import "./cards.css";
@@ -9,18 +10,11 @@ export function RunTrace({ session, messageId }: { session: ThreadSession; messa
   return words === undefined ? null : <p class="run-trace">{words}</p>;
 }
 
-const known = new WeakMap<ThreadSession, ReadonlySignal<ReadonlyMap<string, string>>>();
-
 /** Worked out when messages come or go, and not while one grows. */
-function tracesOf(session: ThreadSession): ReadonlySignal<ReadonlyMap<string, string>> {
-  let traces = known.get(session);
-  if (!traces) {
-    traces = computed(() => {
-      const waiting = session.waiting.value;
-      const begun = session.store.ids.value.filter((id) => !waiting.has(id));
-      return runTraces(begun.flatMap((id) => session.store.message(id)?.peek() ?? []), session.unanswered.value);
-    });
-    known.set(session, traces);
-  }
-  return traces;
-}
+const tracesOf = perSession((session) =>
+  computed(() => {
+    const waiting = session.waiting.value;
+    const begun = session.store.ids.value.filter((id) => !waiting.has(id));
+    return runTraces(begun.flatMap((id) => session.store.message(id)?.peek() ?? []), session.unanswered.value);
+  }),
+);

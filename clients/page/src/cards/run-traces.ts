@@ -1,9 +1,9 @@
 /** What is left to see of answers that are missing or end in the middle, when the conversation has gone on. Pure. */
 import type { Message } from "@ag-ui/client";
-import { isVisible } from "../chat/visible";
+import { isTopLevel } from "../session/owner";
+import { isVisible } from "../session/visible";
 import { wordsOf } from "../problems/words";
 import type { RunView } from "../session/types";
-import { isTopLevel } from "./subagents";
 
 type End = "missing" | "cut" | "whole";
 

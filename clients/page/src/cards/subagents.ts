@@ -1,17 +1,7 @@
 /** Which messages a subagent wrote, and for which call it works: pure. */
 import type { Message } from "@ag-ui/client";
+import { ownerOf } from "../session/owner";
 import type { Activity, SubagentView } from "./activity";
-
-/** The subagent that a message belongs to; `null` for the agent's own. */
-export function ownerOf(message: Message): string | null {
-  const owner = (message as { subagentRunId?: unknown }).subagentRunId;
-  return typeof owner === "string" ? owner : null;
-}
-
-/** The messages of the conversation itself: those of subagents are shown inside the calls that began them. */
-export function isTopLevel(message: Message): boolean {
-  return ownerOf(message) === null;
-}
 
 /**
  * Return the subagents that work for a call. Those of runs before the page was opened are known by their messages only:

@@ -1,4 +1,5 @@
-import { computed, useComputed, type ReadonlySignal } from "@preact/signals";
+import { computed, useComputed } from "@preact/signals";
+import { perSession } from "../session/per-session";
 import { isLive } from "../session/run-view";
 import { textOf, type AssistantMessage, type UserMessage } from "../session/message-parts";
 import { asProblem, type ThreadSession } from "../session/types";
@@ -8,7 +9,7 @@ import { PencilIcon } from "../ui/icons";
 import { toast } from "../ui/toast";
 import { wordsOf } from "../problems/words";
 import { RetryIcon } from "./icons";
-import { answeredBy } from "./turns";
+import { answeredBy } from "../session/turns";
 import "./message-actions.css";
 
 /** What can be done with a message of the user. */
@@ -50,18 +51,11 @@ export async function answerAgain(session: ThreadSession, messageId: string): Pr
   }
 }
 
-const known = new WeakMap<ThreadSession, ReadonlySignal<ReadonlyMap<string, string>>>();
-
 /** The last message of each answer, with the user message that it answers. */
-function endsOf(session: ThreadSession): ReadonlySignal<ReadonlyMap<string, string>> {
-  let ends = known.get(session);
-  if (!ends) {
-    ends = computed(() => {
-      // The last message may have been without a word when it came.
-      void session.run.value;
-      return answeredBy(session.store.ids.value.flatMap((id) => session.store.message(id)?.peek() ?? []));
-    });
-    known.set(session, ends);
-  }
-  return ends;
-}
+const endsOf = perSession((session) =>
+  computed(() => {
+    // The last message may have been without a word when it came.
+    void session.run.value;
+    return answeredBy(session.store.ids.value.flatMap((id) => session.store.message(id)?.peek() ?? []));
+  }),
+);

@@ -4,7 +4,7 @@ import { AssistantMessageView } from "./assistant-message";
 import { useGrowing } from "./growing";
 import { ReasoningView } from "./reasoning";
 import { UserMessageView } from "./user-message";
-import { isVisible } from "./visible";
+import { isVisible } from "../session/visible";
 
 /** One message; drawn again when it changes, and not when another one does. */
 export const MessageView = memo(({ session, id }: { session: ThreadSession; id: string }) => {

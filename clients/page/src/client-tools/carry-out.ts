@@ -3,6 +3,7 @@ import { effect, signal, type Signal } from "@preact/signals";
 import { pendingClientCalls, type ToolCallView } from "../cards/tool-calls";
 import { factsOf } from "../cards/thread-facts";
 import { isObject, parsed } from "../cards/loose-json";
+import { perSession } from "../session/per-session";
 import { Problem, type ClientTool, type ThreadSession } from "../session/types";
 import { browserExclusive, type CallResult, Claims } from "./claims";
 
@@ -105,15 +106,9 @@ function words(error: unknown): string {
   return error.message;
 }
 
-const known = new WeakMap<ThreadSession, CarryOut>();
-
 /** Return what carries out the calls of a thread in this window; it begins with the first call of this function. */
-export function carryOutOf(session: ThreadSession, tools: readonly ClientTool[], findAnswered: FindAnswered): CarryOut {
-  let carryOut = known.get(session);
-  if (!carryOut) {
-    carryOut = new CarryOut(session, tools, new Claims(localStorage, browserExclusive()), findAnswered);
-    known.set(session, carryOut);
-    carryOut.watch();
-  }
+export const carryOutOf = perSession((session, tools: readonly ClientTool[], findAnswered: FindAnswered) => {
+  const carryOut = new CarryOut(session, tools, new Claims(localStorage, browserExclusive()), findAnswered);
+  carryOut.watch();
   return carryOut;
-}
+});

@@ -4,7 +4,6 @@ import { StreamError, type Frame } from "@agentroute/client";
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
 import { signInWanted, token } from "../api/http";
 import { cancelRun, startRun, type RunBody } from "../api/runs";
-import { isUnanswered, lastQuestion } from "../chat/turns";
 import { MemoryEventLog } from "./event-log";
 import { newId } from "./ids";
 import { MessageStore } from "./message-store";
@@ -13,6 +12,7 @@ import { OlderMessages } from "./older-messages";
 import { inputOf, isBegunHere, OwnRuns, withRun, type OwnRun } from "./own-runs";
 import { afterEnd, afterEvent, isLive } from "./run-view";
 import { ThreadFeed } from "./thread-feed";
+import { isUnanswered, lastQuestion } from "./turns";
 import type { ClientTool, Connection, RunView, SendOptions, ThreadSession, UserContent } from "./types";
 
 export interface SessionOptions {

@@ -1,4 +1,5 @@
 import { effect, signal, type Signal } from "@preact/signals";
+import { perSession } from "../session/per-session";
 import type { ThreadSession } from "../session/types";
 import { edited, newShared, received, settled, type SharedState, takenBack } from "./draft";
 
@@ -34,10 +35,4 @@ export class SharedStore {
   }
 }
 
-const known = new WeakMap<ThreadSession, SharedStore>();
-
-export function sharedOf(session: ThreadSession): SharedStore {
-  let store = known.get(session);
-  if (!store) known.set(session, (store = new SharedStore(session)));
-  return store;
-}
+export const sharedOf = perSession((session) => new SharedStore(session));

@@ -3,7 +3,8 @@ import { expect, it } from "vitest";
 import { afterActivity, NO_ACTIVITY } from "../../src/cards/activity";
 import { resultParts, shorten } from "../../src/cards/result-text";
 import { stageSteps, waitingWords } from "../../src/cards/stage-steps";
-import { isTopLevel, messagesBy, subagentsFor } from "../../src/cards/subagents";
+import { messagesBy, subagentsFor } from "../../src/cards/subagents";
+import { isTopLevel } from "../../src/session/owner";
 
 const after = (...events: object[]) => events.reduce<typeof NO_ACTIVITY>((now, event) => afterActivity(now, event as BaseEvent), NO_ACTIVITY);
 const begun = { type: EventType.RUN_STARTED, threadId: "t", runId: "r" };

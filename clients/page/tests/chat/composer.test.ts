@@ -3,7 +3,7 @@ import { described } from "../../src/chat/attachments/parts";
 import { attachmentsOf, contentOf } from "../../src/chat/composer/content";
 import { forgetOldDrafts, loadDraft, saveDraft } from "../../src/chat/composer/drafts";
 import { whatEnterDoes } from "../../src/chat/composer/keys";
-import { answeredBy, lastQuestion } from "../../src/chat/turns";
+import { answeredBy, lastQuestion } from "../../src/session/turns";
 import { textOf } from "../../src/session/message-parts";
 import { clock, microphoneRefusal } from "../../src/chat/microphone/recorder";
 import { MemoryStorage } from "../../src/session/memory-storage";

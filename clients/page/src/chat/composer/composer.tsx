@@ -13,7 +13,7 @@ import { editedMessageId } from "../editing";
 import { MicrophoneIcon, MoreSendIcon, PaperclipIcon } from "../icons";
 import { Dictaphone } from "../microphone/dictation";
 import { RecordingBar } from "../microphone/recording-bar";
-import { lastQuestion } from "../turns";
+import { lastQuestion } from "../../session/turns";
 import { composerOf, type ComposerState } from "./composer-state";
 import { TextField, type TextFieldHandle } from "./text-field";
 import { UnsentMessages } from "./unsent-messages";

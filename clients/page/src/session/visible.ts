@@ -1,7 +1,7 @@
 /** Which messages are there to be seen. Pure. */
 import type { Message } from "@ag-ui/client";
-import { isTopLevel } from "../cards/subagents";
-import { textOf } from "../session/message-parts";
+import { textOf } from "./message-parts";
+import { isTopLevel } from "./owner";
 
 /**
  * Whether a message stands in the conversation. A model that is cut off between the beginning of a message and its first

@@ -3,8 +3,8 @@ import { defaultApplyEvents, type AbstractAgent, type BaseEvent, type Message, t
 import { from } from "rxjs";
 import { describe, expect, it } from "vitest";
 import { runTraces } from "../../src/cards/run-traces";
-import { answeredBy, isUnanswered } from "../../src/chat/turns";
-import { isVisible } from "../../src/chat/visible";
+import { answeredBy, isUnanswered } from "../../src/session/turns";
+import { isVisible } from "../../src/session/visible";
 
 const user = (id: string): Message => ({ id, role: "user", content: "x" });
 const said = (id: string, more: object = {}) => ({ id, role: "assistant", content: "x", ...more }) as Message;
