@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
+from agentroute.migration_steps import concurrently
+
 revision: str = "0012"
 down_revision: str | Sequence[str] | None = "0011"
 branch_labels: str | Sequence[str] | None = None
@@ -40,7 +42,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_agent_chore")),
         if_not_exists=True,
     )
-    with op.get_context().autocommit_block():
+    with concurrently():
         for name, table, columns, where in _INDEXES:
             op.drop_index(name, table_name=table, postgresql_concurrently=True, if_exists=True)
             op.create_index(

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
+from agentroute.migration_steps import concurrently
+
 revision: str = "0014"
 down_revision: str | Sequence[str] | None = "0013"
 branch_labels: str | Sequence[str] | None = None
@@ -118,7 +120,7 @@ def upgrade() -> None:
     )
     for statement in (_COUNT_REPLACED, _COUNTS_REPLACED, _WRITE_SEARCH):
         op.execute(statement)
-    with op.get_context().autocommit_block():
+    with concurrently():
         op.execute(_COUNT_OLDER)
         for name, table in _UNUSED_INDEXES:
             op.drop_index(name, table_name=table, postgresql_concurrently=True, if_exists=True)

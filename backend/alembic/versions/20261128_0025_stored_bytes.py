@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
+from agentroute.migration_steps import concurrently, one_by_one
+
 revision: str = "0025"
 down_revision: str | Sequence[str] | None = "0024"
 branch_labels: str | Sequence[str] | None = None
@@ -231,9 +233,12 @@ def upgrade() -> None:
     )
     for function in (_MESSAGE_BYTES, _MESSAGES, _MESSAGE_CHANGED, _THREAD, _FILE, _MEMORY, _STORED, _DRIFT):
         op.execute(function)
-    for name, table, when, how, function in _TRIGGERS:
-        op.execute(f"CREATE OR REPLACE TRIGGER {name} {when} ON {table} {how} EXECUTE FUNCTION {function}()")
-    with op.get_context().autocommit_block():
+    with one_by_one():
+        for name, table, when, how, function in _TRIGGERS:
+            op.execute(
+                f"CREATE OR REPLACE TRIGGER {name} {when} ON {table} {how} EXECUTE FUNCTION {function}()"
+            )
+    with concurrently():
         op.execute(_COUNT_OLDER)
 
 

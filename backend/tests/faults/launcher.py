@@ -294,10 +294,14 @@ class Ground:
                 await task
 
     @asynccontextmanager
-    async def plot(self, **env: str) -> AsyncIterator[Plot]:
-        """Open a service of one's own, without processes yet; ``env`` goes to all of them."""
+    async def plot(self, *, blank: bool = False, **env: str) -> AsyncIterator[Plot]:
+        """Open a service of one's own, without processes yet; ``env`` goes to all of them.
+
+        Args:
+            blank: Its database has no table yet.
+        """
         assert self.databases is not None
-        lent = self.databases.migrated()
+        lent = self.databases.blank() if blank else self.databases.migrated()
         async with self._lending:
             url = await asyncio.to_thread(lent.__enter__)
         plot = Plot(self, self.next_name("plot"), url, env)
@@ -353,6 +357,17 @@ class Plot:
         ready: bool = True,
     ) -> Node:
         """Start a process and, unless told otherwise, wait until it is ready."""
+        node, variables = await self.place(role)
+        variables |= env or {}
+        if crash_point:
+            variables[CRASH_POINT] = crash_point
+        self.ground.forker.fork(node, variables, mutant)
+        if ready:
+            await node.ready()
+        return node
+
+    async def place(self, role: Role) -> tuple[Node, dict[str, str]]:
+        """Return a process that is to be started, with its proxies, and its variables."""
         database, valkey = make_url(self.database_url), make_url(self.ground.valkey.url)
         postgres = FaultProxy("127.0.0.1", database.port or 0)
         redis = FaultProxy("127.0.0.1", valkey.port or 0)
@@ -366,14 +381,8 @@ class Plot:
             "AGENT_DATABASE__URL": database.set(port=postgres.port).render_as_string(hide_password=False),
             "AGENT_REDIS__URL": valkey.set(port=redis.port).render_as_string(hide_password=False),
             **self._env,
-            **(env or {}),
         }
-        if crash_point:
-            variables[CRASH_POINT] = crash_point
-        self.ground.forker.fork(node, variables, mutant)
-        if ready:
-            await node.ready()
-        return node
+        return node, variables
 
     def _settings(self) -> dict[str, str]:
         return {

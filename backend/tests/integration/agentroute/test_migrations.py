@@ -8,7 +8,9 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from tests.support.limits import HUNG_SECONDS
 from tests.support.schema_catalogue import Catalogue, catalogue, taken
+from tests.support.stack import eventually
 
 from agentroute import migrations
 from agentroute.migrations import MigrationError, scripts
@@ -50,6 +52,78 @@ async def test_two_processes_may_migrate_at_once(blank_database_url: str) -> Non
     await asyncio.gather(*(migrations.upgrade(blank_database_url) for _ in range(4)))
 
     assert await migrations.current(blank_database_url) == schema().revision
+
+
+_WAITS = """
+SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'agent_run'::regclass AND database =
+    (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+_WAITS_FOR_LONG = """
+SELECT 1 FROM pg_stat_activity WHERE application_name = 'agentroute-migrate' AND datname = current_database()
+    AND wait_event = 'virtualxid' AND clock_timestamp() - query_start > interval '3 s'
+"""
+
+
+async def test_a_migration_that_waits_for_a_table_lets_the_service_go_on(blank_database_url: str) -> None:
+    # 0018 adds a column to agent_run: it needs the table for itself.
+    await migrations.upgrade(blank_database_url, "0017")
+    holder, other = [await asyncpg.connect(blank_database_url) for _ in range(2)]
+    try:
+        report = holder.transaction()
+        await report.start()
+        await holder.execute("SELECT count(*) FROM agent_run")
+        migrating = asyncio.create_task(migrations.upgrade(blank_database_url, "0018"))
+        for _ in range(2):
+            await eventually(lambda: other.fetch(_WAITS))
+            # Behind the migration, and before the report ends: only a migration that gives up lets it through.
+            assert await other.fetchval("SELECT count(*) FROM agent_run", timeout=HUNG_SECONDS) == 0
+        assert not migrating.done()
+        await report.commit()
+        async with asyncio.timeout(HUNG_SECONDS):
+            await migrating
+        assert await migrations.current(blank_database_url) == "0018"
+    finally:
+        for connection in (holder, other):
+            await connection.close()
+
+
+async def test_a_migration_that_gets_no_lock_says_so_and_changes_nothing(blank_database_url: str) -> None:
+    await migrations.upgrade(blank_database_url, "0017")
+    holder = await asyncpg.connect(blank_database_url)
+    try:
+        async with holder.transaction():
+            await holder.execute("LOCK TABLE agent_run IN ACCESS SHARE MODE")
+            with pytest.raises(MigrationError, match="others hold a table"):
+                await migrations.upgrade(blank_database_url, "0018", locked_seconds=0)
+        assert await migrations.current(blank_database_url) == "0017"
+        columns = await holder.fetch("SELECT 1 FROM pg_attribute WHERE attname = 'agent_id' AND attnum > 0")
+        assert columns == []
+    finally:
+        await holder.close()
+
+
+async def test_an_index_that_is_built_beside_the_service_waits_for_a_long_transaction(
+    blank_database_url: str,
+) -> None:
+    # 0012 builds indexes concurrently: a limit of a lock would end that each time, and leave a broken index.
+    await migrations.upgrade(blank_database_url, "0011")
+    holder, other = [await asyncpg.connect(blank_database_url) for _ in range(2)]
+    try:
+        report = holder.transaction(isolation="repeatable_read")
+        await report.start()
+        await holder.fetch("SELECT 1 FROM agent_run")
+        migrating = asyncio.create_task(migrations.upgrade(blank_database_url, "0012"))
+        await eventually(lambda: other.fetch(_WAITS_FOR_LONG))
+        assert not migrating.done()
+        await report.commit()
+        async with asyncio.timeout(HUNG_SECONDS):
+            await migrating
+        assert await other.fetch("SELECT 1 FROM pg_index WHERE NOT indisvalid") == []
+    finally:
+        for connection in (holder, other):
+            await connection.close()
 
 
 async def test_up_at_the_newest_revision_changes_nothing(database_url: str) -> None:
