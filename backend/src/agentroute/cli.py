@@ -258,6 +258,31 @@ def rotate_secrets() -> None:
 
 
 @app.command(rich_help_panel=_OPERATE)
+def restored(
+    keep_redis: Annotated[
+        bool, typer.Option("--keep-redis", help="Redis is empty already, or of another deployment.")
+    ] = False,
+) -> None:
+    """Make a database usable that came out of a backup, before any process starts. Cursors of what was lost are refused."""
+    with errors_as_lines():
+        settings = read_settings("database", *(() if keep_redis else ("redis",)))
+        from agentroute.preflight import check_migrations, check_postgres
+        from agentroute.restored import RedisAwayError, StillInUseError, make_usable
+
+        for check in (check_postgres, check_migrations):
+            if not (result := asyncio.run(check(settings))).ok:
+                fail(result.line)
+        try:
+            done = asyncio.run(make_usable(settings, redis=not keep_redis))
+            told = (
+                f"{done.threads} threads count on from a new place, {done.live_runs} of their runs were live."
+            )
+            typer.echo(f"{told} Start the service.")
+        except (StillInUseError, RedisAwayError) as exc:
+            fail(str(exc))
+
+
+@app.command(rich_help_panel=_OPERATE)
 def doctor() -> None:
     """Check what the service needs, and say how to fix what is missing."""
     with errors_as_lines():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 from core.agentscope.events.connect import ConnectRequest, Peer, start_of
 from core.agentscope.events.hub import ThreadHub
@@ -83,7 +83,8 @@ class AgentScopeEventsFacade:
                     thread.head,
                 )
         start = _start(thread, segments, cursor)
-        await self._check(thread, start, newest=_head(thread, segments))
+        known = _ordinals(segments or [])
+        await self._check(thread, start, newest=_head(thread, segments), known=known)
         if segments is not None and _nothing_left(segments, start):
             return None
         versions = PeerVersions(
@@ -217,20 +218,34 @@ class AgentScopeEventsFacade:
         run = await self._store.find_run_at(session_id, ordinal)
         return None if run is None else run.protocol_version
 
-    async def _check(self, thread: ThreadHead, start: Cursor, *, newest: Cursor) -> None:
+    async def _check(
+        self, thread: ThreadHead, start: Cursor, *, newest: Cursor, known: Collection[int] = ()
+    ) -> None:
+        """Refuse a cursor from which the reader would miss something. ``known``: ordinals of runs that exist."""
         if start > newest:
-            raise CursorAhead(
-                "No event has this cursor. Load the history again and follow from its cursor.",
-                historyUrl=history_url(thread.thread_id),
-            )
-        if start.ordinal > thread.pruned_ordinal or thread.pruned_ordinal == 0:
+            raise _ahead(thread)
+        if start.begins_after_restore:
+            return
+        is_older = 0 < start.ordinal < thread.head.ordinal and start.ordinal not in known
+        is_pruned = 0 < thread.pruned_ordinal >= start.ordinal
+        if not is_older and not is_pruned:
             return
         run = await self._store.find_run_at(thread.session_id, start.ordinal)
-        if start.ordinal < thread.pruned_ordinal or run is None or start.seq < run.last_seq:
+        if is_older and run is None:
+            # The row of a run stays as long as its thread: this one was lost when the database was restored.
+            raise _ahead(thread)
+        if is_pruned and (start.ordinal < thread.pruned_ordinal or run is None or start.seq < run.last_seq):
             raise CursorExpired(
                 "The events after this cursor are no longer kept. The history still has every message.",
                 historyUrl=history_url(thread.thread_id),
             )
+
+
+def _ahead(thread: ThreadHead) -> CursorAhead:
+    return CursorAhead(
+        "No event has this cursor. Load the history again and follow from its cursor.",
+        historyUrl=history_url(thread.thread_id),
+    )
 
 
 def _head(thread: ThreadHead, segments: list[RunSegment] | None) -> Cursor:

@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+RESTORE_STEP = 1_000_000
+"""After a restore, the runs of every thread are counted on from the next multiple of this. So no cursor of what was lost
+names an event of what comes: see docs/adr/0063."""
 _FORM = re.compile(r"(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,17})", re.ASCII)
 _REMAINING = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
@@ -22,6 +25,11 @@ class Cursor:
     seq: int
 
     START: ClassVar[Cursor]
+
+    @property
+    def begins_after_restore(self) -> bool:
+        """Whether this is where a thread stood when its database was restored: no run has this ordinal."""
+        return self.ordinal > 0 and self.seq == 0 and self.ordinal % RESTORE_STEP == 0
 
     @classmethod
     def parse(cls, text: str) -> Cursor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session, aliased
 
@@ -156,7 +156,8 @@ def _waits_for(
         return "approval" if asking else "earlier-run"
     if run.status == INTERRUPTED:
         return "approval" if run.id in asking else None
-    if run.status == SUCCEEDED and run.ordinal == thread.last_ordinal:
+    newest = select(func.max(AgentRun.ordinal)).where(AgentRun.session_id == thread.id)
+    if run.status == SUCCEEDED and run.ordinal == session.scalar(newest):
         open_calls = session.scalars(OPEN_CLIENT_CALLS, {"session_id": thread.id})
         return "client-tool" if open_calls.first() else None
     return None
