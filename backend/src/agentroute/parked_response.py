@@ -149,6 +149,8 @@ class ParkedResponse:
         if not self.over:
             self.over = True
             self._connection.unpark(self)
+            # The connection keeps its last answer: without this line they would wait for the garbage collector.
+            self._connection, self._stream = cast("Any", None), cast("Any", None)
             callback, self._at_end = self._at_end, None
             if callback is not None:
                 callback()

@@ -114,4 +114,5 @@ class _ExpiringStream:
     async def aclose(self) -> None:
         """Stop reading."""
         self._ended = True
+        self._outlet = None
         await close(self._frames)

@@ -320,3 +320,28 @@ async def test_what_threads_show_is_counted_and_processes_of_the_version_before_
         assert await counted() == [(3, 3), (3, 3), (9, 9), (0, 0)]
     finally:
         await connection.close()
+
+
+async def test_what_was_stored_before_is_counted_and_a_broken_off_step_is_repeated(
+    blank_database_url: str,
+) -> None:
+    await migrations.upgrade(blank_database_url, "0024")
+    await _execute(
+        blank_database_url,
+        """INSERT INTO agent_memory (tenant_id, user_id, text, idempotency_key) VALUES ('t', 'ada', 'Tea.', 'k');
+        INSERT INTO agent_chat_session (tenant_id, user_id, thread_id, state) VALUES ('t', 'ada', 'c', '{"a": 1}')""",
+    )
+    await migrations.upgrade(blank_database_url, "0025")
+    # As after a process that died between what the step commits and its last statement.
+    await _execute(blank_database_url, "DELETE FROM agent_stored_change")
+    await _as_of(blank_database_url, "0024", compatible_from(scripts(), "0024"))
+
+    await migrations.upgrade(blank_database_url, "0025")
+    await migrations.upgrade(blank_database_url)
+
+    connection = await asyncpg.connect(blank_database_url)
+    try:
+        stored = await connection.fetchval("SELECT agent_stored('t', 'ada')")
+        assert (stored, await connection.fetch("SELECT * FROM agent_stored_drift()")) == (12, [])
+    finally:
+        await connection.close()

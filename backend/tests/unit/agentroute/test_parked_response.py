@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
+import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import SimpleNamespace
 from typing import Self
@@ -29,9 +32,11 @@ from core.agentscope.events.sse import frame
 from core.agentscope.events.thread_stream import Outlet, ThreadStream
 from core.agentscope.schemas.cursor import Cursor
 from core.config import Settings, StreamSettings
+from core.identity import Principal
 from core.log import configure_logging, note_request
 from v1.agent import event_stream
 from v1.agent.event_stream import EventStreamResponse
+from v1.agent.expiring_stream import until_expiry
 from v1.agent.parking import attach
 
 FIRST = b"id: 1-1\ndata: {}\n\n"
@@ -304,6 +309,38 @@ async def test_a_client_that_stops_reading_a_stream_that_rests_is_let_go() -> No
 
 async def speaks_1_0(_ordinal: int) -> str | None:
     return "1.0"
+
+
+async def test_a_connection_whose_client_left_a_stream_that_rests_waits_for_no_collector() -> None:
+    events, stream_settings = run(1, 4), StreamSettings()
+    hub, log = QuietHub(stream_settings), MemoryLog(events[:1])
+    reader = ThreadReader(
+        SESSION, Cursor.START, store=log, bus=MemoryTail(), hub=hub, settings=stream_settings, ordinals=None
+    )
+    # Until its next alarm, the hub still knows the stream.
+    stream = ThreadStream(reader, PeerVersions(speaks_1_0), stream_settings)
+    until = Principal("t", "ada", valid_until=time.time() + 3600)
+    server = Server(frames=until_expiry(stream, until))
+    connection, wire = server.connect(request())
+    await settled(lambda: frame(events[0]) in wire.sent and not server.state.tasks)
+
+    def responses() -> int:
+        return sum(isinstance(each, event_stream._Pump) for each in gc.get_objects())
+
+    gc.collect()
+    open_before = responses()
+    gc.disable()
+    try:
+        connection.connection_lost(None)
+        await settled(lambda: stream._closed and not server.state.tasks)
+        await some_turns()
+        server.frames, left = None, weakref.ref(connection)
+        del connection
+
+        assert left() is None
+        assert responses() == open_before - 1
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("reads_on", [False, True])

@@ -156,6 +156,9 @@ class ThreadStream:
         """Stop reading."""
         self._closed = True
         self._leave_rest()
+        # The alarm still knows the stream for a while, and outlet and stream know each other: without this line, the
+        # connection and everything of it would wait for the garbage collector.
+        self._outlet = None
         steps, self._steps = self._steps, None
         if (close := getattr(steps, "aclose", None)) is not None:
             await close()
