@@ -189,6 +189,8 @@ INSERT INTO agent_stored_change (tenant_id, user_id, bytes)
 SELECT tenant_id, user_id, stored - counted FROM agent_stored_drift()
 """
 
+_CHANGES, _OWNER = "agent_stored_change", "ix_agent_stored_change_owner"
+
 _FUNCTIONS = (
     "agent_count_messages()",
     "agent_count_changed_message()",
@@ -202,8 +204,6 @@ _FUNCTIONS = (
 
 
 def upgrade() -> None:
-    # Triggers wait for who writes now, and who writes next waits behind them.
-    op.execute("SET LOCAL lock_timeout = '10s'")
     op.create_table(
         "agent_stored_user",
         sa.Column("tenant_id", sa.Text(), nullable=False),
@@ -228,9 +228,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_agent_stored_change")),
         if_not_exists=True,
     )
-    op.create_index(
-        "ix_agent_stored_change_owner", "agent_stored_change", ["tenant_id", "user_id"], if_not_exists=True
-    )
     for function in (_MESSAGE_BYTES, _MESSAGES, _MESSAGE_CHANGED, _THREAD, _FILE, _MEMORY, _STORED, _DRIFT):
         op.execute(function)
     with one_by_one():
@@ -239,6 +236,8 @@ def upgrade() -> None:
                 f"CREATE OR REPLACE TRIGGER {name} {when} ON {table} {how} EXECUTE FUNCTION {function}()"
             )
     with concurrently():
+        op.drop_index(_OWNER, table_name=_CHANGES, postgresql_concurrently=True, if_exists=True)
+        op.create_index(_OWNER, _CHANGES, ["tenant_id", "user_id"], postgresql_concurrently=True)
         op.execute(_COUNT_OLDER)
 
 
