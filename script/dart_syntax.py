@@ -7,7 +7,7 @@ Prints one line per problem, with its file and line, and exits with 1 when there
 without an error; its name is snake_case; its imports exist, and pubspec.yaml names their packages; an import of a file
 of the package is used; what a file uses of the package is imported; ``lib`` runs on the web. ``dart_calls.py`` has the
 rules about switches, constructors, overrides, fields and ``await``, ``dart_functions.py`` those about functions and
-their imports. Types are left to ``flutter analyze`` (script/test-apps).
+their imports, ``dart_lints.py`` some lints. Types are left to ``flutter analyze`` (script/test-apps).
 
 The grammar is tree-sitter's. If it fails on a feature of Dart that is valid, write the line in another way and say
 so in apps/README.md: a check that lets some errors pass is worth nothing without an SDK.
@@ -23,6 +23,7 @@ from pathlib import Path
 from dart_calls import call_problems
 from dart_files import DartFile, DartPackage, Directive, line_of, text_of
 from dart_functions import function_problems
+from dart_lints import lint_problems
 
 APPS = Path(__file__).resolve().parent.parent / "apps"
 _SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -76,6 +77,7 @@ def problems(package: DartPackage) -> Iterator[Problem]:
         yield from _not_imported(package, file)
     yield from call_problems(package)
     yield from function_problems(package, _ONLY_THERE)
+    yield from lint_problems(package)
 
 
 def _naming(package: DartPackage, file: DartFile) -> Iterator[Problem]:

@@ -53,6 +53,9 @@ class FakeService implements AgUiService {
   /// What the next starts answer with; an accepted run when there is nothing.
   final List<Object> refusals = [];
 
+  /// What the answers of starts wait for.
+  Completer<void>? acceptance;
+
   /// The history by the `before` that it is asked for.
   final Map<String?, HistoryPage> pages = {};
 
@@ -71,6 +74,7 @@ class FakeService implements AgUiService {
   Future<AcceptedRun> start(RunInput input) async {
     started.add(input);
     if (refusals.isNotEmpty) throw refusals.removeAt(0);
+    await acceptance?.future;
     return AcceptedRun(threadId: input.threadId, runId: input.runId, status: 'queued', cursor: '8-1');
   }
 

@@ -168,6 +168,24 @@ def test_a_sound_package_has_no_problem(
             {"lib/a.dart": "import 'data/event.dart' hide Started;\nEvent event = Started();\n"},
             "app/lib/a.dart:2: Started of lib/data/event_kinds.dart is not imported",
         ),
+        (
+            {"lib/a.dart": "bool any(Uri a) {\n  return a.pathSegments.length >= 0;\n}\n"},
+            "app/lib/a.dart:2: a length is compared with 0: ask isEmpty or isNotEmpty",
+        ),
+        (
+            {"lib/a.dart": "bool none(String a) => a.trim().length == 0 || a.length > 10;\n"},
+            "app/lib/a.dart:1: a length is compared with 0: ask isEmpty or isNotEmpty",
+        ),
+        (
+            {
+                "lib/a.dart": "import 'data/event.dart';\nimport 'dart:math';\nEvent? event;\nRandom? random;\n"
+            },
+            "app/lib/a.dart:2: the import of dart:math belongs in front of that of data/event.dart",
+        ),
+        (
+            {"test/a.dart": "import 'dart:io';\nimport 'dart:async';\nFile? file;\nTimer? timer;\n"},
+            "app/test/a.dart:2: the import of dart:async belongs in front of that of dart:io",
+        ),
     ],
 )
 def test_a_fault_is_told_with_its_place(

@@ -9,7 +9,7 @@ final class ApiUrls {
     final problem = problemOf(address);
     if (problem != null) throw FormatException(problem);
     final url = Uri.parse(address.trim());
-    final parts = url.pathSegments.where((part) => part.isNotEmpty).toList();
+    final parts = [...?_partsOf(url)]..removeWhere((part) => part.isEmpty);
     if ('/${parts.join('/')}'.endsWith('/${_api.join('/')}')) parts.length -= _api.length;
     return ApiUrls._(Uri(scheme: url.scheme, host: url.host, port: url.hasPort ? url.port : null, pathSegments: parts));
   }
@@ -30,7 +30,7 @@ final class ApiUrls {
     final port = _port.firstMatch(text)?.group(1);
     if (port != null && !_isPort(port)) return 'The port behind the colon is a number from 1 to 65535.';
     final url = Uri.tryParse(text);
-    if (url == null || !url.hasScheme || url.host.isEmpty || !_isReadable(url)) {
+    if (url == null || !url.hasScheme || url.host.isEmpty || _partsOf(url) == null) {
       return 'An address looks like https://chat.example.com.';
     }
     if (url.scheme != 'http' && url.scheme != 'https') return 'The address has to begin with http:// or https://.';
@@ -49,12 +49,12 @@ final class ApiUrls {
     return port >= 1 && port <= 65535;
   }
 
-  /// Whether the path is text. What stands behind a percent sign is decoded when it is asked for.
-  static bool _isReadable(Uri url) {
+  /// The parts of the path; null if it is no text. What stands behind a percent sign is decoded when it is asked for.
+  static List<String>? _partsOf(Uri url) {
     try {
-      return url.pathSegments.length >= 0;
+      return url.pathSegments;
     } on FormatException {
-      return false;
+      return null;
     }
   }
 

@@ -2,6 +2,7 @@ import 'package:agentroute_chat/features/chat/data/models/chat_message.dart';
 import 'package:agentroute_chat/features/chat/presentation/cards/question_list.dart';
 import 'package:agentroute_chat/features/chat/presentation/controllers/chat_controller.dart';
 import 'package:agentroute_chat/features/chat/presentation/messages/assistant_view.dart';
+import 'package:agentroute_chat/features/chat/presentation/messages/from_the_end.dart';
 import 'package:agentroute_chat/features/chat/presentation/messages/message_editor.dart';
 import 'package:agentroute_chat/features/chat/presentation/messages/reasoning_view.dart';
 import 'package:agentroute_chat/features/chat/presentation/messages/run_end.dart';
@@ -43,18 +44,21 @@ class MessageList extends StatelessWidget {
     final hasOlder = controller.state.hasOlder;
     final all = shown.length + 1 + (hasOlder ? 1 : 0);
     // From its end: what grows there stays in view, and older messages come in front without a jump.
-    return ListView.builder(
-      reverse: true,
-      padding: const EdgeInsets.symmetric(horizontal: 16, vertical: 8),
-      itemCount: all,
-      // A new message moves all others by one: without this each would be built anew, and lose what is unfolded.
-      findChildIndexCallback: (key) => _placeOf(key, shown, hasOlder: hasOlder),
-      itemBuilder: (context, at) {
-        if (at == 0) return _Width(key: _endKey, child: end);
-        if (at > shown.length) return _older();
-        final message = shown[shown.length - at];
-        return _Width(key: ValueKey<String>('$_messageKey${message.id}'), child: _message(message, shown));
-      },
+    return FromTheEnd(
+      list: (scroll) => ListView.builder(
+        controller: scroll,
+        reverse: true,
+        padding: const EdgeInsets.symmetric(horizontal: 16, vertical: 8),
+        itemCount: all,
+        // A new message moves all others by one: without this each would be built anew, and lose what is unfolded.
+        findChildIndexCallback: (key) => _placeOf(key, shown, hasOlder: hasOlder),
+        itemBuilder: (context, at) {
+          if (at == 0) return _Width(key: _endKey, child: end);
+          if (at > shown.length) return _older();
+          final message = shown[shown.length - at];
+          return _Width(key: ValueKey<String>('$_messageKey${message.id}'), child: _message(message, shown));
+        },
+      ),
     );
   }
 

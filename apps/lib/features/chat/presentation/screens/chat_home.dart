@@ -62,6 +62,10 @@ class _ChatHomeState extends State<ChatHome> {
   /// What is written and not sent, by conversation. New ones have the empty name: they share it.
   final Map<String, String> _drafts = {};
 
+  /// What is written in the open conversation. It is put to its name when another one is opened: a new conversation may
+  /// have become one of the list meanwhile.
+  String _written = '';
+
   @override
   void initState() {
     super.initState();
@@ -129,7 +133,9 @@ class _ChatHomeState extends State<ChatHome> {
     if (!mounted) return;
     final before = _chat;
     if (!before.isGone) _left[before.threadId] = before;
+    _drafts[_draftOf(before)] = _written;
     setState(() => _chat = _controller(threadId, isNew: isNew));
+    _written = _drafts[_draftOf(_chat)] ?? '';
     // When nobody shows it any more.
     WidgetsBinding.instance.addPostFrameCallback((_) => before.dispose());
   }
@@ -151,12 +157,21 @@ class _ChatHomeState extends State<ChatHome> {
   }
 
   void _deleted(String threadId) {
+    if (mounted && threadId == _chat.threadId) {
+      _new();
+      widget.onThread?.call(null);
+    }
     _left.remove(threadId);
     _drafts.remove(threadId);
-    if (!mounted || threadId != _chat.threadId) return;
-    _new();
-    _left.remove(threadId);
-    widget.onThread?.call(null);
+  }
+
+  void _keep(ChatController chat, String text) {
+    if (chat == _chat) {
+      _written = text;
+    } else {
+      // The last words of a view that is about to go.
+      _drafts[_draftOf(chat)] = text;
+    }
   }
 
   static String _draftOf(ChatController chat) => chat.isNew ? '' : chat.threadId;
@@ -195,8 +210,8 @@ class _ChatHomeState extends State<ChatHome> {
                 onNewThread: _new,
                 onSettings: widget.onSettings,
                 agent: _agent,
-                draft: _drafts[_draftOf(chat)] ?? '',
-                onDraft: (text) => _drafts[_draftOf(chat)] = text,
+                draft: _written,
+                onDraft: (text) => _keep(chat, text),
               ),
             ),
           ],

@@ -1,3 +1,5 @@
+import 'dart:async';
+
 import 'package:agentroute_chat/features/chat/data/models/agent_summary.dart';
 import 'package:agentroute_chat/features/chat/data/models/thread_summary.dart';
 import 'package:agentroute_chat/features/chat/presentation/screens/chat_home.dart';
@@ -56,6 +58,25 @@ void main() {
     await tester.tap(find.byTooltip('New conversation'));
     await settle(tester);
     expect(find.widgetWithText(TextField, 'a draft'), findsOneWidget);
+  });
+
+  testWidgets('what is written while the first message is on its way stays in its conversation', (tester) async {
+    final accepted = service.acceptance = Completer<void>();
+    await show(tester);
+    await write(tester, 'hello');
+    await tester.enterText(find.byType(TextField).last, 'a second thought');
+    accepted.complete();
+    await settle(tester);
+    await tester.tap(find.byTooltip('New conversation'));
+    await settle(tester);
+    expect(find.widgetWithText(TextField, 'a second thought'), findsNothing);
+    service.summaries = [ThreadSummary(threadId: service.started.single.threadId, title: 'Greetings')];
+    await tester.enterText(find.byType(TextField).first, 'Greet');
+    await tester.pump(const Duration(seconds: 1));
+    await settle(tester);
+    await tester.tap(words('Greetings'));
+    await settle(tester);
+    expect(find.widgetWithText(TextField, 'a second thought'), findsOneWidget);
   });
 
   testWidgets('a refused message is not lost with another conversation', (tester) async {

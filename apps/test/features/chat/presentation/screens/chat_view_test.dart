@@ -218,6 +218,26 @@ void main() {
     expect(words('Once upon a time'), findsNothing);
   });
 
+  testWidgets('a button leads back to the newest message', (tester) async {
+    service.pages[null] = HistoryPage(
+      threadId: 't-1',
+      cursor: '1-1',
+      messages: [
+        for (var at = 0; at < 60; at++) UserMessage.ofText(id: 'm-$at', text: 'message $at'),
+      ],
+    );
+    await showChat(tester, service);
+    final button = find.byTooltip('To the newest message');
+    expect(button, findsNothing);
+    await tester.drag(find.byType(ListView), const Offset(0, 2000));
+    await settle(tester);
+    expect(words('message 59'), findsNothing);
+    await tester.tap(button);
+    await settle(tester);
+    expect(words('message 59'), findsOneWidget);
+    expect(button, findsNothing);
+  });
+
   testWidgets('a failure is told in words, and tried again', (tester) async {
     service.pages[null] = const HistoryPage(
       threadId: 't-1',
