@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
-from tests.support.axe import COLOUR_RULES, violations
+from tests.support.axe import COLOUR_RULES, violations, wait_for_rest
 from tests.support.browser_tab import Look, NewTab, Site, Tab
 from tests.support.chromium import ChromiumMissingError, chromium
 from tests.support.embedded_service import API, bundled_service, embedded_service
@@ -175,8 +175,7 @@ def _put_on(page: Page, look: Look) -> None:
     page.bring_to_front()
     page.emulate_media(color_scheme="dark" if look == "dark" else "light", reduced_motion="reduce")
     page.set_viewport_size(_PHONE if look == "phone" else _WIDE)
-    # Colours pass into one another, however fast: in between they have any contrast.
-    page.evaluate("Promise.allSettled(document.getAnimations().map((animation) => animation.finished))")
+    wait_for_rest(page)
 
 
 @pytest.fixture

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import jwt
-from playwright.sync_api import expect
+import psutil
+from playwright.sync_api import Locator, Page, expect
 from tests.support.browser_tab import NewTab, Site
 from tests.support.embedded_service import API, second_api
 
@@ -16,13 +20,46 @@ _IDENTITY = {
     "AGENT_IDENTITY__JWT_SECRET": _SECRET,
     "AGENT_IDENTITY__LEEWAY_SECONDS": "0",
 }
-_SHORT_SECONDS = 6
-"""Enough to sign in and to ask; the answer takes half as long again, at the scripted model's slow pace."""
+_SHORT_SECONDS = 2
+"""The first try of a token that is to expire while the page reads; a machine that needs longer is given more."""
 
 
 def _token(seconds: float, secret: str = _SECRET) -> str:
     now = time.time()
     return jwt.encode({"sub": "ada", "iat": now - 60, "exp": now + seconds}, secret, algorithm="HS256")
+
+
+@contextmanager
+def held_models() -> Iterator[None]:
+    """Stop the demo models of this test run: an answer that has begun waits, however slow this machine is."""
+    models = [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "agentroute.demo.model" in process.cmdline()
+    ]
+    assert models
+    for model in models:
+        model.suspend()
+    try:
+        yield
+    finally:
+        for model in models:
+            model.resume()
+
+
+def read_until_it_expires(page: Page, field: Locator, answer: Locator) -> None:
+    """Open the thread with a token that expires while its answer is held; returns when the page wants another."""
+    seconds = _SHORT_SECONDS
+    while True:
+        # The page keeps its token here, and the same window is the same page to it.
+        page.evaluate("(token) => sessionStorage.setItem('agentroute.token', token)", _token(seconds))
+        page.reload()
+        expect(answer.or_(field).first).to_be_visible()
+        shown = answer.is_visible()
+        expect(field).to_be_editable()
+        if shown:
+            return
+        seconds *= 2
 
 
 def test_a_token_that_expires_in_the_middle_of_an_answer_costs_no_word(
@@ -41,19 +78,20 @@ def test_a_token_that_expires_in_the_middle_of_an_answer_costs_no_word(
             field.press("Enter")
             expect(dialog).to_contain_text("The token was refused")
             expect(field).to_have_value("")
-        field.fill(_token(_SHORT_SECONDS))
+        field.fill(_token(3600))
         field.press("Enter")
         expect(dialog).to_have_count(0)
         page.get_by_role("textbox", name="Message").fill("think about it slowly")
         page.keyboard.press("Enter")
+        expect(answer).to_have_text(re.compile(r"\w"))
 
-        expect(field).to_be_editable()
-        expect(answer).not_to_contain_text("This is the end")
-        fresh = _token(3600)
-        field.fill(fresh)
-        field.press("Enter")
-
-        expect(dialog).to_have_count(0)
+        with held_models():
+            read_until_it_expires(page, field, answer)
+            expect(answer).not_to_contain_text("This is the end")
+            fresh = _token(3600)
+            field.fill(fresh)
+            field.press("Enter")
+            expect(dialog).to_have_count(0)
         expect(answer).to_contain_text("This is the end of the slow answer.")
         thread = {"threadId": page.url.rpartition("/t/")[2]}
         headers = {"Authorization": f"Bearer {fresh}"}
