@@ -1,4 +1,9 @@
-"""The background loops of a process, and the reaction when one of them ends by itself."""
+"""The background loops of a process, and the reaction when one of them ends by itself.
+
+Each loop expects the faults of what it depends on, and lives on. What ends one is a fault of ours. It is logged with the
+loop's name. A worker then ends, and what starts it starts another: its runs are its only work, and others take them over.
+An API process has open streams, so it begins the loop anew.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,8 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
+RESTART_SECONDS = 1.0
+"""How long a loop that failed pauses before it begins anew: a fault that is there at once shall not fill the log."""
 _CLOSE_SECONDS = 5.0
 """How long loops may take to end; they hold connections that close next."""
 
@@ -57,30 +64,35 @@ class BackgroundLoops:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if self._closing or task.cancelled():
             return
-        _tell(task)
+        _tell(task.get_name(), task.exception())
         self._on_broken()
 
 
 @asynccontextmanager
-async def running(**loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run loops in the background while the context is open. A loop that fails is logged, with its name."""
-    tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
-    for task in tasks:
-        task.add_done_callback(_tell_failure)
+async def running(**loops: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run loops in the background while the context is open.
+
+    A loop that fails is logged, with its name, and begins anew. One that returns has nothing to do in this deployment.
+    """
+    tasks = [asyncio.create_task(_again_and_again(name, loop), name=name) for name, loop in loops.items()]
     try:
         yield
     finally:
         for task in tasks:
-            task.remove_done_callback(_tell_failure)
             task.cancel()
         await asyncio.wait(tasks, timeout=2)
 
 
-def _tell_failure(task: asyncio.Task[None]) -> None:
-    # A loop with nothing to do in this deployment returns.
-    if not task.cancelled() and task.exception() is not None:
-        _tell(task)
+async def _again_and_again(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await loop()
+        except Exception as exc:  # noqa: BLE001  top of a background loop
+            _tell(name, exc)
+        else:
+            return
+        await asyncio.sleep(RESTART_SECONDS)
 
 
-def _tell(task: asyncio.Task[None]) -> None:
-    log.critical("background_loop_ended", loop=task.get_name(), exc_info=task.exception())
+def _tell(name: str, exc: BaseException | None) -> None:
+    log.critical("background_loop_ended", loop=name, exc_info=exc)

@@ -97,7 +97,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         hub = ThreadHub(redis, store.moved, settings.redis, settings.stream)
         rates = RateLimits(settings.rates)
         credentials = await open_credentials(settings, engine, redis, resources)
-        loops = {"bus": bus.run(), "hub": hub.run(), "rates": shared_with(rates, redis, settings.redis).run()}
+        loops = {"bus": bus.run, "hub": hub.run, "rates": shared_with(rates, redis, settings.redis).run}
         await resources.enter_async_context(running(**loops))
         hints = HintSender(broker, redis, settings.redis)
         files = open_files(engine, settings.files, settings.limits, agents.default_id)

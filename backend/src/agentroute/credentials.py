@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
@@ -53,8 +54,8 @@ async def open_credentials(
     uses = KeyUseLog(keyring.take_uses, store.note_uses)
     # Closed in the other order: what was used last is written when nothing more is.
     resources.push_async_callback(uses.flush)
-    await resources.enter_async_context(running(credentials=watch.run(), key_uses=uses.run()))
-    await resources.enter_async_context(running(identity=authenticator.run(watch.look_soon)))
+    await resources.enter_async_context(running(credentials=watch.run, key_uses=uses.run))
+    await resources.enter_async_context(running(identity=partial(authenticator.run, watch.look_soon)))
     return Credentials(
         authenticator=authenticator,
         keeper=KeyKeeper(store, watch.key_changed),

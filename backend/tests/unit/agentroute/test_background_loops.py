@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from agentroute import background_loops
 from agentroute.background_loops import BackgroundLoops, running
 
 
@@ -70,22 +71,32 @@ async def test_a_loop_that_ends_by_itself_breaks_the_process(*, fails: bool) -> 
     await loops.close()
 
 
-async def test_a_loop_that_fails_while_it_is_needed_is_in_the_log_and_the_others_go_on() -> None:
+async def test_a_loop_that_fails_while_it_is_needed_is_in_the_log_and_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background_loops, "RESTART_SECONDS", 0.0)
     order: list[str] = []
-    failed = asyncio.Event()
+    begun: list[int] = []
+    lives = asyncio.Event()
 
-    async def fail() -> None:
-        failed.set()
-        raise ValueError("ours")
+    async def fail_twice() -> None:
+        begun.append(len(begun))
+        if len(begun) < 3:
+            raise ValueError("ours")
+        lives.set()
+        await forever("third time", order)
 
     async def nothing_to_do() -> None:
-        pass
+        order.append("nothing")
+
+    async def other() -> None:
+        await forever("other", order)
 
     with capture_logs() as lines:
-        async with running(broken=fail(), idle=nothing_to_do(), other=forever("other", order)):
-            await failed.wait()
-            await asyncio.sleep(0)
-            assert order == []
+        async with running(broken=fail_twice, idle=nothing_to_do, other=other):
+            await lives.wait()
+            assert order == ["nothing"], "the others go on, and what returned is not asked again"
 
-    assert [(line["event"], line["loop"]) for line in lines] == [("background_loop_ended", "broken")]
-    assert order == ["other"]
+    told = [(line["event"], line["loop"], str(line["exc_info"])) for line in lines]
+    assert told == [("background_loop_ended", "broken", "ours")] * 2
+    assert sorted(order) == ["nothing", "other", "third time"]
