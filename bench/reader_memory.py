@@ -79,7 +79,7 @@ JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal = e.ordinal AND e.seq <
 
 
 async def idle_readers(ground: Ground, readers: int, *, threads: int) -> Growth:
-    """Follow live runs in which nothing happens."""
+    """Follow live runs in which nothing happens; each reader reads its heartbeats."""
     # One user reads them all: more than the rates allow as they ship.
     settings = {"AGENT_STREAM__HEARTBEAT_SECONDS": "15", "AGENT_RATES__USER_STREAMS": "0"}
     async with ground.plot(**settings) as plot, http_client() as client:
@@ -88,11 +88,14 @@ async def idle_readers(ground: Ground, readers: int, *, threads: int) -> Growth:
         recorder = Recorder(plot, client)
         await plot.fetch(_COPY, threads, await _ended_thread(recorder))
         await worker.terminate()
-        before = _private_bytes(api)
+        before, ended = _private_bytes(api), _ended_streams(api)
+        reading = asyncio.get_running_loop()
         with ExitStack() as sockets:
             for number in range(readers):
                 name = f"copy-{1 + number % threads}"
-                sockets.enter_context(await _open_stream(plot, api, name, run_id=name))
+                reader = sockets.enter_context(await _open_stream(plot, api, name, run_id=name))
+                reading.add_reader(reader, reader.recv, 4096)
+                sockets.callback(reading.remove_reader, reader)
             # The first two seconds: whatever the last streams still have to open.
             await asyncio.sleep(2.0)
             # The first root counts a process: what is left of this one are Postgres and Valkey.
@@ -100,6 +103,8 @@ async def idle_readers(ground: Ground, readers: int, *, threads: int) -> Growth:
             busy = cpu.read(roots)
             most = await _most(api, _IDLE_SECONDS)
             used = cpu.used(busy, cpu.read(roots))
+            if let_go := _ended_streams(api) - ended:
+                raise RuntimeError(f"{let_go} streams ended before their clients left")
         cores = tuple(used.get(group, 0.0) / _IDLE_SECONDS for group in (cpu.API, cpu.POSTGRES, cpu.REDIS))
         bound = before + readers * _IDLE_READER_BYTES + 4 * _MIB
         return Growth(before, most, bound, (cores[0], cores[1], cores[2]))
@@ -115,7 +120,7 @@ async def slow_readers(ground: Ground, readers: int) -> Growth:
         before = _private_bytes(api)
         with ExitStack() as sockets:
             open_sockets = [
-                sockets.enter_context(await _open_stream(plot, api, thread)) for _ in range(readers)
+                sockets.enter_context(await _open_stream(plot, api, thread, buffer=1)) for _ in range(readers)
             ]
             sipping = asyncio.create_task(_sip(open_sockets))
             wish = recorder.wish(words=_SLOW_WORDS, pace=0.0)
@@ -154,11 +159,14 @@ async def _ended_thread(recorder: Recorder) -> str:
     return f"thread-{wish.run_id}"
 
 
-async def _open_stream(plot: Plot, api: Node, thread_id: str, *, run_id: str = "") -> socket.socket:
-    """Follow a thread over a socket with the smallest buffer; returns once the answer has begun."""
+async def _open_stream(
+    plot: Plot, api: Node, thread_id: str, *, run_id: str = "", buffer: int | None = None
+) -> socket.socket:
+    """Follow a thread over a socket, with the usual buffer or one of so many bytes; returns once the answer has begun."""
     host, _, port = urlsplit(api.url).netloc.partition(":")
     reader = socket.socket()
-    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    if buffer is not None:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     reader.setblocking(False)
     loop = asyncio.get_running_loop()
     await loop.sock_connect(reader, (host, int(port)))
@@ -171,6 +179,10 @@ async def _open_stream(plot: Plot, api: Node, thread_id: str, *, run_id: str = "
     if not (await loop.sock_recv(reader, 15)).startswith(b"HTTP/1.1 200"):
         raise RuntimeError("the stream was refused")
     return reader
+
+
+def _ended_streams(api: Node) -> int:
+    return sum("/events" in str(line.get("path")) for line in api.log())
 
 
 async def _sip(sockets: list[socket.socket]) -> None:
