@@ -73,7 +73,8 @@ async def connect_server(
     "/{server}",
     status_code=204,
     response_class=Response,
-    responses=problems(*_ALWAYS, errors.InvalidRequest),
+    # 404: a path with a control character is no path of ours.
+    responses=problems(*_ALWAYS, errors.NotFound, errors.InvalidRequest),
 )
 async def forget_server(principal: CurrentPrincipal, container: Container, server: ServerPath) -> Response:
     """Forget the caller's token or login for a server. Also if there is none, and if no agent names the server any more.
