@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx
 from tests.support.limits import HUNG_SECONDS
+from tests.support.ports import reserved_port
 
 from agentroute.embedded.child_process import dying_with_parent
 from agentroute.embedded.local_postgres import LocalPostgres
-from agentroute.embedded.local_server import free_port
 from agentroute.embedded.local_valkey import LocalValkey
 
 API = "/api/v1/agent"
@@ -30,7 +30,7 @@ def embedded_service(data_dir: Path, env: Mapping[str, str] | None = None) -> It
 
     Every caller is the one local user, and the model is tried once: it fails on purpose, and then always.
     """
-    port = free_port()
+    port = reserved_port()
     settings = {
         "AGENT_MODEL__BASE_URL": f"http://127.0.0.1:{port}/v1",
         "AGENT_MODEL__MAX_RETRIES": "0",
@@ -60,7 +60,7 @@ def bundled_service(data_dir: Path) -> Iterator[str]:
 @contextmanager
 def second_api(data_dir: Path, env: Mapping[str, str]) -> Iterator[str]:
     """Run one more API process on the stores of a running service; yields the base URL of its chat API."""
-    port = free_port()
+    port = reserved_port()
     stores = {
         "AGENT_DATABASE__URL": LocalPostgres(data_dir / "postgres").url,
         "AGENT_REDIS__URL": LocalValkey(data_dir / "valkey").url,

@@ -21,10 +21,10 @@ import httpx
 import pytest
 import yaml
 from tests.support.limits import HUNG_SECONDS, PROXY_START_SECONDS
+from tests.support.ports import reserved_port
 from tests.support.stack import DemoModel, Row
 
 from agentroute.embedded.child_process import dying_with_parent
-from agentroute.embedded.local_server import free_port
 
 ROOT = Path(__file__).parents[3]
 KEY = "sk-of-the-proxy-0123456789abcdef"
@@ -91,7 +91,7 @@ async def install() -> None:
 @asynccontextmanager
 async def running(upstream: str, log: Path) -> AsyncIterator[str]:
     """Run the proxy in front of an upstream; yields its base URL without the version."""
-    port = free_port()
+    port = reserved_port()
     env = os.environ | {
         "LITELLM_MASTER_KEY": KEY,
         "OPENAI_API_KEY": "sk-upstream",

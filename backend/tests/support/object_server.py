@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from tests.support.limits import HUNG_SECONDS
+from tests.support.ports import reserved_port
 
 ACCESS_KEY, SECRET_KEY = "test-key", "test-secret"
 
@@ -34,7 +33,7 @@ def object_server(directory: Path) -> Iterator[str]:
     ]
     config = directory / "s3.json"
     config.write_text(json.dumps({"identities": identities}))
-    ports = _free_ports(8)
+    ports = [reserved_port() for _ in range(8)]
     arguments = [
         program,
         "server",
@@ -84,11 +83,3 @@ def _wait(process: subprocess.Popen[bytes], url: str) -> None:
         else:
             return
     raise AssertionError("the object server does not answer")
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as sockets:
-        found: list[Any] = [
-            sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [int(listener.getsockname()[1]) for listener in found]

@@ -16,9 +16,9 @@ import psutil
 import pytest
 from tests.support.chroot_image import Image, missing
 from tests.support.limits import HUNG_SECONDS
+from tests.support.ports import reserved_port
 
 from agentroute.embedded.local_postgres import LocalPostgres
-from agentroute.embedded.local_server import free_port
 from agentroute.embedded.local_valkey import LocalValkey
 
 pytestmark = [
@@ -69,7 +69,7 @@ def test_nothing_can_be_written_and_nobody_is_root(image: Image) -> None:
 
 
 def test_a_whole_conversation(image: Image, environment: dict[str, str], tmp_path: Path) -> None:
-    model, port = free_port(), free_port()
+    model, port = reserved_port(), reserved_port()
     variables = {
         **environment,
         "AGENT_MODEL__BASE_URL": f"http://127.0.0.1:{model}/v1",

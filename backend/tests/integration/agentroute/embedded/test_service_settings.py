@@ -9,8 +9,7 @@ import httpx
 import jwt
 from tests.support.embedded_service import embedded_service
 from tests.support.limits import HUNG_SECONDS
-
-from agentroute.embedded.local_server import free_port
+from tests.support.ports import reserved_port
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 
@@ -18,7 +17,7 @@ SECRET = "a-secret-of-more-than-thirty-two-bytes"
 def test_it_starts_with_a_secret_in_a_file_and_its_probes_on_the_port_of_operators(tmp_path: Path) -> None:
     secret = tmp_path / "signing"
     secret.write_text(f"{SECRET}\n")
-    admin_port = free_port()
+    admin_port = reserved_port()
     env = {
         "AGENT_IDENTITY__JWT_SECRET_FILE": str(secret),
         "AGENT_SERVER__ADMIN_PORT": str(admin_port),
