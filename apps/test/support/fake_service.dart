@@ -8,6 +8,7 @@ import 'package:agentroute_chat/features/chat/data/models/agent_summary.dart';
 import 'package:agentroute_chat/features/chat/data/models/history_page.dart';
 import 'package:agentroute_chat/features/chat/data/models/problem.dart';
 import 'package:agentroute_chat/features/chat/data/models/run_input.dart';
+import 'package:agentroute_chat/features/chat/data/models/stored_file.dart';
 import 'package:agentroute_chat/features/chat/data/models/thread_summary.dart';
 import 'package:agentroute_chat/features/chat/data/models/transcription.dart';
 import 'package:agentroute_chat/features/chat/data/services/ag_ui_service.dart';
@@ -129,6 +130,11 @@ class FakeService implements AgUiService {
     final refusal = transcribeRefusal;
     if (refusal != null) throw refusal;
     return Transcription(text: said);
+  }
+
+  @override
+  Future<StoredFile> upload(Uint8List bytes, {required String filename}) async {
+    return StoredFile(fileId: 'f-1', mediaType: 'text/plain', bytes: bytes.length, name: filename);
   }
 
   @override

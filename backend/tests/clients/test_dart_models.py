@@ -6,12 +6,16 @@ No Dart runs here. The factories of the classes are of one form, which a pattern
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import ag_ui.core as ag_ui
 import pytest
+
+from agentroute.client import FileItem, file_part
+from core.agentscope.schemas import files
 
 MODELS = Path(__file__).parents[3] / "apps/lib/features/chat/data/models"
 _BEFORE_1_0 = {
@@ -74,3 +78,23 @@ def test_a_class_has_the_members_of_the_protocol(type_: str) -> None:
         assert name in members, f"{type_} has no {name}"
         if (type_, name) not in _LENIENT:
             assert members[name] == field.is_required(), f"{type_}.{name}"
+
+
+def test_a_stored_file_is_read_and_named_as_the_service_has_it() -> None:
+    text = (MODELS / "stored_file.dart").read_text(encoding="utf-8")
+    read = dict(re.findall(r"^      (\w+): (json\.\w+\('\w+'\).*),$", text, re.MULTILINE))
+    wire = {field.alias or name for name, field in files.FileItem.model_fields.items()}
+    assert {re.findall(r"\('(\w+)'\)", how)[0] for how in read.values()} == set(read)
+    assert {"fileId", "mediaType", "bytes", "name"} == set(read) <= wire
+    found = re.search(r"_kinds = \{(.*)\};", text)
+    assert found is not None
+    kinds = set(re.findall(r"'(\w+)'", found[1]))
+    asked = {"image/png", "audio/wav", "video/mp4", "application/pdf", "text/plain", "model/obj"}
+    told = {media_type: file_part(_file(media_type))["type"] for media_type in asked}
+    assert told == {each: each.split("/")[0] if each.split("/")[0] in kinds else "document" for each in asked}
+
+
+def _file(media_type: str) -> FileItem:
+    return FileItem(
+        file_id="f", media_type=media_type, bytes=1, name="a", created_at=datetime.now(UTC), url="/files/f"
+    )

@@ -6,6 +6,7 @@ import 'package:agentroute_chat/features/chat/data/models/agent_summary.dart';
 import 'package:agentroute_chat/features/chat/data/models/history_page.dart';
 import 'package:agentroute_chat/features/chat/data/models/problem.dart';
 import 'package:agentroute_chat/features/chat/data/models/run_input.dart';
+import 'package:agentroute_chat/features/chat/data/models/stored_file.dart';
 import 'package:agentroute_chat/features/chat/data/models/thread_summary.dart';
 import 'package:agentroute_chat/features/chat/data/models/transcription.dart';
 import 'package:agentroute_chat/features/chat/data/services/link_state.dart';
@@ -53,6 +54,9 @@ abstract interface class AgUiService {
 
   /// Turns speech into text: wav, mp3, flac, ogg, webm or m4a.
   Future<Transcription> transcribe(Uint8List audio, {required String filename, String? language, String? prompt});
+
+  /// Stores a file for messages, which name it by its `part`. The same bytes again are the same file.
+  Future<StoredFile> upload(Uint8List bytes, {required String filename});
 
   /// Gives the user's own token for a server that a question of the reason `connection_required` names.
   Future<void> connectServer(String server, String token);

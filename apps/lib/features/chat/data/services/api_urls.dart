@@ -69,6 +69,8 @@ final class ApiUrls {
 
   Uri get transcribe => _url(['transcribe']);
 
+  Uri get files => _url(['files']);
+
   Uri events(Map<String, String> query) => _url(['events'], query);
 
   Uri history({required String threadId, required int limit, String? before}) {

@@ -6,6 +6,7 @@ import 'package:agentroute_chat/features/chat/data/models/agent_summary.dart';
 import 'package:agentroute_chat/features/chat/data/models/history_page.dart';
 import 'package:agentroute_chat/features/chat/data/models/problem.dart';
 import 'package:agentroute_chat/features/chat/data/models/run_input.dart';
+import 'package:agentroute_chat/features/chat/data/models/stored_file.dart';
 import 'package:agentroute_chat/features/chat/data/models/thread_summary.dart';
 import 'package:agentroute_chat/features/chat/data/models/transcription.dart';
 import 'package:agentroute_chat/features/chat/data/services/ag_ui_service.dart';
@@ -42,6 +43,9 @@ final class HttpAgUiService implements AgUiService {
 
   // A model transcribes ten minutes of speech in less.
   static const Duration _transcribeWithin = Duration(minutes: 5);
+
+  // A phone sends the largest file that the service takes, 32 MiB, at one megabit a second.
+  static const Duration _uploadWithin = Duration(minutes: 5);
 
   final ApiClient _api;
 
@@ -140,6 +144,16 @@ final class HttpAgUiService implements AgUiService {
       within: _transcribeWithin,
     );
     return ApiClient.read(response, Transcription.fromJson);
+  }
+
+  @override
+  Future<StoredFile> upload(Uint8List bytes, {required String filename}) async {
+    final response = await _api.send(
+      () => http.MultipartRequest('POST', _api.urls.files)
+        ..files.add(http.MultipartFile.fromBytes('file', bytes, filename: filename)),
+      within: _uploadWithin,
+    );
+    return ApiClient.read(response, StoredFile.fromJson);
   }
 
   @override

@@ -389,6 +389,21 @@ void main() {
       expect(http.requests.last.body, isNot(contains('name="prompt"')));
     });
 
+    test('uploads a file; sent again it is the same one', () async {
+      const stored = {'fileId': '5891', 'mediaType': 'application/pdf', 'bytes': 2, 'name': 'bill.pdf'};
+      final http = FakeHttp([noAnswer(), json(stored, status: 201), problem(413, 'body-too-large')]);
+      final service = serviceOf(http);
+      final file = await service.upload(Uint8List.fromList([1, 2]), filename: 'bill.pdf');
+      expect((file.fileId, file.mediaType, file.part.kind), ('5891', 'application/pdf', 'document'));
+      expect({for (final request in http.requests) '${request.method} ${request.path}'}, {'POST /api/v1/agent/files'});
+      expect(http.requests.last.headers['content-type'], startsWith('multipart/form-data'));
+      expect(http.requests.last.body, contains('name="file"; filename="bill.pdf"'));
+      await expectLater(
+        service.upload(Uint8List.fromList([1, 2]), filename: 'bill.pdf'),
+        throwsA(_problem('body-too-large', 413)),
+      );
+    });
+
     test('gives a token for a server', () async {
       final http = FakeHttp([json({'server': 'git/hub'})]);
       await serviceOf(http).connectServer('git/hub', 'secret');
