@@ -141,7 +141,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             history=history,
             runs=RunReader(engine, agents.default_id),
             threads=threads,
-            usage=UsageReader(engine, agents.default_id),
+            usage=UsageReader(engine, agents.default_id, limits=settings.limits),
             transcription=transcription,
             files=files,
             logins=logins,

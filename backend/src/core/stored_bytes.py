@@ -84,6 +84,12 @@ async def refuse_full(
             )
 
 
+async def stored_by(connection: AsyncConnection, principal: Principal) -> int:
+    """Return how many bytes a principal has stored."""
+    key = {"tenant_id": principal.tenant_id, "user_id": principal.user_id}
+    return int((await connection.execute(_STORED, key)).scalar_one())
+
+
 async def add_up(engine: AsyncEngine) -> int:
     """Add the changes up to the counts; returns how many there were. Any number of workers may do it at once."""
     added = 0
@@ -118,6 +124,7 @@ async def find_drift(connection: AsyncConnection, *, repair: bool) -> list[Drift
     return [Drift(row.tenant_id, row.user_id, row.counted, row.stored) for row in rows]
 
 
+_STORED = text("SELECT agent_stored(:tenant_id, :user_id)")
 _USED = text("""
 SELECT CASE WHEN CAST(:of_user AS boolean) THEN agent_stored(:tenant_id, :user_id) END AS of_user,
     CASE WHEN CAST(:of_tenant AS boolean) THEN agent_stored(:tenant_id, NULL) END AS of_tenant

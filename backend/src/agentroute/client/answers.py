@@ -185,6 +185,15 @@ class TranscriptionUsage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredUsage:
+    """What is stored for the caller now."""
+
+    bytes: int = 0
+    limit_bytes: int | None = None
+    """``None``: no limit of the caller's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """The caller's usage from ``start`` on, up to and without ``end``."""
 
@@ -196,6 +205,7 @@ class Usage:
     currency: str = "USD"
     truncated: bool = False
     transcriptions: TranscriptionUsage = TranscriptionUsage()
+    stored: StoredUsage = StoredUsage()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

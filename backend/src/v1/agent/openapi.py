@@ -318,6 +318,7 @@ USAGE_EXAMPLE: dict[str, Any] = {
     "rows": [_CALLS_EXAMPLE | {"day": "2026-11-22"}],
     "truncated": False,
     "transcriptions": {"totals": _SPEECH_EXAMPLE, "rows": [_SPEECH_EXAMPLE | {"day": "2026-11-22"}]},
+    "stored": {"bytes": 1048576, "limitBytes": 10737418240},
 }
 
 _STREAM_EXAMPLE = """retry: 2000

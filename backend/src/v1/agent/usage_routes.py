@@ -59,7 +59,8 @@ async def read_usage(
     the known costs; `unknownCostCalls` is the number of calls without a known cost. Transcriptions have separate sums
     and belong to no thread. The answer has at most 1,000 rows, those with the highest cost; `totals` counts everything.
     With `agentId`, only the model calls of this agent's runs count: neither transcriptions, which belong to no agent, nor
-    the calls of threads that were deleted since.
+    the calls of threads that were deleted since. `stored` is what the caller has stored now, whatever the period, and how
+    much that may be.
     """
     try:
         period = UsagePeriod.parse(start, end, now=datetime.now(UTC))

@@ -22,7 +22,7 @@ from agentroute.schema_state import schema
 RELEASES = pytest.mark.parametrize("release", releases(), ids=lambda release: release.revision)
 
 
-ADDED = frozenset({"agentId"})
+ADDED = frozenset({"agentId", "stored"})
 """Members that answers have got since the recorded releases."""
 
 

@@ -145,6 +145,13 @@ class TranscriptionUsage(WireModel):
     """By the same key as the model calls; none by thread."""
 
 
+class StoredUsage(WireModel):
+    """What is stored for the caller now, whatever the period."""
+
+    bytes: int = Field(description="Files, messages, shared state and notes.")
+    limit_bytes: int | None = Field(description="What the caller may store. Null is no limit of its own.")
+
+
 class UsageResponse(WireModel):
     """The caller's usage from ``from`` on, up to and without ``to``."""
 
@@ -158,6 +165,7 @@ class UsageResponse(WireModel):
     truncated: bool
     """There are more rows than these; ``totals`` counts all."""
     transcriptions: TranscriptionUsage
+    stored: StoredUsage
 
     def wire(self) -> dict[str, Any]:
         """Return the JSON form; here ``null`` says "unknown" or "none"."""

@@ -37,6 +37,8 @@ async def test_who_has_stored_too_much_starts_nothing_until_something_is_deleted
         # What is stored is read and repeated as ever, and others have room.
         assert (await stack.post_run(body=body)).json["taskId"] == first.json["taskId"]
         assert (await stack.request("GET", "/threads")).status == 200
+        told = (await stack.request("GET", "/usage")).json["stored"]
+        assert told == {"bytes": problem["usedBytes"], "limitBytes": limits["user_stored_bytes"]}
         assert (await stack.post_run("hello", user="eve")).status == 202
 
         assert (await stack.request("DELETE", "/threads/t-2")).status == 204

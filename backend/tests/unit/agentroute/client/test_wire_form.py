@@ -83,6 +83,7 @@ _OF_THE_SERVICE: list[tuple[Any, ...]] = [
     (answers.ThreadPage, threads.ThreadListResponse),
     (answers.Transcription, wire.TranscriptionResponse),
     (answers.Usage, usage.UsageResponse),
+    (answers.StoredUsage, usage.StoredUsage),
     (answers.CallTotals, usage.DayTotals, usage.ModelTotals, usage.ThreadTotals),
     (answers.TranscriptionUsage, usage.TranscriptionUsage),
     (answers.TranscriptionTotals, usage.DayTranscriptions, usage.ModelTranscriptions),

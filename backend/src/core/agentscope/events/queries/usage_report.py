@@ -20,13 +20,16 @@ from core.agentscope.schemas.usage import (
     ModelTotals,
     ModelTranscriptions,
     Percentiles,
+    StoredUsage,
     ThreadTotals,
     TranscriptionTotals,
     TranscriptionUsage,
     UsagePeriod,
     UsageResponse,
 )
+from core.config import LimitSettings
 from core.identity import Principal
+from core.stored_bytes import StorageLimits, stored_by
 
 MAX_ROWS = 1000
 
@@ -35,8 +38,14 @@ class UsageReader:
     """Reads what its owner has used."""
 
     def __init__(
-        self, engine: AsyncEngine, default_agent: str | None = None, *, max_rows: int = MAX_ROWS
+        self,
+        engine: AsyncEngine,
+        default_agent: str | None = None,
+        *,
+        limits: LimitSettings | None = None,
+        max_rows: int = MAX_ROWS,
     ) -> None:
+        self._limits = limits or LimitSettings()
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
         self._default_agent = default_agent
         self._max_rows = max_rows
@@ -64,6 +73,7 @@ class UsageReader:
             total, *rows = (await connection.execute(_CALLS[group_by, of_agent], asked)).all()
             transcriptions = _TRANSCRIPTIONS[group_by, of_agent]
             spoken_total, *spoken = (await connection.execute(transcriptions, values)).all()
+            stored = await stored_by(connection, principal)
         return UsageResponse.model_validate(
             {
                 "start": period.start,
@@ -75,6 +85,9 @@ class UsageReader:
                 "transcriptions": TranscriptionUsage(
                     totals=TranscriptionTotals(**_transcriptions(spoken_total)),
                     rows=[_SPOKEN[group_by](row) for row in spoken[: self._max_rows]],
+                ),
+                "stored": StoredUsage(
+                    bytes=stored, limit_bytes=StorageLimits.of(principal, self._limits).user_bytes
                 ),
             }
         )
