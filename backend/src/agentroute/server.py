@@ -25,6 +25,7 @@ from agentroute.app import create_app
 from agentroute.http_protocol import BoundedProtocol, Connections
 from agentroute.metrics.opening import open_metrics, refusal
 from agentroute.start_checks import SERVE_CHECKS, first_failure, warn_of_shadowed_packages
+from agentroute.tracing.opening import open_tracing
 from core.config import Settings, unknown_variables
 from core.log import configure_logging
 from core.metrics.readings import LiveReadings
@@ -112,6 +113,7 @@ def run_server(settings: Settings, *, wait_seconds: float = 0.0, supervisor: int
                 opened.enter_context(open_metrics(settings, "api", lambda: _live(app)))
             except OSError as exc:
                 return _refuse(refusal(settings.metrics, exc))
+        opened.enter_context(open_tracing(settings.traces, "agentroute-api"))
         return serve(app, settings, *listeners)
 
 

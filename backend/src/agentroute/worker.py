@@ -26,6 +26,7 @@ from agentroute.background_loops import BackgroundLoops
 from agentroute.metrics.loop_watch import EXIT_CODE, LoopWatch
 from agentroute.metrics.opening import open_metrics, pool_reading, refusal
 from agentroute.start_checks import WORKER_CHECKS, first_failure, warn_of_shadowed_packages
+from agentroute.tracing.opening import open_tracing
 from agentroute.user_access import open_user_access
 from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.append_writer import GroupCommitWriter
@@ -102,7 +103,9 @@ def run_worker(
         log.warning("unknown_settings", variables=unknown)
     warn_of_shadowed_packages()
     try:
-        return uvloop.run(_main(settings, worker_id, wait_seconds, on_ready, on_drain))
+        # Around the event loop: the last spans are sent when nothing waits for it any more.
+        with open_tracing(settings.traces, "agentroute-worker"):
+            return uvloop.run(_main(settings, worker_id, wait_seconds, on_ready, on_drain))
     except (ProfileInvalid, PricesInvalid, ToolDefinitionError, ValueError) as exc:
         return _refuse(str(exc))
 

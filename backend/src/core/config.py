@@ -224,6 +224,16 @@ class MetricsSettings(SettingsSection):
     """``None``: there is no such port. Each process needs one of its own; 0 takes a free one, which the log names."""
 
 
+class TraceSettings(SettingsSection):
+    """OpenTelemetry. Where spans go, and which of them: its own variables, ``OTEL_EXPORTER_OTLP_ENDPOINT`` and others."""
+
+    enabled: bool = False
+    contents: bool = False
+    """Record what users, agents and tools say. Whoever reads the traces reads the conversations."""
+    user_ids: bool = False
+    """Record the ids of users as they are, instead of a hash."""
+
+
 class StreamSettings(SettingsSection):
     """Server-sent events."""
 
@@ -353,6 +363,7 @@ class Settings(BaseSettings):
     identity: IdentitySettings = IdentitySettings()
     server: ServerSettings = ServerSettings()
     metrics: MetricsSettings = MetricsSettings()
+    traces: TraceSettings = TraceSettings()
     stream: StreamSettings = StreamSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()

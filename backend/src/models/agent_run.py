@@ -121,6 +121,10 @@ class AgentRun(Base):
     model_ms: Mapped[int] = mapped_column(BigInteger, server_default="0")
     tool_ms: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Sum over its tool calls; 0 when its worker was lost."""
+    trace_context: Mapped[str | None] = mapped_column(
+        Text, server_default=text("nullif(current_setting('agentroute.trace_context', true), '')")
+    )
+    """The span that accepted the run, as the header ``traceparent``; null if nobody traces."""
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )

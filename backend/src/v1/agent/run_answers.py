@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import orjson
@@ -13,6 +14,8 @@ from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.messages import WireModel
 from core.identity import Principal
 from core.stream_tickets import TicketUse
+from core.tracing.trace_context import TraceContext
+from core.tracing.tracer import inside
 from core.validation import parse
 from v1.agent.checked_command import CheckedCommand, has_tools, read_command
 from v1.agent.container import ApiContainer
@@ -54,12 +57,18 @@ async def answer_run(
         name = idempotency_key(key)
         if wants_event_stream(request.headers.getlist("accept")):
             # Before the run exists: a refusal means that nothing has begun.
-            with container.stream_places.take(principal) as place:
+            with container.stream_places.take(principal) as place, _trace_of(request):
                 frames = await service.stream_run(
                     principal, command, name, last_seen=repeat_cursor(last_event_id)
                 )
                 return stream(frames if frames is None else place.keep_for(frames))
-        return json_answer(await service.enqueue_run(principal, command, name), 202)
+        with _trace_of(request):
+            return json_answer(await service.enqueue_run(principal, command, name), 202)
+
+
+def _trace_of(request: Request) -> AbstractContextManager[None]:
+    """Be a part of the trace that a request names, if it names one."""
+    return inside(TraceContext.read(request.headers.get("traceparent")))
 
 
 async def answer_connect(

@@ -28,11 +28,13 @@ import structlog
 
 from core.agentscope.events.owned_run import Claim, OwnedRun, Publisher, StreamBatch
 from core.agentscope.events.pending_events import EncodedEvent, PendingEvents
+from core.agentscope.events.run_spans import AppendTrace
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent
 from core.config import WorkerSettings
 from core.errors import LeaseLost, OutputTooLarge, StoreUnavailable
 from core.metrics.catalogue import APPEND_SECONDS, APPENDED_EVENTS, FENCED, FIRST_EVENT_SECONDS
 from core.store_failure import is_time_limit
+from core.tracing.tracer import tracer
 
 log = structlog.get_logger(__name__)
 
@@ -105,6 +107,8 @@ class RunAppender:
         self.accepted_at: float | None = None
         """When the run was accepted, on the clock of the event loop; None if nobody wants to know how long its first
         event took."""
+        self.trace = AppendTrace() if tracer() is not None else None
+        """Its commits, where spans are recorded."""
         self._writer = writer
         self._pending = PendingEvents(writer.settings.max_event_bytes)
         self._total_bytes = 0
@@ -281,6 +285,7 @@ class GroupCommitWriter:
         while batches:
             # After a failure in parts: the statement may have been too large for its time limit.
             part = _lighter_half(batches) if unknown else dict(batches)
+            sent_at = loop.time()
             try:
                 results = await self._timed_append(list(part.values()), loop)
             except StoreUnavailable as exc:
@@ -298,6 +303,9 @@ class GroupCommitWriter:
                 done = {claim: part[claim] for claim in (results if unknown else list(part))}
                 for claim in done:
                     del batches[claim]
+                for claim in done:
+                    if (trace := appenders[claim].trace) is not None:
+                        trace.add(len(done[claim].payloads), sent_at, loop.time())
                 self._finish(done, appenders, results)
                 if len(done) == len(part) or not unknown:
                     continue

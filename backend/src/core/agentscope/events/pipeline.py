@@ -15,7 +15,7 @@ from core.agentscope.events.append_writer import RunAppender
 from core.agentscope.events.checkpoints import Checkpoint
 from core.agentscope.events.event_types import EVENT_TYPES
 from core.agentscope.events.history_fold import HistoryFold
-from core.agentscope.events.ledger.counted_calls import count_call
+from core.agentscope.events.ledger.counted_calls import note_call
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.run_status import FAILED, OUTCOME_STATUS
 from core.agentscope.events.wire_state import RunWireState
@@ -171,7 +171,7 @@ class AgentScopeEventPipeline:
 
     def _keep(self, usage: ModelUsage) -> None:
         self._usages.append(usage)
-        count_call(usage)
+        note_call(usage)
         task = asyncio.create_task(self._record(usage))
         self._recording.add(task)
         task.add_done_callback(self._recording.discard)

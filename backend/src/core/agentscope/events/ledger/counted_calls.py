@@ -1,13 +1,15 @@
-"""Counts model calls for the metrics of the process, when they come into the ledger."""
+"""Counts and traces model calls when they come into the ledger: what it has is what is shown."""
 
 from __future__ import annotations
 
+from core.agentscope.events.run_spans import trace_call
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.metrics.catalogue import MODEL_CALLS, MODEL_COST, MODEL_TOKENS
 
 
-def count_call(usage: ModelUsage) -> None:
-    """Count a call that has ended, once."""
+def note_call(usage: ModelUsage) -> None:
+    """Count a call that has ended, and record its span, once."""
+    trace_call(usage)
     MODEL_CALLS.add(usage.outcome)
     MODEL_TOKENS.add("input", amount=usage.input_tokens)
     MODEL_TOKENS.add("output", amount=usage.output_tokens)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from core.agentscope.events import interrupt_status
 from core.agentscope.events.ending import Ended, end_and_promote, promote, unstarted_end
 from core.agentscope.events.owned_run import OwnedRun, Publisher
+from core.agentscope.events.run_spans import run_attributes
 from core.agentscope.events.run_status import CANCELLED, ENDED, INTERRUPTED, QUEUED, RUNNING, WAITING
 from core.agentscope.events.run_summary import AgentName, nameless
 from core.agentscope.events.status_sql import status_text
@@ -38,6 +39,8 @@ from core.files.library import FileLibrary
 from core.gate import PoolGates
 from core.identity import Principal
 from core.rates.rate_limits import RateLimits
+from core.tracing.conventions import ACCEPT
+from core.tracing.tracer import current_context, span
 from models import AgentChatSession, AgentInterrupt, AgentRun
 
 _REQUEST_CANCEL = status_text("""
@@ -84,7 +87,12 @@ class AgentRunGateway:
         self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
     ) -> AcceptedRun:
         """Make a run durable, then hint a worker. See ``v1.agent.ports.RunGateway.accept``."""
-        request = self._request(principal, command, idempotency_key, request_hash)
+        with span(ACCEPT, run_attributes(principal, command), kind="server"):
+            request = self._request(principal, command, idempotency_key, request_hash)
+            return await self._accept(request)
+
+    async def _accept(self, request: RunRequest) -> AcceptedRun:
+        principal = request.principal
         acceptance = Acceptance(request, self._limits, self._worker, self._inline_bytes, self._rates)
         after = AfterCommit(self._agent)
 
@@ -124,7 +132,15 @@ class AgentRunGateway:
     def _request(
         self, principal: Principal, command: RunCommand, idempotency_key: str, request_hash: bytes
     ) -> RunRequest:
-        return RunRequest(principal, command, idempotency_key, request_hash, self._agents(principal))
+        context = current_context()
+        return RunRequest(
+            principal,
+            command,
+            idempotency_key,
+            request_hash,
+            self._agents(principal),
+            trace_context=None if context is None else str(context),
+        )
 
     async def _accept_carefully(
         self, principal: Principal, unit: Callable[[AsyncSession], Awaitable[Accepted]]

@@ -18,3 +18,5 @@ class RunRequest:
     idempotency_key: str
     request_hash: bytes
     agents: UsableAgents
+    trace_context: str | None = None
+    """The span that accepts it, or that its caller named; the worker goes on with it."""

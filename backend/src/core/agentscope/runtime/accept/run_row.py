@@ -78,6 +78,7 @@ def queued_run(
         request_hash=request.request_hash,
         input=input_of(request, given),
         protocol_version=command.protocol_version,
+        trace_context=request.trace_context,
         status=QUEUED,
         ordinal=thread.last_ordinal + 1,
         next_hint_at=now + timedelta(seconds=worker.hint_after_seconds),

@@ -56,6 +56,21 @@ WHERE (SELECT ($29::bigint IS NULL OR agent_stored($1, $2) < $29)
 """
 
 
+# The variable first, for this transaction, which is this statement: the column takes it from there (migration 0026).
+# The argument that depends on it makes the database call the function after it.
+_TRACED = """FROM (SELECT set_config('agentroute.trace_context', ${last}, true) AS trace OFFSET 0) AS traced
+CROSS JOIN LATERAL agent_accept_usual_run(
+    CASE WHEN traced.trace IS NULL THEN NULL ELSE $1 END,"""
+
+
+def _traced(statement: str, last: int) -> str:
+    return statement.replace("FROM agent_accept_usual_run(\n    $1,", _TRACED.format(last=last), 1)
+
+
+_ACCEPT_TRACED = _traced(_ACCEPT, 29)
+_ACCEPT_IF_ROOM_TRACED = _traced(_ACCEPT_IF_ROOM, 31)
+
+
 @dataclass(frozen=True, slots=True)
 class Guess:
     """What a request means if its last message is new and the thread has its other messages."""
@@ -172,10 +187,7 @@ class UsualAcceptance:
             # The careful way refuses it, or finds that it is a repeat.
             return None
         task_id = uuid.uuid4().hex
-        statement, arguments = _ACCEPT, self._arguments(request, found, task_id, places)
-        if (storage := StorageLimits.of(request.principal, self._limits)).any:
-            statement = _ACCEPT_IF_ROOM
-            arguments = (*arguments, storage.user_bytes, storage.tenant_bytes)
+        statement, arguments = self._statement(request, found, task_id, places)
         crash_point_soon("accept-inserted")
         try:
             rows = await fetch(self._engine, statement, *arguments)
@@ -204,6 +216,17 @@ class UsualAcceptance:
             return False
         async with self._engine.connect() as connection:
             return await used_up_for(connection, request.principal, self._day) is not None
+
+    def _statement(
+        self, request: RunRequest, found: Guess, task_id: str, places: int
+    ) -> tuple[str, tuple[object, ...]]:
+        traced = request.trace_context is not None
+        statement = _ACCEPT_TRACED if traced else _ACCEPT
+        arguments = self._arguments(request, found, task_id, places)
+        if (storage := StorageLimits.of(request.principal, self._limits)).any:
+            statement = _ACCEPT_IF_ROOM_TRACED if traced else _ACCEPT_IF_ROOM
+            arguments = (*arguments, storage.user_bytes, storage.tenant_bytes)
+        return statement, (*arguments, request.trace_context) if traced else arguments
 
     def _arguments(self, request: RunRequest, found: Guess, task_id: str, places: int) -> tuple[object, ...]:
         command, principal = request.command, request.principal

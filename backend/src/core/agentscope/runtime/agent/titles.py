@@ -14,7 +14,7 @@ from agentscope.model import ChatResponse, FinishedReason
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from core.agentscope.events.ledger.counted_calls import count_call
+from core.agentscope.events.ledger.counted_calls import note_call
 from core.agentscope.events.ledger.ledger import record_call_now
 from core.agentscope.events.message_rows import to_message
 from core.agentscope.events.owned_run import OwnedRun
@@ -119,7 +119,7 @@ class TitleWriter:
         ]
 
     async def _book(self, run: OwnedRun, principal: Principal, usage: ModelUsage) -> None:
-        count_call(usage)
+        note_call(usage)
         try:
             # Shielded: the tokens are spent, also when the worker is stopping.
             await asyncio.shield(record_call_now(self._engine, run, principal, usage))

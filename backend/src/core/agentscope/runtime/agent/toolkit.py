@@ -28,6 +28,7 @@ from core.agentscope.runtime.agent.emit import Emit
 from core.agentscope.runtime.agent.logins import MissingLogins, not_connected
 from core.agentscope.runtime.agent.skills import INSTRUCTION
 from core.agentscope.runtime.agent.tool_progress import CallProgress
+from core.agentscope.runtime.agent.tool_spans import traced_call
 from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.schemas.agent_runtime import ClientToolDefinition
 from core.agentscope.tools.foreign_tools import ForeignTool, agent_state
@@ -174,7 +175,8 @@ class GateMiddleware(MiddlewareBase):
             yield chunk
             yield ToolResponse().append_chunk(chunk)
             return
-        async for chunk in acting(self._gate, tool_call_id, next_handler(**input_kwargs)):
+        chunks = traced_call(input_kwargs["tool_call"], next_handler(**input_kwargs))
+        async for chunk in acting(self._gate, tool_call_id, chunks):
             # The server did not take the user's identity, and did nothing. A call without a result is given to
             # ``on_check_permission`` again, which asks the user.
             if not self._gate.logins.was_refused(tool_call_id):

@@ -33,7 +33,7 @@ UPDATE agent_run AS r SET
     deadline_at = coalesce(r.deadline_at, clock_timestamp() + $4::float8 * interval '1 second')
 FROM agent_chat_session AS s
 WHERE r.id = $1 AND r.status = {queued} AND r.attempt - r.released < $5 AND s.id = r.session_id
-RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.input, r.parent_run_id,
+RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.input, r.parent_run_id, r.trace_context,
           s.thread_id, s.tenant_id, s.user_id,
           -- A process of the version before names no agent: its run has that of its thread.
           coalesce(r.agent_id, s.agent_id) AS agent_id,
@@ -73,6 +73,8 @@ class ClaimedRun:
     seconds_left: float
     age_seconds: float = 0.0
     """How long ago it was accepted, when it was claimed."""
+    trace_context: str | None = None
+    """The span that accepted it."""
 
 
 class Leases:
@@ -139,6 +141,7 @@ class Leases:
             parent_run_id=row["parent_run_id"],
             seconds_left=row["seconds_left"],
             age_seconds=row["age_seconds"],
+            trace_context=row["trace_context"],
         )
 
 

@@ -38,6 +38,7 @@ from core.agentscope.runtime.stop_signal import StopSignal
 from core.agentscope.runtime.work.checkpoint_saver import CheckpointSaver
 from core.agentscope.runtime.work.leases import ClaimedRun, Heartbeat
 from core.agentscope.runtime.work.run_ending import RunEnding
+from core.agentscope.runtime.work.run_span import RunSpan, run_span
 from core.agentscope.schemas.agent_runtime import CLAIMS, RunCommand
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.agentscope.schemas.messages import Message
@@ -91,6 +92,7 @@ class RunScope:
         self._stop = stop
         self._services = services
         self._claims: dict[str, Any] = {}
+        self._span = RunSpan()
         self._outage_seconds = services.settings.worker.outage_seconds
         self._appender = services.writer.open(run.owned, self._stopped_by_writer)
         self._appender.accepted_at = asyncio.get_running_loop().time() - run.age_seconds
@@ -114,6 +116,11 @@ class RunScope:
         """
         # First of all: a run whose input cannot be read (a newer API wrote it) must not be kept alive.
         command = self._command()
+        kit = self._services.kits.find(self._owned.agent_id)
+        with run_span(self._run, command, None if kit is None else kit.profile.name) as self._span:
+            await self._execute(command)
+
+    async def _execute(self, command: RunCommand) -> None:
         runtime = AgentRouteRuntime(self.prepare, self._pipeline, self._stop, release=self.release)
         try:
             with self._watched():
@@ -122,6 +129,8 @@ class RunScope:
             await self._checkpoints.settle()
             # A run that was taken away has no end of ours to wait for them.
             await self._pipeline.settle()
+            if (trace := self._appender.trace) is not None:
+                trace.record(asyncio.get_running_loop().time())
 
     async def _run_to_end(self, runtime: AgentRouteRuntime, command: RunCommand) -> None:
         try:
@@ -190,6 +199,7 @@ class RunScope:
             end = replace(end, checkpoint=self._checkpoints.difference(end.checkpoint))
         await self._calls_ahead.settle()
         await self._services.ending.write(self._owned, end)
+        self._span.ended(end)
         self._services.titles.ended(self._owned, self._run.principal, end)
 
     async def record(self, usages: Sequence[ModelUsage]) -> None:

@@ -26,6 +26,7 @@ from core.agentscope.runtime.agent.runner.kept_calls import KeptCalls, call_key,
 from core.agentscope.runtime.agent.runner.pump import RunnerPump
 from core.agentscope.runtime.agent.runner.side_work import SideWork
 from core.agentscope.runtime.agent.runner.yields import RunnerTranslator
+from core.agentscope.runtime.agent.tool_spans import traced_call
 from core.agentscope.runtime.agent.toolkit import (
     INTERRUPTED,
     NO_CALLS_LEFT,
@@ -153,7 +154,8 @@ class OwnCalls:
         if not await self._gate.enter(block.id):
             return await self._ended(key, public.ToolResult(block.id, NO_CALLS_LEFT, "error"))
         response = ToolResponse()
-        async for piece in acting(self._gate, block.id, RunToolkit([tool]).call_tool(block, self._state)):
+        chunks = traced_call(block, RunToolkit([tool]).call_tool(block, self._state))
+        async for piece in acting(self._gate, block.id, chunks):
             if isinstance(piece, ToolResponse):
                 response = piece
         if self._gate.logins.was_refused(block.id):
