@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -326,14 +326,32 @@ async def restart_postgres(ground: Ground, away_seconds: float = 0.0) -> None:
     await asyncio.to_thread(ground.postgres.start)
 
 
-async def run_seed(ground: Ground, seed: int, seconds: float) -> Report:
-    """Run one seed and check it."""
-    async with ground.plot(AGENT_WORKER__LEASE_SECONDS=str(LEASE_SECONDS)) as plot, http_client() as client:
+async def run_seed(
+    ground: Ground,
+    seed: int,
+    seconds: float,
+    *,
+    env: Mapping[str, str] | None = None,
+    at_end: Callable[[Plot], Awaitable[None]] | None = None,
+) -> Report:
+    """Run one seed and check it.
+
+    Args:
+        ground: What the service stands on.
+        seed: Of all that is by chance.
+        seconds: How long faults go on.
+        env: More variables of all processes.
+        at_end: Called when all is quiet, and before the service goes.
+    """
+    variables = {"AGENT_WORKER__LEASE_SECONDS": str(LEASE_SECONDS), **(env or {})}
+    async with ground.plot(**variables) as plot, http_client() as client:
         recorder = Recorder(plot, client, seed=seed)
         chaos = Chaos(plot, recorder, seed, seconds)
         await chaos.run()
         for run in await at_rest(plot, HUNG_SECONDS):
             chaos.complaints.append(Violation("I2", run["run_id"], f"is {run['status']} at rest"))
+        if at_end is not None:
+            await at_end(plot)
         evidence = await collect(plot, recorder.evidence)
         fenced = sum(
             line.get("message") == "run_lost"

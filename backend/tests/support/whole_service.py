@@ -69,6 +69,9 @@ async def _pages(stack: Stack) -> None:
         if before := first.json.get("nextBefore"):
             later = await stack.request("GET", path, params=params | {"before": before})
             assert later.status == 200, later.body
+    traced = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    accepted = await stack.request("POST", "/runs", json=stack.run_body("hello"), headers=traced)
+    assert accepted.status in {200, 202}, accepted.body
     page = await stack.history("chat", limit=1)
     await stack.history("chat", limit=1, before=page["nextBefore"])
     connected = {"threadId": "chat", "connect": "true"}

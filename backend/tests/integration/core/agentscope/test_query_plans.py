@@ -144,7 +144,10 @@ async def _call_of(
     sent: dict[str, Sequence[Any]], connection: asyncpg.Connection, function: str, **other: Any
 ) -> Statement:
     """Return the service's statement that calls a function, with other values of some parameters."""
-    [(statement, arguments)] = [found for found in sent.items() if f"{function}(" in found[0]]
+    # That of a run with a trace calls the same function with the same arguments.
+    [(statement, arguments)] = [
+        found for found in sent.items() if f"{function}(" in found[0] and "set_config" not in found[0]
+    ]
     names: Any = await connection.fetchval(
         "SELECT proargnames[:pronargs] FROM pg_proc WHERE proname = $1", function
     )

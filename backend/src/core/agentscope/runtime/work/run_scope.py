@@ -116,9 +116,12 @@ class RunScope:
         """
         # First of all: a run whose input cannot be read (a newer API wrote it) must not be kept alive.
         command = self._command()
-        kit = self._services.kits.find(self._owned.agent_id)
-        with run_span(self._run, command, None if kit is None else kit.profile.name) as self._span:
+        with run_span(self._run, command, self._agent_name) as self._span:
             await self._execute(command)
+
+    def _agent_name(self) -> str | None:
+        kit = self._services.kits.find(self._owned.agent_id)
+        return None if kit is None else kit.profile.name
 
     async def _execute(self, command: RunCommand) -> None:
         runtime = AgentRouteRuntime(self.prepare, self._pipeline, self._stop, release=self.release)

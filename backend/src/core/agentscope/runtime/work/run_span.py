@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,17 +49,20 @@ class RunSpan:
 
 
 @contextmanager
-def run_span(run: ClaimedRun, command: RunCommand, agent_name: str | None) -> Iterator[RunSpan]:
+def run_span(
+    run: ClaimedRun, command: RunCommand, find_agent_name: Callable[[], str | None]
+) -> Iterator[RunSpan]:
     """Record the attempt of a run that this block is, as a part of the trace in which the run was accepted.
 
     Args:
         run: Has just been claimed.
         command: What it was asked.
-        agent_name: Of its agent; None if there is no such agent.
+        find_agent_name: Returns the name of its agent; None if there is no such agent.
     """
     if (used := tracer()) is None:
         yield RunSpan()
         return
+    agent_name = find_agent_name()
     parent, now = TraceContext.read(run.trace_context), time.time()
     values: dict[str, Value | None] = {
         **run_attributes(run.principal, command),

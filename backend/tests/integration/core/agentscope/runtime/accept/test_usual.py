@@ -395,3 +395,33 @@ async def test_a_usual_run_needs_one_statement_from_the_request_to_its_last_even
             body = stack.run_body("and then", threadId=thread_id)
             body["messages"] = [*history.json["messages"], *body["messages"]]
             composed.clear()
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"user_stored_bytes": 1 << 30}], ids=["", "with stored bytes counted"]
+)
+async def test_the_trace_of_a_request_is_stored_with_its_run_and_costs_no_statement(
+    open_stack: OpenStack, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]
+) -> None:
+    usual: list[bool] = []
+    accept = UsualAcceptance.accept
+
+    async def noted(self: UsualAcceptance, request: Any) -> Any:
+        accepted = await accept(self, request)
+        usual.append(accepted is not None)
+        return accepted
+
+    monkeypatch.setattr(UsualAcceptance, "accept", noted)
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    header = {"Accept": "text/event-stream"}
+    async with open_stack(limits=limits) as stack:
+        # In one connection: what was set for a run is not there for the next one.
+        for headers in (header | {"traceparent": trace}, header | {"traceparent": "nonsense"}, header):
+            reply = await stack.request("POST", "/runs", json=stack.run_body("hello"), headers=headers)
+            assert reply.types[-1] == "RUN_FINISHED"
+        # The careful way.
+        body = stack.run_body("hello", forwardedProps={"messagesSnapshot": "always"})
+        await stack.request("POST", "/runs", json=body, headers=header | {"traceparent": trace})
+        rows = await stack.fetch("SELECT trace_context FROM agent_run ORDER BY id")
+    assert usual == [True, True, True, False]
+    assert [row["trace_context"] for row in rows] == [trace, None, None, trace]
