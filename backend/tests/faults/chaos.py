@@ -344,7 +344,7 @@ async def run_seed(
         at_end: Called when all is quiet, and before the service goes.
     """
     variables = {"AGENT_WORKER__LEASE_SECONDS": str(LEASE_SECONDS), **(env or {})}
-    async with ground.plot(**variables) as plot, http_client() as client:
+    async with ground.plot(variables) as plot, http_client() as client:
         recorder = Recorder(plot, client, seed=seed)
         chaos = Chaos(plot, recorder, seed, seconds)
         await chaos.run()

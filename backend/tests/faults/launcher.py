@@ -294,8 +294,10 @@ class Ground:
                 await task
 
     @asynccontextmanager
-    async def plot(self, *, blank: bool = False, **env: str) -> AsyncIterator[Plot]:
-        """Open a service of one's own, without processes yet; ``env`` goes to all of them.
+    async def plot(
+        self, variables: Mapping[str, str] | None = None, *, blank: bool = False, **env: str
+    ) -> AsyncIterator[Plot]:
+        """Open a service of one's own, without processes yet; ``variables`` and ``env`` go to all of them.
 
         Args:
             blank: Its database has no table yet.
@@ -304,7 +306,7 @@ class Ground:
         lent = self.databases.blank() if blank else self.databases.migrated()
         async with self._lending:
             url = await asyncio.to_thread(lent.__enter__)
-        plot = Plot(self, self.next_name("plot"), url, env)
+        plot = Plot(self, self.next_name("plot"), url, {**(variables or {}), **env})
         try:
             yield plot
         finally:

@@ -262,6 +262,6 @@ async def measure(
     Raises:
         BrokenPromiseError: It cost more than time.
     """
-    async with ground.plot(**env, **recovery.env) as plot, http_client() as client:
+    async with ground.plot({**env, **recovery.env}) as plot, http_client() as client:
         await plot.start("api")
         return await recovery.measure(Stage(plot, Recorder(plot, client), words, pace, agent))

@@ -215,7 +215,7 @@ PROOFS: dict[str, Proof] = {
 async def play(ground: Ground, proof: Proof, mutant: str) -> list[Violation]:
     """Play a scenario with a mutant, or with none, and return what the checker finds."""
     pace = {"AGENT_WORKER__LEASE_SECONDS": str(NEVER_SECONDS), "FAULTS_REAPER_SECONDS": "0.2"}
-    async with ground.plot(**pace) as plot, http_client() as client:
+    async with ground.plot(pace) as plot, http_client() as client:
         scene = Scene(plot, client, mutant)
         found: list[Violation] = []
 

@@ -171,7 +171,7 @@ async def test_a_death_at_these_points_breaks_no_promise(ground: Ground, cases: 
 
 async def approve(ground: Ground, agent: str) -> None:
     pace = {"AGENT_WORKER__LEASE_SECONDS": str(NEVER_SECONDS), "FAULTS_REAPER_SECONDS": "0.2"}
-    async with ground.plot(**pace) as plot, http_client() as client:
+    async with ground.plot(pace) as plot, http_client() as client:
         recorder = Recorder(plot, client)
         await plot.start("api")
         worker = await plot.start("worker", crash_point="tool-after")

@@ -113,7 +113,7 @@ async def test_a_deploy_under_load_is_not_noticed(ground: Ground) -> None:
             "DATABASE__LOCK_TIMEOUT",
         )
     }
-    async with ground.plot(**patience) as plot, http_client() as client:
+    async with ground.plot(patience) as plot, http_client() as client:
         recorder = Recorder(plot, client)
         await asyncio.gather(*(plot.start(role) for role in ("api", "api", "worker", "worker")))
         deployed = asyncio.Event()

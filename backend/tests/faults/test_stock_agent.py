@@ -100,7 +100,7 @@ async def test_an_unchanged_agent_of_agentscope_keeps_all_promises(ground: Groun
         "AGENT_WORKER__LEASE_SECONDS": str(NEVER_SECONDS),
         "FAULTS_REAPER_SECONDS": "0.2",
     }
-    async with ground.plot(**env) as plot, http_client() as client:
+    async with ground.plot(env) as plot, http_client() as client:
         stock = Stock(plot, Recorder(plot, client))
         await plot.start("api")
         first = await plot.start("worker")

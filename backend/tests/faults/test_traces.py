@@ -57,7 +57,7 @@ async def arrived(receiver: Receiver, *operations: str) -> None:
 
 async def test_a_run_is_one_trace_from_its_request_to_its_commits(ground: Ground) -> None:
     with otlp_receiver() as receiver:
-        async with ground.plot(**traced(receiver)) as plot, http_client() as client:
+        async with ground.plot(traced(receiver)) as plot, http_client() as client:
             await plot.start("api")
             await plot.start("worker")
             recorder = Recorder(plot, client)
@@ -127,7 +127,7 @@ def assert_equal_sums(spans: list[SeenSpan], ledger: list[dict[str, Any]]) -> No
 async def test_contents_and_ids_of_users_are_recorded_with_leave(ground: Ground) -> None:
     with otlp_receiver() as receiver:
         leave = {"AGENT_TRACES__CONTENTS": "true", "AGENT_TRACES__USER_IDS": "true"}
-        async with ground.plot(**traced(receiver, **leave)) as plot, http_client() as client:
+        async with ground.plot(traced(receiver, **leave)) as plot, http_client() as client:
             await plot.start("api")
             await plot.start("worker")
             run_id = await run(plot, client, Recorder(plot, client), words=4, tool="effect")
@@ -143,7 +143,7 @@ async def test_contents_and_ids_of_users_are_recorded_with_leave(ground: Ground)
 
 async def test_a_failure_is_said_by_its_code(ground: Ground) -> None:
     with otlp_receiver() as receiver:
-        async with ground.plot(**traced(receiver)) as plot, http_client() as client:
+        async with ground.plot(traced(receiver)) as plot, http_client() as client:
             await plot.start("api")
             await plot.start("worker")
             await run(plot, client, Recorder(plot, client), words=4, fail="cut")
@@ -171,7 +171,7 @@ async def test_an_endpoint_that_is_away_costs_a_run_nothing_and_a_stop_little(gr
     with otlp_receiver() as receiver:
         env = traced(receiver)
     # Nobody listens there any more.
-    async with ground.plot(**env) as plot, http_client() as client:
+    async with ground.plot(env) as plot, http_client() as client:
         api = await plot.start("api")
         worker = await plot.start("worker")
         await run(plot, client, Recorder(plot, client), words=2)
