@@ -82,7 +82,7 @@ async def idle_readers(ground: Ground, readers: int, *, threads: int) -> Growth:
     """Follow live runs in which nothing happens; each reader reads its heartbeats."""
     # One user reads them all: more than the rates allow as they ship.
     settings = {"AGENT_STREAM__HEARTBEAT_SECONDS": "15", "AGENT_RATES__USER_STREAMS": "0"}
-    async with ground.plot(**settings) as plot, http_client() as client:
+    async with ground.plot(settings) as plot, http_client() as client:
         api = await plot.start("api")
         worker = await plot.start("worker")
         recorder = Recorder(plot, client)

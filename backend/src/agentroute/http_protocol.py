@@ -43,6 +43,7 @@ from core.errors import (
     TargetTooLong,
 )
 from core.log import request_id
+from core.metrics.catalogue import PROBLEMS
 from core.problem import MEDIA_TYPE, problem, retry_after
 from v1.agent.event_source import is_event_source, put_off
 from v1.agent.parking import PARKING, ParkedStream
@@ -412,6 +413,7 @@ def _empty_stream(headers: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def _answer(error: AgentBackendError, headers: list[tuple[bytes, bytes]]) -> bytes:
+    PROBLEMS.add(str(error.status), error.code)
     with request_id(None) as current:
         body = orjson.dumps(problem(error, instance=""))
     fields = [

@@ -38,7 +38,7 @@ from core.agentscope.runtime.agent.factory.opening import FactoryOpener, open_mo
 from core.agentscope.runtime.agent.titles import TitleWriter
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.model.prices import PricesInvalid
-from core.agentscope.runtime.profile.agents import load_agents
+from core.agentscope.runtime.profile.agents import Agents, load_agents
 from core.agentscope.runtime.profile.fallbacks import open_fallbacks
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.runtime.work.cancel_listener import listen_for_cancels
@@ -57,6 +57,7 @@ from core.broker import HintBroker, create_broker
 from core.config import Settings, unknown_variables
 from core.database import create_engine, create_session_factory
 from core.files.opening import open_files
+from core.identity import Principal
 from core.log import configure_logging
 from core.metrics.catalogue import HUNG_RUNS, LOOP_STALL, POOL_CONNECTIONS, WORKER_RUNS, WORKER_SLOTS
 from core.metrics.instruments import Gauge
@@ -147,7 +148,12 @@ async def _main(
                 )
             except OSError as exc:
                 return _refuse(refusal(settings.metrics, exc))
-        opening = open_worker(settings, worker_id=worker_id, on_broken=give_up)
+        opening = open_worker(
+            settings,
+            worker_id=worker_id,
+            on_broken=give_up,
+            stall_seconds=settings.worker.stall_seconds,
+        )
         worker = await start.unless_given_up(stack.enter_async_context(opening))
         if worker is None:
             log.info("worker_stopped_before_it_was_ready")
@@ -243,7 +249,11 @@ async def _listen(worker: Worker, settings: Settings, finish: asyncio.Event) -> 
 
 @asynccontextmanager
 async def open_worker(
-    settings: Settings, *, worker_id: str = "", on_broken: Callable[[], None] = lambda: None
+    settings: Settings,
+    *,
+    worker_id: str = "",
+    on_broken: Callable[[], None] = lambda: None,
+    stall_seconds: float = 0.0,
 ) -> AsyncIterator[Worker]:
     """Open everything a worker needs and run its background loops while the context is open.
 
@@ -253,6 +263,7 @@ async def open_worker(
             random name.
         on_broken: Called when a loop has ended by itself. Otherwise the process would claim runs and keep their leases,
             but never execute them. Such a process must end.
+        stall_seconds: The process ends if its event loop has not answered for this time; 0 is never.
 
     Raises:
         ProfileInvalid, PricesInvalid, ToolDefinitionError, ValueError: A setting cannot be used.
@@ -302,14 +313,7 @@ async def open_worker(
         )
         executor = RunExecutor(Leases(engine, settings, worker_id or _worker_id(), kits.clock), services)
         register_run_task(broker, executor)
-        reaper = Reaper(
-            engine,
-            hints,
-            bus,
-            settings,
-            start_run=lambda run_pk, principal: executor.start(run_pk, principal) is not None,
-            agent=agents.name_of,
-        )
+        reaper = _reaper(engine, hints, bus, settings, executor, agents)
 
         loops = BackgroundLoops(on_broken)
         # Closed before the connections, so that the last events are sent.
@@ -321,13 +325,31 @@ async def open_worker(
         loops.start("writer", writer.run(), close=writer.close)
         loops.start("bus", bus.run(), close=bus.close)
         loops.start("runs", RunWatch(executor, heartbeat, places=settings.worker.concurrency).run())
-        yield Worker(executor, broker, _readings(executor, engine, settings, resources))
+        yield Worker(executor, broker, _readings(executor, engine, settings, resources, stall_seconds))
+
+
+def _reaper(
+    engine: AsyncEngine,
+    hints: HintSender,
+    bus: RedisBus,
+    settings: Settings,
+    executor: RunExecutor,
+    agents: Agents,
+) -> Reaper:
+    def start_run(run_pk: int, principal: Principal) -> bool:
+        return executor.start(run_pk, principal) is not None
+
+    return Reaper(engine, hints, bus, settings, start_run=start_run, agent=agents.name_of)
 
 
 def _readings(
-    executor: RunExecutor, engine: AsyncEngine, settings: Settings, resources: AsyncExitStack
+    executor: RunExecutor,
+    engine: AsyncEngine,
+    settings: Settings,
+    resources: AsyncExitStack,
+    stall_seconds: float,
 ) -> LiveReadings:
-    watch = LoopWatch(give_up_seconds=settings.worker.stall_seconds)
+    watch = LoopWatch(give_up_seconds=stall_seconds)
     watch.start()
     resources.callback(watch.stop)
     gauges: dict[Gauge, Reading] = {

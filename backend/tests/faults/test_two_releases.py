@@ -119,7 +119,7 @@ async def _ready(client: httpx.AsyncClient, node: Node) -> bool:
 async def test_a_release_is_replaced_under_load_and_taken_back(
     ground: Ground, last_release: LastRelease
 ) -> None:
-    async with ground.plot(blank=True, **PATIENCE) as plot, http_client() as client:
+    async with ground.plot(PATIENCE, blank=True) as plot, http_client() as client:
         await last_release.migrate(plot)
         recorder = Recorder(plot, client)
         old = [await last_release.start(plot, role) for role in ("api", "worker")]
@@ -157,7 +157,7 @@ async def test_a_release_is_replaced_under_load_and_taken_back(
 async def test_each_api_shows_what_the_other_has_written_byte_by_byte(
     ground: Ground, last_release: LastRelease
 ) -> None:
-    async with ground.plot(blank=True, **PATIENCE) as plot, http_client() as client:
+    async with ground.plot(PATIENCE, blank=True) as plot, http_client() as client:
         await last_release.migrate(plot)
         recorder = Recorder(plot, client)
         old_api, old_worker = [await last_release.start(plot, role) for role in ("api", "worker")]

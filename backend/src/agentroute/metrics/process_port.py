@@ -87,8 +87,12 @@ class _ProcessPort:
         self._stopping = asyncio.Event()
 
     def run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve())
+        except Exception:
+            # The process goes on: a supervisor that asks it finds nobody.
+            log.exception("metrics_port_failed")
 
     def stop(self) -> None:
         if not self._loop.is_closed():

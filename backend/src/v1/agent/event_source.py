@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from core.agentscope.events.sse import retry_line
 from core.errors import AgentBackendError
+from core.metrics.catalogue import PROBLEMS
 from core.problem import passing
 from v1.agent.event_stream import EventStreamResponse
 
@@ -71,6 +72,8 @@ async def survivable(request: Request, opening: Awaitable[Response]) -> Response
         error = _passing(exc)
         if error is None or not is_event_source(request.method, request.headers):
             raise
+        # No problem document, and a refusal all the same.
+        PROBLEMS.add(str(error.status), error.code)
         log.warning("stream_put_off", code=error.code, error=type(exc).__name__)
         return EventStreamResponse(_once(put_off(error)))
 
