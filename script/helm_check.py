@@ -32,6 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "ingress": {"enabled": True, "tlsSecret": "tls"},
         "api": {**_SCALED, "nodeSelector": {"kubernetes.io/os": "linux"}},
         "worker": {**_SCALED, "tolerations": [{"key": "agents", "operator": "Exists"}]},
+        "metrics": {"from": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
         "serviceAccount": {"annotations": {"example.com/role": "agents"}},
     },
     "little": {

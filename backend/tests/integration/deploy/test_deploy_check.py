@@ -174,9 +174,35 @@ def test_the_ingress_lets_streams_and_uploads_through(rendered: dict[str, list[M
     assert int(told["proxy-body-size"].removesuffix("m")) << 20 > largest
 
 
-def test_only_the_api_takes_connections(rendered: dict[str, list[Manifest]]) -> None:
-    rules = {
-        each["metadata"]["name"]: each["spec"].get("ingress")
-        for each in _of(rendered["plain"], "NetworkPolicy")
+def _rules(manifests: list[Manifest]) -> dict[str, Any]:
+    return {each["metadata"]["name"]: each["spec"].get("ingress") for each in _of(manifests, "NetworkPolicy")}
+
+
+def test_only_the_api_takes_connections_and_prometheus_reads(rendered: dict[str, list[Manifest]]) -> None:
+    api = [{"ports": [{"port": "http"}]}]
+    assert _rules(rendered["plain"]) == {"shop-api": api, "shop-worker": None, "shop-migrate": None}
+    reads = [
+        {
+            "ports": [{"port": "metrics"}],
+            "from": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+        }
+    ]
+    assert _rules(rendered["everything"]) == {
+        "shop-api": [*api, *reads],
+        "shop-worker": reads,
+        "shop-migrate": None,
     }
-    assert rules == {"shop-api": [{"ports": [{"port": "http"}]}], "shop-worker": None, "shop-migrate": None}
+
+
+def test_every_process_is_asked_whether_it_lives_at_a_port_that_it_has(
+    rendered: dict[str, list[Manifest]],
+) -> None:
+    for deployment in _of(rendered["plain"], "Deployment"):
+        [container] = deployment["spec"]["template"]["spec"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        variables = {each["name"]: each["value"] for each in container["env"]}
+        assert str(ports["metrics"]) == variables["AGENT_METRICS__PORT"]
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert container[probe]["httpGet"]["port"] in ports
+        assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"

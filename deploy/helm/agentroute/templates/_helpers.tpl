@@ -48,6 +48,10 @@ imagePullSecrets:
 {{- end }}
 
 {{- define "agentroute.variables" -}}
+- name: AGENT_METRICS__HOST
+  value: 0.0.0.0
+- name: AGENT_METRICS__PORT
+  value: {{ .Values.metrics.port | quote }}
 {{- range $name, $value := .Values.settings }}
 {{- if ne (toString $value) "" }}
 - name: {{ $name }}
