@@ -161,6 +161,7 @@ def requeue_any() -> None:
 
     async def end_pristine(
         self: reaper.Reaper,
+        found: Any,
         connection: AsyncConnection,
         run: Any,
         thread_id: str,
@@ -171,7 +172,7 @@ def requeue_any() -> None:
     ) -> Ended | None:
         pristine: Any = Pristine(run)
         return await end_lost(
-            self, connection, pristine, thread_id, now, dead_worker=dead_worker, rescue=rescue
+            self, found, connection, pristine, thread_id, now, dead_worker=dead_worker, rescue=rescue
         )
 
     reaper.Reaper._end_lost = end_pristine

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from tests.support import ports
@@ -12,7 +14,7 @@ from tests.support.ports import reserved_port
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> range:
+def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[range]:
     """Three ports that nobody uses are all that there are."""
     for start in range(19_000, 20_000, 3):
         taken = [socket.socket() for _ in range(3)]
@@ -25,7 +27,11 @@ def few(monkeypatch: pytest.MonkeyPatch) -> range:
             for one in taken:
                 one.close()
         monkeypatch.setattr(ports, "_PORTS", range(start, start + 3))
-        return range(start, start + 3)
+        held = len(ports._held)
+        yield range(start, start + 3)
+        while len(ports._held) > held:
+            os.close(ports._held.pop())
+        return
     pytest.fail("no three ports are free")
 
 
