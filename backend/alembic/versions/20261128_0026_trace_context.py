@@ -1,7 +1,7 @@
 """Which trace a run belongs to, so that its worker goes on with the trace of the request.
 
 The function that accepts usual runs has no argument for it: it would have to be written anew with all that it decides.
-The column takes its value from a variable of the transaction instead, which the same statement sets. See docs/adr/0061.
+The column takes its value from a variable of the transaction instead, which the same statement sets. See docs/adr/0059.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The first process of a container ends on SIGTERM like any other.
 
 The kernel ignores a signal for which process 1 has no handler. So a container that still waits for its database would
-be killed only after its whole grace period. Processes that run bring handlers of their own later. See docs/adr/0062.
+be killed only after its whole grace period. Processes that run bring handlers of their own later. See docs/adr/0060.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The port of one process for operators: ``/metrics``, ``/healthz`` and ``/readyz``. See docs/adr/0060.
+"""The port of one process for operators: ``/metrics``, ``/healthz`` and ``/readyz``. See docs/adr/0058.
 
 Nothing here uses the event loop, the connections or the pools of the process: what is asked on this port does not slow
 down a run, and is answered while the process is full or hangs.

@@ -1,7 +1,7 @@
 """Spans, without the library that sends them: a process that records none imports none.
 
 ``agentroute/tracing`` puts a tracer here if the settings ask for one. Without one, every function here returns at once,
-and what a request says of its trace is passed on all the same. See docs/adr/0061.
+and what a request says of its trace is passed on all the same. See docs/adr/0059.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is done to a database that was restored from a backup, before a process uses it again. See docs/adr/0063.
+"""What is done to a database that was restored from a backup, before a process uses it again. See docs/adr/0061.
 
 Clients hold cursors of events that the backup does not have. The next runs of a thread would get the same ordinals, and
 such a cursor would name an event of another run. So every thread counts on from the next multiple of ``RESTORE_STEP``:

@@ -1,4 +1,4 @@
-"""What spans say of runs, model calls and commits. Nothing is computed where nothing is recorded. See docs/adr/0061."""
+"""What spans say of runs, model calls and commits. Nothing is computed where nothing is recorded. See docs/adr/0059."""
 
 from __future__ import annotations
 

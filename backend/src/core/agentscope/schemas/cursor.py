@@ -12,7 +12,7 @@ from typing import ClassVar
 
 RESTORE_STEP = 1_000_000
 """After a restore, the runs of every thread are counted on from the next multiple of this. So no cursor of what was lost
-names an event of what comes: see docs/adr/0063."""
+names an event of what comes: see docs/adr/0061."""
 _FORM = re.compile(r"(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,17})", re.ASCII)
 _REMAINING = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 

@@ -1,4 +1,4 @@
-"""Records each call of a tool as a span. See docs/adr/0061."""
+"""Records each call of a tool as a span. See docs/adr/0059."""
 
 from __future__ import annotations
 

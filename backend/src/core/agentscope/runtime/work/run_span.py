@@ -1,4 +1,4 @@
-"""The spans of a run in its worker: how long it was in the queue, and the agent's work. See docs/adr/0061."""
+"""The spans of a run in its worker: how long it was in the queue, and the agent's work. See docs/adr/0059."""
 
 from __future__ import annotations
 
