@@ -14,6 +14,8 @@ from dataclasses import dataclass
 MAX_HEAD_BYTES = 8 << 10
 REQUEST_SECONDS = 10.0
 """From the connection to the last byte of the answer."""
+MAX_CONNECTIONS = 64
+"""At once. One more ends the oldest: those who say nothing take neither the process its files nor others their answer."""
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -39,19 +41,29 @@ Handler = Callable[[str, str], Awaitable[Answer]]
 async def serve(listener: socket.socket, handler: Handler) -> asyncio.Server:
     """Answer requests on an open socket until the server that is returned is closed."""
 
+    connections: dict[asyncio.StreamWriter, None] = {}
+
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(connections) >= MAX_CONNECTIONS:
+            oldest = next(iter(connections))
+            del connections[oldest]
+            oldest.transport.abort()
+        connections[writer] = None
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 method, answer = await _answer(reader, handler)
                 writer.write(_head(answer))
                 if method != "HEAD":
                     writer.write(answer.content)
-                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
         except (OSError, asyncio.IncompleteReadError):
             # Gone, or too slow: nobody is there to be told.
             pass
         finally:
-            writer.close()
+            connections.pop(writer, None)
+            # What is closed waits for a client that does not read.
+            writer.transport.abort()
 
     return await asyncio.start_server(connected, sock=listener, limit=MAX_HEAD_BYTES)
 

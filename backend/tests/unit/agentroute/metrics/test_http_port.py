@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
-from tests.support.limits import HUNG_SECONDS
+from tests.support.limits import HUNG_SECONDS, NEVER_SECONDS
+from tests.support.stack import eventually
 
-from agentroute.metrics.http_port import MAX_HEAD_BYTES, Answer, serve
+from agentroute.metrics import http_port
+from agentroute.metrics.http_port import MAX_CONNECTIONS, MAX_HEAD_BYTES, Answer, serve
+
+LARGE = 32 << 20
+"""Bytes: more than the buffers of a connection take."""
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[int]:
+async def served(asked: list[asyncio.Task[Any]] | None = None) -> AsyncIterator[int]:
+    """Serve; ``asked`` gets the tasks that answer with what is large."""
+
     async def handler(path: str, accept: str) -> Answer:
+        if path == "/large" and asked is not None and (task := asyncio.current_task()) is not None:
+            asked.append(task)
+            return Answer(200, b"x" * LARGE)
         return Answer(200 if path == "/known" else 404, f"{path} {accept}".encode(), "text/plain")
 
     listener = socket.create_server(("127.0.0.1", 0))
@@ -72,3 +84,41 @@ async def test_a_client_that_leaves_hurts_nobody() -> None:
         writer.transport.abort()
         head, _ = await ask(port, b"GET /known HTTP/1.1\r\n\r\n")
     assert head.startswith("HTTP/1.1 200 OK")
+
+
+async def test_those_who_say_nothing_take_no_place_from_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_port, "REQUEST_SECONDS", NEVER_SECONDS)
+    async with served() as port:
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MAX_CONNECTIONS + 1)]
+        head, _ = await ask(port, b"GET /known HTTP/1.1\r\n\r\n")
+        assert head.startswith("HTTP/1.1 200 OK")
+        async with asyncio.timeout(HUNG_SECONDS):
+            assert [await reader.read() for reader, _ in silent[:2]] == [b"", b""]
+        assert not any(reader.at_eof() for reader, _ in silent[2:])
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_port, "REQUEST_SECONDS", 0.1)
+    asked: list[asyncio.Task[Any]] = []
+    clients: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    async with served(asked) as port:
+
+        async def is_asked() -> bool:
+            # On a busy machine the time may be over before the request is read: then once more.
+            if not asked:
+                clients.append(await asyncio.open_connection("127.0.0.1", port))
+                clients[-1][1].write(b"GET /large HTTP/1.1\r\n\r\n")
+            return bool(asked)
+
+        await eventually(is_asked)
+        async with asyncio.timeout(HUNG_SECONDS):
+            while unended := [task for task in asked if not task.done()]:
+                await asyncio.wait(unended)
+            for reader, writer in clients:
+                got = b""
+                with contextlib.suppress(ConnectionError):
+                    got = await reader.read()
+                assert len(got) < LARGE
+                writer.close()
