@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from tests.support.limits import HUNG_SECONDS
@@ -20,6 +21,12 @@ from agentroute.healthcheck import main
 
 @pytest.fixture
 def port() -> Iterator[int]:
+    with served("127.0.0.1") as port:
+        yield port
+
+
+@contextmanager
+def served(host: str) -> Iterator[int]:
     """A server whose ``/healthz`` is well and whose ``/readyz`` is not."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -30,7 +37,7 @@ def port() -> Iterator[int]:
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             """Nothing."""
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http.server.HTTPServer((host, 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server.server_address[1]
@@ -44,9 +51,21 @@ def test_a_process_that_lives_is_0(port: int) -> None:
 
 @pytest.mark.parametrize("variable", ["AGENT_SERVER__PORT", "AGENT_SERVER__ADMIN_PORT"])
 def test_the_port_is_that_of_the_settings(port: int, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_SERVER__HOST", socket.inet_ntoa(bytes(4)))
     monkeypatch.setenv("AGENT_SERVER__PORT", "1")
     monkeypatch.setenv(variable, str(port))
     assert main([]) == 0
+
+
+@pytest.mark.parametrize("place", ["SERVER__", "SERVER__ADMIN_", "METRICS__"])
+def test_a_port_is_asked_at_its_own_address(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As in the image: every address.
+    monkeypatch.setenv("AGENT_SERVER__HOST", socket.inet_ntoa(bytes(4)))
+    with served("127.0.0.2") as port:
+        monkeypatch.setenv(f"AGENT_{place}HOST", "127.0.0.2")
+        monkeypatch.setenv(f"AGENT_{place}PORT", str(port))
+        # The metrics' port is named by the check.
+        assert main([str(port)] if place == "METRICS__" else []) == 0
 
 
 def test_a_process_that_is_not_well_is_1(port: int, capsys: pytest.CaptureFixture[str]) -> None:
