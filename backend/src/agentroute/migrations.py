@@ -44,9 +44,9 @@ _AGAIN_SECONDS = 1.0
 _HELD_BY_OTHERS = frozenset({"55P03", "40P01"})
 """SQLSTATEs: a lock was not to be had in time, or its holder waits for this migration."""
 # A migration whose machine is gone must not hold the lock for the two hours of the system's default.
-_WATCH_US = f"""
+_WATCH_US = """
 SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
-       set_config('tcp_keepalives_count', '3', false), set_config('lock_timeout', '{LOCK_SECONDS}s', false)
+       set_config('tcp_keepalives_count', '3', false)
 """
 
 
@@ -177,6 +177,9 @@ async def _until_free(
     deadline = loop.time() + locked_seconds
     while True:
         try:
+            # Of each try: one that failed inside ``concurrently`` has left none.
+            await connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
+            await connection.commit()
             await connection.run_sync(run)
             await connection.commit()
         except DBAPIError as exc:

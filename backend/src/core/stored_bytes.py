@@ -27,6 +27,8 @@ from core.storage_errors import StorageQuotaExceeded
 
 ADDED_AT_ONCE = 5000
 """Changes."""
+_REPAIR_LOCK = 0x41475342
+"""Of an advisory lock: "AGSB" in ASCII."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +116,15 @@ class Drift:
 async def find_drift(connection: AsyncConnection, *, repair: bool) -> list[Drift]:
     """Count everything anew, and compare. Reads all messages: not on a connection with a time limit.
 
-    One snapshot shows what is counted and what is stored, so nobody who writes meanwhile makes a difference.
+    One snapshot shows what is counted and what is stored, so nobody who writes meanwhile makes a difference. Repairs
+    wait for each other: two at once would both write the same differences.
 
     Args:
         connection: In a transaction, which the caller commits.
         repair: Also write the differences, as changes.
     """
+    if repair:
+        await connection.execute(_LOCK_REPAIR, {"lock": _REPAIR_LOCK})
     rows = await connection.execute(_REPAIR if repair else _DRIFT)
     return [Drift(row.tenant_id, row.user_id, row.counted, row.stored) for row in rows]
 
@@ -149,6 +154,7 @@ SELECT count(*) FROM gone
 _DRIFT = text(
     "SELECT tenant_id, user_id, counted, stored FROM agent_stored_drift() ORDER BY tenant_id, user_id"
 )
+_LOCK_REPAIR = text("SELECT pg_advisory_xact_lock(:lock)")
 _REPAIR = text("""
 WITH drift AS (SELECT * FROM agent_stored_drift()), repaired AS (
     INSERT INTO agent_stored_change (tenant_id, user_id, bytes)

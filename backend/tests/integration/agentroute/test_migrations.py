@@ -6,8 +6,11 @@ import asyncio
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
 from tests.support.limits import HUNG_SECONDS
 from tests.support.schema_catalogue import Catalogue, catalogue, taken
 from tests.support.stack import eventually
@@ -124,6 +127,26 @@ async def test_an_index_that_is_built_beside_the_service_waits_for_a_long_transa
     finally:
         for connection in (holder, other):
             await connection.close()
+
+
+async def test_each_try_has_the_limit_of_a_lock_also_after_one_that_failed_beside_the_service(
+    blank_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[str] = []
+
+    def fails_once(config: Config, _revision: str) -> None:
+        connection: Connection = config.attributes["connection"]
+        limits.append(connection.execute(text("SHOW lock_timeout")).scalar_one())
+        # As ``concurrently`` does.
+        connection.execute(text("SET lock_timeout = 0"))
+        connection.commit()
+        if len(limits) == 1:
+            connection.execute(text("DO $$ BEGIN RAISE deadlock_detected; END $$"))
+
+    monkeypatch.setattr(command, "upgrade", fails_once)
+    await migrations.upgrade(blank_database_url)
+
+    assert limits == ["2s", "2s"]
 
 
 async def test_up_at_the_newest_revision_changes_nothing(database_url: str) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.memory_file_store import MemoryStore
 from tests.support.scratch_databases import ScratchDatabases
+from tests.support.stack import eventually
 
 from core.config import DatabaseSettings, FileSettings, LimitSettings
 from core.database import create_engine
@@ -310,6 +311,28 @@ async def test_a_wrong_count_is_found_and_repaired_while_others_write(
     )
     thread = next(iter(world.threads))
     world.threads[thread] = (ada, 2, {})
+    await world.check()
+
+
+async def test_two_who_repair_at_once_repair_once(engine: AsyncEngine) -> None:
+    world = World(engine)
+    await world.thread(world.users[0], 0, "words")
+    await world.add_up()
+    await world.sql("UPDATE agent_stored_user SET bytes = bytes + 7")
+    await world.sql("UPDATE agent_stored_tenant SET bytes = bytes + 7")
+
+    async def repair() -> int:
+        async with engine.begin() as connection:
+            return len(await find_drift(connection, repair=True))
+
+    async def second_has_looked() -> bool:
+        return second.done() or bool(await world.sql("SELECT 1 FROM pg_locks WHERE NOT granted"))
+
+    async with engine.begin() as connection:
+        assert len(await find_drift(connection, repair=True)) == 1
+        second = asyncio.create_task(repair())
+        await eventually(second_has_looked)
+    assert await second == 0
     await world.check()
 
 
