@@ -19,7 +19,7 @@ from tests.support.named_requests import (
     comparable,
     named_requests,
 )
-from tests.support.stack import BASE, SECRET, OpenStack, Stack
+from tests.support.stack import BASE, SECRET, OpenStack, Stack, eventually
 
 from v1.agent.route_access import ACCESS
 
@@ -184,3 +184,33 @@ async def test_an_upload_is_there_until_a_message_of_another_agent_names_it(
     assert (await limited.post(f"{BASE}/runs", json=body)).status_code == 202
     await stack.ended(body["threadId"])
     assert (await limited.get(f"{BASE}/files/{file}")).content == content
+
+
+async def test_a_question_in_a_thread_that_went_on_with_another_agent_is_absent_for_the_agent_that_asked(
+    stack: Stack,
+) -> None:
+    thread = stack.new_id("thread")
+    # Without a worker, so that the second run waits behind the first, and then behind its question.
+    await stack.stop_worker(stack.workers[0])
+    for words, props in (
+        ("remember that the canary sings", {"agentId": "support"}),
+        ("hello", {"agentId": "sales", "switchAgent": True}),
+    ):
+        sent = await stack.post_run(words, thread=thread, forwardedProps={"onBusy": "enqueue"} | props)
+        assert sent.status == 202
+    await stack.start_worker()
+
+    async def asks() -> bool:
+        return (await stack.runs(thread))[0]["status"] == "interrupted"
+
+    await eventually(asks)
+    history = await stack.request("GET", f"/history?threadId={thread}")
+    (interrupt,) = history.json["pendingInterrupts"]
+    answer = [{"interruptId": interrupt["id"], "status": "resolved", "payload": {"approved": True}}]
+    async with client_of(stack, "run read agent:support") as limited:
+        assert (await limited.get(f"{BASE}/threads/{thread}")).status_code == 404
+        told = await limited.post(f"{BASE}/resume", json=stack.run_body(thread=thread, resume=answer))
+
+    assert (told.status_code, told.json()["code"]) == (404, "agent-unknown")
+    assert (await stack.resume(thread, answer)).end["outcome"] == {"type": "success"}
+    await stack.ended(thread)

@@ -111,7 +111,9 @@ class Acceptance:
         command = self.request.command
         agent_id = thread.agent_id
         if command.resume:
-            # A run that waits behind the question may have switched the thread.
+            # A run that waits behind the question may have switched the thread. Whoever cannot see it now answers nothing.
+            if not is_new:
+                self.request.agents.require_thread_of(agent_id)
             agent_id = await asking_agent(session, thread.id) or agent_id
         chosen = self.request.agents.choose(
             command.options(), agent_id, is_new=is_new, answers=bool(command.resume)

@@ -49,6 +49,18 @@ class UsableAgents:
         if agent_id not in self.ids:
             raise AgentUnknown(self._absent("No agent of this id exists for you."), agentIds=list(self.ids))
 
+    def require_thread_of(self, thread_agent: str | None) -> None:
+        """Refuse a thread that the credential cannot see.
+
+        Args:
+            thread_agent: The id in the thread's row.
+
+        Raises:
+            AgentUnknown: The credential is limited to other agents.
+        """
+        if self.limited_to is not None and (thread_agent or self.default_id) not in self.limited_to:
+            raise AgentUnknown(self._absent(_NOT_THERE), agentIds=list(self.ids))
+
     def choose(
         self, options: RunOptions, thread_agent: str | None, *, is_new: bool, answers: bool
     ) -> str | None:
@@ -68,9 +80,9 @@ class UsableAgents:
         if named is not None:
             self.require(named)
         current = thread_agent or self.default_id
-        if self.limited_to is not None and not is_new and current not in self.limited_to:
+        if not is_new:
             # Also not by ``switchAgent``: whoever takes a thread over can read it.
-            raise AgentUnknown(self._absent(_NOT_THERE), agentIds=list(self.ids))
+            self.require_thread_of(thread_agent)
         chosen = named or current
         if chosen != current and not is_new and (answers or not options.switch_agent):
             raise AgentFixed(
