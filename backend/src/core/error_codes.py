@@ -12,10 +12,19 @@ from core import (
     embedded_errors,
     errors,
     identity_errors,
+    storage_errors,
 )
 from core.errors import AgentBackendError
 
-_KNOWN = (errors, agent_errors, connection_errors, credential_errors, embedded_errors, identity_errors)
+_KNOWN = (
+    errors,
+    agent_errors,
+    connection_errors,
+    credential_errors,
+    embedded_errors,
+    identity_errors,
+    storage_errors,
+)
 """The modules of the catalogue: a class is known once its module is imported."""
 
 
