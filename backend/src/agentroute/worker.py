@@ -54,7 +54,7 @@ from core.agentscope.tools.errors import ToolDefinitionError
 from core.agentscope.tools.mcp.toolset import McpConnections
 from core.agentscope.tools.memory_store import PostgresMemoryStore
 from core.broker import HintBroker, create_broker
-from core.config import Settings, unknown_variables
+from core.config import Settings, WorkerSettings, unknown_variables
 from core.database import create_engine, create_session_factory
 from core.files.opening import open_files
 from core.identity import Principal
@@ -324,7 +324,7 @@ async def open_worker(
         loops.start("cancels", listen_for_cancels(redis, settings.redis, executor.cancel))
         loops.start("writer", writer.run(), close=writer.close)
         loops.start("bus", bus.run(), close=bus.close)
-        loops.start("runs", RunWatch(executor, heartbeat, places=settings.worker.concurrency).run())
+        loops.start("runs", _run_watch(executor, heartbeat, settings.worker).run())
         yield Worker(executor, broker, _readings(executor, engine, settings, resources, stall_seconds))
 
 
@@ -340,6 +340,12 @@ def _reaper(
         return executor.start(run_pk, principal) is not None
 
     return Reaper(engine, hints, bus, settings, start_run=start_run, agent=agents.name_of)
+
+
+def _run_watch(executor: RunExecutor, heartbeat: Heartbeat, settings: WorkerSettings) -> RunWatch:
+    return RunWatch(
+        executor, heartbeat, places=settings.concurrency, patience_seconds=settings.outage_seconds
+    )
 
 
 def _readings(

@@ -26,7 +26,7 @@ class Heartbeat:
 
 def test_each_run_that_hangs_is_told_once() -> None:
     runs = Runs()
-    watch = RunWatch(runs, Heartbeat(), places=3)
+    watch = RunWatch(runs, Heartbeat(), places=3, patience_seconds=0)
     with capture_logs() as lines:
         watch.look()
         runs.hanging = [7]
@@ -36,18 +36,31 @@ def test_each_run_that_hangs_is_told_once() -> None:
     assert [(line["event"], line["run"]) for line in lines] == [("run_hung", 7), ("run_hung", 8)]
 
 
-def test_a_worker_whose_places_all_hang_gives_up() -> None:
-    runs = Runs()
+def test_a_worker_whose_places_all_hang_gives_up_after_the_time_that_an_end_may_wait_for_postgres() -> None:
+    runs, now = Runs(), 0.0
+    watch = RunWatch(runs, Heartbeat(), places=2, patience_seconds=60, clock=lambda: now)
     runs.hanging = [1, 2]
+    watch.look()
+    now = 59.0
+    watch.look()
+    # Postgres came back, and a run wrote its end.
+    runs.hanging = [2]
+    watch.look()
+    runs.hanging = [2, 3]
+    now = 60.0
+    watch.look()
+    now = 119.0
+    watch.look()
+    now = 120.0
     with pytest.raises(WorkerStuck, match="all 2 runs of this worker hang"):
-        RunWatch(runs, Heartbeat(), places=2).look()
+        watch.look()
 
 
 def test_a_worker_that_renews_no_lease_gives_up() -> None:
     heartbeat = Heartbeat()
     heartbeat.alive = False
     with pytest.raises(WorkerStuck, match="renews the leases"):
-        RunWatch(Runs(), heartbeat, places=2).look()
+        RunWatch(Runs(), heartbeat, places=2, patience_seconds=0).look()
 
 
 async def test_giving_up_ends_the_process_with_its_cause_in_the_log() -> None:
@@ -55,8 +68,9 @@ async def test_giving_up_ends_the_process_with_its_cause_in_the_log() -> None:
     runs = Runs()
     runs.hanging = [1]
     loops = BackgroundLoops(broken.set)
+    watch = RunWatch(runs, Heartbeat(), places=1, patience_seconds=0, look_seconds=0)
     with capture_logs() as lines:
-        loops.start("runs", RunWatch(runs, Heartbeat(), places=1, look_seconds=0).run())
+        loops.start("runs", watch.run())
         async with asyncio.timeout(HUNG_SECONDS):
             await broken.wait()
     await loops.close()
