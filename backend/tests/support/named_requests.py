@@ -94,11 +94,11 @@ def named_requests(ids: Ids, *, agent: str = "default") -> list[NamedRequest]:
     run = thread | {"runId": ids.run}
     body = run | {"protocolVersion": "1.0", "messages": [], "tools": [], "context": [], "state": {}}
     answers = [{"interruptId": ids.interrupt, "status": "resolved", "payload": {"approved": True}}]
-    hello = [{"id": "m-1", "role": "user", "content": "hello"}]
+    hello, again = ([{"id": id_, "role": "user", "content": "hello"}] for id_ in ("m-1", "m-2"))
     by_route: dict[tuple[str, str], list[dict[str, Any]]] = {
         ("POST", "/runs"): [{"json": body | {"runId": f"own-{ids.thread}", "messages": hello}}],
         ("POST", "/agents/{agentId}/runs"): [
-            {"json": body | {"runId": f"own-{ids.thread}", "messages": hello}}
+            {"json": body | {"runId": f"own-of-agent-{ids.thread}", "messages": again}}
         ],
         ("POST", "/resume"): [{"json": body | {"resume": answers}}],
         ("POST", "/agents/{agentId}/resume"): [{"json": body | {"resume": answers}}],
