@@ -99,23 +99,31 @@ wanted_python() {
     return 1
 }
 
-venv_is_usable() {
+# environment_is_usable FOLDER: it has a Python that runs, is supported, and is the one of AGENTROUTE_PYTHON.
+environment_is_usable() {
     local have want wanted
-    have=$(python_version "$VENV/bin/python") || return 1
+    have=$(python_version "$1/bin/python") || return 1
     [[ $have =~ ^3\.(11|12|13)\. ]] || return 1
     [[ -n ${AGENTROUTE_PYTHON:-} ]] || return 0
     wanted=$(wanted_python) || return 1
     want=$(python_version "$wanted") && [[ $have == "$want" ]]
 }
 
+# create_environment FOLDER NAME: an empty one, for the Python that is wanted.
+create_environment() {
+    local python=${AGENTROUTE_PYTHON:-$SUPPORTED_PYTHON} found
+    if [[ -n ${AGENTROUTE_PYTHON:-} ]] && found=$(wanted_python); then python=$found; fi
+    "$UV" venv --quiet --clear --no-project --prompt "$2" --python "$python" "$1" ||
+        die "no usable Python $python: install it, or set AGENTROUTE_PYTHON to the path of a Python 3.11, 3.12 or 3.13"
+    environment_is_usable "$1" || die "AGENTROUTE_PYTHON=$python is not a Python 3.11, 3.12 or 3.13"
+}
+
+venv_is_usable() { environment_is_usable "$VENV"; }
+
 ensure_venv() {
     venv_is_usable && return
-    local python=${AGENTROUTE_PYTHON:-$SUPPORTED_PYTHON} found
-    say "Creating backend/.venv for Python $python ..."
-    if [[ -n ${AGENTROUTE_PYTHON:-} ]] && found=$(wanted_python); then python=$found; fi
-    "$UV" venv --quiet --clear --no-project --prompt agentroute --python "$python" "$VENV" ||
-        die "no usable Python $python: install it, or set AGENTROUTE_PYTHON to the path of a Python 3.11, 3.12 or 3.13"
-    venv_is_usable || die "AGENTROUTE_PYTHON=$python is not a Python 3.11, 3.12 or 3.13"
+    say "Creating backend/.venv for Python ${AGENTROUTE_PYTHON:-$SUPPORTED_PYTHON} ..."
+    create_environment "$VENV" agentroute
 }
 
 # Shows what uv downloads, line by line, without its list of every package.
