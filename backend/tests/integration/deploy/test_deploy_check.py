@@ -20,7 +20,8 @@ from tests.support.limits import INSTALL_SECONDS
 from typer.main import get_command
 
 from agentroute.cli import app
-from core.config import Settings
+from agentroute.metrics.process_port import STALLED_SECONDS
+from core.config import Settings, WorkerSettings
 
 pytestmark = pytest.mark.slow
 _SCRIPT = ROOT / "script" / "deploy-check"
@@ -206,3 +207,15 @@ def test_every_process_is_asked_whether_it_lives_at_a_port_that_it_has(
             assert container[probe]["httpGet"]["port"] in ports
         assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
         assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_a_worker_that_stalls_ends_itself_before_its_supervisor_does(
+    rendered: dict[str, list[Manifest]],
+) -> None:
+    for name in ("plain", "everything"):
+        (worker,) = [
+            each for each in _of(rendered[name], "Deployment") if each["metadata"]["name"].endswith("-worker")
+        ]
+        probe = worker["spec"]["template"]["spec"]["containers"][0]["livenessProbe"]
+        told = STALLED_SECONDS + probe["periodSeconds"] * (probe["failureThreshold"] - 1)
+        assert told > WorkerSettings().stall_seconds
