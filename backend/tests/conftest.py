@@ -21,6 +21,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from tests.support.command_server import command_server
 from tests.support.folder_scheduling import FolderScheduling
+from tests.support.ports import reserved_port
 from tests.support.scratch_databases import ScratchDatabases
 from xdist.remote import Producer
 
@@ -142,7 +143,7 @@ def redis_url(redis_server_url: str) -> str:
 @pytest.fixture
 def local_postgres(tmp_path: Path) -> Iterator[LocalPostgres]:
     """A Postgres of this test alone, not started: to stop, kill and restart."""
-    server = LocalPostgres(tmp_path / "postgres", port=0)
+    server = LocalPostgres(tmp_path / "postgres", port=reserved_port())
     yield server
     server.stop()
 
@@ -150,6 +151,6 @@ def local_postgres(tmp_path: Path) -> Iterator[LocalPostgres]:
 @pytest.fixture
 def local_valkey(tmp_path: Path) -> Iterator[LocalValkey]:
     """A Valkey of this test alone, not started: to stop, kill and restart."""
-    server = LocalValkey(tmp_path / "valkey", port=0)
+    server = LocalValkey(tmp_path / "valkey", port=reserved_port())
     yield server
     server.stop()

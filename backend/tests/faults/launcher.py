@@ -33,6 +33,7 @@ from tests.faults.effects import LOG_VARIABLE
 from tests.faults.model import Gates, create_model_app
 from tests.faults.proxy import FaultProxy
 from tests.support.limits import HUNG_SECONDS
+from tests.support.ports import reserved_port
 from tests.support.scratch_databases import ScratchDatabases
 
 from agentroute.embedded.child_process import dying_with_parent
@@ -255,8 +256,8 @@ class Ground:
             "full_page_writes": "off",
             "io_method": "sync",
         }
-        self.postgres = LocalPostgres(directory / "postgres", port=0, settings=settings)
-        self.valkey = LocalValkey(directory / "valkey", port=0)
+        self.postgres = LocalPostgres(directory / "postgres", port=reserved_port(), settings=settings)
+        self.valkey = LocalValkey(directory / "valkey", port=reserved_port())
         self.databases: ScratchDatabases | None = None
         self.forker = Forker()
         self.gates = Gates()

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 from tests.support import audio
 from tests.support.doc_blocks import Block, blocks
+from tests.support.ports import reserved_port
 from tests.support.stack import OpenStack, Stack, eventually
 from tests.support.whole_service import do_everything, sections_for_everything
 
@@ -73,8 +74,10 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gua
     folder = tmp_path_factory.mktemp("guarded")
     quick = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "io_method": "sync"}
     with ExitStack() as servers:
-        postgres = servers.enter_context(LocalPostgres(folder / "postgres", port=0, settings=quick))
-        valkey = servers.enter_context(LocalValkey(folder / "valkey", port=0))
+        postgres = servers.enter_context(
+            LocalPostgres(folder / "postgres", port=reserved_port(), settings=quick)
+        )
+        valkey = servers.enter_context(LocalValkey(folder / "valkey", port=reserved_port()))
         superuser, there = postgres.url, postgres.url.rpartition("/")[0] + "/postgres"
         # The bundled server brings a database of this name.
         await run_sql(there, "DROP DATABASE agentroute")

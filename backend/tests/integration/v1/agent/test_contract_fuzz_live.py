@@ -71,7 +71,8 @@ async def test_a_form_with_anything_in_it_is_read_or_refused(path: str, fuzzed: 
 
 
 async def test_a_cursor_of_any_text_is_read_or_refused(fuzzed: Stack) -> None:
-    run = (await fuzzed.stream_run("hello")).events[0]
+    # Not by its stream, which the shortest maximum age may end before the first event.
+    run = (await fuzzed.stream_run("hello", accept="application/json")).json
     place = {"threadId": run["threadId"], "runId": run["runId"]}
 
     def send_all(client: httpx.Client) -> None:
