@@ -7,6 +7,7 @@ second at most, on a connection that the routes do not use.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import asyncpg
@@ -14,8 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agentroute.schema_state import Schema, SchemaState, read_state
+from agentroute.shared_look import KeptConnection, SharedLook
 from core.config import DatabaseSettings
-from core.postgres_connection import asyncpg_dsn, open_connection
 from core.readiness import Readiness
 from core.worker_count import count_workers
 
@@ -32,7 +33,7 @@ class StoreReadiness:
         settings: Where Postgres is.
         redis: The client the routes use; a ``PING`` a second costs nothing.
         schema: The schema of this version.
-        clock: Seconds; the event loop's when None.
+        clock: Seconds.
     """
 
     def __init__(
@@ -41,33 +42,23 @@ class StoreReadiness:
         redis: Redis,
         *,
         schema: Schema,
-        clock: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings
         self._redis = redis
         self._schema = schema
-        self._clock = clock
-        self._connection: asyncpg.Connection | None = None
-        self._looking: asyncio.Task[Readiness] | None = None
-        self._found_at = float("-inf")
+        self._connection = KeptConnection(settings, "agentroute-readiness", _LOOK_SECONDS)
+        self._found = SharedLook(self._look, KEEP_SECONDS, clock)
 
     async def __call__(self) -> Readiness:
-        now = (self._clock or asyncio.get_running_loop().time)()
-        if self._looking is None or (self._looking.done() and now - self._found_at >= KEEP_SECONDS):
-            self._looking = asyncio.create_task(self._look())
-        # Shielded: one who leaves takes the answer from nobody.
-        return await asyncio.shield(self._looking)
+        return await self._found.read()
 
     async def aclose(self) -> None:
         """End a look that is under way, and close the connection."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait({self._looking})
-        self._give_up()
+        await self._found.aclose()
+        self._connection.give_up()
 
     async def _look(self) -> Readiness:
         found, redis = await asyncio.gather(self._look_at_postgres(), self._look_at_redis())
-        self._found_at = (self._clock or asyncio.get_running_loop().time)()
         if found is None:
             return Readiness(postgres=False, migrations=False, redis=redis)
         state, workers = found
@@ -84,28 +75,13 @@ class StoreReadiness:
         """Return what the database says of its schema, and of the workers; None when it does not answer."""
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
-                connection = await self._connected()
+                connection = await self._connection.get()
                 workers = await count_workers(connection)
                 return await read_state(connection), workers
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             # The state of the connection is unknown.
-            self._give_up()
+            self._connection.give_up()
             return None
-
-    async def _connected(self) -> asyncpg.Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await open_connection(
-                asyncpg_dsn(self._settings),
-                application_name="agentroute-readiness",
-                connect_seconds=_LOOK_SECONDS,
-                statement_seconds=_LOOK_SECONDS,
-            )
-        return self._connection
-
-    def _give_up(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
 
     async def _look_at_redis(self) -> bool:
         try:

@@ -1,6 +1,6 @@
 /** One connection that carries a stream: it ends with its signal, and when it has been silent for too long. */
 import { blocksOf, type SseBlock } from "./sse-blocks.js";
-import type { Wake } from "./wake.js";
+import { TIMER_LIMIT_MS, type Wake } from "./wake.js";
 
 /** A `fetch` as `HttpAgent` calls it. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -76,7 +76,7 @@ export class Line {
     const heard = () => {
       heardAt = Date.now();
       clearTimeout(timer);
-      if (Number.isFinite(quietMs)) timer = setTimeout(cut, quietMs);
+      if (quietMs < TIMER_LIMIT_MS) timer = setTimeout(cut, quietMs);
     };
     const stop = wake(() => {
       if (Date.now() - heardAt > quietMs / 2) cut();

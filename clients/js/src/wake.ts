@@ -1,5 +1,8 @@
 /** What ends a pause early: the network or the tab is back. */
 
+/** No timer waits for so long, 25 days: it would fire at once. */
+export const TIMER_LIMIT_MS = 2 ** 31;
+
 /** Calls `listener` when it is worth trying at once; returns how to stop that. */
 export type Wake = (listener: () => void) => () => void;
 
@@ -58,7 +61,7 @@ export async function pause(ms: number, wake: Wake, signal?: AbortSignal | null)
       finish();
     };
     const aborted = end(() => reject(signal?.reason as Error));
-    const timer = Number.isFinite(ms) ? setTimeout(end(resolve), ms) : undefined;
+    const timer = ms < TIMER_LIMIT_MS ? setTimeout(end(resolve), ms) : undefined;
     const stop = wake(end(resolve));
     signal?.addEventListener("abort", aborted);
   });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Retries, type ConnectionState } from "../src/retries.js";
-import { Bell, browserWake, type Wake } from "../src/wake.js";
+import { Bell, browserWake, pause, type Wake } from "../src/wake.js";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -34,6 +34,16 @@ describe("pauses", () => {
     for (const ms of expected) expect(await length(retries.wait({}))).toBe(ms);
     retries.progress();
     expect(await length(retries.wait({}))).toBe(expected[0]);
+  });
+
+  test("a pause that no timer can wait for is not over at once, and ends when it is woken", async () => {
+    const bell = new Bell();
+    let over = false;
+    const waiting = pause(2 ** 31, bell.wake).then(() => (over = true));
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(over).toBe(false);
+    bell.ring();
+    await waiting;
   });
 
   test("Retry-After is honoured, in seconds and as a date, and never undercut", async () => {

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from agentroute.shared_look import KeptConnection, SharedLook
 from core.agentscope.events.status_sql import status_sql
 from core.config import DatabaseSettings
 from core.metrics.instruments import Gauge
-from core.postgres_connection import asyncpg_dsn, open_connection
 
 KEEP_SECONDS = 5.0
 """How long an answer is given again. Prometheus asks every 15 s or less often."""
@@ -86,39 +86,29 @@ class StoreFigures:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings
         self._gauges = gauges
-        self._clock = clock
-        self._connection: asyncpg.Connection | None = None
-        self._looking: asyncio.Task[dict[Gauge, Readings]] | None = None
-        self._found_at = float("-inf")
+        self._connection = KeptConnection(
+            settings, "agentroute-metrics", _LOOK_SECONDS, statement_timeout=str(int(_LOOK_SECONDS * 1000))
+        )
+        self._found = SharedLook(self._look, KEEP_SECONDS, clock)
 
     async def read(self) -> dict[Gauge, Readings]:
         """Return the figures; none while the database cannot be read."""
-        if not self._gauges:
-            return {}
-        if self._looking is None or (self._looking.done() and self._clock() - self._found_at >= KEEP_SECONDS):
-            self._looking = asyncio.create_task(self._look())
-        # Shielded: one who leaves takes the answer from nobody.
-        return await asyncio.shield(self._looking)
+        return await self._found.read() if self._gauges else {}
 
     async def aclose(self) -> None:
         """End a look that is under way, and close the connection."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait({self._looking})
-        self._give_up()
+        await self._found.aclose()
+        self._connection.give_up()
 
     async def _look(self) -> dict[Gauge, Readings]:
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
-                row = await (await self._connected()).fetchrow(figures_sql(self._gauges))
+                row = await (await self._connection.get()).fetchrow(figures_sql(self._gauges))
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             # The state of the connection is unknown.
-            self._give_up()
+            self._connection.give_up()
             return {}
-        finally:
-            self._found_at = self._clock()
         return (
             {}
             if row is None
@@ -127,22 +117,6 @@ class StoreFigures:
                 for each, value in zip(self._gauges, row, strict=True)
             }
         )
-
-    async def _connected(self) -> asyncpg.Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await open_connection(
-                asyncpg_dsn(self._settings),
-                application_name="agentroute-metrics",
-                connect_seconds=_LOOK_SECONDS,
-                statement_seconds=_LOOK_SECONDS,
-                statement_timeout=str(int(_LOOK_SECONDS * 1000)),
-            )
-        return self._connection
-
-    def _give_up(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
 
 
 def figures_sql(gauges: Sequence[StoreGauge]) -> str:

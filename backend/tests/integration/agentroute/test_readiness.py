@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 
 import asyncpg
@@ -34,7 +35,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     await client.aclose(close_connection_pool=True)
 
 
-def probe_of(url: str, redis: Redis, clock: Callable[[], float] | None = None) -> StoreReadiness:
+def probe_of(url: str, redis: Redis, clock: Callable[[], float] = time.monotonic) -> StoreReadiness:
     settings = DatabaseSettings(url=SecretStr(url))
     return StoreReadiness(settings, redis, schema=schema(), clock=clock)
 
