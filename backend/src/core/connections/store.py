@@ -336,15 +336,18 @@ _HERE = f"{_MINE} AND resource = :resource"
 _NEWER = "version = agent_connection.version + 1, updated_at = clock_timestamp()"
 _FREE = "lease_token = NULL, lease_until = NULL"
 
+# The clock of the statement: two looks at the other one may be a microsecond apart.
 _SAVE = text(
     f"""
-    INSERT INTO agent_connection (tenant_id, user_id, server, resource, kind, sealed, expires_at, renewable)
-    VALUES (:tenant_id, :user_id, :server, :resource, :kind, :sealed, :expires_at, :renewable)
+    INSERT INTO agent_connection (
+        tenant_id, user_id, server, resource, kind, sealed, expires_at, renewable, connected_at, updated_at)
+    VALUES (:tenant_id, :user_id, :server, :resource, :kind, :sealed, :expires_at, :renewable,
+        statement_timestamp(), statement_timestamp())
     ON CONFLICT (tenant_id, user_id, server) DO UPDATE SET
         resource = excluded.resource, kind = excluded.kind, state = 'connected', sealed = excluded.sealed,
-        expires_at = excluded.expires_at, renewable = excluded.renewable, connected_at = clock_timestamp(),
-        wanted_scope = '',
-        {_NEWER}, {_FREE}
+        expires_at = excluded.expires_at, renewable = excluded.renewable, wanted_scope = '',
+        connected_at = excluded.connected_at, updated_at = excluded.updated_at,
+        version = agent_connection.version + 1, {_FREE}
     RETURNING {_COLUMNS}
     """  # noqa: S608  the texts above
 )
