@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from structlog.testing import capture_logs
 from tests.support.stack import OpenStack, Reply, Stack, Web, eventually
 
+from core.agentscope.events.queries.runs import RunReader
 from core.agentscope.events.redis_bus import stream_key
+from core.database import create_engine
+from core.identity import Principal
 from models import AgentRun
 
 TABLES = (
@@ -152,6 +155,23 @@ async def test_the_runs_of_a_thread_are_listed_with_what_they_used(stack: Stack,
     assert rest.json["nextBefore"] is None
     foreign = await stack.request("GET", f"/threads/{thread}/runs", user=stack.new_id("eve"))
     foreign.problem(404, "not-found")
+
+
+async def test_a_list_of_many_runs_takes_no_more_statements_than_one_of_few(stack: Stack, user: str) -> None:
+    thread = stack.new_id("thread")
+    for _ in range(4):
+        await stack.stream_run("hello", user=user, thread=thread)
+    engine = create_engine(stack.settings.database, application_name="test")
+    sent: list[str] = []
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *of: sent.append(of[2]))
+    reader, counts = RunReader(engine), list[int]()
+    for limit in (1, 4):
+        sent.clear()
+        page = await reader.list_runs(Principal("default", user), thread, limit=limit, before=None)
+        assert [run.status for run in page.runs] == ["succeeded"] * limit
+        counts.append(len(sent))
+    await engine.dispose()
+    assert counts[0] == counts[1]
 
 
 # --- search ------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, exists, func, select
@@ -75,7 +76,7 @@ def _get_run(
         )
         if run is None:
             raise NotFound("No such run in this thread.")
-        return _status(session, thread, run, _asking(session, thread.id), default_agent)
+        return _status(session, thread, run, _now(session, thread.id), default_agent)
 
 
 def _list_runs(
@@ -99,26 +100,36 @@ def _list_runs(
             query = query.where(AgentRun.id < place.number)
         rows = list(session.scalars(query.order_by(AgentRun.id.desc()).limit(limit + 1)))
         more, rows = len(rows) > limit, rows[:limit]
-        asking = _asking(session, thread.id)
+        now = _now(session, thread.id)
         return RunListResponse(
-            runs=[_status(session, thread, run, asking, default_agent) for run in rows],
+            runs=[_status(session, thread, run, now, default_agent) for run in rows],
             next_before=str(NumberPlace(rows[-1].id)) if more else None,
         )
 
 
-def _asking(session: Session, session_id: int) -> frozenset[int]:
-    """Return the rows of the runs that wait for an answer."""
-    query = select(AgentInterrupt.run_pk).where(
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """What decides for all runs of a thread which of them waits for what."""
+
+    asking: frozenset[int]
+    """The rows of the runs that wait for an answer."""
+    newest: int | None
+    """Ordinal of the newest run. Not that of the thread, which counts on from another place after a restore."""
+
+
+def _now(session: Session, session_id: int) -> _Now:
+    asking = select(AgentInterrupt.run_pk).where(
         AgentInterrupt.session_id == session_id, AgentInterrupt.status == interrupt_status.OPEN
     )
-    return frozenset(session.scalars(query))
+    newest = select(func.max(AgentRun.ordinal)).where(AgentRun.session_id == session_id)
+    return _Now(frozenset(session.scalars(asking)), session.scalar(newest))
 
 
 def _status(
     session: Session,
     thread: AgentChatSession,
     run: AgentRun,
-    asking: frozenset[int],
+    now: _Now,
     default_agent: str | None,
 ) -> RunStatusResponse:
     return RunStatusResponse.model_validate(
@@ -128,7 +139,7 @@ def _status(
             "task_id": run.task_id,
             "agent_id": run.agent_id or default_agent,
             "status": run.status,
-            "waits_for": _waits_for(session, thread, run, asking),
+            "waits_for": _waits_for(session, thread, run, now),
             "attempt": run.attempt,
             "error_code": run.error_code,
             "cancel_requested": run.cancel_requested_at is not None,
@@ -147,17 +158,14 @@ def _status(
     )
 
 
-def _waits_for(
-    session: Session, thread: AgentChatSession, run: AgentRun, asking: frozenset[int]
-) -> str | None:
+def _waits_for(session: Session, thread: AgentChatSession, run: AgentRun, now: _Now) -> str | None:
     if run.status == QUEUED:
         return "worker"
     if run.status == WAITING:
-        return "approval" if asking else "earlier-run"
+        return "approval" if now.asking else "earlier-run"
     if run.status == INTERRUPTED:
-        return "approval" if run.id in asking else None
-    newest = select(func.max(AgentRun.ordinal)).where(AgentRun.session_id == thread.id)
-    if run.status == SUCCEEDED and run.ordinal == session.scalar(newest):
+        return "approval" if run.id in now.asking else None
+    if run.status == SUCCEEDED and run.ordinal == now.newest:
         open_calls = session.scalars(OPEN_CLIENT_CALLS, {"session_id": thread.id})
         return "client-tool" if open_calls.first() else None
     return None
