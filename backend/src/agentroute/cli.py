@@ -208,6 +208,12 @@ def worker(
 def embedded(
     host: _Host = None,
     port: _Port = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port for /metrics of all processes  [AGENT_METRICS__PORT, else none]"
+        ),
+    ] = None,
     data_dir: _DataDir = None,
     browse: _Open = False,
 ) -> None:
@@ -216,7 +222,11 @@ def embedded(
         settings = read_settings()
         from agentroute.embedded.service import run_embedded
 
-        raise typer.Exit(run_embedded(settings, host=host, port=port, data_dir=data_dir, browse=browse))
+        raise typer.Exit(
+            run_embedded(
+                settings, host=host, port=port, metrics_port=metrics_port, data_dir=data_dir, browse=browse
+            )
+        )
 
 
 @app.command(rich_help_panel=_OPERATE)

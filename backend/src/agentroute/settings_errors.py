@@ -96,7 +96,7 @@ def _of_json(environ: Mapping[str, str]) -> Iterator[str]:
             continue
         if not member and _members(section.lower()):
             yield _not_a_section(section.lower())
-        elif _is_list(section.lower(), member.lower()) and not _is_json(environ[name]):
+        elif environ[name] and _is_list(section.lower(), member.lower()) and not _is_json(environ[name]):
             yield f'{name}: expected a JSON list, such as ["one", "two"]'
 
 

@@ -222,6 +222,8 @@ class MetricsSettings(SettingsSection):
     host: str = "127.0.0.1"
     port: int | None = Field(default=None, ge=0, le=65535)
     """``None``: there is no such port. Each process needs one of its own; 0 takes a free one, which the log names."""
+    port_path: OptionalPath = None
+    """The port is written into this file once something listens on it. The file goes with the process."""
 
 
 class TraceSettings(SettingsSection):
@@ -350,8 +352,9 @@ class ToolSettings(SettingsSection):
 class Settings(BaseSettings):
     """Everything a process needs to know before it starts."""
 
+    # Empty is unset: that is how Compose and a chart pass on what nobody has said.
     model_config = SettingsConfigDict(
-        env_prefix="AGENT_", env_nested_delimiter="__", extra="ignore", frozen=True
+        env_prefix="AGENT_", env_nested_delimiter="__", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     database: DatabaseSettings = DatabaseSettings()

@@ -68,6 +68,7 @@ class ApiService(PythonService):
         env: Variables over those of this process.
         options: Arguments of every process.
         stop_seconds: How long it may drain after SIGTERM.
+        shows_metrics: As of ``PythonService``.
         probe: Says whether the process answers requests.
     """
 
@@ -78,6 +79,7 @@ class ApiService(PythonService):
         env: Mapping[str, str],
         options: Sequence[str],
         stop_seconds: float,
+        shows_metrics: bool = False,
         probe: Probe,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -87,6 +89,7 @@ class ApiService(PythonService):
             data_dir=data_dir,
             env=env,
             stop_seconds=stop_seconds,
+            shows_metrics=shows_metrics,
             probe=probe,
         )
         self.line: SupervisorLine | None = None

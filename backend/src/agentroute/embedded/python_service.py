@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agentroute.embedded.child_process import ChildProcess, stop_leftover
 
-_METRICS_PORT = "AGENT_METRICS__PORT"
+_METRICS = "AGENT_METRICS__"
 
 Probe = Callable[["PythonService"], bool]
 
@@ -29,6 +29,7 @@ class PythonService:
         stop_seconds: float,
         probe: Probe,
         file_name: str = "",
+        shows_metrics: bool = False,
     ) -> None:
         """Describe a program; nothing starts before ``start``.
 
@@ -40,10 +41,12 @@ class PythonService:
             stop_seconds: How long it may drain after SIGTERM.
             probe: Says whether the program, once running, is ready.
             file_name: Of its log, without ``.log``, if not of the title.
+            shows_metrics: It has a port for them, which is in ``<log>.metrics`` (``metrics_page``).
         """
         self.title = title
         self.log_path = data_dir / "logs" / f"{file_name or title.lower().replace(' ', '-')}.log"
         self._pid_path = self.log_path.with_suffix(".pid")
+        self._metrics_file = self.log_path.with_suffix(".metrics") if shows_metrics else None
         # -P: the folder of the caller may hold a `core` or a `models` of its own. -X takes any word: with it
         # a process list shows whose child this is, and so does the next start.
         self._command = [sys.executable, "-P", "-X", _mark(data_dir), "-m", *arguments]
@@ -60,6 +63,8 @@ class PythonService:
             pass_fds: Descriptors that this process gets.
         """
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        # Of the process before, or of an earlier start.
+        self.log_path.with_suffix(".metrics").unlink(missing_ok=True)
         # SIGKILL with the parent: Postgres goes with it too, so there is nothing to drain into.
         self._child = ChildProcess(
             [*self._command, *extra],
@@ -71,9 +76,12 @@ class PythonService:
 
     @property
     def _env(self) -> dict[str, str]:
-        # One address for several processes: each but the first would refuse to start.
-        inherited = {name: value for name, value in os.environ.items() if name.upper() != _METRICS_PORT}
-        return {**inherited, **self._more_env, "PYTHONUNBUFFERED": "1"}
+        # That is the address of the whole instance: of several processes, each but the first would refuse to start.
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.upper().startswith(_METRICS)
+        }
+        metrics = {} if self._metrics_file is None else _own_port(self._metrics_file)
+        return {**inherited, **self._more_env, **metrics, "PYTHONUNBUFFERED": "1"}
 
     @property
     def running(self) -> bool:
@@ -116,6 +124,13 @@ def stop_leftovers(data_dir: Path) -> None:
     """
     for pid_path in (data_dir / "logs").glob("*.pid"):
         stop_leftover(pid_path, _mark(data_dir), ())
+    for metrics_file in (data_dir / "logs").glob("*.metrics"):
+        # Somebody else may have the port now.
+        metrics_file.unlink(missing_ok=True)
+
+
+def _own_port(file: Path) -> dict[str, str]:
+    return {f"{_METRICS}HOST": "127.0.0.1", f"{_METRICS}PORT": "0", f"{_METRICS}PORT_PATH": str(file)}
 
 
 def _mark(data_dir: Path) -> str:

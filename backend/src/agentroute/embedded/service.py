@@ -53,6 +53,7 @@ def run_embedded(
     *,
     host: str | None = None,
     port: int | None = None,
+    metrics_port: int | None = None,
     data_dir: Path | None = None,
     browse: bool = False,
     run: Callable[[Embedded], None] | None = None,
@@ -63,6 +64,7 @@ def run_embedded(
         settings: What the environment says.
         host: Address to listen on; the settings' when None.
         port: Port; the settings' when None; 0 takes a free one.
+        metrics_port: Port for the metrics of all processes; the settings' when None, and none if they name none either.
         data_dir: Where data and logs are kept; the settings', else ``./.agentroute``.
         browse: Open the page in a browser once the service is ready.
         run: Starts the instance and watches it until a stop signal; :meth:`Embedded.run` when None.
@@ -77,10 +79,13 @@ def run_embedded(
     lock = _own(directory)
     try:
         port = _usable_port(host, settings.server.port if port is None else port)
+        metrics = _metrics_address(settings, metrics_port, taken=port)
         lock.note(f"{_url(host, port)} (process {os.getpid()})")
         with Supervisor(_say) as supervisor:
             try:
-                instance = Embedded(settings, supervisor, directory, host=host, port=port, browse=browse)
+                instance = Embedded(
+                    settings, supervisor, directory, host=host, port=port, metrics=metrics, browse=browse
+                )
                 (run or Embedded.run)(instance)
             except StopRequestedError:
                 pass
@@ -101,6 +106,7 @@ class Embedded:
         *,
         host: str,
         port: int,
+        metrics: tuple[str, int] | None = None,
         browse: bool = False,
     ) -> None:
         self._settings = settings
@@ -108,6 +114,7 @@ class Embedded:
         self.data_dir = data_dir
         self._host = host
         self._port = port
+        self._metrics = metrics
         self._browse = browse
         self._env = {
             "AGENT_SERVER__HOST": host,
@@ -126,6 +133,7 @@ class Embedded:
         )
         self.worker = self.new_worker(1)
         self.api = self._new_api()
+        self.metrics_page = None if metrics is None else self._new_metrics_page(*metrics)
         self.valkey: LocalValkey | None = None
         self.handover = WorkerHandover(self)
         change = ModelChange(
@@ -184,7 +192,7 @@ class Embedded:
             StopRequestedError: A stop signal came first.
             LocalServerError: A part does not start; says which and why.
         """
-        for service in (self.model.demo, self.worker, self.api):
+        for service in (self.model.demo, self.worker, self.api, self.metrics_page):
             if service is not None:
                 self.supervisor.wait_until(service, lambda service=service: service.ready, _START_SECONDS)
         _say(f"  done in {time.monotonic() - self._started_at:.1f} s")
@@ -195,6 +203,8 @@ class Embedded:
             )
         url = _url(self._host, self._port)
         _say(f"Logs: {self.data_dir / 'logs'}")
+        if self._metrics is not None:
+            _say(f"Metrics of all processes: {_url(*self._metrics)}/metrics")
         docs = "" if "docs" in self._settings.server.admin_only else ", docs at /docs"
         _say(f"AgentRoute is ready: {url}  (chat API at {API_PREFIX}{docs}) - Ctrl-C stops it")
         _say(_first_steps(url, self._settings))
@@ -278,6 +288,8 @@ class Embedded:
         # The worker first: it imports longer, and is to stop after the API has drained.
         self.supervisor.start(self.worker, on_end=self.worker.ended)
         self.supervisor.start(self.api)
+        if self.metrics_page is not None and self.supervisor.report(self.metrics_page) is None:
+            self.supervisor.start(self.metrics_page)
 
     def stop_processes(self) -> None:
         """Stop the worker and the API; the stores run on."""
@@ -296,6 +308,7 @@ class Embedded:
             say=_say,
             options=_PATIENCE,
             stop_seconds=self._settings.worker.drain_seconds + _STOP_MARGIN_SECONDS,
+            shows_metrics=self._metrics is not None,
             number=number,
             alive=self._alive,
         )
@@ -303,14 +316,23 @@ class Embedded:
     def _new_api(self) -> ApiService:
         server = self._settings.server.model_copy(update={"host": self._host, "port": self._port})
         host, port = server.readiness
-        # 0.0.0.0 and :: are addresses to listen on; not every system can connect to them.
-        host = {"0.0.0.0": _LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104
+        host = _reachable(host)
         return ApiService(
             data_dir=self.data_dir,
             env=self._env,
             options=_PATIENCE,
             stop_seconds=self._settings.server.drain_seconds + _STOP_MARGIN_SECONDS,
+            shows_metrics=self._metrics is not None,
             probe=answers(host, port, "/readyz"),
+        )
+
+    def _new_metrics_page(self, host: str, port: int) -> PythonService:
+        options = [str(self.data_dir / "logs"), "--host", host, "--port", str(port)]
+        return self._service(
+            "Metrics",
+            ["agentroute.embedded.metrics_page", *options],
+            1.0,
+            answers(_reachable(host), port, "/healthz"),
         )
 
     def _service(self, title: str, arguments: list[str], drain_seconds: float, probe: Probe) -> PythonService:
@@ -366,8 +388,22 @@ def _own(directory: Path) -> DirectoryLock:
     return lock
 
 
-def _usable_port(host: str, port: int) -> int:
-    """Check that the API will be able to listen; returns the port, chosen when 0."""
+def _metrics_address(settings: Settings, port: int | None, *, taken: int) -> tuple[str, int] | None:
+    port = settings.metrics.port if port is None else port
+    if port is None:
+        return None
+    if port == taken:
+        raise LocalServerError(f"port {port} is that of the API: choose another --metrics-port")
+    return settings.metrics.host, _usable_port(settings.metrics.host, port, option="--metrics-port")
+
+
+def _reachable(host: str) -> str:
+    # 0.0.0.0 and :: are addresses to listen on; not every system can connect to them.
+    return {"0.0.0.0": _LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104
+
+
+def _usable_port(host: str, port: int, *, option: str = "--port") -> int:
+    """Check that something will be able to listen; returns the port, chosen when 0."""
     try:
         family, *_, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -377,10 +413,10 @@ def _usable_port(host: str, port: int) -> int:
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise LocalServerError(
-                f"port {port} on {host} is in use: stop the other program or choose another --port"
+                f"port {port} on {host} is in use: stop the other program or choose another {option}"
             ) from exc
         raise LocalServerError(
-            f"cannot listen on {host}, port {port}: {exc.strerror}. Choose another --host or --port"
+            f"cannot listen on {host}, port {port}: {exc.strerror}. Choose another --host or {option}"
         ) from exc
 
 

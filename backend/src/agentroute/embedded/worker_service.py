@@ -28,6 +28,7 @@ class WorkerService(PythonService):
         data_dir: Data directory of the instance; the caller holds its lock.
         env: Variables over those of this process.
         stop_seconds: How long it may drain after SIGTERM.
+        shows_metrics: As of ``PythonService``.
         say: Shows the user one line.
         options: Arguments of every process.
         number: Of several services with the same data directory, each has one of its own.
@@ -40,6 +41,7 @@ class WorkerService(PythonService):
         data_dir: Path,
         env: Mapping[str, str],
         stop_seconds: float,
+        shows_metrics: bool = False,
         say: Callable[[str], None],
         options: Sequence[str] = (),
         number: int = 1,
@@ -55,6 +57,7 @@ class WorkerService(PythonService):
             data_dir=data_dir,
             env=env,
             stop_seconds=stop_seconds,
+            shows_metrics=shows_metrics,
             probe=lambda _service: self._ready_file.exists(),
             file_name=file_name,
         )

@@ -1,4 +1,4 @@
-"""Shows what a process counts to Prometheus. The only file that imports its library."""
+"""Shows what a process counts to Prometheus. Only this file and ``merged_page`` import its library."""
 
 from __future__ import annotations
 

@@ -29,14 +29,21 @@ def open_metrics(
         live: Returns what the process knows of itself; None while it starts or has stopped.
 
     Raises:
-        OSError: The address cannot be used; ``refusal`` says it in a line.
+        OSError: The address or the file of the port cannot be used; ``refusal`` says it in a line.
     """
     metrics = settings.metrics
     with _listen(metrics.host, metrics.port or 0) as listener:
         from agentroute.metrics.process_port import open_port
 
         with open_port(settings, process, listener, live):
-            yield
+            if metrics.port_path is None:
+                yield
+                return
+            metrics.port_path.write_text(str(listener.getsockname()[1]))
+            try:
+                yield
+            finally:
+                metrics.port_path.unlink(missing_ok=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -47,6 +54,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def refusal(settings: MetricsSettings, error: OSError) -> str:
     """Return the line that a process prints which cannot use the address."""
     why = error.strerror or str(error)
+    if error.filename is not None:
+        return f"Cannot write AGENT_METRICS__PORT_PATH ({error.filename}): {why}."
     return (
         f"Cannot listen on {settings.host}:{settings.port} for metrics: {why}. "
         "Each process needs a port of its own: --metrics-port, or AGENT_METRICS__PORT."

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -51,14 +52,24 @@ def programs_of_postgres(tmp_path: Path) -> dict[str, str]:
     for name in ("psql", "pg_restore"):
         if not Path(_program(name)).exists():
             pytest.skip(f"the bundled Postgres has no {name}")
-        (folder / name).symlink_to(_program(name))
+        # As a process list would show it.
+        (folder / name).write_text(
+            f'#!/bin/sh\nprintf "%s\\n" "{name} $*" >>{tmp_path / "arguments"}\nexec {_program(name)} "$@"\n'
+        )
+        (folder / name).chmod(0o755)
     (folder / "agentroute").write_text(f'#!/bin/sh\nexec {sys.executable} -P -m agentroute.cli "$@"\n')
     (folder / "agentroute").chmod(0o755)
     return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
 
 
-def _drill(backup: Path, url: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return _run([str(ROOT / "deploy" / "backup" / "drill"), str(backup), url], env)
+def _drill(backup: Path, *url: str, env: Mapping[str, str], **more: str) -> subprocess.CompletedProcess[str]:
+    return _run([str(ROOT / "deploy" / "backup" / "drill"), str(backup), *url], {**env, **more})
+
+
+def _with_password(url: str, password: str) -> str:
+    parts = urlsplit(url)
+    user, _, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user.partition(':')[0]}:{password}@{place}").geturl()
 
 
 async def _backed_up(stack: Stack, backup: Path) -> Shown:
@@ -167,9 +178,14 @@ async def test_every_cursor_is_exact_or_refused(
         async with _service(open_stack, url, "restored-service") as stack:
             shown = await _backed_up(stack, backup)
     with databases.blank() as url:
-        drilled = _drill(backup, url, programs_of_postgres)
+        secret = _with_password(url, "a%25p%40ssword-nobody-sees")
+        drilled = _drill(backup, env=programs_of_postgres, DRILL_URL=secret)
         assert drilled.returncode == 0, drilled.stderr
         assert "3 threads, 4 runs" in drilled.stdout
+        asked = (tmp_path / "arguments").read_text()
+        assert "pg_restore --" in asked
+        assert "psql --" in asked
+        assert "ssword" not in asked + drilled.stdout + drilled.stderr
         # The drill keeps Redis. Here it is that of the service, and knows all that was lost.
         async with _service(open_stack, url, "restored-service") as stack:
             settings = stack.settings
@@ -262,8 +278,47 @@ async def test_a_drill_refuses_a_database_with_tables(
     connection = await asyncpg.connect(database_url)
     await connection.close()
 
-    done = _drill(backup, database_url, programs_of_postgres)
+    done = _drill(backup, database_url, env=programs_of_postgres)
 
     assert done.returncode == 1
     assert "a drill needs an empty one" in done.stderr
     assert shutil.which("bash")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("postgresql://ada:geheim@db.example.com/drill", "put the URL into DRILL_URL"),
+        ("postgresql://ada@db.example.com/drill?password=geheim", "the password stands before the @"),
+        ("postgresql://ada:ge@heim@db.example.com/drill", "special characters as %40"),
+        ("postgresql://ada:ge/heim@db.example.com/drill", "special characters as %40"),
+        ("host=db.example.com password=geheim", "must begin with postgresql://"),
+    ],
+)
+def test_a_password_that_a_process_list_would_show_is_refused(
+    tmp_path: Path, programs_of_postgres: dict[str, str], url: str, why: str
+) -> None:
+    backup = tmp_path / "backup.dump"
+    backup.write_bytes(b"")
+
+    done = _drill(backup, url, env=programs_of_postgres)
+
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert "heim" not in done.stderr + done.stdout
+    assert not (tmp_path / "arguments").exists()
+
+
+def test_the_password_of_a_url_is_that_of_the_programs(
+    tmp_path: Path, programs_of_postgres: dict[str, str]
+) -> None:
+    backup = tmp_path / "backup.dump"
+    backup.write_bytes(b"")
+    psql = tmp_path / "programs" / "psql"
+    psql.write_text('#!/bin/sh\nprintf "%s" "$PGPASSWORD" >"$(dirname "$0")/told"\nexit 1\n')
+
+    _drill(
+        backup, env=programs_of_postgres, DRILL_URL="postgresql://ada:p%40s%25s%2F%3A@db.example.com/drill"
+    )
+
+    assert (tmp_path / "programs" / "told").read_text() == "p@s%s/:"

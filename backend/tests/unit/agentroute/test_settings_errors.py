@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from pydantic import BaseModel
 
 from agentroute.settings_errors import InvalidSettings, load_settings
+from core.config import Settings
 
 
 def _problems(*required: str) -> list[str]:
@@ -95,3 +99,36 @@ def test_good_settings_are_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_DATABASE__URL", "postgresql://host/name")
 
     assert load_settings("database").database.url.get_secret_value() == "postgresql://host/name"
+
+
+def _variables() -> Iterator[str]:
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from (f"AGENT_{name}__{member}".upper() for member in kind.model_fields)
+        else:
+            yield f"AGENT_{name}".upper()
+
+
+def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every setting, whatever its type: Compose and charts pass on what nobody has said."""
+    plain = load_settings()
+    for variable in _variables():
+        monkeypatch.setenv(variable, "")
+
+    assert load_settings() == plain
+
+
+def test_an_empty_list_beside_a_wrong_one_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_SERVER__ADMIN_ONLY", "")
+    monkeypatch.setenv("AGENT_SERVER__CORS_ORIGINS", "http://a")
+
+    [problem] = _problems()
+
+    assert problem.startswith("AGENT_SERVER__CORS_ORIGINS")
+
+
+def test_white_space_is_not_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_METRICS__PORT", " ")
+
+    assert _problems()[0].startswith("AGENT_METRICS__PORT: input should be a valid integer")

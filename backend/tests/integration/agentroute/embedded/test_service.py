@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tests.support.limits import HUNG_SECONDS, NEVER_SECONDS
 
 pytestmark = pytest.mark.slow
@@ -262,11 +263,13 @@ class _Page:
 
 
 def test_the_page_chooses_a_model_and_kills_processes(start: Start, tmp_path: Path) -> None:
-    instance = start(**_NO_LEASE_ENDS)
+    instance = start(**_NO_LEASE_ENDS, AGENT_METRICS__PORT="0")
+    metrics = instance.read_until("Metrics of all processes: ").split()[-1]
     url = instance.read_url()
     instance.read_until(f"Open {url}/ in a browser")
     page = _Page(url)
     assert page.ask("GET", "/model")["source"] == "demo"
+    assert _shown(metrics) == {"api", "worker"}
     # The bundled demo is an endpoint like any other, under another name.
     command = " ".join(instance.processes()["Model"].cmdline())
     demo = f"http://127.0.0.1:{command.split('--port ')[1].split()[0]}/v1"
@@ -285,6 +288,11 @@ def test_the_page_chooses_a_model_and_kills_processes(start: Start, tmp_path: Pa
 
     assert [page.kill(name)["restarts"] for name in ("redis", "worker", "api")] == [1, 1, 2]
     assert '"model":"mine"' in _chat(url, "t-after")
+    # Of the processes that run now: another worker has taken the place of the first one.
+    assert _shown(metrics) == {"api", "worker-2"}
+    assert 'agentroute_runs_ended_total{code="",process="worker-2",status="succeeded"} 1.0' in _metrics(
+        metrics
+    )
     model_file = tmp_path / "data" / "model.json"
     assert model_file.stat().st_mode & 0o777 == 0o600
     assert "sk-0123456789" not in model_file.read_text()
@@ -300,6 +308,16 @@ def test_the_page_chooses_a_model_and_kills_processes(start: Start, tmp_path: Pa
     assert not model_file.exists()
     again.send(signal.SIGTERM)
     assert again.wait() == 0
+
+
+def _metrics(address: str) -> str:
+    return httpx.get(address, timeout=HUNG_SECONDS).raise_for_status().text
+
+
+def _shown(address: str) -> set[str]:
+    """Return the processes whose figures are shown."""
+    families = text_string_to_metric_families(_metrics(address))
+    return {sample.labels["process"] for family in families for sample in family.samples}
 
 
 def _until_ready(url: str) -> None:
