@@ -243,7 +243,7 @@ def migrate(
         reachable = asyncio.run(check_postgres(settings))
         if not reachable.ok:
             fail(reachable.line)
-        url = settings.database.url.get_secret_value()
+        url = settings.database.direct
         try:
             asyncio.run((migrations.downgrade if down else migrations.upgrade)(url, revision))
             typer.echo(f"The schema is at {asyncio.run(migrations.current(url)) or 'nothing'}.")

@@ -22,7 +22,7 @@ from agentroute.start_checks import SERVE_CHECKS, WORKER_CHECKS
 from core.agentscope.runtime.profile.agents import load_agents
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.config import Settings, unknown_variables
-from core.postgres_connection import asyncpg_dsn, open_connection
+from core.postgres_connection import direct_dsn, open_connection
 from core.worker_count import count_workers
 
 
@@ -83,7 +83,7 @@ async def _workers(settings: Settings) -> list[CheckResult]:
         return []
     try:
         connection = await open_connection(
-            asyncpg_dsn(settings.database),
+            direct_dsn(settings.database),
             application_name="agentroute-check",
             connect_seconds=preflight.TIMEOUT_SECONDS,
             statement_seconds=preflight.TIMEOUT_SECONDS,

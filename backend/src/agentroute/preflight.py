@@ -19,7 +19,7 @@ from agentroute.check_result import CheckResult
 from agentroute.schema_state import find_state, schema
 from core.config import Settings
 from core.errors import SchemaIncompatible
-from core.postgres_connection import asyncpg_dsn, open_connection
+from core.postgres_connection import asyncpg_dsn, direct_dsn, open_connection
 from core.redis_client import create_redis
 
 TIMEOUT_SECONDS = 5
@@ -45,6 +45,8 @@ async def check_postgres(settings: Settings) -> CheckResult:
             application_name="agentroute-check",
             connect_seconds=TIMEOUT_SECONDS,
             statement_seconds=TIMEOUT_SECONDS,
+            # Whether there is a pooler, the next check says.
+            pooled=True,
         )
         try:
             version = str(await connection.fetchval("SHOW server_version"))
@@ -64,7 +66,7 @@ async def check_migrations(settings: Settings) -> CheckResult:
         return CheckResult(name, False, "no database is configured", "Set AGENT_DATABASE__URL first.")
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            found = await find_state(asyncpg_dsn(settings.database), seconds=TIMEOUT_SECONDS)
+            found = await find_state(direct_dsn(settings.database), seconds=TIMEOUT_SECONDS)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError):
         return CheckResult(name, False, "the database cannot be read", "Fix Postgres first.")
     ours = schema()

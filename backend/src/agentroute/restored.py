@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from core.agentscope.events.restored import Restored, count_on
 from core.config import Settings
 from core.database import create_engine
-from core.postgres_connection import asyncpg_dsn, open_connection
+from core.postgres_connection import direct_dsn, open_connection
 from core.redis_client import create_redis
 
 _SECONDS = 10.0
@@ -54,7 +54,7 @@ async def make_usable(settings: Settings, *, redis: bool = True) -> Restored:
 
 async def _require_nobody(settings: Settings) -> None:
     connection: asyncpg.Connection = await open_connection(
-        asyncpg_dsn(settings.database),
+        direct_dsn(settings.database),
         application_name="agentroute-restored",
         connect_seconds=_SECONDS,
         statement_seconds=_SECONDS,

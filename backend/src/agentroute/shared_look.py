@@ -78,6 +78,7 @@ class KeptConnection:
                 application_name=self._name,
                 connect_seconds=self._seconds,
                 statement_seconds=self._seconds,
+                pooled=self._settings.is_pooled,
                 **self._server_settings,
             )
         return self._connection

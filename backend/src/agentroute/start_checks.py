@@ -11,6 +11,7 @@ import structlog
 
 from agentroute.check_result import CheckResult, refused
 from agentroute.own_packages import shadowed_packages
+from agentroute.pooler_check import check_pooler
 from agentroute.preflight import check_migrations, check_postgres, check_redis
 from agentroute.profile_check import check_profile, check_profile_of_worker, check_public_url, check_secrets
 from core.config import Settings
@@ -102,6 +103,7 @@ SERVE_CHECKS: tuple[Check, ...] = (
     check_transcription,
     check_files,
     check_postgres,
+    check_pooler,
     check_migrations,
     check_redis,
 )
@@ -113,6 +115,7 @@ WORKER_CHECKS: tuple[Check, ...] = (
     check_public_url,
     check_files,
     check_postgres,
+    check_pooler,
     check_migrations,
     check_redis,
 )
@@ -125,7 +128,7 @@ def warn_of_shadowed_packages() -> None:
         log.warning("package_shadowed", name=package.name, path=str(package.path), fix="rename it")
 
 
-_MAY_PASS_LATER = frozenset({check_postgres, check_migrations, check_redis})
+_MAY_PASS_LATER = frozenset({check_postgres, check_pooler, check_migrations, check_redis})
 """A server may still be starting, and the migration with it. What the settings say stays as it is."""
 _PAUSE_SECONDS = 0.05
 

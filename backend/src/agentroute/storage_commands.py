@@ -42,7 +42,7 @@ def recount(
 
         async def count() -> list[Drift]:
             # Without the time limits of the service's connections.
-            async with migrations.connect(settings.database.url.get_secret_value()) as connection:
+            async with migrations.connect(settings.database.direct) as connection:
                 found = await find_drift(connection, repair=repair)
                 await connection.commit()
                 return found

@@ -30,6 +30,8 @@ class DatabaseSettings(SettingsSection):
 
     url: SecretUrl = SecretStr("")
     """``postgresql://user:password@host:5432/name``; a unix socket directory goes in ``?host=/dir``."""
+    direct_url: SecretUrl = SecretStr("")
+    """Postgres itself, where ``url`` is that of a pooler such as PgBouncer. Empty: ``url`` is Postgres itself."""
     pool_size: int = Field(default=10, gt=0, le=200)
     """Maximum connections of a process for short transactions."""
     pool_timeout_seconds: float = Field(default=5.0, gt=0)
@@ -37,6 +39,22 @@ class DatabaseSettings(SettingsSection):
     lock_timeout_seconds: float = Field(default=2.0, gt=0)
     silence_seconds: float = Field(default=2.0, gt=0)
     """A server that has not answered this long after the statement timeout counts as unavailable."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> DatabaseSettings:
+        if self.is_pooled and not self.url.get_secret_value():
+            raise ValueError("AGENT_DATABASE__DIRECT_URL is beside AGENT_DATABASE__URL: set that one, too")
+        return self
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a pooler may lend another server to each transaction of ``url``."""
+        return bool(self.direct_url.get_secret_value())
+
+    @property
+    def direct(self) -> str:
+        """The URL of Postgres itself."""
+        return self.direct_url.get_secret_value() or self.url.get_secret_value()
 
 
 class RedisSettings(SettingsSection):

@@ -7,16 +7,19 @@ hot path.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import asyncpg
 import orjson
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 
 from core.config import DatabaseSettings
 from core.metrics.catalogue import POOL_WAIT_SECONDS
+from core.pooled_connection import UNNAMED
 from core.postgres_connection import answer_seconds, asyncpg_dsn, open_connection
 from core.text import json_text
 
@@ -31,6 +34,12 @@ class TimedPool(AsyncAdaptedQueuePool):
         finally:
             POOL_WAIT_SECONDS.observe(time.perf_counter() - began)
 
+
+_NOTHING_KEPT: dict[str, Any] = {
+    "prepared_statement_cache_size": 0,
+    "prepared_statement_name_func": lambda: UNNAMED,
+}
+"""For the dialect: a pooler may lend another server to the next transaction, which has no statement prepared."""
 
 SessionFactory = async_sessionmaker[AsyncSession]
 
@@ -50,15 +59,22 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
             application_name=application_name,
             connect_seconds=settings.pool_timeout_seconds,
             statement_seconds=answer_seconds(settings),
+            pooled=settings.is_pooled,
             statement_timeout=str(int(settings.statement_timeout_seconds * 1000)),
             lock_timeout=str(int(settings.lock_timeout_seconds * 1000)),
             idle_in_transaction_session_timeout="10000",
             timezone="UTC",
         )
 
+    def create() -> DBAPIConnection:
+        options = _NOTHING_KEPT if settings.is_pooled else {}
+        driver: Any = engine.sync_engine.dialect.dbapi
+        adapted: DBAPIConnection = driver.connect(async_creator_fn=connect, **options)
+        return adapted
+
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=connect,
+        creator=create,
         poolclass=TimedPool,
         pool_size=settings.pool_size,
         max_overflow=0,

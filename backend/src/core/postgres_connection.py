@@ -6,7 +6,7 @@ second connection to cancel the statement, and the next statement, ``rollback`` 
 
 - every statement has a limit on the side of the client, a little longer than the server's own, so that a server that
   lives answers first;
-- ``close`` of an idle connection does not wait for the server to close its end;
+- ``close`` of an idle connection does not wait for the server to close its end (``core/watched_connection.py``);
 - the kernel watches the peer (``core/tcp_watch.py``).
 
 ``core/database.py`` gives up a whole pool when one of its connections was silent.
@@ -20,37 +20,30 @@ from typing import Any
 import asyncpg
 
 from core.config import DatabaseSettings
-from core.tcp_watch import watch_peer
+from core.pooled_connection import PooledConnection
+from core.watched_connection import WatchedConnection
 
-
-class WatchedConnection(asyncpg.Connection):
-    """A connection whose peer is watched, and whose ``close`` does not wait for it."""
-
-    __slots__ = ()
-
-    def __init__(self, protocol: Any, transport: asyncio.Transport, *rest: Any) -> None:
-        super().__init__(protocol, transport, *rest)
-        watch_peer(transport.get_extra_info("socket"))
-
-    async def close(self, *, timeout: float | None = None) -> None:
-        """Close; an idle connection at once.
-
-        In a transaction a statement may run, which a server that lives is asked to cancel. Then this waits for the
-        answer, for ``timeout`` at most.
-        """
-        if not self.is_closed() and self.is_in_transaction():
-            await super().close(timeout=timeout)
-        else:
-            self.terminate()
+# What a pooler keeps for its client, or sets anew at each server that it lends.
+_OF_CLIENT = frozenset({"timezone"})
 
 
 def asyncpg_dsn(settings: DatabaseSettings) -> str:
-    """Return the URL in asyncpg's form, for any driver in the user's URL.
+    """Return the URL in asyncpg's form, for any driver in the user's URL. It may be a pooler's.
 
     Raises:
         ValueError: The URL is not a URL of Postgres.
     """
-    scheme, separator, rest = settings.url.get_secret_value().partition("://")
+    return dsn_of(settings.url.get_secret_value())
+
+
+def direct_dsn(settings: DatabaseSettings) -> str:
+    """Return the URL of Postgres itself, for what needs a session of its own. Errors as ``asyncpg_dsn``."""
+    return dsn_of(settings.direct)
+
+
+def dsn_of(url: str) -> str:
+    """Return a URL in asyncpg's form. Errors as ``asyncpg_dsn``."""
+    scheme, separator, rest = url.partition("://")
     if not separator or scheme.partition("+")[0] not in {"postgresql", "postgres"}:
         raise ValueError("not a URL of Postgres")
     return f"postgresql://{rest}"
@@ -67,6 +60,7 @@ async def open_connection(
     application_name: str,
     connect_seconds: float,
     statement_seconds: float | None,
+    pooled: bool = False,
     **server_settings: str,
 ) -> asyncpg.Connection:
     """Connect, all of it (address, TLS, password) within ``connect_seconds``.
@@ -77,17 +71,23 @@ async def open_connection(
         connect_seconds: Limit of the connection.
         statement_seconds: Limit of each statement that is given none of its own; None for a connection whose
             statements may take any time. Its owner must watch the server by other means.
-        server_settings: Further parameters of the session.
+        pooled: Whether a pooler may lend another server to each transaction (``core/pooled_connection.py``).
+        server_settings: Further parameters of the session; of each transaction, where it is pooled.
 
     Raises:
         OSError: The server refuses, cannot be found or is silent (``TimeoutError``).
         asyncpg.PostgresError: The server refuses the user, the password or the database.
     """
+    kept = {name: value for name, value in server_settings.items() if not pooled or name in _OF_CLIENT}
+    options: dict[str, Any] = {"statement_cache_size": 0} if pooled else {}
     async with asyncio.timeout(connect_seconds):
-        connection: asyncpg.Connection = await asyncpg.connect(
+        connection: Any = await asyncpg.connect(
             dsn,
-            connection_class=WatchedConnection,
+            connection_class=PooledConnection if pooled else WatchedConnection,
             command_timeout=statement_seconds,
-            server_settings={"application_name": application_name, **server_settings},
+            server_settings={"application_name": application_name, **kept},
+            **options,
         )
+    if pooled:
+        connection.set_local({name: value for name, value in server_settings.items() if name not in kept})
     return connection

@@ -17,8 +17,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from agentroute.embedded.api_service import ApiService
 from agentroute.embedded.browser import open_browser
 from agentroute.embedded.control import Control
@@ -269,11 +267,10 @@ class Embedded:
     def _migrate(self) -> None:
         # Here: the processes are already starting, and import meanwhile.
         from agentroute.schema_state import find_state, schema
-        from core.postgres_connection import asyncpg_dsn
+        from core.postgres_connection import dsn_of
 
-        url = self._env.get("AGENT_DATABASE__URL") or self._settings.database.url.get_secret_value()
-        database = self._settings.database.model_copy(update={"url": SecretStr(url)})
-        if schema().judge(asyncio.run(find_state(asyncpg_dsn(database)))) == "current":
+        url = self._env.get("AGENT_DATABASE__URL") or self._settings.database.direct
+        if schema().judge(asyncio.run(find_state(dsn_of(url)))) == "current":
             return
         from agentroute import migrations
 

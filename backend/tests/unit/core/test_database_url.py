@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from core.config import DatabaseSettings
-from core.postgres_connection import asyncpg_dsn
+from core.postgres_connection import asyncpg_dsn, direct_dsn
 
 
 def dsn(url: str) -> str:
@@ -28,3 +28,27 @@ def test_what_the_driver_understands_reaches_it_unchanged() -> None:
 def test_anything_else_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="Postgres"):
         dsn(url)
+
+
+def test_without_a_pooler_both_urls_are_one() -> None:
+    settings = DatabaseSettings(url=SecretStr("postgresql://ada@db/app"))
+
+    assert not settings.is_pooled
+    assert direct_dsn(settings) == asyncpg_dsn(settings)
+
+
+def test_a_direct_url_makes_the_other_one_a_poolers() -> None:
+    settings = DatabaseSettings(
+        url=SecretStr("postgresql://ada@pooler:6432/app"), direct_url=SecretStr("postgres://ada@db/app")
+    )
+
+    assert settings.is_pooled
+    assert (asyncpg_dsn(settings), direct_dsn(settings)) == (
+        "postgresql://ada@pooler:6432/app",
+        "postgresql://ada@db/app",
+    )
+
+
+def test_a_direct_url_alone_is_refused() -> None:
+    with pytest.raises(ValidationError, match="set that one, too"):
+        DatabaseSettings(direct_url=SecretStr("postgresql://ada@db/app"))

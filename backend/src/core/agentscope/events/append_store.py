@@ -114,6 +114,7 @@ class PostgresAppendStore:
                 application_name="agentroute-writer",
                 connect_seconds=self._settings.pool_timeout_seconds,
                 statement_seconds=self._settings.statement_timeout_seconds,
+                pooled=self._settings.is_pooled,
                 timezone="UTC",
             )
         return connection

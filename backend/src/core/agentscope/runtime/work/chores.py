@@ -6,21 +6,22 @@ another one takes the next turn.
 
 from __future__ import annotations
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.direct_sql import fetch
+
 # The first turn ever has no row yet.
-_TAKE_TURN = text("""
+_TAKE_TURN = """
 WITH taken AS (
-    UPDATE agent_chore SET next_at = clock_timestamp() + :seconds * interval '1 second'
-    WHERE name = :name AND next_at <= clock_timestamp() RETURNING name
+    UPDATE agent_chore SET next_at = clock_timestamp() + $2::float8 * interval '1 second'
+    WHERE name = $1::text AND next_at <= clock_timestamp() RETURNING name
 ), first AS (
-    INSERT INTO agent_chore (name, next_at) SELECT :name, clock_timestamp() + :seconds * interval '1 second'
-    WHERE NOT EXISTS (SELECT 1 FROM agent_chore WHERE name = :name)
+    INSERT INTO agent_chore (name, next_at) SELECT $1::text, clock_timestamp() + $2::float8 * interval '1 second'
+    WHERE NOT EXISTS (SELECT 1 FROM agent_chore WHERE name = $1::text)
     ON CONFLICT DO NOTHING RETURNING name
 )
 SELECT name FROM taken UNION ALL SELECT name FROM first
-""")
+"""
 
 
 async def take_turn(engine: AsyncEngine, name: str, seconds: float) -> bool:
@@ -31,6 +32,4 @@ async def take_turn(engine: AsyncEngine, name: str, seconds: float) -> bool:
         name: Of the chore.
         seconds: The period: the next turn can be taken after this time.
     """
-    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        row = await connection.execute(_TAKE_TURN, {"name": name, "seconds": seconds})
-        return row.one_or_none() is not None
+    return bool(await fetch(engine, _TAKE_TURN, name, seconds))

@@ -18,7 +18,7 @@ from core.crash_points import crash_point
 from core.direct_sql import fetch
 from core.identity import Principal
 from core.outage import report_failure
-from core.postgres_connection import asyncpg_dsn, open_connection
+from core.postgres_connection import direct_dsn, open_connection
 from core.store_clock import StoreClock
 from core.turn_batch import TurnBatch
 from core.worker_count import WORKER_CONNECTION
@@ -219,7 +219,8 @@ class Heartbeat:
 
     async def _connect(self) -> asyncpg.Connection:
         return await open_connection(
-            asyncpg_dsn(self._settings.database),
+            # A session of its own: workers are counted by it, and a crowd in the pooler holds up no lease.
+            direct_dsn(self._settings.database),
             application_name=WORKER_CONNECTION,
             connect_seconds=self._answer_seconds,
             statement_seconds=self._answer_seconds,
