@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
 import jwt
@@ -33,9 +33,22 @@ def runs() -> MemoryRuns:
     return MemoryRuns()
 
 
+_BUILT: list[tuple[Settings, FastAPI]] = []
+
+
 @pytest.fixture
-def app(settings: Settings, runs: MemoryRuns) -> FastAPI:
-    return create_app(settings, container=memory_container(settings, runs))
+def app(settings: Settings, runs: MemoryRuns) -> Iterator[FastAPI]:
+    """Return the application with these settings and this test's container.
+
+    Built once for equal settings: FastAPI works out what its routes depend on, which takes longer than many a test.
+    """
+    built = next((app for known, app in _BUILT if known == settings), None)
+    if built is None:
+        built = create_app(settings)
+        _BUILT.append((settings, built))
+    built.state.container = memory_container(settings, runs)
+    yield built
+    built.dependency_overrides.clear()
 
 
 Connect = Callable[[str | None], httpx.AsyncClient]
