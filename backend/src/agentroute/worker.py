@@ -42,6 +42,7 @@ from core.agentscope.runtime.profile.agents import Agents, load_agents
 from core.agentscope.runtime.profile.fallbacks import open_fallbacks
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
 from core.agentscope.runtime.work.cancel_listener import listen_for_cancels
+from core.agentscope.runtime.work.chores import Turns
 from core.agentscope.runtime.work.executor import RunExecutor
 from core.agentscope.runtime.work.file_chore import FileChore
 from core.agentscope.runtime.work.leases import Heartbeat, Leases
@@ -313,14 +314,16 @@ async def open_worker(
         )
         executor = RunExecutor(Leases(engine, settings, worker_id or _worker_id(), kits.clock), services)
         register_run_task(broker, executor)
-        reaper = _reaper(engine, hints, bus, settings, executor, agents)
+        turns = Turns(engine, redis, settings.redis)
+        reaper = _reaper(engine, hints, bus, settings, executor, agents, turns)
 
         loops = BackgroundLoops(on_broken)
         # Closed before the connections, so that the last events are sent.
         resources.push_async_callback(loops.close)
         loops.start("reaper", reaper.run())
         if files is not None:
-            loops.start("files", FileChore(engine, files).run())
+            loops.start("files", FileChore(turns, files).run())
+        loops.start("turns", turns.run())
         loops.start("cancels", listen_for_cancels(redis, settings.redis, executor.cancel))
         loops.start("writer", writer.run(), close=writer.close)
         loops.start("bus", bus.run(), close=bus.close)
@@ -335,11 +338,12 @@ def _reaper(
     settings: Settings,
     executor: RunExecutor,
     agents: Agents,
+    turns: Turns,
 ) -> Reaper:
     def start_run(run_pk: int, principal: Principal) -> bool:
         return executor.start(run_pk, principal) is not None
 
-    return Reaper(engine, hints, bus, settings, start_run=start_run, agent=agents.name_of)
+    return Reaper(engine, hints, bus, settings, start_run=start_run, agent=agents.name_of, turns=turns)
 
 
 def _run_watch(executor: RunExecutor, heartbeat: Heartbeat, settings: WorkerSettings) -> RunWatch:

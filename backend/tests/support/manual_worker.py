@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from core.agentscope.events.redis_bus import RedisBus, channel_name, stream_key
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.wire_state import RunWireState
 from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.work.chores import Turns
 from core.agentscope.runtime.work.leases import ClaimedRun, Leases
 from core.agentscope.runtime.work.reaper import Reaper
 from core.agentscope.schemas.agent_runtime import AgUiWireEvent, InternalRuntimeEvent
@@ -183,13 +184,27 @@ async def manual_worker(settings: Settings) -> AsyncIterator[ManualWorker]:
 
 
 @asynccontextmanager
-async def manual_reaper(settings: Settings) -> AsyncIterator[Reaper]:
-    """Open a reaper that does only what it is told, on connections of its own."""
+async def manual_reaper(
+    settings: Settings, *, turns: Callable[[ManualWorker], Turns] | None = None
+) -> AsyncIterator[Reaper]:
+    """Open a reaper that does only what it is told, on connections of its own.
+
+    Args:
+        settings: Of its stores.
+        turns: Makes its turns; without it, it hears nothing of others.
+    """
     async with manual_worker(settings) as worker:
         broker = create_broker(settings.redis)
         hints = HintSender(broker, worker.redis, settings.redis)
         try:
-            yield Reaper(worker.engine, hints, worker.bus, settings, start_run=lambda *_run: False)
+            yield Reaper(
+                worker.engine,
+                hints,
+                worker.bus,
+                settings,
+                start_run=lambda *_run: False,
+                turns=None if turns is None else turns(worker),
+            )
         finally:
             await broker.shutdown()
 

@@ -6,9 +6,8 @@ import asyncio
 import random
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.agentscope.runtime.work.chores import take_turn
+from core.agentscope.runtime.work.chores import Turns
 from core.files.library import FileLibrary
 from core.outage import report_failure
 
@@ -23,12 +22,12 @@ class FileChore:
     """One worker's share of the chore.
 
     Args:
-        engine: Of the process.
+        turns: Of the process.
         files: Of the process.
     """
 
-    def __init__(self, engine: AsyncEngine, files: FileLibrary) -> None:
-        self._engine = engine
+    def __init__(self, turns: Turns, files: FileLibrary) -> None:
+        self._turns = turns
         self._files = files
 
     async def run(self) -> None:
@@ -42,5 +41,5 @@ class FileChore:
 
     async def tend(self) -> None:
         """Clean up if it is this worker's turn."""
-        if await take_turn(self._engine, "files", PERIOD_SECONDS) and (gone := await self._files.clean_up()):
+        if await self._turns.take("files", PERIOD_SECONDS) and (gone := await self._files.clean_up()):
             log.info("files_removed", files=gone)

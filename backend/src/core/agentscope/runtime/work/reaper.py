@@ -1,7 +1,7 @@
 """The reaper: repairs the effects of lost processes, lost hints and passed deadlines. Runs in every worker.
 
-Each worker picks up queued runs, which it may execute itself. Of the repairs and of retention, one worker does them
-all in a period (``chores.py``).
+Of the repairs and of retention, one worker does them all in a period (``chores.py``). One also looks for queued runs
+without a worker; all do when it finds more than it can hint, or without Redis: then each executes what it finds.
 
 The reaper pauses for one lease after a failed contact with Postgres: leases cannot be renewed during an outage, so
 right after an outage every live run looks dead.
@@ -32,7 +32,7 @@ from core.agentscope.events.run_summary import AgentName, log_ended_runs, namele
 from core.agentscope.events.status_sql import status_text
 from core.agentscope.events.thread_row import try_lock_thread
 from core.agentscope.runtime.hints import HintSender
-from core.agentscope.runtime.work.chores import take_turn
+from core.agentscope.runtime.work.chores import Turns
 from core.agentscope.schemas.internal_events import RunFailed
 from core.config import Settings
 from core.connections.oauth.login_store import drop_logins
@@ -54,6 +54,9 @@ JITTER = 0.1
 """Workers that started together drift apart."""
 PICKUP_SECONDS = 1.0
 """How often queued runs without a worker are looked for: one indexed query."""
+SHORTEST_PAUSE_SECONDS = 0.05
+PICK_UP, REAP, PRUNE = "pick-up", "reap", "prune"
+"""The chores."""
 HINT_AGAIN_SECONDS = 5.0
 DEADLINE_GRACE_SECONDS = 30.0
 """If a run exceeds its deadline by this time, the reaper ends the run without its worker."""
@@ -130,6 +133,7 @@ class Reaper:
         start_run: Executes a queued run in this process when there is room;
             False otherwise. Without Redis this is how runs start.
         agent: Names agents for the log.
+        turns: Shared with the other chores of the process; turns of its own, of which it tells nobody, if absent.
     """
 
     def __init__(
@@ -141,15 +145,16 @@ class Reaper:
         *,
         start_run: Callable[[int, Principal], bool],
         agent: AgentName = nameless,
+        turns: Turns | None = None,
     ) -> None:
         self._engine = engine
+        self._turns = turns or Turns(engine)
         self._hints = hints
         self._publisher = publisher
         self._settings = settings
         self._start_run = start_run
         self._agent = agent
         self._rest_until = 0.0
-        self._prune_at = 0.0
         self._more_to_prune = False
         self._events = EventRetention(engine, days=settings.worker.event_retention_days)
 
@@ -158,32 +163,40 @@ class Reaper:
         # A new process has seen no outage. A third of a lease is enough for the heartbeats of all other workers, which
         # come each third of a lease and, after a failure, each second.
         self._rest(self._settings.worker.lease_seconds / 3)
+        pause = _pickup_pause()
         while True:
-            await asyncio.sleep(PICKUP_SECONDS * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311  not a secret
+            await asyncio.sleep(pause)
             try:
                 await self.tend()
+                pause = self._pause()
             except Exception as exc:  # noqa: BLE001  top of a background loop
                 report_failure("reaper_failed", exc)
+                self._turns.step_back()
+                pause = _pickup_pause()
                 if is_store_failure(exc):
                     self._rest(self._settings.worker.lease_seconds)
 
     async def tend(self) -> None:
-        """Pick up runs, and do the chores whose turn this worker gets."""
-        await self.pick_up()
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._rest_until:
+        """Do the chores whose turn this worker gets."""
+        if self._turns.wait_seconds(PICK_UP, PICKUP_SECONDS) <= 0:
+            await self.pick_up()
+        if asyncio.get_running_loop().time() < self._rest_until:
             return
-        if await take_turn(self._engine, "reap", self._settings.worker.reap_seconds):
+        if await self._turns.take(REAP, self._settings.worker.reap_seconds):
             await self.reap()
-        if loop.time() < self._prune_at:
-            return
-        # Asked less often than it is due: by all workers together, still each few seconds.
-        self._prune_at = loop.time() + self._settings.worker.reap_seconds
-        if self._more_to_prune or await take_turn(self._engine, "prune", PRUNE_SECONDS):
+        if self._more_to_prune or await self._turns.take(PRUNE, PRUNE_SECONDS):
             try:
                 await self.prune()
             except Exception as exc:  # noqa: BLE001  old events can wait; a rest of all repairs would cost live runs
                 report_failure("prune_failed", exc)
+                self._turns.step_back()
+
+    def _pause(self) -> float:
+        """Return the seconds until a chore may be due: no question to Postgres is needed to know them."""
+        rest = self._rest_until - asyncio.get_running_loop().time()
+        reap = max(self._turns.wait_seconds(REAP, self._settings.worker.reap_seconds), rest)
+        pick_up = self._turns.wait_seconds(PICK_UP, PICKUP_SECONDS)
+        return min(max(min(pick_up, reap), SHORTEST_PAUSE_SECONDS), _pickup_pause())
 
     async def pick_up(self) -> int:
         """Start or hint again the queued runs whose hint is overdue; returns how many."""
@@ -194,6 +207,8 @@ class Reaper:
             if not self._start_run(row.id, Principal(row.tenant_id, row.user_id)) and hinting:
                 # The next try comes after the repairs: the other hints would fail in the same way.
                 hinting = await self._hints.send(row.id, row.task_id)
+        # What cannot be hinted, or is more than a batch, takes every worker that has room.
+        self._turns.did(PICK_UP, PICKUP_SECONDS, alone=hinting and len(rows) < BATCH)
         return len(rows)
 
     async def reap(self) -> int:
@@ -243,7 +258,6 @@ class Reaper:
         if not is_done or forgotten == BATCH or PRUNE_ROWS in (dropped, logins):
             # There may be more; repairs go first.
             self._more_to_prune = True
-            self._prune_at = 0.0
         return deleted
 
     async def _promote_stranded(self, session_id: int) -> int:
@@ -361,6 +375,10 @@ class Reaper:
 
     def _rest(self, seconds: float) -> None:
         self._rest_until = asyncio.get_running_loop().time() + seconds
+
+
+def _pickup_pause() -> float:
+    return PICKUP_SECONDS * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  not a secret
 
 
 def _owned(run: AgentRun) -> OwnedRun:

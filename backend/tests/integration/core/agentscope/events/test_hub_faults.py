@@ -20,7 +20,7 @@ from core.agentscope.events.hub import Tail, ThreadHub
 from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.runtime.hints import cancel_channel
-from core.agentscope.runtime.work import cancel_listener
+from core.agentscope.runtime.work import subscription
 from core.agentscope.runtime.work.cancel_listener import listen_for_cancels
 from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings, StreamSettings
@@ -104,7 +104,7 @@ async def redis_behind_proxy(redis_url: str) -> AsyncIterator[tuple[Redis, Fault
 def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_client, "ROUND_SECONDS", 0.1)
     monkeypatch.setattr(hub_module, "RECONNECT_SECONDS", 0.05)
-    monkeypatch.setattr(cancel_listener, "RECONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(subscription, "RECONNECT_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("short_rounds")
