@@ -55,6 +55,11 @@ _redactor = Redactor()
 """Of the process: what it learns stays, also when logging is configured again."""
 
 
+def redacted(text: str) -> str:
+    """Return a text as the log would have it: without secrets, and cut if it is long."""
+    return _redactor.text(text)
+
+
 def never_log(secrets: Iterable[str]) -> None:
     """Mask further secrets in every line of the process: those that are read after the settings."""
     _redactor.know(secrets)

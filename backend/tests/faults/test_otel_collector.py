@@ -108,3 +108,14 @@ async def test_a_conversation_is_one_tree_in_a_collector(
     for secret in (OWNER.user, OWNER.tenant, *filter(None, told), "words=4", "done:", name.INPUT_MESSAGES):
         assert secret not in collector.text
         assert secret.encode() not in collector.forwarded.raw
+
+
+async def test_a_collector_gets_contents_with_leave(ground: Ground, program: Path, tmp_path: Path) -> None:
+    with otel_collector(program, tmp_path) as collector:
+        await converse(ground, traced(collector, AGENT_TRACES__CONTENTS="true"))
+        spans = await arrived(collector)
+
+    chats = [span for span in spans if span.operation == "chat"]
+    assert any("words=4" in span.attributes[name.INPUT_MESSAGES] for span in chats)
+    tools = [span for span in spans if span.operation == "execute_tool"]
+    assert all(span.attributes[name.TOOL_RESULT].startswith("done:") for span in tools)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from decimal import Decimal
@@ -131,9 +132,21 @@ async def test_contents_and_ids_of_users_are_recorded_with_leave(ground: Ground)
             await plot.start("api")
             await plot.start("worker")
             run_id = await run(plot, client, Recorder(plot, client), words=4, tool="effect")
-            await arrived(receiver, "invoke_agent", "execute_tool")
+            await arrived(receiver, "invoke_agent", "execute_tool", "chat")
 
         [agent], [tool] = receiver.named("invoke_agent"), receiver.named("execute_tool")
+        [*_, last] = sorted(
+            (span for span in receiver.named("chat") if span.attributes[name.STAGE] != "title"),
+            key=lambda span: span.began,
+        )
+        # The model was told the tool's result, and answered.
+        told = json.loads(last.attributes[name.INPUT_MESSAGES])
+        assert "words=4" in told[0]["parts"][0]["content"]
+        assert any(part["type"] == "tool_call_response" for message in told for part in message["parts"])
+        [answer] = json.loads(last.attributes[name.OUTPUT_MESSAGES])
+        assert f"w1-{run_id[-8:]}" in answer["parts"][0]["content"]
+        assert answer["finish_reason"] == "stop"
+        assert json.loads(last.attributes[name.SYSTEM_INSTRUCTIONS])[0]["type"] == "text"
         assert agent.attributes[name.USER] == OWNER.user
         assert "words=4" in agent.attributes[name.INPUT_MESSAGES]
         assert f"w1-{run_id[-8:]}" in agent.attributes[name.OUTPUT_MESSAGES]

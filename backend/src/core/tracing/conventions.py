@@ -45,6 +45,7 @@ USER: Final = "user.id"
 USER_HASH: Final = "user.hash"
 
 # With leave only: what was said.
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
 INPUT_MESSAGES: Final = "gen_ai.input.messages"
 OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 TOOL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"

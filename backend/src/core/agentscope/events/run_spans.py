@@ -44,6 +44,7 @@ def trace_call(usage: ModelUsage) -> None:
         name.STAGE: usage.stage,
         name.OUTCOME: usage.outcome,
         name.ESTIMATED: usage.estimated,
+        **usage.take_contents(),
     }
     past_span(
         f"{name.CHAT} {usage.model}",

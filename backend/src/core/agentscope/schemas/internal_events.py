@@ -6,11 +6,12 @@ only place that turns them into AG-UI. Plain data, no I/O.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter
 
 StageName = Literal["intent", "execution", "report"]
 CallStage = StageName | Literal["title", "compaction"]
@@ -260,6 +261,17 @@ class ModelUsage(_Event):
     """``lost``: the placeholder of a call that has begun; it stays if the worker dies."""
     message_id: str | None = None
     """The assistant message this call wrote."""
+    _contents: dict[str, str] = PrivateAttr(default_factory=dict[str, str])
+
+    def keep_contents(self, attributes: Mapping[str, str]) -> None:
+        """Keep what was said in the call for its span. It is no part of the line, and stored nowhere."""
+        self._contents.update(attributes)
+
+    def take_contents(self) -> dict[str, str]:
+        """Return what was kept, and forget it."""
+        contents = dict(self._contents)
+        self._contents.clear()
+        return contents
 
 
 InternalRuntimeEvent = Annotated[

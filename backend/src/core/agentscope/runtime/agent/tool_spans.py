@@ -8,9 +8,8 @@ from typing import Any
 from agentscope.message import ToolCallBlock, ToolResultState
 
 from core.tracing import conventions as name
+from core.tracing.contents import said
 from core.tracing.tracer import Tracer, Value, current_context, tracer
-
-_MAX_TEXT = 32 << 10
 
 
 def traced_call(call: ToolCallBlock, chunks: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
@@ -27,15 +26,15 @@ async def _recorded(
         name.TOOL_NAME: call.name,
         name.TOOL_CALL_ID: call.id,
         name.TOOL_TYPE: "function",
-        name.TOOL_ARGUMENTS: call.input[:_MAX_TEXT] if used.contents else None,
+        name.TOOL_ARGUMENTS: said(call.input) if used.contents else None,
     }
     span = used.start(f"{name.EXECUTE_TOOL} {call.name}", values, parent=current_context())
-    failed, said = "cancelled", list[str]()
+    failed, texts = "cancelled", list[str]()
     try:
         async for chunk in chunks:
             state = getattr(chunk, "state", None)
             failed = str(ToolResultState(state)) if state in _BAD else ""
-            said = [str(text) for block in chunk.content if (text := getattr(block, "text", None))]
+            texts = [str(text) for block in chunk.content if (text := getattr(block, "text", None))]
             yield chunk
     except Exception as exc:
         failed = type(exc).__name__
@@ -43,7 +42,7 @@ async def _recorded(
     finally:
         # The last thing that a tool returns is all of its answer.
         if used.contents:
-            span.set({name.TOOL_RESULT: "".join(said)[:_MAX_TEXT]})
+            span.set({name.TOOL_RESULT: said("".join(texts))})
         if failed:
             span.fail(failed)
         span.end()

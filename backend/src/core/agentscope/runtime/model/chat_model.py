@@ -30,6 +30,7 @@ from agentscope.tool import ToolChoice
 
 from core.agentscope.events.ledger.budget_store import CallEstimate
 from core.agentscope.runtime.model.argument_objects import ArgumentObjects
+from core.agentscope.runtime.model.call_contents import CallContents
 from core.agentscope.runtime.model.call_services import CallServices
 from core.agentscope.runtime.model.chat_adapting import Adapting, Reduced
 from core.agentscope.runtime.model.chat_blocks import CallBlocks
@@ -245,6 +246,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
             CallFailed: The try failed.
         """
         blocks = CallBlocks(call.meter.call_id)
+        contents = CallContents.where_allowed(body)
         outcome: Outcome = "failed"
         usage: ModelUsage | None = None
         async with inner_call() as inner:
@@ -257,8 +259,12 @@ class OpenAICompatibleChatModel(ChatModelBase):
                     async for deltas in reads:
                         for delta in deltas:
                             for shown in reader.feed(delta):
+                                if contents is not None:
+                                    contents.take(shown)
                                 yield blocks.response(shown)
                 for shown in reader.finish():
+                    if contents is not None:
+                        contents.take(shown)
                     yield blocks.response(shown)
                 outcome = "completed"
             except (asyncio.CancelledError, GeneratorExit):
@@ -266,7 +272,7 @@ class OpenAICompatibleChatModel(ChatModelBase):
                 raise
             finally:
                 if call.sent and not call.refused:
-                    usage = inner.paid = self._book(call, outcome, body)
+                    usage = inner.paid = self._book(call, outcome, body, contents)
                 elif self._services.calls_ahead is not None:
                     self._services.calls_ahead.take_back(call.meter.call_id)
                 if usage is None and outcome == "failed" and self._budget is not None:
@@ -296,7 +302,9 @@ class OpenAICompatibleChatModel(ChatModelBase):
             self._services.clock,
         )
 
-    def _book(self, call: ChatCall, outcome: Outcome, body: dict[str, Any]) -> ModelUsage:
+    def _book(
+        self, call: ChatCall, outcome: Outcome, body: dict[str, Any], contents: CallContents | None
+    ) -> ModelUsage:
         header = (
             call.head.headers.get("x-litellm-response-cost") if call.head and call.answer.is_json else None
         )
@@ -305,6 +313,8 @@ class OpenAICompatibleChatModel(ChatModelBase):
         )
         if self._budget is not None:
             self._budget.settle(usage)
+        if contents is not None:
+            usage.keep_contents(contents.attributes(usage.finish_reason))
         self._record(usage)
         return usage
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from core.agentscope.events.run_end import RunEnd
 from core.agentscope.events.run_spans import run_attributes
 from core.agentscope.runtime.work.leases import ClaimedRun
 from core.agentscope.schemas.agent_runtime import RunCommand
-from core.text import json_text
 from core.tracing import conventions as name
+from core.tracing.contents import messages_text
 from core.tracing.trace_context import TraceContext
 from core.tracing.tracer import Span, Tracer, Value, inside, tracer
-
-_MAX_TEXT = 64 << 10
 
 
 class RunSpan:
@@ -36,7 +33,7 @@ class RunSpan:
         if end.error_code is not None:
             self._span.fail(end.error_code)
         if self._tracer.contents:
-            self._span.set({name.OUTPUT_MESSAGES: _messages(end.messages)})
+            self._span.set({name.OUTPUT_MESSAGES: messages_text(end.messages)})
 
     def close(self) -> None:
         """End the span."""
@@ -75,7 +72,7 @@ def run_span(
         name.AGENT_ID: run.owned.agent_id,
     }
     if used.contents:
-        agent[name.INPUT_MESSAGES] = _messages([message.wire() for message in command.messages])
+        agent[name.INPUT_MESSAGES] = messages_text([message.wire() for message in command.messages])
     title = name.INVOKE_AGENT if agent_name is None else f"{name.INVOKE_AGENT} {agent_name}"
     begun = used.start(title, values | agent, parent=parent, at=now)
     span = RunSpan(used, begun)
@@ -84,19 +81,3 @@ def run_span(
             yield span
         finally:
             span.close()
-
-
-def _messages(messages: Sequence[Mapping[str, Any]]) -> str:
-    """Return messages in the form of the conventions, texts alone, cut."""
-    said = [
-        {"role": message.get("role"), "parts": [{"type": "text", "content": _text(message)}]}
-        for message in messages
-    ]
-    return json_text(said)[:_MAX_TEXT]
-
-
-def _text(message: Mapping[str, Any]) -> str:
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return "\n".join(str(part["text"]) for part in content if isinstance(part, Mapping) and "text" in part)
