@@ -27,6 +27,7 @@ from v1.agent import (
     file_routes,
     key_routes,
     login_routes,
+    operator_routes,
     thread_routes,
     ticket_routes,
     transcribe,
@@ -93,6 +94,7 @@ def create_app(
         ticket_routes.router,
         transcribe.router,
         admin_routes.router,
+        operator_routes.router,
         health.router,
         problem_pages.router,
     ):

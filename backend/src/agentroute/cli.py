@@ -19,6 +19,7 @@ from agentroute.command_errors import errors_as_lines, fail, read_settings
 from agentroute.first_process import end_on_sigterm
 from agentroute.key_commands import keys
 from agentroute.lean_imports import lean_imports
+from agentroute.run_commands import runs
 from agentroute.storage_commands import storage
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _OPERATE = "Run the service"
 """Parts of the help, in the order of their first commands."""
 
 app.add_typer(keys, rich_help_panel=_OPERATE)
+app.add_typer(runs, rich_help_panel=_OPERATE)
 app.add_typer(storage, rich_help_panel=_OPERATE)
 
 

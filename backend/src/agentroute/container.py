@@ -16,6 +16,7 @@ from agentroute.logins import open_connections
 from agentroute.metrics.loop_watch import LoopWatch
 from agentroute.metrics.opening import pool_reading
 from agentroute.readiness import StoreReadiness
+from agentroute.run_desk import open_run_desk
 from agentroute.schema_state import schema
 from agentroute.transcription import open_transcription
 from core.agentscope.events.facade import AgentScopeEventsFacade
@@ -29,9 +30,11 @@ from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.threads import AgentThreads
 from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.profile.agents import Agents
 from core.broker import HintBroker, create_broker
 from core.config import Settings
 from core.database import create_engine
+from core.files.library import FileLibrary
 from core.files.opening import open_files
 from core.gate import PoolGates
 from core.metrics.catalogue import LOOP_STALL, OPEN_STREAMS, POOL_CONNECTIONS
@@ -77,6 +80,19 @@ def _open_bodies(settings: Settings, resources: AsyncExitStack) -> JsonBodies:
     return bodies
 
 
+def _open_threads(
+    engine: AsyncEngine, hints: HintSender, bus: RedisBus, agents: Agents, files: FileLibrary | None
+) -> AgentThreads:
+    name_of, default = agents.name_of, agents.default_id
+    return AgentThreads(engine, hints, bus, bus, agent=name_of, default_agent=default, files=files)
+
+
+def _open_workers(readiness: StoreReadiness, resources: AsyncExitStack) -> WorkerWatch:
+    workers = WorkerWatch(readiness)
+    resources.push_async_callback(workers.aclose)
+    return workers
+
+
 @asynccontextmanager
 async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
     """Open the resources of an API process and close them again.
@@ -97,8 +113,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         hub = ThreadHub(redis, store.moved, settings.redis, settings.stream)
         rates = RateLimits(settings.rates)
         credentials = await open_credentials(settings, engine, redis, resources)
-        loops = {"bus": bus.run, "hub": hub.run, "rates": shared_with(rates, redis, settings.redis).run}
-        await resources.enter_async_context(running(**loops))
+        shared = shared_with(rates, redis, settings.redis)
+        await resources.enter_async_context(running(bus=bus.run, hub=hub.run, rates=shared.run))
         hints = HintSender(broker, redis, settings.redis)
         files = open_files(engine, settings.files, settings.limits, agents.default_id)
         gateway = AgentRunGateway(
@@ -114,12 +130,9 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             rates=rates,
         )
         history = HistoryReader(engine, agents.default_id)
-        threads = AgentThreads(
-            engine, hints, bus, bus, agent=agents.name_of, default_agent=agents.default_id, files=files
-        )
+        threads = _open_threads(engine, hints, bus, agents, files)
         openings = OpeningReader(engine, history, gates.streams)
-        workers = WorkerWatch(readiness)
-        resources.push_async_callback(workers.aclose)
+        workers = _open_workers(readiness, resources)
         facade = AgentScopeEventsFacade(
             store, bus, hub, settings.stream, openings, no_worker=workers.no_worker
         )
@@ -134,12 +147,15 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         )
         resources.push_async_callback(service.aclose)
         logins, connections = open_connections(settings, engine, deployed)
+        diagnosis, desk = open_run_desk(settings, engine, gateway, hints, workers, agents.default_id)
         yield ApiContainer(
             bodies=_open_bodies(settings, resources),
             service=service,
             events=facade,
             history=history,
             runs=RunReader(engine, agents.default_id),
+            diagnosis=diagnosis,
+            operators=desk,
             threads=threads,
             usage=UsageReader(engine, agents.default_id, limits=settings.limits),
             transcription=transcription,

@@ -36,7 +36,7 @@ def create_key(
     lasts = None if never_expires else (days or DEFAULT_DAYS)
     issued = _with_keeper(
         lambda keeper: keeper.create(
-            tenant_id=tenant_id, user_id=user_id, by=_operator(), name=name, scopes=scopes, days=lasts
+            tenant_id=tenant_id, user_id=user_id, by=operator_name(), name=name, scopes=scopes, days=lasts
         )
     )
     _print(issued)
@@ -76,7 +76,7 @@ def show_keys(*, tenant_id: str | None, user_id: str | None, ended: bool, as_jso
 def revoke_key(key: str) -> None:
     """Revoke a key."""
     key_id = _key_id(key)
-    known = _with_keeper(lambda keeper: keeper.revoke(None, key_id, by=_operator()))
+    known = _with_keeper(lambda keeper: keeper.revoke(None, key_id, by=operator_name()))
     typer.echo(
         f"The key {known.key_id} of {known.tenant_id}/{known.user_id} is revoked, by {known.revoked_by}. "
         + "Every process refuses it within 30 seconds."
@@ -89,7 +89,7 @@ def rotate_key(key: str, *, overlap_seconds: int, days: int | None) -> None:
     _print(
         _with_keeper(
             lambda keeper: keeper.rotate(
-                None, key_id, by=_operator(), overlap_seconds=overlap_seconds, days=days
+                None, key_id, by=operator_name(), overlap_seconds=overlap_seconds, days=days
             )
         )
     )
@@ -141,7 +141,8 @@ def _key_id(given: str) -> str:
     return key_id
 
 
-def _operator() -> str:
+def operator_name() -> str:
+    """Return who uses a command, for what keeps who did something."""
     try:
         return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):  # a container may run as a number without a name

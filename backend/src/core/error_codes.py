@@ -12,6 +12,7 @@ from core import (
     embedded_errors,
     errors,
     identity_errors,
+    operator_errors,
     storage_errors,
 )
 from core.errors import AgentBackendError
@@ -23,6 +24,7 @@ _KNOWN = (
     credential_errors,
     embedded_errors,
     identity_errors,
+    operator_errors,
     storage_errors,
 )
 """The modules of the catalogue: a class is known once its module is imported."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from tests.support.memory_diagnosis import MemoryDiagnosis
 from tests.support.memory_ports import MemoryRuns
 from tests.support.memory_threads import MemoryThreads
 
@@ -56,7 +57,7 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         settings: The limits and the identity that count.
         runs: What all ports share; new ones when absent.
         replaced: Members of ``ApiContainer`` to use instead. ``usage``,
-            ``transcription``, ``files``, ``keys``, ``tickets`` and ``connections`` have no memory form: a test that needs one brings it.
+            ``transcription``, ``files``, ``keys``, ``operators``, ``tickets`` and ``connections`` have no memory form: a test that needs one brings it.
     """
     runs = runs or MemoryRuns()
     draining: asyncio.Event = runs.draining
@@ -69,6 +70,8 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         "events": runs,
         "history": runs,
         "runs": runs,
+        "diagnosis": MemoryDiagnosis(runs),
+        "operators": None,
         "threads": MemoryThreads(runs),
         "usage": None,
         "transcription": None,

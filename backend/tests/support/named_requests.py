@@ -11,6 +11,7 @@ import httpx
 from core.agentscope.schemas.links import API_PREFIX
 from v1.agent.route_access import ACCESS
 
+_BESIDE = API_PREFIX.rpartition("/")[0]
 _STREAM = {"Accept": "text/event-stream"}
 # What differs between two equal answers: how much of a rate is left, when the answer was sent.
 _OF_THE_MOMENT = frozenset({"x-request-id", "date", "ratelimit", "ratelimit-policy"})
@@ -29,10 +30,13 @@ class Ids:
     file: str
     key: str
     user: str
+    row: str = str(2**60)
+    """The number by which operators know the run."""
 
     def named(self) -> list[tuple[str, str]]:
         """Return the name and the value of each id, the longest value first: one may be a part of another."""
-        found = [(field.name, getattr(self, field.name)) for field in fields(self)]
+        # A row is a number, which may be a part of anything.
+        found = [(field.name, getattr(self, field.name)) for field in fields(self) if field.name != "row"]
         return sorted(found, key=lambda named: len(named[1]), reverse=True)
 
 
@@ -70,7 +74,11 @@ CREATES: frozenset[Route] = frozenset(
 )
 """Routes that make the caller's own thread where there is none of the id."""
 LISTS: frozenset[Route] = frozenset(
-    ("GET", f"{API_PREFIX}/{name}") for name in ("threads", "files", "usage", "keys")
+    ("GET", place)
+    for place in (
+        *(f"{API_PREFIX}/{name}" for name in ("threads", "files", "usage", "keys")),
+        f"{_BESIDE}/admin/runs",
+    )
 )
 """Routes that list what the caller has."""
 
@@ -113,6 +121,7 @@ def named_requests(ids: Ids, *, agent: str = "default") -> list[NamedRequest]:
         ("POST", "/events/ticket"): [{"json": thread}, {"json": run}],
         ("GET", "/history"): [{"params": thread}, {"params": thread | {"before": ids.message}}],
         ("GET", "/runs/{runId}"): [{"params": thread}],
+        ("GET", "/runs/{runId}/why"): [{"params": thread}],
         ("POST", "/runs/{runId}/cancel"): [{"json": thread}],
         ("GET", "/threads"): [{}, {"params": {"q": "canary"}}],
         ("GET", "/threads/{threadId}"): [{}],
@@ -123,6 +132,13 @@ def named_requests(ids: Ids, *, agent: str = "default") -> list[NamedRequest]:
         ("GET", "/files"): [{}],
         ("GET", "/files/{fileId}"): [{}, {"headers": {"Range": "bytes=0-3"}}],
         ("DELETE", "/files/{fileId}"): [{}],
+        ("GET", "../admin/runs"): [
+            {"params": {"userId": ids.user, "threadId": ids.thread, "status": "interrupted"}},
+            {"params": {"cause": "waiting-for-approval"}},
+        ],
+        ("GET", "../admin/runs/{id}"): [{}],
+        ("POST", "../admin/runs/{id}/cancel"): [{}],
+        ("POST", "../admin/runs/{id}/requeue"): [{}],
         ("GET", "/keys"): [{}, {"params": {"userId": ids.user, "ended": "true"}}],
         ("POST", "/keys/{keyId}/rotate"): [{"json": {}}],
         ("DELETE", "/keys/{keyId}"): [{}],
@@ -133,17 +149,24 @@ def named_requests(ids: Ids, *, agent: str = "default") -> list[NamedRequest]:
         "fileId": ids.file,
         "keyId": ids.key,
         "agentId": agent,
+        "id": ids.row,
     }
     return [
-        NamedRequest((method, f"{API_PREFIX}{path}"), f"{API_PREFIX}{path.format(**values)}", options)
+        NamedRequest((method, _whole(path)), _whole(path).format(**values), options)
         for (method, path), several in by_route.items()
         for options in several
     ]
 
 
+def _whole(path: str) -> str:
+    """Return a path of the agent, or of the operators beside it, from the root on."""
+    return path.replace("..", _BESIDE) if path.startswith("..") else f"{API_PREFIX}{path}"
+
+
 def comparable(response: httpx.Response, ids: Ids) -> tuple[int, dict[str, str], str]:
     """Return an answer without what may differ: the ids that the request named, and its own id."""
     text = response.text.replace(response.headers["x-request-id"], "")
+    text = text.replace(f"/runs/{ids.row}", "/runs/<row>")
     for name, value in ids.named():
         text = text.replace(value, f"<{name}>")
     # The times of an answer: of its events, of an empty run's name, of the period of usage.

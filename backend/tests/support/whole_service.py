@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jwt
 import pytest
@@ -13,13 +14,17 @@ from tests.support.manual_worker import manual_reaper
 from tests.support.release_dump import LIMITS, WORKER, answers, filled, questions
 from tests.support.stack import SECRET, Stack
 
+from core.agentscope.events.queries.run_diagnoses import RunFilter
+from core.agentscope.schemas.agent_runtime import RunStatus
 from core.api_keys.keeper import KeyKeeper
 from core.connections.oauth.client_store import ClientStore
 from core.connections.oauth.grants import OAuthClient
 from core.connections.oauth.login_store import Attempt, LoginStore
 from core.credential_errors import KeyEnded
 from core.identity import Principal
+from core.operator_errors import RequeueRefused
 from v1.agent.connection_directory import ConnectionDirectory
+from v1.agent.container import ApiContainer
 
 ADA = Principal("default", "ada")
 
@@ -43,6 +48,7 @@ async def do_everything(stack: Stack) -> None:
     async with filled(stack):
         await answers(stack, await questions(stack))
         await _pages(stack)
+        await _operators(stack)
     # Later: a run waits for those that are held until then.
     await _files(stack)
     await _files_of_an_agent(stack)
@@ -78,6 +84,26 @@ async def _pages(stack: Stack) -> None:
     await stack.request("GET", "/events", params=connected, headers={"Accept": "text/event-stream"})
     (api,) = stack.apis
     assert (await api.client("ada").get(f"{api.url}/readyz")).status_code == 200
+
+
+async def _operators(stack: Stack) -> None:
+    """What operators, and owners, ask about runs in every state; and what operators do to them."""
+    container: ApiContainer = stack.apis[0].app.state.container
+    desk = container.operators
+    assert desk is not None
+    every = get_args(RunStatus)
+    of_thread = RunFilter(statuses=every, tenant_id="default", user_id="ada", thread_id="live")
+    for wanted in (RunFilter(), of_thread, RunFilter(statuses=every), RunFilter(cause="no-worker")):
+        page = await desk.reads.list_runs(wanted, limit=2)
+        await desk.reads.list_runs(wanted, limit=2, before=page.next_before)
+    for item in (await desk.reads.list_runs(RunFilter(statuses=every), limit=200)).runs:
+        owner = Principal(item.tenant_id, item.user_id)
+        assert (await container.diagnosis.why(owner, item.thread_id, item.run_id)).cause
+        assert (await desk.reads.get_run(item.id, tenant_id=None)).id == item.id
+        with suppress(RequeueRefused):
+            await desk.writes.requeue(item.id, tenant_id=None, by="test")
+        if item.status == "cancelled":
+            assert await desk.writes.cancel(item.id, tenant_id=None, by="test") == "cancelled"
 
 
 async def _files(stack: Stack) -> None:

@@ -23,7 +23,15 @@ from v1.agent.agent_directory import AgentDirectory
 from v1.agent.connection_directory import ConnectionDirectory
 from v1.agent.login_origins import LoginOrigins
 from v1.agent.open_streams import OpenStreams
-from v1.agent.ports import EventsFacade, RunDirectory, ThreadDirectory, ThreadHistory, UsageLedger
+from v1.agent.operator_desk import OperatorDesk
+from v1.agent.ports import (
+    EventsFacade,
+    RunDiagnosis,
+    RunDirectory,
+    ThreadDirectory,
+    ThreadHistory,
+    UsageLedger,
+)
 from v1.agent.service import AgentService
 from v1.agent.stream_places import StreamPlaces
 
@@ -47,6 +55,10 @@ class ApiContainer:
     events: EventsFacade
     history: ThreadHistory
     runs: RunDirectory
+    diagnosis: RunDiagnosis
+    """Why runs are where they are."""
+    operators: OperatorDesk | None
+    """What operators see and do of runs; ``None``: nothing."""
     threads: ThreadDirectory
     usage: UsageLedger
     transcription: TranscriptionService

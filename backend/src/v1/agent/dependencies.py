@@ -108,6 +108,13 @@ def _note_ids(request: Request) -> None:
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
 
 
+def who(principal: Principal) -> str:
+    """Return the name of a caller for what keeps who did something: ``user:`` or ``key:``, and who."""
+    if principal.kind == "key":
+        return f"key:{(principal.credential_id or '').partition('.')[0]}"
+    return f"user:{principal.user_id}"
+
+
 async def used_ticket(request: Request, _checked: CurrentPrincipal) -> TicketUse | None:
     """Return the use of the ticket that opens a stream; ``None`` if another credential does."""
     found: TicketUse | None = getattr(request.state, "ticket", None)

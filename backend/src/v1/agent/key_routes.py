@@ -18,9 +18,8 @@ from core.agentscope.schemas.api_keys import (
 )
 from core.agentscope.schemas.links import KEYS_PATH
 from core.agentscope.schemas.messages import Id
-from core.identity import Principal
 from core.validation import parse, read_parameter
-from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
+from v1.agent.dependencies import Container, CurrentPrincipal, current_principal, who
 from v1.agent.key_examples import (
     CREATE_KEY_EXAMPLES,
     ISSUED_KEY_EXAMPLE,
@@ -57,7 +56,7 @@ async def create_key(request: Request, principal: CurrentPrincipal, container: C
         issued = await keeper.create(
             tenant_id=principal.tenant_id,
             user_id=command.user_id,
-            by=_who(principal),
+            by=who(principal),
             name=command.name,
             scopes=command.scopes,
             days=None if command.expires_in_days == "never" else command.expires_in_days,
@@ -119,7 +118,7 @@ async def rotate_key(
         issued = await keeper.rotate(
             principal.tenant_id,
             key_id,
-            by=_who(principal),
+            by=who(principal),
             overlap_seconds=command.overlap_seconds,
             days=command.expires_in_days,
         )
@@ -137,10 +136,4 @@ async def revoke_key(principal: CurrentPrincipal, container: Container, key_id: 
     This process refuses the key at once, every other one within 30 seconds. Its open streams end within a minute.
     """
     keeper = container.keys
-    return json_answer(ApiKeyItem.of(await keeper.revoke(principal.tenant_id, key_id, by=_who(principal))))
-
-
-def _who(principal: Principal) -> str:
-    if principal.kind == "key":
-        return f"key:{(principal.credential_id or '').partition('.')[0]}"
-    return f"user:{principal.user_id}"
+    return json_answer(ApiKeyItem.of(await keeper.revoke(principal.tenant_id, key_id, by=who(principal))))

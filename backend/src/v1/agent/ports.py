@@ -14,6 +14,7 @@ from core.agentscope.schemas.agent_runtime import (
     RunStatusResponse,
 )
 from core.agentscope.schemas.cursor import Cursor
+from core.agentscope.schemas.run_diagnosis import RunWhyResponse
 from core.agentscope.schemas.runs import RunListResponse
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse
 from core.agentscope.schemas.usage import Grouping, UsagePeriod, UsageResponse
@@ -178,6 +179,18 @@ class RunDirectory(Protocol):
         Raises:
             NotFound: No such thread of the principal's.
             InvalidRequest: ``before`` comes from no page.
+        """
+        ...
+
+
+class RunDiagnosis(Protocol):
+    """Says why runs are where they are."""
+
+    async def why(self, principal: Principal, thread_id: str, run_id: str) -> RunWhyResponse:
+        """Say why a run is where it is: the cause, what to do, and the evidence. Of a resumed run, its newest segment.
+
+        Raises:
+            NotFound: No such run of the principal's.
         """
         ...
 

@@ -66,6 +66,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", f"{API_PREFIX}/events/ticket"): READ,
     ("GET", f"{API_PREFIX}/history"): READ,
     ("GET", f"{API_PREFIX}/runs/{{runId}}"): READ,
+    ("GET", f"{API_PREFIX}/runs/{{runId}}/why"): READ,
     ("POST", f"{API_PREFIX}/runs/{{runId}}/cancel"): RUN,
     ("GET", f"{API_PREFIX}/capabilities"): READ_OF_AGENT,
     ("GET", f"{API_PREFIX}/agents"): READ_OF_AGENT,
@@ -93,6 +94,10 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", f"{API_PREFIX}/keys/{{keyId}}/rotate"): ADMIN,
     ("DELETE", f"{API_PREFIX}/keys/{{keyId}}"): ADMIN,
     ("GET", f"{ADMIN_PREFIX}/access"): ADMIN,
+    ("GET", f"{ADMIN_PREFIX}/runs"): ADMIN,
+    ("GET", f"{ADMIN_PREFIX}/runs/{{id}}"): ADMIN,
+    ("POST", f"{ADMIN_PREFIX}/runs/{{id}}/cancel"): ADMIN,
+    ("POST", f"{ADMIN_PREFIX}/runs/{{id}}/requeue"): ADMIN,
     # Of the embedded mode only, and for the page of the same machine: see agentroute.embedded_api.guard.
     ("GET", f"{_EMBEDDED}/model"): READ_OF_NONE,
     ("POST", f"{_EMBEDDED}/models"): RUN_OF_NONE,

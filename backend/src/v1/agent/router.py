@@ -18,6 +18,7 @@ from core.agentscope.schemas.agent_runtime import (
 )
 from core.agentscope.schemas.links import API_PREFIX
 from core.agentscope.schemas.messages import Id
+from core.agentscope.schemas.run_diagnosis import RunWhyResponse
 from core.log import note_request
 from core.validation import parse
 from v1.agent.dependencies import (
@@ -61,6 +62,7 @@ from v1.agent.openapi import (
     problems,
 )
 from v1.agent.run_answers import answer_connect, answer_run, encoded, json_answer, stream_until_expiry
+from v1.agent.why_example import WHY_EXAMPLE
 from v1.agent.wire import CancelAcceptedResponse, CancelCommand, ConnectCommand
 
 _ALWAYS = (errors.Unauthenticated, errors.NotFound, errors.InvalidRequest, errors.StoreUnavailable)
@@ -236,6 +238,19 @@ async def read_run(
 ) -> Response:
     """Read one run: status, timings, usage, cost, and why it waits."""
     return json_answer(await container.runs.get_run(principal, thread_id, run_id))
+
+
+@router.get(
+    "/runs/{runId}/why", response_model=RunWhyResponse, responses=answer(WHY_EXAMPLE) | problems(*_ALWAYS)
+)
+async def explain_run(
+    principal: CurrentPrincipal, container: Container, run_id: RunIdPath, thread_id: ThreadIdQuery
+) -> Response:
+    """Say why a run is where it is: what it waits for, what to do about it, and when it goes on by itself.
+
+    `cause` is a stable code; `explanation` and `advice` are for people. `evidence` is what the cause was seen from.
+    """
+    return json_answer(await container.diagnosis.why(principal, thread_id, run_id))
 
 
 @router.post(

@@ -36,6 +36,10 @@ class WorkerWatch:
         """Return whether no worker is running, as far as the database tells."""
         return (await self._readiness()).workers == 0
 
+    async def redis_away(self) -> bool:
+        """Return whether Redis does not answer, so that workers are not told of runs."""
+        return not (await self._readiness()).redis
+
     async def aclose(self) -> None:
         """Give up a look that is under way."""
         if self._looking is not None:

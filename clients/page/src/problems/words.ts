@@ -90,6 +90,7 @@ export const WORDS: Readonly<Record<string, Words>> = {
   "ticket-invalid": words("The ticket for this stream is not valid.", "It is used up, or has expired. Reload the page for a new one."),
   "tickets-unavailable": words("There are no tickets for streams at the moment.", "Try again in a moment.", "again"),
   "key-ended": words("This API key has ended.", "It was revoked, or has expired. Create a new one."),
+  "requeue-refused": words("This run cannot be queued again.", "It would be done twice, or it has ended. The details say why."),
   forbidden: words("You are not allowed to do this.", "Ask the operator for the permission."),
   "login-not-wanted": words("This server needs no login of yours.", "There is nothing to connect."),
   "token-not-wanted": words("This server takes no token of yours.", "There is nothing to connect."),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Protocol
 
 import structlog
 from redis.asyncio import Redis
@@ -41,6 +42,18 @@ def hint_message(run_pk: int, task_id: str) -> bytes:
         "kwargs": {},
     }
     return json.dumps(message).encode()
+
+
+class Hints(Protocol):
+    """Tells workers, best effort."""
+
+    async def send(self, run_pk: int, task_id: str) -> bool:
+        """Tell one worker that a run waits; False when nobody was told."""
+        ...
+
+    async def cancel(self, run_pk: int) -> None:
+        """Tell all workers that a run should stop."""
+        ...
 
 
 class HintSender:

@@ -117,6 +117,8 @@ async def a_tenant(stack: Stack, name: str, clients: AsyncExitStack) -> Tenant:
     await stack.ended(thread)
     history = (await client.get(f"{BASE}/history", params={"threadId": thread})).json()
     key = await client.post(f"{BASE}/keys", json={"userId": user, "name": canary})
+    asked = {"userId": user, "threadId": thread, "status": "interrupted"}
+    listed = await client.get("/api/v1/admin/runs", params=asked)
     ids = Ids(
         thread,
         run,
@@ -125,6 +127,7 @@ async def a_tenant(stack: Stack, name: str, clients: AsyncExitStack) -> Tenant:
         file,
         key.json()["keyId"],
         user,
+        str(listed.json()["runs"][0]["id"]),
     )
     return Tenant(name, canary, client, other, ids)
 

@@ -224,6 +224,7 @@ NAMED: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("GET", f"{BASE}/history"): {"params": {"threadId": "t-1"}},
     ("GET", f"{BASE}/runs/{{runId}}"): {"params": {"threadId": "t-1"}},
+    ("GET", f"{BASE}/runs/{{runId}}/why"): {"params": {"threadId": "t-1"}},
     ("POST", f"{BASE}/runs/{{runId}}/cancel"): {"json": {"threadId": "t-1"}},
     ("POST", f"{BASE}/agents/{{agentId}}/resume"): {
         "json": {"threadId": "t-1", "resume": [{"interruptId": "i-1", "status": "resolved"}]}

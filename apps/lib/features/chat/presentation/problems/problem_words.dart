@@ -254,6 +254,10 @@ const problemWords = <String, ProblemWords>{
     Remedy.again,
   ),
   'key-ended': ProblemWords('This API key has ended.', 'It was revoked, or has expired. Create a new one.'),
+  'requeue-refused': ProblemWords(
+    'This run cannot be queued again.',
+    'It would be done twice, or it has ended. The details say why.',
+  ),
   'forbidden': ProblemWords('You are not allowed to do this.', 'Ask the operator for the permission.'),
   'login-not-wanted': ProblemWords('This server needs no login of yours.', 'There is nothing to connect.'),
   'token-not-wanted': ProblemWords('This server takes no token of yours.', 'There is nothing to connect.'),

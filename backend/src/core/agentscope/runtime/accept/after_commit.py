@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from core.agentscope.events.ending import Ended
 from core.agentscope.events.owned_run import Publisher, StreamBatch
 from core.agentscope.events.run_summary import AgentName, RunSummary, log_ended_runs
-from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.hints import Hints
 from core.store_failure import is_lost_race
 
 _ATTEMPTS = 3
@@ -45,7 +45,7 @@ class AfterCommit:
         self.to_start.clear()
         self.to_stop.clear()
 
-    async def tell(self, publisher: Publisher, hints: HintSender) -> None:
+    async def tell(self, publisher: Publisher, hints: Hints) -> None:
         """Tell readers and workers, best effort."""
         publisher.publish(self.to_show)
         log_ended_runs(self.to_log, agent=self.agent)

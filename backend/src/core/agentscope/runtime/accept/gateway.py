@@ -28,7 +28,7 @@ from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.runtime.accept.run_row import Accepted
 from core.agentscope.runtime.accept.user_turns import UserTurns
 from core.agentscope.runtime.accept.usual import UsualAcceptance
-from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.hints import Hints
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import RunCommand, RunStatus
 from core.agentscope.schemas.internal_events import RunFinished
@@ -58,7 +58,7 @@ class AgentRunGateway:
     def __init__(
         self,
         engine: AsyncEngine,
-        hints: HintSender,
+        hints: Hints,
         publisher: Publisher,
         gates: PoolGates,
         *,

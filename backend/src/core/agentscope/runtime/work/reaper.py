@@ -24,8 +24,10 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
-from core.agentscope.events.ledger.budget_store import release_expired, release_run
+from core.agentscope.events.ledger.budget_store import release_expired
 from core.agentscope.events.owned_run import OwnedRun, Publisher
+from core.agentscope.events.repair_times import DEADLINE_GRACE_SECONDS, HINT_AGAIN_SECONDS
+from core.agentscope.events.requeue import is_pristine, requeue
 from core.agentscope.events.retention import PRUNE_ROWS, EventRetention, drop_budgets, forget_runs
 from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.events.run_summary import AgentName, log_ended_runs, nameless
@@ -57,9 +59,6 @@ PICKUP_SECONDS = 1.0
 SHORTEST_PAUSE_SECONDS = 0.05
 PICK_UP, REAP, PRUNE = "pick-up", "reap", "prune"
 """The chores."""
-HINT_AGAIN_SECONDS = 5.0
-DEADLINE_GRACE_SECONDS = 30.0
-"""If a run exceeds its deadline by this time, the reaper ends the run without its worker."""
 
 _DUE = status_text("""
 UPDATE agent_run SET next_hint_at = clock_timestamp() + :again * interval '1 second'
@@ -96,11 +95,6 @@ AND NOT EXISTS (SELECT 1 FROM agent_run AS l
                 WHERE l.session_id = w.session_id AND l.status IN {live})
 AND NOT EXISTS (SELECT 1 FROM agent_interrupt AS i WHERE i.session_id = w.session_id AND i.status = {open_interrupt})
 LIMIT :batch
-""")
-
-_REQUEUE = status_text("""
-UPDATE agent_run SET status = {queued}, lease_until = NULL, worker_id = NULL, next_hint_at = clock_timestamp()
-WHERE id = :run_pk AND status = {running}
 """)
 
 # The time of the statement, wherever an index finds what is past a time: clock_timestamp() has another value for every
@@ -342,11 +336,9 @@ class Reaper:
         if lost:
             found.calls = (await connection.execute(_LOST_CALLS, {"run_pk": run.id})).scalar_one()
             found.outcome = "ended"
-        # Readers saw nothing but RUN_STARTED, and no tool can have started: the run can safely be executed again.
-        pristine = run.last_seq <= 1
-        if pristine and not overtime and run.attempt - run.released < self._settings.worker.max_attempts:
-            await connection.execute(_REQUEUE, {"run_pk": run.id})
-            await release_run(connection, run.id)
+        tries_left = run.attempt - run.released < self._settings.worker.max_attempts
+        if is_pristine(run) and not overtime and tries_left:
+            await requeue(connection, run)
             found.outcome = "requeued"
             log.warning("run_requeued", run_id=run.run_id, attempt=run.attempt)
             return None

@@ -11,14 +11,14 @@ Rules:
 3. A worker remembers only so many runs. Beyond that, the user with the most of them loses the newest.
 4. What is remembered is a hint like any other: it may be forgotten, and Postgres decides who executes a run.
 
-The first rule is the dynamic threshold of switch buffers (Choudhury and Hahne, 1998): it needs no limit for each number
-of users. See docs/adr/0018 and docs/adr/0054.
+The first rule is ``core.fair_share``: it needs no limit for each number of users. See docs/adr/0018 and docs/adr/0054.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
 
+from core.fair_share import has_room, weight_of
 from core.identity import Principal
 
 MAX_REMEMBERED = 1000
@@ -35,7 +35,7 @@ class Slots:
 
     def __init__(self, total: int, user_share: float) -> None:
         self._total = total
-        self._weight = float("inf") if user_share >= 1 else user_share / (1 - user_share)
+        self._weight = weight_of(user_share)
         self._held: Counter[Principal] = Counter()
         self._remembered: dict[Principal, OrderedDict[int, None]] = {}
 
@@ -45,10 +45,7 @@ class Slots:
 
     def _has_room(self, principal: Principal) -> bool:
         """Tell whether a user may take one more slot."""
-        after = self._held[principal] + 1
-        if after == 1 or self._weight == float("inf"):
-            return self.free > 0
-        return after <= self._weight * (self.free - 1)
+        return has_room(self._held[principal], self.free, self._weight)
 
     def take(self, principal: Principal) -> bool:
         """Take a slot for a user's run; False when none is free or the user's share is used up."""
