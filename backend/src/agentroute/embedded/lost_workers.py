@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from agentroute.tracing.opening import open_tracing
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.profile.agents import load_agents
@@ -37,7 +38,8 @@ def main(files: Sequence[str]) -> int:
     """Repair what these workers left; returns 0 if none of them has a run any more."""
     settings = Settings()
     configure_logging(settings)
-    return 0 if asyncio.run(_repair_all(settings, [Path(file) for file in files])) else 1
+    with open_tracing(settings.traces, "agentroute-worker"):
+        return 0 if asyncio.run(_repair_all(settings, [Path(file) for file in files])) else 1
 
 
 async def _repair_all(settings: Settings, files: Sequence[Path]) -> bool:

@@ -7,8 +7,10 @@ one of the whole process: libraries that trace by themselves would send what use
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import version
 
 from opentelemetry import trace as otel
@@ -17,6 +19,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -48,6 +51,7 @@ def sending_spans(settings: TraceSettings, service: str) -> Iterator[None]:
     provider = TracerProvider(
         resource=Resource.create({"service.version": version("agentroute")}).merge(_named(service)),
         shutdown_on_exit=False,
+        id_generator=_KeyedIds(),
     )
     processor = BatchSpanProcessor(OTLPSpanExporter())
     provider.add_span_processor(processor)
@@ -64,6 +68,19 @@ def _named(service: str) -> Resource:
     found = Resource.create({}).attributes.get("service.name", "")
     # The library's word for "nobody said".
     return Resource({"service.name": service} if str(found).startswith("unknown_service") else {})
+
+
+_key: ContextVar[str] = ContextVar("span_key", default="")
+
+
+class _KeyedIds(RandomIdGenerator):
+    """The id of a span with a key is made of it. Another process that tells of the same gives it the same id."""
+
+    def generate_span_id(self) -> int:
+        if not (key := _key.get()):
+            return super().generate_span_id()
+        # 0 is no id.
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) or 1
 
 
 class _OtelSpan:
@@ -102,7 +119,9 @@ class _OtelTracer:
         parent: TraceContext | None,
         at: float | None = None,
         kind: str = "internal",
+        key: str = "",
     ) -> Span:
+        _key.set(key)
         return _OtelSpan(
             self._tracer.start_span(
                 name,

@@ -52,6 +52,7 @@ class Tracer(Protocol):
         parent: TraceContext | None,
         at: float | None = None,
         kind: str = "internal",
+        key: str = "",
     ) -> Span:
         """Begin a span.
 
@@ -61,6 +62,7 @@ class Tracer(Protocol):
             parent: The span that it is a part of; without one, a trace begins.
             at: When it began (seconds since the epoch); now if None.
             kind: ``internal``, ``server`` or ``client``.
+            key: Of what the span is about, if several processes may tell of it: the same key is the same span id.
         """
         ...
 
@@ -125,6 +127,7 @@ def past_span(
     ago: float = 0.0,
     kind: str = "internal",
     failed: str = "",
+    key: str = "",
 ) -> None:
     """Record something that is over as a part of the current span.
 
@@ -135,11 +138,12 @@ def past_span(
         ago: How many seconds ago it ended.
         kind: As in ``Tracer.start``.
         failed: The code with which it failed; empty if it did not.
+        key: As in ``Tracer.start``.
     """
     if _tracer is None:
         return
     end = time.time() - ago
-    begun = _tracer.start(name, attributes, parent=_current.get(), at=end - seconds, kind=kind)
+    begun = _tracer.start(name, attributes, parent=_current.get(), at=end - seconds, kind=kind, key=key)
     if failed:
         begun.fail(failed)
     begun.end(end)

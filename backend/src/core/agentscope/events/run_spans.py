@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from core.agentscope.events.run_summary import hash_user
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.identity import Principal
 from core.tracing import conventions as name
-from core.tracing.tracer import Attributes, Value, past_span, tracer
+from core.tracing.trace_context import TraceContext
+from core.tracing.tracer import Attributes, Value, inside, past_span, tracer
 
 
 def run_attributes(principal: Principal, command: RunCommand) -> Attributes:
@@ -23,7 +27,24 @@ def run_attributes(principal: Principal, command: RunCommand) -> Attributes:
     }
 
 
-def trace_call(usage: ModelUsage) -> None:
+def trace_lost_run(trace_context: str | None, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Record the model calls of a run whose worker is lost: what the ledger has of them.
+
+    The worker may have told of some. Their spans have the same ids, so nobody counts them twice.
+
+    Args:
+        trace_context: Of the run.
+        lines: Of the ledger, as column values.
+    """
+    if tracer() is None:
+        return
+    with inside(TraceContext.read(trace_context)):
+        for line in lines:
+            known = {field: line[field] for field in ModelUsage.model_fields if field in line}
+            trace_call(ModelUsage(**known), settled=True)
+
+
+def trace_call(usage: ModelUsage, *, settled: bool = False) -> None:
     """Record a model call that has ended: its span has what its line in the ledger has."""
     if tracer() is None:
         return
@@ -44,6 +65,7 @@ def trace_call(usage: ModelUsage) -> None:
         name.STAGE: usage.stage,
         name.OUTCOME: usage.outcome,
         name.ESTIMATED: usage.estimated,
+        name.SETTLED: True if settled else None,
         **usage.take_contents(),
     }
     past_span(
@@ -51,7 +73,8 @@ def trace_call(usage: ModelUsage) -> None:
         values,
         seconds=usage.latency_ms / 1000,
         kind="client",
-        failed=usage.outcome if usage.outcome == "failed" else "",
+        failed=usage.outcome if usage.outcome in ("failed", "lost") else "",
+        key=usage.call_id,
     )
 
 

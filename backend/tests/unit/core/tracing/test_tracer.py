@@ -53,6 +53,7 @@ class Memory:
         parent: TraceContext | None,
         at: float | None = None,
         kind: str = "internal",
+        key: str = "",
     ) -> Span:
         self.spans.append(Recorded(name, parent, len(self.spans) + 3))
         return self.spans[-1]

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import structlog
 from sqlalchemy import select, text
@@ -25,10 +26,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
 from core.agentscope.events.ledger.budget_store import release_expired
+from core.agentscope.events.ledger.ledger import list_model_calls
 from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.repair_times import DEADLINE_GRACE_SECONDS, HINT_AGAIN_SECONDS
 from core.agentscope.events.requeue import is_pristine, requeue
 from core.agentscope.events.retention import PRUNE_ROWS, EventRetention, drop_budgets, forget_runs
+from core.agentscope.events.run_spans import trace_lost_run
 from core.agentscope.events.run_status import QUEUED, RUNNING
 from core.agentscope.events.run_summary import AgentName, log_ended_runs, nameless
 from core.agentscope.events.status_sql import status_text
@@ -104,8 +107,6 @@ UPDATE agent_interrupt SET status = {expired_interrupt}, resolved_at = clock_tim
 WHERE status = {open_interrupt} AND expires_at < statement_timestamp()
 """)
 
-_LOST_CALLS = text("SELECT count(*) FROM agent_model_call WHERE run_pk = :run_pk AND outcome = 'lost'")
-
 
 @dataclass(slots=True)
 class _LostRun:
@@ -113,8 +114,9 @@ class _LostRun:
 
     outcome: str | None = None
     """What becomes of it; None if its worker lives and only its time is over."""
-    calls: int = 0
-    """Model calls of it whose cost nobody knows."""
+    trace_context: str | None = None
+    lines: Sequence[Mapping[str, Any]] = ()
+    """Its model calls, as the ledger has them."""
 
 
 _Repair = Callable[[AsyncConnection, AgentRun, str, datetime], Awaitable[Ended | None]]
@@ -278,7 +280,8 @@ class Reaper:
         touched = await self._repair(run_pk, session_id, end_lost, rescue=partial(end_lost, rescue=True))
         if touched and found.outcome is not None:
             LEASES_EXPIRED.add(found.outcome)
-            LEDGER_LOST.add(amount=found.calls)
+            LEDGER_LOST.add(amount=sum(line["outcome"] == "lost" for line in found.lines))
+            trace_lost_run(found.trace_context, found.lines)
         return touched
 
     async def _repair(
@@ -334,7 +337,8 @@ class Reaper:
         if not lost and not overtime:
             raise LeaseLost
         if lost:
-            found.calls = (await connection.execute(_LOST_CALLS, {"run_pk": run.id})).scalar_one()
+            found.lines = await list_model_calls(connection, run.id)
+            found.trace_context = run.trace_context
             found.outcome = "ended"
         tries_left = run.attempt - run.released < self._settings.worker.max_attempts
         if is_pristine(run) and not overtime and tries_left:
