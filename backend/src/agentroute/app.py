@@ -32,6 +32,7 @@ from v1.agent import (
     ticket_routes,
     transcribe,
     usage_routes,
+    user_data_routes,
 )
 from v1.agent import router as agent
 from v1.agent.container import ApiContainer
@@ -87,6 +88,7 @@ def create_app(
         agent_routes.router,
         thread_routes.router,
         usage_routes.router,
+        user_data_routes.router,
         file_routes.router,
         login_routes.router,
         connection_routes.router,

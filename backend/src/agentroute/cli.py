@@ -21,6 +21,7 @@ from agentroute.key_commands import keys
 from agentroute.lean_imports import lean_imports
 from agentroute.run_commands import runs
 from agentroute.storage_commands import storage
+from agentroute.user_commands import erase, export_user, import_user
 
 if TYPE_CHECKING:
     from core.config import Settings
@@ -41,6 +42,8 @@ _OPERATE = "Run the service"
 app.add_typer(keys, rich_help_panel=_OPERATE)
 app.add_typer(runs, rich_help_panel=_OPERATE)
 app.add_typer(storage, rich_help_panel=_OPERATE)
+for _command in (erase, export_user, import_user):
+    app.command(rich_help_panel=_OPERATE)(_command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -39,7 +39,7 @@ def errors_as_lines() -> Iterator[None]:
         fail(str(exc))
 
 
-def fail(line: str) -> None:
+def fail(line: str) -> NoReturn:
     """End the command: something is missing or has failed."""
     typer.echo(f"error: {line}", err=True)
     raise typer.Exit(1)

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentroute.agent_items import read_agents
+from agentroute.agent_items import DeployedAgents, read_agents
 from agentroute.background_loops import running
 from agentroute.credentials import open_credentials
 from agentroute.logins import open_connections
@@ -19,6 +19,7 @@ from agentroute.readiness import StoreReadiness
 from agentroute.run_desk import open_run_desk
 from agentroute.schema_state import schema
 from agentroute.transcription import open_transcription
+from agentroute.user_data import UserStores, open_erasures
 from core.agentscope.events.facade import AgentScopeEventsFacade
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.queries.history import HistoryReader
@@ -44,6 +45,7 @@ from core.rates.rate_limits import RateLimits
 from core.rates.shared_buckets import shared_with
 from core.redis_client import create_redis
 from core.request_body import JsonBodies
+from core.user_data.export import Exporter
 from v1.agent.container import ApiContainer
 from v1.agent.login_origins import LoginOrigins
 from v1.agent.service import AgentService
@@ -117,18 +119,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         await resources.enter_async_context(running(bus=bus.run, hub=hub.run, rates=shared.run))
         hints = HintSender(broker, redis, settings.redis)
         files = open_files(engine, settings.files, settings.limits, agents.default_id)
-        gateway = AgentRunGateway(
-            engine,
-            hints,
-            bus,
-            gates,
-            limits=settings.limits,
-            worker=settings.worker,
-            agent=agents.name_of,
-            agents=deployed.usable,
-            files=files,
-            rates=rates,
-        )
+        gateway = _gateway(settings, engine, hints, bus, gates, deployed, files, rates)
         history = HistoryReader(engine, agents.default_id)
         threads = _open_threads(engine, hints, bus, agents, files)
         openings = OpeningReader(engine, history, gates.streams)
@@ -148,6 +139,9 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         resources.push_async_callback(service.aclose)
         logins, connections = open_connections(settings, engine, deployed)
         diagnosis, desk = open_run_desk(settings, engine, gateway, hints, workers, agents.default_id)
+        stores = UserStores(threads, files, connections.store, logins, rates)
+        erasures = open_erasures(settings, engine, redis, stores)
+        await resources.enter_async_context(running(erasures=erasures.run))
         yield ApiContainer(
             bodies=_open_bodies(settings, resources),
             service=service,
@@ -163,6 +157,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             logins=logins,
             login_origins=LoginOrigins.of(settings),
             connections=connections,
+            erasures=erasures,
+            exports=Exporter(engine, files),
             authenticator=credentials.authenticator,
             keys=credentials.keeper,
             tickets=credentials.tickets,
@@ -174,6 +170,30 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             drain=DrainSwitch(hub),
             live=None if settings.metrics.port is None else _readings(hub, engine, resources),
         )
+
+
+def _gateway(
+    settings: Settings,
+    engine: AsyncEngine,
+    hints: HintSender,
+    bus: RedisBus,
+    gates: PoolGates,
+    deployed: DeployedAgents,
+    files: FileLibrary | None,
+    rates: RateLimits,
+) -> AgentRunGateway:
+    return AgentRunGateway(
+        engine,
+        hints,
+        bus,
+        gates,
+        limits=settings.limits,
+        worker=settings.worker,
+        agent=deployed.agents.name_of,
+        agents=deployed.usable,
+        files=files,
+        rates=rates,
+    )
 
 
 def _readings(hub: ThreadHub, engine: AsyncEngine, resources: AsyncExitStack) -> LiveReadings:

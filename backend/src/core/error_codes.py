@@ -14,6 +14,7 @@ from core import (
     identity_errors,
     operator_errors,
     storage_errors,
+    user_data_errors,
 )
 from core.errors import AgentBackendError
 
@@ -26,6 +27,7 @@ _KNOWN = (
     identity_errors,
     operator_errors,
     storage_errors,
+    user_data_errors,
 )
 """The modules of the catalogue: a class is known once its module is imported."""
 

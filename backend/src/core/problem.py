@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
+from core.erased_users import is_refused
 from core.errors import (
     AgentBackendError,
     BodyTooLarge,
@@ -38,6 +39,7 @@ from core.gate import soon
 from core.log import current_request_id
 from core.metrics.catalogue import PROBLEMS
 from core.store_failure import is_crowd, is_store_failure
+from core.user_data_errors import BEING_ERASED, ErasureUnderWay
 from core.validation import escape, from_errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -164,6 +166,8 @@ def passing(exc: Exception) -> AgentBackendError | None:
         )
     if is_store_failure(exc):
         return StoreUnavailable("The database is not reachable. Retry with the same ids.")
+    if is_refused(exc):
+        return ErasureUnderWay(BEING_ERASED)
     return None
 
 

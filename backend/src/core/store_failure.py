@@ -41,32 +41,32 @@ def is_store_failure(error: BaseException) -> bool:
     An ``OSError`` (including ``TimeoutError``) counts only if it comes from the driver: any other one is not about
     Postgres.
     """
-    return any(_is_store_failure(link) for link in _chain(error))
+    return any(_is_store_failure(link) for link in chain(error))
 
 
 def is_crowd(error: BaseException) -> bool:
     """Say whether the pool had no free connection in time: too much work at once, not an outage."""
-    return any(isinstance(link, sa.TimeoutError) for link in _chain(error))
+    return any(isinstance(link, sa.TimeoutError) for link in chain(error))
 
 
 def is_lost_race(error: BaseException) -> bool:
     """Say whether another transaction won: nothing was written, and the same transaction may be tried again at once."""
-    return any(getattr(link, "sqlstate", None) in _RACES for link in _chain(error))
+    return any(getattr(link, "sqlstate", None) in _RACES for link in chain(error))
 
 
 def is_time_limit(error: BaseException) -> bool:
     """Say whether Postgres stopped a statement that took too long: with less data, it may succeed."""
-    return any(getattr(link, "sqlstate", None) == "57014" for link in _chain(error))
+    return any(getattr(link, "sqlstate", None) == "57014" for link in chain(error))
 
 
 def is_locked(error: BaseException) -> bool:
     """Say whether a lock was not available in time: whoever needs no such lock may succeed."""
-    return any(getattr(link, "sqlstate", None) == "55P03" for link in _chain(error))
+    return any(getattr(link, "sqlstate", None) == "55P03" for link in chain(error))
 
 
 def is_refused_data(error: BaseException) -> bool:
     """Say whether a value was refused: it is not valid for its column, or beyond a limit of Postgres."""
-    for link in _chain(error):
+    for link in chain(error):
         state = getattr(link, "sqlstate", None)
         if isinstance(state, str) and state.startswith(_DATA_CLASSES):
             return True
@@ -102,7 +102,8 @@ def _is_store_failure(error: BaseException) -> bool:
     return isinstance(error, OSError) and (_came_from_driver(error) or _timed_out_in_driver(error))
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what caused it, the driver's error within one of SQLAlchemy included."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:

@@ -29,6 +29,7 @@ from core.api_keys.key_form import random_digits
 from core.config import RedisSettings
 from core.credential_errors import TicketInvalid, TicketsUnavailable
 from core.identity import Principal
+from core.owned_keys import note_key
 
 FIRST_USE_SECONDS = 30
 TICKET_PREFIX = "art_"
@@ -81,6 +82,7 @@ class StreamTickets:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = redis
+        self._owner_prefix = settings.key_prefix
         self._prefix = f"{settings.key_prefix}:ticket:"
         self.lasts_seconds = lasts_seconds
         self._clock = clock
@@ -94,7 +96,9 @@ class StreamTickets:
         """
         ticket = TICKET_PREFIX + random_digits()
         name = self._prefix + _hash(ticket)
+        lasts = self.lasts_seconds + FIRST_USE_SECONDS
         try:
+            await note_key(self._redis, self._owner_prefix, principal, name, seconds=lasts)
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hset(name, mapping={"stream": _stream(thread_id, run_id), "holder": _holder(principal)})
                 pipe.expire(name, FIRST_USE_SECONDS)

@@ -6,6 +6,7 @@ from models.agent_chat_session import AgentChatSession
 from models.agent_checkpoint import AgentCheckpoint
 from models.agent_chore import AgentChore
 from models.agent_connection import AgentConnection
+from models.agent_erasure import AgentErasure
 from models.agent_file import AgentFile
 from models.agent_file_use import AgentFileUse
 from models.agent_interrupt import AgentInterrupt
@@ -31,6 +32,7 @@ __all__ = [
     "AgentCheckpoint",
     "AgentChore",
     "AgentConnection",
+    "AgentErasure",
     "AgentFile",
     "AgentFileUse",
     "AgentInterrupt",

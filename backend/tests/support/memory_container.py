@@ -12,7 +12,7 @@ from tests.support.memory_threads import MemoryThreads
 from core.agentscope.schemas.agents import AgentItem, AgentTool
 from core.agentscope.schemas.links import runs_url
 from core.config import Settings
-from core.identity import Authenticator
+from core.identity import Authenticator, Principal
 from core.rates.rate_limits import RateLimits
 from core.readiness import Readiness
 from core.request_body import JsonBodies
@@ -22,6 +22,14 @@ from v1.agent.container import ApiContainer
 from v1.agent.open_streams import OpenStreams
 from v1.agent.service import AgentService
 from v1.agent.stream_places import StreamPlaces
+
+
+class NoErasures:
+    """Nobody is being erased."""
+
+    def refuse(self, principal: Principal) -> None:
+        """Refuse nobody."""
+
 
 READY = Readiness(postgres=True, migrations=True, redis=True)
 
@@ -79,6 +87,8 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         "connections": None,
         "logins": None,
         "login_origins": None,
+        "erasures": NoErasures(),
+        "exports": None,
         "keys": None,
         "tickets": None,
         "open_streams": OpenStreams(),

@@ -17,6 +17,7 @@ from core.files.contents import FileContents
 from core.files.file_name import clean_name
 from core.files.media_type import HEAD_BYTES, media_type_of
 from core.files.store import CHUNK_BYTES, FileMissing, FileStore
+from core.files.user_files import Noted, UserFiles
 from core.identity import Principal
 from core.places import Places
 
@@ -47,6 +48,7 @@ class FileLibrary:
     ) -> None:
         self.settings: FileSettings = settings
         self.catalogue: FileCatalogue = FileCatalogue(engine, settings, limits, default_agent)
+        self._engine = engine
         self._store = store
         self._uploads = Places(settings.max_uploads_per_user, settings.max_uploads)
         self._downloads = Places(settings.max_downloads_per_user, settings.max_downloads)
@@ -112,11 +114,26 @@ class FileLibrary:
         except Exception:
             # Also if the outcome of the last statement is unknown: what became a file is not given up. After a
             # cancellation the store may still be at work, so the row stays, and the chore discards it later.
-            await self._discard(pending)
+            await self.discard(pending)
             raise
         if not is_new:
-            await self._discard(pending)
+            await self.discard(pending)
         return file, is_new
+
+    async def receive(self, principal: Principal, chunks: AsyncIterator[bytes]) -> StoredBytes:
+        """Store bytes that become a file later, in the transaction of the caller; until then nobody sees them.
+
+        Raises:
+            FileQuotaExceeded: The user has as many files as are allowed.
+            FilesUnavailable: The store does not take them.
+        """
+        pending = await self.catalogue.begin(principal, 0)
+        try:
+            await self._store.put(pending.name_in_store, chunks)
+        except Exception:
+            await self.discard(pending)
+            raise
+        return pending
 
     async def get(self, principal: Principal, file_id: str) -> StoredFile:
         """Return a file of the user.
@@ -175,6 +192,27 @@ class FileLibrary:
             return 0
         return len(gone)
 
+    async def erase(self, principal: Principal, note: Noted) -> bool:
+        """Remove every file of a user: bytes first, then rows.
+
+        Args:
+            principal: Whose.
+            note: Told in the transaction that deletes rows how many files, and how many names of them in threads.
+
+        Returns:
+            False if an upload that has begun may still write bytes: its row stays until the time of uploads is over.
+
+        Raises:
+            FilesUnavailable: The store does not answer.
+        """
+        files = UserFiles(self._engine, principal, self.settings.upload_seconds)
+        await files.mark()
+        while leaving := await files.leaving():
+            for each in leaving:
+                await self._store.delete(each.name_in_store)
+            await files.forget([each.id for each in leaving], note)
+        return not await files.any_left()
+
     async def take_back(self, principal: Principal, files: Iterable[StoredFile]) -> None:
         """Delete files that were just stored and that nobody has named or sent since, best effort."""
         try:
@@ -206,7 +244,8 @@ class FileLibrary:
         await self._store.tidy(2 * self.settings.upload_seconds + 3600)
         return gone
 
-    async def _discard(self, pending: StoredBytes) -> None:
+    async def discard(self, pending: StoredBytes) -> None:
+        """Take back an upload that did not become a file, best effort. What became a file stays."""
         try:
             if await self.catalogue.give_up(pending):
                 await self.remove([pending])

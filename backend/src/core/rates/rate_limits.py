@@ -119,6 +119,15 @@ class RateLimits:
             self.buckets.level(bucket) for kind in counted for _, bucket in self._buckets_of(principal, kind)
         ]
 
+    def of_user(self, principal: Principal) -> list[Bucket]:
+        """Return every bucket of a user, without those of its tenant."""
+        return [
+            bucket
+            for kind in self._rates
+            for owner, bucket in self._buckets_of(principal, kind)
+            if owner == "user"
+        ]
+
     def _buckets_of(self, principal: Principal, counted: Counted) -> Iterator[tuple[Owner, Bucket]]:
         if principal.trusted:
             return

@@ -52,7 +52,7 @@ class SharedBuckets:
     """
 
     def __init__(self, redis: Redis, settings: RedisSettings, buckets: Buckets) -> None:
-        self._prefix = f"{settings.key_prefix}:rates"
+        self._prefix = settings.key_prefix
         self._buckets = buckets
         self._script = redis.register_script(_TAKE)
         self._taken: Counter[Bucket] = Counter()
@@ -89,17 +89,21 @@ class SharedBuckets:
         left = iter(taken.items())
         while part := list(islice(left, MOST_AT_ONCE)):
             amounts = [round(amount * bucket.rate.seconds_each * 1e6) for bucket, amount in part]
-            missing = await self._script(keys=[self._key(bucket) for bucket, _ in part], args=amounts)
+            missing = await self._script(
+                keys=[bucket_key(self._prefix, bucket) for bucket, _ in part], args=amounts
+            )
             for (bucket, _), microseconds in zip(part, missing, strict=True):
                 # What this process took while Redis answered is not in its answer.
                 since = self._taken[bucket] * bucket.rate.seconds_each if bucket in self._taken else 0.0
                 self._buckets.learn(bucket, max(0.0, microseconds / 1e6 + since))
         self._away = False
 
-    def _key(self, bucket: Bucket) -> str:
-        # The owner comes from a token: hashed, its length and its characters do not matter.
-        owner = hashlib.sha256(json.dumps(bucket.owner).encode()).hexdigest()[:32]
-        return f"{self._prefix}:{bucket.rate.name}:{bucket.rate.window_seconds}:{owner}"
+
+def bucket_key(prefix: str, bucket: Bucket) -> str:
+    """Return the key of a bucket in Redis."""
+    # The owner comes from a token: hashed, its length and its characters do not matter.
+    owner = hashlib.sha256(json.dumps(bucket.owner).encode()).hexdigest()[:32]
+    return f"{prefix}:rates:{bucket.rate.name}:{bucket.rate.window_seconds}:{owner}"
 
 
 def shared_with(rates: RateLimits, redis: Redis, settings: RedisSettings) -> SharedBuckets:

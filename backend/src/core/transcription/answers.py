@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from core.config import RedisSettings
 from core.identity import Principal
+from core.owned_keys import note_key
 from core.transcription.transcription import Transcription
 
 log = structlog.get_logger(__name__)
@@ -24,12 +25,16 @@ log = structlog.get_logger(__name__)
 class Answers(Protocol):
     """Answers by the fingerprint of their request. The fingerprint includes the user."""
 
-    async def find(self, fingerprint: str) -> Transcription | None:
+    async def find(self, principal: Principal, fingerprint: str) -> Transcription | None:
         """Return the stored answer of a request; ``None`` if there is none, or if it has expired."""
         ...
 
-    async def put(self, fingerprint: str, answer: Transcription) -> None:
+    async def put(self, principal: Principal, fingerprint: str, answer: Transcription) -> None:
         """Store an answer."""
+        ...
+
+    async def drop(self, principal: Principal, fingerprint: str) -> None:
+        """Forget an answer."""
         ...
 
     async def claim(self, principal: Principal, key: str, fingerprint: str) -> bool:
@@ -42,10 +47,11 @@ class RedisAnswers:
 
     def __init__(self, redis: Redis, settings: RedisSettings, *, keep_seconds: int) -> None:
         self._redis = redis
+        self._owner_prefix = settings.key_prefix
         self._prefix = f"{settings.key_prefix}:transcription"
         self._keep_seconds = keep_seconds
 
-    async def find(self, fingerprint: str) -> Transcription | None:
+    async def find(self, principal: Principal, fingerprint: str) -> Transcription | None:
         try:
             found = await self._redis.get(self._answer(fingerprint))
             return Transcription.model_validate_json(found) if found else None
@@ -55,17 +61,28 @@ class RedisAnswers:
             log.warning("transcription_not_looked_up", error=type(exc).__name__)
             return None
 
-    async def put(self, fingerprint: str, answer: Transcription) -> None:
+    async def put(self, principal: Principal, fingerprint: str, answer: Transcription) -> None:
         try:
+            await self._note(principal, self._answer(fingerprint))
             await self._redis.set(
-                self._answer(fingerprint), answer.model_dump_json(), ex=self._keep_seconds, nx=True
+                self._answer(fingerprint),
+                answer.model_dump_json(),
+                ex=self._keep_seconds,
+                nx=True,
             )
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("transcription_not_remembered", error=type(exc).__name__)
 
+    async def drop(self, principal: Principal, fingerprint: str) -> None:
+        try:
+            await self._redis.delete(self._answer(fingerprint))
+        except (RedisError, OSError, TimeoutError) as exc:
+            log.warning("transcription_not_dropped", error=type(exc).__name__)
+
     async def claim(self, principal: Principal, key: str, fingerprint: str) -> bool:
         name = f"{self._prefix}:key:{_owned(principal, key)}"
         try:
+            await self._note(principal, name)
             if await self._redis.set(name, fingerprint, ex=self._keep_seconds, nx=True):
                 return True
             # The key expired between the two commands, so it is free.
@@ -73,6 +90,9 @@ class RedisAnswers:
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("transcription_key_not_looked_up", error=type(exc).__name__)
             return True
+
+    async def _note(self, principal: Principal, key: str) -> None:
+        await note_key(self._redis, self._owner_prefix, principal, key, seconds=self._keep_seconds)
 
     def _answer(self, fingerprint: str) -> str:
         return f"{self._prefix}:answer:{fingerprint}"
@@ -85,11 +105,14 @@ class MemoryAnswers:
         self._answers: dict[str, Transcription] = {}
         self._keys: dict[str, str] = {}
 
-    async def find(self, fingerprint: str) -> Transcription | None:
+    async def find(self, principal: Principal, fingerprint: str) -> Transcription | None:
         return self._answers.get(fingerprint)
 
-    async def put(self, fingerprint: str, answer: Transcription) -> None:
+    async def put(self, principal: Principal, fingerprint: str, answer: Transcription) -> None:
         self._answers.setdefault(fingerprint, answer)
+
+    async def drop(self, principal: Principal, fingerprint: str) -> None:
+        self._answers.pop(fingerprint, None)
 
     async def claim(self, principal: Principal, key: str, fingerprint: str) -> bool:
         return self._keys.setdefault(_owned(principal, key), fingerprint) == fingerprint

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from sqlalchemy import func, insert, update
 
 from core.database import SessionFactory
+from core.erased_users import NOBODY
 from core.identity import Principal
 from models.agent_transcription import AgentTranscription
 
@@ -52,8 +53,8 @@ class TranscriptionLedger(Protocol):
         """Write the row of a call that is about to begin; returns its number."""
         ...
 
-    async def close(self, call: int, end: CallEnd) -> None:
-        """Write how it ended."""
+    async def close(self, call: int, end: CallEnd) -> bool:
+        """Write how it ended; returns whether the row is still a user's."""
         ...
 
 
@@ -80,7 +81,7 @@ class PostgresTranscriptionLedger:
         async with self._session_factory.begin() as session:
             return (await session.execute(statement)).scalar_one()
 
-    async def close(self, call: int, end: CallEnd) -> None:
+    async def close(self, call: int, end: CallEnd) -> bool:
         values = {
             "outcome": end.outcome,
             "latency_ms": end.latency_ms,
@@ -91,10 +92,10 @@ class PostgresTranscriptionLedger:
         }
         if end.model is not None:
             values["model"] = end.model
+        statement = update(AgentTranscription).where(AgentTranscription.id == call).values(values)
         async with self._session_factory.begin() as session:
-            await session.execute(
-                update(AgentTranscription).where(AgentTranscription.id == call).values(values)
-            )
+            owner = await session.scalar(statement.returning(AgentTranscription.user_id))
+            return owner not in {None, NOBODY}
 
 
 class MemoryTranscriptionLedger:
@@ -107,5 +108,6 @@ class MemoryTranscriptionLedger:
         self.calls.append((start, None))
         return len(self.calls) - 1
 
-    async def close(self, call: int, end: CallEnd) -> None:
+    async def close(self, call: int, end: CallEnd) -> bool:
         self.calls[call] = (self.calls[call][0], end)
+        return True

@@ -91,14 +91,14 @@ class TranscriptionService:
         # Only the tasks that use the lock hold a reference: the dictionary drops the lock after the last of them.
         turn = self._turns.setdefault(fingerprint, asyncio.Lock())
         async with turn:
-            if (known := await self._answers.find(fingerprint)) is not None:
+            if (known := await self._answers.find(principal, fingerprint)) is not None:
                 return known
             duration = await self._probe.duration(speech.audio)
-            answer = await self._call(principal, speech, duration)
-            await self._answers.put(fingerprint, answer)
-            return answer
+            return await self._call(principal, speech, duration, fingerprint)
 
-    async def _call(self, principal: Principal, speech: Speech, duration: timedelta) -> Transcription:
+    async def _call(
+        self, principal: Principal, speech: Speech, duration: timedelta, fingerprint: str
+    ) -> Transcription:
         call = await self._ledger.open(
             CallStart(
                 principal=principal,
@@ -120,11 +120,7 @@ class TranscriptionService:
             raise
         latency_ms = _since(started_at)
         cost, source = self._cost(transcript, duration)
-        await self._close(
-            call,
-            CallEnd("succeeded", latency_ms, model=transcript.model, cost=cost, cost_source=source),
-        )
-        return Transcription(
+        answer = Transcription(
             text=transcript.text,
             language=transcript.language or speech.language,
             duration_ms=_milliseconds(duration),
@@ -132,15 +128,23 @@ class TranscriptionService:
             latency_ms=latency_ms,
             cost=cost,
         )
+        await self._answers.put(principal, fingerprint, answer)
+        end = CallEnd("succeeded", latency_ms, model=transcript.model, cost=cost, cost_source=source)
+        if not await self._close(call, end):
+            # The user was erased meanwhile. In this order, either the erasure finds the answer or this does.
+            await self._answers.drop(principal, fingerprint)
+        return answer
 
-    async def _close(self, call: int, end: CallEnd) -> None:
+    async def _close(self, call: int, end: CallEnd) -> bool:
+        """Close the row of a call; returns whether it is still a user's."""
         try:
-            await self._ledger.close(call, end)
+            return await self._ledger.close(call, end)
         except Exception as exc:
             if not is_store_failure(exc):
                 raise
             # The answer is already paid for: the caller gets it, although the row stays `started`.
             log.warning("transcription_not_closed", call=call, outcome=end.outcome, error=type(exc).__name__)
+            return True
 
     def _cost(self, transcript: Transcript, duration: timedelta) -> tuple[Decimal | None, CostSource]:
         if transcript.cost is not None:

@@ -6,8 +6,6 @@ outage relaxes the limit but does not remove it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,6 +18,7 @@ from redis.exceptions import RedisError
 from core.config import RedisSettings
 from core.errors import RateLimited
 from core.identity import Principal
+from core.owned_keys import owner_mark
 from core.places import RETRY_AFTER_SECONDS, Places
 
 log = structlog.get_logger(__name__)
@@ -77,7 +76,7 @@ class SharedSlots:
             lost_after_seconds: Longer than any request. After this time, the slot of a dead process is free again.
         """
         self._redis = redis
-        self._prefix = f"{settings.key_prefix}:transcription:slots"
+        self._prefix = settings.key_prefix
         self._local = local
         self._lost_after_seconds = int(lost_after_seconds) + 1
         self._take = redis.register_script(_TAKE)
@@ -85,8 +84,7 @@ class SharedSlots:
     @asynccontextmanager
     async def take(self, principal: Principal) -> AsyncIterator[None]:
         async with self._local.take(principal):
-            user = json.dumps([principal.tenant_id, principal.user_id]).encode()
-            name = f"{self._prefix}:{hashlib.sha256(user).hexdigest()}"
+            name = slots_key(self._prefix, principal)
             slot = secrets.token_hex(8)
             await self._acquire(name, slot)
             try:
@@ -109,6 +107,11 @@ class SharedSlots:
             await self._redis.zrem(name, slot)
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("transcription_slot_not_released", error=type(exc).__name__)
+
+
+def slots_key(prefix: str, principal: Principal) -> str:
+    """Return the key of a user's slots in Redis."""
+    return f"{prefix}:transcription:slots:{owner_mark(principal)}"
 
 
 def _too_many(limit: int) -> str:

@@ -5,9 +5,13 @@ In no OpenAPI document: what apps are built from does not show them. ``docs/acce
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Response
+from typing import Annotated
 
-from v1.agent.dependencies import current_principal
+from fastapi import APIRouter, Depends, Query, Response
+
+from core.identity import Principal
+from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
+from v1.agent.erasure_answer import answer_erasure
 from v1.agent.route_access import ACCESS, ADMIN_PREFIX, PUBLIC
 from v1.agent.run_answers import encoded
 
@@ -31,3 +35,14 @@ async def list_access() -> Response:
     ]
     public = [{"method": method, "path": path, "why": why} for (method, path), why in PUBLIC.items()]
     return encoded({"routes": asking, "public": public})
+
+
+@router.delete("/users")
+async def erase_user(
+    principal: CurrentPrincipal,
+    container: Container,
+    # Not in the path: the log has paths, and no ids of users.
+    user_id: Annotated[str, Query(alias="userId", min_length=1, max_length=1024)],
+) -> Response:
+    """Erase everything of a user of the caller's tenant; the answer is that of ``DELETE /me``. At any time, and again."""
+    return await answer_erasure(container, Principal(principal.tenant_id, user_id), "admin")

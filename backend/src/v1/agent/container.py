@@ -12,13 +12,15 @@ from typing import Protocol
 from core.api_keys.keeper import KeyKeeper
 from core.connections.oauth.login import Logins
 from core.files.library import FileLibrary
-from core.identity import Authenticator
+from core.identity import Authenticator, Principal
 from core.metrics.readings import LiveReadings
 from core.rates.rate_limits import RateLimits
 from core.readiness import ReadinessProbe
 from core.request_body import JsonBodies
 from core.stream_tickets import StreamTickets
 from core.transcription.service import TranscriptionService
+from core.user_data.erasures import AskedBy, Erasure
+from core.user_data.export import Exporter
 from v1.agent.agent_directory import AgentDirectory
 from v1.agent.connection_directory import ConnectionDirectory
 from v1.agent.login_origins import LoginOrigins
@@ -34,6 +36,16 @@ from v1.agent.ports import (
 )
 from v1.agent.service import AgentService
 from v1.agent.stream_places import StreamPlaces
+
+
+class Erasures(Protocol):
+    """The erasures of users; see ``core.user_data.desk.ErasureDesk``."""
+
+    def refuse(self, principal: Principal) -> None: ...
+
+    async def erase(
+        self, principal: Principal, asked_by: AskedBy, *, within_seconds: float
+    ) -> tuple[Erasure, str | None]: ...
 
 
 class Drain(Protocol):
@@ -70,6 +82,10 @@ class ApiContainer:
     """Where browsers may go after a login."""
     connections: ConnectionDirectory
     """Users' own identities at MCP servers."""
+    erasures: Erasures
+    """Users whose data is being erased."""
+    exports: Exporter
+    """Everything of a user."""
     authenticator: Authenticator
     keys: KeyKeeper
     """Makes and revokes API keys."""

@@ -10,7 +10,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Header, Path, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from core.agentscope.schemas.links import EVENTS_PATH
+from core.agentscope.schemas.links import EVENTS_PATH, ME_PATH
 from core.agentscope.schemas.messages import Id
 from core.credential_errors import TicketInvalid
 from core.errors import NotFound
@@ -55,6 +55,7 @@ async def current_principal(
         TicketInvalid, TicketsUnavailable: The request has a ticket, which cannot be used.
         Forbidden: The credential does not permit this route.
         RateLimited: The caller or its tenant has done too much lately.
+        ErasureUnderWay: The caller's data is being erased.
         NotFound: The route is on the other port, that of operators or that of everybody else.
     """
     method, path = request.method, request.scope["route"].path
@@ -68,6 +69,8 @@ async def current_principal(
         if principal.kind == "key" and principal.credential_id is not None:
             note_request(key_id=principal.credential_id.partition(".")[0])
     check_access(principal, method, path)
+    if path != ME_PATH and not is_for_operators(method, path):
+        container.erasures.refuse(principal)
     admit(container.rates, principal, method, path, request.scope.setdefault("state", {}))
     return principal
 

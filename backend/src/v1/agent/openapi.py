@@ -17,6 +17,7 @@ from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
 from core.problem import MEDIA_TYPE, problem
 from core.storage_errors import StorageQuotaExceeded
+from core.user_data_errors import ErasureUnderWay
 from v1.agent.agui_schemas import EVENT, add_agui_schemas
 from v1.agent.wire import CancelCommand, ConnectCommand, Problem, TicketCommand
 
@@ -390,11 +391,16 @@ def problems(*kinds: type[AgentBackendError]) -> dict[int | str, dict[str, Any]]
     """Describe the error responses of a route, grouped by status, each with an example.
 
     A route that asks for a credential also refuses one that does not permit it, that has been used too
-    often, or that cannot be checked now.
+    often, or that cannot be checked now; and whoever is being erased.
     """
     described: dict[int | str, dict[str, Any]] = {}
     if errors.Unauthenticated in kinds:
-        of_all = (errors.Forbidden, errors.RateLimited, identity_errors.IssuerUnavailable)
+        of_all = (
+            errors.Forbidden,
+            errors.RateLimited,
+            identity_errors.IssuerUnavailable,
+            ErasureUnderWay,
+        )
         kinds = tuple(dict.fromkeys((*kinds, *of_all)))
     for kind in kinds:
         response = described.setdefault(kind.status, {"description": "", "content": {}})

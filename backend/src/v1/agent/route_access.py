@@ -55,6 +55,8 @@ RUN_FILES, READ_FILES = Access("run", by_agent="files"), Access("read", by_agent
 """The same of the caller's files."""
 RUN_OF_NONE, READ_OF_NONE = Access("run", by_agent="all"), Access("read", by_agent="all")
 """The same of what belongs to no agent."""
+RUN_OF_ALL, READ_OF_ALL = Access("run", by_agent="none"), Access("read", by_agent="none")
+"""The same of everything that is the caller's, whatever the agent."""
 ADMIN = Access("admin", frozenset({"admin"}), by_agent="none")
 """For operators: may see and change what belongs to other users."""
 
@@ -80,6 +82,8 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("PATCH", f"{API_PREFIX}/threads/{{threadId}}"): RUN,
     ("DELETE", f"{API_PREFIX}/threads/{{threadId}}"): RUN,
     ("GET", f"{API_PREFIX}/usage"): READ,
+    ("DELETE", f"{API_PREFIX}/me"): RUN_OF_ALL,
+    ("GET", f"{API_PREFIX}/export"): READ_OF_ALL,
     ("POST", f"{API_PREFIX}/files"): RUN_FILES,
     ("GET", f"{API_PREFIX}/files"): READ_FILES,
     ("GET", f"{API_PREFIX}/files/{{fileId}}"): READ_FILES,
@@ -98,6 +102,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", f"{ADMIN_PREFIX}/runs/{{id}}"): ADMIN,
     ("POST", f"{ADMIN_PREFIX}/runs/{{id}}/cancel"): ADMIN,
     ("POST", f"{ADMIN_PREFIX}/runs/{{id}}/requeue"): ADMIN,
+    ("DELETE", f"{ADMIN_PREFIX}/users"): ADMIN,
     # Of the embedded mode only, and for the page of the same machine: see agentroute.embedded_api.guard.
     ("GET", f"{_EMBEDDED}/model"): READ_OF_NONE,
     ("POST", f"{_EMBEDDED}/models"): RUN_OF_NONE,

@@ -103,7 +103,7 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gua
 
 
 async def use_redis_in_every_way(stack: Stack, admin: Redis) -> None:
-    """Do what needs Redis, beside what every run does: a ticket, a cancel, a recording, a rate, a deleted thread."""
+    """Do what needs Redis, beside what every run does: a ticket, a cancel, a recording, a rate, a deleted thread, an erased user."""
 
     async def looked() -> bool:
         return "cmdstat_hget" in await admin.info("commandstats")
@@ -129,6 +129,7 @@ async def use_redis_in_every_way(stack: Stack, admin: Redis) -> None:
         heard = await stack.request("POST", "/transcribe", files=sound, headers={"Idempotency-Key": "k"})
         assert heard.status == 200, heard.body
     assert (await stack.request("DELETE", f"/threads/{thread}")).status == 204
+    assert (await stack.request("DELETE", "/me", user="leaving")).status == 200
 
 
 async def test_a_service_does_everything_with_these_rights(

@@ -60,6 +60,7 @@ export const WORDS: Readonly<Record<string, Words>> = {
   "file-unknown": words("An attached file is no longer stored.", "Attach it again.", "edit"),
   "file-quota-exceeded": words("There is no room left for your files.", "Delete threads with files that you no longer need.", "again"),
   "storage-quota-exceeded": words("There is no room left to store more.", "Delete threads or files that you no longer need, then send it again.", "again"),
+  "erasure-under-way": words("Your data is being erased.", "Wait until it is over. Then you can begin anew.", "again"),
   "files-unavailable": words("The store of files does not answer.", "Try again in a moment.", "again"),
   "files-off": words("This service keeps no files.", "Send text instead, or ask the operator to switch files on.", "edit"),
   "range-not-satisfiable": words("The file is shorter than expected.", "Reload the page, and open it again."),

@@ -59,6 +59,21 @@ def channel_name(prefix: str, session_id: int) -> str:
     return f"{prefix}:bell:{session_id}"
 
 
+async def drop_tail(redis: Redis, settings: RedisSettings, session_id: int) -> None:
+    """Drop a thread's tail for good: a late writer's events are refused, not kept.
+
+    Raises:
+        RedisError, OSError, TimeoutError: Redis did not answer.
+    """
+    key = stream_key(settings.key_prefix, session_id)
+    async with redis.pipeline(transaction=True) as pipe:
+        pipe.delete(key)
+        # The stream stays empty, and no id is above the highest one.
+        pipe.xadd(key, {"p": b""}, id=_HIGHEST_ID, maxlen=0, approximate=False)
+        pipe.expire(key, settings.tail_seconds)
+        await pipe.execute()
+
+
 def parse_bell(data: bytes) -> list[Envelope]:
     """Read a doorbell message: ``<ordinal> <first seq>`` and then a payload a line."""
     head, *payloads = data.split(b"\n")
@@ -117,15 +132,9 @@ class RedisBus:
         return []
 
     async def forget(self, session_id: int) -> None:
-        """Drop a deleted thread's tail for good: a late writer's events are refused, not kept."""
-        key = stream_key(self._settings.key_prefix, session_id)
+        """Drop a deleted thread's tail for good: a late writer's events are refused, not kept. Best effort."""
         with contextlib.suppress(TimeoutError, RedisError, OSError):
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.delete(key)
-                # The stream stays empty, and no id is above the highest one.
-                pipe.xadd(key, {"p": b""}, id=_HIGHEST_ID, maxlen=0, approximate=False)
-                pipe.expire(key, self._settings.tail_seconds)
-                await pipe.execute()
+            await drop_tail(self._redis, self._settings, session_id)
 
     async def _send(self, batches: list[StreamBatch]) -> None:
         if not self._sha:

@@ -9,6 +9,9 @@ EVENTS_PATH = f"{API_PREFIX}/events"
 FILES_PATH = f"{API_PREFIX}/files"
 CONNECTIONS_PATH = f"{API_PREFIX}/connections"
 KEYS_PATH = f"{API_PREFIX}/keys"
+ME_PATH = f"{API_PREFIX}/me"
+EXPORT_PATH = f"{API_PREFIX}/export"
+MEMORY_PATH = f"{API_PREFIX}/memory"
 TICKET_PATH = f"{EVENTS_PATH}/ticket"
 
 

@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from sqlalchemy import func, select
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import insert
 
 from core.database import SessionFactory
+from core.erased_users import ERASED_LATELY_SQL, SHARE_LOCK_SQL, subject_of
 from core.identity import Principal
 from core.text import clean_text
 from models.agent_memory import AgentMemory
@@ -79,7 +81,11 @@ class PostgresMemoryStore:
         count = select(func.count()).where(*_owner(principal))
         async with self._session_factory.begin() as session:
             # One writer per user, or two at once would both find room for the last place.
-            await session.execute(select(func.pg_advisory_xact_lock(_lock_key(principal))))
+            # An erasure that begins now waits for this note, and takes it along.
+            await session.execute(_LOCK, {**_key(principal), "lock": _lock_key(principal)})
+            if not await session.scalar(_HAS_RUN, _of_run(principal, idempotency_key)):
+                # The user was erased while the run was under way, which its worker does not know yet.
+                return False
             if await session.scalar(statement) is None:
                 return False
             if (await session.scalar(count) or 0) > MAX_MEMORIES:
@@ -99,6 +105,24 @@ class PostgresMemoryStore:
         async with self._session_factory() as session:
             rows = (await session.execute(statement)).all()
         return [Memory(text, created_at) for text, created_at in rows if _matches(text, words)][:limit]
+
+
+_LOCK = sql(f"SELECT pg_advisory_xact_lock(:lock), {SHARE_LOCK_SQL}")
+# Without an erasure, nobody looks for the run.
+_HAS_RUN = sql(f"""
+SELECT CASE WHEN {ERASED_LATELY_SQL} THEN EXISTS (
+    SELECT FROM agent_run AS r WHERE r.tenant_id = :tenant_id AND r.user_id = :user_id
+        AND starts_with(CAST(:key AS text), r.run_id || ':'))
+ELSE true END
+""")  # noqa: S608  the part is a constant
+
+
+def _key(principal: Principal) -> dict[str, Any]:
+    return {"tenant_id": principal.tenant_id, "user_id": principal.user_id}
+
+
+def _of_run(principal: Principal, key: str) -> dict[str, Any]:
+    return {**_key(principal), "key": key, "subject": subject_of(principal.tenant_id, principal.user_id)}
 
 
 def _owner(principal: Principal) -> tuple[Any, Any]:

@@ -99,14 +99,20 @@ async def revoke(http: OAuthHttp, server: OAuthServer, grant: Grant) -> None:
     raise_error(answer.status, answer.body)
 
 
-async def withdraw(http: OAuthHttp, server: OAuthServer, grant: Grant) -> None:
-    """End a grant that nobody uses any more, if that is possible soon. Failures are logged only."""
+async def withdraw(http: OAuthHttp, server: OAuthServer, grant: Grant) -> bool:
+    """End a grant that nobody uses any more, if that is possible soon. Failures are logged only.
+
+    Returns:
+        Whether the authorization server has taken it back.
+    """
     try:
         async with asyncio.timeout(_WITHDRAW_SECONDS):
             await revoke(http, server, grant)
     except (OAuthFailed, TimeoutError) as exc:
         reason = exc.words if isinstance(exc, OAuthFailed) else type(exc).__name__
         log.warning("oauth_grant_not_withdrawn", server=server.name, reason=reason)
+        return False
+    return grant.revocation_endpoint is not None
 
 
 def may_withdraw(old: Grant, new: Grant | None) -> bool:

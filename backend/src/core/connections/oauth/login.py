@@ -115,13 +115,16 @@ class Logins:
         """
         return await self.links.begin(self._logins, principal, self._servers[name], return_url=return_url)
 
-    async def withdraw(self, principal: Principal, name: str) -> None:
-        """End the user's grant at the authorization server, before it is forgotten here. Failures are logged only."""
+    async def withdraw(self, principal: Principal, name: str) -> bool:
+        """End the user's grant at the authorization server, before it is forgotten here. Failures are logged only.
+
+        Returns:
+            Whether there was a grant, and the authorization server has taken it back.
+        """
         if (server := self._servers.get(name)) is None:
-            return
+            return False
         grant = stored_grant(await self._connections.find(principal, name, server.resource))
-        if grant is not None:
-            await withdraw(self._http, server, grant)
+        return grant is not None and await withdraw(self._http, server, grant)
 
     async def open(self, link: str) -> OpenLogin:
         """Return what the page of a link says.

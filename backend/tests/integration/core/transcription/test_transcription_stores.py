@@ -18,6 +18,7 @@ from core.config import DatabaseSettings, RedisSettings
 from core.database import create_engine, create_session_factory
 from core.errors import RateLimited
 from core.identity import Principal
+from core.owned_keys import drop_keys
 from core.redis_client import create_redis
 from core.transcription.answers import Answers, MemoryAnswers, RedisAnswers
 from core.transcription.ledger import CallEnd, CallStart, PostgresTranscriptionLedger
@@ -48,12 +49,12 @@ def answers(request: pytest.FixtureRequest) -> Answers:
 
 
 async def test_the_first_answer_stays(answers: Answers) -> None:
-    assert await answers.find("f-1") is None
-    await answers.put("f-1", ANSWER)
-    await answers.put("f-1", ANSWER.model_copy(update={"text": "other"}))
+    assert await answers.find(ADA, "f-1") is None
+    await answers.put(ADA, "f-1", ANSWER)
+    await answers.put(ADA, "f-1", ANSWER.model_copy(update={"text": "other"}))
 
-    assert await answers.find("f-1") == ANSWER
-    assert await answers.find("f-2") is None
+    assert await answers.find(ADA, "f-1") == ANSWER
+    assert await answers.find(ADA, "f-2") is None
 
 
 async def test_a_key_is_bound_once_for_each_user(answers: Answers) -> None:
@@ -65,10 +66,10 @@ async def test_a_key_is_bound_once_for_each_user(answers: Answers) -> None:
 
 async def test_redis_forgets_by_itself(redis: Redis) -> None:
     answers = RedisAnswers(redis, RedisSettings(key_prefix="p"), keep_seconds=600)
-    await answers.put("f-1", ANSWER)
+    await answers.put(ADA, "f-1", ANSWER)
     await answers.claim(ADA, "k", "f-1")
 
-    names = [name.decode() async for name in redis.scan_iter("*")]
+    names = [name.decode() async for name in redis.scan_iter("*") if not name.startswith(b"p:owned:")]
     assert len(names) == 2
     for name in names:
         assert name.startswith("p:transcription:")
@@ -76,11 +77,24 @@ async def test_redis_forgets_by_itself(redis: Redis) -> None:
         assert 590 < await redis.ttl(name) <= 600
 
 
+async def test_what_belongs_to_a_user_is_found_and_deleted(redis: Redis) -> None:
+    answers = RedisAnswers(redis, RedisSettings(key_prefix="p"), keep_seconds=600)
+    await answers.put(ADA, "f-1", ANSWER)
+    await answers.claim(ADA, "k", "f-1")
+    await answers.put(EVE, "f-2", ANSWER)
+
+    assert await drop_keys(redis, "p", ADA) == 2
+
+    assert await answers.find(ADA, "f-1") is None
+    assert await answers.find(EVE, "f-2") == ANSWER
+    assert await drop_keys(redis, "p", ADA) == 0
+
+
 async def test_the_answer_of_another_version_is_none(redis: Redis) -> None:
     answers = RedisAnswers(redis, RedisSettings(key_prefix="p"), keep_seconds=600)
     await redis.set("p:transcription:answer:f-1", '{"words": []}')
 
-    assert await answers.find("f-1") is None
+    assert await answers.find(ADA, "f-1") is None
 
 
 # --- places ---
@@ -138,8 +152,8 @@ async def test_without_redis_each_process_counts_its_own(local_valkey: LocalValk
             with pytest.raises(RateLimited):
                 async with slots.take(ADA):
                     pass
-            await answers.put("f-1", ANSWER)
-            assert await answers.find("f-1") is None
+            await answers.put(ADA, "f-1", ANSWER)
+            assert await answers.find(ADA, "f-1") is None
             assert await answers.claim(ADA, "k", "f-1")
             assert await answers.claim(ADA, "k", "f-2")
     await client.aclose(close_connection_pool=True)

@@ -162,6 +162,11 @@ const problemWords = <String, ProblemWords>{
     'Delete threads or files that you no longer need, then send it again.',
     Remedy.again,
   ),
+  'erasure-under-way': ProblemWords(
+    'Your data is being erased.',
+    'Wait until it is over. Then you can begin anew.',
+    Remedy.again,
+  ),
   'files-unavailable': ProblemWords('The store of files does not answer.', 'Try again in a moment.', Remedy.again),
   'files-off': ProblemWords(
     'This service keeps no files.',

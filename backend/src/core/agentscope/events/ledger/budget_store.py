@@ -22,6 +22,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.schemas.internal_events import ModelUsage
+from core.erased_users import ERASED_LATELY_SQL, subject_of
 from core.identity import Principal
 
 _BATCH = 500
@@ -78,6 +79,7 @@ async def reserve(
             "cost": estimate.cost or Decimal(0),
             "cost_known": estimate.cost is not None,
             "seconds": seconds,
+            "subject": subject_of(principal.tenant_id, principal.user_id),
         },
     )
     return row.one_or_none() is not None
@@ -148,7 +150,8 @@ async def used_up_for(connection: AsyncConnection, principal: Principal, limits:
     return seconds
 
 
-_RESERVE = text("""
+# Of a run that is gone because its user was erased, nothing is written: its worker has not seen its end yet.
+_RESERVE = text(f"""
 WITH asked AS (
     SELECT CAST(:tokens AS bigint) AS tokens, CAST(:cost AS numeric) AS cost, CAST(:cost_known AS boolean) AS known,
            CAST(:token_limit AS bigint) AS token_limit, CAST(:cost_limit AS numeric) AS cost_limit
@@ -157,6 +160,7 @@ WITH asked AS (
     SELECT :tenant_id, :user_id, (clock_timestamp() AT TIME ZONE 'UTC')::date, a.tokens, a.cost FROM asked AS a
     WHERE (a.token_limit IS NULL OR a.tokens <= a.token_limit)
         AND (a.cost_limit IS NULL OR a.cost <= a.cost_limit)
+        AND (EXISTS (SELECT FROM agent_run WHERE id = :run_pk) OR NOT {ERASED_LATELY_SQL})
     ON CONFLICT (tenant_id, user_id, day) DO UPDATE SET
         reserved_tokens = b.reserved_tokens + excluded.reserved_tokens,
         reserved_cost = b.reserved_cost + excluded.reserved_cost
@@ -171,7 +175,7 @@ SELECT :call_id, :run_pk, :tenant_id, :user_id, b.day, a.tokens, a.cost,
        clock_timestamp() + :seconds * interval '1 second'
 FROM budget AS b, asked AS a
 RETURNING call_id
-""")
+""")  # noqa: S608  the part is a constant
 
 _TAKE_BACK = """
 , sums AS (

@@ -30,6 +30,7 @@ from core.agentscope.events.status_sql import status_sql
 from core.agentscope.events.thread_row import lock_thread
 from core.agentscope.schemas.internal_events import ModelUsage
 from core.direct_sql import fetch
+from core.erased_users import ERASED_LATELY_SQL, NOBODY, SHARE_LOCK_SQL, subject_of
 from core.identity import Principal
 from core.store_failure import is_lost_race
 from core.text import exact
@@ -159,6 +160,7 @@ async def _record_call(engine: AsyncEngine, run: OwnedRun, principal: Principal,
     except IntegrityError:
         # Its thread was deleted. What the call used is its principal's all the same.
         async with engine.begin() as connection:
+            principal = await _booked_for(connection, principal)
             # The placeholder stayed, without its run.
             orphan = {
                 "call_id": usage.call_id,
@@ -168,6 +170,17 @@ async def _record_call(engine: AsyncEngine, run: OwnedRun, principal: Principal,
             await connection.execute(_DROP_ORPHAN, orphan)
             await record_model_calls(connection, None, principal, [usage])
             await _pay(connection, principal, usage)
+
+
+async def _booked_for(connection: AsyncConnection, principal: Principal) -> Principal:
+    """Return for whom a call of a deleted thread is booked: for nobody if the thread went with its user."""
+    key = {"tenant_id": principal.tenant_id, "user_id": principal.user_id}
+    # The lock first, in a statement of its own: an erasure that begins now takes this line along.
+    await connection.execute(_SHARE_WITH_ERASURES, key)
+    subject = {"subject": subject_of(principal.tenant_id, principal.user_id)}
+    if await connection.scalar(_IS_ERASED, subject):
+        return Principal(principal.tenant_id, NOBODY)
+    return principal
 
 
 async def _record_call_of_run(
@@ -340,6 +353,9 @@ _DROP_ORPHAN = text("""
 DELETE FROM agent_model_call
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND run_pk IS NULL AND call_id = :call_id AND outcome = 'lost'
 """)
+
+_SHARE_WITH_ERASURES = text(f"SELECT {SHARE_LOCK_SQL}")
+_IS_ERASED = text(f"SELECT {ERASED_LATELY_SQL}")
 
 _ADD_LATE_CALL = text(_CALL_TO_TOTALS)
 _TAKE_OUT_CALL = text(_CALL_TO_TOTALS.replace(" + l.", " - l."))

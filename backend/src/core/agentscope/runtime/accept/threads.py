@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
 from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
 from core.agentscope.events.owned_run import OwnedRun, Publisher
@@ -50,6 +50,32 @@ class ThreadTail(Protocol):
     """The live tail of a thread."""
 
     async def forget(self, session_id: int) -> None: ...
+
+
+class ThreadRemoval(Protocol):
+    """Removes what belongs to a thread. A deletion by its owner leaves the rows to the foreign keys."""
+
+    async def log_of(self, session_id: int, upto: int) -> None:
+        """Delete the log of a thread, whose runs up to an ordinal have ended."""
+        ...
+
+    async def rows_of(self, connection: AsyncConnection, session_id: int) -> None:
+        """Delete the rest, in a transaction that has the locks of the thread and of its runs."""
+        ...
+
+
+class _PlainRemoval:
+    """The removal of a thread that its owner deletes."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def log_of(self, session_id: int, upto: int) -> None:
+        # In batches, and before the thread: one statement over a long log could outlast its time limit.
+        await prune_events(self._engine, session_id, upto)
+
+    async def rows_of(self, connection: AsyncConnection, session_id: int) -> None:
+        await connection.execute(delete(AgentChatSession).where(AgentChatSession.id == session_id))
 
 
 class AgentThreads:
@@ -107,15 +133,11 @@ class AgentThreads:
         await in_transaction(self._sessions, unit)
         return await self._list.get_thread(principal, thread_id)
 
-    async def delete_thread(self, principal: Principal, thread_id: str) -> None:
-        """Delete a thread with everything that belongs to it; unended runs end as cancelled first.
-
-        Messages, runs, events, interrupts, checkpoints and the live tail go, and files that no other thread names. What
-        the user asked the agent to remember is the user's and stays; so does what
-        model calls used, without the thread's name.
+    async def end_runs(self, principal: Principal, thread_id: str) -> AgentChatSession:
+        """End every run of a thread as cancelled, and withdraw its questions. Workers that execute one are fenced.
 
         Raises:
-            NotFound: The caller has no such thread.
+            NotFound: The principal has no such thread.
         """
         after = AfterCommit(self._agent)
 
@@ -125,6 +147,29 @@ class AgentThreads:
             await _end_runs(session, thread, after)
             return thread
 
+        thread = await in_transaction(self._sessions, end)
+        await after.tell(self._publisher, self._hints)
+        return thread
+
+    async def delete_thread(
+        self, principal: Principal, thread_id: str, removal: ThreadRemoval | None = None
+    ) -> None:
+        """Delete a thread with everything that belongs to it; unended runs end as cancelled first.
+
+        Messages, runs, events, interrupts, checkpoints and the live tail go, and files that no other thread names. What
+        the user asked the agent to remember is the user's and stays; so does what
+        model calls used, without the thread's name.
+
+        Args:
+            principal: Whose thread.
+            thread_id: The thread.
+            removal: Removes the rows, and counts them; by default the foreign keys do.
+
+        Raises:
+            NotFound: The caller has no such thread.
+        """
+        after = AfterCommit(self._agent)
+        removal = removal or _PlainRemoval(self._engine)
         unnamed: list[StoredBytes] = []
 
         async def drop(session: AsyncSession) -> None:
@@ -138,13 +183,11 @@ class AgentThreads:
             await _end_runs(session, thread, after)
             connection = await session.connection()
             named = await leave_thread(connection, thread.id)
-            await session.execute(delete(AgentChatSession).where(AgentChatSession.id == thread.id))
+            await removal.rows_of(connection, thread.id)
             unnamed[:] = await drop_unnamed(connection, named)
 
-        thread = await in_transaction(self._sessions, end)
-        await after.tell(self._publisher, self._hints)
-        # In batches, and before the thread: one statement over a long log could outlast its time limit.
-        await prune_events(self._engine, thread.id, thread.last_ordinal)
+        thread = await self.end_runs(principal, thread_id)
+        await removal.log_of(thread.id, thread.last_ordinal)
         try:
             await in_transaction(self._sessions, drop)
         except NotFound:

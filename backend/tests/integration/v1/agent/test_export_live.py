@@ -1,0 +1,206 @@
+"""A user's data goes out as lines of JSON and comes back as it was, or not at all."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from tests.support.release_dump import filled
+from tests.support.stack import OpenStack, Stack, eventually
+from tests.support.whole_service import sections_for_everything
+
+from core.connections.store import ConnectionStore
+from core.files.library import FileLibrary
+from core.identity import Principal
+from core.user_data.import_file import NotAnExport, check_export
+from core.user_data.importer import _INSERT, Importer, UserNotEmpty
+
+ADA, EVE = Principal("default", "ada"), Principal("default", "eve")
+SECRET = "a-token-that-is-in-no-export"
+BODY = bytes(range(256)) * 2000  # several pieces
+
+
+@pytest.fixture(scope="module")
+async def stack(open_stack: OpenStack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A service in which a user has something of everything."""
+    folder = tmp_path_factory.mktemp("files")
+    async with open_stack(**sections_for_everything(folder)) as stack:
+        async with filled(stack):
+            pass
+        await eventually(lambda: _all_ended(stack))
+        await stack.request("POST", "/files", files={"file": ("größe.bin", BODY)})
+        stored = await stack.request("POST", "/files", files={"file": ("note.txt", b"a note")})
+        part = {"type": "document", "source": {"type": "file", "value": stored.json["fileId"]}}
+        message = {
+            "id": "with-file",
+            "role": "user",
+            "content": [part, {"type": "text", "text": "\u2028 ü \\"}],
+        }
+        said = await stack.stream_run(thread="with-file", messages=[message], state={"n": 1e20, "s": "ü"})
+        assert said.end["outcome"] == {"type": "success"}, said.body
+        connections: ConnectionStore = container(stack).connections.store
+        await connections.save(ADA, "mail", "", "user-token", SECRET)
+        yield stack
+
+
+async def _all_ended(stack: Stack) -> bool:
+    live = await stack.fetch("""SELECT r.run_id, r.user_id, s.thread_id FROM agent_run AS r
+        JOIN agent_chat_session AS s ON s.id = r.session_id WHERE r.ended_at IS NULL""")
+    for row in live:
+        await stack.cancel(row["thread_id"], row["run_id"], user=row["user_id"])
+    return not live
+
+
+def container(stack: Stack) -> Any:
+    return stack.apis[0].app.state.container
+
+
+def importer(stack: Stack) -> Importer:
+    files: FileLibrary = container(stack).files
+    return Importer(container(stack).exports.engine, files)
+
+
+async def exported(stack: Stack, user: str) -> bytes:
+    reply = await stack.request("GET", "/export", user=user)
+    assert (reply.status, reply.headers["content-type"]) == (200, "application/x-ndjson"), reply.body
+    return reply.body
+
+
+def lines(body: bytes) -> list[dict[str, Any]]:
+    assert body.endswith(b"\n")
+    return [orjson.loads(line) for line in body.splitlines()]
+
+
+async def test_an_export_is_whole_and_says_so(stack: Stack) -> None:
+    body = await exported(stack, "ada")
+    first, *middle, last = lines(body)
+
+    assert (first["type"], first["format"], first["version"]) == ("manifest", "agentroute-export", 1)
+    by_type: dict[str, int] = {}
+    for line in middle:
+        by_type[line["type"]] = by_type.get(line["type"], 0) + 1
+    assert {kind: by_type.get(kind, 0) for kind in first["counts"]} == first["counts"]
+    assert min(first["counts"].values()) > 0, first["counts"]
+    before_the_end = body[: body.rstrip(b"\n").rindex(b"\n") + 1]
+    assert last == {
+        "type": "end",
+        "lines": len(middle) + 1,
+        "sha256": hashlib.sha256(before_the_end).hexdigest(),
+    }
+    pieces = [line for line in middle if line["type"] == "file-bytes"]
+    file = next(line for line in middle if line["type"] == "file" and line["name"] == "größe.bin")
+    data = b"".join(base64.b64decode(line["data"]) for line in pieces if line["fileId"] == file["fileId"])
+    assert data == BODY
+    assert SECRET.encode() not in body
+    assert b"sealed" not in body
+    # The same again, but for the time.
+    assert lines(await exported(stack, "ada"))[1:-1] == middle
+
+
+async def test_what_was_exported_and_imported_is_exported_as_it_was(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "ada.ndjson"
+    path.write_bytes(await exported(stack, "ada"))
+
+    counts = await importer(stack).load(check_export(path), EVE)
+
+    assert counts["message"] > 0
+    assert comparable(await exported(stack, "eve")) == comparable(path.read_bytes())
+    # Bytes and totals are the user's own.
+    listed = (await stack.request("GET", "/files", user="eve")).json["files"]
+    big = next(file for file in listed if file["name"] == "größe.bin")
+    assert (await stack.request("GET", f"/files/{big['fileId']}", user="eve")).body == BODY
+    assert await stack.fetch("SELECT * FROM agent_stored_drift()") == []
+    # A conversation goes on with what was said.
+    reply = await stack.stream_run("and then?", thread="with-file", user="eve")
+    assert reply.end["outcome"] == {"type": "success"}
+    asked = [body["messages"] for body in stack.demo.requests if "messages" in body]
+    (said,) = [each for each in asked if each[-1]["content"] == "and then?"]
+    assert [message["role"] for message in said] == ["system", "user", "assistant", "user"], said
+    with pytest.raises(UserNotEmpty):
+        await importer(stack).load(check_export(path), EVE)
+
+
+def comparable(body: bytes) -> list[dict[str, Any]]:
+    """Leave out what an import changes: tokens come from nowhere, nothing waits and nothing is asked."""
+    found: list[dict[str, Any]] = []
+    for line in lines(body)[1:-1]:
+        if line["type"] == "connection" or line.get("status") == "waiting":
+            continue
+        if line["type"] == "interrupt" and line["status"] in {"open", "cancelled"}:
+            line |= {"status": "cancelled", "resolvedAt": None}
+        if line["type"] == "run" and line["status"] in {"queued", "running", "cancelled"}:
+            line |= {"status": "cancelled", "endedAt": None}
+        found.append(line)
+    return found
+
+
+def cut(body: bytes) -> bytes:
+    return body[: len(body) // 2]
+
+
+def without_last_line(body: bytes) -> bytes:
+    return body[: body.rstrip(b"\n").rindex(b"\n") + 1]
+
+
+def changed(body: bytes) -> bytes:
+    return body.replace(b'"role":"user"', b'"role":"evil"', 1)
+
+
+def foreign(_: bytes) -> bytes:
+    return b'{"type": "something"}\n{"a": 1}\n'
+
+
+def newer(body: bytes) -> bytes:
+    return body.replace(b'"version":1', b'"version":9', 1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (cut, "cut off"),
+        (without_last_line, "cut off"),
+        (changed, "changed or damaged"),
+        (foreign, "no export of AgentRoute"),
+        (lambda _: b"", "cut off"),
+        (lambda _: b"\x00\xff" * 100, "no export of AgentRoute"),
+        (newer, "version 9"),
+        (lambda body: body + b"{}\n", "behind the last line"),
+    ],
+    ids=["cut", "without its end", "changed", "foreign", "empty", "binary", "newer", "longer"],
+)
+async def test_a_file_that_is_not_whole_is_refused(
+    stack: Stack, tmp_path: Path, spoil: Callable[[bytes], bytes], words: str
+) -> None:
+    path = tmp_path / "spoiled.ndjson"
+    path.write_bytes(spoil(await exported(stack, "ada")))
+
+    with pytest.raises(NotAnExport, match=words):
+        check_export(path)
+
+
+async def test_an_import_that_fails_in_its_middle_leaves_nothing(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ada.ndjson"
+    path.write_bytes(await exported(stack, "ada"))
+    stored = files_in(stack)
+    broken = {**_INSERT, "memory": text("SELECT 1 / 0")}
+    monkeypatch.setattr("core.user_data.importer._INSERT", broken)
+    with pytest.raises(DBAPIError, match="division by zero"):
+        await importer(stack).load(check_export(path), Principal("default", "zoe"))
+
+    assert await stack.fetch("SELECT FROM agent_chat_session WHERE user_id = 'zoe'") == []
+    assert await stack.fetch("SELECT FROM agent_file WHERE user_id = 'zoe'") == []
+    assert files_in(stack) == stored
+
+
+def files_in(stack: Stack) -> set[Path]:
+    folder = Path(stack.settings.files.url.get_secret_value().removeprefix("file://"))
+    return {path for path in folder.rglob("*") if path.is_file()}
