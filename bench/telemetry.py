@@ -138,22 +138,23 @@ async def _switch_triggers_off(stack: Stack) -> None:
 
 
 def table(services: Sequence[Running]) -> str:
-    """Return the medians, and how they compare with the first variant."""
+    """Return the medians, and the median of how the rounds compare with the first variant's."""
     lines = [
         "| | worker | API | Postgres | Valkey | all | ratio |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    plain = _median_of_sums(services[0].rounds)
+    plain = _sums(services[0])
     for service in services:
         each = [statistics.median(figures[group] for figures in service.rounds) for group in _GROUPS]
-        whole = _median_of_sums(service.rounds)
-        cells = " | ".join(f"{value:.1f}" for value in (*each, whole))
-        lines.append(f"| {service.variant.name} | {cells} | {whole / plain:.2f} |")
+        sums = _sums(service)
+        ratio = statistics.median(one / other for one, other in zip(sums, plain, strict=True))
+        cells = " | ".join(f"{value:.1f}" for value in (*each, statistics.median(sums)))
+        lines.append(f"| {service.variant.name} | {cells} | {ratio:.2f} |")
     return "\n".join(lines)
 
 
-def _median_of_sums(rounds: Sequence[Mapping[str, float]]) -> float:
-    return statistics.median(sum(figures.values()) for figures in rounds)
+def _sums(service: Running) -> list[float]:
+    return [sum(figures.values()) for figures in service.rounds]
 
 
 async def _sink(port: int) -> None:
