@@ -32,6 +32,7 @@ from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.threads import AgentThreads
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.profile.agents import Agents
+from core.agentscope.tools.memory_entries import MemoryEntries
 from core.broker import HintBroker, create_broker
 from core.config import Settings
 from core.database import create_engine
@@ -157,6 +158,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             logins=logins,
             login_origins=LoginOrigins.of(settings),
             connections=connections,
+            memories=MemoryEntries(engine),
             erasures=erasures,
             exports=Exporter(engine, files),
             authenticator=credentials.authenticator,

@@ -89,6 +89,7 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         "login_origins": None,
         "erasures": NoErasures(),
         "exports": None,
+        "memories": None,
         "keys": None,
         "tickets": None,
         "open_streams": OpenStreams(),

@@ -221,6 +221,23 @@ class FileItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryItem:
+    """What the agents were asked to remember."""
+
+    memory_id: str
+    text: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPage:
+    """Notes, newest first."""
+
+    memories: tuple[MemoryItem, ...]
+    next_before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilePage:
     """Files, newest first."""
 

@@ -169,6 +169,24 @@ class AsyncRequests:
         """
         await self._send(calls.delete_file(file_id))
 
+    # --- what agents remember --------------------------------------------------
+
+    async def memories(self, *, limit: int = 30, before: str | None = None) -> answers.MemoryPage:
+        """Return a page of what the agents were asked to remember for the user, newest first."""
+        return await self._send(calls.memories(limit, before))
+
+    async def delete_memory(self, memory_id: str) -> None:
+        """Delete one note. Messages in which it was said stay.
+
+        Raises:
+            NotFound: There is none.
+        """
+        await self._send(calls.delete_memory(memory_id))
+
+    async def delete_memories(self) -> None:
+        """Delete every note of the user."""
+        await self._send(calls.delete_memories())
+
     # --- the service ---------------------------------------------------------
 
     async def agents(self) -> tuple[answers.AgentItem, ...]:

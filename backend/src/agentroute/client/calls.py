@@ -156,6 +156,22 @@ def files(limit: int, before: str | None) -> Call[answers.FilePage]:
     return Call(method="GET", path="/files", query=query, read=_reading(answers.FilePage))
 
 
+def memories(limit: int, before: str | None) -> Call[answers.MemoryPage]:
+    """``GET /memory``."""
+    query = _query(limit=limit, before=before)
+    return Call(method="GET", path="/memory", query=query, read=_reading(answers.MemoryPage))
+
+
+def delete_memory(memory_id: str) -> Call[None]:
+    """``DELETE /memory/{memoryId}``."""
+    return Call(method="DELETE", path=f"/memory/{_part(memory_id)}", read=_nothing, is_deletion=True)
+
+
+def delete_memories() -> Call[None]:
+    """``DELETE /memory``."""
+    return Call(method="DELETE", path="/memory", read=_nothing, is_deletion=True)
+
+
 def delete_file(file_id: str) -> Call[None]:
     """``DELETE /files/{fileId}``."""
     return Call(method="DELETE", path=f"/files/{_part(file_id)}", read=_nothing, is_deletion=True)

@@ -166,6 +166,24 @@ class Requests:
         """
         self._send(calls.delete_file(file_id))
 
+    # --- what agents remember --------------------------------------------------
+
+    def memories(self, *, limit: int = 30, before: str | None = None) -> answers.MemoryPage:
+        """Return a page of what the agents were asked to remember for the user, newest first."""
+        return self._send(calls.memories(limit, before))
+
+    def delete_memory(self, memory_id: str) -> None:
+        """Delete one note. Messages in which it was said stay.
+
+        Raises:
+            NotFound: There is none.
+        """
+        self._send(calls.delete_memory(memory_id))
+
+    def delete_memories(self) -> None:
+        """Delete every note of the user."""
+        self._send(calls.delete_memories())
+
     # --- the service ---------------------------------------------------------
 
     def agents(self) -> tuple[answers.AgentItem, ...]:

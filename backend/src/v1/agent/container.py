@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.agentscope.tools.memory_entries import MemoryEntries
 from core.api_keys.keeper import KeyKeeper
 from core.connections.oauth.login import Logins
 from core.files.library import FileLibrary
@@ -82,6 +83,8 @@ class ApiContainer:
     """Where browsers may go after a login."""
     connections: ConnectionDirectory
     """Users' own identities at MCP servers."""
+    memories: MemoryEntries
+    """What agents were asked to remember."""
     erasures: Erasures
     """Users whose data is being erased."""
     exports: Exporter

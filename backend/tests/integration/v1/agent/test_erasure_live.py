@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 from tests.support import audio
 from tests.support.canary import found, tables
 from tests.support.loggers import loggers_kept
-from tests.support.stack import OpenStack, Reply, Stack
+from tests.support.stack import OpenStack, Reply, Stack, eventually
 from tests.support.whole_service import sections_for_everything
 
+from core.agentscope.tools.memory_store import PostgresMemoryStore
 from core.config import Settings
 from core.connections.store import ConnectionStore
+from core.database import create_session_factory
+from core.erased_users import is_refused
 from core.identity import Principal
 from core.log import configure_logging
 from core.stored_bytes import add_up
+from core.user_data.desk import ErasureDesk
 from core.user_data.tables import OF_NOBODY, all_tables
 
 CANARY = "canaryx7q"
@@ -199,3 +205,103 @@ async def test_every_table_has_its_place_in_an_erasure(stack: Stack) -> None:
     )
     of_users = {row["name"] for row in columns} - {row["name"] for row in parts}
     assert of_users & (OF_NOBODY.keys() - {"agent_erasure"}) == set()
+
+
+# --- in the middle ---
+
+
+class _Stopped(BaseException):
+    """Stands for the death of a process."""
+
+
+@pytest.mark.parametrize("step", ["_erase_files", "_erase_threads", "_erase_connections", "finish"])
+async def test_an_erasure_that_died_in_the_middle_goes_on_and_its_receipt_is_complete(
+    stack: Stack, tmp_path: Path, log: io.StringIO, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    await run(stack, f"hello {CANARY}", "one")
+    await run(stack, f"hello {CANARY}", "two")
+    await ask(stack, "POST", "/files", files={"file": ("a.txt", CANARY.encode())})
+    messages = len(await stack.fetch("SELECT FROM agent_chat_message"))
+    desk: ErasureDesk = stack.apis[0].app.state.container.erasures
+    eraser = desk._eraser
+    target = eraser.erasures if step == "finish" else eraser
+
+    async def die(*_: object) -> None:
+        raise _Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(target, step, die)
+        begun = await eraser.begin(PRINCIPAL, "owner")
+        with pytest.raises(_Stopped):
+            await eraser.complete(begun)
+        # What was let in before writes nothing any more, and a run that is gone remembers nothing.
+        store: ConnectionStore = stack.apis[0].app.state.container.connections.store
+        with pytest.raises(DBAPIError) as refused:
+            await store.save(PRINCIPAL, "mail", "", "user-token", CANARY)
+        notes = PostgresMemoryStore(create_session_factory(eraser.erasures.engine))
+        assert not await notes.add(PRINCIPAL, CANARY, idempotency_key="run-of-before:call")
+        assert is_refused(refused.value)
+
+    reply = await ask(stack, "DELETE", "/me")
+
+    assert (reply.status, reply.json["erasureId"]) == (200, begun.erasure_id), reply.body
+    removed = {line["store"]: line["removed"] for line in reply.json["stores"]}
+    assert removed["postgres: agent_chat_message"] == messages
+    assert removed["postgres: agent_chat_session"] == 2
+    assert removed["file store: files"] == 1
+    assert await found(CANARY, stack.settings, tmp_path, log) == {}
+
+
+async def test_whoever_is_being_erased_is_told_so_and_the_service_ends_it_by_itself(
+    open_stack: OpenStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_stack(apis=2, **sections_for_everything(tmp_path)) as stack:
+        await run(stack, "hello", "one")
+        blocked = asyncio.Event()
+        desks: list[ErasureDesk] = [api.app.state.container.erasures for api in stack.apis]
+        for desk in desks:
+            monkeypatch.setattr(desk._eraser._redis, "erase", _when(blocked, desk._eraser._redis.erase))
+        erasing = asyncio.create_task(ask(stack, "DELETE", "/me"))
+
+        async def other_knows() -> bool:
+            reply = await ask(stack, "GET", "/threads", api=stack.apis[1])
+            return reply.status == 409
+
+        await eventually(other_knows)
+        for api in stack.apis:
+            for reply in (
+                await ask(stack, "GET", "/threads", api=api),
+                await run(stack, "hello", "new", api=api),
+                await ask(stack, "POST", "/files", api=api, files={"file": ("a", b"a")}),
+            ):
+                problem = reply.problem(409, "erasure-under-way")
+                assert (problem["retryable"], reply.headers["retry-after"]) == (True, "5")
+        assert (await stack.request("GET", "/threads", user="bill")).status == 200
+        # The process that was asked goes away. The other one ends it.
+        desks[0]._tasks.copy().popitem()[1].cancel()
+        blocked.set()
+
+        async def over() -> bool:
+            return not await stack.fetch("SELECT FROM agent_erasure WHERE finished_at IS NULL")
+
+        await eventually(over)
+        erasing.cancel()
+        await eventually(lambda: _is(200, ask(stack, "GET", "/threads", api=stack.apis[1])))
+        # Nothing new: the same receipt. Something new, within a day: not again, but an operator may.
+        first = await ask(stack, "DELETE", "/me", api=stack.apis[1])
+        assert first.json["state"] == "erased"
+        await run(stack, "hello", "again", api=stack.apis[1])
+        refused = await ask(stack, "DELETE", "/me", api=stack.apis[1])
+        assert "within a day" in refused.problem(429, "rate-limited")["detail"]
+
+
+def _when(open_: asyncio.Event, call: Any) -> Any:
+    async def waiting(principal: Principal) -> dict[str, int]:
+        await open_.wait()
+        return await call(principal)
+
+    return waiting
+
+
+async def _is(status: int, reply: Any) -> bool:
+    return (await reply).status == status
