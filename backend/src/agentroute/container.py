@@ -70,7 +70,7 @@ class DrainSwitch:
 def _open_stores(settings: Settings, resources: AsyncExitStack) -> tuple[AsyncEngine, Redis, StoreReadiness]:
     engine = create_engine(settings.database, application_name="agentroute-api")
     resources.push_async_callback(engine.dispose)
-    redis = create_redis(settings.redis)
+    redis = create_redis(settings.redis, counted=True)
     resources.push_async_callback(redis.aclose, close_connection_pool=True)
     readiness = StoreReadiness(settings.database, redis, schema=schema())
     resources.push_async_callback(readiness.aclose)

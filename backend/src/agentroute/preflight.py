@@ -1,4 +1,4 @@
-"""The requirements of a process: one check per server, for ``doctor`` and for the start of processes.
+"""The requirements of a process: one check per server, for ``doctor`` and for the start of processes; Redis: ``redis_check``.
 
 A check never raises and never shows a password. Its result says what was found and what to do.
 """
@@ -8,24 +8,20 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import httpx
-from redis.exceptions import AuthenticationError, RedisError
 
 from agentroute.check_result import CheckResult
 from agentroute.schema_state import find_state, schema
 from core.config import Settings
 from core.errors import SchemaIncompatible
 from core.postgres_connection import asyncpg_dsn, direct_dsn, open_connection
-from core.redis_client import create_redis
 
 TIMEOUT_SECONDS = 5
 """Limit of one check."""
 _OLDEST_POSTGRES = 14
-_OLDEST_REDIS = (6, 2)  # XAUTOCLAIM, GETDEL
 _LOCAL_MODELS = {
     "Ollama": "http://127.0.0.1:11434/v1",
     "llama.cpp": "http://127.0.0.1:8080/v1",
@@ -38,7 +34,7 @@ async def check_postgres(settings: Settings) -> CheckResult:
     """Check that Postgres answers, accepts the credentials, and is new enough."""
     name = "Postgres"
     if not settings.database.url.get_secret_value():
-        return _no_url(name, "AGENT_DATABASE__URL", "postgresql://user:password@host:5432/name")
+        return no_url(name, "AGENT_DATABASE__URL", "postgresql://user:password@host:5432/name")
     try:
         connection = await open_connection(
             asyncpg_dsn(settings.database),
@@ -88,32 +84,12 @@ async def check_migrations(settings: Settings) -> CheckResult:
             )
 
 
-async def check_redis(settings: Settings) -> CheckResult:
-    """Check that Redis (or Valkey) answers, accepts the credentials, is new enough, and does not evict keys."""
-    name = "Redis"
-    url = settings.redis.url.get_secret_value()
-    if not url:
-        return _no_url(name, "AGENT_REDIS__URL", "redis://:password@host:6379/0")
-    try:
-        # A start may take longer than a command of a service that runs: only the whole check has a limit.
-        patient = settings.redis.model_copy(update={"command_timeout_seconds": TIMEOUT_SECONDS})
-        client = create_redis(patient)
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                info: dict[str, Any] = await client.info()
-        finally:
-            await client.aclose(close_connection_pool=True)
-    except (OSError, RedisError, ValueError) as exc:
-        return CheckResult(name, False, *_redis_problem(exc, url))
-    return _judge_redis(name, info)
-
-
 async def check_model(settings: Settings) -> CheckResult:
     """Check that the model endpoint answers ``GET {base_url}/models`` and accepts the key."""
     name = "Model"
     base_url = settings.model.base_url.rstrip("/")
     if not base_url:
-        return _no_url(name, "AGENT_MODEL__BASE_URL", "https://host/v1 of an OpenAI-compatible API")
+        return no_url(name, "AGENT_MODEL__BASE_URL", "https://host/v1 of an OpenAI-compatible API")
     place = place_of(base_url)
     listed = await list_models(base_url, settings.model.api_key.get_secret_value())
     match listed.status:
@@ -191,7 +167,8 @@ async def find_local_models() -> list[str]:
     return [server.base_url for server in await find_local_servers()]
 
 
-def _no_url(name: str, variable: str, example: str) -> CheckResult:
+def no_url(name: str, variable: str, example: str) -> CheckResult:
+    """Return the result of a check whose URL is not set."""
     fix = f"Set it to {example}, or run `agentroute embedded`, which starts everything."
     return CheckResult(name, False, f"{variable} is not set", fix)
 
@@ -215,35 +192,6 @@ def _postgres_problem(error: Exception, settings: Settings) -> tuple[str, str]:
                 "AGENT_DATABASE__URL is not a URL of Postgres",
                 "Write postgresql://user:password@host:5432/name.",
             )
-
-
-def _redis_problem(error: Exception, url: str) -> tuple[str, str]:
-    place = place_of(url)
-    match error:
-        case AuthenticationError() if "@" not in url and "password=" not in url:
-            return (
-                f"{place} asks for a password",
-                "Add the password to AGENT_REDIS__URL: redis://:password@host.",
-            )
-        case AuthenticationError():
-            return f"{place} refuses the password", "Correct AGENT_REDIS__URL."
-        case ValueError():
-            return "AGENT_REDIS__URL is not a URL of Redis", "Write redis://, rediss:// or unix://."
-        case _:
-            return f"{place} does not answer", "Start Redis, or correct AGENT_REDIS__URL."
-
-
-def _judge_redis(name: str, info: dict[str, Any]) -> CheckResult:
-    # Valkey reports the Redis version it is compatible with, and its own beside it.
-    version = str(info.get("redis_version", "0.0"))
-    shown = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"version {version}"
-    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_REDIS:
-        return CheckResult(name, False, shown, "Use Redis 6.2 or newer, or Valkey.")
-    policy = str(info.get("maxmemory_policy", "noeviction"))
-    if policy.startswith("allkeys-"):
-        fix = "Set maxmemory-policy to noeviction or volatile-ttl: hints for workers have no expiry and would go."
-        return CheckResult(name, False, f"{shown}, maxmemory-policy {policy}", fix)
-    return CheckResult(name, True, f"{shown}, maxmemory-policy {policy}")
 
 
 def _judge_model(name: str, wanted: str, place: str, listed: list[str]) -> CheckResult:

@@ -18,12 +18,15 @@ from agentroute.schema_state import Schema, SchemaState, read_state
 from agentroute.shared_look import KeptConnection, SharedLook
 from core.config import DatabaseSettings
 from core.readiness import Readiness
+from core.redis_kinds.cluster import silent_shards
 from core.worker_count import count_workers
 
 KEEP_SECONDS = 1.0
 """How long an answer is given again."""
 _LOOK_SECONDS = 2.5
 """Limit of one look at Postgres: less than a kubelet's patience, so that the answer with the reason arrives first."""
+_REDIS_SECONDS = 1.5
+"""More than a command takes to a server that is silent: one such shard must not hide those that answer."""
 
 
 class StoreReadiness:
@@ -58,15 +61,17 @@ class StoreReadiness:
         self._connection.give_up()
 
     async def _look(self) -> Readiness:
-        found, redis = await asyncio.gather(self._look_at_postgres(), self._look_at_redis())
+        found, (silent, shards) = await asyncio.gather(self._look_at_postgres(), self._look_at_redis())
+        redis, degraded = silent < shards, 0 < silent < shards
         if found is None:
-            return Readiness(postgres=False, migrations=False, redis=redis)
+            return Readiness(postgres=False, migrations=False, redis=redis, redis_degraded=degraded)
         state, workers = found
         verdict = self._schema.judge(state)
         return Readiness(
             postgres=True,
             migrations=verdict in {"current", "newer"},
             redis=redis,
+            redis_degraded=degraded,
             schema_ahead=verdict == "incompatible",
             workers=workers,
         )
@@ -83,9 +88,10 @@ class StoreReadiness:
             self._connection.give_up()
             return None
 
-    async def _look_at_redis(self) -> bool:
+    async def _look_at_redis(self) -> tuple[int, int]:
+        """Return how many shards do not answer, and how many there are."""
         try:
-            async with asyncio.timeout(1.0):
-                return bool(await self._redis.execute_command("PING"))
+            async with asyncio.timeout(_REDIS_SECONDS):
+                return await silent_shards(self._redis)
         except (RedisError, OSError):
-            return False
+            return 1, 1

@@ -10,7 +10,7 @@ def checks(found: Readiness) -> dict[str, str]:
     return {
         "postgres": "ok" if found.postgres else "unreachable",
         "migrations": _migrations(found),
-        "redis": "ok" if found.redis else "unreachable",
+        "redis": "degraded" if found.redis_degraded else "ok" if found.redis else "unreachable",
     }
 
 

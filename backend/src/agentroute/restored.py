@@ -11,6 +11,7 @@ from core.config import Settings
 from core.database import create_engine
 from core.postgres_connection import direct_dsn, open_connection
 from core.redis_client import create_redis
+from core.redis_kinds.cluster import ClusterClient, execute_many
 
 _SECONDS = 10.0
 _SCAN_COUNT = 1000
@@ -82,10 +83,16 @@ async def _forget(settings: Settings) -> None:
 
 
 async def _delete(client: Redis, pattern: str) -> None:
+    if isinstance(client, ClusterClient):
+        for _, node in await client.primaries():
+            await _delete(node, pattern)
+        return
     place = 0
     while True:
         place, keys = await client.scan(place, match=pattern, count=_SCAN_COUNT)
-        if keys:
-            await client.unlink(*keys)
+        # One a command: in a cluster, keys of several slots in one would be refused.
+        for gone in await execute_many(client, [("UNLINK", key) for key in keys]) if keys else ():
+            if isinstance(gone, Exception):
+                raise gone
         if not place:
             return

@@ -12,8 +12,9 @@ import structlog
 from agentroute.check_result import CheckResult, refused
 from agentroute.own_packages import shadowed_packages
 from agentroute.pooler_check import check_pooler
-from agentroute.preflight import check_migrations, check_postgres, check_redis
+from agentroute.preflight import check_migrations, check_postgres
 from agentroute.profile_check import check_profile, check_profile_of_worker, check_public_url, check_secrets
+from agentroute.redis_check import check_redis
 from core.config import Settings
 from core.errors import ConfigurationError, FilesUnavailable
 from core.files.opening import open_store

@@ -273,7 +273,7 @@ async def open_worker(
     async with AsyncExitStack() as resources:
         engine = create_engine(settings.database, application_name="agentroute-worker")
         resources.push_async_callback(engine.dispose)
-        redis = create_redis(settings.redis)
+        redis = create_redis(settings.redis, counted=True)
         resources.push_async_callback(redis.aclose, close_connection_pool=True)
         files = open_files(engine, settings.files, settings.limits)
         client = await resources.enter_async_context(

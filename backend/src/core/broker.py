@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
-from taskiq import AckableMessage
-from taskiq_redis import RedisStreamBroker
+from taskiq import AckableMessage, BrokerMessage
+from taskiq.abc.broker import AsyncBroker
 
 from core.config import RedisSettings
-from core.redis_client import mend_connections
+from core.redis_client import create_redis
 
 log = structlog.get_logger(__name__)
 
@@ -37,39 +36,49 @@ MOST_AT_ONCE = 8
 one worker has them all."""
 
 
-class HintBroker(RedisStreamBroker):
-    """A Redis Stream broker whose worker side survives the loss of Redis.
+class HintBroker(AsyncBroker):
+    """A queue of hints in a Redis stream, whose worker side survives the loss of Redis.
 
     A hint is delivered at most once, and needs no confirmation: the reaper sends the hints again of runs that nobody
     claimed. A consumer is removed from the group at the shutdown of its worker, or later by another worker.
+
+    Args:
+        redis: A client of its own, whose answers may take ``BLOCK_SECONDS``. Is closed at the shutdown.
+        settings: For the names, and the length of the queue.
     """
 
-    _listened = False
-    _sweep_at = 0.0
-    _client: Redis | None = None
+    def __init__(self, redis: Redis, settings: RedisSettings) -> None:
+        super().__init__()
+        self._redis = redis
+        self.queue_name = f"{settings.key_prefix}:hints"
+        self.consumer_group_name = f"{settings.key_prefix}:workers"
+        self.consumer_name = str(uuid.uuid4())
+        self._max_hints = settings.hint_entries
+        self._listened = False
+        self._sweep_at = 0.0
 
     async def startup(self) -> None:
         """Start, even without Redis: the group is created at the first read."""
+        await super().startup()
         try:
-            await super().startup()
+            await self._declare_group()
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("hint_queue_unreachable", error=type(exc).__name__)
 
+    async def kick(self, message: BrokerMessage) -> None:
+        """Put a message of Taskiq into the queue; raises as :meth:`post`."""
+        await self.post(message.message)
+
     async def post(self, message: bytes) -> None:
-        """Put a message into the queue, in the form of Taskiq's broker.
+        """Put a message into the queue, in the form of Taskiq's own brokers.
 
         Raises:
             RedisError, OSError, TimeoutError: Redis is not available.
         """
-        if self._client is None:
-            # One for all messages: building one costs more than sending one.
-            self._client = Redis(connection_pool=self.connection_pool)
-        await self._client.xadd(
-            self.queue_name, {b"data": message}, maxlen=self.maxlen, approximate=self.approximate
-        )
+        await self._redis.xadd(self.queue_name, {b"data": message}, maxlen=self._max_hints)
 
     def listen(self) -> AsyncGenerator[AckableMessage, None]:
-        """Refuse: the base class reads hints that Redis delivers again until they are confirmed."""
+        """Refuse: Taskiq's intake waits for a confirmation of each hint."""
         raise NotImplementedError("a worker takes hints by batches()")
 
     async def batches(self, room: Callable[[], Awaitable[int]]) -> AsyncGenerator[list[bytes], None]:
@@ -109,55 +118,46 @@ class HintBroker(RedisStreamBroker):
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 await self._forget(self.consumer_name)
         await super().shutdown()
+        await self._redis.aclose(close_connection_pool=True)
 
     async def _sweep(self) -> None:
-        async with Redis(connection_pool=self.connection_pool) as redis:
-            consumers: list[dict[str, Any]] = await redis.xinfo_consumers(
-                self.queue_name, self.consumer_group_name
-            )
+        consumers: list[dict[str, Any]] = await self._redis.xinfo_consumers(
+            self.queue_name, self.consumer_group_name
+        )
         for consumer in consumers:
             if consumer["idle"] >= DEAD_AFTER_SECONDS * 1000:
                 await self._forget(consumer["name"])
 
     async def _forget(self, consumer: str | bytes) -> None:
-        async with Redis(connection_pool=self.connection_pool) as redis:
-            await redis.xgroup_delconsumer(self.queue_name, self.consumer_group_name, consumer)
+        await self._redis.xgroup_delconsumer(self.queue_name, self.consumer_group_name, consumer)
 
     async def _read(self, count: int) -> list[Any]:
-        async with Redis(connection_pool=self.connection_pool) as redis:
-            fetched: Any = await redis.xreadgroup(
-                self.consumer_group_name,
-                self.consumer_name,
-                {self.queue_name: ">"},
-                block=int(BLOCK_SECONDS * 1000),
-                count=count,
-                # Nobody reads a hint again that was delivered once, so nobody has to hear that it has arrived.
-                noack=True,
-            )
+        fetched: Any = await self._redis.xreadgroup(
+            self.consumer_group_name,
+            self.consumer_name,
+            {self.queue_name: ">"},
+            block=int(BLOCK_SECONDS * 1000),
+            count=count,
+            # Nobody reads a hint again that was delivered once, so nobody has to hear that it has arrived.
+            noack=True,
+        )
         return fetched[0][1] if fetched else []
+
+    async def _declare_group(self) -> None:
+        try:
+            # From the beginning: a hint that was sent before the first worker started counts too.
+            await self._redis.xgroup_create(self.queue_name, self.consumer_group_name, id="0", mkstream=True)
+        except ResponseError as exc:
+            if not str(exc).startswith("BUSYGROUP"):
+                raise
 
     async def _declare_again(self) -> None:
         try:
-            await self._declare_consumer_group()
+            await self._declare_group()
         except (RedisError, OSError, TimeoutError):
             await asyncio.sleep(RECONNECT_SECONDS)
 
 
 def create_broker(settings: RedisSettings) -> HintBroker:
     """Build the broker of a process; nothing connects before ``startup``."""
-    broker = HintBroker(
-        settings.url.get_secret_value(),
-        queue_name=f"{settings.key_prefix}:hints",
-        consumer_group_name=f"{settings.key_prefix}:workers",
-        # From the beginning: a hint that was sent before the first worker started counts too.
-        consumer_id="0",
-        xread_block=int(BLOCK_SECONDS * 1000),
-        xread_count=1,
-        maxlen=settings.hint_entries,
-        max_connection_pool_size=settings.pool_size,
-        socket_timeout=BLOCK_SECONDS + settings.command_timeout_seconds,
-        socket_connect_timeout=settings.command_timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-    )
-    mend_connections(broker.connection_pool)
-    return broker
+    return HintBroker(create_redis(settings, blocks_seconds=BLOCK_SECONDS), settings)

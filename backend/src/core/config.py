@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from core.identity_settings import IdentitySettings as IdentitySettings  # a section like those of this file
 from core.origins import read_origin
+from core.redis_settings import RedisSettings as RedisSettings  # likewise
 from core.secret_files import SecretFilesSource
 from core.secret_values import ApiKey, EncryptionKeys, SecretUrl
 from core.settings_section import HttpAddress, OptionalPath, SettingsSection
@@ -55,24 +56,6 @@ class DatabaseSettings(SettingsSection):
     def direct(self) -> str:
         """The URL of Postgres itself."""
         return self.direct_url.get_secret_value() or self.url.get_secret_value()
-
-
-class RedisSettings(SettingsSection):
-    """Redis (or Valkey): hints for workers, and the tail of threads. A complete loss of Redis loses no data."""
-
-    url: SecretUrl = SecretStr("")
-    """``redis://[:password@]host:6379/0`` or ``unix:///path/to.sock``."""
-    key_prefix: str = Field(default="agentroute", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
-    pool_size: int = Field(default=20, gt=2, le=1000)
-    command_timeout_seconds: float = Field(default=1.0, gt=0, lt=5)
-    tail_entries: int = Field(default=5000, ge=100)
-    """Entries in a thread's Redis stream; older events come from Postgres."""
-    tail_bytes: int = Field(default=4 << 20, ge=1 << 16)
-    """About the maximum size of a thread's Redis stream: large events make it shorter."""
-    tail_seconds: int = Field(default=3600, ge=60)
-    """Idle time after which a thread's Redis stream is deleted."""
-    hint_entries: int = Field(default=10_000, ge=100)
-    """Maximum length of the hint stream. Hints may be lost: the reaper sends them again."""
 
 
 class ModelSettings(SettingsSection):

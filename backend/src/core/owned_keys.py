@@ -13,6 +13,12 @@ from redis.asyncio import Redis
 
 from core.identity import Principal
 
+# In one step, as a script: in a cluster there are no transactions.
+_NOTE = """
+redis.call('SADD', KEYS[1], ARGV[1])
+return redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+
 
 def owner_mark(principal: Principal) -> str:
     """Return what stands for a user in the names of keys: a hash."""
@@ -33,12 +39,9 @@ async def note_key(redis: Redis, prefix: str, principal: Principal, key: str, *,
     Raises:
         RedisError, OSError, TimeoutError: Redis did not answer.
     """
-    names = _names(prefix, principal)
-    async with redis.pipeline(transaction=True) as pipe:
-        pipe.sadd(names, key)
-        # Longer than any of them: the next one begins the time anew.
-        pipe.expire(names, max(int(seconds) + 60, _LEAST_SECONDS))
-        await pipe.execute()
+    note = redis.register_script(_NOTE)
+    # Longer than any of them: the next one begins the time anew.
+    await note([_names(prefix, principal)], [key, max(int(seconds) + 60, _LEAST_SECONDS)])
 
 
 async def drop_keys(redis: Redis, prefix: str, principal: Principal) -> int:

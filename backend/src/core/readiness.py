@@ -17,6 +17,8 @@ class Readiness:
     migrations: bool
     """Whether this version can use the schema."""
     redis: bool
+    redis_degraded: bool = False
+    """Whether some shards of a Redis Cluster do not answer: their threads are followed as without Redis."""
     schema_ahead: bool = False
     """Whether a newer version made the schema, and this one cannot use it."""
 

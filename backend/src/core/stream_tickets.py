@@ -30,6 +30,7 @@ from core.config import RedisSettings
 from core.credential_errors import TicketInvalid, TicketsUnavailable
 from core.identity import Principal
 from core.owned_keys import note_key
+from core.redis_kinds.cluster import execute_many
 
 FIRST_USE_SECONDS = 30
 TICKET_PREFIX = "art_"
@@ -40,6 +41,11 @@ _AWAY = (
     "and the Authorization header."
 )
 
+# KEYS: the ticket. ARGV: of which stream, for whom, until when its first use must come (s).
+_ISSUE = """
+redis.call('HSET', KEYS[1], 'stream', ARGV[1], 'holder', ARGV[2])
+return redis.call('EXPIRE', KEYS[1], ARGV[3])
+"""
 # KEYS: the ticket. ARGV: of which stream, how long it is good after its first use (ms).
 # Returns who the ticket is for, which use this is, and how long the ticket is good (ms).
 _USE = """
@@ -86,6 +92,7 @@ class StreamTickets:
         self._prefix = f"{settings.key_prefix}:ticket:"
         self.lasts_seconds = lasts_seconds
         self._clock = clock
+        self._issue = redis.register_script(_ISSUE)
         self._use = redis.register_script(_USE)
 
     async def issue(self, principal: Principal, thread_id: str, run_id: str | None) -> str:
@@ -99,10 +106,7 @@ class StreamTickets:
         lasts = self.lasts_seconds + FIRST_USE_SECONDS
         try:
             await note_key(self._redis, self._owner_prefix, principal, name, seconds=lasts)
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hset(name, mapping={"stream": _stream(thread_id, run_id), "holder": _holder(principal)})
-                pipe.expire(name, FIRST_USE_SECONDS)
-                await pipe.execute()
+            await self._issue([name], [_stream(thread_id, run_id), _holder(principal), FIRST_USE_SECONDS])
         except (RedisError, OSError, TimeoutError) as exc:
             raise TicketsUnavailable(_AWAY) from exc
         return ticket
@@ -134,10 +138,11 @@ class StreamTickets:
             TicketsUnavailable: Redis did not answer.
         """
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for name in names:
-                    pipe.hget(self._prefix + name, "uses")
-                return [int(number or 0) for number in await pipe.execute()]
+            commands = [("HGET", self._prefix + name, "uses") for name in names]
+            found = await execute_many(self._redis, commands)
+            if failed := [error for error in found if isinstance(error, Exception)]:
+                raise failed[0]
+            return [int(number or 0) for number in found]
         except (RedisError, OSError, TimeoutError) as exc:
             raise TicketsUnavailable(_AWAY) from exc
 

@@ -75,16 +75,16 @@ class ManualWorker:
 
     async def show(self, batch: StreamBatch, shown: Shown = "all") -> None:
         """Put durable events into Redis, or only a part of what belongs there."""
-        prefix = self.settings.redis.key_prefix
+        redis = self.settings.redis
         if shown == "all":
             await self.bus._send([batch])
         elif shown == "stream":
             for place, payload in enumerate(batch.payloads):
                 entry_id = f"{batch.ordinal}-{batch.first_seq + place}"
-                await self.redis.xadd(stream_key(prefix, batch.session_id), {"p": payload}, id=entry_id)
+                await self.redis.xadd(stream_key(redis, batch.session_id), {"p": payload}, id=entry_id)
         elif shown == "bell":
             message = "\n".join([f"{batch.ordinal} {batch.first_seq}", *batch.payloads])
-            await self.redis.publish(channel_name(prefix, batch.session_id), message)
+            await self.redis.publish(channel_name(redis, batch.session_id), message)
 
 
 class ManualRun:

@@ -255,7 +255,8 @@ class Embedded:
         if not own:
             return
         # Here, not above: most starts need no client of either.
-        from agentroute.preflight import check_postgres, check_redis
+        from agentroute.preflight import check_postgres
+        from agentroute.redis_check import check_redis
 
         checks = {"AGENT_DATABASE__URL": check_postgres, "AGENT_REDIS__URL": check_redis}
         for variable in own:

@@ -91,6 +91,15 @@ LOOP_LAG_SECONDS = Histogram(
     _SHORT,
 )
 
+REDIS_FAILOVERS = Counter(
+    "agentroute_redis_failovers",
+    "Primaries of Redis, behind Sentinels or in a cluster, that this process found replaced by another server.",
+)
+REDIS_SUBSCRIPTIONS_LOST = Counter(
+    "agentroute_redis_subscriptions_lost",
+    "Connections on which this process listened to Redis, and that it had to make anew.",
+)
+
 COUNTERS = (
     RUNS_ENDED,
     APPENDED_EVENTS,
@@ -102,6 +111,8 @@ COUNTERS = (
     MODEL_TOKENS,
     MODEL_COST,
     PROBLEMS,
+    REDIS_FAILOVERS,
+    REDIS_SUBSCRIPTIONS_LOST,
 )
 HISTOGRAMS = (
     RUN_SECONDS,

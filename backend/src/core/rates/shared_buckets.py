@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from core.config import RedisSettings
 from core.rates.buckets import Bucket, Buckets
 from core.rates.rate_limits import RateLimits
+from core.redis_kinds.scripts import ManyCalls
 
 ROUND_SECONDS = 0.1
 PAUSE_SECONDS = 1.0
@@ -41,6 +42,8 @@ end
 return missing
 """
 
+_FOR_ONE = _TAKE.replace("return missing", "return missing[1]")
+
 
 class SharedBuckets:
     """Keeps the buckets of a process and those in Redis together.
@@ -55,6 +58,7 @@ class SharedBuckets:
         self._prefix = settings.key_prefix
         self._buckets = buckets
         self._script = redis.register_script(_TAKE)
+        self._calls = ManyCalls(redis, _FOR_ONE) if settings.is_cluster else None
         self._taken: Counter[Bucket] = Counter()
         self._more = asyncio.Event()
         self._away = False
@@ -87,16 +91,27 @@ class SharedBuckets:
         taken, self._taken = self._taken, Counter()
         self._more.clear()
         left = iter(taken.items())
+        failed: list[Exception] = []
         while part := list(islice(left, MOST_AT_ONCE)):
             amounts = [round(amount * bucket.rate.seconds_each * 1e6) for bucket, amount in part]
-            missing = await self._script(
-                keys=[bucket_key(self._prefix, bucket) for bucket, _ in part], args=amounts
-            )
+            missing = await self._tell([bucket_key(self._prefix, bucket) for bucket, _ in part], amounts)
             for (bucket, _), microseconds in zip(part, missing, strict=True):
+                if isinstance(microseconds, Exception):
+                    failed.append(microseconds)
+                    continue
                 # What this process took while Redis answered is not in its answer.
                 since = self._taken[bucket] * bucket.rate.seconds_each if bucket in self._taken else 0.0
                 self._buckets.learn(bucket, max(0.0, microseconds / 1e6 + since))
+        if failed:
+            raise failed[0]
         self._away = False
+
+    async def _tell(self, keys: list[str], amounts: list[int]) -> list[int | Exception]:
+        """Tell what was taken of some buckets; returns the microseconds that each lacks, or why that is not known."""
+        if self._calls is None:
+            return await self._script(keys=keys, args=amounts)
+        # In a cluster, each bucket is in a slot of its own.
+        return await self._calls.run([([key], [amount]) for key, amount in zip(keys, amounts, strict=True)])
 
 
 def bucket_key(prefix: str, bucket: Bucket) -> str:

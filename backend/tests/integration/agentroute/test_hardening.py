@@ -22,7 +22,7 @@ from tests.support.whole_service import do_everything, sections_for_everything
 from agentroute import migrations
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_valkey import LocalValkey
-from agentroute.preflight import check_redis
+from agentroute.redis_check import check_redis
 from agentroute.settings_errors import load_settings
 from agentroute.start_checks import SERVE_CHECKS, WORKER_CHECKS, first_failure
 from core.config import RedisSettings, Settings

@@ -10,7 +10,8 @@ from sqlalchemy.engine import make_url
 from agentroute import migrations
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_valkey import LocalValkey
-from agentroute.preflight import check_migrations, check_postgres, check_redis
+from agentroute.preflight import check_migrations, check_postgres
+from agentroute.redis_check import check_redis
 from agentroute.schema_state import schema
 from core.config import Settings
 

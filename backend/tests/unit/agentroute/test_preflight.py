@@ -11,10 +11,12 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from agentroute import preflight
+from agentroute import preflight, redis_check
 from agentroute.check_result import CheckResult
-from agentroute.preflight import check_migrations, check_model, check_postgres, check_redis
+from agentroute.preflight import check_migrations, check_model, check_postgres
+from agentroute.redis_check import check_redis
 from core.config import RedisSettings, Settings
+from core.redis_client import create_redis
 
 _Check = Callable[[Settings], Awaitable[CheckResult]]
 
@@ -76,7 +78,6 @@ async def test_a_missing_url_names_its_variable(check: _Check, variable: str) ->
         (check_migrations, {"database": {"url": "postgresql://u:hush@127.0.0.1:1/n"}}, "the database cannot be read"),
         (check_redis, {"redis": {"url": "redis://:hush@127.0.0.1:1/0"}}, "127.0.0.1:1 does not answer"),
         (check_redis, {"redis": {"url": "unix:///no/where?password=hush"}}, "/no/where does not answer"),
-        (check_redis, {"redis": {"url": "hush"}}, "AGENT_REDIS__URL is not a URL of Redis"),
         (check_model, {"model": {"base_url": "http://127.0.0.1:1/v1", "api_key": "hush"}}, "127.0.0.1:1 does not answer"),
     ],
 )  # fmt: skip
@@ -133,7 +134,7 @@ async def test_the_model_endpoint_is_judged(
     ],
 )
 def test_redis_must_be_new_enough_and_evict_nothing(info: dict[str, Any], ok: bool) -> None:
-    assert preflight._judge_redis("Redis", info).ok is ok
+    assert redis_check.judge(info).ok is ok
 
 
 async def test_a_local_model_server_is_found(model_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,9 +150,9 @@ async def test_redis_is_given_as_long_as_postgres(monkeypatch: pytest.MonkeyPatc
 
     def away(settings: RedisSettings) -> Redis:
         asked.append(settings.command_timeout_seconds)
-        raise ConnectionRefusedError
+        return create_redis(settings)
 
-    monkeypatch.setattr(preflight, "create_redis", away)
+    monkeypatch.setattr(redis_check, "create_redis", away)
     url = {"url": "redis://127.0.0.1:1/0", "command_timeout_seconds": 0.1}
 
     assert not (await check_redis(Settings.model_validate({"redis": url}))).ok

@@ -17,7 +17,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from core.config import RedisSettings
-from core.redis_client import LOST_ROUND, PING_ROUND, create_redis, subscription_rounds
+from core.redis_client import create_redis
+from core.redis_kinds.subscription import LOST_ROUND, PING_ROUND, subscription_rounds
 
 MESSAGE = {"type": "message", "channel": b"c", "data": b"1"}
 PONG = {"type": "pong", "channel": None, "data": b""}

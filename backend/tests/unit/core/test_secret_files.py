@@ -83,6 +83,8 @@ def test_a_secret_in_a_file_is_the_secret_itself(
     for one, other in (*PAIRS.items(), *((other, one) for one, other in PAIRS.items())):
         if variable == one:
             monkeypatch.setenv(other, "house-key-without-figures")
+    if variable == "AGENT_REDIS__SENTINEL_PASSWORD":
+        monkeypatch.setenv("AGENT_REDIS__URL", "redis+sentinel://redis.example.com/main")
     monkeypatch.setenv(variable, value)
     expected = Settings()
     assert expected != nothing

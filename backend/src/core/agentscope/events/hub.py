@@ -5,10 +5,6 @@ Redis and then from Postgres. Readers pull at their own pace; there is no queue 
 so a patrol asks Postgres which followed threads have moved on, in one query. See docs/adr/0010.
 
 A stream that has nothing to send rests: it has no task, and the hub's rounds serve it (docs/adr/0037).
-
-The subscription is never repaired. After any fault, the hub drops the subscription and makes a new one for all
-threads that are followed at that moment. Otherwise redis-py would reconnect inside any call that detects the fault.
-Readers subscribe while the listener reads, so two tasks would use one connection, which may cause any error.
 """
 
 from __future__ import annotations
@@ -17,13 +13,11 @@ import asyncio
 import contextlib
 import random
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
 
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.redis_bus import channel_name, parse_bell
@@ -32,7 +26,7 @@ from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings, StreamSettings
 from core.flag import Flag
 from core.outage import report_failure
-from core.redis_client import subscription_rounds
+from core.redis_kinds.channels import Channels
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +37,6 @@ HUB_BYTES = 64 << 20
 """Maximum size of all windows. The threads that were silent for the longest time lose theirs."""
 SUBSCRIBE_WAIT_SECONDS = 0.25
 """How long a new reader waits for its subscription. After this time it relies on the patrol."""
-RECONNECT_SECONDS = 0.5
 RETURNS_PER_SECOND = 200
 """How many streams of a drained process come back in a second. Opening one costs about 5 ms of an API process."""
 MAX_RETURN_SECONDS = 30.0
@@ -202,29 +195,24 @@ def _continues(last: Envelope, first: Envelope) -> bool:
     return last.is_terminal and (first.ordinal, first.seq) == (last.ordinal + 1, 1)
 
 
-class _Subscription(PubSub):
-    """A subscription whose connection is used until its first fault."""
-
-    async def _reconnect(self, conn: Any, *_args: Any, **_kwargs: Any) -> None:
-        await conn.disconnect(nowait=True)
-
-
 class ThreadHub:
     """Follows threads for all readers of a process."""
 
     def __init__(
         self, redis: Redis, moved: Moved, redis_settings: RedisSettings, stream: StreamSettings
     ) -> None:
-        self._redis = redis
         self._moved = moved
-        self._prefix = redis_settings.key_prefix
+        self._redis_settings = redis_settings
         self._stream = stream
         self._tails: dict[int, Tail] = {}
         self._by_channel: dict[bytes, Tail] = {}
         self._rung: dict[Tail, None] = {}
         """Tails with a window, the one that was silent for the longest time first."""
         self._window_bytes = 0
-        self._pubsub: PubSub | None = None
+        # The patrol serves the readers of threads whose doorbell does not stand.
+        self._bells = Channels(
+            redis, f"{redis_settings.key_prefix}:bell", heard=self._hear, stands=self._note_standing
+        )
         self._round = 0
         self.readers = 0
         """How many streams of this process follow a thread now."""
@@ -322,43 +310,16 @@ class ThreadHub:
     async def run(self) -> None:
         """Listen and patrol until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen())
+            tasks.create_task(self._bells.run())
             tasks.create_task(self._patrol())
 
-    async def _listen(self) -> None:
-        while True:
-            pubsub = _Subscription(self._redis.connection_pool)
-            try:
-                await self._listen_to(pubsub)
-            except Exception as exc:  # noqa: BLE001  top of a background loop: without it every stream goes silent
-                log.warning("doorbell_lost", error=type(exc).__name__)
-            finally:
-                self._pubsub = None
-                for tail in self._tails.values():
-                    tail.subscribed.clear()
-                with contextlib.suppress(Exception):
-                    await pubsub.aclose()
-            await asyncio.sleep(RECONNECT_SECONDS)
+    def _hear(self, channel: bytes, data: bytes) -> None:
+        if (tail := self._by_channel.get(channel)) is not None:
+            self.ring(tail, parse_bell(data))
 
-    async def _listen_to(self, pubsub: PubSub) -> None:
-        """Listen until the subscription is given up."""
-        # One channel that is never left: redis-py cannot wait on a connection without any.
-        await pubsub.subscribe(f"{self._prefix}:bell")
-        self._pubsub = pubsub
-        for session_id in list(self._tails):
-            await pubsub.subscribe(self._channel(session_id))
-        async for message in subscription_rounds(pubsub):
-            if self._pubsub is not pubsub:
-                return
-            if message is None:
-                continue
-            tail = self._by_channel.get(message["channel"])
-            if tail is None:
-                continue
-            if message["type"] == "subscribe":
-                tail.subscribed.set()
-            elif message["type"] == "message":
-                self.ring(tail, parse_bell(message["data"]))
+    def _note_standing(self, channel: bytes, stands: bool) -> None:
+        if (tail := self._by_channel.get(channel)) is not None:
+            tail.subscribed.set() if stands else tail.subscribed.clear()
 
     def ring(self, tail: Tail, envelopes: list[Envelope]) -> None:
         """Take in a doorbell message of a followed thread."""
@@ -407,14 +368,10 @@ class ThreadHub:
         return known
 
     async def _subscribe(self, session_id: int) -> None:
-        if (pubsub := self._connected()) is not None:
-            with self._giving_up(pubsub):
-                await pubsub.subscribe(self._channel(session_id))
+        await self._bells.listen_to(self._channel(session_id))
 
     async def _unsubscribe(self, *session_ids: int) -> None:
-        if (pubsub := self._connected()) is not None:
-            with self._giving_up(pubsub):
-                await pubsub.unsubscribe(*map(self._channel, session_ids))
+        await self._bells.leave(*map(self._channel, session_ids))
 
     async def _unsubscribe_left(self) -> None:
         try:
@@ -427,21 +384,5 @@ class ThreadHub:
         finally:
             self._unsubscribing = None
 
-    def _connected(self) -> PubSub | None:
-        """Return the subscription; ``None`` when the listener is about to begin a new one."""
-        pubsub = self._pubsub
-        connected = pubsub is not None and pubsub.connection is not None and pubsub.connection.is_connected
-        return pubsub if connected else None
-
-    @contextlib.contextmanager
-    def _giving_up(self, pubsub: PubSub) -> Iterator[None]:
-        """Drop the subscription after any fault; meanwhile the patrol serves the readers."""
-        try:
-            yield
-        except Exception as exc:  # noqa: BLE001  see the module: any error can come of two tasks at one connection
-            log.warning("doorbell_broken", error=type(exc).__name__)
-            if self._pubsub is pubsub:
-                self._pubsub = None
-
     def _channel(self, session_id: int) -> bytes:
-        return channel_name(self._prefix, session_id).encode()
+        return channel_name(self._redis_settings, session_id).encode()

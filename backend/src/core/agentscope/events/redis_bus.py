@@ -15,14 +15,14 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from core.agentscope.events.envelope import Envelope
 from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings
 from core.crash_points import crash_point
+from core.redis_kinds.scripts import Call, ManyCalls
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +33,15 @@ for i = 6, #ARGV do
   redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], ARGV[4] .. '-' .. string.format('%d', first + i - 6), 'p', ARGV[i])
 end
 redis.pcall('EXPIRE', KEYS[1], ARGV[3])
-return redis.call('PUBLISH', ARGV[1], ARGV[4] .. ' ' .. ARGV[5] .. '\\n' .. table.concat(ARGV, '\\n', 6))
+return redis.call('<PUBLISH>', ARGV[1], ARGV[4] .. ' ' .. ARGV[5] .. '\\n' .. table.concat(ARGV, '\\n', 6))
 """
 
-_HIGHEST_ID = f"{2**64 - 1}-{2**64 - 1}"
+# The stream stays empty, and no id is above the highest one. In one script: in a cluster there are no transactions.
+_DROP = f"""
+redis.call('DEL', KEYS[1])
+redis.call('XADD', KEYS[1], 'MAXLEN', '0', '{2**64 - 1}-{2**64 - 1}', 'p', '')
+return redis.call('EXPIRE', KEYS[1], ARGV[1])
+"""
 MAX_QUEUED_BATCHES = 20_000
 """Maximum unpublished batches that a worker keeps for a slow Redis; the oldest are dropped first."""
 MAX_QUEUED_BYTES = 32 << 20
@@ -51,12 +56,13 @@ PAUSE_SECONDS = 0.5
 """Pause after a failed publish, so that an unavailable Redis does not cost one attempt per flush."""
 
 
-def stream_key(prefix: str, session_id: int) -> str:
-    return f"{prefix}:thread:{session_id}"
+def stream_key(settings: RedisSettings, session_id: int) -> str:
+    return settings.key("thread", session_id)
 
 
-def channel_name(prefix: str, session_id: int) -> str:
-    return f"{prefix}:bell:{session_id}"
+def channel_name(settings: RedisSettings, session_id: int) -> str:
+    """Return the doorbell of a thread; in a cluster, in the slot of its stream."""
+    return settings.key("bell", session_id)
 
 
 async def drop_tail(redis: Redis, settings: RedisSettings, session_id: int) -> None:
@@ -65,13 +71,8 @@ async def drop_tail(redis: Redis, settings: RedisSettings, session_id: int) -> N
     Raises:
         RedisError, OSError, TimeoutError: Redis did not answer.
     """
-    key = stream_key(settings.key_prefix, session_id)
-    async with redis.pipeline(transaction=True) as pipe:
-        pipe.delete(key)
-        # The stream stays empty, and no id is above the highest one.
-        pipe.xadd(key, {"p": b""}, id=_HIGHEST_ID, maxlen=0, approximate=False)
-        pipe.expire(key, settings.tail_seconds)
-        await pipe.execute()
+    drop = redis.register_script(_DROP)
+    await drop([stream_key(settings, session_id)], [settings.tail_seconds])
 
 
 def parse_bell(data: bytes) -> list[Envelope]:
@@ -91,7 +92,8 @@ class RedisBus:
         self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._closing = False
-        self._sha = ""
+        verb = "SPUBLISH" if settings.is_cluster else "PUBLISH"
+        self._show = ManyCalls(redis, _PUBLISH.replace("<PUBLISH>", verb))
 
     def publish(self, batches: Sequence[StreamBatch]) -> None:
         """Queue durable events to be shown; order within a thread is kept."""
@@ -113,7 +115,6 @@ class RedisBus:
                 await self._send(batches)
             except Exception as exc:  # noqa: BLE001  top of a background loop: readers have Postgres meanwhile
                 log.warning("publish_failed", batches=len(batches), error=type(exc).__name__)
-                self._sha = ""
                 if not self._closing:
                     await asyncio.sleep(PAUSE_SECONDS)
 
@@ -126,7 +127,7 @@ class RedisBus:
         """Return the tail's events after a cursor; empty when Redis has none or is away."""
         with contextlib.suppress(TimeoutError, RedisError, OSError):
             entries: Any = await self._redis.xrange(
-                stream_key(self._settings.key_prefix, session_id), min=f"({after}", count=count
+                stream_key(self._settings, session_id), min=f"({after}", count=count
             )
             return [_entry(entry_id, fields) for entry_id, fields in entries]
         return []
@@ -137,40 +138,39 @@ class RedisBus:
             await drop_tail(self._redis, self._settings, session_id)
 
     async def _send(self, batches: list[StreamBatch]) -> None:
-        if not self._sha:
-            self._sha = await self._redis.script_load(_PUBLISH)
         messages = deque(message for batch in batches for message in _messages(batch))
+        failed: list[Exception] = []
         while messages:
-            pipe = self._redis.pipeline(transaction=False)
+            calls: list[Call] = []
             size = 0
             while messages and size < SEND_BYTES:
-                size += self._show(pipe, messages.popleft())
-            try:
-                await pipe.execute()
-                crash_point("published")
-            except NoScriptError:
-                # Redis was restarted or flushed since the script was loaded; ids make the repeat harmless.
-                self._sha = ""
-                await self._send(batches)
-                return
+                batch = messages.popleft()
+                length = _size(batch.payloads)
+                size += length
+                calls.append(self._shown(batch, length))
+            # Ids make it harmless that a script is called again.
+            results = await self._show.run(calls)
+            crash_point("published")
+            failed += [result for result in results if isinstance(result, Exception)]
+        if failed:
+            # In a cluster, what belongs to other servers was shown.
+            raise failed[0]
 
-    def _show(self, pipe: Pipeline, batch: StreamBatch) -> int:
-        """Add the command that shows a batch; returns its bytes."""
-        size = _size(batch.payloads)
+    def _shown(self, batch: StreamBatch, size: int) -> Call:
+        """Return the call that shows a batch of so many bytes."""
         # Large events make the stream shorter, so that it has a size in bytes, too.
         entries = max(self._settings.tail_bytes * len(batch.payloads) // max(size, 1), 1)
-        pipe.evalsha(
-            self._sha,
-            1,
-            stream_key(self._settings.key_prefix, batch.session_id),
-            channel_name(self._settings.key_prefix, batch.session_id),
-            str(min(entries, self._settings.tail_entries)),
-            str(self._settings.tail_seconds),
-            str(batch.ordinal),
-            str(batch.first_seq),
-            *batch.payloads,
+        return (
+            [stream_key(self._settings, batch.session_id)],
+            [
+                channel_name(self._settings, batch.session_id),
+                str(min(entries, self._settings.tail_entries)),
+                str(self._settings.tail_seconds),
+                str(batch.ordinal),
+                str(batch.first_seq),
+                *batch.payloads,
+            ],
         )
-        return size
 
 
 def _messages(batch: StreamBatch) -> Iterator[StreamBatch]:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from core.broker import HintBroker
 from core.config import RedisSettings
+from core.redis_kinds.channels import publish
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +80,6 @@ class HintSender:
         """Tell all workers that a run should stop. Without the hint, its worker learns it with the next append."""
         try:
             async with asyncio.timeout(self._settings.command_timeout_seconds):
-                await self._redis.publish(cancel_channel(self._settings), str(run_pk))
+                await publish(self._redis, cancel_channel(self._settings), str(run_pk))
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("cancel_hint_not_sent", run=run_pk, error=type(exc).__name__)

@@ -449,5 +449,5 @@ def tail(stack: Stack, session_id: int) -> int:
     """Return how many entries the live tail of a thread has."""
     settings = stack.settings.redis
     with redis.Redis.from_url(settings.url.get_secret_value()) as client:
-        entries: Any = client.xlen(stream_key(settings.key_prefix, session_id))
+        entries: Any = client.xlen(stream_key(settings, session_id))
         return int(entries)

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.agentscope.runtime.work.subscription import listen
 from core.config import RedisSettings
 from core.direct_sql import fetch
+from core.redis_kinds.channels import publish
 
 LATER_SECONDS = (0.2, 0.6)
 """How much later than the next turn is due the others look: between these, drawn for each. They do not look at once,
@@ -140,7 +141,7 @@ class Turns:
     async def _tell(self, redis: Redis, name: str) -> None:
         try:
             async with asyncio.timeout(self._settings.command_timeout_seconds):
-                await redis.publish(self._channel, f"{self._name} {name}")
+                await publish(redis, self._channel, f"{self._name} {name}")
         except (RedisError, OSError, TimeoutError):
             # They ask Postgres. The hints, which go the same way, say so in the log.
             return

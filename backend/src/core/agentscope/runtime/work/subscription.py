@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
-import structlog
 from redis.asyncio import Redis
 
-from core.redis_client import subscription_rounds
-
-log = structlog.get_logger(__name__)
-
-RECONNECT_SECONDS = 1.0
+from core.redis_kinds.channels import Channels
 
 
 async def listen(redis: Redis, channel: str, on_message: Callable[[bytes], None], *, lost: str) -> None:
@@ -24,14 +18,6 @@ async def listen(redis: Redis, channel: str, on_message: Callable[[bytes], None]
         on_message: Must not raise for what it does not know.
         lost: The log line when the subscription broke.
     """
-    while True:
-        try:
-            pubsub = redis.pubsub()
-            async with pubsub:
-                await pubsub.subscribe(channel)
-                async for message in subscription_rounds(pubsub):
-                    if message is not None and message["type"] == "message":
-                        on_message(message["data"])
-        except Exception as exc:  # noqa: BLE001  top of a background loop: messages are hints
-            log.warning(lost, error=type(exc).__name__)
-            await asyncio.sleep(RECONNECT_SECONDS)
+    channels = Channels(redis, channel, heard=lambda _channel, data: on_message(data), lost=lost, broken=lost)
+    await channels.listen_to(channel.encode())
+    await channels.run()

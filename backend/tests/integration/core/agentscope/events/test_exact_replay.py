@@ -140,7 +140,7 @@ async def test_events_of_any_size_are_replayed_and_the_stream_in_redis_has_a_lim
             await reader.to_end()
     await assert_exact(stack, thread, *readers)
 
-    key = stream_key(stack.settings.redis.key_prefix, run.owned.session_id)
+    key = stream_key(stack.settings.redis, run.owned.session_id)
     async with Redis.from_url(stack.settings.redis.url.get_secret_value()) as redis:
         entries: Any = await redis.xrange(key)
     kept = [len(fields[b"p"]) for _, fields in entries]
@@ -243,7 +243,7 @@ async def test_a_reader_behind_a_trimmed_tail_is_served_from_the_log(
             await reader.until("RUN_STARTED")
         for flush in range(10):
             await run.say(*(f"{flush}-{place} " for place in range(150)))
-        key = stream_key(stack.settings.redis.key_prefix, run.owned.session_id)
+        key = stream_key(stack.settings.redis, run.owned.session_id)
         assert await worker.redis.xlen(key) < 500
         await run.finish()
         for reader in readers:
@@ -620,7 +620,7 @@ async def test_any_reader_gets_the_exact_suffix_of_any_log_after_any_loss(
         return seen
 
     reading = asyncio.create_task(read())
-    key = stream_key(parts.worker.settings.redis.key_prefix, session_id)
+    key = stream_key(parts.worker.settings.redis, session_id)
     async for _ in writer:
         entries: Any = await parts.worker.redis.xrange(key)
         for place in lost:

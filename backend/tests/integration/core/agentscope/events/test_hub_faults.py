@@ -14,17 +14,15 @@ from redis.asyncio import Redis
 from tests.faults.proxy import FaultProxy
 from tests.support.stack import eventually
 
-from core import redis_client
-from core.agentscope.events import hub as hub_module
 from core.agentscope.events.hub import Tail, ThreadHub
 from core.agentscope.events.owned_run import StreamBatch
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.runtime.hints import cancel_channel
-from core.agentscope.runtime.work import subscription
 from core.agentscope.runtime.work.cancel_listener import listen_for_cancels
 from core.agentscope.schemas.cursor import Cursor
 from core.config import RedisSettings, StreamSettings
 from core.redis_client import create_redis
+from core.redis_kinds import channels, subscription
 
 PROBED = 1000
 LOSSES = 60
@@ -63,7 +61,7 @@ async def coming_and_going(hub: ThreadHub, readers: int) -> AsyncIterator[None]:
 async def test_the_doorbell_rings_after_every_loss_of_its_connection(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "RECONNECT_SECONDS", 0.001)
+    monkeypatch.setattr(channels, "RECONNECT_SECONDS", 0.001)
     settings = RedisSettings()
     hub = ThreadHub(redis, none_moved, settings, StreamSettings())
     bus = RedisBus(redis, settings)
@@ -102,9 +100,8 @@ async def redis_behind_proxy(redis_url: str) -> AsyncIterator[tuple[Redis, Fault
 
 @pytest.fixture
 def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_client, "ROUND_SECONDS", 0.1)
-    monkeypatch.setattr(hub_module, "RECONNECT_SECONDS", 0.05)
-    monkeypatch.setattr(subscription, "RECONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(subscription, "ROUND_SECONDS", 0.1)
+    monkeypatch.setattr(channels, "RECONNECT_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("short_rounds")

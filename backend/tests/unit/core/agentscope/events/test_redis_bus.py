@@ -36,20 +36,20 @@ class Sent:
         assert not transaction
         return self
 
-    def evalsha(self, *arguments: object) -> None:
+    def execute_command(self, *arguments: object) -> None:
         self.commands.append(arguments)
 
-    async def execute(self) -> None:
+    async def execute(self, *, raise_on_error: bool) -> list[int]:
+        assert not raise_on_error
         self.pipelines += 1
-
-    async def script_load(self, _script: str) -> str:
-        return "sha"
+        return [0] * len(self.commands)
 
 
 async def sent(payloads: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> Sent:
     sent = Sent()
-    bus = RedisBus(Redis(), TAIL)
-    monkeypatch.setattr(bus, "_redis", sent)
+    redis = Redis()
+    bus = RedisBus(redis, TAIL)
+    monkeypatch.setattr(redis, "pipeline", sent.pipeline)
     await bus._send([StreamBatch(7, 3, 1, list(payloads))])
     return sent
 
@@ -64,8 +64,8 @@ async def test_a_batch_is_shown_in_messages_of_bounded_size(
 
     commands = (await sent(payloads, monkeypatch)).commands
 
-    assert [(int(str(command[7])), len(command[8:])) for command in commands] == parts
-    shown = [payload for command in commands for payload in command[8:]]
+    assert [(int(str(command[8])), len(command[9:])) for command in commands] == parts
+    shown = [payload for command in commands for payload in command[9:]]
     assert shown == [payload for payload in payloads if len(payload.encode()) <= 100]
 
 
@@ -82,7 +82,7 @@ async def test_large_events_make_the_stream_shorter(
 ) -> None:
     (command,) = (await sent(["x" * size] * 1, monkeypatch)).commands
 
-    assert command[4] == entries
+    assert command[5] == entries
 
 
 def test_what_waits_for_a_slow_redis_has_a_limit_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
