@@ -73,6 +73,16 @@ def test_the_secrets_are_those_that_the_types_say() -> None:
     assert secret_variables(Settings) >= {*SAMPLES, *PAIRS, *PAIRS.values(), KEY}
 
 
+BESIDE = {
+    "AGENT_DATABASE__DIRECT_URL": (
+        "AGENT_DATABASE__URL",
+        "postgresql://agentroute@pooler.example.com/agentroute",
+    ),
+    "AGENT_REDIS__SENTINEL_PASSWORD": ("AGENT_REDIS__URL", "redis+sentinel://redis.example.com/main"),
+}
+"""Secrets that mean nothing without another setting."""
+
+
 @pytest.mark.parametrize("variable", sorted(secret_variables(Settings)))
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 def test_a_secret_in_a_file_is_the_secret_itself(
@@ -83,8 +93,8 @@ def test_a_secret_in_a_file_is_the_secret_itself(
     for one, other in (*PAIRS.items(), *((other, one) for one, other in PAIRS.items())):
         if variable == one:
             monkeypatch.setenv(other, "house-key-without-figures")
-    if variable == "AGENT_REDIS__SENTINEL_PASSWORD":
-        monkeypatch.setenv("AGENT_REDIS__URL", "redis+sentinel://redis.example.com/main")
+    if variable in BESIDE:
+        monkeypatch.setenv(*BESIDE[variable])
     monkeypatch.setenv(variable, value)
     expected = Settings()
     assert expected != nothing
