@@ -44,7 +44,8 @@ class Wish:
     gate: str = ""
     """Name of that gate."""
     fail: str = ""
-    """``429``: the first request of the run is refused; ``cut``: the answer breaks off."""
+    """``429``: the first request of the run is refused; ``busy``: each is, for a while; ``mute``: nothing is said before
+    the gate opens; ``cut``: the answer breaks off."""
 
     def text(self) -> str:
         """The whole answer; no two runs have a word in common, and each word is one delta."""
@@ -144,6 +145,8 @@ class _Model:
         if wish.fail == "429" and wish.run_id not in self._refused:
             self._refused.add(wish.run_id)
             return JSONResponse(error_body("slower", "rate_limit_error"), 429, {"Retry-After": "0"})
+        if wish.fail == "busy":
+            return JSONResponse(error_body("slower", "rate_limit_error"), 429, {"Retry-After": "25"})
         stage = "intent" if _asks_for_intent(body) else "answer"
         if stage == "answer":
             script = _answer(body, wish)
@@ -164,6 +167,8 @@ class _Model:
         paced = stage == "answer" and not script.calls
         completed = False
         try:
+            if wish.fail == "mute":
+                await self._gates.pass_through(wish.gate)
             yield completion.chunk({"role": "assistant", "content": ""})
             for place, delta in enumerate(deltas(script)):
                 if paced:
