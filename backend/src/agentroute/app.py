@@ -23,6 +23,7 @@ from core.problem import ErrorBoundary, install_problem_handlers
 from v1.agent import (
     admin_routes,
     agent_routes,
+    approval_routes,
     connection_routes,
     file_routes,
     key_routes,
@@ -93,6 +94,7 @@ def create_app(
         file_routes.router,
         login_routes.router,
         memory_routes.router,
+        approval_routes.router,
         connection_routes.router,
         key_routes.router,
         ticket_routes.router,

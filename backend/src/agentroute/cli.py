@@ -22,6 +22,7 @@ from agentroute.lean_imports import lean_imports
 from agentroute.run_commands import runs
 from agentroute.storage_commands import storage
 from agentroute.user_commands import erase, export_user, import_user
+from agentroute.webhook_commands import webhooks
 
 if TYPE_CHECKING:
     from core.config import Settings
@@ -44,6 +45,7 @@ app.add_typer(runs, rich_help_panel=_OPERATE)
 app.add_typer(storage, rich_help_panel=_OPERATE)
 for _command in (erase, export_user, import_user):
     app.command(rich_help_panel=_OPERATE)(_command)
+app.add_typer(webhooks, rich_help_panel=_OPERATE)
 
 
 def _show_version(wanted: bool) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentroute.agent_items import DeployedAgents, read_agents
+from agentroute.approval_links import open_link_answers
 from agentroute.background_loops import running
 from agentroute.credentials import open_credentials
 from agentroute.logins import open_connections
@@ -35,6 +37,7 @@ from core.agentscope.runtime.profile.agents import Agents
 from core.agentscope.tools.memory_entries import MemoryEntries
 from core.broker import HintBroker, create_broker
 from core.config import Settings
+from core.connections.vault import Vault
 from core.database import create_engine
 from core.files.library import FileLibrary
 from core.files.opening import open_files
@@ -47,6 +50,7 @@ from core.rates.shared_buckets import shared_with
 from core.redis_client import create_redis
 from core.request_body import JsonBodies
 from core.user_data.export import Exporter
+from core.webhooks.run_webhook import RunWebhookPolicy
 from v1.agent.container import ApiContainer
 from v1.agent.login_origins import LoginOrigins
 from v1.agent.service import AgentService
@@ -120,7 +124,9 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         await resources.enter_async_context(running(bus=bus.run, hub=hub.run, rates=shared.run))
         hints = HintSender(broker, redis, settings.redis)
         files = open_files(engine, settings.files, settings.limits, agents.default_id)
-        gateway = _gateway(settings, engine, hints, bus, gates, deployed, files, rates)
+        vault = Vault.of(settings.secrets)
+        accepting = _accepting(settings, engine, hints, bus, gates, deployed, files)
+        gateway = accepting(agents=deployed.usable, rates=rates, vault=vault)
         history = HistoryReader(engine, agents.default_id)
         threads = _open_threads(engine, hints, bus, agents, files)
         openings = OpeningReader(engine, history, gates.streams)
@@ -165,6 +171,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             keys=credentials.keeper,
             tickets=credentials.tickets,
             open_streams=credentials.streams,
+            run_webhooks=RunWebhookPolicy(settings.webhooks, vault),
+            approvals=open_link_answers(settings, engine, accepting, deployed.usable),
             rates=rates,
             stream_places=StreamPlaces(settings.rates),
             agents=deployed.directory,
@@ -174,7 +182,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         )
 
 
-def _gateway(
+def _accepting(
     settings: Settings,
     engine: AsyncEngine,
     hints: HintSender,
@@ -182,9 +190,10 @@ def _gateway(
     gates: PoolGates,
     deployed: DeployedAgents,
     files: FileLibrary | None,
-    rates: RateLimits,
-) -> AgentRunGateway:
-    return AgentRunGateway(
+) -> partial[AgentRunGateway]:
+    """Return what makes a gateway, of what every acceptance of runs goes by."""
+    return partial(
+        AgentRunGateway,
         engine,
         hints,
         bus,
@@ -192,9 +201,7 @@ def _gateway(
         limits=settings.limits,
         worker=settings.worker,
         agent=deployed.agents.name_of,
-        agents=deployed.usable,
         files=files,
-        rates=rates,
     )
 
 

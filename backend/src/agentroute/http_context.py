@@ -15,14 +15,14 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.agentscope.schemas.links import CONNECTIONS_PATH
+from core.agentscope.schemas.links import APPROVALS_PATH, CONNECTIONS_PATH
 from core.log import request_id
 from v1.agent.parking import parking_of
 from v1.agent.rate_checks import told_rates
 
 log = structlog.get_logger(__name__)
-# The address of a login is a secret: whoever opens it connects an account.
-_LOGIN = re.compile(rf"({re.escape(CONNECTIONS_PATH)}/login/).+")
+# The address of a login is a secret: whoever opens it connects an account. So is that of an approval.
+_SECRET_PATH = re.compile(rf"({re.escape(CONNECTIONS_PATH)}/login/|{re.escape(APPROVALS_PATH)}/).+")
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
@@ -68,7 +68,7 @@ def _log(method: str, path: str, status: int, started_at: float) -> None:
         10 if path in _PROBES else 20,
         "request",
         method=method,
-        path=_LOGIN.sub(r"\1[redacted]", path),
+        path=_SECRET_PATH.sub(r"\1[redacted]", path),
         status=status,
         duration_ms=round((time.perf_counter() - started_at) * 1000, 1),
     )

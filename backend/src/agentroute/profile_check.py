@@ -61,7 +61,7 @@ async def check_public_url(settings: Settings) -> CheckResult:
 
 
 async def check_secrets(settings: Settings) -> CheckResult:
-    """Check that there is a key if tokens of users are to be stored."""
+    """Check that there is a key if tokens of users, or webhooks of runs, are to be stored."""
     name = "Secrets"
     try:
         servers = named_servers(load_agents(settings.profile_path))
@@ -71,7 +71,9 @@ async def check_secrets(settings: Settings) -> CheckResult:
     keys = len(Vault.of(settings.secrets).heads)
     if needed and not keys:
         return refused(name, NO_KEY, f", and users connect themselves to {', '.join(needed)}")
-    shown = {0: "no key; no server of the agents needs one", 1: "one key"}
+    if settings.webhooks.run_hosts and not keys:
+        return refused(name, NO_KEY, ", and runs may name webhooks (AGENT_WEBHOOKS__RUN_HOSTS)")
+    shown = {0: "no key; nothing needs one", 1: "one key"}
     return CheckResult(name, True, shown.get(keys, f"{keys} keys; the first one encrypts"))
 
 

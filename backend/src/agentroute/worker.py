@@ -28,6 +28,7 @@ from agentroute.metrics.opening import open_metrics, pool_reading, refusal
 from agentroute.start_checks import WORKER_CHECKS, first_failure, warn_of_shadowed_packages
 from agentroute.tracing.opening import open_tracing
 from agentroute.user_access import open_user_access
+from agentroute.webhook_loop import open_webhooks
 from core.agentscope.events.append_store import PostgresAppendStore
 from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.ledger.ledger import CallLines
@@ -295,9 +296,7 @@ async def open_worker(
         store = PostgresAppendStore(settings.database, lease_seconds=settings.worker.lease_seconds)
         resources.push_async_callback(store.close)
         writer = GroupCommitWriter(store, bus, settings.worker)
-        heartbeat = Heartbeat(settings)
-        heartbeat.start()
-        resources.callback(heartbeat.stop)
+        heartbeat = _beating(settings, resources)
         hints = HintSender(broker, redis, settings.redis)
         ending = RunEnding(
             engine,
@@ -316,6 +315,7 @@ async def open_worker(
         register_run_task(broker, executor)
         turns = Turns(engine, redis, settings.redis)
         reaper = _reaper(engine, hints, bus, settings, executor, agents, turns)
+        webhooks = await open_webhooks(settings, engine, turns)
 
         loops = BackgroundLoops(on_broken)
         # Closed before the connections, so that the last events are sent.
@@ -324,11 +324,19 @@ async def open_worker(
         if files is not None:
             loops.start("files", FileChore(turns, files).run())
         loops.start("turns", turns.run())
+        loops.start("webhooks", webhooks.run(), close=webhooks.close)
         loops.start("cancels", listen_for_cancels(redis, settings.redis, executor.cancel))
         loops.start("writer", writer.run(), close=writer.close)
         loops.start("bus", bus.run(), close=bus.close)
         loops.start("runs", _run_watch(executor, heartbeat, settings.worker).run())
         yield Worker(executor, broker, _readings(executor, engine, settings, resources, stall_seconds))
+
+
+def _beating(settings: Settings, resources: AsyncExitStack) -> Heartbeat:
+    heartbeat = Heartbeat(settings)
+    heartbeat.start()
+    resources.callback(heartbeat.stop)
+    return heartbeat
 
 
 def _reaper(

@@ -21,6 +21,7 @@ from core.redis_settings import RedisSettings as RedisSettings  # likewise
 from core.secret_files import SecretFilesSource
 from core.secret_values import ApiKey, EncryptionKeys, SecretUrl
 from core.settings_section import HttpAddress, OptionalPath, SettingsSection
+from core.webhook_settings import WebhookSettings
 
 PageOrigin = Annotated[str, AfterValidator(read_origin)]
 AdminOnly = Literal["docs", "healthz", "readyz"]
@@ -182,7 +183,7 @@ class ServerSettings(SettingsSection):
     admin_only: tuple[AdminOnly, ...] = ()
     """What else is on the port of operators, and on no other: ``docs`` is ``/docs`` and ``/openapi.json``."""
     public_url: HttpAddress = ""
-    """Where browsers reach the service, such as ``https://agents.example.com``: for logins at MCP servers."""
+    """Where browsers reach the service, such as ``https://agents.example.com``: for logins at MCP servers, links of webhooks."""
     cors_origins: tuple[PageOrigin, ...] = ()
     """Origins of web pages that may call. ``*`` as the port stands for every port: ``http://localhost:*``."""
     cors_loopback: bool = False
@@ -373,6 +374,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     rates: RateSettings = RateSettings()
     tools: ToolSettings = ToolSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     profile_path: OptionalPath = None
     """Agent profile (TOML), or a folder with one for each agent. If absent, the bundled profile."""
     log_format: Literal["json", "console"] = "json"

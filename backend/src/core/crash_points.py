@@ -31,6 +31,9 @@ POINTS = frozenset(
         "end-committed",
         "reaper-before-commit",
         "reaper-committed",
+        "webhook-claimed",
+        "webhook-sent",
+        "webhook-noted",
     }
 )
 

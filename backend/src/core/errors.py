@@ -181,7 +181,10 @@ class AudioTooLong(InvalidRequest):
 
 
 class UrlNotAllowed(InvalidRequest):
-    """The server does not fetch this URL. Send the content in the request."""
+    """The server does not fetch this URL. Send the content in the request.
+
+    A run that names a webhook (``Webhook-Url``) may name hosts of ``AGENT_WEBHOOKS__RUN_HOSTS`` only, over https.
+    """
 
     code, title, status = "url-not-allowed", "The URL is not allowed", 422
 

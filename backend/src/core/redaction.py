@@ -93,6 +93,8 @@ _SHAPES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...
     # Our API keys, whose id stays readable: it says which key to revoke. Our stream tickets.
     (re.compile(r"(ar_[A-Za-z0-9]{12})_[A-Za-z0-9]{16,}"), rf"\g<1>_{MASK}"),
     (re.compile(r"art_[A-Za-z0-9]{43}"), MASK),
+    # The random part of links that answer questions, and secrets of webhooks.
+    (re.compile(r"arl_[A-Za-z0-9_-]{20,}|whsec_[A-Za-z0-9+/=]{16,}"), MASK),
     # Provider keys: sk-..., sk-ant-..., ghp_..., xoxb-..., AKIA..., AIza...
     (re.compile(r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}"), MASK),
     (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|hf_)[A-Za-z0-9_-]{8,}"), MASK),

@@ -16,12 +16,15 @@ from models.agent_oauth_client import AgentOAuthClient
 from models.agent_oauth_login import AgentOAuthLogin
 from models.agent_run import AgentRun
 from models.agent_run_event import AgentRunEvent
+from models.agent_run_webhook import AgentRunWebhook
 from models.agent_state import AgentState
 from models.agent_state_part import AgentStatePart
 from models.agent_stored_change import AgentStoredChange
 from models.agent_stored_tenant import AgentStoredTenant
 from models.agent_stored_user import AgentStoredUser
 from models.agent_transcription import AgentTranscription
+from models.agent_webhook_endpoint import AgentWebhookEndpoint
+from models.agent_webhook_message import AgentWebhookMessage
 from models.user_budget import UserBudget
 from models.user_budget_reservation import UserBudgetReservation
 
@@ -42,12 +45,15 @@ __all__ = [
     "AgentOAuthLogin",
     "AgentRun",
     "AgentRunEvent",
+    "AgentRunWebhook",
     "AgentState",
     "AgentStatePart",
     "AgentStoredChange",
     "AgentStoredTenant",
     "AgentStoredUser",
     "AgentTranscription",
+    "AgentWebhookEndpoint",
+    "AgentWebhookMessage",
     "UserBudget",
     "UserBudgetReservation",
 ]

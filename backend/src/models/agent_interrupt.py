@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     DateTime,
     ForeignKey,
@@ -66,6 +67,8 @@ class AgentInterrupt(Base):
     resolved_by_run_pk: Mapped[int | None] = mapped_column(BigInteger)
     resolved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     answer: Mapped[Any] = mapped_column(JSONB(none_as_null=True), nullable=True)
+    link_answer: Mapped[bool | None] = mapped_column(Boolean)
+    """What somebody has answered by a link. It counts when all open questions of the thread have an answer."""
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )

@@ -12,10 +12,12 @@ from tests.support.memory_threads import MemoryThreads
 from core.agentscope.schemas.agents import AgentItem, AgentTool
 from core.agentscope.schemas.links import runs_url
 from core.config import Settings
+from core.connections.vault import Vault
 from core.identity import Authenticator, Principal
 from core.rates.rate_limits import RateLimits
 from core.readiness import Readiness
 from core.request_body import JsonBodies
+from core.webhooks.run_webhook import RunWebhookPolicy
 from v1.agent.agent_directory import AgentDirectory
 from v1.agent.capabilities import agent_capabilities
 from v1.agent.container import ApiContainer
@@ -94,6 +96,8 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         "tickets": None,
         "open_streams": OpenStreams(),
         "authenticator": Authenticator(settings.identity, server=settings.server),
+        "run_webhooks": RunWebhookPolicy(settings.webhooks, Vault.of(settings.secrets)),
+        "approvals": None,
         "rates": rates,
         "stream_places": StreamPlaces(settings.rates),
         "agents": AgentDirectory([agent_item("default")]),

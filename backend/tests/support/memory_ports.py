@@ -49,6 +49,7 @@ from core.errors import (
 )
 from core.identity import Principal
 from core.validation import read_parameter
+from core.webhooks.run_webhook import RunWebhook
 
 
 class MemoryRuns:
@@ -134,7 +135,13 @@ class MemoryRuns:
     # --- RunGateway ---
 
     async def accept(
-        self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
+        self,
+        principal: Principal,
+        command: RunCommand,
+        *,
+        idempotency_key: str,
+        request_hash: bytes,
+        webhook: RunWebhook | None = None,
     ) -> AcceptedRun:
         repeat = await self.find_accepted(
             principal, command, idempotency_key=idempotency_key, request_hash=request_hash

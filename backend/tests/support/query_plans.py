@@ -54,6 +54,13 @@ UPDATE agent_stored_change SET tenant_id = 'tenant-' || id % 1000;
 INSERT INTO agent_stored_user (tenant_id, user_id, bytes)
 SELECT 'local', 'more-' || n, 1 FROM generate_series(1, 10000) AS n;
 INSERT INTO agent_stored_tenant (tenant_id, bytes) SELECT 'tenant-' || n, 1 FROM generate_series(1, 10000) AS n;
+INSERT INTO agent_webhook_endpoint (name, events) VALUES ('more-1', '{run.succeeded}');
+INSERT INTO agent_webhook_message (run_pk, lane, type, state, next_at, created_at)
+SELECT id, 'more-' || id % 20, 'run.succeeded',
+    CASE id % 100 WHEN 0 THEN 'pending' WHEN 1 THEN 'failed' ELSE 'delivered' END, now() + id * interval '1 second',
+    now() - id * interval '1 minute' FROM agent_run;
+INSERT INTO agent_run_webhook (run_pk, tenant_id, user_id, host, sealed, created_at)
+SELECT id, tenant_id, user_id, 'more', '', now() - id * interval '1 minute' FROM agent_run;
 VACUUM ANALYZE;
 """
 _FIRST_COLUMNS = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,19 +15,28 @@ from tests.support.manual_worker import manual_reaper
 from tests.support.release_dump import LIMITS, WORKER, answers, filled, questions
 from tests.support.stack import SECRET, Stack
 
+from agentroute.webhook_loop import open_webhooks
 from core.agentscope.events.queries.run_diagnoses import RunFilter
+from core.agentscope.runtime.accept.link_answers import LinkAnswers
+from core.agentscope.runtime.work.chores import Turns
 from core.agentscope.schemas.agent_runtime import RunStatus
 from core.api_keys.keeper import KeyKeeper
 from core.connections.oauth.client_store import ClientStore
 from core.connections.oauth.grants import OAuthClient
 from core.connections.oauth.login_store import Attempt, LoginStore
 from core.credential_errors import KeyEnded
+from core.database import create_engine
 from core.identity import Principal
 from core.operator_errors import RequeueRefused
+from core.webhooks.approval_token import LinkedQuestion
+from core.webhooks.endpoints import enable_endpoint, list_endpoints, replay_all, replay_failed
+from core.webhooks.outbox import Failure, Outbox
 from v1.agent.connection_directory import ConnectionDirectory
 from v1.agent.container import ApiContainer
 
 ADA = Principal("default", "ada")
+_NOBODY = "127.0.0.1:1"
+_HOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def sections_for_everything(folder: Path) -> dict[str, Any]:
@@ -40,6 +50,12 @@ def sections_for_everything(folder: Path) -> dict[str, Any]:
         "worker": WORKER,
         "files": {"url": folder.as_uri()},
         "secrets": {"key": base64.b64encode(bytes(range(32))).decode()},
+        "server": {"public_url": "https://agents.example.com"},
+        "webhooks": {
+            "endpoints": [{"name": "all", "url": f"http://{_NOBODY}/", "secrets": _HOOK_SECRET}],
+            "run_hosts": [_NOBODY],
+            "private_hosts": [_NOBODY],
+        },
     }
 
 
@@ -55,6 +71,7 @@ async def do_everything(stack: Stack) -> None:
     await _connections(stack)
     await _logins(stack)
     await _keys(stack)
+    await _webhooks(stack)
     await _chores(stack)
 
 
@@ -212,6 +229,44 @@ async def _logins(stack: Stack) -> None:
         if turn == 1:
             await stack.fetch("UPDATE agent_oauth_client SET expires_at = now() WHERE client_id = 'me'")
     await clients.forget("issuer", "me")
+
+
+async def _webhooks(stack: Stack) -> None:
+    """What becomes of messages: written, sent, refused, taken, enabled, sent again; and of answers by links."""
+    headers = {"Webhook-Url": f"http://{_NOBODY}/", "Webhook-Secret": _HOOK_SECRET}
+    body = stack.run_body("fetch http://127.0.0.1:9/ and also fetch http://127.0.0.1:9/2", thread="hooked")
+    accepted = await stack.request("POST", "/runs", json=body, headers=headers)
+    assert accepted.status == 202, accepted.body
+    await stack.ended("hooked")
+    engine = create_engine(stack.settings.database, application_name="agentroute-webhooks")
+    try:
+        deliveries = await open_webhooks(stack.settings, engine, Turns(engine))
+        await stack.fetch("UPDATE agent_webhook_message SET next_at = now()")
+        await deliveries.tend()
+        await deliveries.idle()
+        outbox = Outbox(engine)
+        await stack.fetch("UPDATE agent_webhook_message SET next_at = now()")
+        [claimed, *_] = await outbox.claim({"all": 4})
+        await outbox.failed(claimed, Failure("status 410", gone=True))
+        assert await enable_endpoint(engine, "all") is not None
+        await outbox.delivered(claimed)
+        await replay_failed(engine, "all", since=None)
+        await replay_all(engine, "all", since=datetime.now(UTC) - timedelta(hours=1))
+        assert await list_endpoints(engine)
+        await outbox.forget(days=1, rows=10)
+    finally:
+        await engine.dispose()
+    links: LinkAnswers = stack.apis[0].app.state.container.approvals
+    asked = await stack.fetch(
+        """SELECT i.id, i.interrupt_id, i.run_pk, r.run_id FROM agent_interrupt AS i JOIN agent_run AS r ON r.id = i.run_pk
+        JOIN agent_chat_session AS s ON s.id = r.session_id WHERE s.thread_id = 'hooked'"""
+    )
+    for row in asked:
+        question = LinkedQuestion(row["id"], row["interrupt_id"], row["run_pk"], row["run_id"])
+        link = links._tokens.make(question, approves=False)
+        await links.show(link)
+        assert (await links.answer(link)).counted
+    await stack.ended("hooked")
 
 
 async def _chores(stack: Stack) -> None:

@@ -67,6 +67,29 @@ STORE_GAUGES: tuple[StoreGauge, ...] = (
             WHERE status = {running} AND lease_until < clock_timestamp())"""
         ),
     ),
+    StoreGauge(
+        Gauge("agentroute_webhooks_pending", "Webhook messages that no endpoint has taken yet."),
+        # Of an endpoint that was taken out of the settings, nothing: its messages wait for nobody.
+        """(SELECT count(*) FROM agent_webhook_message AS m WHERE m.state = 'pending' AND (
+                m.lane LIKE 'host:%' OR EXISTS (SELECT 1 FROM agent_webhook_endpoint AS e WHERE e.name = m.lane)))""",
+    ),
+    StoreGauge(
+        Gauge(
+            "agentroute_webhook_oldest_seconds",
+            "Age of the oldest webhook message that no endpoint has taken yet; 0 without one.",
+        ),
+        """(SELECT coalesce(extract(epoch FROM clock_timestamp() - min(m.created_at)), 0)
+            FROM agent_webhook_message AS m WHERE m.state = 'pending' AND (
+                m.lane LIKE 'host:%' OR EXISTS (SELECT 1 FROM agent_webhook_endpoint AS e WHERE e.name = m.lane)))""",
+    ),
+    StoreGauge(
+        Gauge("agentroute_webhooks_given_up", "Webhook messages whose last try has failed."),
+        "(SELECT count(*) FROM agent_webhook_message WHERE state = 'failed')",
+    ),
+    StoreGauge(
+        Gauge("agentroute_webhook_endpoints_disabled", "Webhook endpoints that have answered 410."),
+        "(SELECT count(*) FROM agent_webhook_endpoint WHERE disabled_at IS NOT NULL)",
+    ),
 )
 
 

@@ -31,6 +31,7 @@ class SealedTable:
 SEALED_TABLES = (
     SealedTable("agent_connection", "connection", ("kind", "tenant_id", "user_id", "server", "resource")),
     SealedTable("agent_oauth_client", "oauth-client", ("issuer", "redirect_uri")),
+    SealedTable("agent_run_webhook", "run-webhook", ("tenant_id", "user_id", "host")),
 )
 """What is sealed for longer than a login takes."""
 

@@ -85,6 +85,12 @@ GATE_WAIT_SECONDS = Histogram(
 POOL_WAIT_SECONDS = Histogram(
     "agentroute_pool_wait_seconds", "Waits for a connection of the pool; a new one is made meanwhile.", _SHORT
 )
+WEBHOOK_TRIES = Counter(
+    "agentroute_webhook_tries",
+    "Tries to deliver a webhook message, by what became of them; gone is an endpoint that wants no more.",
+    {"outcome": one_of("delivered", "failed", "gone")},
+    from_zero=True,
+)
 LOOP_LAG_SECONDS = Histogram(
     "agentroute_event_loop_lag_seconds",
     "How late the event loop began what was due; looked at once a second.",
@@ -113,6 +119,7 @@ COUNTERS = (
     PROBLEMS,
     REDIS_FAILOVERS,
     REDIS_SUBSCRIPTIONS_LOST,
+    WEBHOOK_TRIES,
 )
 HISTOGRAMS = (
     RUN_SECONDS,

@@ -19,6 +19,8 @@ from v1.agent.dependencies import (
     IdempotencyKeyHeader,
     LastEventIdHeader,
     RepeatedFromHeader,
+    WebhookSecretHeader,
+    WebhookUrlHeader,
     current_principal,
 )
 from v1.agent.openapi import (
@@ -84,6 +86,8 @@ async def start_agent_run(
     agent_id: AgentIdPath,
     key: IdempotencyKeyHeader = None,
     last_event_id: RepeatedFromHeader = None,
+    _webhook_url: WebhookUrlHeader = None,
+    _webhook_secret: WebhookSecretHeader = None,
 ) -> Response:
     """Start a run with this agent: as `POST /runs` with `forwardedProps.agentId`, for clients that can only set a URL.
 
@@ -106,6 +110,8 @@ async def resume_agent_run(
     agent_id: AgentIdPath,
     key: IdempotencyKeyHeader = None,
     last_event_id: RepeatedFromHeader = None,
+    _webhook_url: WebhookUrlHeader = None,
+    _webhook_secret: WebhookSecretHeader = None,
 ) -> Response:
     """Answer the open interrupts of a thread of this agent: as `POST /resume`."""
     return await answer_run(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.agentscope.tools.memory_entries import MemoryEntries
+from core.agentscope.runtime.accept.link_answers import LinkAnswers
 from core.api_keys.keeper import KeyKeeper
 from core.connections.oauth.login import Logins
 from core.files.library import FileLibrary
@@ -22,6 +23,7 @@ from core.stream_tickets import StreamTickets
 from core.transcription.service import TranscriptionService
 from core.user_data.erasures import AskedBy, Erasure
 from core.user_data.export import Exporter
+from core.webhooks.run_webhook import RunWebhookPolicy
 from v1.agent.agent_directory import AgentDirectory
 from v1.agent.connection_directory import ConnectionDirectory
 from v1.agent.login_origins import LoginOrigins
@@ -96,6 +98,10 @@ class ApiContainer:
     """Credentials of ``EventSource``."""
     open_streams: OpenStreams
     """Those that end when their credential is withdrawn."""
+    run_webhooks: RunWebhookPolicy
+    """The webhooks that runs may name."""
+    approvals: LinkAnswers | None
+    """Answers by links; ``None`` if messages have no links."""
     rates: RateLimits
     """What a user and a tenant may do in a time."""
     stream_places: StreamPlaces

@@ -148,6 +148,19 @@ IdempotencyKeyHeader = Annotated[
     str | None,
     Header(alias="Idempotency-Key", description="Identifies the request, in place of the run id."),
 ]
+WebhookUrlHeader = Annotated[
+    str | None,
+    Header(
+        alias="Webhook-Url",
+        description="Where the end of the run is told, if the deployment allows its host. With `Webhook-Secret`.",
+    ),
+]
+WebhookSecretHeader = Annotated[
+    str | None,
+    Header(
+        alias="Webhook-Secret", description="`whsec_` and Base64: signs the message. It is stored encrypted."
+    ),
+]
 LastEventIdHeader = Annotated[
     str | None,
     Header(

@@ -8,12 +8,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial, wraps
-from typing import Annotated, Any, ParamSpec
+from functools import partial
+from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import structlog
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.responses import RedirectResponse
 
@@ -22,15 +20,13 @@ from core.agentscope.schemas.connections import LoginCommand, LoginResponse
 from core.agentscope.schemas.links import CONNECTIONS_PATH
 from core.connections.oauth.failures import OAuthFailed
 from core.connections.oauth.login import LinkNotGood, Logins, Outcome, TooManyAttempts
-from core.problem import passing
 from core.validation import parse
+from v1.agent.browser_pages import AWAY_PAGE, outage_as_page, pages
 from v1.agent.connection_routes import ServerPath
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.login_pages import ask_page, done_page, failed_page
 from v1.agent.openapi import BODY_ERRORS, LOGIN_EXAMPLE, LOGIN_EXAMPLES, answer, json_body, problems
 from v1.agent.run_answers import json_answer
-
-log = structlog.get_logger(__name__)
 
 _MAX_FORM_BYTES = 4096
 _GONE = "This address is not valid any more: it was used, or it has expired. Ask the assistant again for what you wanted."
@@ -43,42 +39,9 @@ _NOT_THIS_PAGE = (
 
 LinkPath = Annotated[str, Path(alias="loginId", description="The random part of the link.", max_length=128)]
 
-_PAGE = {"text/html": {"schema": {"type": "string"}, "example": "<!doctype html>..."}}
-_AWAY_PAGE = {503: "A page that says so: the service is not available"}
 
-
-def _pages(
-    shown: Mapping[int, str], *kinds: type[errors.AgentBackendError]
-) -> dict[int | str, dict[str, Any]]:
-    """Describe the answers of a route for browsers: pages, by status, and the problem documents beside them."""
-    described = problems(*kinds)
-    for status, words in shown.items():
-        other = described.get(status, {"description": "", "content": {}})
-        told = "; ".join(filter(None, (words, other["description"])))
-        described[status] = {"description": told, "content": _PAGE | other["content"]}
-    return described
-
-
-P = ParamSpec("P")
-
-
-def _outage_as_page(route: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitable[Response]]:
-    """A browser is shown words, not the problem document of an outage that will pass."""
-
-    @wraps(route)
-    async def answered(*args: P.args, **kwargs: P.kwargs) -> Response:
-        try:
-            return await route(*args, **kwargs)
-        except Exception as exc:
-            error = exc if isinstance(exc, errors.StoreUnavailable) else passing(exc)
-            if error is None:
-                raise
-            log.warning("login_page_failed", code=error.code, error=type(exc).__name__)
-            page = failed_page(_AWAY, status=error.status)
-            page.headers["Retry-After"] = "10"
-            return page
-
-    return answered
+def _away(error: errors.AgentBackendError) -> Response:
+    return failed_page(_AWAY, status=error.status)
 
 
 router = APIRouter(prefix=CONNECTIONS_PATH, tags=["connections"])
@@ -122,17 +85,17 @@ async def begin_login(
 @router.get(
     "/login/{loginId}",
     response_class=Response,
-    responses=_pages(
+    responses=pages(
         {
             200: "The page of the login.",
             404: "A page that says so: the address is not valid any more",
-            **_AWAY_PAGE,
+            **AWAY_PAGE,
         },
         errors.NotFound,
         errors.InvalidRequest,
     ),
 )
-@_outage_as_page
+@outage_as_page(_away)
 async def open_login(request: Request, container: Container, login_id: LinkPath) -> Response:
     """Show the page of a login: whose assistant asks for access to which account. For browsers; needs no token."""
     logins = _logins(container)
@@ -151,19 +114,19 @@ async def open_login(request: Request, container: Container, login_id: LinkPath)
     status_code=303,
     response_class=Response,
     responses={303: {"description": "The browser goes on to the authorization server."}}
-    | _pages(
+    | pages(
         {
             403: "A page that says so: the button was not pressed on the page of this login",
             404: "A page that says so: the address is not valid any more",
             429: "A page that says so: the address was tried too often",
             502: "A page that says so: the login cannot begin at the authorization server",
-            **_AWAY_PAGE,
+            **AWAY_PAGE,
         },
         errors.NotFound,
         errors.InvalidRequest,
     ),
 )
-@_outage_as_page
+@outage_as_page(_away)
 async def leave_for_login(request: Request, container: Container, login_id: LinkPath) -> Response:
     """Leave the page of a login for the authorization server. For browsers; needs no token, but the page's cookie."""
     logins = _logins(container)
@@ -187,17 +150,17 @@ async def leave_for_login(request: Request, container: Container, login_id: Link
     "/callback/{server}",
     response_class=Response,
     responses={303: {"description": "The browser goes to `returnUrl`."}}
-    | _pages(
+    | pages(
         {
             200: "A page that says what became of the login.",
             400: "A page that says so: this browser has begun no such login",
-            **_AWAY_PAGE,
+            **AWAY_PAGE,
         },
         errors.NotFound,
         errors.InvalidRequest,
     ),
 )
-@_outage_as_page
+@outage_as_page(_away)
 async def finish_login(request: Request, container: Container, server: ServerPath) -> Response:
     """Take what the authorization server gives to the user's browser, and connect the user. Register this address there.
 

@@ -19,19 +19,26 @@ from core.agentscope.schemas.runs import RunListResponse
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse
 from core.agentscope.schemas.usage import Grouping, UsagePeriod, UsageResponse
 from core.identity import Principal
+from core.webhooks.run_webhook import RunWebhook
 
 
 class RunGateway(Protocol):
     """Makes runs durable and stops them."""
 
     async def accept(
-        self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
+        self,
+        principal: Principal,
+        command: RunCommand,
+        *,
+        idempotency_key: str,
+        request_hash: bytes,
+        webhook: RunWebhook | None = None,
     ) -> AcceptedRun:
         """Make a run durable, or find the run that already has this key.
 
         ``command`` has a thread id and a run id. If the key exists with a different hash, the command is refused. If
         the key exists with the same hash, the ids of the existing run are returned, and the ids of ``command`` are
-        ignored.
+        ignored. ``webhook`` is stored with a new run.
 
         Raises:
             NotFound: The thread or an interrupt is not the principal's.

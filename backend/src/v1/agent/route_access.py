@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from core.agentscope.schemas.links import API_PREFIX, EVENTS_PATH
+from core.agentscope.schemas.links import API_PREFIX, APPROVALS_PATH, EVENTS_PATH
 from core.errors import Forbidden
 from core.identity import Principal
 from core.scopes import ROLES, Role, Scope
@@ -126,6 +126,8 @@ PUBLIC: Mapping[tuple[str, str], str] = {
         "GET",
         f"{API_PREFIX}/connections/callback/{{server}}",
     ): "a browser comes back; the cookie and `state` count",
+    ("GET", f"{APPROVALS_PATH}/{{link}}"): "the address is the secret; shows a question, answers nothing",
+    ("POST", f"{APPROVALS_PATH}/{{link}}"): "the address is the secret; answers its question, once",
     ("GET", "/healthz"): "for the operator's probes; shows no data",
     ("GET", "/readyz"): "for the operator's probes; shows no data",
     ("GET", "/problems/{code}"): "explains error codes",

@@ -36,6 +36,8 @@ from v1.agent.dependencies import (
     ThreadIdQuery,
     TicketQuery,
     UsedTicket,
+    WebhookSecretHeader,
+    WebhookUrlHeader,
     current_principal,
     refuse_wider_stream,
 )
@@ -89,6 +91,8 @@ async def start_run(
     container: Container,
     key: IdempotencyKeyHeader = None,
     last_event_id: RepeatedFromHeader = None,
+    _webhook_url: WebhookUrlHeader = None,
+    _webhook_secret: WebhookSecretHeader = None,
 ) -> Response:
     """Start a run in a thread.
 
@@ -116,6 +120,8 @@ async def resume_run(
     container: Container,
     key: IdempotencyKeyHeader = None,
     last_event_id: RepeatedFromHeader = None,
+    _webhook_url: WebhookUrlHeader = None,
+    _webhook_secret: WebhookSecretHeader = None,
 ) -> Response:
     """Answer the open interrupts of a thread. The response is the same as for `POST /runs`.
 

@@ -17,6 +17,7 @@ from core.stream_tickets import TicketUse
 from core.tracing.trace_context import TraceContext
 from core.tracing.tracer import inside
 from core.validation import parse
+from core.webhooks.run_webhook import SECRET_HEADER, URL_HEADER
 from v1.agent.checked_command import CheckedCommand, has_tools, read_command
 from v1.agent.container import ApiContainer
 from v1.agent.event_stream import EventStreamResponse
@@ -40,7 +41,7 @@ async def answer_run(
 
     Args:
         model: What the body is.
-        request: Brings the body, and says what the client accepts.
+        request: Brings the body, and says what the client accepts; may name a webhook.
         principal: Who asks.
         container: Of the process.
         key: The header ``Idempotency-Key``.
@@ -48,6 +49,8 @@ async def answer_run(
         agent_id: The agent that the URL names.
     """
     service = container.service
+    headers = request.headers
+    webhook = container.run_webhooks.read(headers.get(URL_HEADER), headers.get(SECRET_HEADER))
 
     def read(body: Any) -> CheckedCommand:
         return read_command(model, body, service.limits, agent_id=agent_id)
@@ -59,11 +62,11 @@ async def answer_run(
             # Before the run exists: a refusal means that nothing has begun.
             with container.stream_places.take(principal) as place, _trace_of(request):
                 frames = await service.stream_run(
-                    principal, command, name, last_seen=repeat_cursor(last_event_id)
+                    principal, command, name, last_seen=repeat_cursor(last_event_id), webhook=webhook
                 )
                 return stream(frames if frames is None else place.keep_for(frames))
         with _trace_of(request):
-            return json_answer(await service.enqueue_run(principal, command, name), 202)
+            return json_answer(await service.enqueue_run(principal, command, name, webhook=webhook), 202)
 
 
 def _trace_of(request: Request) -> AbstractContextManager[None]:

@@ -23,6 +23,7 @@ from core.errors import NotFound, RunAlreadyFinished
 from core.identity import Principal
 from core.log import note_request
 from core.rates.rate_limits import RateLimits
+from core.webhooks.run_webhook import RunWebhook
 from v1.agent.checked_command import CheckedCommand
 from v1.agent.expiring_stream import until_expiry
 from v1.agent.open_streams import OpenStreams
@@ -59,7 +60,12 @@ class AgentService:
         self.limits: LimitSettings = limits or LimitSettings()
 
     async def enqueue_run(
-        self, principal: Principal, checked: CheckedCommand, idempotency_key: str | None = None
+        self,
+        principal: Principal,
+        checked: CheckedCommand,
+        idempotency_key: str | None = None,
+        *,
+        webhook: RunWebhook | None = None,
     ) -> AcceptedTaskResponse:
         """Make a run durable and return where to follow it.
 
@@ -70,11 +76,12 @@ class AgentService:
             principal: Who asks.
             checked: What to run; missing thread and run ids are created here.
             idempotency_key: If given, used as the key in place of the run id.
+            webhook: Where the end of the run is told.
 
         Raises:
             AgentBackendError: As :meth:`RunGateway.accept`.
         """
-        accepted = await self._accept(principal, checked, idempotency_key)
+        accepted = await self._accept(principal, checked, idempotency_key, webhook)
         start = _start(accepted)
         crash_point("accept-answered")
         return AcceptedTaskResponse(
@@ -94,6 +101,7 @@ class AgentService:
         idempotency_key: str | None = None,
         *,
         last_seen: Cursor | None = None,
+        webhook: RunWebhook | None = None,
     ) -> AsyncIterator[bytes] | None:
         """Make a run durable and return its event stream, from its first event.
 
@@ -106,6 +114,7 @@ class AgentService:
             idempotency_key: If given, used as the key in place of the run id.
             last_seen: If the request is a repeat, the last event of the run that the client has seen: the stream goes
                 on from there. A cursor of an earlier run counts as absent.
+            webhook: As in :meth:`enqueue_run`.
 
         Returns:
             ``None`` if the run has ended and has no events after ``last_seen``.
@@ -113,7 +122,7 @@ class AgentService:
         Raises:
             AgentBackendError: As :meth:`enqueue_run` and :meth:`EventsFacade.follow`.
         """
-        accepted = await self._accept(principal, checked, idempotency_key)
+        accepted = await self._accept(principal, checked, idempotency_key, webhook)
         frames = await self._stream_of(principal, accepted, checked.command, last_seen)
         if frames is None:
             return None
@@ -167,7 +176,11 @@ class AgentService:
             log.error("run_left_running", exc_info=error)
 
     async def _accept(
-        self, principal: Principal, checked: CheckedCommand, idempotency_key: str | None
+        self,
+        principal: Principal,
+        checked: CheckedCommand,
+        idempotency_key: str | None,
+        webhook: RunWebhook | None,
     ) -> AcceptedRun:
         command = checked.command
         complete = command.model_copy(
@@ -188,7 +201,7 @@ class AgentService:
             return found
         with self._rates.reserve(principal, "runs") as place:
             accepted = await self._runtime.accept(
-                principal, complete, idempotency_key=key, request_hash=digest
+                principal, complete, idempotency_key=key, request_hash=digest, webhook=webhook
             )
             place.used = accepted.created
         if self._workers is not None and accepted.created:

@@ -200,7 +200,9 @@ async def test_a_server_of_users_needs_a_key(tmp_path: Path, check: tuple[Check,
     assert "AGENT_SECRETS__KEY is not set, and users connect themselves to github" in without.line
     assert "Set it to the output of `openssl rand -base64 32`" in without.line
     assert (await check_secrets(settings(profile_path=path, secrets={"key": key}))).ok
-    assert (await check_secrets(settings())).found == "no key; no server of the agents needs one"
+    assert (await check_secrets(settings())).found == "no key; nothing needs one"
+    hooks = await check_secrets(settings(webhooks={"run_hosts": ["hooks.example.com"]}))
+    assert (hooks.ok, "runs may name webhooks" in hooks.found) == (False, True)
 
 
 @pytest.mark.parametrize("check", [SERVE_CHECKS, WORKER_CHECKS], ids=["serve", "worker"])

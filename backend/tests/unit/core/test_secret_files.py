@@ -27,6 +27,15 @@ SAMPLES = {
     JWT: SECRET,
     "AGENT_IDENTITY__JWT_SECRETS": json.dumps([{"kid": "next", "secret": SECRET}]),
     "AGENT_SECRETS__KEY": base64.b64encode(bytes(range(32))).decode(),
+    "AGENT_WEBHOOKS__ENDPOINTS": json.dumps(
+        [
+            {
+                "name": "crm",
+                "url": "https://example.com/house-password",
+                "secrets": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            }
+        ]
+    ),
 }
 """Values of secrets that not every text can be."""
 PAIRS = {"AGENT_FILES__ACCESS_KEY": "AGENT_FILES__SECRET_KEY"}

@@ -24,7 +24,8 @@ from models import AgentRun
 ADA = Principal("default", "ada")
 RUNS = 4000
 """Of other users, so that a plan which reads a whole table costs more than one by an index."""
-LARGE = set(AgentRun.metadata.tables) - {"agent_chore"}
+# As many endpoints as the settings name.
+LARGE = set(AgentRun.metadata.tables) - {"agent_chore", "agent_webhook_endpoint"}
 COUNTS = {"agent_stored_user", "agent_stored_tenant"}
 """Written by statements, read only inside a function."""
 UNDER_WAY = {
@@ -35,6 +36,8 @@ UNDER_WAY = {
     "ix_agent_chat_session_unpruned",
     "ix_agent_file_unsettled",
     "pk_agent_stored_change",
+    "ix_agent_webhook_message_due",
+    "ix_agent_webhook_message_failed",
 }
 """Indexes over what is under way. Background loops read all of it, however much there has been before."""
 

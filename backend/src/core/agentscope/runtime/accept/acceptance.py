@@ -42,8 +42,10 @@ from core.agentscope.runtime.accept.repeats import find_repeat, next_segment
 from core.agentscope.runtime.accept.request_messages import read_messages, write_messages
 from core.agentscope.runtime.accept.run_request import RunRequest
 from core.agentscope.runtime.accept.run_row import Accepted, RunInput, accepted_run, queued_run, waiting
+from core.agentscope.runtime.accept.run_webhooks import keep_webhook
 from core.agentscope.schemas.messages import ToolMessage
 from core.config import LimitSettings, WorkerSettings
+from core.connections.vault import Vault
 from core.crash_points import crash_point
 from core.rates.rate_limits import RateLimits
 from core.stored_bytes import refuse_full
@@ -74,6 +76,8 @@ class Acceptance:
     """Inline data of messages above this size becomes a file; ``None``: none does."""
     rates: RateLimits | None = None
     """Inline data is refused to who has uploaded too much lately."""
+    vault: Vault | None = None
+    """Seals the webhook of a run. Without it, no run has one of its own."""
 
     async def accept(self, session: AsyncSession) -> Accepted:
         """Accept inside the caller's transaction.
@@ -135,6 +139,7 @@ class Acceptance:
         run = self._queued(place, RunInput(messages, snapshot, brings_state=False), now)
         await take_place(session, self.request.principal, self.limits, room=place.room)
         await _insert(session, run)
+        await keep_webhook(session, self.request, run, answers, self.vault)
         if brings_state:
             thread.state = command.state
         if answers:
@@ -164,6 +169,7 @@ class Acceptance:
         run = waiting(self._queued(place, given, now), front=supersedes)
         await take_place(session, self.request.principal, self.limits, room=None)
         await _insert(session, run)
+        await keep_webhook(session, self.request, run, (), self.vault)
         return Accepted(
             accepted_run(run, thread.thread_id, created=True),
             run.id,

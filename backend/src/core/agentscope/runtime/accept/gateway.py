@@ -33,6 +33,7 @@ from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import RunCommand, RunStatus
 from core.agentscope.schemas.internal_events import RunFinished
 from core.config import LimitSettings, WorkerSettings
+from core.connections.vault import Vault
 from core.crash_points import crash_point
 from core.errors import FilesUnavailable, LeaseLost, NotFound, RunAlreadyFinished
 from core.files.library import FileLibrary
@@ -41,6 +42,7 @@ from core.identity import Principal
 from core.rates.rate_limits import RateLimits
 from core.tracing.conventions import ACCEPT
 from core.tracing.tracer import current_context, span
+from core.webhooks.run_webhook import RunWebhook
 from models import AgentChatSession, AgentInterrupt, AgentRun
 
 _REQUEST_CANCEL = status_text("""
@@ -68,8 +70,10 @@ class AgentRunGateway:
         agents: AgentsFor = only_agent,
         files: FileLibrary | None = None,
         rates: RateLimits | None = None,
+        vault: Vault | None = None,
     ) -> None:
         self._rates = rates
+        self._vault = vault
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._hints = hints
         self._agent = agent
@@ -84,16 +88,24 @@ class AgentRunGateway:
         self._turns = UserTurns(limits.max_runs_per_user)
 
     async def accept(
-        self, principal: Principal, command: RunCommand, *, idempotency_key: str, request_hash: bytes
+        self,
+        principal: Principal,
+        command: RunCommand,
+        *,
+        idempotency_key: str,
+        request_hash: bytes,
+        webhook: RunWebhook | None = None,
     ) -> AcceptedRun:
         """Make a run durable, then hint a worker. See ``v1.agent.ports.RunGateway.accept``."""
         with span(ACCEPT, run_attributes(principal, command), kind="server"):
-            request = self._request(principal, command, idempotency_key, request_hash)
+            request = self._request(principal, command, idempotency_key, request_hash, webhook)
             return await self._accept(request)
 
     async def _accept(self, request: RunRequest) -> AcceptedRun:
         principal = request.principal
-        acceptance = Acceptance(request, self._limits, self._worker, self._inline_bytes, self._rates)
+        acceptance = Acceptance(
+            request, self._limits, self._worker, self._inline_bytes, self._rates, self._vault
+        )
         after = AfterCommit(self._agent)
 
         async def unit(session: AsyncSession) -> Accepted:
@@ -106,7 +118,8 @@ class AgentRunGateway:
         async with self._turns.turn(principal):
             accepted = None
             # The function of the database knows who may use an agent, and not to whose threads a credential is limited.
-            if principal.agents is None:
+            # Nor does it know what a run has named itself.
+            if principal.agents is None and request.webhook is None:
                 async with self._gates.usual:
                     accepted = await self._usual.accept(request)
             if accepted is None:
@@ -130,7 +143,12 @@ class AgentRunGateway:
         return None if found is None else found.run
 
     def _request(
-        self, principal: Principal, command: RunCommand, idempotency_key: str, request_hash: bytes
+        self,
+        principal: Principal,
+        command: RunCommand,
+        idempotency_key: str,
+        request_hash: bytes,
+        webhook: RunWebhook | None = None,
     ) -> RunRequest:
         context = current_context()
         return RunRequest(
@@ -140,6 +158,7 @@ class AgentRunGateway:
             request_hash,
             self._agents(principal),
             trace_context=None if context is None else str(context),
+            webhook=webhook,
         )
 
     async def _accept_carefully(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from core.agentscope.runtime.accept.agent_choice import UsableAgents
 from core.agentscope.schemas.agent_runtime import RunCommand
 from core.identity import Principal
+from core.webhooks.run_webhook import RunWebhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +21,5 @@ class RunRequest:
     agents: UsableAgents
     trace_context: str | None = None
     """The span that accepts it, or that its caller named; the worker goes on with it."""
+    webhook: RunWebhook | None = None
+    """Where its end is told."""
