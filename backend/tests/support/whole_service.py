@@ -37,6 +37,8 @@ from v1.agent.container import ApiContainer
 ADA = Principal("default", "ada")
 _NOBODY = "127.0.0.1:1"
 _HOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+HOOK_HEADERS = {"Webhook-Url": f"http://{_NOBODY}/", "Webhook-Secret": _HOOK_SECRET}
+"""Of a run that names an endpoint. Nobody listens there."""
 
 
 def sections_for_everything(folder: Path) -> dict[str, Any]:
@@ -233,9 +235,8 @@ async def _logins(stack: Stack) -> None:
 
 async def _webhooks(stack: Stack) -> None:
     """What becomes of messages: written, sent, refused, taken, enabled, sent again; and of answers by links."""
-    headers = {"Webhook-Url": f"http://{_NOBODY}/", "Webhook-Secret": _HOOK_SECRET}
     body = stack.run_body("fetch http://127.0.0.1:9/ and also fetch http://127.0.0.1:9/2", thread="hooked")
-    accepted = await stack.request("POST", "/runs", json=body, headers=headers)
+    accepted = await stack.request("POST", "/runs", json=body, headers=HOOK_HEADERS)
     assert accepted.status == 202, accepted.body
     await stack.ended("hooked")
     engine = create_engine(stack.settings.database, application_name="agentroute-webhooks")

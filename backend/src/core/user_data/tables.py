@@ -24,6 +24,8 @@ OF_THREAD: Mapping[str, str] = {
     "agent_chat_message": _BY_SESSION,
     "agent_file_use": _BY_SESSION,
     "user_budget_reservation": _BY_RUN,
+    "agent_webhook_message": _BY_RUN,
+    "agent_run_webhook": _BY_RUN,
     "agent_run": _BY_SESSION,
     "agent_chat_session": "id = :session_id",
 }
@@ -68,6 +70,7 @@ OF_NOBODY: Mapping[str, str] = {
     "alembic_version": "the revision of the schema",
     "agent_erasure": "the receipts: a hash and numbers",
     "agent_oauth_client": "clients of the service at authorization servers",
+    "agent_webhook_endpoint": "endpoints of the deployment",
     "agent_stored_tenant": "sums of all users of a tenant",
 }
 

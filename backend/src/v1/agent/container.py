@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.agentscope.tools.memory_entries import MemoryEntries
 from core.agentscope.runtime.accept.link_answers import LinkAnswers
+from core.agentscope.tools.memory_entries import MemoryEntries
 from core.api_keys.keeper import KeyKeeper
 from core.connections.oauth.login import Logins
 from core.files.library import FileLibrary

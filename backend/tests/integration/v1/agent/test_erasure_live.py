@@ -14,7 +14,7 @@ from tests.support import audio
 from tests.support.canary import found, tables
 from tests.support.loggers import loggers_kept
 from tests.support.stack import OpenStack, Reply, Stack, eventually
-from tests.support.whole_service import sections_for_everything
+from tests.support.whole_service import HOOK_HEADERS, sections_for_everything
 
 from core.agentscope.tools.memory_store import PostgresMemoryStore
 from core.config import Settings
@@ -44,6 +44,7 @@ STORES = {
     "agent_oauth_login",
     "agent_run",
     "agent_run_event",
+    "agent_run_webhook",
     "agent_state_part",
     "agent_stored_user",
     "agent_transcription",
@@ -102,7 +103,7 @@ async def plant(stack: Stack) -> None:
     await run(stack, f"remember that {CANARY} stays open", "open")
     body = stack.run_body(f"count slowly to 5000 {CANARY}", thread="live")
     await stack.post_run(body=body, user=USER)
-    await stack.post_run(f"hello {CANARY}", thread="queued", user=USER)
+    await stack.post_run(f"hello {CANARY}", thread="queued", user=USER, headers=HOOK_HEADERS)
     async with stack.open_events("live", user=USER) as stream:
         await stream.until("TEXT_MESSAGE_CONTENT")
     sound = {"file": (f"{CANARY}.wav", audio.wav())}
@@ -172,6 +173,7 @@ async def test_a_word_in_every_store_is_found_in_none_of_them_afterwards(
         "postgres: agent_oauth_client",
         "postgres: agent_stored_tenant",
         "postgres: agent_stored_change",
+        "postgres: agent_webhook_endpoint",
         "redis: rates",
         "authorization servers: logins withdrawn",
         "logs",
