@@ -31,7 +31,12 @@ def _word(text: str) -> str:
 
 
 GONE = (
-    Gone(_word("kick(?:s|ed|ing)?"), "hint", ("next_kick_at", "KICK_AGAIN", "accept-kicked", "It kicks.")),
+    # Not the method that Taskiq's brokers have.
+    Gone(
+        _word(r"kick(?:s|ed|ing)?(?!\(self)"),
+        "hint",
+        ("next_kick_at", "KICK_AGAIN", "accept-kicked", "It kicks."),
+    ),
     # Not the built-in function.
     Gone(_word(r"ords?(?!\()"), "position", ("last_ord", "SELECT ord FROM", "_TAKE_ORDS")),
     Gone(_word(r"front-?end[ _-]?tools?"), "client tool", ("a frontend tool", "front-end tools")),
