@@ -96,6 +96,23 @@ class RunStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunWhy:
+    """Why a run is where it is."""
+
+    thread_id: str
+    run_id: str
+    status: str
+    cause: str
+    """A stable code: docs/how-to/stuck-runs.md lists all. Of a run that failed, the code of its failure."""
+    explanation: str
+    advice: str
+    changes_at: datetime | None = None
+    """When the service does something by itself, if nothing happens before."""
+    evidence: Any = None
+    """JSON: what the cause was seen from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPage:
     """Runs of a thread, newest first."""
 

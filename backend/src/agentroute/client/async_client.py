@@ -214,6 +214,14 @@ class AsyncAgentRouteClient(AsyncRequests):
         """
         return await self._send(calls.run_status(thread_id, run_id))
 
+    async def why(self, thread_id: str, run_id: str) -> answers.RunWhy:
+        """Say why a run is where it is: what it waits for, and what to do about it.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return await self._send(calls.why(thread_id, run_id))
+
     # --- events and history --------------------------------------------------
 
     def events(

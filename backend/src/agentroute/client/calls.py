@@ -68,6 +68,12 @@ def run_status(thread_id: str, run_id: str) -> Call[answers.RunStatus]:
     return Call(method="GET", path=f"/runs/{_part(run_id)}", query=query, read=_reading(answers.RunStatus))
 
 
+def why(thread_id: str, run_id: str) -> Call[answers.RunWhy]:
+    """``GET /runs/{runId}/why``."""
+    query = {"threadId": thread_id}
+    return Call(method="GET", path=f"/runs/{_part(run_id)}/why", query=query, read=_reading(answers.RunWhy))
+
+
 def history(thread_id: str, limit: int, before: str | None) -> Call[answers.History]:
     """``GET /history``."""
     query = _query(threadId=thread_id, limit=limit, before=before)

@@ -144,6 +144,7 @@ async def test_a_run_is_cancelled_and_its_thread_renamed_found_and_deleted(
             break
     assert (await run.result()).outcome.type == "cancelled"
     assert (await client.run_status(run.thread_id, run.run_id)).ended_at is not None
+    assert (await client.why(run.thread_id, run.run_id)).cause == "cancelled"
     await client.rename_thread(run.thread_id, "Quokkas")
     assert [each.thread_id for each in (await client.threads("quokka")).threads] == [run.thread_id]
     assert [each.run_id for each in (await client.thread_runs(run.thread_id)).runs] == [run.run_id]

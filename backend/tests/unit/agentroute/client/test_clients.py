@@ -32,6 +32,7 @@ from agentroute.client import (
     text_part,
     tool_result,
 )
+from v1.agent.why_example import WHY_EXAMPLE
 
 BASE = "http://agent.example"
 ACCEPTED = {
@@ -281,6 +282,7 @@ HEARD = {"text": "Hello", "durationMs": 1, "model": "w", "latencyMs": 1}
 ROUTES: list[tuple[Any, str, Any]] = [
     (lambda c: c.cancel("t", "r"), "POST /runs/r/cancel", {}),
     (lambda c: c.run_status("t", "r"), "GET /runs/r?threadId=t", RUN),
+    (lambda c: c.why("t", "r"), "GET /runs/r/why?threadId=t", WHY_EXAMPLE),
     (lambda c: c.history("t", limit=2, before="m"), "GET /history?threadId=t&limit=2&before=m", HISTORY),
     (
         lambda c: c.threads("tea time", agent_id="a"),

@@ -11,8 +11,18 @@ import pytest
 
 from agentroute.client import answers
 from agentroute.client.wire_form import WireFormError, read, wire_name
-from core.agentscope.schemas import agent_runtime, agents, connections, files, runs, threads, usage
+from core.agentscope.schemas import (
+    agent_runtime,
+    agents,
+    connections,
+    files,
+    run_diagnosis,
+    runs,
+    threads,
+    usage,
+)
 from v1.agent import openapi, wire
+from v1.agent.why_example import WHY_EXAMPLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +88,7 @@ _OF_THE_SERVICE: list[tuple[Any, ...]] = [
     (answers.TokenTotals, agent_runtime.ThreadUsage),
     (answers.History, agent_runtime.HistorySnapshotResponse),
     (answers.RunStatus, agent_runtime.RunStatusResponse),
+    (answers.RunWhy, run_diagnosis.RunWhyResponse),
     (answers.RunPage, runs.RunListResponse),
     (answers.ThreadItem, threads.ThreadItem),
     (answers.ThreadPage, threads.ThreadListResponse),
@@ -112,6 +123,7 @@ def test_the_answers_have_the_members_of_the_service(classes: tuple[Any, ...]) -
         (answers.Accepted, openapi.ACCEPTED_EXAMPLE),
         (answers.History, openapi.HISTORY_EXAMPLE),
         (answers.RunPage, openapi.RUNS_EXAMPLE),
+        (answers.RunWhy, WHY_EXAMPLE),
         (answers.ThreadPage, openapi.THREADS_EXAMPLE),
         (answers.Usage, openapi.USAGE_EXAMPLE),
         (answers.FilePage, openapi.FILES_EXAMPLE),
