@@ -64,8 +64,8 @@ def _checked_url(value: SecretStr) -> SecretStr:
         raise ValueError("is no address") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
         raise ValueError("must begin with http:// or https://, name a host, and have no user name")
-    if len(url) > MAX_URL_CHARACTERS:
-        raise ValueError(f"has more than {MAX_URL_CHARACTERS} characters")
+    if len(url) > MAX_URL_CHARACTERS or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"has more than {MAX_URL_CHARACTERS} characters, or some that are not plain ASCII")
     return SecretStr(url)
 
 

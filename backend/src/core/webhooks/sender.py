@@ -79,7 +79,8 @@ class WebhookSender:
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._send(target, message_id, body)
-        except UrlNotAllowed:
+        except (UrlNotAllowed, ValueError):
+            # A host that is none at all is an error of the guard's list.
             return Failure(NOT_ALLOWED)
         except TimeoutError:
             return Failure(NO_ANSWER)

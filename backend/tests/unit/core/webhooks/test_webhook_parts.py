@@ -193,6 +193,8 @@ def test_secrets_may_be_a_list_or_a_text_and_are_masked_in_logs() -> None:
         {"endpoints": [endpoint(url="ftp://example.com")]},
         {"endpoints": [endpoint(url="https://user:password@example.com")]},
         {"endpoints": [endpoint(url="https://example.com:99999")]},
+        {"endpoints": [endpoint(url="https://bücher.example.com/")]},
+        {"endpoints": [endpoint(url="https://example.com/a b")]},
         {"endpoints": [endpoint(name="With Space")]},
         {"endpoints": [endpoint(name="host:example.com")]},
         {"endpoints": [endpoint(events=["run.started"])]},
@@ -281,6 +283,13 @@ async def test_a_name_of_a_run_that_leads_inside_is_not_asked(address: str) -> N
 
     sender = WebhookSender(1, resolve=resolve)
     failure = await sender.send(Target("https://hooks.example.com/", (SECRET,)), "msg_1", b"{}")
+    assert failure is not None
+    assert failure.error == NOT_ALLOWED
+
+
+@pytest.mark.parametrize("url", ["https://a*b/", "https://exa$mple.com/", "https://1.2.3.4.5/"])
+async def test_a_host_that_is_none_is_a_failure_that_is_noted(url: str) -> None:
+    failure = await WebhookSender(1).send(own_target(url, [SECRET]), "msg_1", b"{}")
     assert failure is not None
     assert failure.error == NOT_ALLOWED
 
