@@ -34,6 +34,7 @@ from core.agentscope.events.append_writer import GroupCommitWriter
 from core.agentscope.events.ledger.ledger import CallLines
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.usual_end import end_usually
+from core.agentscope.runtime.accept.threads import AgentThreads
 from core.agentscope.runtime.agent.agent_kits import build_kits, open_kits, open_toolsets
 from core.agentscope.runtime.agent.factory.opening import FactoryOpener, open_model_client
 from core.agentscope.runtime.agent.titles import TitleWriter
@@ -46,6 +47,7 @@ from core.agentscope.runtime.work.cancel_listener import listen_for_cancels
 from core.agentscope.runtime.work.chores import Turns
 from core.agentscope.runtime.work.executor import RunExecutor
 from core.agentscope.runtime.work.file_chore import FileChore
+from core.agentscope.runtime.work.keep_chore import KeepChore
 from core.agentscope.runtime.work.leases import Heartbeat, Leases
 from core.agentscope.runtime.work.reaper import Reaper
 from core.agentscope.runtime.work.run_ending import RunEnding
@@ -323,7 +325,7 @@ async def open_worker(
         loops.start("reaper", reaper.run())
         if files is not None:
             loops.start("files", FileChore(turns, files).run())
-        loops.start("turns", turns.run())
+        _start_turns(loops, turns, settings, engine, AgentThreads(engine, hints, bus, bus, files=files))
         loops.start("webhooks", webhooks.run(), close=webhooks.close)
         loops.start("cancels", listen_for_cancels(redis, settings.redis, executor.cancel))
         loops.start("writer", writer.run(), close=writer.close)
@@ -352,6 +354,13 @@ def _reaper(
         return executor.start(run_pk, principal) is not None
 
     return Reaper(engine, hints, bus, settings, start_run=start_run, agent=agents.name_of, turns=turns)
+
+
+def _start_turns(
+    loops: BackgroundLoops, turns: Turns, settings: Settings, engine: AsyncEngine, threads: AgentThreads
+) -> None:
+    loops.start("keep", KeepChore(engine, turns, settings.worker, threads.delete_idle).run())
+    loops.start("turns", turns.run())
 
 
 def _run_watch(executor: RunExecutor, heartbeat: Heartbeat, settings: WorkerSettings) -> RunWatch:

@@ -281,8 +281,12 @@ class WorkerSettings(SettingsSection):
     outage_seconds: float = Field(default=60.0, gt=0)
     """How long a run waits for an unavailable Postgres before the run stops."""
     event_retention_days: int = Field(default=7, ge=1)
-    run_retention_days: int = Field(default=30, ge=1)
-    """What ended runs were asked, the questions they asked, and the agent's states that later ones replaced."""
+    run_retention_days: int = Field(default=30, ge=0)
+    """0 is for ever. What ended runs were asked, the questions they asked, and the agent's states that later ones replaced."""
+    thread_retention_days: int = Field(default=0, ge=0)
+    """Threads in which nothing has happened for so long are deleted, with their messages and files; 0 is for ever."""
+    memory_retention_days: int = Field(default=0, ge=0)
+    """What agents were asked to remember; 0 is for ever."""
     budget_retention_days: int = Field(default=32, ge=2)
     """The daily budgets of users."""
 

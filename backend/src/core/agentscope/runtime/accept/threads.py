@@ -7,6 +7,7 @@ worker that still executes one of the runs is fenced.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy import delete, select
@@ -133,17 +134,27 @@ class AgentThreads:
         await in_transaction(self._sessions, unit)
         return await self._list.get_thread(principal, thread_id)
 
-    async def end_runs(self, principal: Principal, thread_id: str) -> AgentChatSession:
+    async def delete_idle(self, principal: Principal, thread_id: str, before: datetime) -> None:
+        """Delete a thread like its owner does, unless something has happened in it since a time.
+
+        Raises:
+            NotFound: There is none, or something has.
+        """
+        await self.delete_thread(principal, thread_id, idle_since=before)
+
+    async def end_runs(
+        self, principal: Principal, thread_id: str, *, idle_since: datetime | None = None
+    ) -> AgentChatSession:
         """End every run of a thread as cancelled, and withdraw its questions. Workers that execute one are fenced.
 
         Raises:
-            NotFound: The principal has no such thread.
+            NotFound: The principal has no such thread, or something has happened in it since ``idle_since``.
         """
         after = AfterCommit(self._agent)
 
         async def end(session: AsyncSession) -> AgentChatSession:
             after.clear()
-            thread = await self._lock(session, principal, thread_id)
+            thread = await self._lock(session, principal, thread_id, idle_since)
             await _end_runs(session, thread, after)
             return thread
 
@@ -152,7 +163,12 @@ class AgentThreads:
         return thread
 
     async def delete_thread(
-        self, principal: Principal, thread_id: str, removal: ThreadRemoval | None = None
+        self,
+        principal: Principal,
+        thread_id: str,
+        removal: ThreadRemoval | None = None,
+        *,
+        idle_since: datetime | None = None,
     ) -> None:
         """Delete a thread with everything that belongs to it; unended runs end as cancelled first.
 
@@ -164,6 +180,7 @@ class AgentThreads:
             principal: Whose thread.
             thread_id: The thread.
             removal: Removes the rows, and counts them; by default the foreign keys do.
+            idle_since: Only if nothing has happened in the thread since.
 
         Raises:
             NotFound: The caller has no such thread.
@@ -174,7 +191,8 @@ class AgentThreads:
 
         async def drop(session: AsyncSession) -> None:
             after.clear()
-            thread = await self._lock(session, principal, thread_id)
+            # Once more: a run that its user has begun since the first step stays, and so does the thread.
+            thread = await self._lock(session, principal, thread_id, ended.updated_at if idle_since else None)
             # The full lock of the runs, before any other step: a checkpoint or a model call that is being written holds
             # its run's lock and then takes more locks, so a lock that is upgraded later could deadlock.
             await session.execute(
@@ -186,11 +204,13 @@ class AgentThreads:
             await removal.rows_of(connection, thread.id)
             unnamed[:] = await drop_unnamed(connection, named)
 
-        thread = await self.end_runs(principal, thread_id)
+        thread = ended = await self.end_runs(principal, thread_id, idle_since=idle_since)
         await removal.log_of(thread.id, thread.last_ordinal)
         try:
             await in_transaction(self._sessions, drop)
         except NotFound:
+            if idle_since is not None:
+                raise
             # Deleted twice at once: the other request was faster.
             after.clear()
             unnamed.clear()
@@ -199,7 +219,13 @@ class AgentThreads:
         if self._files is not None:
             await self._files.remove(unnamed)
 
-    async def _lock(self, session: AsyncSession, principal: Principal, thread_id: str) -> AgentChatSession:
+    async def _lock(
+        self,
+        session: AsyncSession,
+        principal: Principal,
+        thread_id: str,
+        idle_since: datetime | None = None,
+    ) -> AgentChatSession:
         thread = await session.scalar(
             select(AgentChatSession)
             .filter_by(tenant_id=principal.tenant_id, user_id=principal.user_id, thread_id=thread_id)
@@ -207,6 +233,8 @@ class AgentThreads:
         )
         if thread is None or not principal.may_see(thread.agent_id or self._default_agent):
             raise NotFound("No such thread.")
+        if idle_since is not None and thread.updated_at > idle_since:
+            raise NotFound("The thread is in use.")
         return thread
 
 

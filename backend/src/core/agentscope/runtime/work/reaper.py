@@ -248,7 +248,9 @@ class Reaper:
         worker = self._settings.worker
         self._more_to_prune = False
         deleted, is_done = await self._events.step(batch=BATCH)
-        forgotten = await forget_runs(self._engine, days=worker.run_retention_days, rows=BATCH)
+        forgotten = 0
+        if worker.run_retention_days:
+            forgotten = await forget_runs(self._engine, days=worker.run_retention_days, rows=BATCH)
         dropped = await drop_budgets(self._engine, days=worker.budget_retention_days, rows=PRUNE_ROWS)
         logins = await drop_logins(self._engine, rows=PRUNE_ROWS)
         if not is_done or forgotten == BATCH or PRUNE_ROWS in (dropped, logins):
