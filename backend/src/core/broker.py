@@ -102,7 +102,10 @@ class HintBroker(AsyncBroker):
                     await self._declare_again()
                 else:
                     # A replica, a missing right, no memory: the fault may pass, and a faster retry does not help.
-                    log.warning("hint_queue_refused", error=str(exc).partition(" ")[0])
+                    # redis-py takes the code away where it has a class for it.
+                    named = type(exc) is not ResponseError
+                    code = type(exc).__name__ if named else str(exc).partition(" ")[0]
+                    log.warning("hint_queue_refused", error=code)
                     await asyncio.sleep(RECONNECT_SECONDS)
                 continue
             except (RedisError, OSError, TimeoutError) as exc:

@@ -242,7 +242,9 @@ class Channels:
         await line.pubsub.subscribe(self._anchor)
         line.standing = True
         for channel in [channel for channel, at in self._wanted.items() if at is line]:
-            await line.ask(channel)
+            # It may have been left while another one was asked for.
+            if self._wanted.get(channel) is line:
+                await line.ask(channel)
         async for message in subscription_rounds(line.pubsub):
             if not line.standing:
                 return

@@ -17,8 +17,11 @@ from tests.support.stack import DemoModel, OpenStack, Stack, eventually
 from agentroute.redis_check import check_redis
 from agentroute.restored import _forget
 from core.agentscope.events.redis_bus import channel_name, stream_key
-from core.config import Settings
+from core.config import RateSettings, RedisSettings, Settings
+from core.identity import Principal
 from core.metrics.catalogue import REDIS_FAILOVERS
+from core.rates.rate_limits import RateLimits
+from core.rates.shared_buckets import SharedBuckets
 from core.redis_client import create_redis
 from core.redis_kinds.cluster import ClusterClient
 
@@ -141,6 +144,26 @@ async def test_an_answer_goes_on_while_its_slot_moves_and_its_primary_dies(
         assert ready["checks"]["redis"] == "ok"
         model.stop.clear()
         await uses_redis_in_every_way(stack)
+
+
+async def test_rates_are_shared_though_each_is_in_a_slot_of_its_own(cluster: Cluster) -> None:
+    settings = RedisSettings.model_validate({"url": cluster.url, "key_prefix": "rates"})
+    limits = RateSettings(user_requests_per_minute=60)
+    redis = create_redis(settings)
+    users = [Principal("t", f"user-{number}") for number in range(30)]
+    try:
+        first, second = RateLimits(limits), RateLimits(limits)
+        for rates, amount in ((first, 50), (second, 5)):
+            shared = SharedBuckets(redis, settings, rates.buckets)
+            rates.tell(shared)
+            for user in users:
+                rates.take(user, "requests", amount)
+            await shared.round()
+    finally:
+        await redis.aclose()
+    for user in users:
+        (level,) = second.levels(user, ["requests"])
+        assert level.missing_seconds > 6
 
 
 async def test_the_check_says_when_no_replica_is_left(cluster: Cluster) -> None:
