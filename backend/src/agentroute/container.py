@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from redis.asyncio import Redis
@@ -22,6 +22,7 @@ from agentroute.run_desk import open_run_desk
 from agentroute.schema_state import schema
 from agentroute.transcription import open_transcription
 from agentroute.user_data import UserStores, open_erasures
+from core.agentscope.events.epoch_watch import EpochWatch
 from core.agentscope.events.facade import AgentScopeEventsFacade
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.queries.history import HistoryReader
@@ -100,6 +101,14 @@ def _open_workers(readiness: StoreReadiness, resources: AsyncExitStack) -> Worke
     return workers
 
 
+def _loops(
+    settings: Settings, store: EventStore, bus: RedisBus, hub: ThreadHub, rates: Callable[[], Awaitable[None]]
+) -> AbstractAsyncContextManager[None]:
+    seconds = settings.stream.patrol_seconds
+    epochs = EpochWatch(store.floor, hub.epoch, streams=lambda: hub.readers, wake=hub.wake, seconds=seconds)
+    return running(bus=bus.run, hub=hub.run, rates=rates, epochs=epochs.run)
+
+
 @asynccontextmanager
 async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
     """Open the resources of an API process and close them again.
@@ -121,7 +130,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         rates = RateLimits(settings.rates)
         credentials = await open_credentials(settings, engine, redis, resources)
         shared = shared_with(rates, redis, settings.redis)
-        await resources.enter_async_context(running(bus=bus.run, hub=hub.run, rates=shared.run))
+        await resources.enter_async_context(_loops(settings, store, bus, hub, shared.run))
         hints = HintSender(broker, redis, settings.redis)
         files = open_files(engine, settings.files, settings.limits, agents.default_id)
         vault = Vault.of(settings.secrets)

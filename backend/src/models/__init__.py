@@ -6,6 +6,7 @@ from models.agent_chat_session import AgentChatSession
 from models.agent_checkpoint import AgentCheckpoint
 from models.agent_chore import AgentChore
 from models.agent_connection import AgentConnection
+from models.agent_epoch import AgentEpoch
 from models.agent_erasure import AgentErasure
 from models.agent_file import AgentFile
 from models.agent_file_use import AgentFileUse
@@ -35,6 +36,7 @@ __all__ = [
     "AgentCheckpoint",
     "AgentChore",
     "AgentConnection",
+    "AgentEpoch",
     "AgentErasure",
     "AgentFile",
     "AgentFileUse",

@@ -68,6 +68,7 @@ BOOKED: Mapping[str, Booked] = {
 
 OF_NOBODY: Mapping[str, str] = {
     "alembic_version": "the revision of the schema",
+    "agent_epoch": "how often the database lost its place",
     "agent_erasure": "the receipts: a hash and numbers",
     "agent_oauth_client": "clients of the service at authorization servers",
     "agent_webhook_endpoint": "endpoints of the deployment",

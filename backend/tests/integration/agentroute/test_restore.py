@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from tests.support.cursor_check import Shown, log_of, told_after, wrong_cursors
 from tests.support.dockerfile import ROOT
 from tests.support.limits import HUNG_SECONDS
 from tests.support.scratch_databases import ScratchDatabases
@@ -29,8 +30,6 @@ from core.agentscope.schemas.cursor import RESTORE_STEP, Cursor
 
 pytestmark = pytest.mark.slow
 
-Shown = dict[str, list[tuple[str, bytes]]]
-"""By thread: what its clients have seen, in order."""
 _WORKER = {"lease_seconds": 1.0, "reap_seconds": 0.2}
 
 
@@ -107,54 +106,6 @@ async def _service(open_stack: OpenStack, url: str, prefix: str) -> AsyncIterato
         yield stack
 
 
-async def _log(stack: Stack, thread: str) -> list[tuple[str, bytes]]:
-    rows = await stack.fetch(
-        """SELECT e.ordinal, e.seq, e.payload FROM agent_run_event AS e JOIN agent_chat_session AS s ON s.id = e.session_id
-        WHERE s.thread_id = $1 ORDER BY e.ordinal, e.seq""",
-        thread,
-    )
-    return [(f"{row['ordinal']}-{row['seq']}", row["payload"].encode()) for row in rows]
-
-
-async def _wrong(stack: Stack, shown: Shown) -> tuple[list[str], int, int]:
-    """Return the cursors from which a client would not get to the log, and how many were exact and refused."""
-    wrong: list[str] = []
-    exact = refused = 0
-    for thread, seen in shown.items():
-        log = await _log(stack, thread)
-        for place, (cursor, _) in enumerate(seen):
-            told = await _after(stack, thread, cursor, log)
-            if told is None:
-                refused += 1
-            elif seen[: place + 1] + told == log:
-                exact += 1
-            else:
-                wrong.append(f"{thread} {cursor}")
-    return wrong, exact, refused
-
-
-async def _after(
-    stack: Stack, thread: str, cursor: str, log: list[tuple[str, bytes]]
-) -> list[tuple[str, bytes]] | None:
-    """Return what a client gets after a cursor, to the end of the log; ``None`` if it is refused."""
-    client = stack.apis[0].client("ada")
-    params = {"threadId": thread, "cursor": cursor}
-    async with client.stream(
-        "GET", "/events", params=params, headers={"Accept": "text/event-stream"}
-    ) as answer:
-        if answer.status_code != 200:
-            problem = await answer.aread()
-            assert (answer.status_code, b'"code":"cursor-ahead"' in problem) == (400, True), problem
-            assert b'"historyUrl"' in problem
-            return None
-    if Cursor.parse(cursor) >= Cursor.parse(log[-1][0]):
-        return []
-    async with stack.open_events(thread, cursor=cursor) as stream:
-        while (frame := await stream.next()) is not None and frame.id != log[-1][0]:
-            pass
-        return [(frame.id, frame.data) for frame in stream.frames]
-
-
 async def _talk_anew(stack: Stack) -> None:
     """Let as much happen as was lost, with other words; what was live ends."""
 
@@ -203,14 +154,14 @@ async def test_every_cursor_is_exact_or_refused(
 
             await _talk_anew(stack)
 
-            wrong, exact, refused = await _wrong(stack, shown)
+            wrong, exact, refused = await wrong_cursors(stack, shown)
             assert wrong == []
             before = [cursor for cursor, _ in shown["talks"] if Cursor.parse(cursor).ordinal <= 2]
             assert exact == len(before) + len(shown["asks"])
             assert refused == sum(map(len, shown.values())) - exact > 0
             # Who read the history in between goes on from its cursor.
-            log = await _log(stack, "talks")
-            assert await _after(stack, "talks", str(place), log) == log[len(before) :]
+            log = await log_of(stack, "talks")
+            assert await told_after(stack, "talks", str(place), log) == log[len(before) :]
             # Questions of before are answered, threads go on.
             [question] = (await stack.history("asks"))["pendingInterrupts"]
             answer = {"interruptId": question["id"], "status": "resolved", "payload": {"approved": True}}
@@ -240,7 +191,7 @@ async def test_without_it_a_cursor_would_name_an_event_that_its_client_has_not_s
         assert done.returncode == 0, done.stderr
         async with _service(open_stack, url, "not-restored-empty") as stack:
             await _talk_anew(stack)
-            wrong, _, _ = await _wrong(stack, shown)
+            wrong, _, _ = await wrong_cursors(stack, shown)
             assert wrong != []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from core.agentscope.events.connect import ConnectRequest, Peer, start_of
 from core.agentscope.events.hub import ThreadHub
@@ -83,7 +83,7 @@ class AgentScopeEventsFacade:
                     thread.head,
                 )
         start = _start(thread, segments, cursor)
-        known = _ordinals(segments or [])
+        known = {segment.ordinal: segment.last_seq for segment in segments or () if segment.ordinal}
         await self._check(thread, start, newest=_head(thread, segments), known=known)
         if segments is not None and _nothing_left(segments, start):
             return None
@@ -219,20 +219,22 @@ class AgentScopeEventsFacade:
         return None if run is None else run.protocol_version
 
     async def _check(
-        self, thread: ThreadHead, start: Cursor, *, newest: Cursor, known: Collection[int] = ()
+        self, thread: ThreadHead, start: Cursor, *, newest: Cursor, known: Mapping[int, int] | None = None
     ) -> None:
-        """Refuse a cursor from which the reader would miss something. ``known``: ordinals of runs that exist."""
+        """Refuse a cursor from which the reader would miss something. ``known``: runs that exist, and their events."""
         if start > newest:
             raise _ahead(thread)
         if start.begins_after_restore:
             return
-        is_older = 0 < start.ordinal < thread.head.ordinal and start.ordinal not in known
+        is_older = (
+            0 < start.ordinal < thread.head.ordinal and (known or {}).get(start.ordinal, -1) < start.seq
+        )
         is_pruned = 0 < thread.pruned_ordinal >= start.ordinal
         if not is_older and not is_pruned:
             return
         run = await self._store.find_run_at(thread.session_id, start.ordinal)
-        if is_older and run is None:
-            # The row of a run stays as long as its thread: this one was lost when the database was restored.
+        if is_older and (run is None or start.seq > run.last_seq):
+            # The row of a run stays as long as its thread: this one, or its end, was lost with a server.
             raise _ahead(thread)
         if is_pruned and (start.ordinal < thread.pruned_ordinal or run is None or start.seq < run.last_seq):
             raise CursorExpired(

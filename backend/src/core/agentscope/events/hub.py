@@ -20,6 +20,7 @@ import structlog
 from redis.asyncio import Redis
 
 from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.epoch_watch import Epoch
 from core.agentscope.events.redis_bus import channel_name, parse_bell
 from core.agentscope.events.rounds import Rounds, Served
 from core.agentscope.schemas.cursor import Cursor
@@ -222,6 +223,7 @@ class ThreadHub:
         self._left: dict[int, None] = {}
         """Threads whose last reader left while it rested."""
         self._unsubscribing: asyncio.Task[None] | None = None
+        self.epoch = Epoch()
         self.draining = asyncio.Event()
         """Set when the process drains: every stream ends by itself."""
 
@@ -280,6 +282,10 @@ class ThreadHub:
         """End every stream; the clients reconnect with their cursors."""
         self._leaving = self.readers
         self.draining.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake every reader."""
         for tail in self._tails.values():
             tail.wake()
 
@@ -354,10 +360,7 @@ class ThreadHub:
                     tail.see(head)
 
     def begin_round(self) -> dict[int, Cursor]:
-        """Begin a round of the patrol; return the threads that it asks about, with the places that are known.
-
-        Thousands of threads are followed by pages that nobody uses. Of these, each round asks about a part.
-        """
+        """Begin a round of the patrol; return the threads that it asks about (of still ones a part), and their places."""
         self._round += 1
         known: dict[int, Cursor] = {}
         for session_id, tail in self._tails.items():

@@ -140,6 +140,7 @@ class AgentScopeEventPipeline:
                 checkpoint=checkpoint,
                 state=self._fold.state,
                 state_changed=self._fold.state_changed,
+                base=self._appender.last_seq,
             )
         )
 

@@ -99,7 +99,7 @@ WITH next AS (
     SELECT id, cancel_requested_at FROM agent_run WHERE session_id = :session_id AND status = {waiting}
     ORDER BY cancel_requested_at IS NULL, front DESC, id LIMIT 1
 ), thread AS (
-    UPDATE agent_chat_session AS s SET last_ordinal = s.last_ordinal + 1
+    UPDATE agent_chat_session AS s SET last_ordinal = greatest(s.last_ordinal, agent_floor()) + 1
     FROM next WHERE s.id = :session_id
         AND NOT EXISTS (SELECT 1 FROM agent_run
                         WHERE session_id = :session_id AND status IN {live})

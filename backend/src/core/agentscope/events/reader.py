@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 import structlog
 
 from core.agentscope.events.envelope import Envelope, first_bytes
+from core.agentscope.events.epoch_watch import crosses_epoch
 from core.agentscope.events.hub import Tail, ThreadHub
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.events.sse import StreamEnd
@@ -53,6 +54,7 @@ class ThreadReader:
         "_is_new",
         "_kept",
         "_last_ordinal",
+        "_opened_in",
         "_ordinals",
         "_position",
         "_session_id",
@@ -84,6 +86,7 @@ class ThreadReader:
         self._bus = bus
         self.hub = hub
         self._settings = settings
+        self._opened_in = hub.epoch.begun
         self._ordinals = ordinals
         self._last_ordinal = max(ordinals) if ordinals else None
         self._done = False
@@ -131,9 +134,14 @@ class ThreadReader:
     @property
     def cut(self) -> StreamEnd | None:
         """Why the reader has ended before there was nothing left to read; ``None`` if it has not."""
-        if self._cut is None and not self._done and self.hub.draining.is_set():
-            return StreamEnd.DRAIN
+        if self._cut is None and not self._done and self.closing:
+            return StreamEnd.DRAIN if self.hub.draining.is_set() else StreamEnd.EPOCH
         return self._cut
+
+    @property
+    def closing(self) -> bool:
+        """Whether every stream that was opened when this one was has to end now."""
+        return self.hub.draining.is_set() or self.hub.epoch.begun != self._opened_in
 
     def _end(self, why: StreamEnd) -> None:
         self._done, self._cut = True, why
@@ -163,7 +171,7 @@ class ThreadReader:
                 self._begin_to_wait()
                 async for batch in self._from_tail(tail, ends_at, rest):
                     yield batch
-            while not self._done and not self.rests and not self.hub.draining.is_set():
+            while not self._done and not self.rests and not self.closing:
                 # What is heard of during the read may be missing in it, and comes from the tail.
                 before, known = self._position, tail.head
                 try:
@@ -171,7 +179,7 @@ class ThreadReader:
                         yield batch
                     store_lost_at = None
                     moved = self._position != before or known <= before
-                    if not (moved or self._done or self.hub.draining.is_set()):
+                    if not (moved or self._done or self.closing):
                         # Retention deleted these events while the reader was reading. Others may follow.
                         seconds = min(self._settings.heartbeat_seconds, ends_at - loop.time())
                         await tail.wait(known, seconds)
@@ -206,6 +214,14 @@ class ThreadReader:
                 # Retention deleted the run's events meanwhile. The client reconnects and gets 410.
                 self._end(StreamEnd.EVENTS_EXPIRED)
                 return
+            if (
+                page
+                and crosses_epoch(self._position, page[0].ordinal)
+                and not await self._store.has(self._session_id, self._position)
+            ):
+                # What was shown was lost with a server. The client reconnects, and its cursor is refused.
+                self._end(StreamEnd.EPOCH)
+                return
             if batch := self._accept(page):
                 yield batch
             if len(page) < limit and sum(len(item.payload) for item in page) < max_bytes:
@@ -216,7 +232,7 @@ class ThreadReader:
     ) -> AsyncIterator[list[Envelope]]:
         """Yield live events and heartbeats; returns when the reader rests, or Postgres has to be asked."""
         loop = asyncio.get_running_loop()
-        while not self._done and not self.hub.draining.is_set():
+        while not self._done and not self.closing:
             live = first_bytes(
                 tail.after(self._position, at_end_of_run=self._at_end_of_run), self._settings.page_bytes
             )
@@ -255,7 +271,8 @@ class ThreadReader:
             follows = (entry.ordinal, entry.seq) == (position.ordinal, position.seq + 1) or (
                 at_end and (entry.ordinal, entry.seq) == (position.ordinal + 1, 1)
             )
-            if not follows:
+            # Of an older epoch, Redis may know what the database has lost.
+            if not follows or entry.ordinal <= self.hub.epoch.floor:
                 break
             following.append(entry)
             position, at_end = entry.cursor, entry.is_terminal

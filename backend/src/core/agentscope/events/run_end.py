@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.agentscope.events.call_arguments import hash_arguments
 from core.agentscope.events.checkpoints import Checkpoint, save_last_checkpoint
+from core.agentscope.events.epoch import carry_over
 from core.agentscope.events.history_fold import leading_results
 from core.agentscope.events.ledger import budget_store
 from core.agentscope.events.ledger.ledger import add_usage, list_model_calls, record_model_calls
@@ -56,6 +57,8 @@ class RunEnd:
     state: Any = None
     state_changed: bool = False
     from_status: LiveStatus = RUNNING
+    base: int | None = None
+    """How many events the log has, if whoever ends the run has written them all: then nothing of it was lost."""
     rescue: bool = False
     """Postgres refused an end with these messages: each is stored alone, or a note in its place."""
 
@@ -79,6 +82,8 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> En
         LeaseLost: Another worker owns the run, or it has ended. Nothing was written.
     """
     await lock_thread(connection, run.session_id)
+    if end.base is None:
+        run = await carry_over(connection, run)
     ended = (
         await connection.execute(
             _END_RUN,
@@ -90,6 +95,7 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> En
                 "status": end.status,
                 "error_code": end.error_code,
                 "tool_ms": end.tool_ms,
+                "base": end.base,
             },
         )
     ).one_or_none()
@@ -232,6 +238,7 @@ UPDATE agent_run SET
     last_seq = last_seq + :n, status = :status, error_code = :error_code, tool_ms = :tool_ms,
     lease_until = NULL, ended_at = clock_timestamp()
 WHERE id = :run_pk AND attempt = :attempt AND status = :from_status
+    AND (CAST(:base AS bigint) IS NULL OR last_seq = :base)
 RETURNING last_seq - :n AS base, tenant_id, user_id, run_id, agent_id, attempt, created_at, started_at, first_token_at, ended_at,
     (SELECT thread_id FROM agent_chat_session WHERE id = session_id) AS thread_id
 """)

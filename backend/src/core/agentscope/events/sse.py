@@ -37,6 +37,7 @@ class StreamEnd(Enum):
     TAKEN_OVER = b"taken-over: another connection with this ticket follows the stream"
     THREAD_DELETED = b"thread-deleted: the thread was deleted"
     EVENTS_EXPIRED = b"events-expired: the events that follow were deleted; load the history"
+    EPOCH = b"epoch: the database has begun an epoch; reconnect with the last id"
     STORE_UNAVAILABLE = b"store-unavailable: the database does not answer; reconnect with the last id"
 
 

@@ -9,6 +9,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.envelope import Envelope
+from core.agentscope.events.epoch import FLOOR_SQL
 from core.agentscope.events.run_status import ENDED
 from core.agentscope.schemas.cursor import Cursor
 from core.direct_sql import fetch
@@ -146,6 +147,17 @@ class EventStore:
             [head.seq for head in known.values()],
         )
         return {row["id"]: None if row["gone"] else Cursor(row["ordinal"], row["last_seq"]) for row in rows}
+
+    async def floor(self) -> int:
+        """Return the floor of the epoch (``events/epoch.py``)."""
+        return (await fetch(self._engine, FLOOR_SQL))[0][0]
+
+    async def has(self, session_id: int, place: Cursor) -> bool:
+        """Say whether the place of a reader is in the log: its run is there, and has come that far."""
+        if place.begins_after_restore:
+            return True
+        run = await self.find_run_at(session_id, place.ordinal)
+        return run is not None and run.last_seq >= place.seq
 
     async def _fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         async with self._gate:

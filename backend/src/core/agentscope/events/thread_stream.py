@@ -235,11 +235,7 @@ class ThreadStream:
     def _write(self, tail: Tail, outlet: Outlet, now: float) -> bool:
         """Write the events that follow, or a heartbeat that is due; False if a task has to go on."""
         reader, slot_seconds = self._reader, self._reader.hub.rounds.slot_seconds
-        if (
-            tail.gone
-            or reader.hub.draining.is_set()
-            or min(self._wake_at, self._ends_at) - now < slot_seconds
-        ):
+        if tail.gone or reader.closing or min(self._wake_at, self._ends_at) - now < slot_seconds:
             return False
         if tail.head > reader.position:
             if (batch := self._live(tail)) is None:

@@ -39,6 +39,8 @@ SELECT e.*, CASE WHEN $16::text IS NOT NULL
     THEN agent_save_state($1, $2, $3, $16, $17::int::smallint, $18, $19, $20, $21, $22, $23, $24, $25) END AS is_saved
 FROM agent_end_usual($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb, $11::text::jsonb, $12, $13, $14,
     $15::text::jsonb) AS e
+-- Decided before the function is called: the condition names nothing of its row.
+WHERE $26::bigint IS NULL OR $26 = (SELECT last_seq FROM agent_run WHERE id = $1)
 """
 _NO_WHOLE_CHECKPOINT = (None, None, None)
 _NO_STATE = (None,) * 10
@@ -127,6 +129,7 @@ def _arguments(run: OwnedRun, end: RunEnd, payloads: list[str]) -> tuple[object,
         *_NO_WHOLE_CHECKPOINT,
         AgUiWireEvent("", end.state).to_json() if end.state_changed else None,
         *(_NO_STATE if end.checkpoint is None else state_arguments(end.checkpoint)),
+        end.base,
     )
 
 

@@ -25,7 +25,7 @@ ADA = Principal("default", "ada")
 RUNS = 4000
 """Of other users, so that a plan which reads a whole table costs more than one by an index."""
 # As many endpoints as the settings name.
-LARGE = set(AgentRun.metadata.tables) - {"agent_chore", "agent_webhook_endpoint"}
+LARGE = set(AgentRun.metadata.tables) - {"agent_chore", "agent_epoch", "agent_webhook_endpoint"}
 COUNTS = {"agent_stored_user", "agent_stored_tenant"}
 """Written by statements, read only inside a function."""
 UNDER_WAY = {
@@ -192,7 +192,7 @@ async def _acceptance(
 async def _end(sent: dict[str, Sequence[Any]], connection: asyncpg.Connection) -> list[Statement]:
     """Return the end of a run that has grown; one of its two messages is in history already."""
     run: Any = await connection.fetchrow("""
-        SELECT r.id, r.session_id, r.ordinal, r.attempt, min(m.message_id) AS known
+        SELECT r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, min(m.message_id) AS known
         FROM agent_run AS r JOIN agent_chat_message AS m USING (session_id)
         WHERE r.id = (SELECT max(id) FROM agent_run WHERE status = 'running') GROUP BY r.id
     """)
@@ -220,6 +220,8 @@ async def _end(sent: dict[str, Sequence[Any]], connection: asyncpg.Connection) -
         p_checkpoint="{}",
         p_client_calls=[],
     )
+    # Whoever ends it has written all of its events.
+    end = (end[0], [*end[1][:-1], run["last_seq"]])
     # The run has grown with its end, and holds a part of a budget.
     without = ("DELETE FROM user_budget_reservation WHERE run_pk = $1", [run["id"]])
     unended = (

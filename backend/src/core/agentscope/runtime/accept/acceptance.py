@@ -21,6 +21,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.agentscope.events.epoch import floor_of
 from core.agentscope.events.run_status import LIVE
 from core.agentscope.runtime.accept.interrupts import (
     Answer,
@@ -129,6 +130,7 @@ class Acceptance:
     async def _start_now(self, session: AsyncSession, place: _Place) -> Accepted:
         """Queue the run: what it brings is in the thread at once."""
         thread, command = place.thread, self.request.command
+        thread.last_ordinal = max(thread.last_ordinal, await floor_of(await session.connection()))
         now = await _now(session)
         answers = await self._answers(session, thread, now)
         messages, copy = await read_messages(session, thread, command, is_new=place.is_new)

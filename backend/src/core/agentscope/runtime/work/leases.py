@@ -33,6 +33,8 @@ UPDATE agent_run AS r SET
     deadline_at = coalesce(r.deadline_at, clock_timestamp() + $4::float8 * interval '1 second')
 FROM agent_chat_session AS s
 WHERE r.id = $1 AND r.status = {queued} AND r.attempt - r.released < $5 AND s.id = r.session_id
+    -- One of an older epoch may have shown what was lost: it moves first (reaper.py).
+    AND r.ordinal > (SELECT agent_floor())
 RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq, r.run_id, r.input, r.parent_run_id, r.trace_context,
           s.thread_id, s.tenant_id, s.user_id,
           -- A process of the version before names no agent: its run has that of its thread.

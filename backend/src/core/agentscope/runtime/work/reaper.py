@@ -25,6 +25,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, promote, unstarted_end
+from core.agentscope.events.epoch import carry_over
 from core.agentscope.events.ledger.budget_store import release_expired
 from core.agentscope.events.ledger.ledger import list_model_calls
 from core.agentscope.events.owned_run import OwnedRun, Publisher
@@ -90,6 +91,10 @@ SELECT id, session_id FROM agent_run WHERE status = {running} AND worker_id = :w
 _QUEUED_TOO_LONG = status_text("""
 SELECT id, session_id FROM agent_run WHERE status = {queued} AND queue_deadline_at < clock_timestamp()
 ORDER BY id LIMIT :batch
+""")
+
+_OF_OLDER_EPOCH = status_text("""
+SELECT id, session_id FROM agent_run WHERE status = {queued} AND ordinal <= (SELECT agent_floor()) ORDER BY id LIMIT :batch
 """)
 
 _STRANDED = status_text("""
@@ -214,7 +219,12 @@ class Reaper:
                 await connection.execute(_EXPIRED, {"grace": DEADLINE_GRACE_SECONDS, "batch": BATCH})
             ).all()
             stale = (await connection.execute(_QUEUED_TOO_LONG, {"batch": BATCH})).all()
+            # Begun here, an epoch begins for good.
+            older = (await connection.execute(_OF_OLDER_EPOCH, {"batch": BATCH})).all()
+            await connection.commit()
         touched = 0
+        for row in older:
+            touched += await self._repair(row.id, row.session_id, _carry_over)
         for row in lost:
             touched += await self._repair_lost(row.id, row.session_id)
         for row in stale:
@@ -377,6 +387,13 @@ class Reaper:
 
 def _pickup_pause() -> float:
     return PICKUP_SECONDS * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  not a secret
+
+
+async def _carry_over(connection: AsyncConnection, run: AgentRun, _thread_id: str, _now: datetime) -> None:
+    if run.status != QUEUED:
+        raise LeaseLost
+    log.warning("run_carried_over", run_id=run.run_id, ordinal=run.ordinal)
+    await carry_over(connection, _owned(run))
 
 
 def _owned(run: AgentRun) -> OwnedRun:
