@@ -43,6 +43,9 @@ INSERT INTO agent_memory (tenant_id, user_id, text, idempotency_key)
 SELECT 'local', 'more-' || n / 100, '', n FROM generate_series(0, 9999) AS n;
 INSERT INTO agent_connection (tenant_id, user_id, server, resource, kind, sealed)
 SELECT 'local', 'more-' || n / 100, 'server-' || n % 100, '', 'oauth', '' FROM generate_series(0, 9999) AS n;
+INSERT INTO agent_erasure (erasure_id, tenant_id, subject, asked_by, asked_at, finished_at)
+SELECT n::text, 'default', sha256(n::text::bytea), 'owner', now() - n * interval '1 hour', now()
+FROM generate_series(1, 5000) AS n;
 INSERT INTO agent_oauth_login (tenant_id, user_id, server, resource, link_hash, state_hash, expires_at)
 SELECT 'local', 'more-' || n / 100, 'server', '', sha256(n::text::bytea), sha256(n::text::bytea),
     now() + n * interval '1 minute' FROM generate_series(1, 10000) AS n;

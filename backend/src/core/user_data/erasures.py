@@ -135,8 +135,9 @@ _NEWEST = text(f"""
 SELECT {_COLUMNS} FROM agent_erasure WHERE subject = :subject ORDER BY asked_at DESC LIMIT 1
 """)  # noqa: S608
 _GET = text(f"SELECT {_COLUMNS} FROM agent_erasure WHERE erasure_id = :erasure_id")  # noqa: S608
+# Every tenant is in the condition: the index of what is under way is walked by its key, however many receipts there are.
 _UNFINISHED = text(f"""
-SELECT {_COLUMNS} FROM agent_erasure WHERE finished_at IS NULL ORDER BY asked_at
+SELECT {_COLUMNS} FROM agent_erasure WHERE finished_at IS NULL AND tenant_id >= '' ORDER BY asked_at
 """)  # noqa: S608
 _TAKE = text("""
 UPDATE agent_erasure SET held_until = clock_timestamp() + :seconds * interval '1 second'
