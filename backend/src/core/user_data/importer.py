@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import DefaultClause, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.agentscope.events.status_sql import status_sql
 from core.erased_users import LOCK_NAME_SQL
 from core.files.catalogue import StoredBytes
 from core.files.library import FileLibrary
@@ -202,14 +203,14 @@ _INSERT: Mapping[str, TextClause] = {
             **_OWNER,
             "session_id": "s.id",
             "task_id": "gen_random_uuid()::text",
-            "status": "CASE WHEN x.status IN ('queued', 'running') THEN 'cancelled' ELSE x.status END",
+            "status": status_sql("CASE WHEN x.status IN {live} THEN {cancelled} ELSE x.status END"),
             "ended_at": f'coalesce(x."endedAt", {_NOW})',
             "next_hint_at": _NOW,
             "queue_deadline_at": _NOW,
         },
         _THREAD,
         '"threadId" text',
-        where="x.status <> 'waiting'",
+        where=status_sql("x.status <> {waiting}"),
     ),
     MESSAGE.type: _insert(MESSAGE, {"session_id": "s.id"}, _THREAD, '"threadId" text'),
     INTERRUPT.type: _insert(
@@ -218,7 +219,9 @@ _INSERT: Mapping[str, TextClause] = {
             "session_id": "s.id",
             "run_pk": "r.id",
             "resolved_by_run_pk": "a.id",
-            "status": "CASE x.status WHEN 'open' THEN 'cancelled' ELSE x.status END",
+            "status": status_sql(
+                "CASE x.status WHEN {open_interrupt} THEN {cancelled_interrupt} ELSE x.status END"
+            ),
             "resolved_at": f'coalesce(x."resolvedAt", {_NOW})',
         },
         f"""{_THREAD} {_RUN}

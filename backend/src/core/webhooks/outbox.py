@@ -1,5 +1,7 @@
 """The outbox: which messages are due, and what became of them. The only file of the workers that writes its rows.
 
+A message comes into it by a trigger, in the transaction that ends a run (docs/adr/0067).
+
 Rules:
 
 1. A message is claimed by moving the time at which it is due behind the longest try: a lease. A worker that dies sends
