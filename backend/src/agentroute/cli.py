@@ -300,6 +300,24 @@ def restored(
 
 
 @app.command(rich_help_panel=_OPERATE)
+def partition() -> None:
+    """Divide the log of events by days, so that retention drops tables instead of deleting rows. The service goes on."""
+    with errors_as_lines():
+        settings = read_settings("database")
+        from agentroute.log_partitioning import PartitioningError, partition_log
+        from agentroute.preflight import check_migrations, check_postgres
+
+        for check in (check_postgres, check_migrations):
+            if not (result := asyncio.run(check(settings))).ok:
+                fail(result.line)
+        try:
+            is_new = asyncio.run(partition_log(settings.database, on_step=typer.echo))
+        except PartitioningError as exc:
+            fail(str(exc))
+        typer.echo("The log is partitioned." if is_new else "The log was partitioned before.")
+
+
+@app.command(rich_help_panel=_OPERATE)
 def doctor() -> None:
     """Check what the service needs, and say how to fix what is missing."""
     with errors_as_lines():

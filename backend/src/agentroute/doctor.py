@@ -13,6 +13,7 @@ from rich.table import Table
 from agentroute import preflight
 from agentroute.check_result import CheckResult
 from agentroute.identity_probe import probe_identity
+from agentroute.log_check import check_log_parts
 from agentroute.mcp_probe import probe_mcp
 from agentroute.model_probe import probe_models
 from agentroute.own_packages import shadowed_packages
@@ -57,7 +58,14 @@ async def _results(settings: Settings) -> list[CheckResult]:
     models = await probe_models(settings) if results[-1].ok else ()
     servers = await probe_mcp(settings)
     results += await probe_identity(settings)
-    return [*results, *await _workers(settings), *await _agent(settings), *models, *servers]
+    return [
+        *results,
+        *await check_log_parts(settings),
+        *await _workers(settings),
+        *await _agent(settings),
+        *models,
+        *servers,
+    ]
 
 
 async def _agent(settings: Settings) -> list[CheckResult]:

@@ -11,6 +11,7 @@ from models.agent_erasure import AgentErasure
 from models.agent_file import AgentFile
 from models.agent_file_use import AgentFileUse
 from models.agent_interrupt import AgentInterrupt
+from models.agent_log_part import AgentLogPart
 from models.agent_memory import AgentMemory
 from models.agent_model_call import AgentModelCall
 from models.agent_oauth_client import AgentOAuthClient
@@ -41,6 +42,7 @@ __all__ = [
     "AgentFile",
     "AgentFileUse",
     "AgentInterrupt",
+    "AgentLogPart",
     "AgentMemory",
     "AgentModelCall",
     "AgentOAuthClient",

@@ -125,6 +125,8 @@ class AgentRun(Base):
         Text, server_default=text("nullif(current_setting('agentroute.trace_context', true), '')")
     )
     """The span that accepted the run, as the header ``traceparent``; null if nobody traces."""
+    log_part: Mapped[int] = mapped_column(Integer, server_default=text("agent_current_log_part()"))
+    """The part of the log that has its events: the newest when it was accepted."""
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )

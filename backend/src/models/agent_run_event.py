@@ -44,3 +44,5 @@ class AgentRunEvent(Base):
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.clock_timestamp()
     )
+    log_part: Mapped[int] = mapped_column(Integer, server_default="0")
+    """That of its run; the key of the parts."""

@@ -90,6 +90,17 @@ STORE_GAUGES: tuple[StoreGauge, ...] = (
         Gauge("agentroute_webhook_endpoints_disabled", "Webhook endpoints that have answered 410."),
         "(SELECT count(*) FROM agent_webhook_endpoint WHERE disabled_at IS NOT NULL)",
     ),
+    StoreGauge(
+        Gauge("agentroute_log_parts", "Parts of the log of events; 0 if it is one table."),
+        "(SELECT count(*) FROM agent_log_part)",
+    ),
+    StoreGauge(
+        Gauge(
+            "agentroute_log_part_age_seconds",
+            "Age of the newest part: above two days, no worker opens the next; 0 if the log is one table.",
+        ),
+        """(SELECT coalesce(extract(epoch FROM clock_timestamp() - max(opened_at)), 0) FROM agent_log_part)""",
+    ),
 )
 
 

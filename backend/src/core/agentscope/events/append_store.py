@@ -33,11 +33,11 @@ WITH flushed AS (
             ELSE r.first_token_at END
     FROM flushed AS f
     WHERE r.id = f.run_pk AND r.attempt = f.attempt AND r.status = {running} AND r.last_seq = f.base
-    RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.last_seq - f.n AS base,
+    RETURNING r.id, r.session_id, r.ordinal, r.attempt, r.log_part, r.last_seq - f.n AS base,
               r.cancel_requested_at IS NOT NULL AS cancel_requested
 ), inserted AS (
-    INSERT INTO agent_run_event (session_id, ordinal, seq, attempt, type, payload)
-    SELECT a.session_id, a.ordinal, a.base + e.place, a.attempt, e.type, e.payload
+    INSERT INTO agent_run_event (session_id, ordinal, seq, attempt, type, payload, log_part)
+    SELECT a.session_id, a.ordinal, a.base + e.place, a.attempt, e.type, e.payload, a.log_part
     FROM unnest($5::bigint[], $6::int[], $7::text[], $8::text[], $11::smallint[])
         AS e(run_pk, place, type, payload, attempt)
     -- By the attempt too: a lost attempt and its successor may be in the same flush.

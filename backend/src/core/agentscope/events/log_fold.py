@@ -26,7 +26,10 @@ SELECT seq, payload FROM (
     SELECT seq, payload, sum(octet_length(payload)) OVER (ORDER BY seq) - octet_length(payload) AS bytes_before
     FROM (
         SELECT seq, payload FROM agent_run_event
-        WHERE session_id = :session_id AND ordinal = :ordinal AND seq > :after ORDER BY seq LIMIT :limit
+        WHERE session_id = :session_id AND ordinal = :ordinal AND seq > :after
+            AND log_part >= coalesce(
+                (SELECT log_part FROM agent_run WHERE session_id = :session_id AND ordinal = :ordinal), 0)
+        ORDER BY seq LIMIT :limit
     ) AS following
 ) AS page WHERE bytes_before < :max_bytes ORDER BY seq
 """)

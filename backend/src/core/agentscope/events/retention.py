@@ -2,7 +2,8 @@
 
 Rules:
 
-1. The events of a thread go, oldest runs first, ``event_retention_days`` after their runs ended.
+1. The events of a thread go, oldest runs first, ``event_retention_days`` after their runs ended. In a log that is
+   partitioned, nobody reads them from then on, and their rows go with the part (``log_parts.py``).
 2. ``run_retention_days`` after its end, a run forgets what it was asked (its messages are in the history), and the
    bodies of the questions that it asked. Of the agent's states in a thread, the newest of that age stays, and all that
    are younger: the next run needs the newest state, and a run that regenerates a younger message needs the state
@@ -20,6 +21,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.agentscope.events.log_parts import is_parted, may_delete
 from core.agentscope.events.newest_state import newest_state
 from core.agentscope.events.status_sql import status_text
 
@@ -68,9 +70,13 @@ _MARK_PRUNED = text("""
 UPDATE agent_chat_session SET pruned_ordinal = greatest(pruned_ordinal, :ordinal) WHERE id = :session_id
 """)
 
+# By their keys: rows of two parts can be in the same place (ctid).
 _PRUNE = text("""
-DELETE FROM agent_run_event WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM agent_run_event WHERE session_id = :session_id AND ordinal <= :ordinal LIMIT :rows))
+DELETE FROM agent_run_event WHERE session_id = :session_id AND ordinal <= :ordinal AND (ordinal, seq) <= (
+    SELECT ordinal, seq FROM (
+        SELECT ordinal, seq FROM agent_run_event WHERE session_id = :session_id AND ordinal <= :ordinal
+        ORDER BY ordinal, seq LIMIT :rows
+    ) AS first ORDER BY ordinal DESC, seq DESC LIMIT 1)
 """)
 
 _FORGET_RUNS = text(f"""
@@ -167,12 +173,15 @@ class EventRetention:
             window = (await connection.execute(_WINDOW, place)).one()
             found = {"after": self._after, "upto": window.upto, "days": self._days, "batch": batch}
             rows = (await connection.execute(_PRUNABLE, found)).all() if window.threads else []
+            parted = await is_parted(connection)
         for row in rows:
             async with self._engine.begin() as connection:
                 # Marked first: a reader with an older cursor gets an error, and never sees a partial log.
                 values = {"session_id": row.session_id, "ordinal": row.ordinal}
                 await connection.execute(_MARK_PRUNED, values)
-                await connection.execute(_BEGIN, values)
+                # Its rows go with their part.
+                if not parted:
+                    await connection.execute(_BEGIN, values)
         if len(rows) == batch:
             self._after = rows[-1].session_id
             return False
@@ -215,6 +224,7 @@ async def prune_events(engine: AsyncEngine, session_id: int, ordinal: int) -> in
 
 async def _delete_batch(engine: AsyncEngine, session_id: int, ordinal: int) -> int:
     async with engine.begin() as connection:
+        await may_delete(connection)
         result = await connection.execute(
             _PRUNE, {"session_id": session_id, "ordinal": ordinal, "rows": PRUNE_ROWS}
         )

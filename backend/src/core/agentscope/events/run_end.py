@@ -101,7 +101,7 @@ async def end_run(connection: AsyncConnection, run: OwnedRun, end: RunEnd) -> En
     ).one_or_none()
     if ended is None:
         raise LeaseLost
-    await _insert_events(connection, run, ended.base, end.events)
+    await _insert_events(connection, run, ended.base, ended.log_part, end.events)
     await record_model_calls(connection, run.run_pk, Principal(ended.tenant_id, ended.user_id), end.usages)
     calls = await list_model_calls(connection, run.run_pk)
     used = await add_usage(connection, run.run_pk)
@@ -141,7 +141,7 @@ def _summary(ended: Row[Any], end: RunEnd, used: tuple[int, int, Decimal | None]
 
 
 async def _insert_events(
-    connection: AsyncConnection, run: OwnedRun, base: int, events: Sequence[AgUiWireEvent]
+    connection: AsyncConnection, run: OwnedRun, base: int, log_part: int, events: Sequence[AgUiWireEvent]
 ) -> None:
     await connection.execute(
         _INSERT_EVENTS,
@@ -149,6 +149,7 @@ async def _insert_events(
             "session_id": run.session_id,
             "ordinal": run.ordinal,
             "base": base,
+            "log_part": log_part,
             "attempt": run.attempt,
             "types": [event.type for event in events],
             "payloads": [event.to_json() for event in events],
@@ -239,13 +240,13 @@ UPDATE agent_run SET
     lease_until = NULL, ended_at = clock_timestamp()
 WHERE id = :run_pk AND attempt = :attempt AND status = :from_status
     AND (CAST(:base AS bigint) IS NULL OR last_seq = :base)
-RETURNING last_seq - :n AS base, tenant_id, user_id, run_id, agent_id, attempt, created_at, started_at, first_token_at, ended_at,
+RETURNING last_seq - :n AS base, log_part, tenant_id, user_id, run_id, agent_id, attempt, created_at, started_at, first_token_at, ended_at,
     (SELECT thread_id FROM agent_chat_session WHERE id = session_id) AS thread_id
 """)
 
 _INSERT_EVENTS = text("""
-INSERT INTO agent_run_event (session_id, ordinal, seq, attempt, type, payload)
-SELECT :session_id, :ordinal, :base + e.place, :attempt, e.type, e.payload
+INSERT INTO agent_run_event (session_id, ordinal, seq, attempt, type, payload, log_part)
+SELECT :session_id, :ordinal, :base + e.place, :attempt, e.type, e.payload, :log_part
 FROM unnest(CAST(:types AS text[]), CAST(:payloads AS text[])) WITH ORDINALITY AS e(type, payload, place)
 """)
 

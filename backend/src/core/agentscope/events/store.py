@@ -45,6 +45,8 @@ SELECT ordinal, seq, payload FROM (
     FROM (
         SELECT ordinal, seq, payload FROM agent_run_event
         WHERE session_id = $1 AND (ordinal, seq) > ($2, $3)
+            -- The parts of these runs, and no older ones.
+            AND log_part >= coalesce((SELECT min(log_part) FROM agent_run WHERE session_id = $1 AND ordinal >= $2), 0)
         ORDER BY ordinal, seq LIMIT $4
     ) AS following
 ) AS page WHERE bytes_before < $5 ORDER BY ordinal, seq

@@ -24,8 +24,13 @@ from models import AgentRun
 ADA = Principal("default", "ada")
 RUNS = 4000
 """Of other users, so that a plan which reads a whole table costs more than one by an index."""
-# As many endpoints as the settings name.
-LARGE = set(AgentRun.metadata.tables) - {"agent_chore", "agent_epoch", "agent_webhook_endpoint"}
+# What is left has a dozen rows at most: as many endpoints as the settings name, as many parts as the log has.
+LARGE = set(AgentRun.metadata.tables) - {
+    "agent_chore",
+    "agent_epoch",
+    "agent_log_part",
+    "agent_webhook_endpoint",
+}
 COUNTS = {"agent_stored_user", "agent_stored_tenant"}
 """Written by statements, read only inside a function."""
 UNDER_WAY = {

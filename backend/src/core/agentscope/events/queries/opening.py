@@ -35,6 +35,7 @@ ORDER BY ordinal DESC LIMIT 1
 _STRUCTURE = text("""
 SELECT seq, payload FROM agent_run_event
 WHERE session_id = :session_id AND ordinal = :ordinal AND seq > :after AND seq <= :seq
+    AND log_part >= coalesce((SELECT log_part FROM agent_run WHERE session_id = :session_id AND ordinal = :ordinal), 0)
     AND split_part(left(payload, 64), '"', 4) = ANY(:types)
 ORDER BY seq LIMIT :limit
 """)

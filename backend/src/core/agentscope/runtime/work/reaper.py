@@ -28,6 +28,7 @@ from core.agentscope.events.ending import Ended, end_and_promote, end_from_log, 
 from core.agentscope.events.epoch import carry_over
 from core.agentscope.events.ledger.budget_store import release_expired
 from core.agentscope.events.ledger.ledger import list_model_calls
+from core.agentscope.events.log_parts import tend_parts
 from core.agentscope.events.owned_run import OwnedRun, Publisher
 from core.agentscope.events.repair_times import DEADLINE_GRACE_SECONDS, HINT_AGAIN_SECONDS
 from core.agentscope.events.requeue import is_pristine, requeue
@@ -257,6 +258,7 @@ class Reaper:
         """Delete a batch of what is past its retention; history is kept. Returns the deleted events."""
         worker = self._settings.worker
         self._more_to_prune = False
+        await tend_parts(self._engine, days=worker.event_retention_days)
         deleted, is_done = await self._events.step(batch=BATCH)
         forgotten = 0
         if worker.run_retention_days:
