@@ -1,4 +1,4 @@
-"""``agentroute partition``: makes the log a partitioned table, while the service runs. See docs/adr/0065.
+"""``agentroute partition``: makes the log a partitioned table, while the service runs. See docs/adr/0069.
 
 No row is copied: what there is becomes the first part. The steps can be repeated, so a call that was interrupted is made
 again:

@@ -1,4 +1,4 @@
-"""The parts of a log that is partitioned, oldest first; no row while it is one table. See docs/adr/0065.
+"""The parts of a log that is partitioned, oldest first; no row while it is one table. See docs/adr/0069.
 
 A run has the part that was the newest when the run was accepted, and all its events go there.
 """

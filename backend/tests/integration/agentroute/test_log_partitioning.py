@@ -290,7 +290,7 @@ async def test_events_are_deleted_in_batches_over_parts(
 
 async def test_versions_before_are_told_that_the_log_is_partitioned(stack: Stack) -> None:
     with pytest.raises(MigrationError, match="the log is partitioned"):
-        await downgrade(stack.settings.database.url.get_secret_value(), "0026")
+        await downgrade(stack.settings.database.url.get_secret_value(), "0029")
 
 
 async def test_a_second_call_finds_it_partitioned(stack: Stack) -> None:

@@ -3,8 +3,8 @@
 A run has the part that was the newest when it was accepted, and all its events go there. A part is there before a run
 can have it. So an event always finds its part: if no worker opens the next one, runs go on into the newest.
 
-A part is dropped when retention has marked every run of it in its thread: readers get ``cursor-expired`` before the rows
-go. Functions of the database do both, with the rights of the owner of the tables. See docs/adr/0065.
+A part is dropped when retention has marked every run of it in its thread: readers get ``events-expired`` before the rows
+go. Functions of the database do both, with the rights of the owner of the tables. See docs/adr/0069.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Runs and events know their part, by which the log can be partitioned. The log stays one table.
 
-``agentroute partition`` makes the parts, when no process of the version before is left: see docs/adr/0065. Until then
+``agentroute partition`` makes the parts, when no process of the version before is left: see docs/adr/0069. Until then
 every part is 0. The functions are carried out with the rights of the owner, because the role of the service owns no
 table.
 """
@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from alembic import op
 from alembic.util import CommandError
 
-revision: str = "0027"
-down_revision: str | Sequence[str] | None = "0026"
+revision: str = "0030"
+down_revision: str | Sequence[str] | None = "0029"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 compatible_from: str = "0013"
