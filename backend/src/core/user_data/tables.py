@@ -70,6 +70,7 @@ OF_NOBODY: Mapping[str, str] = {
     "alembic_version": "the revision of the schema",
     "agent_epoch": "how often the database lost its place",
     "agent_erasure": "the receipts: a hash and numbers",
+    "agent_log_part": "the parts of the log, and when they were opened",
     "agent_oauth_client": "clients of the service at authorization servers",
     "agent_webhook_endpoint": "endpoints of the deployment",
     "agent_stored_tenant": "sums of all users of a tenant",

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.support.stack import OpenStack, Stack
+from tests.support.stack import OpenStack, Stack, eventually
 
 from agentroute import log_partitioning
 from agentroute.log_check import check_log_parts
@@ -271,6 +271,25 @@ async def test_a_thread_is_deleted_from_all_parts_and_no_other_one_is(stack: Sta
     pk = await session_id(stack, kept)
     await stack.fetch("DELETE FROM agent_chat_session WHERE id = $1", pk)
     assert await stack.fetch(left, pk) == [{"events": 0}]
+
+
+async def test_a_user_is_erased_from_all_parts(stack: Stack) -> None:
+    thread = stack.new_id("erased")
+    async with engine_of(stack.settings.database) as engine:
+        for _ in range(2):
+            body = stack.run_body("hello", thread=thread)
+            await stack.stream_run(body=body, user="erased")
+            await next_part(engine)
+    pk = await session_id(stack, thread)
+    assert len({part for part, _, _ in await stored(stack, thread)}) == 2
+    reply = await stack.request("DELETE", "/me", user="erased")
+    assert reply.status in {200, 202}, reply.body
+    left = "SELECT count(*) AS events FROM agent_run_event WHERE session_id = $1"
+
+    async def is_gone() -> bool:
+        return await stack.fetch(left, pk) == [{"events": 0}]
+
+    await eventually(is_gone)
 
 
 async def test_events_are_deleted_in_batches_over_parts(

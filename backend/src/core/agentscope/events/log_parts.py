@@ -25,18 +25,11 @@ _HELD_BY_OTHERS = "55P03"
 _OPEN = text("SELECT agent_open_log_part(:seconds)")
 _DROP = text("SELECT agent_drop_log_part(:days)")
 _IS_PARTED = text("SELECT EXISTS (SELECT FROM agent_log_part)")
-# The log of a partitioned table refuses deletions by those who do not know that rows of two parts can be in one place.
-_KNOWS_PARTS = text("SELECT set_config('agentroute.knows_parts', 'yes', true)")
 
 
 async def is_parted(connection: AsyncConnection) -> bool:
     """Return whether the log is partitioned."""
     return bool(await connection.scalar(_IS_PARTED))
-
-
-async def may_delete(connection: AsyncConnection) -> None:
-    """Let this transaction delete events, by their keys."""
-    await connection.execute(_KNOWS_PARTS)
 
 
 async def tend_parts(engine: AsyncEngine, *, days: float, seconds: float = PART_SECONDS) -> tuple[bool, int]:

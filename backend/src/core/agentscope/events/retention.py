@@ -21,7 +21,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.agentscope.events.log_parts import is_parted, may_delete
+from core.agentscope.events.log_parts import is_parted
 from core.agentscope.events.newest_state import newest_state
 from core.agentscope.events.status_sql import status_text
 
@@ -70,7 +70,7 @@ _MARK_PRUNED = text("""
 UPDATE agent_chat_session SET pruned_ordinal = greatest(pruned_ordinal, :ordinal) WHERE id = :session_id
 """)
 
-# By their keys: rows of two parts can be in the same place (ctid).
+# By their keys: rows of two parts can be in the same place (ctid), and a log of parts refuses that.
 _PRUNE = text("""
 DELETE FROM agent_run_event WHERE session_id = :session_id AND ordinal <= :ordinal AND (ordinal, seq) <= (
     SELECT ordinal, seq FROM (
@@ -224,7 +224,6 @@ async def prune_events(engine: AsyncEngine, session_id: int, ordinal: int) -> in
 
 async def _delete_batch(engine: AsyncEngine, session_id: int, ordinal: int) -> int:
     async with engine.begin() as connection:
-        await may_delete(connection)
         result = await connection.execute(
             _PRUNE, {"session_id": session_id, "ordinal": ordinal, "rows": PRUNE_ROWS}
         )
