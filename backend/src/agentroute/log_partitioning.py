@@ -150,7 +150,7 @@ async def _patiently(connection: asyncpg.Connection, step: Step, patience_second
         try:
             await step(connection)
         except asyncpg.PostgresError as exc:
-            if exc.sqlstate not in _HELD_BY_OTHERS:
+            if getattr(exc, "sqlstate", None) not in _HELD_BY_OTHERS:
                 raise
             await connection.execute("ROLLBACK")
             if loop.time() >= deadline:
