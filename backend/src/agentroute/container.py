@@ -34,6 +34,7 @@ from core.agentscope.events.store import EventStore
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.threads import AgentThreads
 from core.agentscope.runtime.hints import HintSender
+from core.agentscope.runtime.profile.access import ClaimNames
 from core.agentscope.runtime.profile.agents import Agents
 from core.agentscope.tools.memory_entries import MemoryEntries
 from core.broker import HintBroker, create_broker
@@ -50,6 +51,8 @@ from core.rates.rate_limits import RateLimits
 from core.rates.shared_buckets import shared_with
 from core.redis_client import create_redis
 from core.request_body import JsonBodies
+from core.schedules.authority import Authorities
+from core.schedules.keeper import ScheduleKeeper
 from core.user_data.export import Exporter
 from core.webhooks.run_webhook import RunWebhookPolicy
 from v1.agent.container import ApiContainer
@@ -178,6 +181,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             exports=Exporter(engine, files),
             authenticator=credentials.authenticator,
             keys=credentials.keeper,
+            schedules=_schedules(engine, settings, deployed),
             tickets=credentials.tickets,
             open_streams=credentials.streams,
             run_webhooks=RunWebhookPolicy(settings.webhooks, vault),
@@ -211,6 +215,18 @@ def _accepting(
         worker=settings.worker,
         agent=deployed.agents.name_of,
         files=files,
+    )
+
+
+def _schedules(engine: AsyncEngine, settings: Settings, deployed: DeployedAgents) -> ScheduleKeeper:
+    names = ClaimNames(settings.identity.groups_claim, settings.identity.roles_claim)
+    return ScheduleKeeper(
+        engine,
+        settings.schedules,
+        settings.limits,
+        agents=deployed.usable,
+        default_agent=deployed.agents.default_id,
+        authorities=Authorities(deployed.agents, names),
     )
 
 

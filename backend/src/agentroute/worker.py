@@ -25,6 +25,7 @@ from taskiq.receiver import Receiver
 from agentroute.background_loops import BackgroundLoops
 from agentroute.metrics.loop_watch import EXIT_CODE, LoopWatch
 from agentroute.metrics.opening import open_metrics, pool_reading, refusal
+from agentroute.schedules import open_firer
 from agentroute.start_checks import WORKER_CHECKS, first_failure, warn_of_shadowed_packages
 from agentroute.tracing.opening import open_tracing
 from agentroute.user_access import open_user_access
@@ -293,7 +294,6 @@ async def open_worker(
         broker = create_broker(settings.redis)
         await broker.startup()
         resources.push_async_callback(broker.shutdown)
-
         bus = RedisBus(redis, settings.redis)
         store = PostgresAppendStore(settings.database, lease_seconds=settings.worker.lease_seconds)
         resources.push_async_callback(store.close)
@@ -327,6 +327,7 @@ async def open_worker(
             loops.start("files", FileChore(turns, files).run())
         _start_turns(loops, turns, settings, engine, AgentThreads(engine, hints, bus, bus, files=files))
         loops.start("webhooks", webhooks.run(), close=webhooks.close)
+        open_firer(settings, engine, redis, hints, bus, agents, files, loops, turns)
         loops.start("cancels", listen_for_cancels(redis, settings.redis, executor.cancel))
         loops.start("writer", writer.run(), close=writer.close)
         loops.start("bus", bus.run(), close=bus.close)

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from core.identity_settings import IdentitySettings as IdentitySettings  # a section like those of this file
 from core.origins import read_origin
 from core.redis_settings import RedisSettings as RedisSettings  # likewise
+from core.schedule_settings import ScheduleSettings
 from core.secret_files import SecretFilesSource
 from core.secret_values import ApiKey, EncryptionKeys, SecretUrl
 from core.settings_section import HttpAddress, OptionalPath, SettingsSection
@@ -377,6 +378,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     rates: RateSettings = RateSettings()
+    schedules: ScheduleSettings = ScheduleSettings()
     tools: ToolSettings = ToolSettings()
     webhooks: WebhookSettings = WebhookSettings()
     profile_path: OptionalPath = None

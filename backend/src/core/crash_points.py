@@ -34,6 +34,11 @@ POINTS = frozenset(
         "webhook-claimed",
         "webhook-sent",
         "webhook-noted",
+        "schedule-planning",
+        "schedule-planned",
+        "schedule-leased",
+        "schedule-accepted",
+        "schedule-settled",
     }
 )
 

@@ -19,6 +19,8 @@ from models.agent_oauth_login import AgentOAuthLogin
 from models.agent_run import AgentRun
 from models.agent_run_event import AgentRunEvent
 from models.agent_run_webhook import AgentRunWebhook
+from models.agent_schedule import AgentSchedule
+from models.agent_schedule_fire import AgentScheduleFire
 from models.agent_state import AgentState
 from models.agent_state_part import AgentStatePart
 from models.agent_stored_change import AgentStoredChange
@@ -50,6 +52,8 @@ __all__ = [
     "AgentRun",
     "AgentRunEvent",
     "AgentRunWebhook",
+    "AgentSchedule",
+    "AgentScheduleFire",
     "AgentState",
     "AgentStatePart",
     "AgentStoredChange",

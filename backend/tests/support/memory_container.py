@@ -67,7 +67,7 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         settings: The limits and the identity that count.
         runs: What all ports share; new ones when absent.
         replaced: Members of ``ApiContainer`` to use instead. ``usage``,
-            ``transcription``, ``files``, ``keys``, ``operators``, ``tickets`` and ``connections`` have no memory form: a test that needs one brings it.
+            ``transcription``, ``files``, ``keys``, ``schedules``, ``operators``, ``tickets`` and ``connections`` have no memory form: a test that needs one brings it.
     """
     runs = runs or MemoryRuns()
     draining: asyncio.Event = runs.draining
@@ -93,6 +93,7 @@ def memory_container(settings: Settings, runs: MemoryRuns | None = None, **repla
         "exports": None,
         "memories": None,
         "keys": None,
+        "schedules": None,
         "tickets": None,
         "open_streams": OpenStreams(),
         "authenticator": Authenticator(settings.identity, server=settings.server),

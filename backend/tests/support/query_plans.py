@@ -53,6 +53,13 @@ INSERT INTO agent_oauth_client (issuer, redirect_uri, client_id, sealed)
 SELECT n, n, n, '' FROM generate_series(1, 5000) AS n;
 INSERT INTO agent_api_key (key_id, tenant_id, user_id, scopes, digest, created_by)
 SELECT 'more' || n, 'tenant-' || n / 100, 'more', '{read}', sha256(n::text::bytea), 'cli' FROM generate_series(1, 10000) AS n;
+INSERT INTO agent_schedule (tenant_id, user_id, schedule_id, request_hash, form, decided_to, next_at, ended_at, credential,
+    scopes, groups, claims)
+SELECT 'local', 'more-' || n / 100, n, '', '{}', now(), CASE WHEN n % 10 > 0 THEN now() + n * interval '1 minute' END,
+    CASE WHEN n % 10 = 0 THEN now() END, 'token', '{run}', '{}', '{}' FROM generate_series(0, 9999) AS n;
+INSERT INTO agent_schedule_fire (schedule_pk, fire_key, fire_at, state, give_up_at, settled_at)
+SELECT id, n, now(), CASE WHEN id % 1000 = 0 THEN 'pending' ELSE 'accepted' END, now(),
+    CASE WHEN id % 1000 > 0 THEN now() END FROM agent_schedule, generate_series(1, 3) AS n;
 UPDATE agent_stored_change SET tenant_id = 'tenant-' || id % 1000;
 INSERT INTO agent_stored_user (tenant_id, user_id, bytes)
 SELECT 'local', 'more-' || n, 1 FROM generate_series(1, 10000) AS n;

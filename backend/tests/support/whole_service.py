@@ -26,8 +26,11 @@ from core.connections.oauth.grants import OAuthClient
 from core.connections.oauth.login_store import Attempt, LoginStore
 from core.credential_errors import KeyEnded
 from core.database import create_engine
+from core.errors import InvalidRequest
 from core.identity import Principal
 from core.operator_errors import RequeueRefused
+from core.schedules.fire_store import FireStore
+from core.schedules.firer import ScheduleFirer
 from core.webhooks.approval_token import LinkedQuestion
 from core.webhooks.endpoints import enable_endpoint, list_endpoints, replay_all, replay_failed
 from core.webhooks.outbox import Failure, Outbox
@@ -74,6 +77,7 @@ async def do_everything(stack: Stack) -> None:
     await _logins(stack)
     await _keys(stack)
     await _webhooks(stack)
+    await _schedules(stack)
     await _chores(stack)
 
 
@@ -199,6 +203,66 @@ async def _keys(stack: Stack) -> None:
         await keeper.rotate("default", key_id, by="cli")
     # Written once a minute, and at the end of the process, which the statements of this test do not see.
     await keeper._store.note_uses({key_id: made.known.created_at})
+
+
+async def _schedules(stack: Stack) -> None:
+    """What becomes of schedules: made, listed, changed, fired, refused, postponed, paused, forgotten, deleted."""
+    firer = FirerByHand(stack)
+    daily = {"type": "cron", "cron": "0 9 * * *", "timezone": "Europe/Berlin"}
+    for name in ("one", "two", "three"):
+        body = {
+            "scheduleId": name,
+            "trigger": daily,
+            "message": "hello",
+            "missed": "all",
+            "threadId": "scheduled",
+        }
+        made = await stack.request("POST", "/schedules", json=body)
+        assert made.status == 201, made.body
+    page = await stack.request("GET", "/schedules", params={"limit": "1"})
+    await stack.request("GET", "/schedules", params={"limit": "1", "before": page.json["nextBefore"]})
+    for change in ({"enabled": False}, {"enabled": True}):
+        assert (await stack.request("PATCH", "/schedules/two", json=change)).status == 200
+    assert (await stack.request("POST", "/schedules/one/trigger")).status == 202
+    await stack.fetch(
+        "UPDATE agent_schedule SET decided_to = now() - interval '2 days', next_at = now() WHERE schedule_id = 'three'"
+    )
+    await firer.use()
+    assert (await stack.request("GET", "/schedules/three")).json["lastFires"]
+    assert (await stack.request("DELETE", "/schedules/one")).status == 204
+
+
+class FirerByHand:
+    """A worker's part of schedules, which does what it is told."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._engine = create_engine(stack.settings.database, application_name="agentroute-firer")
+
+    async def use(self) -> None:
+        """Take each step once."""
+        store = FireStore(self._engine, authorized_days=90)
+        firer = ScheduleFirer(Turns(self._engine), store, Refusing(), retention_days=30)
+        await store.has_work()
+        await store.plan_due(10)
+        for due in await store.lease(10):
+            assert await store.postpone(due.fire, 0.0, code="queue-full", detail="Full.")
+        await firer.look()
+        for due in await store.lease(10):
+            await store.pause(due, code="credential-ended", detail="Ended.")
+            await store.settle(due.fire, "failed", code="credential-ended", detail="Ended.")
+        await firer.tend()
+        await store.forget(days=30, rows=10)
+        await self._engine.dispose()
+
+
+class Refusing:
+    """Accepts nothing, for ever."""
+
+    async def accept(self, *_request: Any, **_names: Any) -> Any:
+        raise InvalidRequest("No.")
+
+    async def find_accepted(self, *_request: Any, **_names: Any) -> None:
+        return None
 
 
 async def _logins(stack: Stack) -> None:

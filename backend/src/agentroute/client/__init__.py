@@ -94,6 +94,7 @@ from agentroute.client.inputs import (
     user_message,
 )
 from agentroute.client.run_record import RunResult
+from agentroute.client.schedules import Schedule, ScheduleFire, SchedulePage, SchedulePause
 from agentroute.client.sync_client import AgentRouteClient
 from agentroute.client.sync_stream import EventStream, Run
 
@@ -144,6 +145,10 @@ __all__ = [
     "RunStartedEvent",
     "RunStatus",
     "RunWhy",
+    "Schedule",
+    "ScheduleFire",
+    "SchedulePage",
+    "SchedulePause",
     "StateDeltaEvent",
     "StateSnapshotEvent",
     "StepFinishedEvent",

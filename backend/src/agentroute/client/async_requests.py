@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,8 @@ import httpx
 from agentroute.client import answers, calls
 from agentroute.client.attempts import Attempts
 from agentroute.client.connection import Connection
-from agentroute.client.inputs import Upload
+from agentroute.client.inputs import Content, Upload, new_id
+from agentroute.client.schedules import Schedule, SchedulePage, schedule_body
 
 T = TypeVar("T")
 
@@ -186,6 +187,68 @@ class AsyncRequests:
     async def delete_memories(self) -> None:
         """Delete every note of the user."""
         await self._send(calls.delete_memories())
+
+    # --- schedules -----------------------------------------------------------
+
+    async def create_schedule(
+        self,
+        message: Content,
+        trigger: Mapping[str, Any],
+        *,
+        schedule_id: str | None = None,
+        **members: Any,
+    ) -> Schedule:
+        """Make a schedule, which starts runs by the clock.
+
+        Args:
+            message: What its runs are asked.
+            trigger: ``{"type": "cron", "cron": "0 9 * * *", "timezone": "Europe/Berlin"}``, or the other kinds.
+            schedule_id: Your own name for it. The same name and members make it once.
+            members: The others of the API, with names of Python: ``thread_id``, ``missed``, ``max_fires``, …
+
+        Raises:
+            InvalidRequest: A member cannot be used; ``errors`` says which.
+        """
+        body = {"schedule_id": schedule_id or new_id("schedule"), "message": message, "trigger": trigger}
+        return await self._send(calls.create_schedule(schedule_body(body | members)))
+
+    async def schedules(self, *, limit: int = 50, before: str | None = None) -> SchedulePage:
+        """Return a page of the user's schedules, newest first."""
+        return await self._send(calls.schedules(limit, before))
+
+    async def schedule(self, schedule_id: str) -> Schedule:
+        """Return a schedule with its last fires.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return await self._send(calls.schedule(schedule_id))
+
+    async def change_schedule(self, schedule_id: str, **members: Any) -> Schedule:
+        """Change a schedule; ``enabled=False`` pauses it. What is not named stays as it is.
+
+        Raises:
+            NotFound: There is none.
+            InvalidRequest: A member cannot be used; ``errors`` says which.
+        """
+        return await self._send(calls.change_schedule(schedule_id, schedule_body(members)))
+
+    async def delete_schedule(self, schedule_id: str) -> None:
+        """Delete a schedule. Its runs and threads stay.
+
+        Raises:
+            NotFound: There is none.
+        """
+        await self._send(calls.delete_schedule(schedule_id))
+
+    async def trigger_schedule(self, schedule_id: str) -> answers.Accepted:
+        """Fire a schedule now.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: Its thread is busy, and it does not wait.
+        """
+        return await self._send(calls.trigger_schedule(schedule_id))
 
     # --- the service ---------------------------------------------------------
 

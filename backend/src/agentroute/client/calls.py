@@ -15,6 +15,7 @@ from urllib.parse import quote
 from agentroute.client import answers
 from agentroute.client.errors import UnexpectedAnswer
 from agentroute.client.inputs import Upload, file_content, new_id
+from agentroute.client.schedules import Schedule, SchedulePage
 from agentroute.client.wire_form import WireFormError, parse, read
 
 T = TypeVar("T")
@@ -193,6 +194,43 @@ def capabilities(agent_id: str | None) -> Call[dict[str, Any]]:
     """``GET /capabilities``, or that of an agent."""
     path = "/capabilities" if agent_id is None else f"/agents/{_part(agent_id)}/capabilities"
     return Call(method="GET", path=path, read=_object)
+
+
+def create_schedule(body: Mapping[str, Any]) -> Call[Schedule]:
+    """``POST /schedules``: its id is in the body, so it can be sent again."""
+    return Call(method="POST", path="/schedules", json=body, read=_reading(Schedule))
+
+
+def schedules(limit: int, before: str | None) -> Call[SchedulePage]:
+    """``GET /schedules``."""
+    query = _query(limit=limit, before=before)
+    return Call(method="GET", path="/schedules", query=query, read=_reading(SchedulePage))
+
+
+def schedule(schedule_id: str) -> Call[Schedule]:
+    """``GET /schedules/{scheduleId}``."""
+    return Call(method="GET", path=f"/schedules/{_part(schedule_id)}", read=_reading(Schedule))
+
+
+def change_schedule(schedule_id: str, body: Mapping[str, Any]) -> Call[Schedule]:
+    """``PATCH /schedules/{scheduleId}``."""
+    path = f"/schedules/{_part(schedule_id)}"
+    return Call(method="PATCH", path=path, json=body, read=_reading(Schedule))
+
+
+def delete_schedule(schedule_id: str) -> Call[None]:
+    """``DELETE /schedules/{scheduleId}``."""
+    return Call(method="DELETE", path=f"/schedules/{_part(schedule_id)}", read=_nothing, is_deletion=True)
+
+
+def trigger_schedule(schedule_id: str) -> Call[answers.Accepted]:
+    """``POST /schedules/{scheduleId}/trigger``, with a key of its own: sent again, it fires once."""
+    return Call(
+        method="POST",
+        path=f"/schedules/{_part(schedule_id)}/trigger",
+        headers={"Idempotency-Key": new_id("fire")},
+        read=_reading(answers.Accepted),
+    )
 
 
 def connections() -> Call[tuple[answers.ConnectionItem, ...]]:

@@ -6,7 +6,7 @@ Written from ``async_requests.py`` by ``script/sync_client.py``: change that fil
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,8 @@ import httpx
 from agentroute.client import answers, calls
 from agentroute.client.attempts import Attempts
 from agentroute.client.connection import Connection
-from agentroute.client.inputs import Upload
+from agentroute.client.inputs import Content, Upload, new_id
+from agentroute.client.schedules import Schedule, SchedulePage, schedule_body
 
 T = TypeVar("T")
 
@@ -183,6 +184,68 @@ class Requests:
     def delete_memories(self) -> None:
         """Delete every note of the user."""
         self._send(calls.delete_memories())
+
+    # --- schedules -----------------------------------------------------------
+
+    def create_schedule(
+        self,
+        message: Content,
+        trigger: Mapping[str, Any],
+        *,
+        schedule_id: str | None = None,
+        **members: Any,
+    ) -> Schedule:
+        """Make a schedule, which starts runs by the clock.
+
+        Args:
+            message: What its runs are asked.
+            trigger: ``{"type": "cron", "cron": "0 9 * * *", "timezone": "Europe/Berlin"}``, or the other kinds.
+            schedule_id: Your own name for it. The same name and members make it once.
+            members: The others of the API, with names of Python: ``thread_id``, ``missed``, ``max_fires``, …
+
+        Raises:
+            InvalidRequest: A member cannot be used; ``errors`` says which.
+        """
+        body = {"schedule_id": schedule_id or new_id("schedule"), "message": message, "trigger": trigger}
+        return self._send(calls.create_schedule(schedule_body(body | members)))
+
+    def schedules(self, *, limit: int = 50, before: str | None = None) -> SchedulePage:
+        """Return a page of the user's schedules, newest first."""
+        return self._send(calls.schedules(limit, before))
+
+    def schedule(self, schedule_id: str) -> Schedule:
+        """Return a schedule with its last fires.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return self._send(calls.schedule(schedule_id))
+
+    def change_schedule(self, schedule_id: str, **members: Any) -> Schedule:
+        """Change a schedule; ``enabled=False`` pauses it. What is not named stays as it is.
+
+        Raises:
+            NotFound: There is none.
+            InvalidRequest: A member cannot be used; ``errors`` says which.
+        """
+        return self._send(calls.change_schedule(schedule_id, schedule_body(members)))
+
+    def delete_schedule(self, schedule_id: str) -> None:
+        """Delete a schedule. Its runs and threads stay.
+
+        Raises:
+            NotFound: There is none.
+        """
+        self._send(calls.delete_schedule(schedule_id))
+
+    def trigger_schedule(self, schedule_id: str) -> answers.Accepted:
+        """Fire a schedule now.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: Its thread is busy, and it does not wait.
+        """
+        return self._send(calls.trigger_schedule(schedule_id))
 
     # --- the service ---------------------------------------------------------
 

@@ -101,6 +101,15 @@ STORE_GAUGES: tuple[StoreGauge, ...] = (
         ),
         """(SELECT coalesce(extract(epoch FROM clock_timestamp() - max(opened_at)), 0) FROM agent_log_part)""",
     ),
+    StoreGauge(
+        Gauge(
+            "agentroute_schedule_lag_seconds",
+            "How late the oldest fire of a schedule is that nobody has settled; 0 without one.",
+        ),
+        """(SELECT coalesce(extract(epoch FROM clock_timestamp() - least(
+            (SELECT min(next_at) FROM agent_schedule WHERE next_at <= statement_timestamp()),
+            (SELECT min(fire_at) FROM agent_schedule_fire WHERE state = 'pending'))), 0))""",
+    ),
 )
 
 

@@ -71,6 +71,13 @@ MODEL_TOKENS = Counter(
 )
 MODEL_COST = Counter("agentroute_model_cost_dollars", "Known cost of model calls, in US dollars.")
 
+SCHEDULE_FIRES = Counter(
+    "agentroute_schedule_fires",
+    "Fires of schedules that this process has settled, by what became of them.",
+    {"outcome": one_of("accepted", "skipped", "failed", "missed")},
+    from_zero=True,
+)
+
 PROBLEMS = Counter(
     "agentroute_problems",
     "Requests that were answered with a problem document, by status and code.",
@@ -116,6 +123,7 @@ COUNTERS = (
     MODEL_ERRORS,
     MODEL_TOKENS,
     MODEL_COST,
+    SCHEDULE_FIRES,
     PROBLEMS,
     REDIS_FAILOVERS,
     REDIS_SUBSCRIPTIONS_LOST,

@@ -40,6 +40,7 @@ CONNECTIONS = "agent_connection"
 """Deleted after their grants were withdrawn."""
 
 OF_USER: tuple[str, ...] = (
+    "agent_schedule",
     "agent_memory",
     "agent_oauth_login",
     "agent_api_key",
@@ -71,6 +72,7 @@ OF_NOBODY: Mapping[str, str] = {
     "agent_epoch": "how often the database lost its place",
     "agent_erasure": "the receipts: a hash and numbers",
     "agent_log_part": "the parts of the log, and when they were opened",
+    "agent_schedule_fire": "goes with its schedule, by its foreign key",
     "agent_oauth_client": "clients of the service at authorization servers",
     "agent_webhook_endpoint": "endpoints of the deployment",
     "agent_stored_tenant": "sums of all users of a tenant",

@@ -19,6 +19,7 @@ from core.metrics.readings import LiveReadings
 from core.rates.rate_limits import RateLimits
 from core.readiness import ReadinessProbe
 from core.request_body import JsonBodies
+from core.schedules.keeper import ScheduleKeeper
 from core.stream_tickets import StreamTickets
 from core.transcription.service import TranscriptionService
 from core.user_data.erasures import AskedBy, Erasure
@@ -94,6 +95,8 @@ class ApiContainer:
     authenticator: Authenticator
     keys: KeyKeeper
     """Makes and revokes API keys."""
+    schedules: ScheduleKeeper
+    """The schedules of users."""
     tickets: StreamTickets
     """Credentials of ``EventSource``."""
     open_streams: OpenStreams

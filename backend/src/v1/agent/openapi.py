@@ -13,6 +13,7 @@ from core.agentscope.schemas.agent_runtime import ResumeCommand, RunCommand
 from core.agentscope.schemas.api_keys import CreateKeyCommand, RotateKeyCommand
 from core.agentscope.schemas.connections import LoginCommand, TokenCommand
 from core.agentscope.schemas.links import API_PREFIX, events_url, file_url, history_url, runs_url
+from core.agentscope.schemas.schedules import ChangeScheduleCommand, CreateScheduleCommand
 from core.agentscope.schemas.threads import RenameThreadCommand
 from core.errors import AgentBackendError
 from core.problem import MEDIA_TYPE, problem
@@ -428,6 +429,8 @@ def add_schemas(document: dict[str, Any]) -> None:
         TokenCommand,
         CreateKeyCommand,
         RotateKeyCommand,
+        CreateScheduleCommand,
+        ChangeScheduleCommand,
         TicketCommand,
         Problem,
     )

@@ -12,7 +12,13 @@ from core.rates.rate_limits import Counted, RateLimits, rate_headers
 
 RUN_ROUTES = frozenset(
     f"{API_PREFIX}{path}"
-    for path in ("/runs", "/resume", "/agents/{agentId}/runs", "/agents/{agentId}/resume")
+    for path in (
+        "/runs",
+        "/resume",
+        "/agents/{agentId}/runs",
+        "/agents/{agentId}/resume",
+        "/schedules/{scheduleId}/trigger",
+    )
 )
 UPLOAD_ROUTES = frozenset({FILES_PATH, f"{API_PREFIX}/transcribe"})
 _HEADERS = "rate_headers"

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 import structlog
 
+from core.agentscope.runtime.accept.rated import RatedAcceptance
 from core.agentscope.schemas.accepted import AcceptedRun
 from core.agentscope.schemas.agent_runtime import (
     AcceptedTaskResponse,
@@ -55,7 +56,7 @@ class AgentService:
         self._draining = draining
         self._workers = workers
         self._streams = streams
-        self._rates = rates or RateLimits(RateSettings())
+        self._acceptance = RatedAcceptance(runtime, rates or RateLimits(RateSettings()))
         self._leaving: set[asyncio.Task[None]] = set()
         self.limits: LimitSettings = limits or LimitSettings()
 
@@ -191,19 +192,9 @@ class AgentService:
         )
         note_request(thread_id=complete.thread_id, run_id=complete.run_id)
         key, digest = idempotency_key or complete.run_id or "", checked.request_hash
-        if (refusal := self._rates.refusal(principal, "runs")) is not None:
-            # A repeat starts no run, so the rate of runs does not refuse it.
-            found = await self._runtime.find_accepted(
-                principal, complete, idempotency_key=key, request_hash=digest
-            )
-            if found is None:
-                raise refusal
-            return found
-        with self._rates.reserve(principal, "runs") as place:
-            accepted = await self._runtime.accept(
-                principal, complete, idempotency_key=key, request_hash=digest, webhook=webhook
-            )
-            place.used = accepted.created
+        accepted = await self._acceptance.accept(
+            principal, complete, idempotency_key=key, request_hash=digest, webhook=webhook
+        )
         if self._workers is not None and accepted.created:
             self._workers.note(accepted.thread_id, accepted.run_id)
         return accepted

@@ -13,6 +13,7 @@ KEYS_PATH = f"{API_PREFIX}/keys"
 ME_PATH = f"{API_PREFIX}/me"
 EXPORT_PATH = f"{API_PREFIX}/export"
 MEMORY_PATH = f"{API_PREFIX}/memory"
+SCHEDULES_PATH = f"{API_PREFIX}/schedules"
 TICKET_PATH = f"{EVENTS_PATH}/ticket"
 
 

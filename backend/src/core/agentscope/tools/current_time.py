@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field
 
 from core.agentscope.tools.errors import ToolError
 from core.agentscope.tools.function_tool import tool
 from core.agentscope.tools.spec import Tool
+from core.time_zones import ZoneUnknown, find_zone
 
 Clock = Callable[[], datetime]
 ZoneName = Annotated[str, Field(max_length=64)]
@@ -40,21 +39,8 @@ def current_time_tool(clock: Clock = _utc_now) -> Tool:
     return current_time
 
 
-def _zone(name: str) -> ZoneInfo:
+def _zone(name: str) -> tzinfo:
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        # ValueError: a path; OSError: a directory such as "America".
-        raise ToolError(f"There is no time zone {name!r}. {_hint(name)}") from exc
-
-
-def _hint(name: str) -> str:
-    zones = {zone.casefold(): zone for zone in available_timezones()}
-    wanted = name.strip().casefold().replace(" ", "_")
-    # "Berlin" means Europe/Berlin: compare with the city as well as with the whole name.
-    by_city = sorted(zone for key, zone in zones.items() if wanted and wanted == key.rpartition("/")[2])
-    close = [zones[key] for key in difflib.get_close_matches(wanted, zones, n=3)]
-    candidates = list(dict.fromkeys(by_city + close))[:3]
-    if candidates:
-        return f"Did you mean {', '.join(candidates)}?"
-    return "Use an IANA name such as Europe/Berlin, America/New_York or Asia/Shanghai."
+        return find_zone(name)
+    except ZoneUnknown as exc:
+        raise ToolError(str(exc)) from exc

@@ -43,6 +43,7 @@ UNDER_WAY = {
     "pk_agent_stored_change",
     "ix_agent_webhook_message_due",
     "ix_agent_webhook_message_failed",
+    "ix_agent_schedule_fire_pending",
 }
 """Indexes over what is under way. Background loops read all of it, however much there has been before."""
 

@@ -277,6 +277,23 @@ FILE = {
 HISTORY = {"threadId": "t", "messages": [{"id": "m-2"}, {"id": "m-3"}], "cursor": "1-9"}
 PERIOD = {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z", "groupBy": "day", "rows": []}
 TOTALS = {"calls": 1, "inputTokens": 2, "outputTokens": 3, "cost": "0.1"}
+EVERY = {"type": "interval", "everySeconds": 3600}
+SCHEDULE = {
+    "scheduleId": "s",
+    "state": "active",
+    "trigger": EVERY,
+    "createdAt": "2026-11-27T18:00:00Z",
+    "updatedAt": "2026-11-27T18:00:00Z",
+    "lastFires": [{"fireAt": "2026-11-27T18:00:00Z", "state": "accepted", "runId": "r"}],
+}
+TRIGGERED = {
+    "taskId": "k",
+    "threadId": "t",
+    "runId": "r",
+    "status": "queued",
+    "eventsUrl": "/e",
+    "historyUrl": "/h",
+}
 HEARD = {"text": "Hello", "durationMs": 1, "model": "w", "latencyMs": 1}
 
 ROUTES: list[tuple[Any, str, Any]] = [
@@ -299,6 +316,16 @@ ROUTES: list[tuple[Any, str, Any]] = [
     (lambda c: c.download("f"), "GET /files/f", {}),
     (lambda c: c.files(), "GET /files?limit=30", {"files": [FILE]}),
     (lambda c: c.delete_file("f"), "DELETE /files/f", None),
+    (lambda c: c.create_schedule("hi", EVERY, schedule_id="s"), "POST /schedules", SCHEDULE),
+    (
+        lambda c: c.schedules(limit=2, before="x"),
+        "GET /schedules?limit=2&before=x",
+        {"schedules": [SCHEDULE]},
+    ),
+    (lambda c: c.schedule("s"), "GET /schedules/s", SCHEDULE),
+    (lambda c: c.change_schedule("s", enabled=False), "PATCH /schedules/s", SCHEDULE),
+    (lambda c: c.delete_schedule("s"), "DELETE /schedules/s", None),
+    (lambda c: c.trigger_schedule("s"), "POST /schedules/s/trigger", TRIGGERED),
     (lambda c: c.agents(), "GET /agents", {"agents": [{"id": "a", "name": "A"}]}),
     (lambda c: c.capabilities(), "GET /capabilities", {}),
     (lambda c: c.capabilities("a"), "GET /agents/a/capabilities", {}),

@@ -57,6 +57,16 @@ def may_use(principal: Principal, rules: Iterable[str] | None, names: ClaimNames
     return any(_holds(rule, principal, names) for rule in rules)
 
 
+def asked_claims(rules: Iterable[str]) -> set[str]:
+    """Return the claims that rules ask for by name."""
+    return {found["claim"] for rule in rules if (found := _FORM.fullmatch(rule)) and found["claim"]}
+
+
+def claim_of(claims: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a claim, as a rule finds it; ``None`` if there is none."""
+    return claims[name] if name in claims else _inside(claims, name)
+
+
 def _holds(rule: str, principal: Principal, names: ClaimNames) -> bool:
     found = _FORM.fullmatch(rule)
     claims = principal.claims or {}
@@ -70,7 +80,7 @@ def _holds(rule: str, principal: Principal, names: ClaimNames) -> bool:
 
 
 def _has(claims: Mapping[str, Any], name: str, value: str) -> bool:
-    said = claims[name] if name in claims else _inside(claims, name)
+    said = claim_of(claims, name)
     return any(_text(item) == value for item in (said if isinstance(said, list) else [said]))
 
 
