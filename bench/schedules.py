@@ -23,7 +23,7 @@ from tests.support.ports import reserved_port  # noqa: E402
 from agentroute import migrations  # noqa: E402
 from agentroute.embedded.local_postgres import LocalPostgres  # noqa: E402
 
-_PER_SCHEDULE = 20
+_PER_SCHEDULE = 18
 """Instants of a schedule in the night, about."""
 
 

@@ -133,8 +133,9 @@ class Trial:
 
 
 def test_every_point_has_its_case() -> None:
-    # Those of webhooks are played in test_webhooks.py.
-    assert {case.point for case in CASES} == {name for name in POINTS if not name.startswith("webhook-")}
+    # Those of webhooks are played in test_webhooks.py, those of schedules in test_schedules.py.
+    others = ("webhook-", "schedule-")
+    assert {case.point for case in CASES} == {name for name in POINTS if not name.startswith(others)}
 
 
 async def play(ground: Ground, case: Case, *, second: bool, with_redis: bool) -> None:

@@ -32,6 +32,7 @@ class Ids:
     user: str
     row: str = str(2**60)
     """The number by which operators know the run."""
+    schedule: str = "no-such-schedule"
 
     def named(self) -> list[tuple[str, str]]:
         """Return the name and the value of each id, the longest value first: one may be a part of another."""
@@ -59,6 +60,7 @@ WITHOUT_IDS: frozenset[Route] = frozenset(
         ("POST", f"{API_PREFIX}/files"),
         ("POST", f"{API_PREFIX}/transcribe"),
         ("POST", f"{API_PREFIX}/keys"),
+        ("POST", f"{API_PREFIX}/schedules"),
         ("GET", f"{API_PREFIX.replace('/agent', '/admin')}/access"),
         # A server is the deployment's. Whose connection it is, the credential alone says.
         ("POST", f"{API_PREFIX}/connections/{{server}}/login"),
@@ -87,7 +89,7 @@ CREATES: frozenset[Route] = frozenset(
 LISTS: frozenset[Route] = frozenset(
     ("GET", place)
     for place in (
-        *(f"{API_PREFIX}/{name}" for name in ("threads", "files", "usage", "keys")),
+        *(f"{API_PREFIX}/{name}" for name in ("threads", "files", "usage", "keys", "schedules")),
         f"{_BESIDE}/admin/runs",
     )
 )
@@ -150,6 +152,11 @@ def named_requests(ids: Ids, *, agent: str = "default") -> list[NamedRequest]:
         ("GET", "../admin/runs/{id}"): [{}],
         ("POST", "../admin/runs/{id}/cancel"): [{}],
         ("POST", "../admin/runs/{id}/requeue"): [{}],
+        ("GET", "/schedules"): [{}],
+        ("GET", "/schedules/{scheduleId}"): [{}],
+        ("PATCH", "/schedules/{scheduleId}"): [{"json": {"enabled": False}}],
+        ("DELETE", "/schedules/{scheduleId}"): [{}],
+        ("POST", "/schedules/{scheduleId}/trigger"): [{}],
         ("GET", "/keys"): [{}, {"params": {"userId": ids.user, "ended": "true"}}],
         ("POST", "/keys/{keyId}/rotate"): [{"json": {}}],
         ("DELETE", "/keys/{keyId}"): [{}],
@@ -161,6 +168,7 @@ def named_requests(ids: Ids, *, agent: str = "default") -> list[NamedRequest]:
         "keyId": ids.key,
         "agentId": agent,
         "id": ids.row,
+        "scheduleId": ids.schedule,
     }
     return [
         NamedRequest((method, _whole(path)), _whole(path).format(**values), options)

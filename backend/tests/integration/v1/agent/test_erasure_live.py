@@ -45,6 +45,8 @@ STORES = {
     "agent_run",
     "agent_run_event",
     "agent_run_webhook",
+    "agent_schedule",
+    "agent_schedule_fire",
     "agent_state_part",
     "agent_stored_user",
     "agent_transcription",
@@ -115,6 +117,17 @@ async def plant(stack: Stack) -> None:
     store: ConnectionStore = container.connections.store
     await store.save(PRINCIPAL, f"mail-{CANARY}", "", "user-token", CANARY)
     await store.save(PRINCIPAL, f"login-{CANARY}", "", "oauth", "{}", renewable=True)
+    every = {"type": "interval", "everySeconds": 86_400}
+    made = await ask(
+        stack, "POST", "/schedules", json={"scheduleId": CANARY, "trigger": every, "message": CANARY}
+    )
+    assert made.status == 201, made.body
+    # A fire of a thread.
+    await stack.fetch(
+        """INSERT INTO agent_schedule_fire (schedule_pk, fire_key, fire_at, state, give_up_at, settled_at, thread_id)
+        SELECT id, 'k', now(), 'failed', now(), now(), $1 FROM agent_schedule WHERE schedule_id = $1""",
+        CANARY,
+    )
     await _rows_of_older_versions(stack)
     await add_up(store._engine)
 

@@ -66,6 +66,7 @@ class Tenant:
             f"/runs/{ids.run}?threadId={ids.thread}",
             "/files",
             "/keys?ended=true",
+            f"/schedules/{ids.schedule}",
         )
         found: list[Any] = [(await self.client.get(f"{BASE}{path}")).json() for path in paths]
         return [*found, (await self.client.get(f"{BASE}/files/{ids.file}")).content]
@@ -118,6 +119,9 @@ async def a_tenant(stack: Stack, name: str, clients: AsyncExitStack) -> Tenant:
     await stack.ended(thread)
     history = (await client.get(f"{BASE}/history", params={"threadId": thread})).json()
     key = await client.post(f"{BASE}/keys", json={"userId": user, "name": canary})
+    every = {"type": "interval", "everySeconds": 86_400}
+    schedule = {"scheduleId": f"schedule-{canary}", "trigger": every, "message": canary}
+    assert (await client.post(f"{BASE}/schedules", json=schedule)).status_code == 201
     asked = {"userId": user, "threadId": thread, "status": "interrupted"}
     listed = await client.get("/api/v1/admin/runs", params=asked)
     ids = Ids(
@@ -129,6 +133,7 @@ async def a_tenant(stack: Stack, name: str, clients: AsyncExitStack) -> Tenant:
         key.json()["keyId"],
         user,
         str(listed.json()["runs"][0]["id"]),
+        f"schedule-{canary}",
     )
     return Tenant(name, canary, client, other, ids)
 
