@@ -37,6 +37,7 @@ def test_the_settings_have_paths_and_numbers() -> None:
         "AGENT_DATA_DIR",
         "AGENT_MODEL__PRICES_PATH",
         "AGENT_IDENTITY__JWKS_PATH",
+        "AGENT_METRICS__PORT_PATH",
     } == {*variables_of(Path)}
     assert len([*variables_of(float)]) > 20
 

@@ -122,7 +122,11 @@ def _key(principal: Principal) -> dict[str, Any]:
 
 
 def _of_run(principal: Principal, key: str) -> dict[str, Any]:
-    return {**_key(principal), "key": key, "subject": subject_of(principal.tenant_id, principal.user_id)}
+    return {
+        **_key(principal),
+        "key": clean_text(key),
+        "subject": subject_of(principal.tenant_id, principal.user_id),
+    }
 
 
 def _owner(principal: Principal) -> tuple[Any, Any]:

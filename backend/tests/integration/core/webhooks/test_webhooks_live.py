@@ -203,9 +203,16 @@ async def deliverer(stack: Stack) -> AsyncIterator[WebhookDeliverer]:
 
 
 @pytest.fixture(scope="module")
-async def idle(open_stack: OpenStack, receiver: WebhookReceiver) -> AsyncIterator[Stack]:
+async def alone() -> AsyncIterator[WebhookReceiver]:
+    """Another receiver: workers of the other stack send to the first one when they like."""
+    async with webhook_receiver() as alone:
+        yield alone
+
+
+@pytest.fixture(scope="module")
+async def idle(open_stack: OpenStack, alone: WebhookReceiver) -> AsyncIterator[Stack]:
     """A stack whose messages only the test delivers: one run that was cancelled, without a worker."""
-    async with open_stack(workers=0, **sections(receiver)) as stack:
+    async with open_stack(workers=0, **sections(alone)) as stack:
         yield stack
 
 
@@ -240,9 +247,9 @@ async def make_due(stack: Stack) -> None:
 
 
 async def test_a_failed_try_is_made_again_with_the_same_id_and_body(
-    idle: Stack, receiver: WebhookReceiver
+    idle: Stack, alone: WebhookReceiver
 ) -> None:
-    receiver.will_answer("/all", 500, 302)
+    alone.will_answer("/all", 500, 302)
     async with deliverer(idle) as deliveries:
         run = await cancelled_run(idle)
         await step(deliveries)
@@ -259,7 +266,7 @@ async def test_a_failed_try_is_made_again_with_the_same_id_and_body(
         await step(deliveries)
 
     assert (await message_of(idle, run))["state"] == "delivered"
-    tries = receiver.of("/all", runId=run)
+    tries = alone.of("/all", runId=run)
     assert len(tries) == 3
     assert len({each.id for each in tries}) == 1
     assert len({each.body for each in tries}) == 1
@@ -267,9 +274,9 @@ async def test_a_failed_try_is_made_again_with_the_same_id_and_body(
 
 
 async def test_after_the_last_try_a_message_is_given_up_until_it_is_replayed(
-    idle: Stack, receiver: WebhookReceiver
+    idle: Stack, alone: WebhookReceiver
 ) -> None:
-    receiver.will_answer("/all", 500)
+    alone.will_answer("/all", 500)
     async with deliverer(idle) as deliveries:
         run = await cancelled_run(idle)
         await idle.fetch(
@@ -281,30 +288,30 @@ async def test_after_the_last_try_a_message_is_given_up_until_it_is_replayed(
         assert await known_endpoints.replay_failed(engine, "all", since=None) == 1
         await step(deliveries)
     assert (await message_of(idle, run))["state"] == "delivered"
-    assert len({each.id for each in receiver.of("/all", runId=run)}) == 1
+    assert len({each.id for each in alone.of("/all", runId=run)}) == 1
 
 
-async def test_retry_after_is_respected_and_the_lane_rests(idle: Stack, receiver: WebhookReceiver) -> None:
-    receiver.will_answer("/all", 429, retry_after="3600")
+async def test_retry_after_is_respected_and_the_lane_rests(idle: Stack, alone: WebhookReceiver) -> None:
+    alone.will_answer("/all", 429, retry_after="3600")
     async with deliverer(idle) as deliveries:
         run = await cancelled_run(idle)
         await step(deliveries)
         assert timedelta(minutes=59) < (await message_of(idle, run))["pause"] < timedelta(minutes=61)
         later = await cancelled_run(idle)
         await step(deliveries)
-        assert receiver.of("/all", runId=later) == []
+        assert alone.of("/all", runId=later) == []
         # Others do not rest.
-        assert receiver.of("/slow", runId=later)
+        assert alone.of("/slow", runId=later)
     async with deliverer(idle) as deliveries:
         await make_due(idle)
         await step(deliveries)
-    assert receiver.of("/all", runId=later)
+    assert alone.of("/all", runId=later)
 
 
 async def test_an_endpoint_that_is_gone_gets_nothing_until_it_is_enabled(
-    idle: Stack, receiver: WebhookReceiver
+    idle: Stack, alone: WebhookReceiver
 ) -> None:
-    receiver.will_answer("/gone", 410)
+    alone.will_answer("/gone", 410)
     gone_before = WEBHOOK_TRIES.read().get(("gone",), 0)
     async with deliverer(idle) as deliveries:
         first = await cancelled_run(idle)
@@ -312,7 +319,7 @@ async def test_an_endpoint_that_is_gone_gets_nothing_until_it_is_enabled(
         second = await cancelled_run(idle)
         await make_due(idle)
         await step(deliveries)
-        assert receiver.of("/gone", runId=second) == []
+        assert alone.of("/gone", runId=second) == []
         assert WEBHOOK_TRIES.read()[("gone",)] == gone_before + 1
         engine = deliveries._outbox._engine
         [known] = [each for each in await known_endpoints.list_endpoints(engine) if each.name == "gone"]
@@ -324,22 +331,22 @@ async def test_an_endpoint_that_is_gone_gets_nothing_until_it_is_enabled(
         await step(deliveries)
     for run in (first, second):
         assert (await message_of(idle, run, "gone"))["state"] == "delivered"
-    assert len({each.id for each in receiver.of("/gone", runId=first)}) == 1
+    assert len({each.id for each in alone.of("/gone", runId=first)}) == 1
 
 
-async def test_an_endpoint_that_hangs_stops_nobody_else(idle: Stack, receiver: WebhookReceiver) -> None:
-    answer = receiver.hanging["/slow"] = asyncio.Event()
+async def test_an_endpoint_that_hangs_stops_nobody_else(idle: Stack, alone: WebhookReceiver) -> None:
+    answer = alone.hanging["/slow"] = asyncio.Event()
     async with deliverer(idle) as deliveries:
         runs = [await cancelled_run(idle) for _ in range(6)]
         # More than the places of the lane that hangs.
         while await deliveries.tend():
-            await receiver.got("/all", runId=runs[0])
+            await alone.got("/all", runId=runs[0])
         for run in runs:
             await deliveries.tend()
-            await receiver.got("/all", runId=run)
-        assert len([each for run in runs for each in receiver.of("/slow", runId=run)]) <= 4
+            await alone.got("/all", runId=run)
+        assert len([each for run in runs for each in alone.of("/slow", runId=run)]) <= 4
         answer.set()
-        del receiver.hanging["/slow"]
+        del alone.hanging["/slow"]
         await deliveries.idle()
         await step(deliveries)
     for run in runs:
@@ -347,13 +354,13 @@ async def test_an_endpoint_that_hangs_stops_nobody_else(idle: Stack, receiver: W
 
 
 async def test_workers_share_the_messages_and_a_lease_that_ends_gives_them_to_another(
-    idle: Stack, receiver: WebhookReceiver
+    idle: Stack, alone: WebhookReceiver
 ) -> None:
     async with deliverer(idle) as one, deliverer(idle) as other:
         runs = [await cancelled_run(idle) for _ in range(8)]
         await asyncio.gather(step(one), step(other))
         for run in runs:
-            assert len(receiver.of("/all", runId=run)) == 1
+            assert len(alone.of("/all", runId=run)) == 1
         # A worker that died between its claim and its note.
         lost = await cancelled_run(idle)
         rooms = {"all": 4}
@@ -362,7 +369,7 @@ async def test_workers_share_the_messages_and_a_lease_that_ends_gives_them_to_an
         await make_due(idle)
         await step(other)
     assert (await message_of(idle, lost))["attempts"] == 0
-    assert len(receiver.of("/all", runId=lost)) == 1
+    assert len(alone.of("/all", runId=lost)) == 1
 
 
 async def test_what_is_old_is_forgotten(idle: Stack) -> None:
@@ -412,7 +419,7 @@ async def test_a_run_names_an_endpoint_and_the_run_that_goes_on_with_it_keeps_it
     assert not any("a-secret-of-the-receiver" in row["row"] or NEXT_SECRET in row["row"] for row in found)
 
 
-async def test_the_secrets_of_runs_are_encrypted_anew(idle: Stack, receiver: WebhookReceiver) -> None:
+async def test_the_secrets_of_runs_are_encrypted_anew(idle: Stack, alone: WebhookReceiver) -> None:
     run = await cancelled_run(idle, webhook_headers(idle, "/rotated"))
     keys = f"{OTHER_KEY} {KEY}"
     settings = idle.settings.model_copy(
@@ -422,11 +429,11 @@ async def test_the_secrets_of_runs_are_encrypted_anew(idle: Stack, receiver: Web
     try:
         done = await rotate(engine, Vault.of(settings.secrets))
         assert (done.written, done.unreadable) == (1, 0)
-        alone = settings.model_copy(update={"secrets": settings.secrets.model_validate({"key": OTHER_KEY})})
-        await step(await open_webhooks(alone, engine, Turns(engine)))
+        changed = settings.model_copy(update={"secrets": settings.secrets.model_validate({"key": OTHER_KEY})})
+        await step(await open_webhooks(changed, engine, Turns(engine)))
     finally:
         await engine.dispose()
-    assert (await told(receiver, run, "/rotated")).verified(NEXT_SECRET)
+    assert (await told(alone, run, "/rotated")).verified(NEXT_SECRET)
 
 
 @pytest.mark.parametrize(
@@ -459,9 +466,9 @@ async def test_without_leave_no_run_names_an_endpoint(open_stack: OpenStack) -> 
 
 
 async def test_an_endpoint_taken_out_of_the_settings_is_told_nothing_more(
-    open_stack: OpenStack, receiver: WebhookReceiver
+    open_stack: OpenStack, alone: WebhookReceiver
 ) -> None:
-    async with open_stack(workers=0, **sections(receiver)) as stack:
+    async with open_stack(workers=0, **sections(alone)) as stack:
         engine = create_engine(stack.settings.database, application_name="agentroute-test")
         try:
             await known_endpoints.sync_endpoints(engine, stack.settings.webhooks.endpoints)

@@ -14,6 +14,7 @@ from tests.support.named_requests import (
     ABSENT,
     CREATES,
     LISTS,
+    TRIED_ALONE,
     WITHOUT_IDS,
     Ids,
     comparable,
@@ -102,7 +103,7 @@ async def test_what_belongs_to_another_agent_looks_absent_on_every_route(
             assert not any(id_ in found.text for id_ in (hidden.thread, hidden.run, hidden.file)), named
         assert "sings" not in found.text, named
 
-    assert seen | WITHOUT_IDS == ACCESS.keys()
+    assert seen | WITHOUT_IDS | TRIED_ALONE == ACCESS.keys()
     assert await stack.history(hidden.thread) == before
     assert (await stack.request("GET", f"/files/{hidden.file}")).body == SECRETS
     assert (await stack.run_status(hidden.thread, hidden.run))["status"] == "interrupted"

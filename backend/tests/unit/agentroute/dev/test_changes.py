@@ -140,4 +140,4 @@ def test_a_folder_that_goes_before_it_is_watched_is_not_watched_for_again(
         assert heard.wait(HUNG_SECONDS)
         assert files.take() == [Path("prompts/execution.md")]
         assert watched_again.wait(HUNG_SECONDS)
-    assert calls[:2] == [2, 1]
+    assert calls[1] == calls[0] - 1

@@ -93,18 +93,33 @@ PAGES: dict[str, dict[str, set[str]]] = {
         "422": PROBLEM,
         "503": PAGE,
     },
+    "GET /approvals/{link}": {
+        "200": PAGE,
+        "404": PAGE | PROBLEM,
+        "409": PAGE,
+        "422": PROBLEM,
+        "503": PAGE,
+    },
+    "POST /approvals/{link}": {
+        "200": PAGE,
+        "404": PAGE | PROBLEM,
+        "409": PAGE,
+        "422": PROBLEM,
+        "429": PAGE,
+        "503": PAGE,
+    },
 }
-"""What browsers are shown during a login, as ``test_login_routes.py`` sees it."""
+"""What browsers are shown during a login, as ``test_login_routes.py`` sees it, and by links that answer a question."""
 
 
-def test_every_error_is_a_problem_of_ours_or_a_page_of_a_login(document: dict[str, Any]) -> None:
+def test_every_error_is_a_problem_of_ours_or_a_page_for_browsers(document: dict[str, Any]) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             contents = {
                 status: set(response.get("content", {}))
                 for status, response in operation["responses"].items()
             }
-            route = f"{method.upper()} {path.removeprefix(f'{BASE}/connections')}"
+            route = f"{method.upper()} {path.removeprefix(f'{BASE}/connections').removeprefix(BASE)}"
             if route in PAGES:
                 assert contents == PAGES[route], route
                 continue

@@ -31,6 +31,7 @@ from core.database import create_engine
 from core.errors import AgentBackendError
 from core.gate import PoolGates
 from core.identity import Principal
+from core.user_data.desk import ErasureDesk
 
 MAX_RUNS = 3
 
@@ -378,10 +379,14 @@ async def test_a_usual_run_needs_one_statement_from_the_request_to_its_last_even
     async def no_patrol(_self: EventStore, _known: object) -> dict[int, Any]:
         raise TimeoutError
 
+    async def no_look(_self: ErasureDesk) -> None: ...
+
     monkeypatch.setattr("agentroute.container.create_engine", counted)
     # A busy machine may be slow, but nothing is in doubt: no look at the store for that.
     monkeypatch.setattr(EventStore, "moved", no_patrol)
     monkeypatch.setattr("core.agentscope.events.hub.SUBSCRIBE_WAIT_SECONDS", HUNG_SECONDS)
+    # The looks of the process, each second, are not of the run.
+    monkeypatch.setattr(ErasureDesk, "look", no_look)
     async with open_stack() as stack:
         body = stack.run_body("hello")
         for _ in range(2):
