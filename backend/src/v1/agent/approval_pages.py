@@ -1,9 +1,7 @@
-"""The pages of links that answer a question: plain HTML, no script, nothing from other hosts."""
+"""The pages of links that answer a question."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from html import escape
 from string import Template
 
@@ -11,37 +9,9 @@ import orjson
 from starlette.responses import HTMLResponse
 
 from core.agentscope.runtime.accept.link_answers import LinkOutcome, ShownQuestion
+from v1.agent.link_page import link_page
 
 MAX_ARGUMENT_CHARACTERS = 4000
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:10vh auto;padding:0 1rem;color:#1c1c1e;background:#fff}"
-    "h1{font-size:1.25rem}button{font:inherit;padding:.6rem 1.5rem;border:0;border-radius:.4rem;background:#1f5eff;"
-    "color:#fff;cursor:pointer}button.deny{background:#b3261e}p.note{color:#5a5a60;font-size:.9rem}"
-    "pre{background:#f4f4f6;padding:.75rem;border-radius:.4rem;white-space:pre-wrap;overflow-wrap:anywhere}"
-)
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'; "
-        "form-action 'self'"
-    ),
-    "Cache-Control": "no-store",
-    # The address is the secret: it is told to nobody.
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex, nofollow",
-}
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<meta name="robots" content="noindex">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body><h1>$title</h1>$body</body>
-</html>
-""")
 _ASK = Template("""
 <p>$message</p>$call
 <form method="post"><p><button$kind>$verb</button></p></form>
@@ -69,7 +39,7 @@ def question_page(question: ShownQuestion) -> HTMLResponse:
         user=escape(question.user_id),
         until=question.expires_at.strftime("%Y-%m-%d %H:%M UTC"),
     )
-    return _page(f"{verb}?", body)
+    return link_page(f"{verb}?", body)
 
 
 def outcome_page(outcome: LinkOutcome) -> HTMLResponse:
@@ -82,7 +52,7 @@ def outcome_page(outcome: LinkOutcome) -> HTMLResponse:
         more = f"The assistant goes on when {number} of this conversation have an answer, too."
     else:
         more = "The assistant goes on."
-    return _page(done, f"<p>{escape(more)} You can close this window.</p>")
+    return link_page(done, f"<p>{escape(more)} You can close this window.</p>")
 
 
 def refused_page(words: str, *, status: int, retry: bool = False) -> HTMLResponse:
@@ -94,7 +64,7 @@ def refused_page(words: str, *, status: int, retry: bool = False) -> HTMLRespons
         retry: The button may be pressed again.
     """
     form = '<form method="post"><p><button>Try again</button></p></form>' if retry else ""
-    return _page("Not answered", f"<p>{escape(words)}</p>{form}", status=status)
+    return link_page("Not answered", f"<p>{escape(words)}</p>{form}", status=status)
 
 
 def _closed(question: ShownQuestion) -> HTMLResponse:
@@ -102,7 +72,7 @@ def _closed(question: ShownQuestion) -> HTMLResponse:
     if question.approved is not None:
         words += " The answer was: approved." if question.approved else " The answer was: denied."
     title = "Already answered" if question.state in {"answered", "kept"} else "Not open any more"
-    return _page(title, f"<p>{escape(words)}</p><p>You can close this window.</p>", status=409)
+    return link_page(title, f"<p>{escape(words)}</p><p>You can close this window.</p>", status=409)
 
 
 def _call(question: ShownQuestion) -> str:
@@ -119,8 +89,3 @@ def _pretty(arguments: str) -> str:
         return orjson.dumps(orjson.loads(arguments), option=orjson.OPT_INDENT_2).decode()
     except ValueError:
         return arguments
-
-
-def _page(title: str, body: str, *, status: int = 200) -> HTMLResponse:
-    text = _PAGE.substitute(title=escape(title), style=_STYLE, body=body)
-    return HTMLResponse(text, status_code=status, headers=_HEADERS)

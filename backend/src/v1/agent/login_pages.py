@@ -1,44 +1,16 @@
-"""The pages that a user sees during a login at an MCP server: plain HTML, no script, nothing from other hosts."""
+"""The pages that a user sees during a login at an MCP server."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from html import escape
 from string import Template
 
 from starlette.responses import HTMLResponse
 
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:12vh auto;padding:0 1rem;color:#1c1c1e;background:#fff}"
-    "h1{font-size:1.25rem}button,a.button{font:inherit;padding:.5rem 1.25rem;border:0;border-radius:.4rem;"
-    "background:#1f5eff;color:#fff;text-decoration:none;cursor:pointer;display:inline-block}"
-    "p.note{color:#5a5a60;font-size:.9rem}"
-)
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'; "
-    # The answer to the form leads to the authorization server: browsers hold redirects against this, too.
-    "form-action 'self' https: http:"
-)
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "Cache-Control": "no-store",
-    # The address is the secret: it is told to nobody.
-    "Referrer-Policy": "no-referrer",
-}
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<meta name="robots" content="noindex">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body><h1>$title</h1>$body</body>
-</html>
-""")
+from v1.agent.link_page import link_page
+
+# The answer to the form leads to the authorization server: browsers hold redirects against this, too.
+_LEADS_TO = "'self' https: http:"
 _ASK = Template("""
 <p>The assistant of the user <b>$user</b> asks for access to <b>your</b> account at <b>$server</b> ($host).
 You log in there; the assistant does not see your password.</p>
@@ -82,5 +54,4 @@ def failed_page(words: str, again: str | None = None, *, status: int = 200) -> H
 
 
 def _page(title: str, body: str, *, status: int = 200) -> HTMLResponse:
-    text = _PAGE.substitute(title=escape(title), style=_STYLE, body=body)
-    return HTMLResponse(text, status_code=status, headers=_HEADERS)
+    return link_page(title, body, status=status, form_leads_to=_LEADS_TO)
