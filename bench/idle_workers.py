@@ -3,8 +3,8 @@
     uv run --project backend python bench/idle_workers.py --workers 1 5 50
 
 Starts a Postgres and a Valkey of its own. A worker here is what asks periodically in each worker process: the reaper
-with retention, and the chore of files. All are in one process, each with a pool of its own. Measures them with Redis,
-and without it, where they hear nothing of each other.
+with retention, the chore of files, deliveries to a webhook endpoint, and fires of schedules. All are in one process,
+each with a pool of its own. Measures them with Redis, and without it, where they hear nothing of each other.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_valkey import LocalValkey
 from agentroute.migrations import upgrade
+from agentroute.webhook_loop import open_webhooks
 from core.agentscope.events.redis_bus import RedisBus
 from core.agentscope.runtime.hints import HintSender
 from core.agentscope.runtime.work import chores
@@ -38,6 +39,22 @@ from core.database import create_engine
 from core.direct_sql import fetch
 from core.files.opening import open_files
 from core.redis_client import create_redis
+from core.schedules.fire_store import FireStore
+from core.schedules.firer import ScheduleFirer
+
+
+_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+_KINDS = {"queued runs": "row_number", "webhooks": "agent_webhook", "schedules": "agent_schedule"}
+
+
+class _Nobody:
+    """Accepts nothing: there is no schedule."""
+
+    async def accept(self, *_arguments: Any, **_options: Any) -> Any:
+        raise AssertionError
+
+    async def find_accepted(self, *_arguments: Any, **_options: Any) -> Any:
+        raise AssertionError
 
 
 async def idle(
@@ -47,7 +64,7 @@ async def idle(
     sent: Counter[str] = Counter()
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        sent["queued runs" if "row_number" in statement else "work"] += 1
+        sent[next((kind for kind, word in _KINDS.items() if word in statement), "work")] += 1
 
     async def fetched(engine: AsyncEngine, sql: str, *arguments: object) -> list[Any]:
         sent["turns"] += 1
@@ -58,6 +75,7 @@ async def idle(
             "database": {"url": database_url, "pool_size": 1},
             "redis": {"url": redis_url},
             "files": {"url": files.as_uri()},
+            "webhooks": {"endpoints": [{"name": "bench", "url": "https://hook.example", "secrets": _SECRET}]},
         }
     )
     async with AsyncExitStack() as exits:
@@ -78,7 +96,9 @@ async def idle(
             bus = RedisBus(redis, settings.redis)
             reaper = Reaper(engine, hints, bus, settings, start_run=lambda *_run: False, turns=turns)
             library = open_files(engine, settings.files, settings.limits)
-            loops = [turns.run(), reaper.run()]
+            deliveries = await open_webhooks(settings, engine, turns)
+            firer = ScheduleFirer(turns, FireStore(engine, authorized_days=90), _Nobody(), retention_days=30)
+            loops = [turns.run(), reaper.run(), deliveries.run(), firer.run()]
             if library is not None:
                 loops.append(FileChore(turns, library).run())
             for loop in loops:
@@ -102,13 +122,14 @@ async def _published(redis: Any) -> int:
 
 async def bench(postgres: str, valkey: str, files: Path, counts: Sequence[int], seconds: float) -> None:
     """Print a row for each number of workers."""
-    print("| workers | Redis | statements a minute | turns | queued runs | work | messages to Redis |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    kinds = ("turns", *_KINDS, "work")
+    print(f"| workers | Redis | statements a minute | {' | '.join(kinds)} | messages to Redis |")
+    print(f"|{' --- |' * (len(kinds) + 4)}")
     for deaf in (False, True):
         for count in counts:
             sent = await idle(postgres, valkey, files, count, seconds, deaf=deaf)
             published = sent.pop("published")
-            parts = [str(sent[kind]) for kind in ("turns", "queued runs", "work")]
+            parts = [str(sent[kind]) for kind in kinds]
             cells = [str(count), "no" if deaf else "yes", str(sent.total()), *parts, str(published)]
             print(f"| {' | '.join(cells)} |", flush=True)
 

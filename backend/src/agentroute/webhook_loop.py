@@ -22,6 +22,6 @@ async def open_webhooks(settings: Settings, engine: AsyncEngine, turns: Turns) -
         Outbox(engine),
         WebhookTargets(settings, Vault.of(settings.secrets)),
         WebhookSender(webhooks.timeout_seconds),
-        turns.take,
+        turns,
         retention_days=webhooks.retention_days,
     )

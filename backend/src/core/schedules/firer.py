@@ -1,4 +1,7 @@
-"""Fires schedules, in every worker: looks each second for what is due, and has it accepted as a request would be.
+"""Fires schedules: looks each second for what is due, and has it accepted as a request would be.
+
+One worker looks, and tells the others that they need not (docs/adr/0063). If there is more than it takes at once, or
+something fails, or it has died, the others look, too.
 
 Rules, for a fire that was refused:
 
@@ -33,6 +36,7 @@ from core.store_failure import is_store_failure
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
+_TURN = "fire"
 _JITTER = 0.1
 BATCH = 20
 _AT_ONCE = 4
@@ -89,31 +93,43 @@ class ScheduleFirer:
         self._acceptance = acceptance
         self._retention_days = retention_days
         self._places = asyncio.Semaphore(_AT_ONCE)
+        self._failing = False
 
     async def run(self) -> None:
         """Fire what is due until cancelled."""
         forget_at = 0.0
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(LOOK_SECONDS * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  not a secret
+            waits = self._turns.wait_seconds(_TURN, LOOK_SECONDS)
+            await asyncio.sleep(waits or LOOK_SECONDS * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  not a secret
             try:
-                await self.look()
+                await self.look_in_turn()
                 if loop.time() >= forget_at:
                     forget_at = loop.time() + FORGET_SECONDS / 10
                     await self.tend()
             except Exception as exc:  # noqa: BLE001  top of a background loop
                 report_failure("schedules_not_fired", exc)
 
-    async def look(self) -> None:
-        """Fire everything that is due."""
+    async def look_in_turn(self) -> None:
+        """Fire everything that is due, unless another worker does."""
+        if self._turns.wait_seconds(_TURN, LOOK_SECONDS) <= 0:
+            self._failing = False
+            fires = await self.look()
+            self._turns.did(_TURN, LOOK_SECONDS, alone=fires < BATCH and not self._failing)
+
+    async def look(self) -> int:
+        """Fire everything that is due; returns how many fires that were."""
         if not await self._store.has_work():
-            return
+            return 0
         while (planned := await self._store.plan_due(BATCH)).schedules:
             SCHEDULE_FIRES.add("missed", amount=planned.missed)
             if planned.schedules < BATCH:
                 break
+        fires = 0
         while due := await self._store.lease(BATCH):
+            fires += len(due)
             await asyncio.gather(*(self._in_turn(each) for each in due))
+        return fires
 
     async def tend(self) -> None:
         """Delete what is past its retention, if it is this worker's turn."""
@@ -128,6 +144,7 @@ class ScheduleFirer:
                 await self._try(due)
             except Exception as exc:  # noqa: BLE001  the other fires go on
                 # Its lease ends, and then somebody tries again.
+                self._failing = True
                 report_failure("schedule_not_fired", exc, fire=due.fire.fire_pk)
                 if due.is_overdue and not is_store_failure(exc):
                     detail = "The fire failed by a fault of this service."

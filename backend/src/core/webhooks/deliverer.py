@@ -1,4 +1,7 @@
-"""The loop of a worker that delivers messages. All workers do it; leases in the outbox keep them apart.
+"""The loop of a worker that delivers messages. Leases in the outbox keep workers apart.
+
+One worker looks each second, and tells those with the same lanes that they need not (docs/adr/0063). If it has no place
+left in a lane, or what it tries fails, or it has died, the others look, too.
 
 A lane has a few places of its own in each worker, so an endpoint that answers slowly delays its own messages only. A
 lane that asks for a pause (``Retry-After``) is left alone by this worker for as long.
@@ -7,9 +10,10 @@ lane that asks for a pause (``Retry-After``) is left alone by this worker for as
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import structlog
 
@@ -31,8 +35,21 @@ FORGET_ROWS = 1000
 _CLOSE_SECONDS = 3.0
 _UNREADABLE = "its address cannot be read any more"
 
-TakeTurn = Callable[[str, float], Awaitable[bool]]
-"""Takes the turn of a chore by its name and its period (``runtime/work/chores.py``)."""
+
+class Turns(Protocol):
+    """The turns of a worker (``runtime/work/chores.py``). A chore has a name and a period in seconds."""
+
+    def wait_seconds(self, name: str, seconds: float) -> float:
+        """Return in how many seconds this worker looks; 0 if now."""
+        ...
+
+    async def take(self, name: str, seconds: float) -> bool:
+        """Take the turn of a chore, if it is due."""
+        ...
+
+    def did(self, name: str, seconds: float, *, alone: bool) -> None:
+        """Note that this worker does a chore now, and tell the others, if it does it ``alone``."""
+        ...
 
 
 class WebhookDeliverer:
@@ -42,7 +59,7 @@ class WebhookDeliverer:
         outbox: The messages.
         targets: Where they go.
         sender: Sends them.
-        take_turn: So that one worker deletes what is old.
+        turns: So that one worker looks, and deletes what is old.
         retention_days: How long messages are kept.
     """
 
@@ -51,15 +68,19 @@ class WebhookDeliverer:
         outbox: Outbox,
         targets: WebhookTargets,
         sender: WebhookSender,
-        take_turn: TakeTurn,
+        turns: Turns,
         *,
         retention_days: int,
     ) -> None:
         self._outbox = outbox
         self._targets = targets
         self._sender = sender
-        self._take_turn = take_turn
+        self._turns = turns
         self._days = retention_days
+        # Who has other lanes is not spoken to: their messages would wait.
+        lanes = hashlib.sha256("\n".join(sorted(targets.lanes)).encode()).hexdigest()
+        self._turn = f"deliver-{lanes[:12]}"
+        self._failing = False
         self._busy: Counter[str] = Counter()
         self._rests: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,13 +90,14 @@ class WebhookDeliverer:
 
     async def run(self) -> None:
         """Deliver until closed."""
+        has_place = False
         while not self._closing:
             try:
-                await self.tend()
+                await self.tend_in_turn(at_once=has_place)
                 await self._forget()
             except Exception as exc:  # noqa: BLE001  top of a background loop
                 report_failure("webhooks_failed", exc)
-            await self._pause()
+            has_place = await self._pause()
 
     async def close(self) -> None:
         """Begin nothing more; what is being sent has a moment to end. The rest is sent by others after its lease."""
@@ -85,6 +107,17 @@ class WebhookDeliverer:
             await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
         for task in self._tasks:
             task.cancel()
+
+    async def tend_in_turn(self, *, at_once: bool = False) -> None:
+        """Begin to send what is due, unless another worker does and this one need not do it ``at_once``."""
+        lanes = len(self._targets.lanes)
+        if not lanes or not (at_once or self._turns.wait_seconds(self._turn, LOOK_SECONDS) <= 0):
+            return
+        await self.tend()
+        # Alone as long as every lane has room: then nothing that is due was left.
+        is_alone = len(self._rooms()) == lanes and not self._failing
+        self._failing = False
+        self._turns.did(self._turn, LOOK_SECONDS, alone=is_alone)
 
     async def tend(self) -> int:
         """Begin to send what is due; returns how many messages."""
@@ -141,6 +174,8 @@ class WebhookDeliverer:
         if failure is None:
             self._rests.pop(message.lane, None)
             return
+        # It may be this worker that is cut off.
+        self._failing = True
         if failure.retry_after_seconds is not None:
             rest = min(failure.retry_after_seconds, _LONGEST_REST_SECONDS)
             self._rests[message.lane] = time.monotonic() + rest
@@ -158,14 +193,16 @@ class WebhookDeliverer:
         if time.monotonic() < self._forget_at:
             return
         self._forget_at = time.monotonic() + FORGET_SECONDS
-        if await self._take_turn("webhooks", FORGET_SECONDS):
+        if await self._turns.take("webhooks", FORGET_SECONDS):
             while await self._outbox.forget(days=self._days, rows=FORGET_ROWS) == FORGET_ROWS:
                 pass
 
-    async def _pause(self) -> None:
+    async def _pause(self) -> bool:
+        """Wait for the next look; returns whether a lane that was full has a place again."""
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(self._turns.wait_seconds(self._turn, LOOK_SECONDS) or LOOK_SECONDS):
                 await self._look.wait()
         except TimeoutError:
-            pass
+            return False
         self._look.clear()
+        return True
