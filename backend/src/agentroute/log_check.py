@@ -1,4 +1,4 @@
-"""What ``doctor`` says of a log that is partitioned: whether workers still open parts."""
+"""What ``doctor`` says of a log that is partitioned: whether workers still open parts, and drop old ones."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from core.config import Settings
 from core.postgres_connection import direct_dsn, open_connection
 
 _PARTS = """
-SELECT count(*) AS parts, extract(epoch FROM clock_timestamp() - max(opened_at))::float8 AS age FROM agent_log_part
+SELECT count(*) AS parts, extract(epoch FROM clock_timestamp() - max(opened_at))::float8 AS age,
+    -- A part is closed when the next one is opened.
+    (SELECT extract(epoch FROM clock_timestamp() - opened_at)::float8 FROM agent_log_part
+        ORDER BY log_part OFFSET 1 LIMIT 1) AS closed
+FROM agent_log_part
 """
+
+_DAY_SECONDS = 86_400
+_LOOK = "Look for `log_parts_failed`, `prune_failed` and `log_part_busy` in the workers' logs."
 
 
 async def check_log_parts(settings: Settings) -> list[CheckResult]:
@@ -36,8 +43,12 @@ async def check_log_parts(settings: Settings) -> list[CheckResult]:
     if found is None or not found["parts"]:
         return []
     line = f"{found['parts']} parts, the newest {found['age'] / 3600:.0f} h old"
-    # Two periods: the chore of the workers looks every ten minutes.
-    if found["age"] <= 2 * PART_SECONDS:
-        return [CheckResult("Log", True, line)]
-    fix = "Nothing is lost, but nothing old is dropped. Look for `prune_failed` and `log_part_busy` in the workers' logs."
-    return [CheckResult("Log", False, line, fix)]
+    # Two periods: the chore of the workers looks every ten minutes, and a run can end in the next period.
+    fix = ""
+    if found["age"] > 2 * PART_SECONDS:
+        fix = f"Nothing is lost, but no part is opened. {_LOOK}"
+    longest = settings.worker.event_retention_days * _DAY_SECONDS + 2 * PART_SECONDS
+    if (found["closed"] or 0) > longest:
+        line += f", the oldest closed {found['closed'] / 3600:.0f} h ago"
+        fix = f"Nothing is lost, but nothing old is dropped. {_LOOK}"
+    return [CheckResult("Log", not fix, line, fix)]

@@ -9,9 +9,11 @@ go. Functions of the database do both, with the rights of the owner of the table
 
 from __future__ import annotations
 
+from typing import Any
+
+import asyncpg
 import structlog
-from sqlalchemy import TextClause, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 log = structlog.get_logger(__name__)
@@ -20,10 +22,11 @@ PART_SECONDS = 86_400.0
 """How long runs get the same part."""
 _LOOK_SECONDS = 60
 """Limit of the look whether every run of a part is marked: it reads the runs of the last days."""
-_HELD_BY_OTHERS = "55P03"
+_ANSWER_SECONDS = 2
+"""How much longer the answer is waited for: a server that lives is the first to give up."""
 
-_OPEN = text("SELECT agent_open_log_part(:seconds)")
-_DROP = text("SELECT agent_drop_log_part(:days)")
+_OPEN = "SELECT agent_open_log_part($1)"
+_DROP = "SELECT agent_drop_log_part($1)"
 _IS_PARTED = text("SELECT EXISTS (SELECT FROM agent_log_part)")
 
 
@@ -42,25 +45,27 @@ async def tend_parts(engine: AsyncEngine, *, days: float, seconds: float = PART_
 
     Returns:
         Whether a part was opened, and how many were dropped. Nothing is done to a log that is one table.
+
+    Raises:
+        Exception: Errors of SQLAlchemy and of asyncpg: the database is unavailable, or needs more than a minute for a
+            part.
     """
     async with engine.connect() as connection:
         if not await is_parted(connection):
             return False, 0
-    opened = await _do(engine, "log_part_opened", _OPEN, {"seconds": seconds})
+    opened = await _do(engine, "log_part_opened", _OPEN, seconds)
     dropped = 0
-    while await _do(engine, "log_part_dropped", _DROP, {"days": days}):
+    while await _do(engine, "log_part_dropped", _DROP, days):
         dropped += 1
     return opened, dropped
 
 
-async def _do(engine: AsyncEngine, event: str, statement: TextClause, values: dict[str, float]) -> bool:
+async def _do(engine: AsyncEngine, event: str, sql: str, value: float) -> bool:
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"SET LOCAL statement_timeout = '{_LOOK_SECONDS}s'"))
-            log_part = await connection.scalar(statement, values)
-    except DBAPIError as exc:
-        if getattr(exc.orig, "sqlstate", None) != _HELD_BY_OTHERS:
-            raise
+            log_part = await _answer(connection, sql, value)
+    except asyncpg.LockNotAvailableError:
         # Nobody waits behind it for longer; the next turn tries again.
         log.info("log_part_busy", step=event)
         return False
@@ -68,3 +73,18 @@ async def _do(engine: AsyncEngine, event: str, statement: TextClause, values: di
         return False
     log.info(event, log_part=log_part)
     return True
+
+
+async def _answer(connection: AsyncConnection, sql: str, value: float) -> int | None:
+    """Execute a function past SQLAlchemy, which cannot wait longer for one statement than for all others."""
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    try:
+        found: int | None = await driver.fetchval(sql, value, timeout=_LOOK_SECONDS + _ANSWER_SECONDS)
+    except asyncpg.PostgresError:
+        raise
+    except BaseException:
+        # No answer, or nobody waits for it any more: a rollback would wait for the server once more.
+        driver.terminate()
+        await connection.invalidate()
+        raise
+    return found

@@ -257,8 +257,9 @@ class Reaper:
     async def prune(self) -> int:
         """Delete a batch of what is past its retention; history is kept. Returns the deleted events."""
         worker = self._settings.worker
-        self._more_to_prune = False
-        await tend_parts(self._engine, days=worker.event_retention_days)
+        goes_on, self._more_to_prune = self._more_to_prune, False
+        if not goes_on:
+            await self._tend_parts()
         deleted, is_done = await self._events.step(batch=BATCH)
         forgotten = 0
         if worker.run_retention_days:
@@ -269,6 +270,14 @@ class Reaper:
             # There may be more; repairs go first.
             self._more_to_prune = True
         return deleted
+
+    async def _tend_parts(self) -> None:
+        """Open and drop parts of the log, once in a turn: a look can take a minute. Retention goes on without it."""
+        try:
+            await tend_parts(self._engine, days=self._settings.worker.event_retention_days)
+        except Exception as exc:  # noqa: BLE001  the next turn tries again
+            report_failure("log_parts_failed", exc)
+            self._turns.step_back()
 
     async def _promote_stranded(self, session_id: int) -> int:
         """Queue a run that waits behind nothing: what it waited for ended without a run's end."""
