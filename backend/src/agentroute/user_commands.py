@@ -11,8 +11,16 @@ import typer
 
 from agentroute.command_errors import errors_as_lines
 
-_Tenant = Annotated[str, typer.Option(help="Whose user that is.")]
-_User = Annotated[str, typer.Option(help="Id of the user, as in the user's tokens.")]
+
+def _not_empty(name: str) -> str:
+    # What is kept for accounting has an empty user.
+    if not name:
+        raise typer.BadParameter("it is empty, and names nobody.")
+    return name
+
+
+_Tenant = Annotated[str, typer.Option(help="Whose user that is.", callback=_not_empty)]
+_User = Annotated[str, typer.Option(help="Id of the user, as in the user's tokens.", callback=_not_empty)]
 
 
 def erase(

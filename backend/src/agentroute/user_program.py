@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from agentroute.command_errors import fail, read_settings
 from agentroute.container import open_api_container
@@ -14,7 +15,7 @@ from core.errors import AgentBackendError
 from core.identity import Principal
 from core.log import configure_logging
 from core.user_data.import_file import NotAnExport, check_export
-from core.user_data.importer import FilesNeeded, Importer, UserNotEmpty
+from core.user_data.importer import FilesNeeded, Importer, LinesLost, UserNotEmpty
 from v1.agent.user_data_wire import ErasureResponse
 
 ERASE_SECONDS = 600.0
@@ -36,7 +37,7 @@ async def run_export(tenant: str, user: str, path: Path) -> int:
     settings = await _settings()
     size = 0
     try:
-        file = await asyncio.to_thread(path.open, "xb")
+        file = await asyncio.to_thread(_new_private, path)
     except OSError as exc:
         fail(f"{path} cannot be written: {exc.strerror}")
     try:
@@ -48,6 +49,11 @@ async def run_export(tenant: str, user: str, path: Path) -> int:
         await asyncio.to_thread(path.unlink)
         raise
     return size
+
+
+def _new_private(path: Path) -> BinaryIO:
+    """Create a file for everything of somebody: nobody else on the machine may read it."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 async def run_import(tenant: str, user: str, path: Path) -> dict[str, int]:
@@ -63,6 +69,8 @@ async def run_import(tenant: str, user: str, path: Path) -> dict[str, int]:
             return await importer.load(export, Principal(tenant, user))
         except UserNotEmpty as exc:
             fail(f"{exc} Nothing was imported. Choose another user, or erase this one first.")
+        except LinesLost as exc:
+            fail(f"{exc} Nothing was imported. Export the user again.")
         except FilesNeeded:
             fail("The export has files, and this deployment keeps none: set AGENT_FILES__URL.")
         except AgentBackendError as exc:

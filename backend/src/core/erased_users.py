@@ -36,6 +36,16 @@ def subject_of(tenant_id: str, user_id: str) -> bytes:
     return hashlib.sha256(json.dumps([tenant_id, user_id]).encode()).digest()
 
 
+def require_somebody(tenant_id: str, user_id: str) -> None:
+    """Refuse to take the rows of nobody, or of no tenant, for those of a user.
+
+    Raises:
+        ValueError: One of the names is empty.
+    """
+    if not tenant_id or user_id == NOBODY:
+        raise ValueError("a user and a tenant have names that are not empty")
+
+
 def is_refused(error: BaseException) -> bool:
     """Say whether a row was refused because its user is being erased."""
     return any(getattr(link, "sqlstate", None) == "AR002" for link in chain(error))

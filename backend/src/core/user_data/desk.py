@@ -80,7 +80,8 @@ class ErasureDesk:
         erasure = await self._eraser.begin(principal, asked_by)
         task = self._work_on(erasure)
         await asyncio.wait({task}, timeout=within_seconds)
-        return await self._eraser.erasures.get(erasure.erasure_id), self._waits.get(erasure.erasure_id)
+        now = await self._eraser.erasures.get(erasure.erasure_id)
+        return now, None if now.finished_at is not None else self._waits.get(erasure.erasure_id)
 
     async def run(self) -> None:
         """Look for erasures until cancelled, and complete those that nobody works on."""
@@ -101,11 +102,18 @@ class ErasureDesk:
         """Learn who is being erased, and go on with what nobody works on."""
         found = await self._eraser.erasures.unfinished()
         self._users = {(each.tenant_id, each.principal.user_id) for each in found}
+        self._forget_all_but({each.erasure_id for each in found})
         for each in found:
             if each.erasure_id in self._tasks or self._clock() < self._not_before.get(each.erasure_id, 0.0):
                 continue
             if await self._eraser.erasures.take(each.erasure_id):
                 self._work_on(each)
+
+    def _forget_all_but(self, under_way: set[str]) -> None:
+        """Forget what is over: another process may have ended it."""
+        for known in (self._waits, self._not_before):
+            for name in known.keys() - under_way:
+                del known[name]
 
     def _work_on(self, erasure: Erasure) -> asyncio.Task[Erasure | None]:
         if (known := self._tasks.get(erasure.erasure_id)) is not None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.erased_users import LOCK, LOCK_NAME_SQL, subject_of
+from core.erased_users import LOCK, LOCK_NAME_SQL, require_somebody, subject_of
 from core.identity import Principal
 
 AskedBy = Literal["owner", "admin", "operator"]
@@ -57,7 +57,11 @@ class Erasures:
 
         From the return on, no row with which data of the user begins is written any more: what was being written before
         is committed, and what comes later is refused.
+
+        Raises:
+            ValueError: The principal names nobody.
         """
+        require_somebody(principal.tenant_id, principal.user_id)
         values = {**_key(principal), "subject": subject_of(principal.tenant_id, principal.user_id)}
         values |= {"erasure_id": str(uuid.uuid4()), "asked_by": asked_by}
         async with self.engine.begin() as connection:

@@ -41,6 +41,8 @@ LEFT_OUT: Mapping[type[Base], Collection[str]] = {
         *_OWNER,
         *("session_id", "task_id", "front", "attempt", "released", "worker_id", "lease_until", "last_seq"),
         *("next_hint_at", "queue_deadline_at", "deadline_at", "cancel_requested_at", "trace_context"),
+        # Where this deployment keeps the log.
+        "log_part",
     ),
     AgentChatMessage: ("id", "session_id", "search"),
     AgentInterrupt: ("id", "session_id", "run_pk", "resolved_by_run_pk"),

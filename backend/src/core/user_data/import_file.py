@@ -83,13 +83,20 @@ class _Bodies:
         self._open: str | None = None
         self._digest = hashlib.sha256()
         self._offset = 0
+        self._have_begun = False
 
     def take(self, line: dict[str, Any]) -> None:
-        if line["type"] == FILE.type:
-            self._ids.add(line["fileId"])
+        if line["type"] not in {FILE_BYTES, FILE_MISSING}:
+            if self._have_begun:
+                # An import reads rows up to the first bytes.
+                raise NotAnExport(f"The export has a line '{line['type']}' behind the bytes of files.")
+            if line["type"] == FILE.type:
+                self._ids.add(line["fileId"])
+            return
+        self._have_begun = True
         if line["type"] == FILE_BYTES:
             self._piece(line)
-        elif line["type"] == FILE_MISSING:
+        else:
             self._ids.discard(line["fileId"])
 
     def whole(self) -> frozenset[str]:

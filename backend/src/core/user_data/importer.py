@@ -22,13 +22,14 @@ from sqlalchemy import DefaultClause, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.events.status_sql import status_sql
-from core.erased_users import LOCK_NAME_SQL
+from core.erased_users import LOCK_NAME_SQL, require_somebody
 from core.files.catalogue import StoredBytes
 from core.files.library import FileLibrary
 from core.identity import Principal
 from core.user_data.export_lines import (
     FILE,
     FILE_BYTES,
+    FILE_MISSING,
     FILE_USE,
     INTERRUPT,
     MEMORY,
@@ -56,6 +57,10 @@ class FilesNeeded(Exception):
     """The export has files, and no file store is set."""
 
 
+class LinesLost(Exception):
+    """The lines do not fit together: some of them would be lost. The text says which."""
+
+
 class Importer:
     """Imports exports.
 
@@ -74,7 +79,10 @@ class Importer:
         Raises:
             UserNotEmpty: The user has something. Nothing was written.
             FilesNeeded: Nothing was written.
+            LinesLost: Nothing was written.
+            ValueError: The principal names nobody.
         """
+        require_somebody(principal.tenant_id, principal.user_id)
         if export.files and self._files is None:
             raise FilesNeeded
         async with self._engine.begin() as connection:
@@ -117,23 +125,28 @@ async def _write(
         names = {file_id: upload.id for file_id, upload in uploads.items()} if kind == FILE.type else {}
         values = {**key, "lines": f"[{','.join(lines)}]"}
         values |= {"uploads": json.dumps(names)} if kind == FILE.type else {}
-        result = await connection.execute(_INSERT[kind], values)
-        counts[kind] = counts.get(kind, 0) + result.rowcount
+        written = (await connection.execute(_INSERT[kind], values)).rowcount
+        if kind in _EVERY_LINE and written < len(lines):
+            raise LinesLost(f"{len(lines) - written} lines '{kind}' belong to nothing in the export.")
+        counts[kind] = counts.get(kind, 0) + written
+    if (lost := len(uploads) - counts.get(FILE.type, 0)) > 0:
+        raise LinesLost(f"{lost} files were not taken over.")
     # Triggers count the positions of replaced messages as they come: the export has them counted already.
     return counts
 
 
 def _batches(export: CheckedExport) -> Iterator[tuple[str, list[str]]]:
-    """Yield lines of one kind that follow each other, some at once."""
+    """Yield lines of one kind that follow each other, some at once. Bytes come last, and are not read again."""
     kind, lines, size = "", list[str](), 0
     for line, raw in export.lines():
+        if line["type"] in {FILE_BYTES, FILE_MISSING}:
+            break
         if lines and (line["type"] != kind or len(lines) >= BATCH_ROWS or size >= BATCH_BYTES):
             yield kind, lines
             lines, size = [], 0
         kind = line["type"]
-        if kind != FILE_BYTES:
-            lines.append(raw)
-            size += len(raw)
+        lines.append(raw)
+        size += len(raw)
     if lines:
         yield kind, lines
 
@@ -156,6 +169,7 @@ _THINGS = {
     "agent_memory": "",
     "agent_model_call": "",
     "agent_transcription": "",
+    "agent_schedule": "",
     # Without the uploads of this import.
     "agent_file": " AND t.state = 'ready'",
 }
@@ -195,6 +209,8 @@ _THREAD = """JOIN agent_chat_session AS s
     ON s.tenant_id = :tenant_id AND s.user_id = :user_id AND s.thread_id = x."threadId" """
 _RUN = 'JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal = x."runOrdinal"'
 _NOW = "clock_timestamp()"
+_EVERY_LINE = {THREAD.type, MESSAGE.type, MEMORY.type}
+"""Each line of these becomes a row. Runs that wait are left out, and what is theirs."""
 _INSERT: Mapping[str, TextClause] = {
     THREAD.type: _insert(THREAD, {**_OWNER, "pruned_ordinal": 'x."lastOrdinal"'}),
     RUN.type: _insert(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-
 from fastapi import APIRouter, Depends, Response
-from starlette.responses import StreamingResponse
 
 from core import errors
 from core.agentscope.schemas.links import EXPORT_PATH, ME_PATH
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
 from v1.agent.erasure_answer import answer_erasure
+from v1.agent.export_response import ExportResponse
 from v1.agent.openapi import answer, problems
 from v1.agent.user_data_wire import ERASING_EXAMPLE, ERASURE_EXAMPLE, ErasureResponse
 
@@ -69,15 +66,4 @@ async def export_me(principal: CurrentPrincipal, container: Container) -> Respon
     chunks = container.exports.export(principal)
     # The first bytes come after every refusal, and before the status.
     first = await anext(chunks)
-    return StreamingResponse(
-        _rest(first, chunks),
-        media_type="application/x-ndjson",
-        headers={"Content-Disposition": 'attachment; filename="agentroute-export.ndjson"'},
-    )
-
-
-async def _rest(first: bytes, chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-    async with aclosing(chunks):
-        yield first
-        async for chunk in chunks:
-            yield chunk
+    return ExportResponse(first, chunks)

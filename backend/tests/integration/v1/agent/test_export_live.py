@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable
@@ -19,8 +20,9 @@ from tests.support.whole_service import sections_for_everything
 from core.connections.store import ConnectionStore
 from core.files.library import FileLibrary
 from core.identity import Principal
+from core.user_data.erasures import Erasures
 from core.user_data.import_file import NotAnExport, check_export
-from core.user_data.importer import _INSERT, Importer, UserNotEmpty
+from core.user_data.importer import _INSERT, Importer, LinesLost, UserNotEmpty
 
 ADA, EVE = Principal("default", "ada"), Principal("default", "eve")
 SECRET = "a-token-that-is-in-no-export"
@@ -199,6 +201,111 @@ async def test_an_import_that_fails_in_its_middle_leaves_nothing(
     assert await stack.fetch("SELECT FROM agent_chat_session WHERE user_id = 'zoe'") == []
     assert await stack.fetch("SELECT FROM agent_file WHERE user_id = 'zoe'") == []
     assert files_in(stack) == stored
+
+
+def resealed(body: bytes, change: Callable[[list[dict[str, Any]]], None]) -> bytes:
+    """Return an export whose lines were changed, with the digest that belongs to them."""
+    *found, _ = lines(body)
+    change(found)
+    changed = b"".join(orjson.dumps(line) + b"\n" for line in found)
+    end = {"type": "end", "lines": len(found), "sha256": hashlib.sha256(changed).hexdigest()}
+    return changed + orjson.dumps(end) + b"\n"
+
+
+def of_a_lost_thread(found: list[dict[str, Any]]) -> None:
+    next(line for line in found if line["type"] == "message")["threadId"] = "no-such-thread"
+
+
+async def test_an_import_that_would_lose_a_line_fails_as_a_whole(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "ada.ndjson"
+    path.write_bytes(resealed(await exported(stack, "ada"), of_a_lost_thread))
+
+    with pytest.raises(LinesLost, match="1 lines 'message' belong to nothing"):
+        await importer(stack).load(check_export(path), Principal("default", "zoe"))
+
+    assert await stack.fetch("SELECT FROM agent_chat_session WHERE user_id = 'zoe'") == []
+
+
+async def test_an_import_that_would_lose_a_file_fails_as_a_whole(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ada.ndjson"
+    path.write_bytes(await exported(stack, "ada"))
+    # As if the chore of files had taken the uploads for forgotten ones.
+    gone = text("UPDATE agent_file SET state = 'ready' WHERE false")
+    monkeypatch.setattr("core.user_data.importer._INSERT", {**_INSERT, "file": gone})
+
+    with pytest.raises(LinesLost, match="files were not taken over"):
+        await importer(stack).load(check_export(path), Principal("default", "zoe"))
+
+    assert await stack.fetch("SELECT FROM agent_file WHERE user_id = 'zoe'") == []
+
+
+async def test_rows_behind_the_bytes_of_files_are_refused(stack: Stack, tmp_path: Path) -> None:
+    def move(found: list[dict[str, Any]]) -> None:
+        found.append(found.pop(next(at for at, line in enumerate(found) if line["type"] == "memory")))
+
+    path = tmp_path / "ada.ndjson"
+    path.write_bytes(resealed(await exported(stack, "ada"), move))
+
+    with pytest.raises(NotAnExport, match="a line 'memory' behind the bytes"):
+        check_export(path)
+
+
+async def test_whoever_has_schedules_is_not_empty_and_nobody_is_no_user(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "ada.ndjson"
+    path.write_bytes(await exported(stack, "ada"))
+    planned = {"trigger": {"type": "interval", "everySeconds": 86_400}, "message": "hello"}
+    made = await stack.request("POST", "/schedules", user="zed", json={"scheduleId": "s", **planned})
+    assert made.status == 201, made.body
+
+    with pytest.raises(UserNotEmpty, match="agent_schedule"):
+        await importer(stack).load(check_export(path), Principal("default", "zed"))
+    for nobody in (Principal("default", ""), Principal("", "ada")):
+        with pytest.raises(ValueError, match="not empty"):
+            await importer(stack).load(check_export(path), nobody)
+        with pytest.raises(ValueError, match="not empty"):
+            await Erasures(container(stack).exports.engine).begin(nobody, "operator")
+    assert (await stack.fetch("SELECT count(*) AS n FROM agent_erasure"))[0]["n"] == 0
+
+
+async def test_a_reader_who_takes_nothing_is_cut_off_and_gives_the_place_back(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("v1.agent.export_response.SEND_SECONDS", 0.05)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    await ask_unread(stack, receive, send)
+
+    assert sent == ["http.response.start", "http.response.body"]
+    assert container(stack).exports._places._taken == {}
+    await exported(stack, "ada")
+
+
+async def ask_unread(stack: Stack, receive: Any, send: Any) -> None:
+    """Ask for an export as a server does whose client does not read."""
+    headers = stack.apis[0].client("ada").headers.raw
+    scope = {
+        **{"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1"},
+        **{
+            "method": "GET",
+            "scheme": "http",
+            "path": "/api/v1/agent/export",
+            "raw_path": b"",
+            "query_string": b"",
+        },
+        **{"root_path": "", "headers": [(b"host", b"127.0.0.1"), *((k.lower(), v) for k, v in headers)]},
+        **{"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)},
+    }
+    await asyncio.wait_for(stack.apis[0].app(scope, receive, send), 30)
 
 
 def files_in(stack: Stack) -> set[Path]:
