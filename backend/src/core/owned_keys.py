@@ -6,11 +6,9 @@ The set is written before a key, and lives at least as long.
 
 from __future__ import annotations
 
-import hashlib
-import json
-
 from redis.asyncio import Redis
 
+from core.erased_users import subject_of
 from core.identity import Principal
 
 # In one step, as a script: in a cluster there are no transactions.
@@ -22,8 +20,7 @@ return redis.call('EXPIRE', KEYS[1], ARGV[2])
 
 def owner_mark(principal: Principal) -> str:
     """Return what stands for a user in the names of keys: a hash."""
-    user = json.dumps([principal.tenant_id, principal.user_id]).encode()
-    return hashlib.sha256(user).hexdigest()
+    return subject_of(principal.tenant_id, principal.user_id).hex()
 
 
 async def note_key(redis: Redis, prefix: str, principal: Principal, key: str, *, seconds: float) -> None:

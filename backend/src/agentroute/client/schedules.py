@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from agentroute.client.wire_form import wire_name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleFire:
@@ -81,12 +83,7 @@ def schedule_body(members: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         members: As the API has them, with names of Python; times are written as text.
     """
-    return {_wire_name(name): _wire_value(value) for name, value in members.items()}
-
-
-def _wire_name(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word.capitalize() for word in others)
+    return {wire_name(name): _wire_value(value) for name, value in members.items()}
 
 
 def _wire_value(value: Any) -> Any:

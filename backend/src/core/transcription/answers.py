@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 class Answers(Protocol):
     """Answers by the fingerprint of their request. The fingerprint includes the user."""
 
-    async def find(self, principal: Principal, fingerprint: str) -> Transcription | None:
+    async def find(self, fingerprint: str) -> Transcription | None:
         """Return the stored answer of a request; ``None`` if there is none, or if it has expired."""
         ...
 
@@ -33,7 +33,7 @@ class Answers(Protocol):
         """Store an answer."""
         ...
 
-    async def drop(self, principal: Principal, fingerprint: str) -> None:
+    async def drop(self, fingerprint: str) -> None:
         """Forget an answer."""
         ...
 
@@ -51,7 +51,7 @@ class RedisAnswers:
         self._prefix = f"{settings.key_prefix}:transcription"
         self._keep_seconds = keep_seconds
 
-    async def find(self, principal: Principal, fingerprint: str) -> Transcription | None:
+    async def find(self, fingerprint: str) -> Transcription | None:
         try:
             found = await self._redis.get(self._answer(fingerprint))
             return Transcription.model_validate_json(found) if found else None
@@ -73,7 +73,7 @@ class RedisAnswers:
         except (RedisError, OSError, TimeoutError) as exc:
             log.warning("transcription_not_remembered", error=type(exc).__name__)
 
-    async def drop(self, principal: Principal, fingerprint: str) -> None:
+    async def drop(self, fingerprint: str) -> None:
         try:
             await self._redis.delete(self._answer(fingerprint))
         except (RedisError, OSError, TimeoutError) as exc:
@@ -105,13 +105,13 @@ class MemoryAnswers:
         self._answers: dict[str, Transcription] = {}
         self._keys: dict[str, str] = {}
 
-    async def find(self, principal: Principal, fingerprint: str) -> Transcription | None:
+    async def find(self, fingerprint: str) -> Transcription | None:
         return self._answers.get(fingerprint)
 
     async def put(self, principal: Principal, fingerprint: str, answer: Transcription) -> None:
         self._answers.setdefault(fingerprint, answer)
 
-    async def drop(self, principal: Principal, fingerprint: str) -> None:
+    async def drop(self, fingerprint: str) -> None:
         self._answers.pop(fingerprint, None)
 
     async def claim(self, principal: Principal, key: str, fingerprint: str) -> bool:

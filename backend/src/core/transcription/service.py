@@ -91,7 +91,7 @@ class TranscriptionService:
         # Only the tasks that use the lock hold a reference: the dictionary drops the lock after the last of them.
         turn = self._turns.setdefault(fingerprint, asyncio.Lock())
         async with turn:
-            if (known := await self._answers.find(principal, fingerprint)) is not None:
+            if (known := await self._answers.find(fingerprint)) is not None:
                 return known
             duration = await self._probe.duration(speech.audio)
             return await self._call(principal, speech, duration, fingerprint)
@@ -132,7 +132,7 @@ class TranscriptionService:
         end = CallEnd("succeeded", latency_ms, model=transcript.model, cost=cost, cost_source=source)
         if not await self._close(call, end):
             # The user was erased meanwhile. In this order, either the erasure finds the answer or this does.
-            await self._answers.drop(principal, fingerprint)
+            await self._answers.drop(fingerprint)
         return answer
 
     async def _close(self, call: int, end: CallEnd) -> bool:

@@ -49,12 +49,12 @@ def answers(request: pytest.FixtureRequest) -> Answers:
 
 
 async def test_the_first_answer_stays(answers: Answers) -> None:
-    assert await answers.find(ADA, "f-1") is None
+    assert await answers.find("f-1") is None
     await answers.put(ADA, "f-1", ANSWER)
     await answers.put(ADA, "f-1", ANSWER.model_copy(update={"text": "other"}))
 
-    assert await answers.find(ADA, "f-1") == ANSWER
-    assert await answers.find(ADA, "f-2") is None
+    assert await answers.find("f-1") == ANSWER
+    assert await answers.find("f-2") is None
 
 
 async def test_a_key_is_bound_once_for_each_user(answers: Answers) -> None:
@@ -85,8 +85,8 @@ async def test_what_belongs_to_a_user_is_found_and_deleted(redis: Redis) -> None
 
     assert await drop_keys(redis, "p", ADA) == 2
 
-    assert await answers.find(ADA, "f-1") is None
-    assert await answers.find(EVE, "f-2") == ANSWER
+    assert await answers.find("f-1") is None
+    assert await answers.find("f-2") == ANSWER
     assert await drop_keys(redis, "p", ADA) == 0
 
 
@@ -94,7 +94,7 @@ async def test_the_answer_of_another_version_is_none(redis: Redis) -> None:
     answers = RedisAnswers(redis, RedisSettings(key_prefix="p"), keep_seconds=600)
     await redis.set("p:transcription:answer:f-1", '{"words": []}')
 
-    assert await answers.find(ADA, "f-1") is None
+    assert await answers.find("f-1") is None
 
 
 # --- places ---
@@ -153,7 +153,7 @@ async def test_without_redis_each_process_counts_its_own(local_valkey: LocalValk
                 async with slots.take(ADA):
                     pass
             await answers.put(ADA, "f-1", ANSWER)
-            assert await answers.find(ADA, "f-1") is None
+            assert await answers.find("f-1") is None
             assert await answers.claim(ADA, "k", "f-1")
             assert await answers.claim(ADA, "k", "f-2")
     await client.aclose(close_connection_pool=True)

@@ -231,7 +231,7 @@ async def test_nothing_is_called_that_cannot_be_booked(engine: FakeEngine, uploa
 
 
 class _Forgetful(MemoryAnswers):
-    async def find(self, principal: Principal, fingerprint: str) -> Transcription | None:
+    async def find(self, fingerprint: str) -> Transcription | None:
         return None
 
     async def claim(self, principal: Principal, key: str, fingerprint: str) -> bool:
