@@ -10,13 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.agentscope.runtime.accept.agent_choice import AgentsFor, UsableAgents
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.link_answers import LinkAnswers
+from core.agentscope.runtime.accept.rated import RatedAcceptance
 from core.config import Settings
 from core.identity import Principal
+from core.rates.rate_limits import RateLimits
 from core.webhooks.targets import approval_tokens
 
 
 def open_link_answers(
-    settings: Settings, engine: AsyncEngine, accepting: Callable[..., AgentRunGateway], usable: AgentsFor
+    settings: Settings,
+    engine: AsyncEngine,
+    accepting: Callable[..., AgentRunGateway],
+    usable: AgentsFor,
+    rates: RateLimits,
 ) -> LinkAnswers | None:
     """Return what takes the answers of links; ``None`` if messages have no links.
 
@@ -25,6 +31,7 @@ def open_link_answers(
         engine: Of the process.
         accepting: Makes a gateway, for ``agents``.
         usable: Which agents a caller may use.
+        rates: Of the process.
     """
     tokens = approval_tokens(settings)
     if tokens is None:
@@ -34,5 +41,5 @@ def open_link_answers(
         # The groups of the user are not known here. The agent has asked, so its user could use it.
         return usable(replace(principal, trusted=True))
 
-    runs = accepting(agents=every_agent)
+    runs = RatedAcceptance(accepting(agents=every_agent), rates)
     return LinkAnswers(engine, runs, tokens, local=settings.identity.mode == "local")

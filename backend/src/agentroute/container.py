@@ -185,7 +185,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             tickets=credentials.tickets,
             open_streams=credentials.streams,
             run_webhooks=RunWebhookPolicy(settings.webhooks, vault),
-            approvals=open_link_answers(settings, engine, accepting, deployed.usable),
+            approvals=open_link_answers(settings, engine, accepting, deployed.usable, rates),
             rates=rates,
             stream_places=StreamPlaces(settings.rates),
             agents=deployed.directory,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.runtime.work.chores import Turns
+from core.agentscope.schemas.links import APPROVALS_PATH
 from core.config import Settings
 from core.connections.vault import Vault
 from core.webhooks.deliverer import WebhookDeliverer
@@ -20,7 +21,7 @@ async def open_webhooks(settings: Settings, engine: AsyncEngine, turns: Turns) -
     await sync_endpoints(engine, webhooks.endpoints)
     return WebhookDeliverer(
         Outbox(engine),
-        WebhookTargets(settings, Vault.of(settings.secrets)),
+        WebhookTargets(settings, Vault.of(settings.secrets), APPROVALS_PATH),
         WebhookSender(webhooks.timeout_seconds),
         turns,
         retention_days=webhooks.retention_days,

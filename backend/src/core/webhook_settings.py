@@ -107,8 +107,8 @@ class WebhookSettings(SettingsSection):
     """``host`` or ``host:port`` of ``run_hosts`` whose address need not be public, and that may be asked over plain http."""
     timeout_seconds: float = Field(default=20.0, ge=1, le=30)
     """Of one try, from the look-up of the name to the status of the answer."""
-    retention_days: int = Field(default=7, ge=2, le=90)
-    """How long messages are kept: delivered ones for a replay, others until their endpoint works again."""
+    retention_days: int = Field(default=7, ge=4, le=90)
+    """How long messages are kept: delivered ones for a replay, others until their endpoint works again. Ten tries take 3.5 days."""
 
     @property
     def is_on(self) -> bool:

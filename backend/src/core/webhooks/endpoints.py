@@ -29,15 +29,14 @@ FROM agent_webhook_endpoint AS e CROSS JOIN LATERAL (
 ) AS waiting ORDER BY e.name
 """)
 
+# A 410 is no failed try of its message, but has left an error.
+_HURRY = text("""
+UPDATE agent_webhook_message AS m SET next_at = clock_timestamp() FROM agent_webhook_endpoint AS e
+WHERE e.name = :name AND m.lane = e.name AND m.state = 'pending' AND (m.attempts > 0 OR m.last_error IS NOT NULL)
+""")
 _ENABLE = text("""
-WITH enabled AS (
-    UPDATE agent_webhook_endpoint SET disabled_at = NULL, failures = 0, failing_since = NULL, last_error = NULL
-    WHERE name = :name RETURNING name
-), hurried AS (
-    UPDATE agent_webhook_message AS m SET next_at = clock_timestamp() FROM enabled
-    WHERE m.lane = enabled.name AND m.state = 'pending' AND m.attempts > 0 RETURNING m.id
-)
-SELECT name, (SELECT count(*) FROM hurried) AS hurried FROM enabled
+UPDATE agent_webhook_endpoint SET disabled_at = NULL, failures = 0, failing_since = NULL, last_error = NULL
+WHERE name = :name
 """)
 
 # Each by an index of its own.
@@ -93,8 +92,10 @@ async def enable_endpoint(engine: AsyncEngine, name: str) -> int | None:
         How many messages are tried at once; ``None`` if there is no such endpoint.
     """
     async with engine.begin() as connection:
-        row = (await connection.execute(_ENABLE, {"name": name})).one_or_none()
-    return None if row is None else row.hurried
+        # Messages before their endpoint: workers that note a try lock in this order.
+        hurried = (await connection.execute(_HURRY, {"name": name})).rowcount
+        enabled = (await connection.execute(_ENABLE, {"name": name})).rowcount
+    return hurried if enabled else None
 
 
 async def replay_failed(engine: AsyncEngine, lane: str, *, since: datetime | None) -> int:

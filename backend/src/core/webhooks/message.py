@@ -16,7 +16,6 @@ from sqlalchemy import RowMapping
 from core.webhooks.approval_token import LinkedQuestion
 
 TEST_TYPE = "webhook.test"
-APPROVALS_PATH = "/api/v1/agent/approvals"
 
 LinkFor = Callable[[LinkedQuestion, bool], str]
 """Returns the address that answers a question, with yes or with no."""

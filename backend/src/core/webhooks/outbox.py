@@ -23,6 +23,8 @@ from core.webhooks.schedule import pause_after
 
 LEASE_SECONDS = 90.0
 """Three times the longest try."""
+GONE_SECONDS = 60.0
+"""Pause of a message behind a 410: an endpoint that newer settings do not name has no row that could be switched off."""
 
 # Endpoints that have answered 410 are read once, not for each of their messages.
 _CLAIM = text("""
@@ -78,11 +80,6 @@ UPDATE agent_webhook_endpoint AS e SET
     failures = e.failures + 1, failing_since = coalesce(e.failing_since, clock_timestamp()), last_error = :error,
     disabled_at = CASE WHEN :gone THEN coalesce(e.disabled_at, clock_timestamp()) ELSE e.disabled_at END
 FROM done WHERE e.name = done.lane
-""")
-
-_GIVE_BACK = text("""
-UPDATE agent_webhook_message SET next_at = clock_timestamp()
-WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'pending'
 """)
 
 _FORGET = text("""
@@ -173,7 +170,7 @@ class Outbox:
         pause = pause_after(attempts, failure.retry_after_seconds, name=message.message_id)
         # What an endpoint leaves behind waits until somebody enables it: it is not given up.
         if failure.gone and not message.lane.startswith("host:"):
-            pause = 0.0
+            pause = GONE_SECONDS
             attempts = message.failures
         elif failure.gone:
             pause = None
@@ -186,11 +183,6 @@ class Outbox:
         }
         async with self._engine.begin() as connection:
             await connection.execute(_FAILED, values)
-
-    async def give_back(self, ids: Sequence[int]) -> None:
-        """Let other workers send messages that this one has claimed and not begun to send."""
-        async with self._engine.begin() as connection:
-            await connection.execute(_GIVE_BACK, {"ids": list(ids)})
 
     async def forget(self, *, days: int, rows: int) -> int:
         """Delete what is past its retention; returns how many rows, at most ``rows`` of each kind."""

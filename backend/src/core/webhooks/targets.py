@@ -10,7 +10,7 @@ from core.config import Settings
 from core.connections.vault import CannotOpen, Vault
 from core.secret_values import encryption_keys
 from core.webhooks.approval_token import ApprovalTokens, LinkedQuestion
-from core.webhooks.message import APPROVALS_PATH, run_message
+from core.webhooks.message import run_message
 from core.webhooks.outbox import Claimed
 from core.webhooks.run_webhook import open_sealed
 from core.webhooks.sender import Target, own_target
@@ -30,12 +30,18 @@ def approval_tokens(settings: Settings) -> ApprovalTokens | None:
 
 
 class WebhookTargets:
-    """The lanes that this process serves."""
+    """The lanes that this process serves.
 
-    def __init__(self, settings: Settings, vault: Vault) -> None:
+    Args:
+        settings: Of the process.
+        vault: Opens the secrets of runs.
+        approvals_path: Where the API takes links.
+    """
+
+    def __init__(self, settings: Settings, vault: Vault, approvals_path: str) -> None:
         self._vault = vault
         self._private = settings.webhooks.private_hosts
-        self._base = settings.server.public_url.rstrip("/")
+        self._approvals_url = settings.server.public_url.rstrip("/") + approvals_path
         self._tokens = approval_tokens(settings)
         self._endpoints = {endpoint.name: endpoint for endpoint in settings.webhooks.endpoints}
         self._hosts = {host.strip().lower() for host in settings.webhooks.run_hosts}
@@ -68,4 +74,4 @@ class WebhookTargets:
         return run_message(message.run, message.questions, links if wanted else None)
 
     def _link(self, tokens: ApprovalTokens, question: LinkedQuestion, approves: bool) -> str:
-        return f"{self._base}{APPROVALS_PATH}/{tokens.make(question, approves=approves)}"
+        return f"{self._approvals_url}/{tokens.make(question, approves=approves)}"

@@ -18,6 +18,14 @@ _ASK = Template("""
 <p class="note">The assistant of the user <b>$user</b> asks. Nothing has happened yet: only the button answers, and it
 answers once. The link is good until $until.</p>
 """)
+_AGAIN = Template("""
+<p>$message</p>$call
+<p>The answer is noted: $answer. The assistant has not gone on yet. If other questions of the conversation have no
+answer, it waits for them. Otherwise press the button again.</p>
+<form method="post"><p><button$kind>$verb</button></p></form>
+<p class="note">The assistant of the user <b>$user</b> asks. However often the button is pressed, it answers once. The
+link is good until $until.</p>
+""")
 _STATES = {
     "answered": "This question is answered already.",
     "kept": "This question is answered already.",
@@ -28,18 +36,21 @@ _STATES = {
 
 def question_page(question: ShownQuestion) -> HTMLResponse:
     """Return the page of a link: what is asked, and the one button."""
-    if question.state != "open":
+    # Nothing but another press brings an answer whose run could not be accepted.
+    again = question.state == "kept" and question.approved is question.approves
+    if question.state != "open" and not again:
         return _closed(question)
     verb = "Approve" if question.approves else "Deny"
-    body = _ASK.substitute(
+    body = (_AGAIN if again else _ASK).substitute(
         message=escape(question.message),
         call=_call(question),
         verb=verb,
+        answer="approved" if question.approves else "denied",
         kind="" if question.approves else ' class="deny"',
         user=escape(question.user_id),
         until=question.expires_at.strftime("%Y-%m-%d %H:%M UTC"),
     )
-    return link_page(f"{verb}?", body)
+    return link_page("Not carried out yet" if again else f"{verb}?", body)
 
 
 def outcome_page(outcome: LinkOutcome) -> HTMLResponse:

@@ -14,6 +14,8 @@ from tests.support.limits import HUNG_SECONDS
 from tests.support.stack import OpenStack, Stack, Web
 from tests.support.webhook_receiver import WebhookReceiver, endpoint, webhook_receiver
 
+from core.agentscope.runtime.accept.link_answers import LinkAnswers
+from core.agentscope.schemas.accepted import AcceptedRun
 from core.webhooks.approval_token import ApprovalTokens, LinkedQuestion
 
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -175,7 +177,11 @@ async def test_a_tap_after_a_crash_makes_the_run_that_is_missing(
     thread, [question] = await asked(stack, receiver, f"fetch {web.url}/crashed")
     # The process died between the answer and its run.
     await stack.fetch("UPDATE agent_interrupt SET link_answer = true WHERE interrupt_id = $1", question["id"])
-    assert (await visit(stack, question["denyUrl"], "POST")).status_code == 409
+    for method in ("GET", "POST"):
+        assert (await visit(stack, question["denyUrl"], method)).status_code == 409
+    page = await visit(stack, question["approveUrl"])
+    assert (page.status_code, "<button>Approve</button>" in page.text) == (200, True)
+    assert "The answer is noted: approved." in page.text
     assert await statuses(stack, thread) == ["interrupted"]
     assert (await visit(stack, question["approveUrl"], "POST")).status_code == 200
     await stack.ended(thread)
@@ -200,9 +206,50 @@ async def test_a_run_that_cannot_be_accepted_now_can_be_tried_again(
             await stream.to_end()
     finally:
         await stack.stop_api(full)
+    # Whoever has closed that page opens the link again.
+    assert "<button>Approve</button>" in (await visit(stack, question["approveUrl"])).text
     assert (await visit(stack, question["approveUrl"], "POST")).status_code == 200
     await stack.ended(thread)
     assert web.hits.count("/later") == 1
+
+
+async def test_runs_by_link_count_in_the_rate_of_their_user(
+    stack: Stack, receiver: WebhookReceiver, web: Web
+) -> None:
+    asking = [await asked(stack, receiver, f"fetch {web.url}/rate-{number}") for number in range(2)]
+    strict = await stack.start_api(rates={"user_runs_per_minute": 1})
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=HUNG_SECONDS) as client:
+            paths = [urlsplit(question["approveUrl"]).path for _, [question] in asking]
+            pages = [await client.post(f"{strict.url}{path}") for path in paths]
+    finally:
+        await stack.stop_api(strict)
+    assert [page.status_code for page in pages] == [200, 429]
+    assert "Try again" in pages[1].text
+    assert (await visit(stack, paths[1], "POST")).status_code == 200
+    for thread, _ in asking:
+        await stack.ended(thread)
+
+
+async def test_who_is_slower_than_the_app_sees_the_answer_of_the_app(
+    stack: Stack, receiver: WebhookReceiver, web: Web
+) -> None:
+    thread, [question] = await asked(stack, receiver, f"fetch {web.url}/slower")
+    links: LinkAnswers = stack.apis[0].app.state.container.approvals
+    runs = links._runs
+
+    class Slower:
+        async def accept(self, *given: Any, **named: Any) -> AcceptedRun:
+            answer = {"interruptId": question["id"], "status": "resolved", "payload": {"approved": False}}
+            await stack.resume(thread, [answer])
+            return await runs.accept(*given, **named)
+
+    slower = LinkAnswers(links._engine, Slower(), ApprovalTokens([bytes(range(32))]))
+    outcome = await slower.answer(question["approveUrl"].rpartition("/")[2])
+
+    assert not outcome.counted
+    assert (outcome.question.state, outcome.question.approved) == ("answered", False)
+    assert "/slower" not in web.hits
 
 
 @pytest.mark.parametrize("how", ["expired", "withdrawn"])

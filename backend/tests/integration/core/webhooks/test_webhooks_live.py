@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from standardwebhooks import WebhookVerificationError
 from tests.support.manual_worker import manual_reaper
 from tests.support.stack import OpenStack, Stack, Web, eventually
@@ -326,12 +327,53 @@ async def test_an_endpoint_that_is_gone_gets_nothing_until_it_is_enabled(
         assert known.disabled_at is not None
         assert (known.pending, known.last_error) == (2, "status 410")
 
-        assert await known_endpoints.enable_endpoint(engine, "gone") is not None
+        assert await known_endpoints.enable_endpoint(engine, "gone") == 1
         assert await known_endpoints.enable_endpoint(engine, "no-such") is None
         await step(deliveries)
     for run in (first, second):
         assert (await message_of(idle, run, "gone"))["state"] == "delivered"
     assert len({each.id for each in alone.of("/gone", runId=first)}) == 1
+
+
+async def test_a_worker_with_older_settings_does_not_press_who_is_gone(
+    idle: Stack, alone: WebhookReceiver
+) -> None:
+    alone.will_answer("/gone", 410)
+    async with deliverer(idle) as deliveries:
+        run = await cancelled_run(idle)
+        # A worker with newer settings does not know the endpoint any more.
+        await idle.fetch("DELETE FROM agent_webhook_endpoint WHERE name = 'gone'")
+        await step(deliveries)
+    left = await message_of(idle, run, "gone")
+    assert (left["state"], left["attempts"]) == ("pending", 0)
+    assert left["pause"] > timedelta(seconds=30)
+    assert len(alone.of("/gone", runId=run)) == 1
+
+
+async def test_enabling_waits_for_a_worker_that_notes_a_try(idle: Stack) -> None:
+    run = await cancelled_run(idle)
+    engine = create_engine(idle.settings.database, application_name="agentroute-test")
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    try:
+        await idle.fetch(
+            "UPDATE agent_webhook_message SET attempts = 1 WHERE lane = 'all' AND state = 'pending'"
+        )
+        async with engine.begin() as worker:
+            pending = (
+                "SELECT 1 FROM agent_webhook_message WHERE lane = 'all' AND state = 'pending' FOR UPDATE"
+            )
+            await worker.execute(text(pending))
+            enabling = asyncio.create_task(known_endpoints.enable_endpoint(engine, "all"))
+
+            async def waits() -> bool:
+                return bool(await idle.fetch(waiting))
+
+            await eventually(waits)
+            await worker.execute(text("UPDATE agent_webhook_endpoint SET failures = 1 WHERE name = 'all'"))
+        assert await enabling
+    finally:
+        await engine.dispose()
+    assert (await message_of(idle, run))["pause"] <= timedelta(0)
 
 
 async def test_an_endpoint_that_hangs_stops_nobody_else(idle: Stack, alone: WebhookReceiver) -> None:

@@ -92,6 +92,13 @@ def test_a_receiver_may_ask_for_more_time_but_for_a_day_at_most() -> None:
     assert longest <= 86_400 * 1.1
 
 
+def test_messages_are_kept_until_their_last_try() -> None:
+    with pytest.raises(ValidationError, match="retention_days"):
+        settings(retention_days=3)
+    kept = settings(retention_days=4).retention_days * 86_400
+    assert sum(pause_after(failures, None) or 0 for failures in range(1, TRIES)) < kept
+
+
 # --- tokens of links --------------------------------------------------------------------
 
 

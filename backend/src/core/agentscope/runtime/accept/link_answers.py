@@ -144,7 +144,10 @@ class LinkAnswers:
         if row.link_answer is not token.approves:
             # Not what was answered, so it does not carry out the other answer either.
             return LinkOutcome(question, counted=False)
-        return LinkOutcome(question, counted=await self._resume(row, waiting))
+        if not await self._resume(row, waiting):
+            # Somebody else was faster, perhaps with another answer.
+            return LinkOutcome(await self.show(link), counted=False)
+        return LinkOutcome(question, counted=True)
 
     async def _resume(self, row: Row[Any], answers: Sequence[Row[Any]]) -> bool:
         """Accept the run that brings the answers; returns whether this call has made it."""
