@@ -58,7 +58,7 @@ def create_redis(settings: RedisSettings, *, blocks_seconds: float = 0.0, counte
         own: dict[str, Any] = options | {"host": address[0], "port": address[1]}
         return _of_pool(BlockingConnectionPool(**own))
 
-    return ClusterClient(place.nodes, open_node, counted=counted)
+    return ClusterClient(place.nodes, open_node, connect_seconds=connect_seconds, counted=counted)
 
 
 def _of_pool(pool: BlockingConnectionPool) -> Redis:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -50,6 +51,8 @@ class _Line:
         self.server = server
         self.pubsub = Subscription(pool)
         self.standing = False
+        self.leaving: Counter[bytes] = Counter()
+        """How many answers to our own leaving of a channel of a cluster are still to come."""
         self._sharded = sharded
 
     @property
@@ -66,7 +69,17 @@ class _Line:
             return
         for channel in channels:
             # One a command: channels of several slots in one would be refused.
+            self.leaving[channel] += 1
             await self.pubsub.sunsubscribe(channel)
+
+    def has_left(self, channel: bytes) -> bool:
+        """Take an answer to our own leaving; False if nobody asked for it."""
+        if channel not in self.leaving:
+            return False
+        self.leaving[channel] -= 1
+        if not self.leaving[channel]:
+            del self.leaving[channel]
+        return True
 
 
 class Channels:
@@ -257,14 +270,21 @@ class Channels:
                 if message["channel"] in self._wanted:
                     self._heard(message["channel"], message["data"])
             case "subscribe" | "ssubscribe":
-                if self._wanted.get(message["channel"]) is line:
-                    self._stands(message["channel"], True)
+                channel = message["channel"]
+                # What was left and is wanted again stands with the last answer.
+                if self._wanted.get(channel) is line and channel not in line.leaving:
+                    self._stands(channel, True)
             case "sunsubscribe":
-                if self._wanted.get(message["channel"]) is line:
-                    self._lose(message["channel"])
+                channel = message["channel"]
+                if not line.has_left(channel) and self._wanted.get(channel) is line:
+                    self._lose(channel)
             case "moved" if self._cluster is not None:
                 moved = message["data"]
                 self._cluster.learn(moved, line.server)
+                # It may be the answer to a leaving, which has no other then.
+                for channel in list(line.leaving):
+                    if self._cluster.slot_of(channel) == moved.slot_id:
+                        del line.leaving[channel]
                 for channel, at in self._wanted.items():
                     if at is line and self._cluster.slot_of(channel) == moved.slot_id:
                         self._lose(channel)

@@ -46,12 +46,19 @@ class ClusterClient(Redis):
     Args:
         seeds: Servers of the cluster; one that answers is enough.
         open_node: Builds the client of one server.
+        connect_seconds: How long a command waits for the map; the read itself goes on.
         counted: Whether replicas that become primaries are counted.
     """
 
     def __init__(
-        self, seeds: Sequence[Address], open_node: Callable[[Address], Redis], *, counted: bool = False
+        self,
+        seeds: Sequence[Address],
+        open_node: Callable[[Address], Redis],
+        *,
+        connect_seconds: float,
+        counted: bool = False,
     ) -> None:
+        self._connect_seconds = connect_seconds
         self._counted = counted
         self._seeds = tuple(seeds)
         self._open_node = open_node
@@ -77,25 +84,33 @@ class ClusterClient(Redis):
             return await self._load(args, options)
         slot = self.slot_of(_key(args))
         owner = await self._owner(slot)
+        asked: set[Address] = set()
         try:
-            return await self._execute_at(owner, args, options)
+            return await self._execute_at(owner, args, options, asked)
         except _LOST:
             # An idle process learns of a failover by its first command.
-            if (now := await self._owner_instead_of(owner, slot)) is None:
+            if (now := await self._owner_instead_of(asked, slot)) is None:
                 raise
-        return await self._execute_at(now, args, options)
+        return await self._execute_at(now, args, options, asked)
 
-    async def _execute_at(self, owner: Address, args: Command, options: dict[str, Any]) -> Any:
-        with self._suspecting(owner):
-            for _ in range(MAX_REDIRECTS):
-                try:
+    async def _execute_at(
+        self, owner: Address, args: Command, options: dict[str, Any], asked: set[Address]
+    ) -> Any:
+        """Send a command to a server, and on to where it points; adds all of them to ``asked``."""
+        for _ in range(MAX_REDIRECTS):
+            asked.add(owner)
+            try:
+                with self._suspecting(owner):
                     return await self.node(owner).execute_command(*args, **options)
-                except MovedError as exc:
-                    owner = self.learn(exc, owner)
-                except AskError as exc:
-                    return await self._ask(_told(exc, owner), args, options)
-                except TryAgainError:
-                    await asyncio.sleep(_TRY_AGAIN_SECONDS)
+            except MovedError as exc:
+                owner = self.learn(exc, owner)
+            except AskError as exc:
+                taker = _told(exc, owner)
+                asked.add(taker)
+                with self._suspecting(taker):
+                    return await self._ask(taker, args, options)
+            except TryAgainError:
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
         raise RedisConnectionError("The slot of the key moves from server to server.")
 
     async def execute_many(self, commands: Sequence[Command]) -> list[Any]:
@@ -107,11 +122,18 @@ class ClusterClient(Redis):
         """
         results: list[Any] = [None] * len(commands)
         by_owner: dict[Address, list[int]] = {}
+        unknown: Exception | None = None
         for place, command in enumerate(commands):
-            try:
-                owner = await self._owner(self.slot_of(_key(command)))
-            except (RedisError, OSError) as exc:
-                results[place] = exc
+            slot = self.slot_of(_key(command))
+            owner = self._known(slot)
+            # All of them wait for the map once.
+            if owner is None and unknown is None:
+                try:
+                    owner = await self._owner(slot)
+                except (RedisError, OSError) as exc:
+                    unknown = exc
+            if owner is None:
+                results[place] = unknown
             else:
                 by_owner.setdefault(owner, []).append(place)
 
@@ -168,7 +190,8 @@ class ClusterClient(Redis):
     def _suspecting(self, server: Address) -> Iterator[None]:
         try:
             yield
-        except _LOST:
+        except (*_LOST, asyncio.CancelledError):
+            # A caller whose limit is shorter than that of the connection cancels: so does a silent server show there.
             self._doubted = server
             self.suspect()
             raise
@@ -180,7 +203,10 @@ class ClusterClient(Redis):
 
     def owner_of(self, key: bytes | str) -> Address | None:
         """Return who has a key, as far as is known without asking."""
-        return None if self._map is None else self._map.owner(self.slot_of(key))
+        return self._known(self.slot_of(key))
+
+    def _known(self, slot: int) -> Address | None:
+        return None if self._map is None else self._map.owner(slot)
 
     def node(self, address: Address) -> Redis:
         """Return the client of one server."""
@@ -237,19 +263,27 @@ class ClusterClient(Redis):
             await asyncio.shield(self._reading)
 
     async def _owner(self, slot: int) -> Address:
-        if self._map is None or self._map.owner(slot) is None:
-            await self.read_map()
-        owner = None if self._map is None else self._map.owner(slot)
+        if (owner := self._known(slot)) is None:
+            await self._wait_for_map()
+            owner = self._known(slot)
         if owner is None:
             raise RedisConnectionError("No server of the cluster has the slot of the key.")
         return owner
 
-    async def _owner_instead_of(self, lost: Address, slot: int) -> Address | None:
-        """Return who has the slot of a server that was lost, if another server has it by now."""
-        with contextlib.suppress(RedisError, OSError):
-            await self.read_map()
-        owner = None if self._map is None else self._map.owner(slot)
-        return None if owner == lost else owner
+    async def _owner_instead_of(self, asked: set[Address], slot: int) -> Address | None:
+        """Return who has a slot by now, if it is none of the servers that were asked before one of them was lost."""
+        with contextlib.suppress(RedisError):
+            await self._wait_for_map()
+        owner = self._known(slot)
+        return None if owner in asked else owner
+
+    async def _wait_for_map(self) -> None:
+        """Read the map anew, and wait for it as long as for a connection: servers that are silent are asked in turn."""
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                await self.read_map()
+        except TimeoutError as exc:
+            raise RedisTimeoutError("No server of the cluster has told the map in time.") from exc
 
     async def _read_map(self) -> None:
         problem: Exception | None = None

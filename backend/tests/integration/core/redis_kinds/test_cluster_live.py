@@ -23,6 +23,7 @@ from core.metrics.catalogue import REDIS_FAILOVERS
 from core.rates.rate_limits import RateLimits
 from core.rates.shared_buckets import SharedBuckets
 from core.redis_client import create_redis
+from core.redis_kinds.channels import Channels, publish
 from core.redis_kinds.cluster import ClusterClient
 
 PAGE = "docs/how-to/hardening.md"
@@ -144,6 +145,46 @@ async def test_an_answer_goes_on_while_its_slot_moves_and_its_primary_dies(
         assert ready["checks"]["redis"] == "ok"
         model.stop.clear()
         await uses_redis_in_every_way(stack)
+
+
+async def test_a_channel_that_was_left_and_is_wanted_again_is_not_taken_for_lost(cluster: Cluster) -> None:
+    redis = create_redis(RedisSettings.model_validate({"url": cluster.url}))
+    states: list[bool] = []
+    heard: list[bytes] = []
+    channels = Channels(
+        redis,
+        "anchor",
+        heard=lambda _channel, message: heard.append(message),
+        stands=lambda _channel, stands: states.append(stands),
+    )
+
+    async def stands() -> bool:
+        return states[-1:] == [True]
+
+    async def was_lost_and_stands() -> bool:
+        return False in states and await stands()
+
+    async def rings() -> bool:
+        await publish(redis, "bell", "ding")
+        return bool(heard)
+
+    listening = asyncio.create_task(channels.run())
+    try:
+        await channels.listen_to(b"bell")
+        await eventually(stands)
+        for _ in range(20):
+            await channels.leave(b"bell")
+            await channels.listen_to(b"bell")
+        await eventually(rings)
+        assert False not in states
+        # A loss is still one.
+        owner = await asyncio.to_thread(cluster.owner, "bell")
+        await says(owner, "CLIENT", "KILL", "TYPE", "pubsub")
+        await eventually(was_lost_and_stands)
+    finally:
+        listening.cancel()
+        await asyncio.wait({listening})
+        await redis.aclose()
 
 
 async def test_rates_are_shared_though_each_is_in_a_slot_of_its_own(cluster: Cluster) -> None:
