@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,17 +10,15 @@ from typing import TypeVar
 
 import typer
 
-from agentroute.command_errors import fail, read_settings
-from agentroute.preflight import check_migrations, check_postgres
+from agentroute.command_database import with_engine
+from agentroute.command_errors import read_settings
+from agentroute.command_table import print_table
 from core.agentscope.schemas.api_keys import ApiKeyItem
 from core.api_keys.keeper import IssuedKey, KeyKeeper
 from core.api_keys.key_form import key_id_in
 from core.api_keys.key_rules import DEFAULT_DAYS
 from core.api_keys.key_store import KeyStore
 from core.api_keys.stored_key import KnownKey
-from core.database import create_engine
-from core.errors import AgentBackendError
-from core.log import configure_logging
 
 _PAGE = 500
 _NEVER = "never"
@@ -65,12 +62,8 @@ def show_keys(*, tenant_id: str | None, user_id: str | None, ended: bool, as_jso
     elif not found:
         typer.echo("There are no API keys." if ended else "There are no live API keys.")
     else:
-        rows = [("KEY", "TENANT/USER", "SCOPES", "STATE", "EXPIRES", "LAST USED", "NAME")]
-        rows += [_row(known) for known in found]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            typer.echo("  ".join(cells).rstrip())
+        head = ("KEY", "TENANT/USER", "SCOPES", "STATE", "EXPIRES", "LAST USED", "NAME")
+        print_table([head, *map(_row, found)])
 
 
 def revoke_key(key: str) -> None:
@@ -96,26 +89,9 @@ def rotate_key(key: str, *, overlap_seconds: int, days: int | None) -> None:
 
 
 def _with_keeper(work: Callable[[KeyKeeper], Awaitable[Result]]) -> Result:
-    settings = read_settings("database")
-    for check in (check_postgres, check_migrations):
-        if not (result := asyncio.run(check(settings))).ok:
-            fail(result.line)
-    # The row keeps who did what, and the command says it: a line of the log beside them would only be in the way.
-    configure_logging(settings.model_copy(update={"log_level": "WARNING"}))
-
-    async def run() -> Result:
-        engine = create_engine(settings.database, application_name="agentroute-keys")
-        try:
-            return await work(KeyKeeper(KeyStore(engine)))
-        finally:
-            await engine.dispose()
-
-    try:
-        return asyncio.run(run())
-    except AgentBackendError as exc:
-        typer.echo(f"error: {exc.detail}", err=True)
-        # 422: what was given cannot be; otherwise what is there does not allow it.
-        raise typer.Exit(2 if exc.status == 422 else 1) from None
+    return with_engine(
+        read_settings("database"), lambda engine: work(KeyKeeper(KeyStore(engine))), "agentroute-keys"
+    )
 
 
 def _print(issued: IssuedKey) -> None:

@@ -10,15 +10,17 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar, get_args
 
 import typer
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentroute.command_errors import fail, read_settings
+from agentroute.command_database import with_engine
+from agentroute.command_errors import read_settings
+from agentroute.command_table import print_table
 from agentroute.key_program import operator_name
-from agentroute.preflight import check_migrations, check_postgres
 from agentroute.terminal.harmless import harmless
 from core.agentscope.events.owned_run import Publisher, StreamBatch
 from core.agentscope.events.queries.run_diagnoses import RunDiagnoses, RunFilter
@@ -34,13 +36,11 @@ from core.agentscope.schemas.agent_runtime import RunStatus
 from core.agentscope.schemas.run_diagnosis import OperatorRunItem, OperatorRunResponse
 from core.broker import create_broker
 from core.config import Settings
-from core.database import create_engine
 from core.error_codes import known_codes
-from core.errors import AgentBackendError
 from core.gate import PoolGates
-from core.log import configure_logging
 from core.redis_client import create_redis
 
+_NAME = "agentroute-runs"
 _PAGE = 200
 _HEAD = ("ID", "TENANT/USER", "THREAD", "RUN", "STATUS", "CAUSE", "AGE", "TRIES", "WORKER")
 _STATUSES: tuple[RunStatus, ...] = get_args(RunStatus)
@@ -86,7 +86,7 @@ def show_runs(
             "There are no such runs." if statuses or cause else "No run is waiting, queued or running."
         )
     else:
-        _print_table([_HEAD, *map(_row, found)])
+        print_table([_HEAD, *map(_row, found)])
 
 
 def show_run(row: int, *, as_json: bool) -> None:
@@ -136,14 +136,20 @@ def requeue_run(row: int) -> None:
 
 
 def _reading(work: Callable[[RunDiagnoses], Awaitable[Result]]) -> Result:
-    async def run(settings: Settings, engine: AsyncEngine) -> Result:
-        return await work(RunDiagnoses(engine, Limits.of(settings), hints_away=lambda: _redis_away(settings)))
+    settings = read_settings("database")
 
-    return _with_engine(run)
+    async def run(engine: AsyncEngine) -> Result:
+        # One look for all pages: a Redis that is silent costs its whole time limit.
+        look = cache(lambda: asyncio.ensure_future(_redis_away(settings)))
+        return await work(RunDiagnoses(engine, Limits.of(settings), hints_away=look))
+
+    return with_engine(settings, run, _NAME)
 
 
 def _writing(work: Callable[[OperatorRuns], Awaitable[Result]]) -> Result:
-    async def run(settings: Settings, engine: AsyncEngine) -> Result:
+    settings = read_settings("database")
+
+    async def run(engine: AsyncEngine) -> Result:
         async with _open_told(settings) as (hints, publisher):
             gateway = AgentRunGateway(
                 engine,
@@ -155,29 +161,7 @@ def _writing(work: Callable[[OperatorRuns], Awaitable[Result]]) -> Result:
             )
             return await work(OperatorRuns(engine, gateway, hints, settings.worker))
 
-    return _with_engine(run)
-
-
-def _with_engine(work: Callable[[Settings, AsyncEngine], Awaitable[Result]]) -> Result:
-    settings = read_settings("database")
-    for check in (check_postgres, check_migrations):
-        if not (result := asyncio.run(check(settings))).ok:
-            fail(result.line)
-    configure_logging(settings.model_copy(update={"log_level": "WARNING"}))
-
-    async def run() -> Result:
-        engine = create_engine(settings.database, application_name="agentroute-runs")
-        try:
-            return await work(settings, engine)
-        finally:
-            await engine.dispose()
-
-    try:
-        return asyncio.run(run())
-    except AgentBackendError as exc:
-        typer.echo(f"error: {exc.detail}", err=True)
-        # 422: what was given cannot be; otherwise what is there does not allow it.
-        raise typer.Exit(2 if exc.status == 422 else 1) from None
+    return with_engine(settings, run, _NAME)
 
 
 class _Nobody:
@@ -243,13 +227,6 @@ def _row(item: OperatorRunItem) -> tuple[str, ...]:
         str(item.attempt),
         item.worker_id or "-",
     )
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo(harmless("  ".join(cells).rstrip()))
 
 
 def _print_why(found: OperatorRunResponse) -> None:

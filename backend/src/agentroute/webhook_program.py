@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from agentroute.command_database import with_engine
 from agentroute.command_errors import fail, read_settings
-from agentroute.preflight import check_migrations, check_postgres
+from agentroute.command_table import print_table
 from core.config import Settings
-from core.database import create_engine
 from core.log import configure_logging
 from core.webhook_settings import WebhookEndpoint
 from core.webhooks import endpoints
@@ -23,14 +21,14 @@ from core.webhooks.endpoints import KnownEndpoint
 from core.webhooks.message import probe_message
 from core.webhooks.sender import WebhookSender, own_target
 
-Result = TypeVar("Result")
+_NAME = "agentroute-webhooks"
 
 
 def show_endpoints(*, as_json: bool) -> None:
     """Print the endpoints; exit code 1 if one is off or fails."""
     settings = read_settings("database")
     hosts = {each.name: each.host for each in settings.webhooks.endpoints}
-    known = {each.name: each for each in _with_engine(settings, endpoints.list_endpoints)}
+    known = {each.name: each for each in with_engine(settings, endpoints.list_endpoints, _NAME)}
     names = sorted({*hosts, *known})
     rows = [_told(name, hosts.get(name), known.get(name)) for name in names]
     if as_json:
@@ -38,7 +36,7 @@ def show_endpoints(*, as_json: bool) -> None:
     elif not rows:
         typer.echo("There are no endpoints: see AGENT_WEBHOOKS__ENDPOINTS.")
     else:
-        _print_table(rows)
+        print_table(_table(rows))
     if any(row["state"] in {"disabled", "failing"} for row in rows):
         raise typer.Exit(1)
 
@@ -60,7 +58,7 @@ def test_endpoint(name: str) -> None:
 def enable_endpoint(name: str) -> None:
     """Let an endpoint have its messages again."""
     settings = read_settings("database")
-    hurried = _with_engine(settings, lambda engine: endpoints.enable_endpoint(engine, name))
+    hurried = with_engine(settings, lambda engine: endpoints.enable_endpoint(engine, name), _NAME)
     if hurried is None:
         _unknown(name, settings)
     typer.echo(f"{name} gets its messages again; {hurried} that had failed are tried now.")
@@ -77,26 +75,12 @@ def replay_messages(name: str, *, since: str | None, delivered: bool) -> None:
     if name not in lanes:
         _unknown(name, settings)
     if delivered and begin is not None:
-        count = _with_engine(settings, lambda engine: endpoints.replay_all(engine, name, since=begin))
+        count = with_engine(settings, lambda engine: endpoints.replay_all(engine, name, since=begin), _NAME)
     else:
-        count = _with_engine(settings, lambda engine: endpoints.replay_failed(engine, name, since=begin))
+        count = with_engine(
+            settings, lambda engine: endpoints.replay_failed(engine, name, since=begin), _NAME
+        )
     typer.echo(f"{count} messages to {name} are sent again, with the ids that they had.")
-
-
-def _with_engine(settings: Settings, work: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:
-    for check in (check_postgres, check_migrations):
-        if not (result := asyncio.run(check(settings))).ok:
-            fail(result.line)
-    configure_logging(settings.model_copy(update={"log_level": "WARNING"}))
-
-    async def run() -> Result:
-        engine = create_engine(settings.database, application_name="agentroute-webhooks")
-        try:
-            return await work(engine)
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(run())
 
 
 def _named(settings: Settings, name: str) -> WebhookEndpoint:
@@ -148,9 +132,9 @@ def _iso(value: datetime | None) -> str | None:
     return None if value is None else f"{value:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    table = [("ENDPOINT", "HOST", "STATE", "PENDING", "OLDEST", "GIVEN UP", "DELIVERED", "LAST ERROR")]
-    table += [
+def _table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    head = ("ENDPOINT", "HOST", "STATE", "PENDING", "OLDEST", "GIVEN UP", "DELIVERED", "LAST ERROR")
+    cells = (
         (
             row["name"],
             row["host"] or "-",
@@ -162,8 +146,5 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             row["lastError"] or "-",
         )
         for row in rows
-    ]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+    )
+    return [head, *cells]

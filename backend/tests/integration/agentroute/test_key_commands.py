@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
-from agentroute import key_program
+from agentroute import command_database
 from agentroute.cli import app
 from core.api_keys.key_form import read_key
 from core.api_keys.key_store import KeyStore
@@ -24,7 +24,7 @@ from core.errors import InvalidToken
 def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AGENT_DATABASE__URL", database_url)
     # It would take the logging of the test process along.
-    monkeypatch.setattr(key_program, "configure_logging", lambda _settings: None)
+    monkeypatch.setattr(command_database, "configure_logging", lambda _settings: None)
     return database_url
 
 

@@ -24,6 +24,7 @@ from agentroute.log_partitioning import PartitioningError, partition_log
 from agentroute.migrations import MigrationError, downgrade
 from core.agentscope.events import store
 from core.agentscope.events.log_parts import tend_parts
+from core.agentscope.events.queries import run_facts
 from core.agentscope.events.retention import EventRetention, prune_events
 from core.agentscope.events.store import EventStore
 from core.agentscope.schemas.cursor import Cursor
@@ -408,6 +409,17 @@ def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [*found, *(scan for child in plan.get("Plans", ()) for scan in scans(child))]
 
 
+async def scans_of(
+    connection: asyncpg.Connection, statement: str, *arguments: object
+) -> list[dict[str, Any]]:
+    (row,) = await connection.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
+    return scans(json.loads(row[0])[0]["Plan"])
+
+
+def entered(read: list[dict[str, Any]]) -> set[int]:
+    return {int(scan["Relation Name"].rpartition("_")[2]) for scan in read if scan["Actual Loops"]}
+
+
 async def test_a_reader_enters_no_part_older_than_its_runs_and_reads_by_an_index(stack: Stack) -> None:
     thread = stack.new_id("plan")
     async with engine_of(stack.settings.database) as engine:
@@ -429,12 +441,14 @@ async def test_a_reader_enters_no_part_older_than_its_runs_and_reads_by_an_index
             (Cursor(2, 0), log_parts[1]),
         ):
             arguments = (pk, after.ordinal, after.seq, 500, 1 << 20)
-            (row,) = await connection.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {store._PAGE}", *arguments)
-            read = scans(json.loads(row[0])[0]["Plan"])
-            entered = {int(scan["Relation Name"].rpartition("_")[2]) for scan in read if scan["Actual Loops"]}
-            assert entered == {log_part for log_part in there if log_part >= oldest}
+            read = await scans_of(connection, store._PAGE, *arguments)
+            assert entered(read) == {log_part for log_part in there if log_part >= oldest}
             assert {scan["Node Type"] for scan in read} <= {"Index Scan", "Index Only Scan"}
             assert all("session_id" in scan["Index Cond"] for scan in read)
+        for run in await stack.runs(thread):
+            # Whoever asks why a run is where it is.
+            read = await scans_of(connection, run_facts._FACTS, [run["id"]], "", 1000, 200)
+            assert entered(read) == {log_part for log_part in there if log_part >= run["log_part"]}
     finally:
         await connection.close()
     assert min(there) < log_parts[0]

@@ -10,16 +10,28 @@ from sqlalchemy import text
 
 from core.agentscope.events.newest_state import newest_state
 
-OPEN_CLIENT_CALLS = text(f"""
+
+def _open_calls(session: str) -> str:
+    """Return a query for the ids of the open calls of a thread; ``session`` is SQL of its row id."""
+    return f"""
 SELECT call.id FROM (
-    {newest_state(":session_id", ["c.client_calls"])}
+    {newest_state(session, ["c.client_calls"])}
 ) AS newest, unnest(newest.client_calls) WITH ORDINALITY AS call(id, place)
 WHERE NOT EXISTS (
     SELECT 1 FROM agent_chat_message AS m
-    WHERE m.session_id = :session_id AND m.tool_call_id = call.id AND m.replaced_by_ordinal IS NULL)
+    WHERE m.session_id = {session} AND m.tool_call_id = call.id AND m.replaced_by_ordinal IS NULL)
 ORDER BY call.place
-""")  # noqa: S608  the part is a constant
+"""  # noqa: S608  the parts are constants
+
+
+OPEN_CLIENT_CALLS = text(_open_calls(":session_id"))
 """Ids of the calls of client tools that have no answer yet, in the order of the calls."""
+
+OPEN_CLIENT_CALL_COUNTS = f"""
+SELECT s.id AS session_id, (SELECT count(*) FROM ({_open_calls("s.id")}) AS open_calls) AS calls
+FROM unnest($1::bigint[]) AS s(id)
+"""  # noqa: S608  the part is a constant
+"""How many of them each of several threads has, for the driver."""
 
 KNOWN_CALLS = text("""
 SELECT DISTINCT call ->> 'id' FROM agent_chat_message AS m, jsonb_array_elements(m.tool_calls) AS call

@@ -12,14 +12,20 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 from tests.support.limits import HUNG_SECONDS
 from tests.support.stack import SECRET, OpenStack, Stack
 from typer.testing import CliRunner, Result
 
-from agentroute import run_program
+from agentroute import command_database, run_program
 from agentroute.cli import app
 from core.agentscope.events.queries import run_diagnoses
+from core.agentscope.events.queries.run_diagnoses import RunDiagnoses, RunFilter
+from core.agentscope.events.queries.run_facts import read_facts
+from core.agentscope.events.why.facts import Limits
+from core.database import create_engine
 
 RUNS = "/api/v1/admin/runs"
 
@@ -140,6 +146,77 @@ async def test_a_list_shows_what_is_asked_for_page_by_page(
     assert (await other.refusal(rows[0], "requeue"))[:2] == (404, "not-found")
 
 
+@pytest.fixture
+async def engine(stack: Stack) -> AsyncIterator[AsyncEngine]:
+    made = create_engine(stack.settings.database, application_name="test")
+    yield made
+    await made.dispose()
+
+
+async def test_runs_whose_clients_have_a_tool_to_use_are_found_by_two_statements(
+    stack: Stack, clients: AsyncExitStack, engine: AsyncEngine
+) -> None:
+    desk = await desk_of(stack, clients, "tools")
+    rows = [await desk.start(f"t-{n}", f"r-{n}") for n in range(4)]
+    await stack.fetch(
+        """UPDATE agent_run SET status = 'succeeded', ordinal = 1, started_at = now(), ended_at = now()
+        WHERE id = ANY($1::bigint[])""",
+        rows,
+    )
+    await stack.fetch(
+        """INSERT INTO agent_state (session_id, run_pk, ordinal, agentscope_version, form, head, roots, client_calls)
+        SELECT session_id, id, 1, '2', 1, '{}', '', CASE id WHEN $2 THEN '{}' ELSE '{a,b}'::text[] END
+        FROM agent_run WHERE id = ANY($1::bigint[])""",
+        rows[:3],
+        rows[0],
+    )
+    await stack.fetch(
+        """INSERT INTO agent_chat_message (session_id, ordinal, position, message_id, role, tool_call_id)
+        SELECT session_id, 1, 10, 'answer', 'tool', 'a' FROM agent_run WHERE id = $1""",
+        rows[1],
+    )
+    checkouts: list[object] = []
+    event.listen(engine.sync_engine, "checkout", lambda *given: checkouts.append(given))
+
+    found = await read_facts(engine, rows)
+
+    assert [(facts.run_id, facts.client_tools) for facts in found] == [
+        ("r-3", 0),
+        ("r-2", 2),
+        ("r-1", 1),
+        ("r-0", 0),
+    ]
+    assert len(checkouts) == 2
+    assert await desk.names(status="succeeded", cause="waiting-for-client-tool") == ["r-2", "r-1"]
+
+
+async def test_a_list_looks_at_redis_once(
+    stack: Stack, clients: AsyncExitStack, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = await desk_of(stack, clients, "looks")
+    for n in range(3):
+        await desk.start(f"t-{n}", f"r-{n}")
+    looks = 0
+
+    async def silent(*_: object) -> bool:
+        nonlocal looks
+        looks += 1
+        return True
+
+    monkeypatch.setattr(run_diagnoses, "DIAGNOSED", 1)
+    reads = RunDiagnoses(engine, Limits.of(stack.settings), hints_away=silent)
+    page = await reads.list_runs(RunFilter(tenant_id="looks", cause="no-worker"), limit=10)
+    assert (len(page.runs), looks) == (3, 1)
+
+    # A command shows several pages as one list.
+    monkeypatch.setenv("AGENT_DATABASE__URL", stack.settings.database.url.get_secret_value())
+    monkeypatch.setattr(command_database, "configure_logging", lambda _settings: None)
+    monkeypatch.setattr(run_program, "_redis_away", silent)
+    monkeypatch.setattr(run_program, "_PAGE", 1)
+    listed = await asyncio.to_thread(CliRunner().invoke, app, ["runs", "list", "--tenant", "looks", "--json"])
+    assert (len(json.loads(listed.stdout)), looks) == (3, 2)
+
+
 async def test_a_run_is_shown_with_what_its_owner_sees_and_more(
     stack: Stack, clients: AsyncExitStack
 ) -> None:
@@ -219,7 +296,7 @@ async def test_the_command_line_does_the_same_for_all_tenants(
     row = await desk.start("t", "r")
     monkeypatch.setenv("AGENT_DATABASE__URL", stack.settings.database.url.get_secret_value())
     # It would take the logging of the test process along.
-    monkeypatch.setattr(run_program, "configure_logging", lambda _settings: None)
+    monkeypatch.setattr(command_database, "configure_logging", lambda _settings: None)
 
     async def runs(*arguments: str) -> Result:
         with capture_logs():

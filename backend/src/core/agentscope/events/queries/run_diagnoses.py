@@ -142,10 +142,12 @@ class RunDiagnoses:
         left: list[int] = row["ids"]
         found: list[OperatorRunItem] = []
         last = 0
+        # One look for all batches: a Redis that is silent costs its whole time limit.
+        away = await self._away() if left else None
         while left and len(found) < limit:
             several = DIAGNOSED if wanted.cause is not None else min(DIAGNOSED, limit - len(found))
             looked_at, left = left[:several], left[several:]
-            for facts in await self._facts(looked_at):
+            for facts in await read_facts(self._engine, looked_at, hints_away=away):
                 if len(found) == limit:
                     break
                 last = facts.run_pk
@@ -180,12 +182,11 @@ class RunDiagnoses:
         )
         return row
 
-    async def _facts(self, run_pks: Sequence[int]) -> list[RunFacts]:
-        away = None if self._hints_away is None else await self._hints_away()
-        return await read_facts(self._engine, run_pks, hints_away=away)
+    async def _away(self) -> bool | None:
+        return None if self._hints_away is None else await self._hints_away()
 
     async def _one(self, run_pk: int) -> RunFacts:
-        found = await self._facts([run_pk])
+        found = await read_facts(self._engine, [run_pk], hints_away=await self._away())
         if not found:
             raise NotFound("No such run.")
         return found[0]

@@ -1,7 +1,7 @@
 """Reads the facts from which ``events/why`` says why a run is where it is.
 
-One statement for any number of runs, so that all facts are of one instant; one more for a run whose thread may wait for
-the tools of its client. What grows with the log is not read: of a run, the newest events alone.
+One statement for any number of runs, so that all facts are of one instant; one more for those whose threads may wait for
+the tools of their clients. What grows with the log is not read: of a run, the newest events alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import asyncpg
 import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.agentscope.events.client_calls import OPEN_CLIENT_CALLS
+from core.agentscope.events.client_calls import OPEN_CLIENT_CALL_COUNTS
 from core.agentscope.events.status_sql import status_sql
 from core.agentscope.events.why.facts import (
     LiveRun,
@@ -103,6 +103,8 @@ LEFT JOIN LATERAL (
     FROM (
         SELECT type, created_at, payload, seq FROM agent_run_event
         WHERE session_id = r.session_id AND ordinal = r.ordinal
+            -- The part of this run, and no older ones.
+            AND log_part >= r.log_part
         ORDER BY seq DESC LIMIT CASE WHEN r.status = {running} THEN $4::bigint ELSE 1 END
     ) AS e
 ) AS log ON r.ordinal IS NOT NULL
@@ -142,15 +144,12 @@ async def read_facts(
         hints_away: What is known of Redis.
     """
     rows = await fetch(engine, _FACTS, list(run_pks), WORKER_CONNECTION, _HEAD, NEWEST_EVENTS)
-    return [
-        _facts(row, hints_away, await _client_tools(engine, row["session_id"]) if row["is_newest"] else 0)
-        for row in rows
-    ]
-
-
-async def _client_tools(engine: AsyncEngine, session_id: int) -> int:
-    async with engine.connect() as connection:
-        return len((await connection.execute(OPEN_CLIENT_CALLS, {"session_id": session_id})).all())
+    newest = [row["session_id"] for row in rows if row["is_newest"]]
+    calls = {
+        counted["session_id"]: counted["calls"]
+        for counted in (await fetch(engine, OPEN_CLIENT_CALL_COUNTS, newest) if newest else [])
+    }
+    return [_facts(row, hints_away, calls[row["session_id"]] if row["is_newest"] else 0) for row in rows]
 
 
 def _facts(row: asyncpg.Record, hints_away: bool | None, client_tools: int) -> RunFacts:
