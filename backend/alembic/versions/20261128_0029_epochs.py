@@ -90,7 +90,7 @@ def downgrade() -> None:
 def _rewrite(changes: Sequence[tuple[str, str]]) -> None:
     """Change lines of the function that accepts usual runs, and leave the rest of it as it is."""
     function = op.get_bind().scalar(
-        sa.text("SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = 'agent_accept_usual_run'")
+        sa.text("SELECT pg_get_functiondef('agent_accept_usual_run'::regproc)")
     )
     for before, after in changes:
         if function.count(before) != 1:

@@ -22,7 +22,6 @@ from agentroute.run_desk import open_run_desk
 from agentroute.schema_state import schema
 from agentroute.transcription import open_transcription
 from agentroute.user_data import UserStores, open_erasures
-from core.agentscope.events.epoch_watch import EpochWatch
 from core.agentscope.events.facade import AgentScopeEventsFacade
 from core.agentscope.events.hub import ThreadHub
 from core.agentscope.events.queries.history import HistoryReader
@@ -107,9 +106,7 @@ def _open_workers(readiness: StoreReadiness, resources: AsyncExitStack) -> Worke
 def _loops(
     settings: Settings, store: EventStore, bus: RedisBus, hub: ThreadHub, rates: Callable[[], Awaitable[None]]
 ) -> AbstractAsyncContextManager[None]:
-    seconds = settings.stream.patrol_seconds
-    epochs = EpochWatch(store.floor, hub.epoch, streams=lambda: hub.readers, wake=hub.wake, seconds=seconds)
-    return running(bus=bus.run, hub=hub.run, rates=rates, epochs=epochs.run)
+    return running(bus=bus.run, hub=hub.run, rates=rates)
 
 
 @asynccontextmanager
@@ -129,7 +126,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         bus = RedisBus(redis, settings.redis)
         gates = PoolGates.of(settings.database)
         store = EventStore(engine, gates.streams, agents.default_id)
-        hub = ThreadHub(redis, store.moved, settings.redis, settings.stream)
+        hub = ThreadHub(redis, store.moved, store.floor, settings.redis, settings.stream)
         rates = RateLimits(settings.rates)
         credentials = await open_credentials(settings, engine, redis, resources)
         shared = shared_with(rates, redis, settings.redis)

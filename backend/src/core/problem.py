@@ -6,6 +6,7 @@ exception text.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any, cast
 
@@ -151,6 +152,14 @@ class ErrorBoundary:
             await self._app(scope, receive, noting)
         except ClientDisconnect:
             log.debug("request_abandoned")
+        except asyncio.CancelledError:
+            # The server ends what its drain has not: without an answer of ours it would send a bare 500.
+            if not started:
+                error = Overloaded(
+                    "The process stops. Send the same request again.", retry_after_seconds=soon()
+                )
+                await problem_response(error, Request(scope))(scope, receive, send)
+            raise
         except Exception as exc:  # noqa: BLE001  the HTTP border: nothing may pass
             error = _foresee(exc)
             if not started:

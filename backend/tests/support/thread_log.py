@@ -54,10 +54,14 @@ class QuietHub(ThreadHub):
     """A hub without Redis: its readers are subscribed at once, and a test rings the bells itself."""
 
     def __init__(self, settings: StreamSettings) -> None:
-        super().__init__(Redis(), self._none_moved, RedisSettings(), settings)
+        super().__init__(Redis(), self._none_moved, self._first_epoch, RedisSettings(), settings)
+        self.epoch.see(0)
 
     async def _none_moved(self, _known: Mapping[int, Cursor]) -> dict[int, Cursor | None]:
         return {}
+
+    async def _first_epoch(self) -> int:
+        return 0
 
     async def _subscribe(self, session_id: int) -> None:
         self._tails[session_id].subscribed.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import re
@@ -311,3 +312,28 @@ async def test_a_connection_whose_body_came_too_slowly_is_closed(
     response = await refusal(app, client, error)
 
     assert (response.headers.get("Connection") == "close") == closes
+
+
+async def test_a_request_that_the_server_gives_up_is_told_to_come_again() -> None:
+    began, sent = asyncio.Event(), list[Any]()
+
+    async def endless(_scope: Any, _receive: Any, _send: Any) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    scope = {"type": "http", "method": "POST", "path": "/runs", "headers": [], "query_string": b""}
+    request = asyncio.create_task(ErrorBoundary(endless)(scope, receive, send))
+    await began.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    start, body = sent
+    assert start["status"] == 503
+    assert b"retry-after" in dict(start["headers"])
+    assert json.loads(body["body"])["code"] == "overloaded"

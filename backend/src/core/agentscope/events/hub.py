@@ -200,9 +200,15 @@ class ThreadHub:
     """Follows threads for all readers of a process."""
 
     def __init__(
-        self, redis: Redis, moved: Moved, redis_settings: RedisSettings, stream: StreamSettings
+        self,
+        redis: Redis,
+        moved: Moved,
+        floor: Callable[[], Awaitable[int]],
+        redis_settings: RedisSettings,
+        stream: StreamSettings,
     ) -> None:
         self._moved = moved
+        self._floor = floor
         self._redis_settings = redis_settings
         self._stream = stream
         self._tails: dict[int, Tail] = {}
@@ -344,10 +350,13 @@ class ThreadHub:
         while True:
             await asyncio.sleep(self._stream.patrol_seconds)
             known = self.begin_round()
-            if not known:
+            if not self._tails:
                 continue
             try:
-                moved = await self._moved(known)
+                # First: what is told of a thread next may be of another epoch.
+                if self.epoch.see(await self._floor()):
+                    self.wake()
+                moved = await self._moved(known) if known else {}
             except Exception as exc:  # noqa: BLE001  top of a background loop: Postgres may be away
                 report_failure("patrol_failed", exc)
                 continue

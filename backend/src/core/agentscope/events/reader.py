@@ -272,7 +272,7 @@ class ThreadReader:
                 at_end and (entry.ordinal, entry.seq) == (position.ordinal + 1, 1)
             )
             # Of an older epoch, Redis may know what the database has lost.
-            if not follows or entry.ordinal <= self.hub.epoch.floor:
+            if not follows or self.hub.epoch.is_older(entry.ordinal):
                 break
             following.append(entry)
             position, at_end = entry.cursor, entry.is_terminal

@@ -466,7 +466,7 @@ async def parts(open_stack: OpenStack) -> AsyncIterator[ReaderParts]:
         manual_worker(stack.settings) as worker,
     ):
         store = EventStore(worker.engine, GATE)
-        hub = ThreadHub(worker.redis, store.moved, stack.settings.redis, stack.settings.stream)
+        hub = ThreadHub(worker.redis, store.moved, store.floor, stack.settings.redis, stack.settings.stream)
         running = asyncio.create_task(hub.run())
 
         def make(session_id: int, cursor: Cursor, ordinals: frozenset[int] | None) -> ThreadReader:
@@ -498,7 +498,7 @@ async def test_a_replay_whose_run_is_pruned_meanwhile_ends_without_a_gap(
         await run.finish()
         session_id = run.owned.session_id
     store = EventStore(worker.engine, GATE)
-    hub = ThreadHub(worker.redis, store.moved, stack.settings.redis, stack.settings.stream)
+    hub = ThreadHub(worker.redis, store.moved, store.floor, stack.settings.redis, stack.settings.stream)
     reader = ThreadReader(
         session_id,
         Cursor(1, 0),

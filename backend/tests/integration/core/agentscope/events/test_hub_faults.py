@@ -32,6 +32,10 @@ async def none_moved(_known: Mapping[int, Cursor]) -> dict[int, Cursor | None]:
     raise OSError("the patrol must not help here")
 
 
+async def first_epoch() -> int:
+    return 0
+
+
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     client = create_redis(RedisSettings(url=SecretStr(redis_url)))
@@ -63,7 +67,7 @@ async def test_the_doorbell_rings_after_every_loss_of_its_connection(
 ) -> None:
     monkeypatch.setattr(channels, "RECONNECT_SECONDS", 0.001)
     settings = RedisSettings()
-    hub = ThreadHub(redis, none_moved, settings, StreamSettings())
+    hub = ThreadHub(redis, none_moved, first_epoch, settings, StreamSettings())
     bus = RedisBus(redis, settings)
     running = asyncio.create_task(hub.run())
     seq = 0
@@ -113,7 +117,7 @@ async def test_subscriptions_whose_server_is_gone_without_a_word_are_made_anew(
     cancels: list[int] = []
     seq = 0
     async with redis_behind_proxy(redis_url) as (client, proxy):
-        hub = ThreadHub(client, none_moved, settings, StreamSettings())
+        hub = ThreadHub(client, none_moved, first_epoch, settings, StreamSettings())
         running = [
             asyncio.create_task(hub.run()),
             asyncio.create_task(listen_for_cancels(client, settings, cancels.append)),
