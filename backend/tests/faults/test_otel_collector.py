@@ -62,11 +62,15 @@ async def converse(ground: Ground, environment: dict[str, str]) -> tuple[str, li
 
 
 async def arrived(collector: Collector) -> list[PrintedSpan]:
-    """Return what the collector has printed, once it has passed on the same."""
+    """Return what the collector has printed, once it has passed on the same, of all three runs."""
 
     def same() -> bool:
-        printed = {span.span_id for span in collector.printed()}
-        return bool(printed) and printed == {span.span_id for span in collector.forwarded.spans}
+        printed = collector.printed()
+        number = Counter(span.operation for span in printed)
+        is_all = all(number[operation] == 3 for operation in ("accept", "queue", "invoke_agent", "append"))
+        return is_all and {span.span_id for span in printed} == {
+            span.span_id for span in collector.forwarded.spans
+        }
 
     await eventually(same)
     return collector.printed()

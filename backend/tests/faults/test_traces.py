@@ -24,7 +24,7 @@ OWNER = Owner("tenant-of-ada", "ada-of-tenant")
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SEEDS = int(os.environ.get("TRACES_CHAOS_SEEDS", "1"))
 """``TRACES_CHAOS_SEEDS=20 script/test tests/faults/test_traces.py`` plays twenty."""
-SECONDS = float(os.environ.get("FAULTS_CHAOS_SECONDS", "15"))
+SECONDS = float(os.environ.get("TRACES_CHAOS_SECONDS", "15"))
 
 
 def traced(receiver: Receiver, **more: str) -> dict[str, str]:

@@ -20,9 +20,9 @@ AROUND = (
     "end-committed",
     *sorted(name for name in POINTS if name.startswith("webhook-")),
 )
-SEEDS = int(os.environ.get("WEBHOOKS_CHAOS_SEEDS", "0"))
+SEEDS = int(os.environ.get("WEBHOOKS_CHAOS_SEEDS", "1"))
 """``WEBHOOKS_CHAOS_SEEDS=20 script/test tests/faults/test_webhooks.py`` plays twenty."""
-SECONDS = float(os.environ.get("FAULTS_CHAOS_SECONDS", "15"))
+SECONDS = float(os.environ.get("WEBHOOKS_CHAOS_SECONDS", "10"))
 
 _HURRY = "UPDATE agent_webhook_message SET next_at = clock_timestamp() WHERE state = 'pending'"
 _ENDED = "SELECT id, run_id, status FROM agent_run WHERE ended_at IS NOT NULL"
