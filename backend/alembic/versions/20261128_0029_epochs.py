@@ -89,9 +89,7 @@ def downgrade() -> None:
 
 def _rewrite(changes: Sequence[tuple[str, str]]) -> None:
     """Change lines of the function that accepts usual runs, and leave the rest of it as it is."""
-    function = op.get_bind().scalar(
-        sa.text("SELECT pg_get_functiondef('agent_accept_usual_run'::regproc)")
-    )
+    function = op.get_bind().scalar(sa.text("SELECT pg_get_functiondef('agent_accept_usual_run'::regproc)"))
     for before, after in changes:
         if function.count(before) != 1:
             raise RuntimeError(f"agent_accept_usual_run is not as it was: {before!r}")
