@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.schemas.schedules import ScheduleForm
 from core.crash_points import crash_point
+from core.metrics.catalogue import SCHEDULE_FIRES
 from core.schedules.authority import Authority
 from core.schedules.fire import DueFire, Fire, instant_key
 from core.schedules.planning import Plan, plan
@@ -33,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 TRIGGER_INVALID = "trigger-invalid"
 _AGAIN_SECONDS = 60
+_UNREADABLE = "The schedule cannot be read any more. Make it anew."
 
 Settled = Literal["accepted", "skipped", "failed", "missed"]
 
@@ -79,8 +81,9 @@ class FireStore:
         """Take fires that are due, the oldest first."""
         async with self._engine.begin() as connection:
             rows = (await connection.execute(_LEASE, self._values | {"batch": batch})).mappings().all()
+            found = [await _due_or_failed(connection, row) for row in rows]
         crash_point("schedule-leased")
-        return [_due_fire(row) for row in rows]
+        return [due for due in found if due is not None]
 
     async def settle(
         self,
@@ -186,6 +189,18 @@ def fire_of(row: Any) -> Fire:
     )
 
 
+async def _due_or_failed(connection: AsyncConnection, row: RowMapping) -> DueFire | None:
+    """Return a fire; one whose schedule cannot be read has failed, and the others go on."""
+    try:
+        return _due_fire(row)
+    except ValueError as exc:
+        log.warning("fire_not_readable", schedule=row["schedule_pk"], error=type(exc).__name__)
+    about = {"code": TRIGGER_INVALID, "detail": _UNREADABLE, "run_id": None, "thread_id": None}
+    await connection.execute(_SETTLE, about | {"id": row["fire_pk"], "state": "failed"})
+    SCHEDULE_FIRES.add("failed")
+    return None
+
+
 def _due_fire(row: RowMapping) -> DueFire:
     return DueFire(
         fire_of(row),
@@ -288,8 +303,14 @@ DELETE FROM agent_schedule_fire WHERE id = ANY(ARRAY(
     ORDER BY settled_at LIMIT :rows FOR UPDATE SKIP LOCKED))
 """)
 
-_FORGET_SCHEDULES = text("""
+NOTHING_PENDING = """
+    NOT EXISTS (SELECT FROM agent_schedule_fire AS f WHERE f.schedule_pk = agent_schedule.id AND f.state = 'pending')
+"""
+"""A schedule has no fire that is still to be tried: it may be deleted with the record of its fires."""
+
+_FORGET_SCHEDULES = text(f"""
 DELETE FROM agent_schedule WHERE id = ANY(ARRAY(
-    SELECT id FROM agent_schedule WHERE ended_at < statement_timestamp() - :days * interval '1 day'
+    SELECT id FROM agent_schedule
+    WHERE ended_at < statement_timestamp() - :days * interval '1 day' AND {NOTHING_PENDING}
     ORDER BY ended_at LIMIT :rows FOR UPDATE SKIP LOCKED))
-""")
+""")  # noqa: S608  constants

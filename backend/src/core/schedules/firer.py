@@ -84,7 +84,7 @@ class ScheduleFirer:
         turns: Of the process.
         store: The rows.
         acceptance: What accepts requests, within the limits and rates of their users.
-        retention_days: How long settled fires and ended schedules are kept.
+        retention_days: How long settled fires and ended schedules are kept; 0: for ever.
     """
 
     def __init__(self, turns: Turns, store: FireStore, acceptance: Gateway, *, retention_days: int) -> None:
@@ -133,7 +133,7 @@ class ScheduleFirer:
 
     async def tend(self) -> None:
         """Delete what is past its retention, if it is this worker's turn."""
-        if not await self._turns.take("schedules", FORGET_SECONDS):
+        if not self._retention_days or not await self._turns.take("schedules", FORGET_SECONDS):
             return
         while await self._store.forget(days=self._retention_days, rows=_FORGET_ROWS) >= _FORGET_ROWS:
             pass

@@ -34,6 +34,8 @@ _FIELDS = 5
 _LONGEST_CHANGE = timedelta(hours=3)
 """No clock is put back further."""
 _FORM = "Write five fields: minute, hour, day of month, month, day of week."
+_LOOKED_AT_FROM, _LOOKED_AT_UNTIL = datetime(2024, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""Twice what the rarest days need: a weekday's 29 February comes every 28 years."""
 _MOST_LOOKED_AT = 1000
 """Instants in which two that are too close together show: all that a day can have, and some days."""
 
@@ -102,9 +104,8 @@ def closest(trigger: Trigger) -> timedelta | None:
     if not isinstance(trigger, CronTrigger):
         return None
     # In UTC: the shortest time without changes of the clock.
-    found = list(
-        islice(_of_cron(trigger.cron, find_zone("UTC"), datetime(2024, 1, 1, tzinfo=UTC)), _MOST_LOOKED_AT)
-    )
+    of_all = _of_cron(trigger.cron, find_zone("UTC"), _LOOKED_AT_FROM)
+    found = islice(takewhile(lambda instant: instant < _LOOKED_AT_UNTIL, of_all), _MOST_LOOKED_AT)
     return min((later - earlier for earlier, later in pairwise(found)), default=None)
 
 

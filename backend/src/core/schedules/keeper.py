@@ -148,15 +148,18 @@ class ScheduleKeeper:
             row = self._require_visible(principal, change.row)
             before = ScheduleForm.model_validate_json(row["form"])
             form = command.applied_to(before)
-            was_paused = row["paused_at"] is not None
+            was_paused, has_ended = row["paused_at"] is not None, row["ended_at"] is not None
             enabled = (not was_paused) if command.enables is None else command.enables
-            # Resumed, it goes on from now: the instants of the pause are not due.
-            anew = command.changes_times or (enabled and was_paused)
-            if anew:
-                form, instant = checked_form(form, self._settings, self._limits, change.now, row["fires"])
+            # Resumed or revived, it goes on from now, as with another trigger: what was before is not due. Otherwise no
+            # instant is lost that is due, and that no worker has seen yet.
+            anew = was_paused or has_ended or form.trigger != before.trigger
+            if command.changes_times or (enabled and was_paused):
+                if has_ended:
+                    await self._require_room(change)
+                since = change.now if anew else row["decided_to"]
+                form, instant = checked_form(form, self._settings, self._limits, since, row["fires"])
             else:
                 check_input(form, self._limits)
-                # Also one that is due, and that no worker has seen yet.
                 instant = row["next_at"]
             agent_id = await self._agent(principal, change, form)
             row = await change.change(
@@ -164,8 +167,10 @@ class ScheduleKeeper:
                 agent_id,
                 self._authorities.of(principal),
                 instant if enabled else None,
-                enabled=enabled,
+                # What has ended, and stays so, is not paused.
+                enabled=enabled or (has_ended and not command.changes_times),
                 anew=anew,
+                leave_out=not enabled,
             )
         return await self._item(row)
 

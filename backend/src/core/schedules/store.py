@@ -19,7 +19,7 @@ from core.agentscope.schemas.schedules import ScheduleForm
 from core.errors import NotFound
 from core.identity import Principal
 from core.schedules.authority import Authority
-from core.schedules.fire_store import LEAVE_OUT
+from core.schedules.fire_store import LEAVE_OUT, NOTHING_PENDING
 
 BY_OWNER = "by-owner"
 _OWNER_PAUSED = "The owner paused it."
@@ -174,6 +174,7 @@ class ScheduleChange:
         *,
         enabled: bool,
         anew: bool,
+        leave_out: bool,
     ) -> RowMapping:
         """Write the locked schedule anew.
 
@@ -184,12 +185,13 @@ class ScheduleChange:
             next_at: Its next instant; ``None``: it is paused or has ended.
             enabled: Whether it is not paused.
             anew: Its instants are counted from now on.
+            leave_out: Its fires that are still to be tried are left out.
         """
         key = self._key()
         values = _changed(form, agent_id, authority) | key | {"now": self.now}
         values |= {"next": next_at, "enabled": enabled, "anew": anew, "detail": _OWNER_PAUSED}
         row = (await self._connection.execute(_CHANGE, values)).mappings().one()
-        if not enabled:
+        if leave_out:
             about = {"code": "schedule-paused", "detail": _OWNER_PAUSED, "but": _NO_FIRE}
             await self._connection.execute(LEAVE_OUT, about | key)
         return row
@@ -271,7 +273,8 @@ RETURNING {_COLUMNS}
 
 _DROP_ENDED = text(f"""
 DELETE FROM agent_schedule WHERE id = ANY (ARRAY(
-    SELECT id FROM agent_schedule WHERE {_OF_OWNER} AND ended_at IS NOT NULL ORDER BY ended_at DESC OFFSET :most))
+    SELECT id FROM agent_schedule WHERE {_OF_OWNER} AND ended_at IS NOT NULL AND {NOTHING_PENDING}
+    ORDER BY ended_at DESC OFFSET :most))
 """)  # noqa: S608  constants
 
 _CHANGE = text(f"""

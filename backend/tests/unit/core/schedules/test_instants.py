@@ -217,6 +217,7 @@ def test_any_text_is_an_expression_or_is_refused(text: str) -> None:
     # Nothing else comes out of the library, and it comes back.
     with contextlib.suppress(CronInvalid):
         first_after(cron(text, "Europe/Berlin"), datetime(2026, 1, 1, tzinfo=UTC))
+        closest(cron(text, "Europe/Berlin"))
 
 
 def test_a_zone_that_does_not_exist_is_refused_with_those_that_may_be_meant() -> None:
@@ -233,6 +234,9 @@ def test_a_zone_that_does_not_exist_is_refused_with_those_that_may_be_meant() ->
         ("0 9 * * MON-FRI", timedelta(days=1)),
         ("59 23 1 * *", timedelta(days=28)),
         ("0 0,23 * * *", timedelta(hours=1)),
+        # A thousand of them are later than the calendar goes.
+        ("0 0 29 2 */7", timedelta(days=28 * 365 + 7)),
+        ("0 0 29 2 *", timedelta(days=4 * 365 + 1)),
     ],
 )
 def test_the_shortest_time_between_two_instants(text: str, expected: timedelta) -> None:
