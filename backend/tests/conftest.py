@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from tests.support.command_server import command_server
 from tests.support.folder_scheduling import FolderScheduling
+from tests.support.loggers import loggers_kept
 from tests.support.ports import reserved_port
 from tests.support.scratch_databases import ScratchDatabases
 from xdist.remote import Producer
@@ -48,6 +49,13 @@ structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.p
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderScheduling | None:
     """Share out the files of ``--dist loadfile``; some folders as a whole."""
     return FolderScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Give the process its loggers back after each test: commands of operators, called in a test, configure them."""
+    with loggers_kept():
+        return (yield)
 
 
 @pytest.fixture(scope="session")
