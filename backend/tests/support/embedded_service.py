@@ -37,7 +37,7 @@ def embedded_service(data_dir: Path, env: Mapping[str, str] | None = None) -> It
         **(env or {}),
     }
     model = ["agentroute.demo.model", "--port", str(port), "--delay-seconds", str(_DELTA_SECONDS)]
-    service = ["agentroute.cli", "embedded", "--port", "0", "--data-dir", str(data_dir)]
+    service = ["agentroute.cli", "embedded", "--port", str(reserved_port()), "--data-dir", str(data_dir)]
     with (
         _python(model, {}, stdout=subprocess.DEVNULL) as model_process,
         _python(service, settings, stdout=subprocess.PIPE) as process,
@@ -52,7 +52,7 @@ def embedded_service(data_dir: Path, env: Mapping[str, str] | None = None) -> It
 @contextmanager
 def bundled_service(data_dir: Path) -> Iterator[str]:
     """Run the service on a free port as it comes, with the bundled demo model; yields the base URL of its chat API."""
-    service = ["agentroute.cli", "embedded", "--port", "0", "--data-dir", str(data_dir)]
+    service = ["agentroute.cli", "embedded", "--port", str(reserved_port()), "--data-dir", str(data_dir)]
     with _python(service, {}, stdout=subprocess.PIPE) as process:
         yield _read_url(process) + API
 

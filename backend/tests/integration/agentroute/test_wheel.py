@@ -19,6 +19,7 @@ import pytest
 from tests.support import built_package
 from tests.support.built_package import BACKEND, ROOT
 from tests.support.limits import HUNG_SECONDS
+from tests.support.ports import reserved_port
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +106,7 @@ def test_a_new_agent_is_written_and_checked(package: Package) -> None:
 
 @contextmanager
 def _embedded(package: Package) -> Iterator[tuple[str, psutil.Process]]:
-    command = [str(package.programs / "agentroute"), "embedded", "--port", "0"]
+    command = [str(package.programs / "agentroute"), "embedded", "--port", str(reserved_port())]
     with subprocess.Popen(
         command,
         cwd=package.home,

@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 from tests.support.limits import HUNG_SECONDS
+from tests.support.ports import reserved_port
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,7 @@ def test_a_change_is_used_by_the_next_run_a_mistake_by_none_and_ctrl_c_ends_ever
     subprocess.run([sys.executable, "-P", "-m", "agentroute.cli", "init", str(folder)], check=True)
     (folder / ".env").write_text("SHOP_KEY=never-shown-1\n", encoding="utf-8")
     ask = 'call the tool find_order with {"order_id": "7"}'
-    terminal = Terminal("dev", str(folder), "--port", "0")
+    terminal = Terminal("dev", str(folder), "--port", str(reserved_port()))
     try:
         url = terminal.read_until("AgentRoute is ready: ").split()[3]
         children = psutil.Process(terminal.process.pid).children(recursive=True)
