@@ -380,12 +380,13 @@ async def test_an_endpoint_that_hangs_stops_nobody_else(idle: Stack, alone: Webh
     answer = alone.hanging["/slow"] = asyncio.Event()
     async with deliverer(idle) as deliveries:
         runs = [await cancelled_run(idle) for _ in range(6)]
-        # More than the places of the lane that hangs.
-        while await deliveries.tend():
-            await alone.got("/all", runId=runs[0])
-        for run in runs:
+
+        async def all_have_come() -> bool:
+            # More than the places of a lane: those that answer are free again when their answers are noted.
             await deliveries.tend()
-            await alone.got("/all", runId=run)
+            return all(alone.of("/all", runId=run) for run in runs)
+
+        await eventually(all_have_come)
         assert len([each for run in runs for each in alone.of("/slow", runId=run)]) <= 4
         answer.set()
         del alone.hanging["/slow"]
