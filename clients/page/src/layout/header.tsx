@@ -44,7 +44,7 @@ export function Header({ session }: { session: ThreadSession }) {
 }
 
 function PanelButtons() {
-  const offered = panels.filter((panel) => panel.isOffered?.() ?? true);
+  const offered = panels.filter((panel) => !panel.isOfUser && (panel.isOffered?.() ?? true));
   if (!isWide.value) {
     // A row of buttons would leave no room for the title.
     const items = offered.map((panel) => ({ label: panel.title, icon: panel.icon, onSelect: () => togglePanel(panel) }));

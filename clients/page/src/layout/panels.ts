@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import type { ThreadSession } from "../session/types";
 import { embeddedPanels } from "../setup/panels";
-import { ChartIcon, type Icon, InspectorIcon, StateIcon } from "../ui/icons";
+import { BookmarkIcon, ChartIcon, type Icon, InspectorIcon, StateIcon } from "../ui/icons";
 
 export interface Panel {
   id: string;
@@ -12,6 +12,8 @@ export interface Panel {
   icon: Icon;
   /** `dialog`: about more than the open conversation, and over the page. Default: beside it. */
   place?: "side" | "dialog";
+  /** About the user: its button is below the list of conversations, and not in the header of one. */
+  isOfUser?: boolean;
   /** Loaded when the panel is opened for the first time: `() => import("…").then((m) => m.Component)`. */
   load(): Promise<ComponentType<{ session: ThreadSession }>>;
   /** Whether there is such a panel here; read while drawing. */
@@ -40,6 +42,14 @@ export const panels: readonly Panel[] = [
     load: () => import("../usage/usage-view").then((module) => module.UsageView),
   },
   ...embeddedPanels,
+  {
+    id: "memory",
+    title: "Memory",
+    icon: BookmarkIcon,
+    place: "dialog",
+    isOfUser: true,
+    load: () => import("../memory/memory-panel").then((module) => module.MemoryPanel),
+  },
 ];
 
 /** The panel beside the conversation. */

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { panels, togglePanel } from "../layout/panels";
 import { closeDrawer, isSidebarOpen, isWide } from "../layout/sidebar-state";
 import { Button, IconButton, Spinner } from "../ui/button";
 import { CloseIcon, LogoMark, PlusIcon, SearchIcon, SidebarIcon } from "../ui/icons";
@@ -39,6 +40,15 @@ export function Sidebar() {
         <SearchField />
       </div>
       <ThreadEntries />
+      <div class="sidebar-foot">
+        {panels
+          .filter(({ isOfUser }) => isOfUser)
+          .map((panel) => (
+            <Button key={panel.id} kind="quiet" icon={panel.icon} aria-haspopup="dialog" onClick={() => togglePanel(panel)}>
+              {panel.title}
+            </Button>
+          ))}
+      </div>
     </nav>
   );
 }

@@ -93,6 +93,7 @@ export const InspectorIcon = icon(
     <path d="M18.6 16.6L21 19" />
   </>,
 );
+export const BookmarkIcon = icon(<path d="M7 4.500h10a1 1 0 011 1V20l-6-4-6 4V5.500a1 1 0 011-1z" />);
 export const ChartIcon = icon(<path d="M4 20h16M7 16v-5M12 16V6M17 16v-8" />);
 export const ModelIcon = icon(
   <>

@@ -2,6 +2,7 @@ import { useMemo, useState } from "preact/hooks";
 import { readFile } from "../../api/files";
 import { Dialog } from "../../ui/dialog";
 import { Button } from "../../ui/button";
+import { saveAddress, saveFile } from "../../ui/save-file";
 import { KIND_ICONS, SoundIcon } from "../icons";
 import { attachmentsOf } from "../composer/content";
 import type { UserContent } from "../../session/types";
@@ -118,12 +119,7 @@ function Card({ part, note, onOpen }: { part: Described; note: string; onOpen?: 
   );
 }
 
-/** Save a file under its name. Not opened in a tab: a page of somebody else's making is not ours to show. */
 async function save({ fileId, address, name }: Described): Promise<void> {
-  const url = fileId === null ? address! : URL.createObjectURL(await readFile(fileId));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  if (fileId !== null) setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  if (fileId === null) saveAddress(address!, name);
+  else saveFile(await readFile(fileId), name);
 }
