@@ -30,6 +30,8 @@ _LOOK_MILLISECONDS = 5000
 _REST = 100
 """Such a look is followed by a rest of this many times its duration, so that looks take at most 1 % of a core."""
 _MANY_FOLDERS = 5000
+_END_SECONDS = 2.0
+"""How long the end waits for the thread: it asks after each step whether it is to end, but a look may take long."""
 
 _Stamp = tuple[int, int, int]
 
@@ -67,6 +69,11 @@ class ChangedFiles:
         """Those of the last look."""
         self._look_at = 0.0
         """No look that nothing has caused before this time."""
+        self._polling = False
+        """Whether the system does not tell of changes, so that files are looked at."""
+        self._told = ""
+        """The last trouble that the user was told of."""
+        self._thread = threading.Thread(target=self._watch, name="changed-files", daemon=True)
 
     def __enter__(self) -> ChangedFiles:
         self._seen = self._look()
@@ -75,12 +82,12 @@ class ChangedFiles:
                 f"warning: {len(self._folders)} folders are watched for changes, which takes time and memory. Move data "
                 + f"out of {self._folder}, or below a folder whose name begins with a dot"
             )
-        threading.Thread(target=self._watch, name="changed-files", daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The thread is not waited for: it sleeps in the system until the next change.
         self._stop.set()
+        self._thread.join(_END_SECONDS)
 
     def take(self) -> list[Path]:
         """Return the files that have changed, relative to the folder, and forget them."""
@@ -103,21 +110,41 @@ class ChangedFiles:
         self._on_change()
 
     def _watch(self) -> None:
-        polling = False
-        while not self._stop.is_set() and self._folder.is_dir():
+        """Look until the end. Nothing else ends this: no change would be seen any more, and nobody would know."""
+        trouble: Exception | None = None
+        while not self._stop.is_set():
             try:
-                self._watch_folders(polling=polling)
-            except FileNotFoundError:
-                # A folder is gone since the last look.
-                self.look_again()
-            except OSError as exc:
-                # The number of watches is limited, and some file systems have none.
-                self._say(
-                    f"warning: the system does not tell of changed files ({exc}); they are looked at instead"
-                )
-                polling = True
+                if trouble is not None:
+                    self._go_on_after(trouble)
+                    trouble = None
+                self._watch_folders()
+            except Exception as exc:  # noqa: BLE001  top of a background loop
+                trouble = exc
 
-    def _watch_folders(self, *, polling: bool) -> None:
+    def _go_on_after(self, trouble: Exception) -> None:
+        """Tell of what has ended a watch, unless that is a folder that is gone, and look what has changed meanwhile."""
+        if isinstance(trouble, FileNotFoundError):
+            # Since the last look.
+            self._stop.wait(_STEP_MILLISECONDS / 1000)
+        elif not self._polling:
+            # The number of watches is limited, and that of watchers; some file systems have none.
+            self._polling = True
+            self._say(
+                f"warning: the system does not tell of changed files ({trouble}); they are looked at instead"
+            )
+        else:
+            self._stop.wait(_LOOK_MILLISECONDS / 1000)
+            self._tell_once(trouble)
+        self.look_again()
+
+    def _tell_once(self, trouble: Exception) -> None:
+        told, self._told = self._told, repr(trouble)
+        if told != self._told:
+            self._say(
+                f"warning: changed files are looked at every {_LOOK_MILLISECONDS // 1000} s only ({trouble})"
+            )
+
+    def _watch_folders(self) -> None:
         """Look whenever something happens; returns when there is another folder to watch."""
         folders = self._folders
         events = watchfiles.watch(
@@ -131,7 +158,7 @@ class ChangedFiles:
             # A look now and then finds what happened before the watches were in place.
             yield_on_timeout=True,
             rust_timeout=_LOOK_MILLISECONDS,
-            force_polling=polling or None,
+            force_polling=self._polling or None,
             ignore_permission_denied=True,
         )
         for told in events:
