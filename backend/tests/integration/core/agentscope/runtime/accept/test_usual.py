@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,8 @@ from tests.support.scratch_databases import ScratchDatabases
 from tests.support.silent_hints import Unheard, Unseen
 from tests.support.stack import OpenStack
 
-from core.agentscope.events.store import EventStore
+from agentroute.background_loops import running
+from core.agentscope.events.hub import ThreadHub
 from core.agentscope.runtime.accept.agent_choice import UsableAgents
 from core.agentscope.runtime.accept.gateway import AgentRunGateway
 from core.agentscope.runtime.accept.usual import UsualAcceptance
@@ -31,9 +32,10 @@ from core.database import create_engine
 from core.errors import AgentBackendError
 from core.gate import PoolGates
 from core.identity import Principal
-from core.user_data.desk import ErasureDesk
 
 MAX_RUNS = 3
+HEARING = {"bus", "hub"}
+"""The loops of an API process that hear of events. The others look at the stores, or tell them something."""
 
 # Ids and times differ between the two; whether a time is set, and everything else, must not.
 ROWS = {
@@ -376,17 +378,18 @@ async def test_a_usual_run_needs_one_statement_from_the_request_to_its_last_even
         event.listen(engine.sync_engine, "before_cursor_execute", lambda *of: composed.append(of[2]))
         return engine
 
-    async def no_patrol(_self: EventStore, _known: object) -> dict[int, Any]:
-        raise TimeoutError
+    def without_looks(**loops: Callable[[], Awaitable[None]]) -> AbstractAsyncContextManager[None]:
+        return running(**{name: loop for name, loop in loops.items() if name in HEARING})
 
-    async def no_look(_self: ErasureDesk) -> None: ...
+    async def no_patrol(_self: ThreadHub) -> None: ...
 
     monkeypatch.setattr("agentroute.container.create_engine", counted)
+    # What the process looks for by itself, each second, is not of the run.
+    for module in ("agentroute.container", "agentroute.credentials"):
+        monkeypatch.setattr(f"{module}.running", without_looks)
+    monkeypatch.setattr(ThreadHub, "_patrol", no_patrol)
     # A busy machine may be slow, but nothing is in doubt: no look at the store for that.
-    monkeypatch.setattr(EventStore, "moved", no_patrol)
     monkeypatch.setattr("core.agentscope.events.hub.SUBSCRIBE_WAIT_SECONDS", HUNG_SECONDS)
-    # The looks of the process, each second, are not of the run.
-    monkeypatch.setattr(ErasureDesk, "look", no_look)
     async with open_stack() as stack:
         body = stack.run_body("hello")
         for _ in range(2):
