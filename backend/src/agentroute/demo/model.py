@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -61,9 +63,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8765)
+    parser.add_argument(
+        "--fd", type=int, help="a bound socket of the parent process, instead of host and port"
+    )
     parser.add_argument("--delay-seconds", type=float, default=_DELAY_SECONDS, help="time before each delta")
     options = parser.parse_args(argv)
-    uvicorn.run(
+    config = uvicorn.Config(
         create_demo_app(options.delay_seconds),
         host=options.host,
         port=options.port,
@@ -72,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Scripted answers need no drain: open streams end with the process.
         timeout_graceful_shutdown=1,
     )
+    sockets = None if options.fd is None else [socket.socket(fileno=options.fd)]
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets)
 
 
 class _DemoModel:

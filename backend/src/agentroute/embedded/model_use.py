@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from agentroute.embedded.local_server import free_port
+from agentroute.embedded.demo_service import DemoService
 from agentroute.embedded.model_choice import ChoiceFile, ChoiceUnreadable, ModelChoice
 from agentroute.embedded.python_service import PythonService
 from core.config import ModelSettings, Settings
@@ -31,7 +31,7 @@ class ModelUse:
         settings: What the environment says; it comes first.
         env: Variables of the processes to come; changed here.
         data_dir: Has the kept choice.
-        new_demo: Makes the demo model's service for a port.
+        new_demo: Makes the demo model's service.
         start: Starts a service and keeps it running.
         say: Shows the user one line.
     """
@@ -42,7 +42,7 @@ class ModelUse:
         env: dict[str, str],
         data_dir: Path,
         *,
-        new_demo: Callable[[int], PythonService],
+        new_demo: Callable[[], DemoService],
         start: Callable[[PythonService], None],
         say: Callable[[str], None],
     ) -> None:
@@ -53,8 +53,7 @@ class ModelUse:
         self._start = start
         self._say = say
         self._file: ChoiceFile | None = None
-        self._demo_port = 0
-        self.demo: PythonService | None = None
+        self.demo: DemoService | None = None
         """The demo model, once it was started. It runs on beside a choice: runs may still ask it."""
         self.choice: ModelChoice | None = None
         self.variables = _deciding(settings.model)
@@ -132,10 +131,9 @@ class ModelUse:
             self._env[_KEY] = self.choice.api_key.get_secret_value()
             return
         if self.demo is None:
-            self._demo_port = free_port()
-            self.demo = self._new_demo(self._demo_port)
+            self.demo = self._new_demo()
             self._start(self.demo)
-        self._env[_URL] = f"http://127.0.0.1:{self._demo_port}/v1"
+        self._env[_URL] = f"http://127.0.0.1:{self.demo.port}/v1"
         self._env[_PROVIDER] = "demo"
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from agentroute.embedded.api_service import ApiService
 from agentroute.embedded.browser import open_browser
 from agentroute.embedded.control import Control
+from agentroute.embedded.demo_service import DemoService
 from agentroute.embedded.directory_lock import DirectoryInUseError, DirectoryLock
 from agentroute.embedded.handover import WorkerHandover
 from agentroute.embedded.local_postgres import LocalPostgres
@@ -245,9 +246,8 @@ class Embedded:
             self.supervisor.start(server, begin=server.begin)
         return servers
 
-    def _new_demo(self, port: int) -> PythonService:
-        arguments = ["agentroute.demo.model", "--host", _LOOPBACK, "--port", str(port)]
-        return self._service("Model", arguments, 1.0, answers(_LOOPBACK, port, "/healthz"))
+    def _new_demo(self) -> DemoService:
+        return DemoService(data_dir=self.data_dir, env=self._env, stop_seconds=1.0 + _STOP_MARGIN_SECONDS)
 
     def _check_stores(self) -> None:
         """Report early, in one line, if the user's own database or Redis cannot be used."""

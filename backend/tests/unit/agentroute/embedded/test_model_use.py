@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
 
+from agentroute.embedded.demo_service import DemoService
 from agentroute.embedded.model_choice import ModelChoice
 from agentroute.embedded.model_use import ModelUse
 from agentroute.embedded.own_key import own_key
 from agentroute.embedded.python_service import PythonService
 from core.config import Settings
 
+PORT = 40_001
 CHOICE = ModelChoice("https://api.example.com/v1", "large", SecretStr("sk-0123456789"))
 
 
@@ -22,14 +25,14 @@ class Instance:
 
     def __init__(self, folder: Path, **model: Any) -> None:
         self.env: dict[str, str] = {}
-        self.started: list[int] = []
+        self.started: list[PythonService] = []
         self.said: list[str] = []
         self.use = ModelUse(
             Settings.model_validate({"model": model}),
             self.env,
             folder,
-            new_demo=lambda port: cast("PythonService", cast("Any", port)),
-            start=lambda demo: self.started.append(cast("Any", demo)),
+            new_demo=lambda: cast("DemoService", cast("Any", SimpleNamespace(port=PORT))),
+            start=self.started.append,
             say=self.said.append,
         )
         self.use.begin(own_key(folder / "secrets.key"))
@@ -37,9 +40,9 @@ class Instance:
 
 def test_without_a_choice_the_demo_runs_and_a_choice_is_that_of_the_next_start(tmp_path: Path) -> None:
     first = Instance(tmp_path)
-    (port,) = first.started
+    assert first.started == [first.use.demo]
     assert (first.use.source, first.use.settings.model.provider) == ("demo", "demo")
-    assert first.env["AGENT_MODEL__BASE_URL"] == f"http://127.0.0.1:{port}/v1"
+    assert first.env["AGENT_MODEL__BASE_URL"] == f"http://127.0.0.1:{PORT}/v1"
 
     first.use.take(CHOICE)
     first.use.keep()
