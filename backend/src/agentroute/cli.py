@@ -263,13 +263,12 @@ def rotate_secrets() -> None:
     """Encrypt what is stored for users with the first key of AGENT_SECRETS__KEY, so that older keys can go."""
     with errors_as_lines():
         settings = read_settings("database")
-        from agentroute.preflight import check_migrations, check_postgres
+        from agentroute.command_database import with_engine
         from agentroute.secret_rotation import rotate_secrets
 
-        for check in (check_postgres, check_migrations):
-            if not (result := asyncio.run(check(settings))).ok:
-                fail(result.line)
-        told, complete = asyncio.run(rotate_secrets(settings))
+        told, complete = with_engine(
+            settings, lambda engine: rotate_secrets(engine, settings.secrets), "agentroute-rotate"
+        )
         typer.echo(told)
         raise typer.Exit(0 if complete else 1)
 
@@ -283,14 +282,13 @@ def restored(
     """Make a database usable that came out of a backup, before any process starts. Cursors of what was lost are refused."""
     with errors_as_lines():
         settings = read_settings("database", *(() if keep_redis else ("redis",)))
-        from agentroute.preflight import check_migrations, check_postgres
-        from agentroute.restored import RedisAwayError, StillInUseError, make_usable
+        from agentroute.command_database import with_engine
+        from agentroute.restored import NAME, RedisAwayError, StillInUseError, make_usable
 
-        for check in (check_postgres, check_migrations):
-            if not (result := asyncio.run(check(settings))).ok:
-                fail(result.line)
         try:
-            done = asyncio.run(make_usable(settings, redis=not keep_redis))
+            done = with_engine(
+                settings, lambda engine: make_usable(engine, settings, redis=not keep_redis), NAME
+            )
             told = (
                 f"{done.threads} threads count on from a new place, {done.live_runs} of their runs were live."
             )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.restored import Restored, count_on
 from core.config import Settings
-from core.database import create_engine
 from core.postgres_connection import direct_dsn, open_connection
 from core.redis_client import create_redis
 from core.redis_kinds.cluster import ClusterClient, execute_many
 
+NAME = "agentroute-restored"
+"""Application name of the connections."""
 _SECONDS = 10.0
 _SCAN_COUNT = 1000
 # Processes of the service; commands of an operator have other names.
@@ -31,10 +33,11 @@ class RedisAwayError(Exception):
     """Redis does not answer, so it may still know what was lost."""
 
 
-async def make_usable(settings: Settings, *, redis: bool = True) -> Restored:
+async def make_usable(engine: AsyncEngine, settings: Settings, *, redis: bool = True) -> Restored:
     """Make a restored database usable.
 
     Args:
+        engine: Of that database.
         settings: Where Postgres and Redis are.
         redis: Whether Redis is emptied of what the service keeps there.
 
@@ -46,17 +49,13 @@ async def make_usable(settings: Settings, *, redis: bool = True) -> Restored:
     # First: readers who find the old stream would be shown what was lost.
     if redis:
         await _forget(settings)
-    engine = create_engine(settings.database, application_name="agentroute-restored")
-    try:
-        return await count_on(engine)
-    finally:
-        await engine.dispose()
+    return await count_on(engine)
 
 
 async def _require_nobody(settings: Settings) -> None:
     connection: asyncpg.Connection = await open_connection(
         direct_dsn(settings.database),
-        application_name="agentroute-restored",
+        application_name=NAME,
         connect_seconds=_SECONDS,
         statement_seconds=_SECONDS,
     )

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from core.config import Settings
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.config import SecretSettings
 from core.connections.rotation import rotate
 from core.connections.vault import Vault
-from core.database import create_engine
 
 
-async def rotate_secrets(settings: Settings) -> tuple[str, bool]:
+async def rotate_secrets(engine: AsyncEngine, secrets: SecretSettings) -> tuple[str, bool]:
     """Encrypt everything anew; returns what was done, in a line or two, and whether everything could be read.
+
+    Args:
+        engine: Of the database with what is encrypted.
+        secrets: The keys, the new one first.
 
     Raises:
         ConfigurationError: There is no key.
     """
-    vault = Vault.of(settings.secrets)
-    engine = create_engine(settings.database, application_name="agentroute-rotate")
-    try:
-        done = await rotate(engine, vault)
-    finally:
-        await engine.dispose()
+    vault = Vault.of(secrets)
+    done = await rotate(engine, vault)
     told = f"{done.written} of {done.values} values were encrypted anew, with the first key."
     if done.unreadable:
         lost = "cannot be read with these keys. If their key is lost, their users connect anew."

