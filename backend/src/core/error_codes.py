@@ -13,6 +13,7 @@ from core import (
     errors,
     identity_errors,
     operator_errors,
+    schedule_errors,
     storage_errors,
     user_data_errors,
 )
@@ -26,6 +27,7 @@ _KNOWN = (
     embedded_errors,
     identity_errors,
     operator_errors,
+    schedule_errors,
     storage_errors,
     user_data_errors,
 )

@@ -244,10 +244,10 @@ class FirerByHand:
         firer = ScheduleFirer(Turns(self._engine), store, Refusing(), retention_days=30)
         await store.has_work()
         await store.plan_due(10)
-        for due in await store.lease(10):
+        for due in (await store.lease(10)).fires:
             assert await store.postpone(due.fire, 0.0, code="queue-full", detail="Full.")
         await firer.look()
-        for due in await store.lease(10):
+        for due in (await store.lease(10)).fires:
             await store.pause(due, code="credential-ended", detail="Ended.")
             await store.settle(due.fire, "failed", code="credential-ended", detail="Ended.")
         await firer.tend()

@@ -46,9 +46,12 @@ class Schedule:
     schedule_id: str
     state: str
     """``active``, ``paused`` or ``ended``."""
-    trigger: Mapping[str, Any]
     created_at: datetime
     updated_at: datetime
+    trigger: Mapping[str, Any] = field(default_factory=dict)
+    """Empty only if there is a ``problem``."""
+    problem: str | None = None
+    """``schedule-unreadable``: the service cannot read what the schedule is to do. It can be deleted."""
     name: str = ""
     message: Any = None
     agent_id: str | None = None

@@ -8,13 +8,13 @@ Rules:
 3. Whoever tries a fire has it for a lease. If it dies, another worker tries; the names of the fire make both tries one
    request.
 4. That a run was accepted is the truth, whatever was written about its fire meanwhile.
+5. What this version cannot read (a newer one may have written it) is left to workers that can, while there is time.
 
 Lock order: schedule, fires.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -23,18 +23,20 @@ import structlog
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.agentscope.schemas.schedules import ScheduleForm
+from core.agentscope.schemas.schedules import LEAST_GRACE_SECONDS, ScheduleForm
 from core.crash_points import crash_point
 from core.metrics.catalogue import SCHEDULE_FIRES
-from core.schedules.authority import Authority
+from core.schedule_errors import ScheduleUnreadable
 from core.schedules.fire import DueFire, Fire, instant_key
 from core.schedules.planning import Plan, plan
+from core.schedules.stored_form import read_authority, read_form
 
 log = structlog.get_logger(__name__)
 
 TRIGGER_INVALID = "trigger-invalid"
 _AGAIN_SECONDS = 60
-_UNREADABLE = "The schedule cannot be read any more. Make it anew."
+UNREAD_SECONDS = LEAST_GRACE_SECONDS / 2
+"""After this time a schedule or a fire that cannot be read is looked at again, by whichever worker comes first."""
 
 Settled = Literal["accepted", "skipped", "failed", "missed"]
 
@@ -46,6 +48,17 @@ class Planned:
     schedules: int
     missed: int
     """Instants that nobody fires."""
+    unread: int
+    """Schedules that this version cannot read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """Fires that this process took."""
+
+    fires: list[DueFire]
+    unread: int
+    """Of how many others this version cannot read the schedule."""
 
 
 class FireStore:
@@ -68,22 +81,28 @@ class FireStore:
 
     async def plan_due(self, batch: int) -> Planned:
         """Decide about the instants of schedules that are due, and write down what is to be fired."""
-        missed = 0
+        missed = unread = 0
         async with self._engine.begin() as connection:
             rows = (await connection.execute(_DUE, {"batch": batch})).mappings().all()
             for row in rows:
-                missed += await _plan_one(connection, row)
+                try:
+                    missed += await _plan_one(connection, row, read_form(row["form"]))
+                except ScheduleUnreadable:
+                    unread += 1
+                    log.warning("schedule_not_readable", schedule=row["id"])
+                    await connection.execute(_LATER, {"id": row["id"], "seconds": UNREAD_SECONDS})
             crash_point("schedule-planning")
         crash_point("schedule-planned")
-        return Planned(len(rows), missed)
+        return Planned(len(rows), missed, unread)
 
-    async def lease(self, batch: int) -> list[DueFire]:
+    async def lease(self, batch: int) -> Leased:
         """Take fires that are due, the oldest first."""
         async with self._engine.begin() as connection:
             rows = (await connection.execute(_LEASE, self._values | {"batch": batch})).mappings().all()
-            found = [await _due_or_failed(connection, row) for row in rows]
+            found = [await _due_or_left(connection, row) for row in rows]
         crash_point("schedule-leased")
-        return [due for due in found if due is not None]
+        fires = [due for due in found if due is not None]
+        return Leased(fires, len(rows) - len(fires))
 
     async def settle(
         self,
@@ -127,15 +146,14 @@ class FireStore:
             return fires + (await connection.execute(_FORGET_SCHEDULES, values)).rowcount
 
 
-async def _plan_one(connection: AsyncConnection, row: RowMapping) -> int:
+async def _plan_one(connection: AsyncConnection, row: RowMapping, form: ScheduleForm) -> int:
     """Decide about one schedule; returns how many of its instants are missed."""
     key, now = {"id": row["id"]}, row["now"]
     try:
-        form = ScheduleForm.model_validate_json(row["form"])
         planned = plan(form, row["decided_to"], now, row["fires"])
     except ValueError as exc:
         # A time zone that a new version of the data has not, for example.
-        log.warning("schedule_not_readable", schedule=row["id"], error=type(exc).__name__)
+        log.warning("schedule_trigger_invalid", schedule=row["id"], error=type(exc).__name__)
         detail = "The trigger cannot be read any more. Change it."
         await connection.execute(
             _PAUSE, key | {"code": TRIGGER_INVALID, "detail": detail, "authorized_at": None}
@@ -176,7 +194,11 @@ async def _write(
 
 
 def fire_of(row: Any) -> Fire:
-    """Return the fire of a row that has its schedule's members, too."""
+    """Return the fire of a row that has its schedule's members, too.
+
+    Raises:
+        ScheduleUnreadable: This version cannot read the schedule.
+    """
     return Fire(
         row["fire_pk"],
         row["schedule_pk"],
@@ -184,20 +206,22 @@ def fire_of(row: Any) -> Fire:
         row["user_id"],
         row["fire_key"],
         row["fire_at"],
-        ScheduleForm.model_validate_json(row["form"]),
+        read_form(row["form"]),
         row["attempts"],
     )
 
 
-async def _due_or_failed(connection: AsyncConnection, row: RowMapping) -> DueFire | None:
-    """Return a fire; one whose schedule cannot be read has failed, and the others go on."""
+async def _due_or_left(connection: AsyncConnection, row: RowMapping) -> DueFire | None:
+    """Return a fire; one that cannot be read is left to other workers until its time is over."""
     try:
         return _due_fire(row)
-    except ValueError as exc:
-        log.warning("fire_not_readable", schedule=row["schedule_pk"], error=type(exc).__name__)
-    about = {"code": TRIGGER_INVALID, "detail": _UNREADABLE, "run_id": None, "thread_id": None}
-    await connection.execute(_SETTLE, about | {"id": row["fire_pk"], "state": "failed"})
-    SCHEDULE_FIRES.add("failed")
+    except ScheduleUnreadable as exc:
+        log.warning("fire_not_readable", schedule=row["schedule_pk"])
+        about = {"id": row["fire_pk"], "code": exc.code, "detail": exc.detail}
+    later = await connection.execute(_POSTPONE, about | {"wait": UNREAD_SECONDS})
+    if later.one_or_none() is None:
+        await connection.execute(_SETTLE, about | {"state": "failed", "run_id": None, "thread_id": None})
+        SCHEDULE_FIRES.add("failed")
     return None
 
 
@@ -207,9 +231,7 @@ def _due_fire(row: RowMapping) -> DueFire:
         late=row["late"],
         is_overdue=row["is_overdue"],
         last_refusal=None if row["code"] is None else (row["code"], row["detail"]),
-        authority=Authority(
-            row["credential"], row["key_id"], row["scopes"], row["groups"], json.loads(row["claims"])
-        ),
+        authority=read_authority(row),
         authorized_at=row["authorized_at"],
         key_ended=row["key_ended"],
         right_ended=row["right_ended"],

@@ -123,12 +123,14 @@ class ScheduleFirer:
             return 0
         while (planned := await self._store.plan_due(BATCH)).schedules:
             SCHEDULE_FIRES.add("missed", amount=planned.missed)
+            self._leave(planned.unread)
             if planned.schedules < BATCH:
                 break
         fires = 0
-        while due := await self._store.lease(BATCH):
-            fires += len(due)
-            await asyncio.gather(*(self._in_turn(each) for each in due))
+        while (due := await self._store.lease(BATCH)).fires or due.unread:
+            self._leave(due.unread)
+            fires += len(due.fires)
+            await asyncio.gather(*(self._in_turn(each) for each in due.fires))
         return fires
 
     async def tend(self) -> None:
@@ -137,6 +139,10 @@ class ScheduleFirer:
             return
         while await self._store.forget(days=self._retention_days, rows=_FORGET_ROWS) >= _FORGET_ROWS:
             pass
+
+    def _leave(self, unread: int) -> None:
+        """Leave what this version cannot read to the other workers: they have to look, too."""
+        self._failing = self._failing or unread > 0
 
     async def _in_turn(self, due: DueFire) -> None:
         async with self._places:

@@ -27,12 +27,14 @@ from core.errors import AgentBackendError, IdempotencyMismatch, LimitExceeded, N
 from core.identity import Principal
 from core.json_body import canonical_hash
 from core.metrics.catalogue import SCHEDULE_FIRES
+from core.schedule_errors import ScheduleUnreadable
 from core.schedule_settings import ScheduleSettings
 from core.schedules.authority import Authorities
 from core.schedules.checks import check_input, checked_form
 from core.schedules.fire import Fire, manual_key
 from core.schedules.fire_store import FireStore, Settled, fire_of
 from core.schedules.store import ScheduleChange, ScheduleStore
+from core.schedules.stored_form import read_form
 from core.validation import read_parameter
 
 MANUAL_LEASE_SECONDS = 60.0
@@ -79,6 +81,7 @@ class ScheduleKeeper:
             InvalidRequest, LimitExceeded: A member cannot be used, or the user has too many schedules.
             IdempotencyMismatch: Another body has made a schedule of this id.
             AgentUnknown, AgentFixed: The agent is not there for the caller, or the thread has another one.
+            ScheduleUnreadable: The schedule was made before, and this version cannot read it.
         """
         digest = canonical_hash(command.wire())
         async with self._store.changing(principal, command.schedule_id) as change:
@@ -131,6 +134,7 @@ class ScheduleKeeper:
 
         Raises:
             NotFound: The caller has none of this id.
+            ScheduleUnreadable: This version cannot read it.
         """
         row = await self._store.find(principal, schedule_id)
         return await self._item(self._require_visible(principal, row))
@@ -142,11 +146,12 @@ class ScheduleKeeper:
 
         Raises:
             NotFound: The caller has none of this id.
+            ScheduleUnreadable: This version cannot read it.
             InvalidRequest, LimitExceeded, AgentUnknown, AgentFixed: As :meth:`create`.
         """
         async with self._store.changing(principal, schedule_id) as change:
             row = self._require_visible(principal, change.row)
-            before = ScheduleForm.model_validate_json(row["form"])
+            before = read_form(row["form"])
             form = command.applied_to(before)
             was_paused, has_ended = row["paused_at"] is not None, row["ended_at"] is not None
             enabled = (not was_paused) if command.enables is None else command.enables
@@ -194,8 +199,10 @@ class ScheduleKeeper:
 
         Raises:
             NotFound: The caller has none of this id.
+            ScheduleUnreadable: This version cannot read it. Nothing is written down.
         """
         row = self._require_visible(principal, await self._store.find(principal, schedule_id))
+        read_form(row["form"])
         name = manual_key(key or uuid.uuid4().hex)
         begun = await self._store.begin_fire(row["id"], name, MANUAL_LEASE_SECONDS)
         if begun is None:
@@ -235,10 +242,11 @@ class ScheduleKeeper:
         return row
 
     async def _item(self, row: Any) -> ScheduleItem:
-        form = ScheduleForm.model_validate_json(row["form"])
+        form = read_form(row["form"])
         fires = [_fire(each) for each in await self._store.fires(row["id"])]
         ends = None
-        if row["credential"] == "token" and self._settings.authorized_days:
+        # An imported one has no right yet.
+        if row["credential"] == "token" and row["scopes"] and self._settings.authorized_days:
             ends = row["authorized_at"] + timedelta(days=self._settings.authorized_days)
         return ScheduleItem.of(
             form,
@@ -267,9 +275,13 @@ def _known(row: Any) -> dict[str, Any]:
 
 
 def _summary(row: Any) -> ScheduleSummary:
-    form = ScheduleForm.model_validate_json(row["form"])
     last = row["last_fire"]
-    of_form = {name: getattr(form, name) for name in ("name", "trigger", "agent_id", "thread_id")}
+    try:
+        form = read_form(row["form"])
+        of_form = {name: getattr(form, name) for name in ("name", "trigger", "agent_id", "thread_id")}
+    except ScheduleUnreadable as exc:
+        # One that cannot be read hides no others, and is there to be deleted.
+        of_form = {"name": "", "agent_id": row["agent_id"], "problem": exc.code}
     return ScheduleSummary.model_validate(
         _known(row) | of_form | {"last_fire": None if last is None else _fire(last)}
     )

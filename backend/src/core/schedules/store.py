@@ -224,7 +224,7 @@ def _changed(form: ScheduleForm, agent_id: str | None, authority: Authority) -> 
 
 _COLUMNS = (
     "id, schedule_id, request_hash, form, agent_id, decided_to, next_at, fires, paused_at, pause_code, pause_detail, "
-    "ended_at, credential, authorized_at, created_at, updated_at"
+    "ended_at, credential, scopes, authorized_at, created_at, updated_at"
 )
 _FIRE_COLUMNS = "fire_at, manual, state, attempts, run_id, thread_id, code, detail, missed_from, missed_count, next_try_at, settled_at"
 _OF_OWNER = "tenant_id = :tenant_id AND user_id = :user_id"

@@ -18,6 +18,7 @@ from core.agentscope.schemas.schedules import (
     ScheduleListResponse,
 )
 from core.errors import AgentBackendError
+from core.schedule_errors import ScheduleUnreadable
 from core.validation import parse
 from v1.agent.checked_command import CheckedCommand
 from v1.agent.dependencies import Container, CurrentPrincipal, IdempotencyKeyHeader, current_principal
@@ -64,7 +65,7 @@ router = APIRouter(prefix=SCHEDULES_PATH, tags=["schedules"], dependencies=[Depe
         200: {"model": ScheduleItem, "description": "There was such a schedule."}
         | answer(SCHEDULE_EXAMPLE)[200]
     }
-    | problems(*_FORM_ERRORS, errors.IdempotencyMismatch),
+    | problems(*_FORM_ERRORS, errors.IdempotencyMismatch, ScheduleUnreadable),
     openapi_extra=json_body(CreateScheduleCommand, CREATE_SCHEDULE_EXAMPLES),
 )
 async def create_schedule(request: Request, principal: CurrentPrincipal, container: Container) -> Response:
@@ -90,14 +91,17 @@ async def list_schedules(
     limit: Annotated[int, Query(ge=1, le=200, description="How many at most.")] = 50,
     before: Annotated[str | None, Query(description="`nextBefore` of the page before this one.")] = None,
 ) -> Response:
-    """List your schedules, newest first: when each fires next, and what became of its last fire."""
+    """List your schedules, newest first: when each fires next, and what became of its last fire.
+
+    One that this version cannot read has `problem` instead of `trigger`: a newer version may have written it.
+    """
     return json_answer(await container.schedules.page(principal, limit=limit, before=before))
 
 
 @router.get(
     "/{scheduleId}",
     response_model=ScheduleItem,
-    responses=answer(SCHEDULE_EXAMPLE) | problems(*_ALWAYS, errors.NotFound),
+    responses=answer(SCHEDULE_EXAMPLE) | problems(*_ALWAYS, errors.NotFound, ScheduleUnreadable),
 )
 async def read_schedule(
     principal: CurrentPrincipal, container: Container, schedule_id: ScheduleIdPath
@@ -109,7 +113,7 @@ async def read_schedule(
 @router.patch(
     "/{scheduleId}",
     response_model=ScheduleItem,
-    responses=answer(SCHEDULE_EXAMPLE) | problems(*_FORM_ERRORS, errors.NotFound),
+    responses=answer(SCHEDULE_EXAMPLE) | problems(*_FORM_ERRORS, errors.NotFound, ScheduleUnreadable),
     openapi_extra=json_body(ChangeScheduleCommand, CHANGE_SCHEDULE_EXAMPLES),
 )
 async def change_schedule(
@@ -142,7 +146,7 @@ async def delete_schedule(
     "/{scheduleId}/trigger",
     status_code=202,
     response_model=AcceptedTaskResponse,
-    responses=accepted(ACCEPTED_EXAMPLE) | problems(*START_ERRORS),
+    responses=accepted(ACCEPTED_EXAMPLE) | problems(*START_ERRORS, ScheduleUnreadable),
 )
 async def trigger_schedule(
     principal: CurrentPrincipal,

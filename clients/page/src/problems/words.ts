@@ -91,6 +91,7 @@ export const WORDS: Readonly<Record<string, Words>> = {
   "ticket-invalid": words("The ticket for this stream is not valid.", "It is used up, or has expired. Reload the page for a new one."),
   "tickets-unavailable": words("There are no tickets for streams at the moment.", "Try again in a moment.", "again"),
   "key-ended": words("This API key has ended.", "It was revoked, or has expired. Create a new one."),
+  "schedule-unreadable": words("The service cannot read this schedule.", "A newer version of it may have written it. Delete the schedule, or ask the operator to update the service."),
   "requeue-refused": words("This run cannot be queued again.", "It would be done twice, or it has ended. The details say why."),
   forbidden: words("You are not allowed to do this.", "Ask the operator for the permission."),
   "login-not-wanted": words("This server needs no login of yours.", "There is nothing to connect."),

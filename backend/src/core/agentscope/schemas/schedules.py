@@ -17,6 +17,9 @@ LEAST_GRACE_SECONDS = 10
 """Workers look once a second: with less, a busy second would be a missed fire."""
 MOST_GRACE_SECONDS = 86_400
 
+IMPORTED = "imported"
+"""Code of the pause of a schedule that came with an import: nobody's right fires it before its owner enables it."""
+
 Missed = Literal["skip", "latest", "all"]
 OnBusy = Literal["enqueue", "skip"]
 FireState = Literal["pending", "accepted", "skipped", "failed", "missed"]
@@ -166,7 +169,7 @@ class PauseItem(WireModel):
     """Why a schedule fires nothing."""
 
     code: str
-    """``by-owner``, ``credential-ended``, ``authorization-expired``, ``trigger-invalid``, or the code of a problem."""
+    """``by-owner``, ``credential-ended``, ``authorization-expired``, ``trigger-invalid``, ``imported``, or the code of a problem."""
     detail: str
     at: datetime
 
@@ -177,7 +180,10 @@ class ScheduleSummary(WireModel):
     schedule_id: str
     name: str
     state: ScheduleState
-    trigger: Trigger
+    trigger: Trigger | None = None
+    """Absent only if there is a ``problem``."""
+    problem: str | None = None
+    """``schedule-unreadable``: this version cannot read what the schedule is to do. It can be deleted."""
     agent_id: str | None = None
     thread_id: str | None = None
     next_fire_at: datetime | None = None

@@ -19,6 +19,7 @@ from core.config import DatabaseSettings, LimitSettings
 from core.database import create_engine
 from core.errors import InvalidRequest, LimitExceeded
 from core.identity import Principal
+from core.schedule_errors import ScheduleUnreadable
 from core.schedule_settings import ScheduleSettings
 from core.schedules.authority import Authorities
 from core.schedules.fire_store import FireStore
@@ -207,16 +208,82 @@ async def test_another_trigger_and_a_resumed_schedule_go_on_from_now(
         await change(keeper, "s", endAt=hourly.updated_at.isoformat())
 
 
-async def test_a_fire_that_cannot_be_read_fails_and_the_others_go_on(
-    engine: AsyncEngine, keeper: ScheduleKeeper
+UNREADABLE = ("form = '{\"trigger\": {}}'", "form = 'nothing'", "claims = '[]'", "claims = '{'")
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+async def test_a_fire_that_cannot_be_read_is_left_to_others_until_its_time_is_over(
+    engine: AsyncEngine, keeper: ScheduleKeeper, what: str
 ) -> None:
     for name in ("odd", "good"):
         await ended(engine, keeper, name)
         await fire(engine, name)
-    await run(engine, """UPDATE agent_schedule SET form = '{"trigger": {}}' WHERE schedule_id = 'odd'""")
+    await run(engine, f"UPDATE agent_schedule SET {what} WHERE schedule_id = 'odd'")  # noqa: S608  constants
+    store = FireStore(engine, authorized_days=90)
 
-    due = await FireStore(engine, authorized_days=90).lease(10)
+    leased = await store.lease(10)
 
-    assert len(due) == 1
-    assert due[0].fire.form.message == "hello"
-    assert await states(engine) == ["failed trigger-invalid", "pending"]
+    assert [due.fire.form.message for due in leased.fires] == ["hello"]
+    assert leased.unread == 1
+    assert await states(engine) == ["pending schedule-unreadable", "pending"]
+
+    odd = "schedule_pk = (SELECT id FROM agent_schedule WHERE schedule_id = 'odd')"
+    await run(engine, f"UPDATE agent_schedule_fire SET next_try_at = now(), give_up_at = now() WHERE {odd}")  # noqa: S608
+    again = await store.lease(10)
+    assert (again.fires, again.unread) == ([], 1)
+    assert await states(engine) == ["failed schedule-unreadable", "pending"]
+
+
+@pytest.mark.parametrize("stored", ['{"trigger": {"type": "tide"}, "message": "hello"}', "{}", "nothing"])
+async def test_a_schedule_that_cannot_be_read_is_told_listed_kept_and_deleted(
+    engine: AsyncEngine, keeper: ScheduleKeeper, stored: str
+) -> None:
+    await ended(engine, keeper, "good")
+    made = await make(keeper, "odd", DAILY)
+    await run(engine, "UPDATE agent_schedule SET form = :stored WHERE schedule_id = 'odd'", stored=stored)
+    again = {"scheduleId": "odd", "trigger": DAILY, "message": "hello"}
+
+    for refused in (
+        keeper.get(ADA, "odd"),
+        change(keeper, "odd", enabled=False),
+        keeper.create(ADA, CreateScheduleCommand.model_validate(again)),
+        keeper.begin_fire(ADA, "odd", "k"),
+    ):
+        with pytest.raises(ScheduleUnreadable, match="delete the schedule"):
+            await refused
+    assert await states(engine) == []
+    odd, good = (await keeper.page(ADA, limit=10, before=None)).schedules
+    assert (odd.schedule_id, odd.state, odd.trigger, odd.problem) == (
+        "odd",
+        "active",
+        None,
+        "schedule-unreadable",
+    )
+    assert odd.next_fire_at == made.next_fire_at
+    assert (good.schedule_id, good.problem) == ("good", None)
+    assert good.trigger is not None
+
+    await keeper.delete(ADA, "odd")
+    assert await left(engine) == ["good"]
+
+
+async def test_an_instant_of_a_schedule_that_cannot_be_read_waits_for_a_worker_that_can(
+    engine: AsyncEngine, keeper: ScheduleKeeper
+) -> None:
+    await make(keeper, "odd", DAILY, missed="latest")
+    [known] = await run(engine, "SELECT form FROM agent_schedule")
+    due = "decided_to = now() - interval '1 day', next_at = now() - interval '1 hour'"
+    await run(engine, f"UPDATE agent_schedule SET form = '{{}}', {due}")  # noqa: S608  constants
+    store = FireStore(engine, authorized_days=90)
+
+    planned = await store.plan_due(10)
+
+    assert (planned.schedules, planned.missed, planned.unread) == (1, 0, 1)
+    # Neither paused nor missed, and not looked at again at once.
+    assert await run(engine, "SELECT 1 FROM agent_schedule WHERE paused_at IS NULL AND next_at > now()") == [
+        1
+    ]
+    assert (await store.plan_due(10)).schedules == 0
+    await run(engine, "UPDATE agent_schedule SET form = :known, next_at = now()", known=known)
+    assert (await store.plan_due(10)).unread == 0
+    assert await states(engine) == ["pending"]

@@ -34,17 +34,20 @@ class Store:
 
     due: int = 0
     looks: int = 0
+    unread: int = 0
 
     async def has_work(self) -> bool:
         self.looks += 1
         return self.due > 0
 
     async def plan_due(self, _batch: int) -> Any:
-        return SimpleNamespace(schedules=0, missed=0)
+        return SimpleNamespace(schedules=0, missed=0, unread=0)
 
-    async def lease(self, batch: int) -> list[Any]:
+    async def lease(self, batch: int) -> Any:
         taken, self.due = min(batch, self.due), max(self.due - batch, 0)
-        return [SimpleNamespace(fire=SimpleNamespace(fire_pk=1, attempts=1), is_overdue=False)] * taken
+        unread, self.unread = self.unread, 0
+        fires = [SimpleNamespace(fire=SimpleNamespace(fire_pk=1, attempts=1), is_overdue=False)] * taken
+        return SimpleNamespace(fires=fires, unread=unread)
 
 
 @pytest.fixture
@@ -83,6 +86,18 @@ async def test_a_crowd_of_fires_is_for_all_workers(due: int, tells: bool) -> Non
     firer, turns = worker_of(store)
     await firer.look_in_turn()
     assert (store.due, bool(turns.told)) == (0, tells)
+
+
+@pytest.mark.usefixtures("fails")
+async def test_what_this_version_cannot_read_is_for_the_other_workers() -> None:
+    store = Store(1, unread=1)
+    firer, turns = worker_of(store)
+    await firer.look_in_turn()
+    assert turns.told == []
+    store.due = 1
+    turns.now += LOOK_SECONDS
+    await firer.look_in_turn()
+    assert turns.told == ["fire"]
 
 
 async def test_a_worker_whose_fires_fail_does_not_keep_the_others_away(fails: set[str]) -> None:

@@ -259,6 +259,10 @@ const problemWords = <String, ProblemWords>{
     Remedy.again,
   ),
   'key-ended': ProblemWords('This API key has ended.', 'It was revoked, or has expired. Create a new one.'),
+  'schedule-unreadable': ProblemWords(
+    'The service cannot read this schedule.',
+    'A newer version of it may have written it. Delete the schedule, or ask the operator to update the service.',
+  ),
   'requeue-refused': ProblemWords(
     'This run cannot be queued again.',
     'It would be done twice, or it has ended. The details say why.',
