@@ -6,7 +6,8 @@ Rules:
    snapshot is held any more: for a file that was deleted meanwhile, a line says so.
 2. The order is stable: two exports of the same data are equal, byte for byte, but for the time in the manifest.
 3. Memory is bounded: rows come through a cursor of the database, bytes of files in pieces.
-4. Never a token. Not exported are what the service keeps for itself: the log of events, states of the agent, budgets.
+4. Never a token, never a right. Not exported are what the service keeps for itself: the log of events, states of the
+   agent, budgets, fires that are still to be tried.
 5. An export without its last line was cut off.
 """
 
@@ -24,6 +25,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.agentscope.schemas.schedules import IMPORTED
 from core.errors import FilesOff, NotFound
 from core.files.library import FileLibrary
 from core.identity import Principal
@@ -42,7 +44,10 @@ from core.user_data.export_lines import (
     MESSAGE,
     MODEL_CALL,
     OF_USER,
+    PAUSE_COLUMNS,
     RUN,
+    SCHEDULE,
+    SCHEDULE_FIRE,
     THREAD,
     TRANSCRIPTION,
     VERSION,
@@ -198,6 +203,7 @@ def _query(
 
 
 _OWNED = "x.tenant_id = :tenant_id AND x.user_id = :user_id"
+_OF_SCHEDULE = "s.tenant_id = :tenant_id AND s.user_id = :user_id"
 _HERE = "x.session_id = :session_id"
 _THREAD_ID = ', (SELECT s.thread_id FROM agent_chat_session AS s WHERE s.id = x.session_id) AS "threadId"'
 _THREADS = _query(THREAD, _OWNED)
@@ -228,6 +234,22 @@ _OF_USER = {
     ),
     TRANSCRIPTION.type: _query(TRANSCRIPTION, _OWNED, order="x.created_at, x.id"),
     CONNECTION.type: _query(CONNECTION, _OWNED, order="x.server"),
+    SCHEDULE.type: _query(
+        SCHEDULE,
+        _OWNED,
+        # What only an import has paused is exported as it was before: the next import pauses it again.
+        more="".join(
+            f""", CASE WHEN x.pause_code <> '{IMPORTED}' THEN x.{column} END AS "{name}" """
+            for column, name in PAUSE_COLUMNS.items()
+        ),
+    ),
+    SCHEDULE_FIRE.type: _query(
+        SCHEDULE_FIRE,
+        f"{_OF_SCHEDULE} AND x.settled_at IS NOT NULL",
+        more=', s.schedule_id AS "scheduleId"',
+        join="JOIN agent_schedule AS s ON s.id = x.schedule_pk",
+        order="s.id, x.fire_at, x.id",
+    ),
 }
 _FILE_USES = text(f"""
 SELECT f.id AS name, row_to_json(one)::text AS line
@@ -246,5 +268,8 @@ SELECT (SELECT count(*) FROM agent_chat_session WHERE {_MINE}) AS "{THREAD.type}
     (SELECT count(*) FROM agent_memory WHERE {_MINE}) AS "{MEMORY.type}",
     (SELECT count(*) FROM agent_model_call WHERE {_MINE}) AS "{MODEL_CALL.type}",
     (SELECT count(*) FROM agent_transcription WHERE {_MINE}) AS "{TRANSCRIPTION.type}",
-    (SELECT count(*) FROM agent_connection WHERE {_MINE}) AS "{CONNECTION.type}"
+    (SELECT count(*) FROM agent_connection WHERE {_MINE}) AS "{CONNECTION.type}",
+    (SELECT count(*) FROM agent_schedule WHERE {_MINE}) AS "{SCHEDULE.type}",
+    (SELECT count(*) FROM agent_schedule_fire AS x JOIN agent_schedule AS s ON s.id = x.schedule_pk
+        WHERE {_OF_SCHEDULE} AND x.settled_at IS NOT NULL) AS "{SCHEDULE_FIRE.type}"
 """)  # noqa: S608

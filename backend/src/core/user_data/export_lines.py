@@ -23,12 +23,17 @@ from models import (
     AgentMemory,
     AgentModelCall,
     AgentRun,
+    AgentSchedule,
+    AgentScheduleFire,
     AgentTranscription,
 )
 from models.base import Base
 
 FORMAT = "agentroute-export"
-VERSION = 1
+VERSION = 2
+"""2: schedules and their fires. 1: without."""
+READABLE = frozenset({1, VERSION})
+"""The versions that an import reads."""
 MANIFEST, END = "manifest", "end"
 FILE_USE, FILE_BYTES, FILE_MISSING = "file-use", "file-bytes", "file-missing"
 
@@ -50,6 +55,14 @@ LEFT_OUT: Mapping[type[Base], Collection[str]] = {
     AgentMemory: (*_OWNER, "idempotency_key"),
     AgentModelCall: (*_OWNER, "run_pk"),
     AgentTranscription: _OWNER,
+    # When workers look at it is a matter of this deployment, and so is by what right it fires: never a right.
+    AgentSchedule: (
+        *_OWNER,
+        *("next_at", "credential", "key_id", "scopes", "groups", "claims", "authorized_at"),
+        # Those of :data:`PAUSE_COLUMNS`.
+        *("paused_at", "pause_code", "pause_detail"),
+    ),
+    AgentScheduleFire: ("id", "schedule_pk", "late", "give_up_at", "next_try_at"),
     # Never a token.
     AgentConnection: (
         *_OWNER,
@@ -98,8 +111,16 @@ MEMORY = Kind("memory", AgentMemory)
 MODEL_CALL = Kind("model-call", AgentModelCall)
 TRANSCRIPTION = Kind("transcription", AgentTranscription)
 CONNECTION = Kind("connection", AgentConnection)
+SCHEDULE = Kind("schedule", AgentSchedule)
+SCHEDULE_FIRE = Kind("schedule-fire", AgentScheduleFire)
+PAUSE_COLUMNS: Mapping[str, str] = {
+    "paused_at": "pausedAt",
+    "pause_code": "pauseCode",
+    "pause_detail": "pauseDetail",
+}
+"""Columns of a schedule that a line has only if the pause is not that of an import: the next import pauses it anew."""
 OF_THREAD = (RUN, MESSAGE, INTERRUPT)
-OF_USER = (FILE, MEMORY, MODEL_CALL, TRANSCRIPTION, CONNECTION)
+OF_USER = (FILE, MEMORY, MODEL_CALL, TRANSCRIPTION, CONNECTION, SCHEDULE, SCHEDULE_FIRE)
 TYPES = frozenset(
     {
         *(kind.type for kind in (THREAD, *OF_THREAD, *OF_USER)),

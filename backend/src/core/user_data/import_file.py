@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.user_data.export_lines import END, FILE, FILE_BYTES, FILE_MISSING, FORMAT, MANIFEST, TYPES, VERSION
+from core.user_data.export_lines import END, FILE, FILE_BYTES, FILE_MISSING, FORMAT, MANIFEST, READABLE, TYPES
 
 MAX_LINE_BYTES = 256 << 20
 """More than one message can have."""
@@ -148,8 +148,10 @@ def _parsed(raw: bytes, number: int) -> dict[str, Any]:
 def _checked_manifest(line: dict[str, Any]) -> dict[str, Any]:
     if line["type"] != MANIFEST or line.get("format") != FORMAT or not isinstance(line.get("counts"), dict):
         raise NotAnExport("The file is no export of AgentRoute: its first line is no manifest.")
-    if line.get("version") != VERSION:
+    version = line.get("version")
+    if not isinstance(version, int) or version not in READABLE:
+        known = " and ".join(map(str, sorted(READABLE)))
         raise NotAnExport(
-            f"The export has version {line.get('version')} of the format; this version of AgentRoute reads {VERSION}."
+            f"The export has version {version} of the format; this version of AgentRoute reads {known}."
         )
     return line

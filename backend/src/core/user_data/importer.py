@@ -7,7 +7,8 @@ Rules:
    files of the uploads. If it fails, the uploads are taken back; if the process dies, the chore of files removes them.
 3. What an export does not have begins anew: threads have no log and no state of the agent, which reads the history
    instead. A run that had not ended is cancelled, a waiting one is left out, an open question is withdrawn. Connections
-   are left out: their tokens are in no export.
+   are left out: their tokens are in no export. Schedules are paused: the right by which they fired is in no export, and
+   where they were exported they may still fire.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sqlalchemy import DefaultClause, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.events.status_sql import status_sql
+from core.agentscope.schemas.schedules import IMPORTED
 from core.erased_users import LOCK_NAME_SQL, require_somebody
 from core.files.catalogue import StoredBytes
 from core.files.library import FileLibrary
@@ -36,6 +38,8 @@ from core.user_data.export_lines import (
     MESSAGE,
     MODEL_CALL,
     RUN,
+    SCHEDULE,
+    SCHEDULE_FIRE,
     THREAD,
     TRANSCRIPTION,
     Kind,
@@ -209,7 +213,9 @@ _THREAD = """JOIN agent_chat_session AS s
     ON s.tenant_id = :tenant_id AND s.user_id = :user_id AND s.thread_id = x."threadId" """
 _RUN = 'JOIN agent_run AS r ON r.session_id = s.id AND r.ordinal = x."runOrdinal"'
 _NOW = "clock_timestamp()"
-_EVERY_LINE = {THREAD.type, MESSAGE.type, MEMORY.type}
+_IMPORTED_TOLD = "It came with an import. Enable it: then it fires by your right, from that moment on."
+_PAUSES = """x."pausedAt" IS NOT NULL OR x."endedAt" IS NULL"""
+_EVERY_LINE = {THREAD.type, MESSAGE.type, MEMORY.type, SCHEDULE.type, SCHEDULE_FIRE.type}
 """Each line of these becomes a row. Runs that wait are left out, and what is theirs."""
 _INSERT: Mapping[str, TextClause] = {
     THREAD.type: _insert(THREAD, {**_OWNER, "pruned_ordinal": 'x."lastOrdinal"'}),
@@ -255,6 +261,32 @@ _INSERT: Mapping[str, TextClause] = {
         '"runOrdinal" integer',
     ),
     TRANSCRIPTION.type: _insert(TRANSCRIPTION, _OWNER),
+    SCHEDULE.type: _insert(
+        SCHEDULE,
+        {
+            **_OWNER,
+            "paused_at": f'CASE WHEN {_PAUSES} THEN coalesce(x."pausedAt", {_NOW}) END',
+            "pause_code": f"""CASE WHEN {_PAUSES} THEN coalesce(x."pauseCode", '{IMPORTED}') END""",
+            "pause_detail": f"""CASE WHEN x."pausedAt" IS NOT NULL THEN x."pauseDetail"
+                WHEN x."endedAt" IS NULL THEN '{_IMPORTED_TOLD}' END""",
+            # No right at all.
+            "credential": "'token'",
+            "scopes": "'{}'",
+            "groups": "'{}'",
+            "claims": "'{}'",
+        },
+        "",
+        '"pausedAt" timestamptz',
+        '"pauseCode" text',
+        '"pauseDetail" text',
+    ),
+    SCHEDULE_FIRE.type: _insert(
+        SCHEDULE_FIRE,
+        {"schedule_pk": "s.id", "give_up_at": _NOW},
+        """JOIN agent_schedule AS s
+            ON s.tenant_id = :tenant_id AND s.user_id = :user_id AND s.schedule_id = x."scheduleId" """,
+        '"scheduleId" text',
+    ),
     FILE.type: text(f"""
         UPDATE agent_file AS f SET state = 'ready', {
         ", ".join(f"{name} = {value}" for name, value in _values(FILE, {}).items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.user_data.export_lines import CONNECTION, RUN
+from core.user_data.export_lines import CONNECTION, RUN, SCHEDULE, SCHEDULE_FIRE
 
 CONNECTION_COLUMNS = ["server", "kind", "state", "expires_at", "renewable", "connected_at", "updated_at"]
 RUN_COLUMNS = [
@@ -18,6 +18,23 @@ RUN_COLUMNS = [
     ),
     *("model_ms", "tool_ms", "created_at", "started_at", "first_token_at", "ended_at"),
 ]
+SCHEDULE_COLUMNS = [
+    *(
+        "schedule_id",
+        "request_hash",
+        "form",
+        "agent_id",
+        "decided_to",
+        "fires",
+        "ended_at",
+        "created_at",
+        "updated_at",
+    ),
+]
+FIRE_COLUMNS = [
+    *("fire_key", "fire_at", "manual", "state", "attempts", "run_id", "thread_id", "code", "detail"),
+    *("missed_from", "missed_count", "created_at", "settled_at"),
+]
 
 
 def test_a_connection_goes_out_without_anything_that_opens_it() -> None:
@@ -26,3 +43,8 @@ def test_a_connection_goes_out_without_anything_that_opens_it() -> None:
 
 def test_a_run_goes_out_without_what_only_this_deployment_needs() -> None:
     assert [column.name for column in RUN.columns] == RUN_COLUMNS
+
+
+def test_a_schedule_goes_out_without_the_right_by_which_it_fires() -> None:
+    assert [column.name for column in SCHEDULE.columns] == SCHEDULE_COLUMNS
+    assert [column.name for column in SCHEDULE_FIRE.columns] == FIRE_COLUMNS
