@@ -144,13 +144,15 @@ class ErasureDesk:
         return None
 
     async def _own_of_today(self, principal: Principal) -> Erasure | None:
-        """Return the receipt of a user who has asked today already and has nothing new; ``None``: there is none."""
-        last = None if principal.trusted else await self._eraser.erasures.newest(principal)
+        """Return the receipt of a user who has asked already and has nothing new; ``None``: there is something to erase."""
+        last = await self._eraser.erasures.newest(principal)
         if last is None or last.asked_by != "owner" or last.finished_at is None:
             return None
         rows = RowEraser(self._eraser.erasures.engine, last.erasure_id, principal)
         if not await rows.left():
             return last
+        if principal.trusted:
+            return None
         wait = last.asked_at + OWN_PAUSE - datetime.now(UTC)
         if wait <= timedelta(0):
             return None

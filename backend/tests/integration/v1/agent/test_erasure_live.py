@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from tests.support import audio
 from tests.support.canary import found, tables
+from tests.support.limits import HUNG_SECONDS
 from tests.support.loggers import loggers_kept
 from tests.support.stack import OpenStack, Reply, Stack, eventually
 from tests.support.whole_service import HOOK_HEADERS, sections_for_everything
@@ -302,9 +303,15 @@ async def test_whoever_is_being_erased_is_told_so_and_the_service_ends_it_by_its
         # Nothing new: the same receipt. Something new, within a day: not again, but an operator may.
         first = await ask(stack, "DELETE", "/me", api=stack.apis[1])
         assert first.json["state"] == "erased"
+        local = Principal("default", USER, trusted=True)
+        (same, _) = await desks[1].erase(local, "owner", within_seconds=0)
+        assert same.erasure_id == first.json["erasureId"]
         await run(stack, "hello", "again", api=stack.apis[1])
         refused = await ask(stack, "DELETE", "/me", api=stack.apis[1])
         assert "within a day" in refused.problem(429, "rate-limited")["detail"]
+        # The one user of local mode is the operator.
+        (again, _) = await desks[1].erase(local, "owner", within_seconds=HUNG_SECONDS)
+        assert (again.erasure_id == same.erasure_id, again.finished_at is None) == (False, False)
 
 
 def _when(open_: asyncio.Event, call: Any) -> Any:
