@@ -3,7 +3,9 @@ import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import type { ThreadSession } from "../session/types";
 import { embeddedPanels } from "../setup/panels";
-import { BookmarkIcon, ChartIcon, type Icon, InspectorIcon, StateIcon } from "../ui/icons";
+import { leaveThread } from "../threads/current";
+import { forgetThreads } from "../threads/thread-list";
+import { BookmarkIcon, ChartIcon, type Icon, InspectorIcon, PersonIcon, StateIcon } from "../ui/icons";
 
 export interface Panel {
   id: string;
@@ -49,6 +51,15 @@ export const panels: readonly Panel[] = [
     place: "dialog",
     isOfUser: true,
     load: () => import("../memory/memory-panel").then((module) => module.MemoryPanel),
+  },
+  {
+    id: "your-data",
+    title: "Your data",
+    icon: PersonIcon,
+    place: "dialog",
+    isOfUser: true,
+    // It imports neither: what this file and a part that is loaded later both import would become files of their own.
+    load: () => import("../your-data/your-data-panel").then((module) => module.yourDataPanel({ leaveThread, forgetThreads })),
   },
 ];
 

@@ -50,6 +50,13 @@ export function newThread(): void {
   closeDrawer();
 }
 
+/** Leave the open thread for an empty one; returns what goes back to it. */
+export function leaveThread(): () => void {
+  const { threadId } = currentSession.peek();
+  newThread();
+  return () => openThread(threadId);
+}
+
 // The tools of the page are carried out in the thread that is open.
 effect(() => {
   carryOutOf(currentSession.value, clientTools, findAnswered);

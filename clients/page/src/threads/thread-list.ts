@@ -91,6 +91,12 @@ export async function remove(threadId: string): Promise<void> {
   readAnew();
 }
 
+/** Nothing of the list is there any more. */
+export function forgetThreads(): void {
+  show([], null);
+  titles.value = new Map();
+}
+
 let timers: ReturnType<typeof setTimeout>[] = [];
 
 /** A run of a thread has begun or ended: the list has a new order, and perhaps a title. */

@@ -94,6 +94,12 @@ export const InspectorIcon = icon(
   </>,
 );
 export const BookmarkIcon = icon(<path d="M7 4.500h10a1 1 0 011 1V20l-6-4-6 4V5.500a1 1 0 011-1z" />);
+export const PersonIcon = icon(
+  <>
+    <circle cx="12" cy="8" r="3.5" />
+    <path d="M5 20c.5-4 3.300-6 7-6s6.500 2 7 6" />
+  </>,
+);
 export const ChartIcon = icon(<path d="M4 20h16M7 16v-5M12 16V6M17 16v-8" />);
 export const ModelIcon = icon(
   <>

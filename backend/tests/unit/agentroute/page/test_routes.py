@@ -21,8 +21,8 @@ from core.readiness import Readiness
 
 MAX_GZIP_BYTES = 110_000
 """What a browser loads to show a conversation."""
-MAX_TOTAL_GZIP_BYTES = 160_000
-"""All files. docs/adr/0051 says what was left out for it."""
+MAX_TOTAL_GZIP_BYTES = 168_000
+"""All files, also of panels that few open. docs/adr/0051 says what was left out for it."""
 MAX_CHUNK_GZIP_BYTES = 25_000
 """A part that is loaded when somebody opens it, such as the inspector, or highlighting when there is code."""
 
@@ -177,7 +177,9 @@ def test_the_page_is_small_and_loads_the_rest_when_it_is_asked_for() -> None:
     first = _loaded_at_once()
 
     assert {"index.html", "index.js", "index.css"} <= first
-    assert first.isdisjoint({"inspector.js", "usage-view.js", "memory-panel.js", "highlight.js"})
+    assert first.isdisjoint(
+        {"inspector.js", "usage-view.js", "memory-panel.js", "your-data-panel.js", "highlight.js"}
+    )
     assert sum(sizes[name] for name in first) < MAX_GZIP_BYTES, {name: sizes[name] for name in first}
     assert sum(sizes.values()) < MAX_TOTAL_GZIP_BYTES, sizes
     assert {

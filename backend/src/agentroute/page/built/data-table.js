@@ -1,1 +1,0 @@
-import{n as e}from"./jsxRuntime.js";import{N as t}from"./icons.js";function n(n,r,i){let a=t(i);return e(()=>{let e=new ResizeObserver(([e])=>a.value=Math.max(e.contentRect.width,r));return e.observe(n.current),()=>e.disconnect()},[]),a}export{n as t};

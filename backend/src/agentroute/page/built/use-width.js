@@ -1,0 +1,1 @@
+import{P as e}from"./icons.js";import{n as t}from"./jsxRuntime.js";function n(n,r,i){let a=e(i);return t(()=>{let e=new ResizeObserver(([e])=>a.value=Math.max(e.contentRect.width,r));return e.observe(n.current),()=>e.disconnect()},[]),a}export{n as t};
