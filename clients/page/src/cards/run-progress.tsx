@@ -1,14 +1,19 @@
 import { useEffect, useState } from "preact/hooks";
-import type { RunDetails } from "../api/run-details";
+import { isMadeUp, type RunDetails } from "../api/run-details";
 import { readRun } from "../api/run-queries";
 import { isLive } from "../session/run-view";
 import type { RunView, ThreadSession } from "../session/types";
+import { Button } from "../ui/button";
 import { CheckIcon } from "../ui/icons";
+import { lazy } from "../ui/lazy";
 import { activityOf } from "./activity-of";
+import { useSilence } from "./silence";
 import { stageSteps, waitingWords } from "./stage-steps";
 import "./run-progress.css";
 
 const LOOK_AGAIN_MILLISECONDS = 3_000;
+
+const RunWhy = lazy<{ threadId: string; runId: string }>(() => import("./run-why").then((module) => module.RunWhy));
 
 /** What the live run is doing: its stages, why it waits, and what it tries again. */
 export function RunProgress({ session }: { session: ThreadSession }) {
@@ -23,7 +28,22 @@ export function RunProgress({ session }: { session: ThreadSession }) {
           The model did not answer; trying again (attempt {retry.attempt + 1}).
         </p>
       )}
+      {!isMadeUp(run.runId) && <Silence key={run.runId} session={session} runId={run.runId} />}
     </div>
+  );
+}
+
+/** An offer to ask why, when nothing has come for long; what was told is over with the next event. */
+function Silence({ session, runId }: { session: ThreadSession; runId: string }) {
+  const isSilent = useSilence(session);
+  const [isAsked, setAsked] = useState(false);
+  useEffect(() => setAsked(false), [isSilent]);
+  if (!isSilent) return null;
+  if (isAsked) return <RunWhy threadId={session.threadId} runId={runId} />;
+  return (
+    <Button kind="quiet" class="run-why-ask" onClick={() => setAsked(true)}>
+      Why does this take so long?
+    </Button>
   );
 }
 
