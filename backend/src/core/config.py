@@ -109,8 +109,8 @@ class TranscriptionSettings(SettingsSection):
     """Concurrent transcriptions of all users in one API process."""
     max_decoders: int = Field(default=2, ge=1, le=64)
     """Concurrent decoder processes of one API process."""
-    repeat_seconds: int = Field(default=600, ge=1)
-    """How long a repeated upload gets the stored first answer."""
+    repeat_seconds: int = Field(default=600, ge=0)
+    """How long a text is kept, so that a repeated upload gets the first answer; 0: it is not kept at all."""
 
 
 class FileSettings(SettingsSection):
@@ -283,7 +283,13 @@ class WorkerSettings(SettingsSection):
     """How long a run waits for an unavailable Postgres before the run stops."""
     event_retention_days: int = Field(default=7, ge=1)
     run_retention_days: int = Field(default=30, ge=0)
-    """0 is for ever. What ended runs were asked, the questions they asked, and the agent's states that later ones replaced."""
+    """0 is for ever. What ended runs were asked, and the questions they asked."""
+    checkpoint_retention_days: int | None = Field(default=None, ge=0)
+    """The agent's states that later ones replaced; 0 is for ever, and ``None`` the same time as for what runs were asked."""
+    last_checkpoint_retention_days: int = Field(default=0, ge=0)
+    """The newest state of a thread that nobody goes on with; 0 is as long as its thread."""
+    usage_retention_days: int = Field(default=0, ge=0)
+    """What model calls and transcriptions cost; 0 is for ever."""
     thread_retention_days: int = Field(default=0, ge=0)
     """Threads in which nothing has happened for so long are deleted, with their messages and files; 0 is for ever."""
     memory_retention_days: int = Field(default=0, ge=0)

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import jwt
 import pytest
@@ -17,10 +17,14 @@ from tests.support.stack import SECRET, Stack
 
 from agentroute.webhook_loop import open_webhooks
 from core.agentscope.events.queries.run_diagnoses import RunFilter
+from core.agentscope.events.state_retention import drop_replaced
 from core.agentscope.runtime.accept.link_answers import LinkAnswers
+from core.agentscope.runtime.accept.threads import AgentThreads
 from core.agentscope.runtime.work.chores import Turns
+from core.agentscope.runtime.work.keep_chore import KeepChore
 from core.agentscope.schemas.agent_runtime import RunStatus
 from core.api_keys.keeper import KeyKeeper
+from core.config import WorkerSettings
 from core.connections.oauth.client_store import ClientStore
 from core.connections.oauth.grants import OAuthClient
 from core.connections.oauth.login_store import Attempt, LoginStore
@@ -345,4 +349,31 @@ async def _chores(stack: Stack) -> None:
         await reaper.reap()
         await reaper.prune()
     (api,) = stack.apis
-    await api.app.state.container.files.clean_up()
+    container: ApiContainer = api.app.state.container
+    assert container.files is not None
+    await container.files.clean_up()
+    await _kept_for_a_time(stack, container)
+
+
+async def _kept_for_a_time(stack: Stack, container: ApiContainer) -> None:
+    """What becomes of threads, notes, states and usage that are past their time: of all of it that is left."""
+    times = {
+        "checkpoint_retention_days": 1,
+        "last_checkpoint_retention_days": 1,
+        "memory_retention_days": 1,
+        "usage_retention_days": 1,
+        "thread_retention_days": 1,
+    }
+    for table in ("agent_memory", "agent_model_call", "agent_transcription"):
+        await stack.fetch(f"UPDATE {table} SET created_at = created_at - interval '90 days'")  # noqa: S608  constants
+    engine = container.exports.engine
+    threads = cast("AgentThreads", container.threads)
+    chore = KeepChore(engine, Turns(engine), WorkerSettings.model_validate(times), threads.delete_idle)
+    # States that newer ones replaced went with what their runs were asked: they are looked for all the same.
+    for row in await stack.fetch("SELECT id FROM agent_chat_session LIMIT 1"):
+        await drop_replaced(engine, row["id"], days=1)
+    assert await chore.drop_states() > 0
+    assert await chore.drop_notes() > 0
+    assert await chore.drop_usage() > 0
+    await stack.fetch("UPDATE agent_chat_session SET updated_at = now() - interval '90 days'")
+    assert await chore.drop_threads() > 0

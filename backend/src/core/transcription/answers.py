@@ -43,7 +43,13 @@ class Answers(Protocol):
 
 
 class RedisAnswers:
-    """Shared by all API processes."""
+    """Shared by all API processes.
+
+    Args:
+        redis: Client for short commands.
+        settings: For the key prefix.
+        keep_seconds: How long an answer and a key are kept; 0: nothing is.
+    """
 
     def __init__(self, redis: Redis, settings: RedisSettings, *, keep_seconds: int) -> None:
         self._redis = redis
@@ -52,6 +58,8 @@ class RedisAnswers:
         self._keep_seconds = keep_seconds
 
     async def find(self, fingerprint: str) -> Transcription | None:
+        if not self._keep_seconds:
+            return None
         try:
             found = await self._redis.get(self._answer(fingerprint))
             return Transcription.model_validate_json(found) if found else None
@@ -62,6 +70,8 @@ class RedisAnswers:
             return None
 
     async def put(self, principal: Principal, fingerprint: str, answer: Transcription) -> None:
+        if not self._keep_seconds:
+            return
         try:
             await self._note(principal, self._answer(fingerprint))
             await self._redis.set(
@@ -80,6 +90,8 @@ class RedisAnswers:
             log.warning("transcription_not_dropped", error=type(exc).__name__)
 
     async def claim(self, principal: Principal, key: str, fingerprint: str) -> bool:
+        if not self._keep_seconds:
+            return True
         name = f"{self._prefix}:key:{_owned(principal, key)}"
         try:
             await self._note(principal, name)

@@ -1,4 +1,4 @@
-"""Retention: deletes what is old and that nothing needs any more. History keeps every message, reports every call.
+"""Retention: deletes what is old and that nothing needs any more. History keeps every message.
 
 Rules:
 
@@ -8,12 +8,12 @@ Rules:
    bodies of the questions that it asked. Of the agent's states in a thread, the newest of that age stays, and all that
    are younger: the next run needs the newest state, and a run that regenerates a younger message needs the state
    before it. To regenerate an older message, the agent reads the history's texts. What only the deleted states were
-   made of goes with them.
+   made of goes with them. States with a time of their own are left to ``state_retention.py``.
 3. The daily budgets of users go after ``budget_retention_days``.
 4. Each step is bounded, however large the tables are: it looks at so many threads, and deletes so many rows. What a step
    does not reach comes in the next one, also if the worker dies in between.
-5. Kept as long as their thread: the rows of runs (a repeated request finds its run), messages, the newest state. Kept
-   for ever: what model calls and transcriptions cost.
+5. Kept as long as their thread: the rows of runs (a repeated request finds its run), messages, and the newest state
+   unless it has a time of its own. What calls cost has one, too (``ledger/ledger_retention.py``).
 """
 
 from __future__ import annotations
@@ -79,21 +79,25 @@ DELETE FROM agent_run_event WHERE session_id = :session_id AND ordinal <= :ordin
     ) AS first ORDER BY ordinal DESC, seq DESC LIMIT 1)
 """)
 
-_FORGET_RUNS = text(f"""
+_FORGET = """
 WITH old AS (
     SELECT id, session_id, ordinal FROM agent_run
-    WHERE input <> '{{}}' AND ended_at < statement_timestamp() - :days * interval '1 day'
+    WHERE input <> '{}' AND ended_at < statement_timestamp() - :days * interval '1 day'
     ORDER BY ended_at LIMIT :rows FOR NO KEY UPDATE SKIP LOCKED
 ), forgotten AS (
-    UPDATE agent_run AS r SET input = '{{}}' FROM old WHERE r.id = old.id
+    UPDATE agent_run AS r SET input = '{}' FROM old WHERE r.id = old.id
 ), questions AS (
     UPDATE agent_interrupt AS i SET
-        message = '', arguments = CASE WHEN i.arguments IS NOT NULL THEN '' END, response_schema = '{{}}', answer = NULL,
+        message = '', arguments = CASE WHEN i.arguments IS NOT NULL THEN '' END, response_schema = '{}', answer = NULL,
         details = NULL
     FROM old WHERE i.run_pk = old.id AND i.resolved_at IS NOT NULL
         -- A run that brings the answer and has not ended still reads it.
         AND NOT EXISTS (SELECT 1 FROM agent_run AS r WHERE r.id = i.resolved_by_run_pk AND r.ended_at IS NULL)
-), kept AS (
+)"""
+_FORGET_ASKED = text(f"""{_FORGET}
+SELECT (SELECT count(*) FROM old) AS forgotten, ARRAY[]::bigint[] AS thinner
+""")  # noqa: S608  the part is a constant
+_FORGET_RUNS = text(f"""{_FORGET}, kept AS (
     SELECT reached.session_id, newest.ordinal
     FROM (SELECT session_id, max(ordinal) AS ordinal FROM old GROUP BY session_id) AS reached
         CROSS JOIN LATERAL ({newest_state("reached.session_id", only="c.ordinal <= reached.ordinal")}) AS newest
@@ -109,7 +113,7 @@ SELECT (SELECT count(*) FROM old) AS forgotten, ARRAY(SELECT DISTINCT session_id
 # The lock, and no run that lives: a run names parts that it found, and does not write them again. A thread that is busy
 # is looked at when the runs that make it busy are old themselves. Who waits for a lock here could wait for ever: the
 # runs of the statement before are locked already.
-_HOLD_IDLE = text("""
+_HOLD = text("""
 SELECT s.id FROM agent_chat_session AS s WHERE s.id = :session_id FOR NO KEY UPDATE SKIP LOCKED
 """)
 _IS_LIVE = status_text("""
@@ -230,20 +234,32 @@ async def _delete_batch(engine: AsyncEngine, session_id: int, ordinal: int) -> i
     return result.rowcount
 
 
-async def forget_runs(engine: AsyncEngine, *, days: int, rows: int) -> int:
-    """Apply rule 2 to the runs that ended first; returns to how many, at most ``rows``."""
+async def forget_runs(engine: AsyncEngine, *, days: int, rows: int, states: bool = True) -> int:
+    """Apply rule 2 to the runs that ended first; returns to how many, at most ``rows``.
+
+    Args:
+        engine: Of the process.
+        days: How long ago they ended.
+        rows: How many runs at most.
+        states: Whether older states go with them. Otherwise they have a time of their own.
+    """
+    statement = _FORGET_RUNS if states else _FORGET_ASKED
     async with engine.begin() as connection:
-        count, thinner = (await connection.execute(_FORGET_RUNS, {"days": days, "rows": rows})).one()
+        count, thinner = (await connection.execute(statement, {"days": days, "rows": rows})).one()
         for session_id in thinner:
-            await _sweep_parts(connection, session_id)
+            if await hold_thread(connection, session_id):
+                await sweep_parts(connection, session_id)
     return int(count)
 
 
-async def _sweep_parts(connection: AsyncConnection, session_id: int) -> None:
-    """Delete the parts of a thread's states that no state names any more, if the thread is idle."""
+async def hold_thread(connection: AsyncConnection, session_id: int) -> bool:
+    """Lock a thread; False if it is gone, or somebody else has it now."""
+    return (await connection.execute(_HOLD, {"session_id": session_id})).one_or_none() is not None
+
+
+async def sweep_parts(connection: AsyncConnection, session_id: int) -> None:
+    """Delete the parts of a thread's states that no state names any more, if no run lives. The caller holds the thread."""
     key = {"session_id": session_id}
-    if (await connection.execute(_HOLD_IDLE, key)).one_or_none() is None:
-        return
     if not await connection.scalar(_IS_LIVE, key):
         await connection.execute(_SWEEP_PARTS, key)
 

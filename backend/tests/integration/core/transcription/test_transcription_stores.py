@@ -57,6 +57,16 @@ async def test_the_first_answer_stays(answers: Answers) -> None:
     assert await answers.find("f-2") is None
 
 
+async def test_where_texts_are_not_kept_redis_has_none(redis: Redis) -> None:
+    answers = RedisAnswers(redis, RedisSettings(), keep_seconds=0)
+    assert await answers.claim(ADA, "key", "f-1")
+    await answers.put(ADA, "f-1", ANSWER)
+
+    assert await answers.find("f-1") is None
+    assert await answers.claim(ADA, "key", "f-2")
+    assert await redis.keys() == []
+
+
 async def test_a_key_is_bound_once_for_each_user(answers: Answers) -> None:
     assert await answers.claim(ADA, "k", "f-1")
     assert await answers.claim(ADA, "k", "f-1")

@@ -1,7 +1,8 @@
-"""The chore of what is kept for a time only: conversations and notes. One worker does it in a period.
+"""The chore of what is kept for a time only: conversations, notes, states of the agent, usage. One worker does it in a period.
 
-Events, inputs and states of the agent are the reaper's (``events/retention.py``). A class without a time is kept for ever.
-A sweep looks at a window of rows by their ids in each step, so no step reads a whole table.
+Events, inputs, and states without a time of their own are the reaper's (``events/retention.py``); files have a chore of
+their own. A class without a time is kept for ever. A sweep looks at a window of rows by their ids in each step, so no
+step reads a whole table.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.agentscope.events.ledger.ledger_retention import LEDGERS, drop_usage
+from core.agentscope.events.state_retention import Looked, drop_old, drop_replaced, find_old, find_replaced
 from core.agentscope.runtime.work.chores import Turns
 from core.config import WorkerSettings
 from core.errors import NotFound
@@ -53,7 +57,16 @@ class KeepChore:
     @property
     def has_work(self) -> bool:
         """Whether anything is kept for a time only."""
-        return bool(self._settings.thread_retention_days or self._settings.memory_retention_days)
+        kept = self._settings
+        return any(
+            (
+                kept.thread_retention_days,
+                kept.memory_retention_days,
+                kept.checkpoint_retention_days,
+                kept.last_checkpoint_retention_days,
+                kept.usage_retention_days,
+            )
+        )
 
     async def run(self) -> None:
         """Look until cancelled. In a deployment that keeps everything, nothing is looked at."""
@@ -67,9 +80,14 @@ class KeepChore:
     async def tend(self) -> None:
         """Sweep once if it is this worker's turn."""
         if self.has_work and await self._turns.take("keep", PERIOD_SECONDS):
-            threads, notes = await self.drop_threads(), await self.drop_notes()
-            if threads or notes:
-                log.info("past_their_time", threads=threads, memories=notes)
+            gone = {
+                "threads": await self.drop_threads(),
+                "memories": await self.drop_notes(),
+                "states": await self.drop_states(),
+                "usage": await self.drop_usage(),
+            }
+            if any(gone.values()):
+                log.info("past_their_time", **gone)
 
     async def drop_threads(self) -> int:
         """Delete the threads in which nothing has happened for too long; returns how many."""
@@ -100,6 +118,40 @@ class KeepChore:
                 break
             after = row.last
         return dropped
+
+    async def drop_states(self) -> int:
+        """Delete the states of the agent that are too old, of those with a time of their own; returns how many."""
+        dropped = 0
+        if days := self._settings.checkpoint_retention_days:
+            dropped += await self._in_threads(
+                partial(find_replaced, self._engine, days=days),
+                partial(drop_replaced, self._engine, days=days),
+            )
+        if days := self._settings.last_checkpoint_retention_days:
+            dropped += await self._in_threads(
+                partial(find_old, self._engine, days=days), partial(drop_old, self._engine, days=days)
+            )
+        return dropped
+
+    async def drop_usage(self) -> int:
+        """Delete the lines of usage that are too old; returns how many."""
+        days, dropped = self._settings.usage_retention_days, 0
+        if days:
+            for ledger in LEDGERS:
+                dropped += await drop_usage(self._engine, ledger, days=days, rows=WINDOW_ROWS)
+        return dropped
+
+    async def _in_threads(
+        self, find: Callable[..., Awaitable[Looked]], drop: Callable[[int], Awaitable[int]]
+    ) -> int:
+        after, dropped = 0, 0
+        while True:
+            looked = await find(after=after, rows=WINDOW_ROWS)
+            for session_id in looked.found:
+                dropped += await drop(session_id)
+            if looked.count < WINDOW_ROWS:
+                return dropped
+            after = looked.last
 
     async def _drop(self, row: object) -> int:
         tenant_id, user_id, thread_id, before = (

@@ -263,7 +263,12 @@ class Reaper:
         deleted, is_done = await self._events.step(batch=BATCH)
         forgotten = 0
         if worker.run_retention_days:
-            forgotten = await forget_runs(self._engine, days=worker.run_retention_days, rows=BATCH)
+            forgotten = await forget_runs(
+                self._engine,
+                days=worker.run_retention_days,
+                rows=BATCH,
+                states=worker.checkpoint_retention_days is None,
+            )
         dropped = await drop_budgets(self._engine, days=worker.budget_retention_days, rows=PRUNE_ROWS)
         logins = await drop_logins(self._engine, rows=PRUNE_ROWS)
         if not is_done or forgotten == BATCH or PRUNE_ROWS in (dropped, logins):
