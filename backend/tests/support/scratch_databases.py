@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 import asyncpg
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from sqlalchemy.engine import make_url
+from tests.support.limits import HUNG_SECONDS
 
 from agentroute import migrations
 
@@ -151,7 +152,7 @@ class ScratchDatabases:
 
 
 async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=HUNG_SECONDS)
     try:
         await connection.execute(statement)
     finally:
@@ -159,7 +160,7 @@ async def _execute(url: str, statement: str) -> None:
 
 
 async def _schema(url: str) -> str:
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=HUNG_SECONDS)
     try:
         return await connection.fetchval(_SCHEMA)
     finally:
@@ -168,7 +169,7 @@ async def _schema(url: str) -> str:
 
 async def _empty(url: str, schema: str) -> bool:
     """Cut every other connection and remove all rows; False when the schema is no longer the one given."""
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=HUNG_SECONDS)
     try:
         await connection.execute(_DISCONNECT)
         if await connection.fetchval(_SCHEMA) != schema:

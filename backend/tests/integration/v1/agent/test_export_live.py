@@ -13,6 +13,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from tests.support.limits import HUNG_SECONDS
 from tests.support.release_dump import filled
 from tests.support.stack import OpenStack, Stack, eventually
 from tests.support.whole_service import sections_for_everything
@@ -372,7 +373,7 @@ async def ask_unread(stack: Stack, receive: Any, send: Any) -> None:
         **{"root_path": "", "headers": [(b"host", b"127.0.0.1"), *((k.lower(), v) for k, v in headers)]},
         **{"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)},
     }
-    await asyncio.wait_for(stack.apis[0].app(scope, receive, send), 30)
+    await asyncio.wait_for(stack.apis[0].app(scope, receive, send), HUNG_SECONDS)
 
 
 def files_in(stack: Stack) -> set[Path]:

@@ -59,7 +59,7 @@ def test_the_log_has_both_outputs_and_earlier_lines(spawn: Spawn, tmp_path: Path
     (tmp_path / "log").write_text("earlier\n")
 
     child = spawn("import sys; print('out', flush=True); print('err', file=sys.stderr)")
-    assert child.wait(10)
+    assert child.wait(HUNG_SECONDS)
 
     assert child.output() == "out\nerr\n"
     assert (tmp_path / "log").read_text() == "earlier\nout\nerr\n"
@@ -67,7 +67,7 @@ def test_the_log_has_both_outputs_and_earlier_lines(spawn: Spawn, tmp_path: Path
 
 def test_the_tail_is_the_last_lines(spawn: Spawn) -> None:
     child = spawn("for number in range(50): print(number)")
-    assert child.wait(10)
+    assert child.wait(HUNG_SECONDS)
 
     assert child.tail(2) == ["48", "49"]
 
@@ -76,7 +76,7 @@ def test_a_long_log_is_moved_away(spawn: Spawn, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(child_process, "_MAX_LOG_BYTES", 10)
     (tmp_path / "log").write_text("a long history\n")
 
-    assert spawn("print('new')").wait(10)
+    assert spawn("print('new')").wait(HUNG_SECONDS)
 
     assert (tmp_path / "log").read_text() == "new\n"
     assert (tmp_path / "log.1").read_text() == "a long history\n"
@@ -86,7 +86,7 @@ def test_the_pid_file_lives_as_long_as_the_child(spawn: Spawn, tmp_path: Path) -
     child = spawn("import time; time.sleep(60)")
     assert (tmp_path / "pid").read_text() == f"{child.pid}\n"
 
-    child.stop([(signal.SIGTERM, 10)])
+    child.stop([(signal.SIGTERM, HUNG_SECONDS)])
 
     assert child.exit_code == -signal.SIGTERM
     assert not (tmp_path / "pid").exists()
@@ -103,7 +103,7 @@ def test_a_child_that_ignores_the_signal_is_killed(spawn: Spawn) -> None:
 
 def test_a_ctrl_c_in_the_terminal_does_not_reach_a_child(spawn: Spawn) -> None:
     child = spawn("import os; print(os.getsid(0) == os.getpid())")
-    assert child.wait(10)
+    assert child.wait(HUNG_SECONDS)
 
     assert child.output() == "True\n"
 
@@ -143,7 +143,7 @@ def test_a_leftover_is_stopped(
 
     assert stop_leftover(tmp_path / "pid", "signal.SIG_IGN", steps)
 
-    assert child.wait(10)
+    assert child.wait(HUNG_SECONDS)
     assert child.exit_code == -signal.SIGKILL
 
 
