@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,9 @@ _FRAME = re.compile(r'  File "(?P<path>[^"]+)", line (?P<line>\d+)')
 _PLACE = re.compile(r"(?P<path>/[^\s:]+\.py):(?P<line>\d+): ")
 _LONGEST_LINE = 2000
 _CONTEXT_LINES = 2
+_LOOK_SECONDS = 0.5
+"""How often the logs are read where the system does not tell of changes."""
+_END_SECONDS = 2.0
 
 
 class LogView:
@@ -55,6 +58,7 @@ class LogView:
         self._rests: dict[Path, bytes] = {}
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._follow, name="log-view", daemon=True)
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Never show these values, either, from now on."""
@@ -65,16 +69,25 @@ class LogView:
         self._logs.mkdir(parents=True, exist_ok=True)
         # What earlier starts wrote is not shown.
         self._ends = {path: path.stat().st_size for path in self._files()}
-        threading.Thread(target=self._follow, name="log-view", daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self._thread.join(_END_SECONDS)
         self.read_on()
 
     def _follow(self) -> None:
-        with suppress(OSError):
-            events = watchfiles.watch(
+        for _ in self._wakings():
+            # A terminal that is gone ends the program; a thread that has ended shows nothing more.
+            with suppress(OSError):
+                self.read_on()
+
+    def _wakings(self) -> Iterator[object]:
+        """Yield when there may be something to read."""
+        # Not an error of the system alone: the library has one of its own, where there are too many watchers.
+        with suppress(OSError, RuntimeError):
+            yield from watchfiles.watch(
                 self._logs,
                 watch_filter=lambda _change, path: path.endswith(".log"),
                 debounce=100,
@@ -84,8 +97,9 @@ class LogView:
                 raise_interrupt=False,
                 yield_on_timeout=True,
             )
-            for _ in events:
-                self.read_on()
+        # The system does not tell of changes, or has stopped to.
+        while not self._stop.wait(_LOOK_SECONDS):
+            yield None
 
     def read_on(self) -> None:
         """Show what was written since the last time."""

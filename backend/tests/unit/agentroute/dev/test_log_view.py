@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import watchfiles
 from rich.console import Console
+from tests.support.limits import HUNG_SECONDS
+from watchfiles._rust_notify import WatchfilesRustInternalError
 
+from agentroute.dev import log_view
 from agentroute.dev.log_view import LogView, secret_values
 
 TRACE = """Traceback (most recent call last):
@@ -92,3 +98,26 @@ def test_the_logs_are_followed_from_where_they_are_also_in_a_new_file(tmp_path: 
         "",
         *(f"worker: {word}" for word in ("four", "one", "three", "two")),
     ]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), WatchfilesRustInternalError("Too many")]
+)
+def test_where_the_system_cannot_tell_of_lines_the_logs_are_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refused(*_folders: Path, **_options: object) -> Iterator[object]:
+        raise error
+
+    monkeypatch.setattr(watchfiles, "watch", refused)
+    monkeypatch.setattr(log_view, "_LOOK_SECONDS", 0.01)
+    log, written = view(tmp_path)
+    give_up_at = time.monotonic() + HUNG_SECONDS
+    with log:
+        for word in ("one", "two"):
+            with (tmp_path / "worker.log").open("a", encoding="utf-8") as file:
+                file.write(f"{word}\n")
+            while word not in written.getvalue():
+                assert time.monotonic() < give_up_at
+                time.sleep(0.01)
+    assert not log._thread.is_alive()
