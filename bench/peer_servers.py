@@ -153,7 +153,7 @@ def running_peer(peer: Peer, directory: Path) -> Generator[RunningService]:
         roots: dict[int, str | None] = {model.pid: cpu.MODEL}
         if peer.needs_redis:
             # The embedded mode's own server, so that both services pay the same for it.
-            redis = parts.enter_context(LocalValkey(directory / "redis", port=0))
+            redis = parts.enter_context(LocalValkey(directory / "redis", port=free_port()))
             environment["REDIS_URL"] = redis.url
             roots[int(redis.pid_path.read_text())] = cpu.REDIS
         port = free_port()

@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import stat
 import tempfile
 import time
@@ -52,8 +51,7 @@ class LocalServer(ABC):
 
         Args:
             data_dir: Directory of this server alone; made when missing, mode 0700.
-            port: None listens on a unix socket only; a number on 127.0.0.1, with
-                a password; 0 chooses a free port, once for the life of this object.
+            port: None listens on a unix socket only; a number on 127.0.0.1, with a password.
             log_path: Where the server's log goes; ``<data_dir>/log`` when None.
         """
         self.data_dir = data_dir.absolute()
@@ -127,8 +125,6 @@ class LocalServer(ABC):
             self.log_path.parent.mkdir(parents=True, exist_ok=True)
             self._acquire()
             self._stop_leftovers()
-            if self.port == 0:
-                self.port = free_port()
             self._prepare()
             self._child = self._spawn()
         except OSError as exc:
@@ -267,13 +263,6 @@ class LocalServer(ABC):
         if self._shared_socket_dir is not None:
             shutil.rmtree(self._shared_socket_dir, ignore_errors=True)
             self._shared_socket_dir = None
-
-
-def free_port() -> int:
-    """Return a free TCP port of 127.0.0.1. Another process may take the port before it is used."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wheel_directory(package: str, what: str, variable: str) -> Path:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.support.limits import HUNG_SECONDS
+from tests.support.ports import reserved_port
 
 from agentroute import first_process
 from agentroute.healthcheck import main
@@ -74,9 +75,7 @@ def test_a_process_that_is_not_well_is_1(port: int, capsys: pytest.CaptureFixtur
 
 
 def test_no_process_is_1(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    assert main([str(port)]) == 1
+    assert main([str(reserved_port())]) == 1
     assert capsys.readouterr().err.startswith("no answer: ")
 
 

@@ -17,6 +17,7 @@ import orjson
 import pytest
 import uvicorn
 from tests.support.limits import HUNG_SECONDS
+from tests.support.ports import reserved_port
 
 from agentroute.demo.model import create_demo_app
 
@@ -236,8 +237,7 @@ def test_the_module_serves_stops_clean_and_imports_no_agentscope() -> None:
     probe = "import sys, agentroute.demo.model; sys.exit('agentscope' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
 
-    with free_socket() as listener:
-        port = listener.getsockname()[1]
+    port = reserved_port()
     process = subprocess.Popen([sys.executable, "-m", "agentroute.demo.model", "--port", str(port)])
     try:
         deadline = time.monotonic() + HUNG_SECONDS

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
+from tests.support.ports import reserved_port
 
 from agentroute.embedded import unprivileged
 from agentroute.embedded.local_postgres import LocalPostgres
@@ -97,10 +98,10 @@ def test_an_interrupted_first_start_is_begun_anew(tmp_path: Path) -> None:
     assert not half.exists()
 
 
-@pytest.mark.parametrize("port", [None, 0], ids=["socket", "tcp"])
-def test_lock_files_that_name_a_live_process_do_not_stop_it(tmp_path: Path, port: int | None) -> None:
+@pytest.mark.parametrize("tcp", [False, True], ids=["socket", "tcp"])
+def test_lock_files_that_name_a_live_process_do_not_stop_it(tmp_path: Path, tcp: bool) -> None:
     """After a kill the id may be a zombie's, or in a container soon another program's."""
-    server = LocalPostgres(tmp_path / "pg", port=port)
+    server = LocalPostgres(tmp_path / "pg", port=reserved_port() if tcp else None)
     server.start()
     server.kill()
     parent = psutil.Process(os.getppid())
@@ -150,7 +151,7 @@ async def test_for_root_without_namespaces_it_runs_as_nobody_and_back(
 
     with monkeypatch.context() as patch:
         patch.setattr(unprivileged, "_works", lambda prefix: prefix[0] != "unshare" and works(prefix))
-        blocked = LocalPostgres(local_postgres.data_dir, port=0)
+        blocked = LocalPostgres(local_postgres.data_dir, port=reserved_port())
         with blocked:
             assert blocked.pid is not None
             assert psutil.Process(blocked.pid).uids().effective == unprivileged.NOBODY

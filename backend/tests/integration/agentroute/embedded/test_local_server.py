@@ -17,6 +17,7 @@ import psutil
 import pytest
 import redis
 from tests.support.limits import HUNG_SECONDS
+from tests.support.ports import reserved_port
 
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_server import LocalServer, LocalServerError
@@ -81,7 +82,7 @@ def kind(request: pytest.FixtureRequest) -> type[LocalPostgres | LocalValkey]:
 @pytest.fixture
 def server(kind: type[LocalPostgres | LocalValkey], tmp_path: Path) -> Iterator[LocalServer]:
     """On TCP; the servers of the session and of the long path are on sockets."""
-    server = kind(tmp_path / "server", port=0)
+    server = kind(tmp_path / "server", port=reserved_port())
     yield server
     server.stop()
 

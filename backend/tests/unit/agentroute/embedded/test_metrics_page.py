@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.support.limits import HUNG_SECONDS
+from tests.support.ports import reserved_port
 
 from agentroute.embedded.metrics_page import serve_until
 from agentroute.metrics.http_port import Answer, serve
@@ -69,8 +70,7 @@ async def test_all_processes_are_on_one_page(tmp_path: Path) -> None:
 
 
 async def test_those_that_do_not_answer_are_left_out(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        (tmp_path / "worker-2.metrics").write_text(str(closed.getsockname()[1]))
+    (tmp_path / "worker-2.metrics").write_text(str(reserved_port()))
     (tmp_path / "worker-3.metrics").write_text("")
     (tmp_path / "worker-4.metrics").write_text("99999999")
     async with (

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import structlog
 from tests.support.limits import HUNG_SECONDS
 from tests.support.mcp_servers import PROGRAM, Server, connected, until
+from tests.support.ports import reserved_port
 
 from core.agentscope.tools.mcp.connection import McpConnection
 from core.agentscope.tools.mcp.failures import RequestFailed, ServerRefused, ServerUnavailable
@@ -143,9 +143,7 @@ async def test_a_session_that_the_server_forgot_is_opened_again_and_the_call_mad
 
 
 async def test_a_server_that_is_down_at_the_start_is_there_when_it_comes(stopped_server: Server) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        stopped_server.port = taken.getsockname()[1]
+    stopped_server.port = reserved_port()
     async with connected(stopped_server) as connection:
         assert (connection.tools, connection.problem) == ((), "it cannot be reached")
         with pytest.raises(ServerUnavailable):
