@@ -40,13 +40,11 @@ _EVENT_STREAM = "text/event-stream"
 def seldom_collecting() -> Iterator[None]:
     """Collect garbage seldom: examples are thousands of objects that go by themselves. Saves a seventh of the time."""
     before = gc.get_threshold()
-    gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
     try:
         yield
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def few(examples: int = EXAMPLES, **more: Any) -> settings:
