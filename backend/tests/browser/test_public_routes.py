@@ -56,6 +56,9 @@ def use_everything(page: Page) -> None:
     page.get_by_role("button", name="Usage").click()
     expect(page.get_by_role("listbox", name="Usage by day")).to_be_visible()
     page.keyboard.press("Escape")
+    page.get_by_role("button", name="Memory").click()
+    expect(page.get_by_role("dialog", name="Memory").get_by_role("listitem")).not_to_have_count(0)
+    page.keyboard.press("Escape")
     panel.get_by_label("Run", exact=True).select_option("")
     send(page, "say hello slowly")
     page.get_by_role("button", name="Stop").first.click()
@@ -106,6 +109,7 @@ def test_the_page_asks_for_public_routes_and_its_own_files_only(
         "/resume",
         "/events",
         "/usage",
+        "/memory",
         "/threads",
         "/threads/*",
         "/threads/*/runs",

@@ -14,7 +14,18 @@ interface ErasePartProps {
 }
 
 export function ErasePart({ erasing, onErase }: ErasePartProps) {
-  const isAsked = useSignal(false);
+  // An answer may be on its way since before the panel was closed and opened again.
+  const isAsked = useSignal(erasing.isAsking.peek());
+  const ask = () => {
+    erasing.problem.value = null;
+    isAsked.value = true;
+  };
+  const open = useRef<HTMLDivElement>(null);
+  const wasAsked = useRef(false);
+  useEffect(() => {
+    if (wasAsked.current && !isAsked.value) open.current!.querySelector("button")!.focus();
+    wasAsked.current = isAsked.value;
+  }, [isAsked.value]);
   return (
     <section aria-labelledby="erase-title">
       <h3 id="erase-title">Delete everything about you</h3>
@@ -26,9 +37,11 @@ export function ErasePart({ erasing, onErase }: ErasePartProps) {
       {isAsked.value ? (
         <EraseForm erasing={erasing} onErase={onErase} onClose={() => (isAsked.value = false)} />
       ) : (
-        <Button class="erase-open" icon={TrashIcon} disabled={!isOnline.value} onClick={() => (isAsked.value = true)}>
-          Delete everything…
-        </Button>
+        <div ref={open}>
+          <Button class="erase-open" icon={TrashIcon} disabled={!isOnline.value} onClick={ask}>
+            Delete everything…
+          </Button>
+        </div>
       )}
     </section>
   );

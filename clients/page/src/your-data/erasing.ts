@@ -17,28 +17,20 @@ export class Erasing {
   readonly problem = signal<Problem | null>(null);
   /** The first request was sent, and no answer came: it may have begun. */
   readonly mayHaveBegun = signal(false);
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #isStopped = false;
 
   /** @param onBegun Called once, when the service is known to erase, or to have erased. */
   constructor(private readonly onBegun: () => void) {}
 
   async ask(): Promise<void> {
-    if (this.isAsking.peek() || this.#isStopped) return;
-    clearTimeout(this.#timer);
+    if (this.isAsking.peek()) return;
     this.isAsking.value = true;
+    if (this.receipt.peek() === null) this.problem.value = null;
     try {
       this.#take(await eraseMe());
     } catch (error) {
       this.#refused(asProblem(error));
     }
     this.isAsking.value = false;
-  }
-
-  /** Stop looking. What the service has begun goes on by itself. */
-  stop(): void {
-    this.#isStopped = true;
-    clearTimeout(this.#timer);
   }
 
   #take(told: Erasure): void {
@@ -60,6 +52,6 @@ export class Erasing {
   }
 
   #soon(): void {
-    if (!this.#isStopped) this.#timer = setTimeout(() => void this.ask(), LOOK_AGAIN_MILLISECONDS);
+    setTimeout(() => void this.ask(), LOOK_AGAIN_MILLISECONDS);
   }
 }

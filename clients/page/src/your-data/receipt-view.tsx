@@ -13,13 +13,14 @@ import { sorted, storeWords } from "./receipt-lines";
 export function ReceiptView({ erasing }: { erasing: Erasing }) {
   const receipt = erasing.receipt.value!;
   const { found, empty } = sorted(receipt.stores);
+  const isOver = receipt.state === "erased";
   const root = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => root.current!.focus(), []);
   return (
     <div ref={root} class="your-data" tabIndex={-1}>
       <State receipt={receipt} erasing={erasing} />
       {found.length > 0 && <Stores stores={found} />}
-      {empty.length > 0 && (
+      {isOver && empty.length > 0 && (
         <details>
           <summary>{count(empty.length)} stores had nothing of you, or were not touched</summary>
           <ul>
@@ -34,11 +35,13 @@ export function ReceiptView({ erasing }: { erasing: Erasing }) {
       )}
       <p>Backups, and what tools have sent to others, are not reached from here. Receipt {receipt.erasureId}</p>
       <div class="dialog-buttons">
-        <Button onClick={() => saveFile(new Blob([JSON.stringify(receipt, null, 2)]), `agentroute-receipt-${receipt.erasureId}.json`)}>
-          Save the receipt
-        </Button>
+        {isOver && (
+          <Button onClick={() => saveFile(new Blob([JSON.stringify(receipt, null, 2)]), `agentroute-receipt-${receipt.erasureId}.json`)}>
+            Save the receipt
+          </Button>
+        )}
         <Button kind="primary" onClick={() => (openDialog.value = null)}>
-          Done
+          {isOver ? "Done" : "Close"}
         </Button>
       </div>
     </div>

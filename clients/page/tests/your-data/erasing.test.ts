@@ -80,15 +80,6 @@ describe("Erasing", () => {
     expect(asked).toHaveLength(2);
     expect(signInWanted.peek()).toBe(false);
   });
-
-  it("asks no more when nobody looks", async () => {
-    const erasing = new Erasing(() => {});
-    answers = [Response.json(receipt("erasing"), { status: 202 })];
-    await erasing.ask();
-    erasing.stop();
-    await vi.runAllTimersAsync();
-    expect(asked).toHaveLength(1);
-  });
 });
 
 it("a browser forgets what it has of the user, and keeps how the page looks and what others have stored", () => {
