@@ -103,13 +103,14 @@ function Memories({ list, onSaid }: { list: MemoryList; onSaid(words: string): v
 function DeleteAll({ list, onDeleted }: { list: MemoryList; onDeleted(): void }) {
   const isAsked = useSignal(false);
   const count = list.items.value!.length;
-  const words = list.nextBefore.value !== null ? `The newest ${count} are shown` : count === 1 ? "1 memory" : `${count} memories`;
+  const areMore = list.nextBefore.value !== null;
+  const words = areMore ? `The newest ${count} are shown` : count === 1 ? "1 memory" : `${count} memories`;
   return (
     <div class="memory-head">
       <p>{words}</p>
       <Confirm
         isOpen={isAsked}
-        question="Delete all memories, also those that are not shown? This cannot be undone."
+        question={`Delete all memories${areMore ? ", also those that are not shown" : ""}? This cannot be undone.`}
         action="Delete all"
         onConfirm={async () => {
           await list.deleteAll();
