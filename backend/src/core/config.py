@@ -146,6 +146,8 @@ class FileSettings(SettingsSection):
     """Concurrent downloads of all users, in one API process."""
     unused_seconds: float = Field(default=86_400.0, ge=60)
     """A file that no message names is deleted after this time."""
+    retention_days: int = Field(default=0, ge=0)
+    """Every file is deleted so long after its last upload, or the last message that named it; 0: it stays with its threads."""
 
     @property
     def is_on(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import InvalidRequest
+from core.errors import InvalidRequest, NotFound
 
 
 class StorageQuotaExceeded(InvalidRequest):
@@ -12,3 +12,12 @@ class StorageQuotaExceeded(InvalidRequest):
     """
 
     code, title, status = "storage-quota-exceeded", "There is no room to store more", 413
+
+
+class FileGone(NotFound):
+    """The file was deleted, and a message still names it. Its owner deleted it, or the time for which files are kept is over.
+
+    The message stays, and a model reads a note in place of the file. Upload the file again to use it.
+    """
+
+    code, title, status = "file-gone", "The file was deleted", 410

@@ -9,6 +9,7 @@ from models.agent_connection import AgentConnection
 from models.agent_epoch import AgentEpoch
 from models.agent_erasure import AgentErasure
 from models.agent_file import AgentFile
+from models.agent_file_gone import AgentFileGone
 from models.agent_file_use import AgentFileUse
 from models.agent_interrupt import AgentInterrupt
 from models.agent_log_part import AgentLogPart
@@ -42,6 +43,7 @@ __all__ = [
     "AgentEpoch",
     "AgentErasure",
     "AgentFile",
+    "AgentFileGone",
     "AgentFileUse",
     "AgentInterrupt",
     "AgentLogPart",

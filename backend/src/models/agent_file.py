@@ -30,6 +30,7 @@ class AgentFile(Base):
         Index("ix_agent_file_owner", "tenant_id", "user_id", "id", postgresql_where=text("state = 'ready'")),
         # What the chore looks for.
         Index("ix_agent_file_unused", "unused_since", postgresql_where=text("unused_since IS NOT NULL")),
+        Index("ix_agent_file_used", "used_at", postgresql_where=text("state = 'ready'")),
         Index("ix_agent_file_unsettled", "created_at", postgresql_where=text("state <> 'ready'")),
         CheckConstraint("state IN ('pending', 'ready', 'deleting')", name="state"),
         CheckConstraint(
@@ -56,3 +57,5 @@ class AgentFile(Base):
     """Since when no message names the file: its (newest) upload. Null once a message has named it."""
     uploaded_again_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """The newest upload of a file that messages name. Null once another message has named the file since."""
+    used_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    """The newest upload of the file, or the newest message that named it."""

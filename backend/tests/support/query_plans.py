@@ -39,6 +39,8 @@ SELECT 'local', 'more-' || n / 100, CASE WHEN n % 1000 > 0 THEN 'ready' ELSE 'de
 INSERT INTO agent_file_use (session_id, file_id)
 SELECT s.id, f.id FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM agent_chat_session) AS s
     JOIN (SELECT id, row_number() OVER (ORDER BY id) AS n FROM agent_file) AS f ON f.n = s.n;
+INSERT INTO agent_file_gone (session_id, sha256)
+SELECT id, sha256(id::text::bytea) FROM agent_chat_session;
 INSERT INTO agent_memory (tenant_id, user_id, text, idempotency_key)
 SELECT 'local', 'more-' || n / 100, '', n FROM generate_series(0, 9999) AS n;
 INSERT INTO agent_connection (tenant_id, user_id, server, resource, kind, sealed)

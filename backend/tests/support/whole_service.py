@@ -57,7 +57,7 @@ def sections_for_everything(folder: Path) -> dict[str, Any]:
     return {
         "limits": LIMITS,
         "worker": WORKER,
-        "files": {"url": folder.as_uri()},
+        "files": {"url": folder.as_uri(), "retention_days": 1},
         "secrets": {"key": base64.b64encode(bytes(range(32))).decode()},
         "server": {"public_url": "https://agents.example.com"},
         "webhooks": {
@@ -172,6 +172,8 @@ async def _files_of_an_agent(stack: Stack) -> None:
     assert (await stack.request("GET", "/files", headers=limited)).json["files"]
     assert (await stack.request("GET", f"/files/{file}", headers=limited)).body == b"three"
     assert (await stack.request("DELETE", f"/files/{file}", headers=limited)).status == 204
+    for headers in (limited, {}):
+        (await stack.request("GET", f"/files/{file}", headers=headers)).problem(410, "file-gone")
     assert (await stack.request("DELETE", "/threads/of-an-agent", headers=limited)).status == 204
 
 
@@ -351,7 +353,13 @@ async def _chores(stack: Stack) -> None:
     (api,) = stack.apis
     container: ApiContainer = api.app.state.container
     assert container.files is not None
-    await container.files.clean_up()
+    stored = await stack.request("POST", "/files", files={"file": ("a.txt", b"old")})
+    part = {"type": "document", "source": {"type": "file", "value": stored.json["fileId"]}}
+    await stack.stream_run(
+        thread="old-file", messages=[{"id": "old-file", "role": "user", "content": [part]}]
+    )
+    await stack.fetch("UPDATE agent_file SET used_at = used_at - interval '90 days'")
+    assert await container.files.clean_up() > 0
     await _kept_for_a_time(stack, container)
 
 

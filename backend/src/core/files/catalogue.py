@@ -11,8 +11,10 @@ Rules:
    that column in the statement that deletes: whoever is second sees what the first one did.
 4. An upload is a promise: a message may name the file for ``unused_seconds``. So a file that was uploaded again since a
    message named it outlives its last thread (``uploaded_again_at``).
-
-5. A credential that is limited to agents has the files that messages in threads of these agents name, and those that were
+5. If files are kept for a time (``retention_days``), it counts from the newest upload of a file, or the newest message
+   that named it (``used_at``). Threads that name a file which is deleted, by its owner or after that time, are noted in
+   the same transaction (``agent_file_gone``): whoever asks for it is told so.
+6. A credential that is limited to agents has the files that messages in threads of these agents name, and those that were
    uploaded for a message to come. All others look absent to it.
 
 See docs/adr/0031.
@@ -31,6 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.config import FileSettings, LimitSettings
 from core.errors import FileQuotaExceeded, FilesUnavailable
+from core.files.file_retention import expire_old, note_gone, was_deleted
 from core.files.store import new_name
 from core.identity import Principal
 from core.stored_bytes import refuse_full
@@ -149,6 +152,12 @@ class FileCatalogue:
             rows = (await connection.execute(_FIND[principal.agents is not None], values)).mappings()
             return {row["file_id"]: StoredFile(**row) for row in rows}
 
+    async def was_deleted(self, principal: Principal, file_id: str) -> bool:
+        """Say whether the user had this file, and a message of the user still names it."""
+        values = {**self._left(principal), "ids": _digests([file_id])}
+        async with self._engine.connect() as connection:
+            return await was_deleted(connection, values)
+
     async def list_page(self, principal: Principal, *, limit: int, before: int | None) -> list[StoredFile]:
         """Return the user's files, newest first: those before a row id, if one is given."""
         values = {
@@ -164,7 +173,8 @@ class FileCatalogue:
         """Make a file of the user absent; returns what is to be removed from the store: nothing if there is none."""
         values = {**self._left(principal), "ids": _digests([file_id])}
         async with self._engine.begin() as connection:
-            rows = await connection.execute(_MARK[principal.agents is not None], values)
+            rows = (await connection.execute(_MARK[principal.agents is not None], values)).all()
+            await note_gone(connection, [row.id for row in rows])
             return [StoredBytes(row.id, row.name_in_store) for row in rows]
 
     async def take_back(self, principal: Principal, files: Iterable[StoredFile]) -> list[StoredBytes]:
@@ -199,7 +209,10 @@ class FileCatalogue:
                 "pending_seconds": 2 * self._settings.upload_seconds + 3600,
             }
             unused = (await connection.execute(_EXPIRE_UNUSED, values)).rowcount
-            return unused + (await connection.execute(_EXPIRE_PENDING, values)).rowcount
+            pending = (await connection.execute(_EXPIRE_PENDING, values)).rowcount
+            days = self._settings.retention_days
+            old = await expire_old(connection, days=days, batch=BATCH) if days else 0
+            return unused + pending + old
 
     async def find_unnamed(self, after: int = 0) -> int:
         """Note which of the next :data:`STEP` files no thread names any more; returns where to go on, 0 at the end.
@@ -339,12 +352,12 @@ INSERT INTO agent_file (tenant_id, user_id, name_in_store) VALUES (:tenant_id, :
 _TOUCH = text(f"""
 UPDATE agent_file SET name = :name,
     unused_since = CASE WHEN unused_since IS NOT NULL THEN clock_timestamp() END,
-    uploaded_again_at = clock_timestamp()
+    uploaded_again_at = clock_timestamp(), used_at = clock_timestamp()
 WHERE {_OWNED} AND sha256 = :sha256 RETURNING {_COLUMNS}
 """)  # noqa: S608
 _FINISH = text(f"""
 UPDATE agent_file SET state = 'ready', sha256 = :sha256, media_type = :media_type, name = :name, bytes = :bytes,
-    unused_since = clock_timestamp()
+    unused_since = clock_timestamp(), used_at = clock_timestamp()
 WHERE id = :id AND state = 'pending' RETURNING {_COLUMNS}
 """)  # noqa: S608
 _FIND = _left_or_all(f"SELECT {_COLUMNS} FROM agent_file WHERE {_READY}")  # noqa: S608
@@ -395,8 +408,8 @@ _HOLD = _left_or_all(
     f"SELECT {_COLUMNS} FROM agent_file WHERE {_READY} ORDER BY id FOR NO KEY UPDATE"  # noqa: S608
 )
 _IN_USE = text("""
-UPDATE agent_file SET unused_since = NULL, uploaded_again_at = NULL
-WHERE id = ANY(CAST(:rows AS bigint[])) AND (unused_since IS NOT NULL OR uploaded_again_at IS NOT NULL)
+UPDATE agent_file SET unused_since = NULL, uploaded_again_at = NULL, used_at = clock_timestamp()
+WHERE id = ANY(CAST(:rows AS bigint[]))
 """)
 _USE = text("""
 INSERT INTO agent_file_use (session_id, file_id) SELECT :session_id, unnest(CAST(:rows AS bigint[]))

@@ -20,6 +20,7 @@ from core.files.store import CHUNK_BYTES, FileMissing, FileStore
 from core.files.user_files import Noted, UserFiles
 from core.identity import Principal
 from core.places import Places
+from core.storage_errors import FileGone
 
 log = structlog.get_logger(__name__)
 
@@ -139,12 +140,20 @@ class FileLibrary:
         """Return a file of the user.
 
         Raises:
+            FileGone: The user had it, and a message still names it.
             NotFound: The user has no such file.
         """
         found = await self.catalogue.find(principal, [file_id])
         if file_id not in found:
+            if await self.catalogue.was_deleted(principal, file_id):
+                raise FileGone(self._gone())
             raise NotFound("No such file.")
         return found[file_id]
+
+    def _gone(self) -> str:
+        days = self.settings.retention_days
+        kept = f", or because nobody used it for {days} days" if days else ""
+        return f"The file was deleted, by its owner{kept}. Upload it again to use it."
 
     async def open(self, file: StoredFile, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Return the bytes of a file from ``start`` up to ``end``. All errors are raised before the iterator exists.

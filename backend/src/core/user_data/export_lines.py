@@ -51,7 +51,8 @@ LEFT_OUT: Mapping[type[Base], Collection[str]] = {
     ),
     AgentChatMessage: ("id", "session_id", "search"),
     AgentInterrupt: ("id", "session_id", "run_pk", "resolved_by_run_pk"),
-    AgentFile: (*_OWNER, "state", "name_in_store"),
+    # An imported file is kept as long as one that is uploaded then.
+    AgentFile: (*_OWNER, "state", "name_in_store", "used_at"),
     AgentMemory: (*_OWNER, "idempotency_key"),
     AgentModelCall: (*_OWNER, "run_pk"),
     AgentTranscription: _OWNER,

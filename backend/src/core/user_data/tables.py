@@ -23,6 +23,7 @@ OF_THREAD: Mapping[str, str] = {
     "agent_state_part": _BY_SESSION,
     "agent_chat_message": _BY_SESSION,
     "agent_file_use": _BY_SESSION,
+    "agent_file_gone": _BY_SESSION,
     "user_budget_reservation": _BY_RUN,
     "agent_webhook_message": _BY_RUN,
     "agent_run_webhook": _BY_RUN,

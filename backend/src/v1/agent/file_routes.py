@@ -18,7 +18,7 @@ from core.agentscope.schemas.page_place import NumberPlace
 from core.files.catalogue import StoredFile
 from core.files.file_name import content_disposition
 from core.files.library import FileLibrary
-from core.storage_errors import StorageQuotaExceeded
+from core.storage_errors import FileGone, StorageQuotaExceeded
 from core.validation import read_parameter
 from v1.agent.container import ApiContainer
 from v1.agent.dependencies import Container, CurrentPrincipal, current_principal
@@ -135,13 +135,19 @@ async def list_files(
         304: {"description": "The client has the bytes (`If-None-Match`)."},
     }
     | problems(
-        *_ONE, errors.RangeNotSatisfiable, errors.RateLimited, errors.Overloaded, errors.FilesUnavailable
+        *_ONE,
+        FileGone,
+        errors.RangeNotSatisfiable,
+        errors.RateLimited,
+        errors.Overloaded,
+        errors.FilesUnavailable,
     ),
 )
 async def read_file(
     request: Request, principal: CurrentPrincipal, container: Container, file_id: FileIdPath
 ) -> Response:
-    """Read the bytes of a file, or one range of them. Another user's file looks absent.
+    """Read the bytes of a file, or one range of them. Another user's file looks absent, a deleted one that a message of
+    yours still names is 410.
 
     Whatever the file is, a browser runs nothing in it: the answer has a `Content-Security-Policy` with `sandbox`, and
     `nosniff`. `ETag` is the id. By default, a user may have 16 downloads at once.

@@ -59,6 +59,7 @@ export const WORDS: Readonly<Record<string, Words>> = {
   "file-empty": words("The file is empty.", "Choose another one.", "edit"),
   "file-unknown": words("An attached file is no longer stored.", "Attach it again.", "edit"),
   "file-quota-exceeded": words("There is no room left for your files.", "Delete threads with files that you no longer need.", "again"),
+  "file-gone": words("This file was deleted.", "Attach it again if you need it. The conversation stays.", "edit"),
   "storage-quota-exceeded": words("There is no room left to store more.", "Delete threads or files that you no longer need, then send it again.", "again"),
   "erasure-under-way": words("Your data is being erased.", "Wait until it is over. Then you can begin anew.", "again"),
   "files-unavailable": words("The store of files does not answer.", "Try again in a moment.", "again"),

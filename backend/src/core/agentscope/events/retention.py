@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from core.agentscope.events.log_parts import is_parted
 from core.agentscope.events.newest_state import newest_state
 from core.agentscope.events.status_sql import status_text
+from core.agentscope.events.thread_row import try_lock_thread
 
 PRUNE_ROWS = 5000
 STEP_ROWS = 50_000
@@ -110,12 +111,8 @@ _FORGET_RUNS = text(f"""{_FORGET}, kept AS (
 SELECT (SELECT count(*) FROM old) AS forgotten, ARRAY(SELECT DISTINCT session_id FROM states) AS thinner
 """)  # noqa: S608  the part is a constant
 
-# The lock, and no run that lives: a run names parts that it found, and does not write them again. A thread that is busy
-# is looked at when the runs that make it busy are old themselves. Who waits for a lock here could wait for ever: the
-# runs of the statement before are locked already.
-_HOLD = text("""
-SELECT s.id FROM agent_chat_session AS s WHERE s.id = :session_id FOR NO KEY UPDATE SKIP LOCKED
-""")
+# Under the thread's lock: a run names parts that it found, and does not write them again. A thread that is busy is
+# looked at when the runs that make it busy are old themselves.
 _IS_LIVE = status_text("""
 SELECT EXISTS (SELECT FROM agent_run WHERE session_id = :session_id AND status IN {live})
 """)
@@ -247,21 +244,20 @@ async def forget_runs(engine: AsyncEngine, *, days: int, rows: int, states: bool
     async with engine.begin() as connection:
         count, thinner = (await connection.execute(statement, {"days": days, "rows": rows})).one()
         for session_id in thinner:
-            if await hold_thread(connection, session_id):
+            # Who waits for a lock here could wait for ever: the runs of the statement are locked already.
+            if await try_lock_thread(connection, session_id) and not await is_live(connection, session_id):
                 await sweep_parts(connection, session_id)
     return int(count)
 
 
-async def hold_thread(connection: AsyncConnection, session_id: int) -> bool:
-    """Lock a thread; False if it is gone, or somebody else has it now."""
-    return (await connection.execute(_HOLD, {"session_id": session_id})).one_or_none() is not None
+async def is_live(connection: AsyncConnection, session_id: int) -> bool:
+    """Say whether a run of a thread lives. The caller holds the thread's lock."""
+    return bool(await connection.scalar(_IS_LIVE, {"session_id": session_id}))
 
 
 async def sweep_parts(connection: AsyncConnection, session_id: int) -> None:
-    """Delete the parts of a thread's states that no state names any more, if no run lives. The caller holds the thread."""
-    key = {"session_id": session_id}
-    if not await connection.scalar(_IS_LIVE, key):
-        await connection.execute(_SWEEP_PARTS, key)
+    """Delete the parts of states that no state names any more, in a thread without a live run that the caller has locked."""
+    await connection.execute(_SWEEP_PARTS, {"session_id": session_id})
 
 
 async def drop_budgets(engine: AsyncEngine, *, days: int, rows: int) -> int:

@@ -18,8 +18,9 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.agentscope.events.newest_state import newest_state
-from core.agentscope.events.retention import hold_thread, sweep_parts
+from core.agentscope.events.retention import is_live, sweep_parts
 from core.agentscope.events.status_sql import status_text
+from core.agentscope.events.thread_row import try_lock_thread
 
 _PAST = "r.ended_at < statement_timestamp() - CAST(:days AS integer) * interval '1 day'"
 _LOOKED = """
@@ -53,10 +54,10 @@ async def find_old(engine: AsyncEngine, *, days: int, after: int, rows: int) -> 
 
 
 async def drop_replaced(engine: AsyncEngine, session_id: int, *, days: int) -> int:
-    """Apply rule 1 to a thread; returns how many states went. A thread that somebody changes now is left for later."""
+    """Apply rule 1 to a thread; returns how many states went. A thread that is busy is left for later."""
     values = {"session_id": session_id, "days": days}
     async with engine.begin() as connection:
-        if not await hold_thread(connection, session_id):
+        if not await try_lock_thread(connection, session_id) or await is_live(connection, session_id):
             return 0
         dropped = 0
         for statement in _DROP_REPLACED:
@@ -69,7 +70,7 @@ async def drop_old(engine: AsyncEngine, session_id: int, *, days: int) -> int:
     """Apply rule 2 to a thread; returns how many states went: none if somebody needs them, or changes the thread now."""
     values = {"session_id": session_id, "days": days}
     async with engine.begin() as connection:
-        if not await hold_thread(connection, session_id) or not await connection.scalar(_IS_OVER, values):
+        if not await try_lock_thread(connection, session_id) or not await connection.scalar(_IS_OVER, values):
             return 0
         dropped = 0
         for statement in _DROP_ALL:

@@ -28,6 +28,7 @@ from core.files.catalogue import StoredFile, drop_unnamed, leave_thread, name_fi
 from core.files.contents import FileContents
 from core.files.library import FileLibrary
 from core.identity import Principal
+from core.storage_errors import FileGone
 
 ADA, EVE = Principal("t", "ada"), Principal("t", "eve")
 LIMITS = FileSettings(
@@ -501,6 +502,120 @@ async def test_threads_that_are_deleted_and_named_at_once_leave_no_file_and_lose
     assert set(left) <= {file.file_id for file in files[:2]}
     assert len(store.content) == len(left)
     assert len(found) == len(threads)
+
+
+# --- kept for a time ---
+
+
+@pytest.fixture
+def for_a_month(engine: AsyncEngine, store: MemoryStore) -> FileLibrary:
+    return FileLibrary(engine, store, LIMITS.model_copy(update={"retention_days": 30}), LimitSettings())
+
+
+async def unused(engine: AsyncEngine, days: int) -> None:
+    """Make every file one that nobody has used for so many days."""
+    await sql(engine, "UPDATE agent_file SET used_at = now() - :days * interval '1 day'", days=days)
+
+
+async def test_files_go_after_their_time_with_their_bytes_whoever_names_them(
+    for_a_month: FileLibrary,
+    library: FileLibrary,
+    engine: AsyncEngine,
+    store: MemoryStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("core.files.catalogue.BATCH", 2)
+    old, older, sent_again, named_again = [
+        await save(library, content) for content in (b"1", b"2", b"3", b"4")
+    ]
+    others = await save(library, b"1", EVE)
+    threads = [await a_thread(engine, name) for name in ("t-1", "t-2")]
+    for thread in threads:
+        await name_in(engine, thread, old, older, sent_again, named_again)
+    await unused(engine, 31)
+    await sql(engine, "UPDATE agent_file SET used_at = now() - interval '29 days' WHERE user_id = 'eve'")
+    await save(library, b"3")
+    await name_in(engine, threads[0], named_again)
+
+    assert await library.clean_up() == 0
+    assert await for_a_month.clean_up() == 2
+
+    assert sorted(store.content.values()) == [b"1", b"3", b"4"]
+    assert set(
+        await library.catalogue.find(ADA, [each.file_id for each in (old, sent_again, named_again)])
+    ) == {
+        sent_again.file_id,
+        named_again.file_id,
+    }
+    assert (await library.get(EVE, others.file_id)).id == others.id
+    for file in (old, older):
+        with pytest.raises(FileGone, match="nobody used it for 30 days"):
+            await for_a_month.get(ADA, file.file_id)
+    with pytest.raises(NotFound) as absent:
+        await library.get(EVE, older.file_id)
+    assert absent.value.code == "not-found"
+    # The last thread takes along what is known of them.
+    for thread in threads:
+        await delete_thread(library, engine, thread)
+    with pytest.raises(NotFound) as forgotten:
+        await library.get(ADA, old.file_id)
+    assert forgotten.value.code == "not-found"
+
+
+async def test_a_file_past_its_time_is_gone_at_once_and_its_bytes_when_the_store_answers(
+    for_a_month: FileLibrary, engine: AsyncEngine, store: MemoryStore
+) -> None:
+    file = await save(for_a_month, b"1")
+    await name_in(engine, await a_thread(engine, "t-1"), file)
+    await unused(engine, 31)
+    store.is_down = True
+    assert await for_a_month.clean_up() == 0
+    with pytest.raises(FileGone):
+        await for_a_month.get(ADA, file.file_id)
+
+    # Sent again meanwhile: another row, with bytes of its own.
+    store.is_down = False
+    again = await save(for_a_month, b"1")
+    # What failed comes after the others.
+    assert [await for_a_month.clean_up() for _ in range(2)] == [0, 1]
+    assert (list(store.content.values()), await states(engine)) == ([b"1"], ["ready"])
+    assert (await for_a_month.get(ADA, file.file_id)).id == again.id != file.id
+
+
+async def test_a_file_that_a_run_names_in_the_same_moment_stays(
+    for_a_month: FileLibrary, engine: AsyncEngine
+) -> None:
+    file = await save(for_a_month, b"1")
+    thread = await a_thread(engine, "t-1")
+    await name_in(engine, thread, file)
+    await unused(engine, 31)
+
+    async with engine.begin() as accepting:
+        assert await name_files(accepting, ADA, thread, [file.file_id])
+        assert await for_a_month.clean_up() == 0
+    assert await for_a_month.clean_up() == 0
+
+    assert await states(engine) == ["ready"]
+
+
+async def test_a_thread_that_is_deleted_in_the_same_moment_is_not_noted(
+    library: FileLibrary, engine: AsyncEngine
+) -> None:
+    file = await save(library, b"1")
+    gone, kept = await a_thread(engine, "t-1"), await a_thread(engine, "t-2")
+    for thread in (gone, kept):
+        await name_in(engine, thread, file)
+    async with engine.begin() as leaving:
+        rows = await leave_thread(leaving, gone)
+        deleting = asyncio.create_task(library.delete(ADA, file.file_id))
+        await _until_blocked(engine)
+        await leaving.execute(text("DELETE FROM agent_chat_session WHERE id = :id"), {"id": gone})
+        assert await drop_unnamed(leaving, rows) == []
+    await deleting
+
+    assert [row.session_id for row in await sql(engine, "SELECT session_id FROM agent_file_gone")] == [kept]
+    with pytest.raises(FileGone):
+        await library.get(ADA, file.file_id)
 
 
 # --- data of a request that was refused ---

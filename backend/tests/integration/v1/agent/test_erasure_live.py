@@ -89,6 +89,11 @@ async def plant(stack: Stack) -> None:
     part = {"type": "document", "source": {"type": "file", "value": uploaded.json["fileId"]}}
     message = {"id": f"m-{CANARY}", "role": "user", "content": [part, {"type": "text", "text": CANARY}]}
     await run(stack, "", "files", messages=[message], state={"secret": CANARY})
+    # One that a message names, and that is deleted.
+    gone = (await ask(stack, "POST", "/files", files={"file": ("a.txt", b"gone")})).json["fileId"]
+    part = {"type": "document", "source": {"type": "file", "value": gone}}
+    await run(stack, "", "files", messages=[{"id": "m-gone", "role": "user", "content": [part]}])
+    await ask(stack, "DELETE", f"/files/{gone}")
     await ask(stack, "PATCH", "/threads/files", json={"title": CANARY})
     await run(stack, f'call the tool calculate with {{"expression": "{CANARY}"}}', "tools")
     asked = await run(stack, f"remember that {CANARY}", "memory")

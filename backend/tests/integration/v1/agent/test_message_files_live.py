@@ -185,6 +185,13 @@ async def test_a_deleted_file_leaves_a_note_and_the_thread_goes_on(stack: Stack)
     assert [reply.end["type"], again.end["type"]] == ["RUN_FINISHED"] * 2
     assert "A file (gone.png, image/png) was deleted" in asked(stack)
     assert (await stack.history(thread))["messages"][0]["content"][1]["source"]["value"] == value
+    gone = (await stack.request("GET", f"/files/{value}")).problem(410, "file-gone")
+    assert gone["detail"] == "The file was deleted, by its owner. Upload it again to use it."
+    (await stack.request("GET", f"/files/{value}", user="eve")).problem(404, "not-found")
+    (await stack.request("DELETE", f"/files/{value}")).problem(404, "not-found")
+    # The same bytes are the same file for the messages that name it.
+    await upload(stack, content, "back.png")
+    assert (await stack.request("GET", f"/files/{value}")).body == content
 
 
 async def test_a_run_whose_files_cannot_be_read_says_so(stack: Stack, folder: Path) -> None:

@@ -157,6 +157,11 @@ const problemWords = <String, ProblemWords>{
     'Delete threads with files that you no longer need.',
     Remedy.again,
   ),
+  'file-gone': ProblemWords(
+    'This file was deleted.',
+    'Attach it again if you need it. The conversation stays.',
+    Remedy.edit,
+  ),
   'storage-quota-exceeded': ProblemWords(
     'There is no room left to store more.',
     'Delete threads or files that you no longer need, then send it again.',
