@@ -16,7 +16,7 @@ from agentroute.background_loops import running
 from agentroute.credentials import open_credentials
 from agentroute.logins import open_connections
 from agentroute.metrics.loop_watch import LoopWatch
-from agentroute.metrics.opening import pool_reading
+from agentroute.metrics.opening import pool_reading, replica_readings
 from agentroute.readiness import StoreReadiness
 from agentroute.run_desk import open_run_desk
 from agentroute.schema_state import schema
@@ -49,6 +49,7 @@ from core.metrics.readings import LiveReadings, Reading
 from core.rates.rate_limits import RateLimits
 from core.rates.shared_buckets import shared_with
 from core.redis_client import create_redis
+from core.replica.replica import Replica
 from core.request_body import JsonBodies
 from core.schedules.authority import Authorities
 from core.schedules.keeper import ScheduleKeeper
@@ -74,14 +75,16 @@ class DrainSwitch:
         return self._hub.draining.is_set()
 
 
-def _open_stores(settings: Settings, resources: AsyncExitStack) -> tuple[AsyncEngine, Redis, StoreReadiness]:
+async def _open_stores(
+    settings: Settings, resources: AsyncExitStack
+) -> tuple[AsyncEngine, Replica | None, Redis, StoreReadiness]:
     engine = create_engine(settings.database, application_name="agentroute-api")
     resources.push_async_callback(engine.dispose)
     redis = create_redis(settings.redis, counted=True)
     resources.push_async_callback(redis.aclose, close_connection_pool=True)
     readiness = StoreReadiness(settings.database, redis, schema=schema())
     resources.push_async_callback(readiness.aclose)
-    return engine, redis, readiness
+    return engine, await _open_replica(settings, engine, resources), redis, readiness
 
 
 def _open_bodies(settings: Settings, resources: AsyncExitStack) -> JsonBodies:
@@ -90,11 +93,29 @@ def _open_bodies(settings: Settings, resources: AsyncExitStack) -> JsonBodies:
     return bodies
 
 
+async def _open_replica(settings: Settings, engine: AsyncEngine, resources: AsyncExitStack) -> Replica | None:
+    """Open what reads from the replica. Whether there is one that can be used, the first look says, not the start."""
+    if not settings.database.has_replica:
+        return None
+    own = create_engine(settings.database.replica, application_name="agentroute-replica", counted=False)
+    resources.push_async_callback(own.dispose)
+    replica = Replica(engine, own)
+    await resources.enter_async_context(running(replica=replica.run))
+    return replica
+
+
 def _open_threads(
-    engine: AsyncEngine, hints: HintSender, bus: RedisBus, agents: Agents, files: FileLibrary | None
+    engine: AsyncEngine,
+    hints: HintSender,
+    bus: RedisBus,
+    agents: Agents,
+    files: FileLibrary | None,
+    replica: Replica | None,
 ) -> AgentThreads:
     name_of, default = agents.name_of, agents.default_id
-    return AgentThreads(engine, hints, bus, bus, agent=name_of, default_agent=default, files=files)
+    return AgentThreads(
+        engine, hints, bus, bus, agent=name_of, default_agent=default, files=files, replica=replica
+    )
 
 
 def _open_workers(readiness: StoreReadiness, resources: AsyncExitStack) -> WorkerWatch:
@@ -120,12 +141,12 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
     deployed = read_agents(settings)
     agents = deployed.agents
     async with AsyncExitStack() as resources:
-        engine, redis, readiness = _open_stores(settings, resources)
+        engine, replica, redis, readiness = await _open_stores(settings, resources)
         broker = await _open_broker(settings, resources)
         transcription = await open_transcription(settings, engine, redis, resources)
         bus = RedisBus(redis, settings.redis)
         gates = PoolGates.of(settings.database)
-        store = EventStore(engine, gates.streams, agents.default_id)
+        store = EventStore(engine, gates.streams, agents.default_id, replica=replica)
         hub = ThreadHub(redis, store.moved, store.floor, settings.redis, settings.stream)
         rates = RateLimits(settings.rates)
         credentials = await open_credentials(settings, engine, redis, resources)
@@ -136,8 +157,8 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
         vault = Vault.of(settings.secrets)
         accepting = _accepting(settings, engine, hints, bus, gates, deployed, files)
         gateway = accepting(agents=deployed.usable, rates=rates, vault=vault)
-        history = HistoryReader(engine, agents.default_id)
-        threads = _open_threads(engine, hints, bus, agents, files)
+        history = HistoryReader(engine, agents.default_id, replica=replica)
+        threads = _open_threads(engine, hints, bus, agents, files, replica)
         openings = OpeningReader(engine, history, gates.streams)
         workers = _open_workers(readiness, resources)
         facade = AgentScopeEventsFacade(
@@ -167,7 +188,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             diagnosis=diagnosis,
             operators=desk,
             threads=threads,
-            usage=UsageReader(engine, agents.default_id, limits=settings.limits),
+            usage=UsageReader(engine, agents.default_id, limits=settings.limits, replica=replica),
             transcription=transcription,
             files=files,
             logins=logins,
@@ -175,7 +196,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             connections=connections,
             memories=MemoryEntries(engine),
             erasures=erasures,
-            exports=Exporter(engine, files),
+            exports=Exporter(engine, files, replica=replica),
             authenticator=credentials.authenticator,
             keys=credentials.keeper,
             schedules=_schedules(engine, settings, deployed),
@@ -188,7 +209,7 @@ async def open_api_container(settings: Settings) -> AsyncIterator[ApiContainer]:
             agents=deployed.directory,
             readiness=readiness,
             drain=DrainSwitch(hub),
-            live=None if settings.metrics.port is None else _readings(hub, engine, resources),
+            live=None if settings.metrics.port is None else _readings(hub, engine, replica, resources),
         )
 
 
@@ -227,7 +248,9 @@ def _schedules(engine: AsyncEngine, settings: Settings, deployed: DeployedAgents
     )
 
 
-def _readings(hub: ThreadHub, engine: AsyncEngine, resources: AsyncExitStack) -> LiveReadings:
+def _readings(
+    hub: ThreadHub, engine: AsyncEngine, replica: Replica | None, resources: AsyncExitStack
+) -> LiveReadings:
     # Never gives up: open streams and accepted runs are worth more than an API process that is slow.
     watch = LoopWatch(give_up_seconds=0)
     watch.start()
@@ -237,6 +260,8 @@ def _readings(hub: ThreadHub, engine: AsyncEngine, resources: AsyncExitStack) ->
         LOOP_STALL: lambda: watch.stalled_seconds,
         POOL_CONNECTIONS: pool_reading(engine),
     }
+    if replica is not None:
+        gauges |= replica_readings(replica)
     return LiveReadings(asyncio.get_running_loop(), gauges)
 
 

@@ -19,6 +19,7 @@ from agentroute.model_probe import probe_models
 from agentroute.own_packages import shadowed_packages
 from agentroute.preflight import find_local_models
 from agentroute.profile_check import check_profile_of_worker
+from agentroute.replica_check import check_replica
 from agentroute.start_checks import SERVE_CHECKS, WORKER_CHECKS
 from core.agentscope.runtime.profile.agents import load_agents
 from core.agentscope.runtime.profile.profile_errors import ProfileInvalid
@@ -61,6 +62,7 @@ async def _results(settings: Settings) -> list[CheckResult]:
     return [
         *results,
         *await check_log_parts(settings),
+        *await check_replica(settings),
         *await _workers(settings),
         *await _agent(settings),
         *models,

@@ -20,7 +20,7 @@ from core.origins import read_origin
 from core.redis_settings import RedisSettings as RedisSettings  # likewise
 from core.schedule_settings import ScheduleSettings
 from core.secret_files import SecretFilesSource
-from core.secret_values import ApiKey, EncryptionKeys, SecretUrl
+from core.secret_values import ApiKey, EncryptionKeys, PostgresUrl, SecretUrl
 from core.settings_section import HttpAddress, OptionalPath, SettingsSection
 from core.webhook_settings import WebhookSettings
 
@@ -35,8 +35,12 @@ class DatabaseSettings(SettingsSection):
     """``postgresql://user:password@host:5432/name``; a unix socket directory goes in ``?host=/dir``."""
     direct_url: SecretUrl = SecretStr("")
     """Postgres itself, where ``url`` is that of a pooler such as PgBouncer. Empty: ``url`` is Postgres itself."""
+    replica_url: PostgresUrl = SecretStr("")
+    """A streaming replica, for large reads of API processes. Empty: there is none."""
+    replica_timeout_seconds: float = Field(default=2.0, gt=0)
+    """A read that the replica has not answered in this time is made at the primary."""
     pool_size: int = Field(default=10, gt=0, le=200)
-    """Maximum connections of a process for short transactions."""
+    """Maximum connections of a process for short transactions. As many again to a replica."""
     pool_timeout_seconds: float = Field(default=5.0, gt=0)
     statement_timeout_seconds: float = Field(default=5.0, gt=0)
     lock_timeout_seconds: float = Field(default=2.0, gt=0)
@@ -47,6 +51,8 @@ class DatabaseSettings(SettingsSection):
     def _is_whole(self) -> DatabaseSettings:
         if self.is_pooled and not self.url.get_secret_value():
             raise ValueError("AGENT_DATABASE__DIRECT_URL is beside AGENT_DATABASE__URL: set that one, too")
+        if self.has_replica and not self.url.get_secret_value():
+            raise ValueError("AGENT_DATABASE__REPLICA_URL is beside AGENT_DATABASE__URL: set that one, too")
         return self
 
     @property
@@ -58,6 +64,24 @@ class DatabaseSettings(SettingsSection):
     def direct(self) -> str:
         """The URL of Postgres itself."""
         return self.direct_url.get_secret_value() or self.url.get_secret_value()
+
+    @property
+    def has_replica(self) -> bool:
+        """Whether some reads may come from a replica."""
+        return bool(self.replica_url.get_secret_value())
+
+    @property
+    def replica(self) -> DatabaseSettings:
+        """The replica, as the settings of a database: always as if behind a pooler, so that it may be."""
+        return DatabaseSettings(
+            url=self.replica_url,
+            direct_url=self.replica_url,
+            pool_size=self.pool_size,
+            pool_timeout_seconds=self.replica_timeout_seconds,
+            statement_timeout_seconds=self.replica_timeout_seconds,
+            lock_timeout_seconds=self.lock_timeout_seconds,
+            silence_seconds=min(self.silence_seconds, self.replica_timeout_seconds / 4),
+        )
 
 
 class ModelSettings(SettingsSection):

@@ -44,14 +44,20 @@ _NOTHING_KEPT: dict[str, Any] = {
 SessionFactory = async_sessionmaker[AsyncSession]
 
 
-def create_engine(settings: DatabaseSettings, *, application_name: str) -> AsyncEngine:
+def create_engine(settings: DatabaseSettings, *, application_name: str, counted: bool = True) -> AsyncEngine:
     """Build a pooled engine; no connection is made before the first query.
 
     Every statement and every wait for a lock has a timeout, so an overloaded database causes an error instead of a
     hang. A server that has gone silent causes one too, a little later: ``core/postgres_connection.py``. The driver itself
     parses the URL, so all options of libpq's URLs work, such as ``sslmode`` and several hosts.
+
+    Args:
+        settings: Where the database is.
+        application_name: Shown in ``pg_stat_activity``.
+        counted: Whether waits for its connections are those that metrics tell.
     """
     dsn = asyncpg_dsn(settings)
+    pool = TimedPool if counted else AsyncAdaptedQueuePool
 
     async def connect() -> asyncpg.Connection:
         return await open_connection(
@@ -75,7 +81,7 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
     engine = create_async_engine(
         "postgresql+asyncpg://",
         creator=create,
-        poolclass=TimedPool,
+        poolclass=pool,
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_seconds,

@@ -52,6 +52,21 @@ def check_secret_url(value: SecretStr) -> SecretStr:
     return SecretStr(url)
 
 
+def check_postgres_url(value: SecretStr) -> SecretStr:
+    """Return a URL of Postgres, or none at all.
+
+    Raises:
+        ValueError: It is a URL of something else, or holds a character that nobody sees.
+    """
+    url = check_secret_url(value)
+    scheme, separator, _ = url.get_secret_value().partition("://")
+    if url.get_secret_value() and (
+        not separator or scheme.partition("+")[0] not in {"postgresql", "postgres"}
+    ):
+        raise ValueError("is no URL of Postgres; it begins with postgresql://")
+    return url
+
+
 def check_shared_secret(value: SecretStr) -> SecretStr:
     """Return a secret that another party has too, exactly as it is.
 
@@ -117,5 +132,6 @@ def _named(character: str) -> str:
 
 ApiKey = Annotated[SecretStr, AfterValidator(check_api_key)]
 SecretUrl = Annotated[SecretStr, AfterValidator(check_secret_url)]
+PostgresUrl = Annotated[SecretStr, AfterValidator(check_postgres_url)]
 SharedSecret = Annotated[SecretStr, AfterValidator(check_shared_secret)]
 EncryptionKeys = Annotated[SecretStr, AfterValidator(check_encryption_keys)]

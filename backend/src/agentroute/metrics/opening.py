@@ -11,7 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from core.config import MetricsSettings, Settings
+from core.metrics.catalogue import REPLICA_LAG, REPLICA_UP
+from core.metrics.instruments import Gauge
 from core.metrics.readings import LiveReadings, Reading
+from core.replica.replica import Replica
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import Pool
@@ -73,3 +76,13 @@ def pool_reading(engine: AsyncEngine) -> Reading:
         return {"used": float(pool.checkedout()), "free": float(pool.checkedin())}
 
     return read
+
+
+def replica_readings(replica: Replica) -> dict[Gauge, Reading]:
+    """Return functions that say whether the replica is used, and how far it is behind."""
+
+    def lag() -> float | Mapping[str, float]:
+        seconds = replica.lag_seconds
+        return {} if seconds is None else seconds
+
+    return {REPLICA_UP: lambda: float(replica.state is None), REPLICA_LAG: lag}

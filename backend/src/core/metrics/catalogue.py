@@ -92,6 +92,28 @@ GATE_WAIT_SECONDS = Histogram(
 POOL_WAIT_SECONDS = Histogram(
     "agentroute_pool_wait_seconds", "Waits for a connection of the pool; a new one is made meanwhile.", _SHORT
 )
+REPLICA_READS = Counter(
+    "agentroute_replica_reads",
+    "Reads that the replica may answer, by what they are and who answered: the replica, or why it was the primary.",
+    {
+        "read": one_of("events", "export", "history", "search", "usage"),
+        "answer": one_of(
+            "replica",
+            "behind",
+            "conflict",
+            "gone",
+            "live",
+            "other-history",
+            "other-schema",
+            "promoted",
+            "refused",
+            "resting",
+            "slow",
+            "unavailable",
+            "untold",
+        ),
+    },
+)
 WEBHOOK_TRIES = Counter(
     "agentroute_webhook_tries",
     "Tries to deliver a webhook message, by what became of them; gone is an endpoint that wants no more.",
@@ -128,6 +150,7 @@ COUNTERS = (
     REDIS_FAILOVERS,
     REDIS_SUBSCRIPTIONS_LOST,
     WEBHOOK_TRIES,
+    REPLICA_READS,
 )
 HISTOGRAMS = (
     RUN_SECONDS,
@@ -150,6 +173,11 @@ HUNG_RUNS = Gauge(
 )
 LOOP_STALL = Gauge("agentroute_event_loop_stall_seconds", "For how long the event loop has not answered now.")
 BUILD = Gauge("agentroute_build_info", "The version of the process, as a label.", ("version", "process"))
+REPLICA_UP = Gauge("agentroute_replica_up", "Whether reads may come from the replica now: 1 or 0.")
+REPLICA_LAG = Gauge(
+    "agentroute_replica_lag_seconds",
+    "Age of the newest commit that the replica has, if it lacked one when it was looked at; else 0.",
+)
 STORE_UP = Gauge("agentroute_store_up", "Whether Postgres could be read for the figures below: 1 or 0.")
 
 PROCESS_GAUGES = (
@@ -159,6 +187,8 @@ PROCESS_GAUGES = (
     WORKER_SLOTS,
     HUNG_RUNS,
     LOOP_STALL,
+    REPLICA_UP,
+    REPLICA_LAG,
     BUILD,
     STORE_UP,
 )

@@ -9,6 +9,8 @@ Rules:
 4. Never a token, never a right. Not exported are what the service keeps for itself: the log of events, states of the
    agent, budgets, fires that are still to be tried.
 5. An export without its last line was cut off.
+6. If a replica fails in the middle, the lines that were told are compared with those of the primary's snapshot. If these
+   are the same, the export goes on behind them, and is one of that snapshot. If not, it is cut off.
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.schemas.schedules import IMPORTED
-from core.errors import FilesOff, NotFound
+from core.errors import FilesOff, NotFound, StoreUnavailable
 from core.files.library import FileLibrary
 from core.identity import Principal
 from core.places import Places
+from core.replica.reasons import NotFromReplica
+from core.replica.replica import Replica
 from core.user_data.export_lines import (
     CONNECTION,
     END,
@@ -73,11 +77,20 @@ class Exporter:
     Args:
         engine: Of the process.
         files: ``None`` if no file store is set.
+        replica: ``None``: the deployment has none.
         places: At once. Each holds a connection of the pool until the files come.
     """
 
-    def __init__(self, engine: AsyncEngine, files: FileLibrary | None, *, places: int = 2) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        files: FileLibrary | None,
+        *,
+        replica: Replica | None = None,
+        places: int = 2,
+    ) -> None:
         self.engine = engine
+        self._replica = replica
         self._snapshots = engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
@@ -91,48 +104,87 @@ class Exporter:
             RateLimited: The user has an export under way.
             Overloaded: Other users have all places.
         """
-        digest, lines, waiting = hashlib.sha256(), 0, bytearray()
         with self._places.hold(
             principal,
             too_many="You have an export under way. Ask again when it has ended.",
             full="Too many exports are under way. Ask again soon.",
         ):
-            # Closed here, also if the reader goes away: the connection is given back at once.
-            async with aclosing(self._lines(principal)) as found:
-                async for line in found:
-                    waiting += line
-                    waiting += b"\n"
-                    lines += 1
-                    if len(waiting) >= CHUNK_BYTES:
-                        digest.update(waiting)
-                        yield bytes(waiting)
-                        waiting.clear()
-            digest.update(waiting)
-            end = {"type": END, "lines": lines, "sha256": digest.hexdigest()}
-            yield bytes(waiting) + _json(end) + b"\n"
+            sent = False
+            try:
+                async with aclosing(self._chunks(principal, self._replica)) as chunks:
+                    async for chunk in chunks:
+                        sent = True
+                        yield chunk
+            except _ChangedMeanwhile as exc:
+                if sent:
+                    raise StoreUnavailable("Your data changed while it was exported. Ask again.") from exc
+            else:
+                return
+            async with aclosing(self._chunks(principal, None)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
-    async def _lines(self, principal: Principal) -> AsyncGenerator[bytes, None]:
+    async def _chunks(self, principal: Principal, replica: Replica | None) -> AsyncGenerator[bytes, None]:
+        digest, lines, waiting = hashlib.sha256(), 0, bytearray()
+        # Closed here, also if the reader goes away: the connection is given back at once.
+        async with aclosing(self._lines(principal, replica)) as found:
+            async for line in found:
+                waiting += line
+                waiting += b"\n"
+                lines += 1
+                if len(waiting) >= CHUNK_BYTES:
+                    digest.update(waiting)
+                    yield bytes(waiting)
+                    waiting.clear()
+        digest.update(waiting)
+        end = {"type": END, "lines": lines, "sha256": digest.hexdigest()}
+        yield bytes(waiting) + _json(end) + b"\n"
+
+    async def _lines(self, principal: Principal, replica: Replica | None) -> AsyncGenerator[bytes, None]:
         key = {"tenant_id": principal.tenant_id, "user_id": principal.user_id}
         files: list[str] = []
-        async with self._snapshots.connect() as connection:
-            for limit in _LIMITS:
-                await connection.execute(text(limit))
-            yield _json(await _manifest(connection, key))
-            async for session_id, line in _stream(connection, _THREADS, key):
-                yield line
-                for statement in _OF_THREAD:
-                    async for _, row in _stream(connection, statement, {"session_id": session_id}):
-                        yield row
-            for kind in OF_USER:
-                async for name, line in _stream(connection, _OF_USER[kind.type], key):
-                    yield line
-                    if kind is FILE:
-                        files.append(name)
-            async for _, line in _stream(connection, _FILE_USES, key):
+        async with aclosing(self._rows(key, files, replica)) as rows:
+            async for line in rows:
                 yield line
         for file_id in files:
             async for line in self._bytes_of(principal, file_id):
                 yield line
+
+    async def _rows(
+        self, key: Mapping[str, Any], files: list[str], replica: Replica | None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the lines of one snapshot, and note the ids of the files.
+
+        Raises:
+            _ChangedMeanwhile: The replica failed, and what it told is not what the primary tells.
+        """
+        told = _Told()
+        if replica is not None:
+            try:
+                async with (
+                    replica.snapshot("export") as connection,
+                    aclosing(_all_rows(connection, key, files)) as rows,
+                ):
+                    async for line in rows:
+                        told.add(line)
+                        yield line
+                return
+            except NotFromReplica:
+                files.clear()
+        async with (
+            self._snapshots.connect() as connection,
+            aclosing(_all_rows(connection, key, files)) as rows,
+        ):
+            again = _Told()
+            async for line in rows:
+                if again.lines == told.lines:
+                    yield line
+                    continue
+                again.add(line)
+                if again.lines == told.lines and again.digest != told.digest:
+                    raise _ChangedMeanwhile
+            if again.lines < told.lines:
+                raise _ChangedMeanwhile
 
     async def _bytes_of(self, principal: Principal, file_id: str) -> AsyncIterator[bytes]:
         """Yield the pieces of a file. Another file of the user is never taken for it: its id is its digest."""
@@ -152,6 +204,47 @@ class Exporter:
                 del gathered[:PIECE_BYTES]
         if gathered:
             yield _piece(file_id, offset, gathered)
+
+
+class _ChangedMeanwhile(Exception):
+    """The snapshot that was begun is lost, and no other one begins with the same lines."""
+
+
+class _Told:
+    """The lines that were told, without the time in the manifest."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self._digest = hashlib.sha256()
+
+    @property
+    def digest(self) -> bytes:
+        return self._digest.digest()
+
+    def add(self, line: bytes) -> None:
+        self.lines += 1
+        same = line if self.lines > 1 else _json({**json.loads(line), "exportedAt": None})
+        self._digest.update(same + b"\n")
+
+
+async def _all_rows(
+    connection: AsyncConnection, key: Mapping[str, Any], files: list[str]
+) -> AsyncGenerator[bytes, None]:
+    for limit in _LIMITS:
+        await connection.execute(text(limit))
+    yield _json(await _manifest(connection, key))
+    async for session_id, line in _stream(connection, _THREADS, key):
+        yield line
+        for statement in _OF_THREAD:
+            async for _, row in _stream(connection, statement, {"session_id": session_id}):
+                yield row
+    for kind in OF_USER:
+        async for name, line in _stream(connection, _OF_USER[kind.type], key):
+            yield line
+            if kind is FILE:
+                files.append(name)
+    async for _, line in _stream(connection, _FILE_USES, key):
+        yield line
 
 
 def _piece(file_id: str, offset: int, data: bytes | bytearray) -> bytes:

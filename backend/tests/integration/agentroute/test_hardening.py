@@ -81,12 +81,13 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gua
         superuser, there = postgres.url, postgres.url.rpartition("/")[0] + "/postgres"
         # The bundled server brings a database of this name.
         await run_sql(there, "DROP DATABASE agentroute")
-        create, grant, take = (filled_in(block.text) for block in of_language("sql"))
+        create, grant, take, read = (filled_in(block.text) for block in of_language("sql"))
         await run_sql(there, create)
         await run_sql(superuser, grant)
         owner = with_user(superuser, "agentroute_owner")
         await migrations.upgrade(owner)
         await run_sql(owner, take)
+        await run_sql(superuser, read)
         async with Redis.from_url(valkey.url) as first:
             user, off = (block.text for block in of_language("text", "ACL SETUSER"))
             await add_user(first, user)

@@ -52,3 +52,38 @@ def test_a_direct_url_makes_the_other_one_a_poolers() -> None:
 def test_a_direct_url_alone_is_refused() -> None:
     with pytest.raises(ValidationError, match="set that one, too"):
         DatabaseSettings(direct_url=SecretStr("postgresql://ada@db/app"))
+
+
+def test_a_replica_is_treated_as_behind_a_pooler_and_waited_for_less() -> None:
+    settings = DatabaseSettings(
+        url=SecretStr("postgresql://ada@db/app"),
+        replica_url=SecretStr("postgresql+asyncpg://eve@replica/app"),
+        pool_size=7,
+    )
+
+    assert settings.has_replica
+    assert not settings.is_pooled
+    assert settings.replica.is_pooled
+    assert asyncpg_dsn(settings.replica) == "postgresql://eve@replica/app"
+    assert settings.replica.pool_size == 7
+    assert settings.replica.statement_timeout_seconds == 2
+    assert settings.replica.silence_seconds == 0.5
+
+
+def test_without_a_replica_there_is_none() -> None:
+    assert not DatabaseSettings(url=SecretStr("postgresql://ada@db/app")).has_replica
+
+
+@pytest.mark.parametrize(
+    ("url", "replica", "says"),
+    [
+        ("", "postgresql://ada@replica/app", "set that one, too"),
+        ("postgresql://ada@db/app", "mysql://ada:secret@replica/app", "no URL of Postgres"),
+        ("postgresql://ada@db/app", "replica:5432", "no URL of Postgres"),
+        ("postgresql://ada@db/app", "postgresql://ada@replica\x00/app", "U\\+0000"),
+    ],
+)
+def test_a_replica_that_cannot_be_one_is_refused(url: str, replica: str, says: str) -> None:
+    with pytest.raises(ValidationError, match=says) as refused:
+        DatabaseSettings(url=SecretStr(url), replica_url=SecretStr(replica))
+    assert "secret" not in str(refused.value)

@@ -22,6 +22,7 @@ KEY = "AGENT_MODEL__API_KEY"
 JWT = "AGENT_IDENTITY__JWT_SECRET"
 SAMPLES = {
     "AGENT_DATABASE__URL": "postgresql://agentroute:house-password@db.example.com/agentroute",
+    "AGENT_DATABASE__REPLICA_URL": "postgresql://agentroute:house-password@replica.example.com/agentroute",
     "AGENT_REDIS__URL": "rediss://agentroute:house-password@redis.example.com:6379/0",
     "AGENT_FILES__URL": "s3://shop-files/agentroute",
     JWT: SECRET,
@@ -86,6 +87,10 @@ BESIDE = {
     "AGENT_DATABASE__DIRECT_URL": (
         "AGENT_DATABASE__URL",
         "postgresql://agentroute@pooler.example.com/agentroute",
+    ),
+    "AGENT_DATABASE__REPLICA_URL": (
+        "AGENT_DATABASE__URL",
+        "postgresql://agentroute@db.example.com/agentroute",
     ),
     "AGENT_REDIS__SENTINEL_PASSWORD": ("AGENT_REDIS__URL", "redis+sentinel://redis.example.com/main"),
 }

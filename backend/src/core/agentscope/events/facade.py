@@ -92,19 +92,22 @@ class AgentScopeEventsFacade:
             {segment.ordinal: segment.protocol_version for segment in segments or () if segment.ordinal},
         )
         if segments is None:
-            return await self._whole_thread(thread.session_id, start, versions)
+            return await self._whole_thread(thread, start, versions)
         ordinals = frozenset(segment.ordinal for segment in segments if segment.ordinal)
-        return self._stream(self._reader(thread.session_id, start, ordinals), versions)
+        return self._stream(self._reader(thread.session_id, start, ordinals, head=thread.head), versions)
 
     async def _whole_thread(
-        self, session_id: int, start: Cursor, versions: PeerVersions
+        self, thread: ThreadHead, start: Cursor, versions: PeerVersions
     ) -> AsyncIterator[bytes]:
+        session_id = thread.session_id
+
         def input_of(ordinal: int) -> Awaitable[bytes]:
             return self._inputs.frame(session_id, ordinal)
 
         # The client may have been cut off between the run's first event and what is told behind it.
         opening = await input_of(start.ordinal) if start.seq == 1 else b""
-        return self._stream(self._reader(session_id, start, None), versions, opening, input_of=input_of)
+        reader = self._reader(session_id, start, None, head=thread.head)
+        return self._stream(reader, versions, opening, input_of=input_of)
 
     def follow_new(
         self, principal: Principal, run: AcceptedRun, *, protocol_version: str | None
@@ -156,7 +159,9 @@ class AgentScopeEventsFacade:
             newest = max(_head(thread, segments), Cursor(start.ordinal if run else 0, 1))
             await self._check(thread, start.cursor, newest=newest)
             if segments and not _nothing_left(segments, start.cursor):
-                reader = self._reader(thread.session_id, start.cursor, frozenset({start.ordinal}))
+                reader = self._reader(
+                    thread.session_id, start.cursor, frozenset({start.ordinal}), head=thread.head
+                )
                 return self._stream(reader, versions, opening)
         return sse_opening(opening, self._hub.return_milliseconds()) if opening else None
 
@@ -178,7 +183,13 @@ class AgentScopeEventsFacade:
         )
 
     def _reader(
-        self, session_id: int, start: Cursor, ordinals: frozenset[int] | None, *, is_new: bool = False
+        self,
+        session_id: int,
+        start: Cursor,
+        ordinals: frozenset[int] | None,
+        *,
+        head: Cursor = Cursor.START,
+        is_new: bool = False,
     ) -> ThreadReader:
         return ThreadReader(
             session_id,
@@ -188,6 +199,7 @@ class AgentScopeEventsFacade:
             hub=self._hub,
             settings=self._settings,
             ordinals=ordinals,
+            head=head,
             is_new=is_new,
         )
 

@@ -42,6 +42,7 @@ class ThreadReader:
     Args:
         ordinals: The runs to yield; ``None`` for every run of the thread.
             The reader ends after the terminal event of the last of them.
+        head: A place of the thread that exists, if one is known. Up to there, a replica may answer.
         is_new: The run after the cursor was accepted just now. What it has shown so far is in Redis or comes live, so
             Postgres is asked only after a doubt.
     """
@@ -51,6 +52,7 @@ class ThreadReader:
         "_bus",
         "_cut",
         "_done",
+        "_head",
         "_is_new",
         "_kept",
         "_last_ordinal",
@@ -75,9 +77,11 @@ class ThreadReader:
         hub: ThreadHub,
         settings: StreamSettings,
         ordinals: frozenset[int] | None = None,
+        head: Cursor = Cursor.START,
         is_new: bool = False,
     ) -> None:
         self._session_id = session_id
+        self._head = head
         self._position = cursor
         self._at_end_of_run = False
         self._within_run = False
@@ -175,7 +179,7 @@ class ThreadReader:
                 # What is heard of during the read may be missing in it, and comes from the tail.
                 before, known = self._position, tail.head
                 try:
-                    async for batch in self._from_store():
+                    async for batch in self._from_store(max(known, self._head)):
                         yield batch
                     store_lost_at = None
                     moved = self._position != before or known <= before
@@ -206,10 +210,16 @@ class ThreadReader:
         if self.awaits_start:
             self.quiet_since -= max(self._settings.heartbeat_seconds - _FIRST_BEAT_SECONDS, 0.0)
 
-    async def _from_store(self) -> AsyncIterator[list[Envelope]]:
+    async def _from_store(self, upto: Cursor) -> AsyncIterator[list[Envelope]]:
+        """Yield what the log has, to its end. ``upto``: a place that is known to exist."""
+        limit, max_bytes = self._settings.page_events, self._settings.page_bytes
         while not self._done:
-            limit, max_bytes = self._settings.page_events, self._settings.page_bytes
-            page = await self._store.page(self._session_id, self._position, limit, max_bytes)
+            page = await self._store.replica_page(
+                self._session_id, self._position, limit, max_bytes, upto=upto
+            )
+            # What is known to exist and is not there, is not there in a moment either.
+            is_last, upto = not page, upto if page else Cursor.START
+            page = page or await self._store.page(self._session_id, self._position, limit, max_bytes)
             if page and self._within_run and page[0].ordinal != self._position.ordinal:
                 # Retention deleted the run's events meanwhile. The client reconnects and gets 410.
                 self._end(StreamEnd.EVENTS_EXPIRED)
@@ -224,7 +234,7 @@ class ThreadReader:
                 return
             if batch := self._accept(page):
                 yield batch
-            if len(page) < limit and sum(len(item.payload) for item in page) < max_bytes:
+            if is_last and len(page) < limit and sum(len(item.payload) for item in page) < max_bytes:
                 return
 
     async def _from_tail(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,6 +16,8 @@ from core.agentscope.schemas.cursor import Cursor
 from core.direct_sql import fetch
 from core.gate import Gate
 from core.identity import Principal
+from core.replica.reasons import NotFromReplica
+from core.replica.replica import Replica
 
 _THREAD = """
 SELECT s.id, s.thread_id, s.agent_id, s.last_ordinal, s.pruned_ordinal, coalesce(r.last_seq, 0) AS last_seq
@@ -97,11 +100,21 @@ class EventStore:
         gate: What every read of a stream passes.
         default_agent: The agent of threads without an id of one.
 
+        replica: ``None``: the deployment has none.
+
     Every read except :meth:`moved` raises ``Overloaded`` if it gets no place at the gate.
     """
 
-    def __init__(self, engine: AsyncEngine, gate: Gate, default_agent: str | None = None) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        gate: Gate,
+        default_agent: str | None = None,
+        *,
+        replica: Replica | None = None,
+    ) -> None:
         self._engine = engine
+        self._replica = replica
         self._default_agent = default_agent
         self._gate = gate
 
@@ -131,7 +144,33 @@ class EventStore:
         last one.
         """
         rows = await self._fetch(_PAGE, session_id, after.ordinal, after.seq, limit, max_bytes)
-        return [Envelope(row["ordinal"], row["seq"], row["payload"].encode()) for row in rows]
+        return [_envelope(row) for row in rows]
+
+    async def replica_page(
+        self, session_id: int, after: Cursor, limit: int, max_bytes: int, *, upto: Cursor
+    ) -> list[Envelope]:
+        """Return events after a cursor from the replica, as many as ``page`` would; empty: the primary has to be asked.
+
+        The log of a thread is committed in its order, so any snapshot of it is a beginning of it: what a replica has
+        behind a cursor is right, however old. That there is nothing more, it cannot say.
+
+        Args:
+            session_id: The thread.
+            after: Where the reader is.
+            limit: As of ``page``.
+            max_bytes: As of ``page``.
+            upto: A place that is known to exist. What is less than a page away is not asked of the replica.
+        """
+        is_near = after.ordinal == upto.ordinal and upto.seq - after.seq < limit
+        if self._replica is None or after >= upto or is_near:
+            return []
+        asked = (session_id, after.ordinal, after.seq, limit, max_bytes)
+        try:
+            async with self._replica.log_snapshot(session_id, after.ordinal, self._gate) as connection:
+                rows = (await connection.exec_driver_sql(_PAGE, asked)).mappings().all()
+        except NotFromReplica:
+            return []
+        return [_envelope(row) for row in rows]
 
     async def moved(self, known: Mapping[int, Cursor]) -> dict[int, Cursor | None]:
         """Return the threads that have events after the place that is known of them, in one query.
@@ -164,6 +203,10 @@ class EventStore:
     async def _fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         async with self._gate:
             return await fetch(self._engine, sql, *arguments)
+
+
+def _envelope(row: Any) -> Envelope:
+    return Envelope(row["ordinal"], row["seq"], row["payload"].encode())
 
 
 def _head(row: asyncpg.Record) -> ThreadHead:

@@ -24,6 +24,8 @@ from core.agentscope.schemas.agent_runtime import (
 from core.agentscope.schemas.links import events_url
 from core.errors import InvalidRequest
 from core.identity import Principal
+from core.replica.reasons import NotFromReplica
+from core.replica.replica import Replica
 from models import AgentChatMessage, AgentChatSession, AgentRun
 
 MAX_PAGE_BYTES = 4 << 20
@@ -34,12 +36,15 @@ _TRIES = 3
 class HistoryReader:
     """Reads threads of their owner."""
 
-    def __init__(self, engine: AsyncEngine, default_agent: str | None = None) -> None:
+    def __init__(
+        self, engine: AsyncEngine, default_agent: str | None = None, *, replica: Replica | None = None
+    ) -> None:
         # One snapshot for messages, live events, interrupts and cursor: they belong together.
         self._snapshot_engine = engine.execution_options(isolation_level="REPEATABLE READ")
         self._engine = engine
         self._folds = LiveFolds(engine)
         self._default_agent = default_agent
+        self._replica = replica
 
     async def history(
         self, principal: Principal, thread_id: str, *, limit: int, before: str | None
@@ -54,6 +59,12 @@ class HistoryReader:
             InvalidRequest: ``before`` is not a message of the thread.
         """
         asked = _Asked(principal, thread_id, limit, before, self._default_agent)
+        if self._replica is not None:
+            try:
+                async with self._replica.snapshot("history") as connection:
+                    return await connection.run_sync(_read_idle, asked)
+            except NotFromReplica:
+                pass
         if before is not None:
             return await self._read(asked, LogFold(), 0)
         for _ in range(_TRIES):
@@ -105,6 +116,18 @@ def _read_live(connection: Connection, asked: _Asked) -> _Live:
         return _Live(thread.id, None if run is None else run.ordinal)
 
 
+def _read_idle(connection: Connection, asked: _Asked) -> HistorySnapshotResponse:
+    """Read everything of a thread that has no live run, in a snapshot of the replica. A page of the past needs no such.
+
+    Raises:
+        NotFromReplica: There is a live run. What it has said is folded from the primary, once for all who ask.
+    """
+    try:
+        return _read_history(connection, asked, None, None)
+    except _RunsChanged:
+        raise NotFromReplica("live") from None
+
+
 def _live_run(session: Session, thread: AgentChatSession) -> AgentRun | None:
     return session.scalar(select(AgentRun).where(AgentRun.session_id == thread.id, AgentRun.status.in_(LIVE)))
 
@@ -125,17 +148,18 @@ def _read_history(
     """
     with Session(connection) as session:
         thread = get_thread_row(session, asked.principal, asked.thread_id, asked.default_agent)
+        live = _live_run(session, thread)
+        told = live if asked.before is None else None
+        if told is not None and (log is None or told.ordinal is None or ordinal not in (None, told.ordinal)):
+            raise _RunsChanged
         rows, has_more = _page(session, thread.id, asked.limit, asked.before)
         messages = [to_message(row) for row in reversed(rows)]
-        live = _live_run(session, thread)
         state = thread.state
-        if live is not None and asked.before is None:
-            if log is None or live.ordinal is None or ordinal not in (None, live.ordinal):
-                raise _RunsChanged
-            _read_rest(connection, live, log)
+        if told is not None and log is not None:
+            _read_rest(connection, told, log)
             said = log.fold.snapshot()
             results = leading_results(said)
-            at = _first_of_run(list(reversed(rows)), live.ordinal)
+            at = _first_of_run(list(reversed(rows)), told.ordinal)
             messages = [*messages[:at], *results, *messages[at:], *said[len(results) :]]
             state = log.fold.state if log.fold.state_changed else state
         return HistorySnapshotResponse(

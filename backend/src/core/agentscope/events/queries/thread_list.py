@@ -8,10 +8,11 @@ through the same functions of the database (``alembic/versions/*_0002_threads.py
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.events.queries.agents_asked import agents_asked
 from core.agentscope.events.queries.usage_totals import usage_of
@@ -21,14 +22,18 @@ from core.agentscope.schemas.links import events_url
 from core.agentscope.schemas.threads import ThreadItem, ThreadListResponse, ThreadPlace
 from core.errors import NotFound
 from core.identity import Principal
+from core.replica.replica import Replica, read_either
 from core.validation import read_parameter
 
 
 class ThreadList:
     """The threads of their owner."""
 
-    def __init__(self, engine: AsyncEngine, default_agent: str | None = None) -> None:
+    def __init__(
+        self, engine: AsyncEngine, default_agent: str | None = None, *, replica: Replica | None = None
+    ) -> None:
         self._engine = engine
+        self._replica = replica
         self._default_agent = default_agent
 
     async def list_threads(
@@ -68,9 +73,14 @@ class ThreadList:
         agents = agents_asked(principal, agent_id)
         if agents is not None:
             values |= {"agents": agents, "default_agent": self._default_agent}
-        async with self._engine.connect() as connection:
-            statement = _PAGES[query is not None, place is not None, agents is not None]
-            rows = (await connection.execute(statement, values)).all()
+        statement = _PAGES[query is not None, place is not None, agents is not None]
+
+        async def read(connection: AsyncConnection) -> Sequence[Row[Any]]:
+            return (await connection.execute(statement, values)).all()
+
+        # A list without words is read from an index, and costs less than to ask how far the replica is.
+        replica = None if query is None else self._replica
+        rows = await read_either(replica, "search", self._engine, read)
         more, rows = len(rows) > limit, rows[:limit]
         return ThreadListResponse(
             threads=[_item(row, self._default_agent) for row in rows],

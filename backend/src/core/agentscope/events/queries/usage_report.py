@@ -5,10 +5,11 @@ One snapshot for everything, so that rows and totals agree while runs go on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, TextClause, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.agentscope.events.queries.agents_asked import agents_asked
 from core.agentscope.events.queries.usage_totals import decimal_text
@@ -29,6 +30,7 @@ from core.agentscope.schemas.usage import (
 )
 from core.config import LimitSettings
 from core.identity import Principal
+from core.replica.replica import Replica, read_either
 from core.stored_bytes import StorageLimits, stored_by
 
 MAX_ROWS = 1000
@@ -44,7 +46,9 @@ class UsageReader:
         *,
         limits: LimitSettings | None = None,
         max_rows: int = MAX_ROWS,
+        replica: Replica | None = None,
     ) -> None:
+        self._replica = replica
         self._limits = limits or LimitSettings()
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
         self._default_agent = default_agent
@@ -69,11 +73,15 @@ class UsageReader:
         agents = agents_asked(principal, agent_id)
         of_agent = agents is not None
         asked = values | {"agents": agents, "default_agent": self._default_agent} if of_agent else values
-        async with self._engine.connect() as connection:
-            total, *rows = (await connection.execute(_CALLS[group_by, of_agent], asked)).all()
-            transcriptions = _TRANSCRIPTIONS[group_by, of_agent]
-            spoken_total, *spoken = (await connection.execute(transcriptions, values)).all()
-            stored = await stored_by(connection, principal)
+
+        async def read(connection: AsyncConnection) -> tuple[Sequence[Row[Any]], Sequence[Row[Any]], int]:
+            calls = (await connection.execute(_CALLS[group_by, of_agent], asked)).all()
+            spoken = (await connection.execute(_TRANSCRIPTIONS[group_by, of_agent], values)).all()
+            return calls, spoken, await stored_by(connection, principal)
+
+        (total, *rows), (spoken_total, *spoken), stored = await read_either(
+            self._replica, "usage", self._engine, read
+        )
         return UsageResponse.model_validate(
             {
                 "start": period.start,

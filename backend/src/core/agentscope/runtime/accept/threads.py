@@ -29,6 +29,7 @@ from core.errors import NotFound
 from core.files.catalogue import StoredBytes, drop_unnamed, leave_thread
 from core.files.library import FileLibrary
 from core.identity import Principal
+from core.replica.replica import Replica
 from models import AgentChatSession, AgentRun
 
 _CANCELLED = RunFinished(outcome="cancelled")
@@ -92,10 +93,11 @@ class AgentThreads:
         agent: AgentName = nameless,
         default_agent: str = DEFAULT_ID,
         files: FileLibrary | None = None,
+        replica: Replica | None = None,
     ) -> None:
         self._engine = engine
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-        self._list = ThreadList(engine, default_agent)
+        self._list = ThreadList(engine, default_agent, replica=replica)
         self._default_agent = default_agent
         self._hints = hints
         self._publisher = publisher
