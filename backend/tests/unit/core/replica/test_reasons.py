@@ -11,7 +11,7 @@ from core.replica.reasons import PASSING, REASONS, reason_of
 
 
 def of_state(state: str, text: str = "") -> asyncpg.PostgresError:
-    return type("Refused", (asyncpg.PostgresError,), {"sqlstate": state})(text)
+    return asyncpg.PostgresError.new({"C": state, "M": text})
 
 
 @pytest.mark.parametrize(
