@@ -152,7 +152,8 @@ class FileLibrary:
 
     def _gone(self) -> str:
         days = self.settings.retention_days
-        kept = f", or because nobody used it for {days} days" if days else ""
+        time = "a day" if days == 1 else f"{days} days"
+        kept = f", or because nobody used it for {time}" if days else ""
         return f"The file was deleted, by its owner{kept}. Upload it again to use it."
 
     async def open(self, file: StoredFile, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:

@@ -73,6 +73,8 @@ class FireStore:
     def __init__(self, engine: AsyncEngine, *, authorized_days: int, lease_seconds: float = 60.0) -> None:
         self._engine = engine
         self._values = {"authorized_days": authorized_days, "lease": lease_seconds}
+        self._told: set[int] = set()
+        """Schedules that the log says cannot be read: once each, though they are looked at again and again."""
 
     async def has_work(self) -> bool:
         """Return whether a schedule or a fire is due."""
@@ -89,11 +91,16 @@ class FireStore:
                     missed += await _plan_one(connection, row, read_form(row["form"]))
                 except ScheduleUnreadable:
                     unread += 1
-                    log.warning("schedule_not_readable", schedule=row["id"])
+                    self._tell_unread(row["id"])
                     await connection.execute(_LATER, {"id": row["id"], "seconds": UNREAD_SECONDS})
             crash_point("schedule-planning")
         crash_point("schedule-planned")
         return Planned(len(rows), missed, unread)
+
+    def _tell_unread(self, schedule: int) -> None:
+        if schedule not in self._told:
+            self._told.add(schedule)
+            log.warning("schedule_not_readable", schedule=schedule)
 
     async def lease(self, batch: int) -> Leased:
         """Take fires that are due, the oldest first."""

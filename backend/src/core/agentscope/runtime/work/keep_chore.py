@@ -80,12 +80,18 @@ class KeepChore:
     async def tend(self) -> None:
         """Sweep once if it is this worker's turn."""
         if self.has_work and await self._turns.take("keep", PERIOD_SECONDS):
-            gone = {
-                "threads": await self.drop_threads(),
-                "memories": await self.drop_notes(),
-                "states": await self.drop_states(),
-                "usage": await self.drop_usage(),
+            classes = {
+                "threads": self.drop_threads,
+                "memories": self.drop_notes,
+                "states": self.drop_states,
+                "usage": self.drop_usage,
             }
+            gone: dict[str, int] = {}
+            for name, drop in classes.items():
+                try:
+                    gone[name] = await drop()
+                except Exception as exc:  # noqa: BLE001  what goes wrong with one class keeps no other
+                    report_failure("keep_chore_failed", exc, kept=name)
             if any(gone.values()):
                 log.info("past_their_time", **gone)
 

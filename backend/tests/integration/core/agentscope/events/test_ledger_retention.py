@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from core.agentscope.runtime.work.chores import Turns
 from core.agentscope.runtime.work.keep_chore import KeepChore
@@ -77,3 +78,21 @@ async def test_one_worker_does_it_in_its_turn(engine: AsyncEngine) -> None:
     assert left[0][:2] == [10, 0]
     await second.tend()
     assert await ages(engine) == left
+
+
+async def test_a_class_that_fails_keeps_no_other(engine: AsyncEngine) -> None:
+    both = WorkerSettings(thread_retention_days=30, usage_retention_days=30)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("""INSERT INTO agent_chat_session (tenant_id, user_id, thread_id, updated_at)
+                VALUES ('t', 'u', 'old', now() - interval '40 days')""")
+        )
+
+    async def fail(*_: Any) -> None:
+        raise RuntimeError("the store of files is broken")
+
+    with capture_logs() as lines:
+        await KeepChore(engine, Turns(engine), both, fail).tend()
+
+    assert [line["kept"] for line in lines if line["event"] == "keep_chore_failed"] == ["threads"]
+    assert (await ages(engine))[0] == [10, 0]
