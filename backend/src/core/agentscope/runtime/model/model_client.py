@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import ip_address
+from urllib.request import getproxies
 
 import httpx
 
+from core.aiohttp_transport import AiohttpTransport
 from core.config import ModelSettings
 
 # Longer than most tools run, so that the next model call of a run finds its connection open. Shorter than the idle
@@ -34,6 +36,12 @@ def create_model_client(settings: ModelSettings) -> httpx.AsyncClient:
     }
     if key := settings.api_key.get_secret_value():
         headers["authorization"] = f"Bearer {key}"
+    limits = httpx.Limits(
+        max_connections=settings.max_connections,
+        max_keepalive_connections=settings.max_connections,
+        keepalive_expiry=_KEEPALIVE_SECONDS,
+    )
+    trust_env = not _is_loopback(url.host)
     return httpx.AsyncClient(
         headers=headers,
         timeout=httpx.Timeout(
@@ -42,14 +50,16 @@ def create_model_client(settings: ModelSettings) -> httpx.AsyncClient:
             write=_WRITE_SECONDS,
             pool=settings.connect_timeout_seconds,
         ),
-        limits=httpx.Limits(
-            max_connections=settings.max_connections,
-            max_keepalive_connections=settings.max_connections,
-            keepalive_expiry=_KEEPALIVE_SECONDS,
-        ),
+        limits=limits,
         follow_redirects=False,
-        trust_env=not _is_loopback(url.host),
+        trust_env=trust_env,
+        # Proxies are left to httpx: it knows their exceptions, and those by SOCKS.
+        transport=None if trust_env and _has_proxy() else AiohttpTransport(limits, trust_env=trust_env),
     )
+
+
+def _has_proxy() -> bool:
+    return not {"http", "https", "all"}.isdisjoint(getproxies())
 
 
 def completions_url(settings: ModelSettings) -> httpx.URL:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from core.agentscope.runtime.model.model_client import completions_url, create_model_client, provider_name
+from core.aiohttp_transport import AiohttpTransport
 from core.config import ModelSettings
 
 
@@ -63,3 +65,18 @@ async def test_the_key_is_sent_as_a_bearer_token_and_only_if_there_is_one() -> N
 async def test_a_loopback_endpoint_is_reached_without_a_proxy(host: str, uses_environment: bool) -> None:
     async with create_model_client(settings(f"http://{host}/v1")) as client:
         assert client.trust_env is uses_environment
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy", "ALL_PROXY"])
+async def test_proxies_are_left_to_httpx(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for known in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(known, raising=False)
+        monkeypatch.delenv(known.upper(), raising=False)
+    async with create_model_client(settings("https://a.example/v1")) as client:
+        assert isinstance(client._transport, AiohttpTransport)
+    monkeypatch.setenv(name, "http://proxy.example:3128")
+    async with create_model_client(settings("https://a.example/v1")) as client:
+        assert isinstance(client._transport, httpx.AsyncHTTPTransport)
+        assert client._mounts
+    async with create_model_client(settings("http://127.0.0.1:9/v1")) as client:
+        assert isinstance(client._transport, AiohttpTransport)
