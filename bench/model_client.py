@@ -1,4 +1,5 @@
-"""CPU a delta of the model client: httpx alone, our chat model, AgentScope's own, and the agent on both.
+"""CPU a delta of the model client: httpx alone, our chat model by aiohttp's and by httpx's connections, AgentScope's
+own, and the agent on both.
 
 From ``backend/``: ``uv run python ../bench/model_client.py``
 
@@ -157,11 +158,14 @@ async def measure(port: int, options: argparse.Namespace) -> None:
         url = f"http://127.0.0.1:{port}/{route}/v1"
         settings = ModelSettings(base_url=url)
         async with create_model_client(settings) as shared, httpx.AsyncClient(trust_env=False) as plain:
-            ours = OpenAICompatibleChatModel(
-                CallServices(shared, settings, load_prices()),
-                model="m",
-                stage="execution",
-                record=lambda _: None,
+            ours, ours_by_httpx = (
+                OpenAICompatibleChatModel(
+                    CallServices(client, settings, load_prices()),
+                    model="m",
+                    stage="execution",
+                    record=lambda _: None,
+                )
+                for client in (shared, plain)
             )
             stock = OpenAIChatModel(
                 credential=OpenAICredential.model_validate({"api_key": "x", "base_url": url}),
@@ -171,6 +175,7 @@ async def measure(port: int, options: argparse.Namespace) -> None:
             clients = {
                 "httpx + json": plain_httpx(plain, url),
                 "our model": model_alone(ours),
+                "our model by httpx": model_alone(ours_by_httpx),
                 "AgentScope's model": model_alone(stock),
                 "agent on ours": whole_agent(ours),
                 "agent on AgentScope's": whole_agent(stock),

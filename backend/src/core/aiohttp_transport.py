@@ -1,5 +1,5 @@
 """Carries the requests of an ``httpx.AsyncClient`` by aiohttp, whose parser is compiled: a streamed answer of a hundred
-parts takes a tenth of the processor time. See docs/adr/0071.
+parts takes a tenth of the processor time. See docs/adr/0072.
 
 What the caller sees is httpx's own: its responses, its errors, its timeouts, and the trace event that says that a
 request was sent. Redirects, cookies and decompression stay httpx's too.
