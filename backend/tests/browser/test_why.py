@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import httpx
 from playwright.sync_api import Page, Request, expect
+from tests.support.limits import HUNG_SECONDS
+
+
+def _until_the_model_is_asked(page: Page, api: httpx.Client) -> None:
+    """Wait until the run waits for the model: before, the service says another cause."""
+    thread = page.url.rpartition("/")[2]
+    deadline = time.monotonic() + HUNG_SECONDS
+    while True:
+        (run,) = api.get(f"/threads/{thread}/runs").raise_for_status().json()["runs"]
+        why = api.get(f"/runs/{run['runId']}/why", params={"threadId": thread})
+        if why.raise_for_status().json()["cause"] == "waiting-for-model":
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_why_an_answer_takes_so_long_is_asked_when_the_user_wants_to_know(
@@ -26,6 +41,7 @@ def test_why_an_answer_takes_so_long_is_asked_when_the_user_wants_to_know(
     expect(ask).to_have_count(0)
     page.clock.fast_forward(15_000)
     screenshot(page, "why-ask", ("light",))
+    _until_the_model_is_asked(page, api)
     ask.click()
     told = page.locator(".run-why")
     expect(told.get_by_role("button", name="Ask again")).to_be_focused()
