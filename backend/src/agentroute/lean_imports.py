@@ -32,6 +32,13 @@ _OPTIONAL_OF_WORKERS = {
     "taskiq": "fastapi",
 }
 
+_COLLECT_AFTER = (20_000, 20, 20)
+"""After so many new objects the collector looks through them, and after so many such looks through older ones, too.
+
+Python's own 700 is one look for a few deltas. While fifty runs began, a tenth of a worker's time was such looks, and what
+they found was next to nothing: almost all objects of a run go by their counts.
+"""
+
 # Only what is imported as a whole and used in functions alone: `from mcp import ...` needs the real module at once.
 _LATER = ("numpy", "openai", "requests")
 
@@ -73,6 +80,7 @@ def lean_imports(*, worker: bool) -> Iterator[None]:
         for module in later:
             _step_aside(module)
         gc.freeze()
+        gc.set_threshold(*_COLLECT_AFTER)
         gc.enable()
 
 

@@ -27,6 +27,7 @@ with lean_imports.lean_imports(worker=True):
     import plain, structlog
     loaded = type(plain.openai).__name__
 assert gc.isenabled()
+assert gc.get_threshold() == lean_imports._COLLECT_AFTER
 """
 
 
