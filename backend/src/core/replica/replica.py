@@ -240,12 +240,15 @@ class Replica:
 
     def _close(self, reason: Reason, error: Exception) -> None:
         """Use the replica no more until a look finds it in order."""
-        if self._closed != reason:
+        changed, self._closed = self._closed != reason, reason
+        if reason == "behind":
+            # It comes and goes.
+            if changed:
+                log.info("replica_left_out", reason=reason)
+            return
+        if changed:
             cause = error.__cause__ or error
             log.warning("replica_left_out", reason=reason, error=type(cause).__name__)
-        self._closed = reason
-        if reason == "behind":
-            return
         self._lag_seconds = None
         self._failures += 1
         rest = min(LOOK_SECONDS * 2.0 ** min(self._failures, 10), MOST_REST_SECONDS)

@@ -161,8 +161,7 @@ class EventStore:
             max_bytes: As of ``page``.
             upto: A place that is known to exist. What is less than a page away is not asked of the replica.
         """
-        is_near = after.ordinal == upto.ordinal and upto.seq - after.seq < limit
-        if self._replica is None or after >= upto or is_near:
+        if self._replica is None or after >= upto or _is_near(after, upto, limit):
             return []
         asked = (session_id, after.ordinal, after.seq, limit, max_bytes)
         try:
@@ -203,6 +202,13 @@ class EventStore:
     async def _fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         async with self._gate:
             return await fetch(self._engine, sql, *arguments)
+
+
+def _is_near(after: Cursor, upto: Cursor, events: int) -> bool:
+    """Say whether a reader lacks less than so many events: of its own run, or of the next one alone."""
+    if after.ordinal == upto.ordinal:
+        return upto.seq - after.seq < events
+    return after.ordinal + 1 == upto.ordinal and upto.seq < events
 
 
 def _envelope(row: Any) -> Envelope:

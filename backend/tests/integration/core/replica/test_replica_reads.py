@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import orjson
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 from tests.faults.proxy import fault_proxy
 from tests.support.doc_blocks import blocks
@@ -26,6 +27,7 @@ from tests.support.stack import Api, OpenStack, Reply, Stack, eventually
 from agentroute.log_partitioning import partition_log
 from agentroute.replica_check import check_replica
 from core.config import Settings
+from core.database import create_engine
 from core.errors import StoreUnavailable
 from core.identity import Principal
 from core.metrics.catalogue import REPLICA_READS
@@ -418,6 +420,32 @@ async def test_a_read_that_the_replica_refuses_is_made_at_the_primary(
         assert await why_not(read) == reason
         # It rests, and the next read does not try.
         assert await why_not(read) == "resting"
+
+
+async def test_a_replica_that_is_away_is_looked_at_less_and_less_often(
+    stack: Stack, servers: ReplicatedPostgres
+) -> None:
+    database = stack.settings.database
+    nowhere = database.model_copy(update={"replica_url": SecretStr("postgresql://nobody@127.0.0.1:1/x")})
+    primary = create_engine(database, application_name="test")
+    own = create_engine(nowhere.replica, application_name="test")
+    away = Replica(primary, own, clock=lambda: 0.0)
+    rests: list[float] = []
+    for _ in range(12):
+        await away.look()
+        assert away.state == "unavailable"
+        assert away.lag_seconds is None
+        rests.append(away._rests_until)
+    await own.dispose()
+    assert 1 <= rests[0] <= 3
+    assert all(15 <= rest <= 45 for rest in rests[5:])
+    assert len(set(rests)) == len(rests), "all processes would look together"
+    # That the primary is away says nothing about the replica.
+    lost = Replica(own, own, clock=lambda: 0.0)
+    await lost.look()
+    assert lost.state == "resting"
+    await own.dispose()
+    await primary.dispose()
 
 
 async def test_through_pgbouncer_it_is_the_same(
