@@ -301,6 +301,28 @@ async def test_at_any_lag_nobody_sees_what_was_and_everybody_sees_what_is(
     assert await same_for_both(stack, threads) == now
 
 
+async def test_whoever_was_answered_reads_at_least_that_at_once_at_another_process(
+    stack: Stack, servers: ReplicatedPostgres, replica: Replica
+) -> None:
+    # Nothing is held back here: the replica is as far behind as it is.
+    threads = ("one", "two", "three")
+    for thread in threads:
+        await stack.stream_run("hello", thread=thread)
+    enough = answers("history")["replica"] + 30
+
+    async def write_and_read(thread: str) -> None:
+        said = 0
+        while answers("history")["replica"] < enough:
+            said += 1
+            title = {"title": f"title {said}"}
+            renamed = await stack.request("PATCH", f"/threads/{thread}", json=title, api=stack.apis[1])
+            assert renamed.status == 200
+            assert (await stack.history(thread, api=stack.apis[0]))["title"] == f"title {said}"
+
+    async with asyncio.timeout(HUNG_SECONDS):
+        await asyncio.gather(*map(write_and_read, threads))
+
+
 def _line(line: Any) -> Any:
     return line if isinstance(line, dict) else orjson.loads(line)
 
@@ -657,6 +679,17 @@ async def test_a_replica_that_is_killed_in_the_middle_of_a_read_costs_nobody_an_
     assert await _get(stack, "/history", "ada", stack.apis[0], threadId=LONG) == expected
     ready = await stack.apis[0].client("ada").get(f"{stack.apis[0].url}/readyz")
     assert ready.status_code == 200
+    servers.replica.start()
+    await in_use(replica, servers)
+
+    # A reader that is far behind, whose pages came from a server that is gone now.
+    run = (await stack.runs(LONG))[0]
+    events = (await stack.read_events(LONG, run["run_id"], "1-0", api=stack.apis[1])).raw
+    before = answers("events")
+    servers.replica.kill()
+    assert (await stack.read_events(LONG, run["run_id"], "1-0", api=stack.apis[0])).raw == events
+    assert answers("events")["replica"] == before["replica"]
+    assert replica.state == "unavailable"
     servers.replica.start()
     await in_use(replica, servers)
     assert (
