@@ -57,7 +57,7 @@ def _judged(where: str, place: Place, look: Look) -> tuple[str, str]:
         )
     if look.revision != place.revision:
         return f"{where} has another schema than the primary", "Wait until it has caught up."
-    if look.replayed >= place.written:
+    if look.complete_before >= place.visible_before or look.replayed >= place.written:
         return "has all that the primary has", ""
     megabytes = float(place.written - look.replayed) / (1 << 20)
     found = f"{megabytes:.1f} MB behind, its newest commit is {look.lag_seconds:.0f} s old"

@@ -2,9 +2,10 @@
 
 Rules:
 
-1. Nobody trusts the replica. Each read first asks the primary how far it has written, which takes no table of any size.
-   A snapshot of the replica counts if it was taken after the replica had replayed that, on the history of the primary.
-   So it has every commit that could be seen when the read began: its answer is one that the primary could have given.
+1. Nobody trusts the replica. Each read first asks the primary how far it is, which takes no table of any size. A snapshot
+   of the replica counts if every transaction has ended in it that could be seen at the primary, or if it was taken after
+   the replica had replayed what the primary had written; on the history of the primary. So it has every commit that
+   could be seen when the read began: its answer is one that the primary could have given.
 2. The log of a thread needs less. It only grows at its end, so what an older snapshot has behind a cursor is right, and
    the rest is read from the primary. That the thread is still there, the primary says.
 3. Whatever goes wrong ends in ``NotFromReplica``, and the caller reads from the primary. After a failure that is not of
@@ -201,8 +202,9 @@ class Replica:
                 await asyncio.sleep(pause)
             for _ in range(2):
                 look = await self._look(connection, place)
-                # The snapshot is older than what was said in it. The next one of the same server process is not.
-                if look.server in reached:
+                # All that could be seen has ended in this snapshot; or the same server process had replayed it before
+                # this snapshot was taken. What it says of its position now is newer than the snapshot.
+                if look.complete_before >= place.visible_before or look.server in reached:
                     return
                 await connection.rollback()
                 if look.replayed < place.written:

@@ -73,12 +73,12 @@ def replica_of(api: Api) -> Replica:
 async def replica(stack: Stack, servers: ReplicatedPostgres) -> Replica:
     """The replica as the first process sees it, in use."""
     replica = replica_of(stack.apis[0])
-    await in_use(replica, servers)
+    await in_use(replica)
     return replica
 
 
-async def in_use(replica: Replica, servers: ReplicatedPostgres) -> None:
-    await servers.caught_up()
+async def in_use(replica: Replica) -> None:
+    """Wait until a look finds that the replica has all that the primary has."""
 
     async def used() -> bool:
         await replica.look()
@@ -188,7 +188,7 @@ async def test_what_the_replica_answers_is_what_the_primary_answers(
         "history", lambda: _get(stack, "/history", "ada", api, threadId="no-such-thread")
     )
     assert (absent[0], absent[1]["code"]) == (404, "not-found")
-    await in_use(replica, servers)
+    await in_use(replica)
     assert replica.lag_seconds == 0
     # Where nobody may write, nobody does.
     async with replica.snapshot("usage") as connection:
@@ -297,7 +297,7 @@ async def test_at_any_lag_nobody_sees_what_was_and_everybody_sees_what_is(
         for user, thread in (("ada", "gone"), ("bob", "bobs")):
             refused = await stack.read_events(thread, cursor="1-0", user=user)
             refused.problem(404, "not-found")
-    await in_use(replica, servers)
+    await in_use(replica)
     assert await same_for_both(stack, threads) == now
 
 
@@ -332,7 +332,7 @@ async def test_a_log_that_is_read_while_its_thread_is_deleted_ends(
 ) -> None:
     await stack.stream_run("tell me a story", thread="read")
     [run] = await stack.ended("read")
-    await in_use(replica, servers)
+    await in_use(replica)
     store = stack.apis[0].app.state.container.events._store
     thread = await store.find_thread(ADA, "read")
     asked = {"after": type(thread.head)(1, 0), "limit": 7, "max_bytes": 1 << 20, "upto": thread.head}
@@ -369,6 +369,27 @@ async def test_a_thread_with_a_live_run_is_answered_by_the_primary(
 # --- what may happen to a replica ---------------------------------------------------
 
 
+async def test_a_transaction_that_stays_open_keeps_nobody_from_the_replica(
+    stack: Stack, servers: ReplicatedPostgres, replica: Replica
+) -> None:
+    writer = await asyncpg.connect(servers.primary.url)
+    transaction = writer.transaction()
+    await transaction.start()
+    await writer.execute("UPDATE agent_chat_session SET title = title WHERE thread_id = 'no-such-thread'")
+    # It has a number, and is not over.
+    await writer.execute("SELECT pg_current_xact_id()")
+    await stack.fetch("CREATE TABLE IF NOT EXISTS of_another_test (n int)")
+    try:
+        await in_use(replica)
+        history = await from_replica(
+            "history", lambda: _get(stack, "/history", "ada", stack.apis[0], threadId=LONG)
+        )
+        assert history == await _get(stack, "/history", "ada", stack.apis[1], threadId=LONG)
+    finally:
+        await transaction.rollback()
+        await writer.close()
+
+
 async def test_a_replica_of_another_history_or_schema_is_not_asked(
     stack: Stack, servers: ReplicatedPostgres, replica: Replica
 ) -> None:
@@ -402,7 +423,7 @@ async def test_a_replica_of_another_history_or_schema_is_not_asked(
             assert answers("events")["replica"] == before["replica"]
             if back:
                 await stack.fetch(back)
-        await in_use(replica, servers)
+        await in_use(replica)
     assert await from_replica("history", lambda: _get(stack, "/history", "ada", stack.apis[0], threadId=LONG))
 
 
@@ -412,7 +433,7 @@ async def test_replaying_that_goes_before_a_read_sends_it_to_the_primary(
     await servers.on(servers.replica, "ALTER SYSTEM SET max_standby_streaming_delay = 0")
     await servers.on(servers.replica, "SELECT pg_reload_conf()")
     await stack.fetch("CREATE TABLE of_a_test AS SELECT n FROM generate_series(1, 1000) AS n")
-    await in_use(replica, servers)
+    await in_use(replica)
 
     async def read() -> None:
         async with replica.snapshot("usage") as connection:
@@ -433,7 +454,7 @@ async def test_a_read_that_the_replica_refuses_is_made_at_the_primary(
     stack: Stack, servers: ReplicatedPostgres, replica: Replica
 ) -> None:
     for wrong, reason in (("SELECT no_such_column", "refused"), ("DELETE FROM agent_memory", "unavailable")):
-        await in_use(replica, servers)
+        await in_use(replica)
 
         async def read(sql: str = wrong) -> None:
             async with replica.snapshot("usage") as connection:
@@ -477,7 +498,7 @@ async def test_through_pgbouncer_it_is_the_same(
         url = pooler.url(servers.replica.url)
         api = await stack.start_api(database={"replica_url": url})
         try:
-            await in_use(replica_of(api), servers)
+            await in_use(replica_of(api))
             expected = await _get(stack, "/history", "ada", stack.apis[1], threadId=LONG)
 
             async def at_once() -> list[Any]:
@@ -505,7 +526,7 @@ async def test_a_role_that_may_only_read_is_enough(
     reader = servers.replica.url.replace("//postgres@", "//agentroute_reader@")
     api = await stack.start_api(database={"replica_url": reader})
     try:
-        await in_use(replica_of(api), servers)
+        await in_use(replica_of(api))
         run = (await stack.runs(LONG))[0]
         reads: dict[Read, Callable[[], Awaitable[Any]]] = {
             "history": lambda: _get(stack, "/history", "ada", api, threadId=LONG),
@@ -532,13 +553,13 @@ async def test_a_replica_that_goes_silent_holds_up_a_read_for_a_moment_alone(
         api = await stack.start_api(database={"replica_url": url, "replica_timeout_seconds": 1})
         try:
             silent = replica_of(api)
-            await in_use(silent, servers)
+            await in_use(silent)
             proxy.swallow()
             assert (await _get(stack, "/history", "ada", api, threadId=LONG))[0] == 200
             assert silent.state in {"unavailable", "slow"}
             assert (await _get(stack, "/history", "ada", api, threadId=LONG))[0] == 200
             await proxy.heal()
-            await in_use(silent, servers)
+            await in_use(silent)
         finally:
             await stack.stop_api(api)
 
@@ -603,7 +624,7 @@ async def test_an_export_whose_data_changes_meanwhile_begins_anew_or_is_cut_off(
         body = b"".join([chunk async for chunk in exporter.export(ADA)])
     assert _lines(body) == await _export(stack, "ada", stack.apis[1])
 
-    await in_use(replica, servers)
+    await in_use(replica)
     with monkeypatch.context() as patch:
         patch.setattr(export_module, "CHUNK_BYTES", 1)
         exporter = await _lost(stack, patch, 5, lambda: _renamed(stack))
@@ -624,7 +645,7 @@ async def test_a_log_in_parts_is_read_from_the_replica_too(
 ) -> None:
     await partition_log(stack.settings.database)
     await stack.stream_run("a run in a part", thread=LONG)
-    await in_use(replica, servers)
+    await in_use(replica)
     before = answers("events")["replica"]
     expected = {c: r.raw for c, r in (await _all_events(stack, stack.apis[1], LONG)).items()}
     assert {c: r.raw for c, r in (await _all_events(stack, stack.apis[0], LONG)).items()} == expected
@@ -643,11 +664,14 @@ async def _found(stack: Stack, **database: Any) -> list[tuple[bool, str]]:
 async def test_doctor_says_what_is_wrong_with_a_replica(
     stack: Stack, servers: ReplicatedPostgres, replica: Replica
 ) -> None:
-    await servers.caught_up()
     assert await _found(stack, replica_url="") == []
-    assert await _found(stack) == [(True, "has all that the primary has")]
+
+    async def looked() -> bool:
+        return await _found(stack) == [(True, "has all that the primary has")]
+
+    await eventually(looked)
     [(ok, found)] = await _found(stack, replica_url=servers.primary.url)
-    assert (ok, found) == (False, f"{_place(servers)} is no replica: it takes writes itself")
+    assert (ok, found) == (False, "the unix socket is no replica: it takes writes itself")
     [(ok, found)] = await _found(stack, replica_url="postgresql://nobody@127.0.0.1:1/nowhere")
     assert (ok, found) == (False, "127.0.0.1:1 does not answer")
     async with held_back(servers):
@@ -659,10 +683,6 @@ async def test_doctor_says_what_is_wrong_with_a_replica(
         [(ok, found)] = await _found(stack)
         assert not ok
         assert "another history" in found
-
-
-def _place(servers: ReplicatedPostgres) -> str:
-    return "the unix socket"
 
 
 async def test_a_replica_that_is_killed_in_the_middle_of_a_read_costs_nobody_an_answer(
@@ -680,7 +700,7 @@ async def test_a_replica_that_is_killed_in_the_middle_of_a_read_costs_nobody_an_
     ready = await stack.apis[0].client("ada").get(f"{stack.apis[0].url}/readyz")
     assert ready.status_code == 200
     servers.replica.start()
-    await in_use(replica, servers)
+    await in_use(replica)
 
     # A reader that is far behind, whose pages came from a server that is gone now.
     run = (await stack.runs(LONG))[0]
@@ -691,7 +711,7 @@ async def test_a_replica_that_is_killed_in_the_middle_of_a_read_costs_nobody_an_
     assert answers("events")["replica"] == before["replica"]
     assert replica.state == "unavailable"
     servers.replica.start()
-    await in_use(replica, servers)
+    await in_use(replica)
     assert (
         await from_replica("history", lambda: _get(stack, "/history", "ada", stack.apis[0], threadId=LONG))
         == expected
