@@ -7,6 +7,8 @@ Rules:
    or running, and never while a question is open. An open question ends by its own time first. From then on the agent
    reads the history instead, as in a thread that was imported; a result that a client's tool still owes is not waited for.
 3. Each thread is looked at again under its lock: a request that comes meanwhile finds all that it needs, or nothing.
+
+See docs/adr/0073.
 """
 
 from __future__ import annotations
