@@ -89,11 +89,20 @@ async def test_a_second_run_builds_no_json_schema_parses_no_docstring_and_compil
 
 
 @pytest.fixture
-async def sent(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the statements that a test's runs send, BEGIN and COMMIT too; what background loops send is left out."""
+async def sent(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
+    """Yield the statements that a test's runs send, BEGIN and COMMIT too; what background loops send is left out."""
     found: list[str] = []
     # The writer of events is among the loops: appends are counted by flushes, not by runs.
     loop, loops = asyncio.get_running_loop(), asyncio.all_tasks()
+
+    def made(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(work, loop=loop, **options)
+        # SQLAlchemy gives a connection back in a task of its own.
+        if asyncio.current_task(loop) in loops and work.__qualname__ == "AsyncConnection.close":
+            loops.add(task)
+        return task
+
+    loop.set_task_factory(made)
 
     def note(query: str) -> None:
         task = asyncio.current_task()
@@ -122,7 +131,8 @@ async def sent(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(PreparedStatement, "_PreparedStatement__bind_execute", noted_prepared)
     # A stream that is not subscribed in time asks Postgres: on a busy machine, that would be one more statement.
     monkeypatch.setattr(hub, "SUBSCRIBE_WAIT_SECONDS", HUNG_SECONDS)
-    return found
+    yield found
+    loop.set_task_factory(None)
 
 
 @pytest.mark.parametrize("thread", [None, "again"], ids=["in a new thread", "in the same thread"])
