@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,18 @@ from tests.support.limits import HUNG_SECONDS
 from tests.support.scratch_databases import ScratchDatabases
 from tests.support.stack import SECRET, DemoModel, OpenStack, Stack, Web, bundled_profile, merged, serving
 
+from agentroute import readiness
 from agentroute.demo.model import create_demo_app
 from core.config import Settings
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _readiness_is_patient() -> Iterator[None]:
+    """What ``/readyz`` shall find here answers, on a machine that may be busy: slow is no outage."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_LOOK_SECONDS", "_REDIS_SECONDS"):
+            patch.setattr(readiness, name, HUNG_SECONDS)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from core.agentscope.schemas.cursor import RESTORE_STEP, Cursor
 
 pytestmark = pytest.mark.slow
 
-_WORKER = {"lease_seconds": 2.0, "reap_seconds": 0.2}
+_WORKER = {"lease_seconds": 6.0, "reap_seconds": 0.2}
+"""A reaper rests for as long after an outage. A busy machine renews a lease in time."""
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 from redis.asyncio import Redis
+from tests.support.limits import HUNG_SECONDS
 
 from agentroute import preflight, redis_check
 from agentroute.check_result import CheckResult
@@ -140,6 +141,7 @@ def test_redis_must_be_new_enough_and_evict_nothing(info: dict[str, Any], ok: bo
 async def test_a_local_model_server_is_found(model_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     urls = ("http://127.0.0.1:1/v1", f"{model_url}/404", f"{model_url}/200", f"{model_url}/open")
     monkeypatch.setattr(preflight, "_LOCAL_MODELS", {url: url for url in urls})
+    monkeypatch.setattr(preflight, "_LOCAL_TIMEOUT_SECONDS", HUNG_SECONDS)
 
     assert await preflight.find_local_models() == [f"{model_url}/open"]
 

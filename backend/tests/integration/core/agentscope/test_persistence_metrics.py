@@ -384,20 +384,20 @@ async def test_a_refused_call_costs_nothing_and_is_not_in_the_ledger(stack: Stac
 
 
 async def test_each_try_of_a_call_that_may_have_cost_something_is_in_the_ledger(
-    open_stack: OpenStack, with_intent: Path
+    open_stack: OpenStack,
 ) -> None:
-    tries = {"max_retries": 1, "first_token_timeout_seconds": 3}
-    async with open_stack(profile_path=with_intent, model=tries) as own:
+    # No call of the run is to succeed: a busy machine may be slower.
+    tries = {"max_retries": 1, "first_token_timeout_seconds": 0.5}
+    async with open_stack(model=tries) as own:
         reply = await own.stream_run("fail hang")
 
         assert reply.end["code"] == "model-timeout"
         calls = await ledger(own, thread_of(reply))
         assert [(call["stage"], call["outcome"]) for call in calls] == [
-            ("intent", "completed"),
             ("execution", "failed"),
             ("execution", "failed"),
         ]
-        assert len({call["call_id"] for call in calls}) == 3
+        assert len({call["call_id"] for call in calls}) == 2
         await assert_totals_are_the_ledgers(own, thread_of(reply))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.support.limits import HUNG_SECONDS
 from tests.support.memory_container import memory_container
 from tests.support.scripted_endpoint import Request, ScriptedEndpoint, T, calls, document, refusal, stream
 
@@ -132,7 +133,7 @@ async def test_what_is_used_and_what_was_found_is_shown_without_the_key(
     supervisor.used |= {"source": "chosen", "api_key": KEY}
     async with endpoint().serving() as base_url:
         monkeypatch.setattr(preflight, "_LOCAL_MODELS", {"Ollama": base_url})
-        monkeypatch.setattr(preflight, "_LOCAL_TIMEOUT_SECONDS", 5)
+        monkeypatch.setattr(preflight, "_LOCAL_TIMEOUT_SECONDS", HUNG_SECONDS)
         answer = await client.get("/model")
     assert answer.json()["found"] == [{"title": "Ollama", "baseUrl": base_url, "models": ["large", "small"]}]
     assert answer.json()["hasKey"] is True
