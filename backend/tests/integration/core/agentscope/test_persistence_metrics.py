@@ -387,7 +387,7 @@ async def test_each_try_of_a_call_that_may_have_cost_something_is_in_the_ledger(
     open_stack: OpenStack,
 ) -> None:
     # No call of the run is to succeed: a busy machine may be slower.
-    tries = {"max_retries": 1, "first_token_timeout_seconds": 0.5}
+    tries = {"max_retries": 1, "first_token_timeout_seconds": 2}
     async with open_stack(model=tries) as own:
         reply = await own.stream_run("fail hang")
 
