@@ -13,6 +13,7 @@ import psutil
 from playwright.sync_api import Locator, Page, expect
 from tests.support.browser_tab import NewTab, Site
 from tests.support.embedded_service import API, second_api
+from tests.support.processes import command_of
 
 _SECRET = "a secret of at least 32 bytes, for a test"
 _IDENTITY = {
@@ -35,7 +36,7 @@ def held_models() -> Iterator[None]:
     models = [
         process
         for process in psutil.Process().children(recursive=True)
-        if "agentroute.demo.model" in process.cmdline()
+        if "agentroute.demo.model" in command_of(process)
     ]
     assert models
     for model in models:

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from tests.support.ports import reserved_port
+from tests.support.processes import is_alive
 
 from agentroute.embedded import unprivileged
 from agentroute.embedded.local_postgres import LocalPostgres
@@ -125,7 +126,7 @@ async def test_a_query_that_outlives_its_server_does_not_stop_the_next(local_pos
     assert backend.is_running()
 
     local_postgres.start()
-    assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
+    assert not is_alive(backend)
     with pytest.raises(asyncpg.PostgresConnectionError):
         await query
 

@@ -18,6 +18,7 @@ import pytest
 import redis
 from tests.support.limits import HUNG_SECONDS
 from tests.support.ports import reserved_port
+from tests.support.processes import is_alive
 
 from agentroute.embedded.local_postgres import LocalPostgres
 from agentroute.embedded.local_server import LocalServer, LocalServerError
@@ -110,14 +111,6 @@ def start_owner(
         owner.kill()
         with owner:
             pass
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """A zombie is dead: its new parent is only late to notice."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def wait_until(condition: Callable[[], bool], timeout_seconds: float = HUNG_SECONDS) -> None:

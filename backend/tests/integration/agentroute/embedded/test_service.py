@@ -18,6 +18,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.limits import HUNG_SECONDS, NEVER_SECONDS
+from tests.support.processes import command_of, is_alive
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +59,7 @@ class Instance:
             "API": "agentroute.cli serve",
         }
         children = {
-            " ".join(child.cmdline()): child for child in psutil.Process(self._process.pid).children()
+            " ".join(command_of(child)): child for child in psutil.Process(self._process.pid).children()
         }
         return {
             title: child for title, mark in marks.items() for line, child in children.items() if mark in line
@@ -100,15 +101,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that run; a zombie does not, its new parent is only late to notice."""
-    alive: list[psutil.Process] = []
-    for process in processes:
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE:
-                alive.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return alive
+    return list(filter(is_alive, processes))
 
 
 def _chat(url: str, thread_id: str) -> str:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from tests.support.embedded_service import API, embedded_service
 from tests.support.limits import HUNG_SECONDS
+from tests.support.processes import command_of, is_alive
 from tests.support.pty_session import CTRL_C, ENTER, PtySession, pty_session
 
 from agentroute.client import AgentRouteClient
@@ -127,8 +128,8 @@ def kill_api(url: str) -> None:
     (api,) = (
         child
         for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE
-        and "agentroute.cli serve" in " ".join(child.cmdline())
+        if is_alive(child)
+        and "agentroute.cli serve" in " ".join(command_of(child))
         and any(line.laddr.port == port for line in child.net_connections("inet"))
     )
     api.kill()

@@ -17,6 +17,7 @@ import structlog
 from tests.support.limits import HUNG_SECONDS
 from tests.support.mcp_servers import PROGRAM, Server, connected, until
 from tests.support.ports import reserved_port
+from tests.support.processes import command_of
 
 from core.agentscope.tools.mcp.connection import McpConnection
 from core.agentscope.tools.mcp.failures import RequestFailed, ServerRefused, ServerUnavailable
@@ -233,15 +234,7 @@ async def test_a_silent_server_is_given_up_after_its_time(tmp_path: Path) -> Non
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
-    found = (psutil.Process(pid) for pid in psutil.pids() if psutil.pid_exists(pid))
-    return [process for process in found if _runs_in(process, folder)]
-
-
-def _runs_in(process: psutil.Process, folder: Path) -> bool:
-    try:
-        return str(folder) in process.cmdline()
-    except psutil.Error:
-        return False
+    return [process for process in psutil.process_iter() if str(folder) in command_of(process)]
 
 
 async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
